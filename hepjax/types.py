@@ -1,0 +1,110 @@
+"""The vocabulary: the few structures that the stages hand to each other.
+
+Every field says shape, dtype, unit and what padding looks like.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import jax
+    import numpy as np
+
+    Array = jax.Array | np.ndarray
+    PyTree = Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Jets:
+    """N jets of at most P particles, in memory or still on disk.
+
+    Fields may be NumPy arrays or lazy rows that read their file when they are indexed or turned into an array.
+    `len(jets)` is N; `jets[rows]`, with a slice or an integer array, is a `Jets` in memory.
+    """
+
+    constituents: Any
+    """(N, P, 16) float32, the columns `particle_names`, by falling pT; padding is zero."""
+    mask: Any
+    """(N, P) bool, True for a particle, False for padding (E = 0)."""
+    observables: Any
+    """(N, 53) float32, the columns `observable_names`."""
+    labels: Any | None
+    """(N,) int32, the index into `classes`; None where the files carry no labels."""
+    particle_names: tuple[str, ...]
+    observable_names: tuple[str, ...]
+    classes: tuple[str, ...]
+
+    def __len__(self) -> int:
+        """The number of jets."""
+        return int(self.constituents.shape[0])
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Jets:
+        """The jets of these rows, read into memory."""
+        labels = None if self.labels is None else self.labels[rows]
+        return dataclasses.replace(
+            self,
+            constituents=self.constituents[rows],
+            mask=self.mask[rows],
+            observables=self.observables[rows],
+            labels=labels,
+        )
+
+
+class Batch(NamedTuple):
+    """B examples of one fixed shape."""
+
+    inputs: Any
+    """A pytree of arrays whose first axis is B."""
+    targets: Array
+    """(B,) int32 class indices, or (B, D) float32 for regression; padding is 0."""
+    weights: Array
+    """(B,) float32 example weights; padding is 0 and therefore counts nowhere."""
+
+
+class TrainState(NamedTuple):
+    """All that a training step reads and writes."""
+
+    params: PyTree
+    model_state: PyTree
+    """The model's other variables, such as running averages; an empty dict where it has none."""
+    opt_state: PyTree
+    step: Array
+    """() int32, the number of steps done."""
+    key: Array
+    """() typed PRNG key; step s draws from `fold_in(key, s)`."""
+
+
+class Epoch(NamedTuple):
+    """One row of the history."""
+
+    epoch: int
+    train_loss: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+    seconds: float
+    jets_per_second: float
+
+
+class Scaling(NamedTuple):
+    """Statistics of the training part, to standardise by: (x - mean) / std."""
+
+    mean: Array
+    """(F,) float32."""
+    std: Array
+    """(F,) float32; 1 where a feature is constant."""
+
+
+class Scores(NamedTuple):
+    """A classifier's answer to N jets."""
+
+    scores: Array
+    """(N, C) class probabilities."""
+    labels: Array
+    """(N,) integer class indices."""
+    weights: Array
+    """(N,) example weights."""
+    classes: tuple[str, ...]
+    """The C class names, in the order of the columns of `scores`."""
