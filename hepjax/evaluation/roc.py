@@ -1,0 +1,237 @@
+"""Exact ROC curves and what is read off them."""
+
+from __future__ import annotations
+
+import math
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from hepjax.errors import InputError
+from hepjax.evaluation._inputs import checked, checked_flags, checked_scores, checked_weights
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from hepjax.types import Scores
+
+    Floats = NDArray[np.float64]
+
+
+class RocCurve(NamedTuple):
+    """The receiver operating characteristic: one point per distinct score, and (0, 0) before them."""
+
+    fpr: Floats
+    """(K,) false-positive rate (background efficiency), rising from 0 to 1."""
+    tpr: Floats
+    """(K,) true-positive rate (signal efficiency), rising from 0 to 1."""
+    thresholds: Floats
+    """(K,) falling scores; a jet is selected if its score is at or above. The first is infinite: no jet."""
+
+
+def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
+    """The exact ROC curve: jets of equal score are selected together, as one step.
+
+    Args:
+      scores: (N,) finite scores of any scale, larger for signal.
+      is_signal: (N,) bool, or zeros and ones.
+      weights: (N,) non-negative jet weights; None is 1 for each. A jet of weight 0 counts as absent.
+
+    Returns:
+      A RocCurve with float64 arrays.
+
+    Raises:
+      InputError: for wrong shapes, scores that are not finite, negative weights, or no signal or no background.
+
+    Reference: T. Fawcett, Pattern Recognition Letters 27 (2006) 861, algorithm 2.
+
+    >>> curve = roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])
+    >>> curve.fpr.tolist(), curve.tpr.tolist()
+    ([0.0, 0.0, 0.5, 1.0], [0.0, 0.5, 1.0, 1.0])
+    """
+    s = checked_scores(scores)
+    signal = checked_flags(is_signal, s.size)
+    w = None if weights is None else checked_weights(weights, s.size)
+    return _curve(s, signal, w)
+
+
+def auc(curve: RocCurve) -> float:
+    """The exact area under a ROC curve: the chance that a signal jet scores above a background jet, ties half.
+
+    Args:
+      curve: a RocCurve.
+
+    Returns:
+      The area in [0, 1], by the trapezoidal rule on all points. It is the (weighted) Mann-Whitney U statistic
+      over its maximum.
+
+    Reference: J. Hanley, B. McNeil, Radiology 143 (1982) 29, equation 1.
+
+    >>> auc(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]))
+    0.875
+    """
+    return float(np.dot(np.diff(curve.fpr), curve.tpr[1:] + curve.tpr[:-1]) / 2)
+
+
+def tpr_at_fpr(curve: RocCurve, fpr: float) -> float:
+    """Signal efficiency at a background efficiency, by linear interpolation on the ROC curve.
+
+    Args:
+      curve: a RocCurve.
+      fpr: a false-positive rate in [0, 1].
+
+    Returns:
+      The true-positive rate there; where the curve is vertical, its upper end.
+
+    Raises:
+      InputError: if fpr is outside [0, 1].
+
+    >>> tpr_at_fpr(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.25)
+    0.75
+    """
+    _require_fraction(fpr, "fpr")
+    last = len(curve.fpr) - 1
+    i = min(int(np.searchsorted(curve.fpr, fpr, side="right")) - 1, last)
+    if i == last:
+        return float(curve.tpr[last])
+    along = (fpr - curve.fpr[i]) / (curve.fpr[i + 1] - curve.fpr[i])
+    return float(curve.tpr[i] + along * (curve.tpr[i + 1] - curve.tpr[i]))
+
+
+def fpr_at_tpr(curve: RocCurve, tpr: float) -> float:
+    """Background efficiency at a signal efficiency, by linear interpolation on the ROC curve.
+
+    Args:
+      curve: a RocCurve.
+      tpr: a true-positive rate in [0, 1].
+
+    Returns:
+      The false-positive rate there; where the curve is horizontal, its left end.
+
+    Raises:
+      InputError: if tpr is outside [0, 1].
+
+    >>> fpr_at_tpr(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.75)
+    0.25
+    """
+    _require_fraction(tpr, "tpr")
+    i = int(np.searchsorted(curve.tpr, tpr, side="left"))
+    if i == 0:
+        return float(curve.fpr[0])
+    along = (tpr - curve.tpr[i - 1]) / (curve.tpr[i] - curve.tpr[i - 1])
+    return float(curve.fpr[i - 1] + along * (curve.fpr[i] - curve.fpr[i - 1]))
+
+
+def background_rejection(curve: RocCurve, signal_efficiency: float) -> float:
+    """Background rejection 1/ε_B at a signal efficiency ε_S.
+
+    Args:
+      curve: a RocCurve.
+      signal_efficiency: ε_S in [0, 1].
+
+    Returns:
+      1/ε_B, and infinity where no background is left (`figures_of_merit` writes that as None, JSON's null).
+
+    Raises:
+      InputError: if signal_efficiency is outside [0, 1].
+
+    >>> background_rejection(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.75)
+    4.0
+    """
+    _require_fraction(signal_efficiency, "signal_efficiency")
+    background = fpr_at_tpr(curve, signal_efficiency)
+    return 1 / background if background > 0 else math.inf
+
+
+def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
+    """The ROC curve of each class against all the others, its probability being the score.
+
+    Args:
+      scores: class probabilities, labels and weights.
+
+    Returns:
+      Class name to RocCurve; None for a class without jets, or without jets of any other class.
+
+    Raises:
+      InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
+
+    >>> import numpy as np
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> {name: auc(curve) for name, curve in class_curves(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).items()}
+    {'q': 1.0, 't': 1.0}
+    """
+    p, labels, weights, classes = checked(scores)
+    return {name: _curve_or_none(p[:, c], labels == c, weights) for c, name in enumerate(classes)}
+
+
+def pairwise_auc(scores: Scores) -> Floats:
+    """AUC of each class against each other one, from the jets of these two only.
+
+    The discriminant of a against b is p_a / (p_a + p_b), and 1/2 where both are 0.
+
+    Args:
+      scores: class probabilities, labels and weights.
+
+    Returns:
+      (C, C) float64, symmetric; NaN on the diagonal and where one of the two classes has no jets.
+
+    Raises:
+      InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
+
+    Reference: D. Hand, R. Till, Machine Learning 45 (2001) 171.
+
+    >>> import numpy as np
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> pairwise_auc(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).tolist()
+    [[nan, 1.0], [1.0, nan]]
+    """
+    p, labels, weights, classes = checked(scores)
+    rows = [np.flatnonzero(labels == c) for c in range(len(classes))]
+    matrix = np.full((len(classes), len(classes)), np.nan)
+    for a, b in combinations(range(len(classes)), 2):
+        both = np.concatenate([rows[a], rows[b]])
+        p_a, p_b = p[both, a], p[both, b]
+        total = p_a + p_b
+        discriminant = np.divide(p_a, total, out=np.full_like(total, 0.5), where=total > 0)
+        curve = _curve_or_none(discriminant, np.arange(both.size) < rows[a].size, weights[both])
+        if curve is not None:
+            matrix[a, b] = matrix[b, a] = auc(curve)
+    return matrix
+
+
+def _curve(s: Floats, signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
+    if w is not None and not w.all():
+        s, signal, w = s[w > 0], signal[w > 0], w[w > 0]
+    for found, name in ((signal.any(), "signal"), (not signal.all(), "background")):
+        if not found:
+            raise InputError(f"is_signal: expected both kinds of jets with positive weight, found no {name}")
+    order = np.argsort(s)[::-1]
+    s, signal = s[order], signal[order]
+    ends = np.append(np.flatnonzero(s[1:] != s[:-1]), s.size - 1)  # the last jet of each distinct score
+    if w is None or (w == w[0]).all():
+        true = np.cumsum(signal, dtype=np.int64)[ends]
+        false = ends + 1 - true  # counting in integers keeps unweighted curves exact
+    else:
+        w = w[order]
+        true = np.cumsum(np.where(signal, w, 0.0))[ends]
+        false = np.cumsum(np.where(signal, 0.0, w))[ends]
+    return RocCurve(
+        np.concatenate([[0.0], false / false[-1]]),
+        np.concatenate([[0.0], true / true[-1]]),
+        np.concatenate([[np.inf], s[ends]]),
+    )
+
+
+def _curve_or_none(s: Floats, signal: NDArray[np.bool_], w: Floats) -> RocCurve | None:
+    counted = w > 0
+    if not (signal & counted).any() or not (~signal & counted).any():
+        return None
+    return _curve(s, signal, w)
+
+
+def _require_fraction(value: float, name: str) -> None:
+    if not 0 <= value <= 1:
+        raise InputError(f"{name}: expected an efficiency from 0 to 1, found {value}")
