@@ -1,0 +1,325 @@
+"""Pictures of scores and of a training, in mplhep's style: made without a display, and without global state.
+
+Each function returns a `matplotlib.figure.Figure` that no window knows of; `save` writes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax.errors import InputError
+from hepjax.evaluation import auc, best_epoch, class_curves, confusion_matrix, row_normalised
+from hepjax.report.names import drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from hepjax.evaluation import RocCurve
+    from hepjax.types import Epoch, Scores
+
+DPI = 150
+"""Pixels per inch of a saved picture."""
+
+# The ten colours of M. Petroff (arXiv:2107.02270), made to be told apart with any colour vision.
+_COLOURS = (
+    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#717581", "#a96b59", "#e76300", "#b9ac70", "#94a4a2", "#92dadd",
+)  # fmt: skip
+_LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+_BINS = 40
+_POINTS = 1000  # a curve is drawn with about this many points per axis
+
+
+def roc_figure(scores: Scores, label: str = "") -> Figure:
+    """One ROC curve per class against all others: mistag rate (log) over signal efficiency.
+
+    Args:
+      scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
+      label: text above the axes, such as "hepjax simulation".
+
+    Returns:
+      The figure, with each class's AUC in the legend.
+
+    Raises:
+      InputError: for scores that are not sound, or where no class can have a curve.
+
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> figure = roc_figure(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t")))
+    >>> figure.axes[0].get_xlabel()
+    'Signal efficiency'
+    """
+    curves = {name: curve for name, curve in class_curves(scores).items() if curve is not None}
+    if not curves:
+        raise InputError("scores: expected jets of two classes or more for a ROC curve, found one")
+    bottom = _lowest_rate(np.asarray(scores.labels), len(scores.classes))
+    with _style():
+        figure = _figure(9, 7.5)
+        axes = figure.subplots()
+        for i, name in enumerate(scores.classes):
+            if name in curves:
+                curve = _thinned(curves[name])
+                text = f"{drawn(name)}   AUC {auc(curves[name]):.3f}"
+                axes.plot(curve.tpr, curve.fpr, color=_colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
+        guess = np.geomspace(bottom, 1, 200)
+        axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
+        axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
+        axes.set(xlabel="Signal efficiency", ylabel="Background efficiency (mistag rate)")
+        axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
+        axes.legend(loc="upper left", title="One class against all others")
+        _put_label(axes, label)
+    return figure
+
+
+def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
+    r"""Losses, validation accuracy and, where it changes, the learning rate over epochs; the best epoch is marked.
+
+    Args:
+      history: the epochs in their order; numbers that are not finite leave gaps.
+      label: text above the axes.
+
+    Returns:
+      The figure, with two panels or three.
+
+    Raises:
+      InputError: for an empty history.
+
+    >>> from hepjax.types import Epoch
+    >>> figure = history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5), Epoch(2, 0.8, 0.8, 0.6, 1e-3, 1.0, 1e5)])
+    >>> [axes.get_ylabel() for axes in figure.axes]
+    ['Loss', 'Validation\naccuracy']
+    """
+    if not history:
+        raise InputError("history: expected one epoch or more, found none; train first")
+    rows = np.array([[*row[1:5]] for row in history], dtype=np.float64)
+    rows[~np.isfinite(rows)] = np.nan
+    epochs = [row.epoch for row in history]
+    train, val, accuracy, rate = rows.T
+    changes = bool(np.unique(rate[np.isfinite(rate)]).size > 1)
+    best = best_epoch(history)
+    with _style():
+        figure = _figure(9, 9.5 if changes else 8)
+        panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
+        marker = "o" if len(history) <= 20 else ""
+        panels[0].plot(epochs, train, color=_colour(0), marker=marker, linestyle=_LINES[1], label="Training")
+        panels[0].plot(epochs, val, color=_colour(2), marker=marker, label="Validation")
+        panels[1].plot(epochs, accuracy, color=_colour(2), marker=marker)
+        panels[0].set_ylabel("Loss")
+        panels[1].set_ylabel("Validation\naccuracy")
+        if changes:
+            panels[2].plot(epochs, rate, color=_colour(3), drawstyle="steps-mid")
+            panels[2].set_ylabel("Learning rate")
+            if np.nanmin(rate) > 0:
+                panels[2].set_yscale("log")
+        if best is not None:
+            for axes in panels:
+                axes.axvline(best.epoch, color="0.4", linewidth=1.5, linestyle=":")
+            panels[0].plot([], [], color="0.4", linewidth=1.5, linestyle=":", label=f"Best epoch ({best.epoch})")
+        panels[0].legend(loc="upper right")
+        panels[-1].set_xlabel("Epoch")
+        panels[-1].set_xlim(min(epochs) - 0.5, max(epochs) + 0.5)
+        panels[-1].xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        for axes in panels:
+            axes.tick_params(axis="x", which="minor", bottom=False, top=False)
+        figure.align_ylabels()
+        _put_label(panels[0], label)
+    return figure
+
+
+def confusion_figure(scores: Scores, label: str = "") -> Figure:
+    """The confusion matrix in percent of each true class.
+
+    Args:
+      scores: class probabilities, labels and weights; the row of a class without jets shows dashes.
+      label: text above the axes.
+
+    Returns:
+      The figure.
+
+    Raises:
+      InputError: for scores that are not sound.
+
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> figure = confusion_figure(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t")))
+    >>> [text.get_text() for text in figure.axes[0].texts]
+    ['100.0', '0.0', '0.0', '100.0']
+    """
+    percent = 100 * row_normalised(confusion_matrix(scores))
+    names = [drawn(name) for name in scores.classes]
+    with _style():
+        figure = _figure(9, 7.8)
+        axes = figure.subplots()
+        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+        axes.tick_params(which="both", length=0)
+        axes.set_xticks(range(len(names)), names)
+        axes.set_yticks(range(len(names)), names)
+        axes.minorticks_off()
+        axes.set(xlabel="Predicted class", ylabel="True class")
+        size = max(6.0, min(20.0, 100.0 / len(names)))
+        for (row, column), value in np.ndenumerate(percent):
+            text = f"{value:.1f}" if np.isfinite(value) else "–"  # noqa: RUF001
+            colour = "white" if value > 55 else "black"  # the map's lightness passes its middle near 55 %
+            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+        bar = figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
+        bar.set_label("Jets of the true class (%)")
+        bar.ax.minorticks_off()
+        _put_label(axes, label)
+    return figure
+
+
+def scores_figure(scores: Scores, label: str = "") -> Figure:
+    """How each class's score is distributed, for the jets of each true class; the class itself is filled.
+
+    Args:
+      scores: class probabilities, labels and weights.
+      label: text above the axes.
+
+    Returns:
+      The figure, with one panel per class, and the legend in one of its own.
+
+    Raises:
+      InputError: for scores that are not sound.
+
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> figure = scores_figure(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t")))
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['q score', 't score', '']
+    """
+    confusion_matrix(scores)  # raises for scores that are not sound
+    p, labels, weights = (np.asarray(values) for values in scores[:3])
+    n = len(scores.classes)
+    columns = min(3, n + 1)
+    lines = math.ceil((n + 1) / columns)
+    bottom = 10.0 ** np.clip(np.floor(-np.log10(np.bincount(labels).max())), -4, -2)
+    with _style():
+        figure = _figure(4.6 * columns, 4.2 * lines)
+        panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
+        handles: dict[str, Any] = {}
+        for c, name in enumerate(scores.classes):
+            handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c)
+            panels[c].set(xlabel=f"{drawn(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
+            if c % columns == 0:
+                panels[c].set_ylabel(f"Fraction of jets per {1 / _BINS:g}")
+        for axes in panels[n + 1 :]:
+            axes.remove()
+        panels[n].axis("off")
+        panels[n].legend(handles.values(), handles.keys(), loc="center", title="True class", fontsize="medium")
+        _put_label(panels[0], label)
+    return figure
+
+
+def save(figure: Figure, path: str | os.PathLike[str]) -> None:
+    """Writes a picture so that its file is either whole or absent.
+
+    Args:
+      figure: what a function of this module returned.
+      path: where to; the suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
+
+    Raises:
+      InputError: if the folder does not exist, or the suffix is no picture format.
+
+    >>> import tempfile
+    >>> from hepjax.types import Epoch
+    >>> figure = history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5)])
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     save(figure, f"{folder}/history.png")
+    ...     os.listdir(folder)
+    ['history.png']
+    """
+    target = Path(path)
+    kinds = figure.canvas.get_supported_filetypes()
+    kind = target.suffix.removeprefix(".").lower()
+    if kind not in kinds:
+        raise InputError(f"{target}: expected a picture's suffix such as .png or .pdf, found {target.suffix!r}")
+    if not target.parent.is_dir():
+        raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with _style():
+            figure.savefig(part, format=kind, dpi=DPI)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _style() -> Iterator[None]:
+    import matplotlib as mpl
+    import mplhep
+
+    own = {
+        # A named family, and not "sans-serif": text keeps it outside this context; the second fills missing signs.
+        "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
+        "font.size": 18,
+        "lines.linewidth": 2.2,
+        "axes.linewidth": 1.3,
+        "legend.title_fontsize": "small",
+        # Lines that cross a legend run behind it.
+        "legend.frameon": True,
+        "legend.framealpha": 1.0,
+        "legend.edgecolor": "none",
+        "xtick.major.size": 8,
+        "xtick.minor.size": 4,
+        "ytick.major.size": 8,
+        "ytick.minor.size": 4,
+    }
+    settings: dict[Any, Any] = {**mplhep.style.ROOT, **own}
+    with mpl.rc_context(settings):
+        yield
+
+
+def _figure(width: float, height: float) -> Figure:
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def _put_label(axes: Axes, label: str) -> None:
+    if label:
+        axes.set_title(label, loc="left", fontstyle="italic", fontsize="medium")
+
+
+def _colour(index: int) -> str:
+    return _COLOURS[index % len(_COLOURS)]
+
+
+def _lowest_rate(labels: np.ndarray, classes: int) -> float:
+    """The decade down to which the smallest background still counts a few jets."""
+    background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
+    return float(10.0 ** np.clip(np.ceil(np.log10(4 / background)), -6, -3))
+
+
+def _thinned(curve: RocCurve) -> RocCurve:
+    """Enough points for a picture: a curve of a million jets would take seconds to draw."""
+    positive = curve.fpr[curve.fpr > 0][0]
+    at_tpr = np.searchsorted(curve.tpr, np.linspace(0, 1, _POINTS))
+    at_fpr = np.searchsorted(curve.fpr, np.geomspace(positive, 1, _POINTS))
+    rows = np.unique(np.concatenate([[0], at_tpr, at_fpr, [curve.fpr.size - 1]]).clip(max=curve.fpr.size - 1))
+    return type(curve)(*(values[rows] for values in curve))
+
+
+def _score_panel(
+    axes: Axes, score: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: tuple[str, ...], signal: int
+) -> dict[str, Any]:
+    """Draws one class's score for the jets of each true class; returns the legend's entries."""
+    edges = np.linspace(0, 1, _BINS + 1)
+    handles: dict[str, Any] = {}
+    for i, name in enumerate(classes):
+        chosen = labels == i
+        total = weights[chosen].sum()
+        if total > 0:
+            heights = np.histogram(score[chosen].clip(0, 1), edges, weights=weights[chosen])[0] / total
+            if i == signal:
+                axes.stairs(heights, edges, fill=True, color=_colour(i), alpha=0.25)
+            handles[drawn(name)] = axes.stairs(heights, edges, color=_colour(i), linewidth=1.8)
+    return handles
