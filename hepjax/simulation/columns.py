@@ -1,0 +1,93 @@
+"""The sixteen particle columns of the public layout, the rotated frame included."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepjax import kinematics
+from hepjax.masking import safe_divide
+
+
+def sort_by_pt(p4: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Orders the particles of each jet by falling pT, padding last.
+
+    Args:
+      p4: (N, P, 4) momenta (px, py, pz, E), GeV.
+      mask: (N, P) bool, True for a particle.
+
+    Returns:
+      The sorted momenta, zero in the padding, and the sorted mask.
+
+    >>> p4 = np.array([[[1.0, 0, 0, 1], [9.0, 9, 9, 9], [2.0, 0, 0, 2]]])
+    >>> sort_by_pt(p4, np.array([[True, False, True]]))[0][0, :, 3].tolist()
+    [2.0, 1.0, 0.0]
+    """
+    p4 = np.where(mask[..., None], p4, 0.0)
+    order = np.argsort(np.where(mask, -kinematics.pt(p4), np.inf), axis=1, kind="stable")
+    return np.take_along_axis(p4, order[..., None], axis=1), np.take_along_axis(mask, order, axis=1)
+
+
+def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) -> np.ndarray:
+    """The columns `schema.PARTICLE_COLUMNS` of each particle.
+
+    `rel` columns refer to the whole jet. `rot` columns refer to the leading particle, turned about it so that the
+    second axis, the particle with the largest pT·ΔR from the leader, lies at z = 0 and y < 0 (layout of the public
+    dataset, Zenodo 3601436; the formula is the one that reproduces its columns).
+
+    Args:
+      p4: (N, P, 4) momenta (px, py, pz, E) by falling pT, GeV.
+      mask: (N, P) bool, True for a particle.
+      jet_p4: (N, 4) the jets' momenta, GeV.
+
+    Returns:
+      (N, P, 16) float32; padding is zero.
+
+    >>> p4 = np.array([[[3.0, 4.0, 0.0, 5.0], [0.0, 0.0, 0.0, 0.0]]])
+    >>> columns = constituent_columns(p4, p4[..., 3] > 0, p4.sum(axis=1))
+    >>> columns[0, :, 5].tolist(), columns[0, 0, 6].item()  # j1_pt, j1_ptrel
+    ([5.0, 0.0], 1.0)
+    """
+    p4 = np.where(mask[..., None], p4, 0.0)
+    pt, eta, phi = kinematics.pt(p4), kinematics.eta(p4), kinematics.phi(p4)
+    jet_pt, jet_eta, jet_phi = (f(jet_p4)[:, None] for f in (kinematics.pt, kinematics.eta, kinematics.phi))
+    energy = p4[..., 3]
+    eta_rel, phi_rel = eta - jet_eta, kinematics.wrap(phi - jet_phi)
+    eta_rot, phi_rot = _rotated(pt, eta, phi)
+    columns = np.stack(
+        [
+            p4[..., 0],
+            p4[..., 1],
+            p4[..., 2],
+            energy,
+            safe_divide(energy, jet_p4[:, None, 3] + np.zeros_like(energy)),
+            pt,
+            safe_divide(pt, jet_pt + np.zeros_like(pt)),
+            eta,
+            eta_rel,
+            eta_rot,
+            phi,
+            phi_rel,
+            phi_rot,
+            np.hypot(eta_rel, phi_rel),
+            np.tanh(eta),  # pz / |p|
+            np.tanh(eta_rot),
+        ],
+        axis=-1,
+    )
+    return np.where(mask[..., None], columns, 0.0).astype(np.float32)
+
+
+def _rotated(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(N, P) η and φ in the frame of the leading particle and the second axis."""
+    d_eta, d_phi = eta - eta[:, :1], kinematics.wrap(phi - phi[:, :1])
+    # Boost along the beam, then turn in φ: the leader now points along x.
+    a, b, c = np.cos(d_phi), np.sin(d_phi), np.sinh(d_eta)
+    second = np.argmax(pt * np.hypot(d_eta, d_phi), axis=1, keepdims=True)
+    b2, c2 = np.take_along_axis(b, second, axis=1), np.take_along_axis(c, second, axis=1)
+    length = np.hypot(b2, c2)
+    # Turn about x: the second axis gets z = 0 and y < 0. A lone particle has none; any direction serves.
+    b2, c2 = np.where(length > 0, b2, 1.0), np.where(length > 0, c2, 0.0)
+    length = np.where(length > 0, length, 1.0)
+    y = -(b * b2 + c * c2) / length
+    z = -np.where(c2 < 0, -1.0, 1.0) * (c * b2 - b * c2) / length
+    return np.arcsinh(z / np.hypot(a, y)), np.arctan2(y, a)
