@@ -1,0 +1,117 @@
+"""Public records of jets, downloaded, verified and unpacked into local HDF5 files.
+
+A folder of unpacked files appears whole or not at all, and a download that was cut off goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hepjax.errors import InputError
+from hepjax.fetch._records import SOURCES, Archive, Record, Retry, Source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from hepjax.fetch._records import Check, Progress
+
+__all__ = ["SOURCES", "Archive", "Record", "Retry", "Source", "fetch"]
+
+_RETRY = Retry()
+
+
+def fetch(
+    record: Record,
+    to: Path | None = None,
+    *,
+    progress: Progress | None = None,
+    check: Check | None = None,
+    sources: Mapping[Record, Source] = SOURCES,
+    retry: Retry = _RETRY,
+) -> list[Path]:
+    """Downloads a public record, verifies and unpacks it; does nothing where that was done before.
+
+    The files go to `to/<record>/train` and `to/<record>/val`; the archives stay beside these folders and may be
+    deleted. An archive must have its pinned size and MD5 sum, or where none is pinned those that the record lists, be
+    whole to its end, and hold HDF5 files only. Its SHA-256 sum is written to `<archive>.sha256`, and any later copy
+    must have the same. A second process waits for the first.
+
+    Args:
+      record: which record.
+      to: the folder to hold it; the user's cache folder where None.
+      progress: called with what is being done, the bytes done, and the bytes in all (None where unknown).
+      check: called with each unpacked file before its folder counts as finished; raises `InputError` to refuse it.
+      sources: addresses and checksums.
+      retry: delays and time limits.
+
+    Returns:
+      The HDF5 files, training files first, sorted by name.
+
+    Raises:
+      InputError: the record cannot be had, is not what it was, or does not fit on the disk.
+
+    Examples:
+      >>> [record.value for record in Record]
+      ['jets-30p', 'jets-100p', 'jets-150p']
+    """
+    from hepjax.fetch._unpack import unpacked
+
+    source = sources[record]
+    folder = (_cache() if to is None else Path(to).expanduser()) / record.value
+    tell = progress or _silent
+    files = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder):
+            for archive in source.archives:
+                files += unpacked(folder, archive) or _obtain(folder, archive, source.page, retry, tell, check)
+    except OSError as error:
+        raise InputError(_disk_problem(folder, error)) from error
+    return files
+
+
+def _silent(what: str, done: int, total: int | None) -> None:
+    """The progress report where nobody listens."""
+
+
+def _cache() -> Path:
+    import pooch
+
+    return Path(pooch.os_cache("hepjax"))
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Holds the folder against other processes. The system frees the lock when a process ends, however it ends."""
+    import fcntl
+
+    with (folder / ".lock").open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _disk_problem(folder: Path, error: OSError) -> str:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{folder}: the disk is full. Free some space and run again: the download goes on where it stopped"
+    return f"{error.filename or folder}: {error.strerror or error}. Choose a folder that can be written to"
+
+
+def _obtain(folder: Path, archive: Archive, page: str, retry: Retry, tell: Progress, check: Check | None) -> list[Path]:
+    """Downloads an archive unless it lies there, verifies and unpacks it."""
+    from hepjax.fetch import _download, _unpack
+
+    path, record = folder / archive.name, folder / f"{archive.name}.sha256"
+    known = next(iter(record.read_text().split()), None) if record.exists() else None
+    if not archive.md5 and not known:
+        archive = _download.as_listed(archive, page, retry)
+    if path.exists():
+        sha256, problem = _download.examine(path, archive, known, tell)
+        if problem:
+            raise InputError(f"{path}: {problem}. Delete it and fetch it again")
+    else:
+        sha256 = _download.download(path, archive, known, page, retry, tell)
+    _unpack.unpack(path, folder / archive.split, sha256, tell, check)
+    return _unpack.unpacked(folder, archive)

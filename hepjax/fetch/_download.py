@@ -1,0 +1,287 @@
+"""An archive from a web server, in pieces if need be, and what can be verified of it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import json
+import logging
+import shutil
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urljoin, urlsplit
+
+import pooch
+import requests
+import urllib3
+
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from hepjax.fetch._records import Archive, Progress, Retry
+
+_log = logging.getLogger(__name__)
+
+_CHUNK = 1 << 16  # small enough that a cut connection loses little
+_GZIP_MAGIC = b"\x1f\x8b"
+_MAX_REDIRECTS = 5
+_TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
+
+
+class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
+    """An attempt failed in a way that another may not."""
+
+    def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False) -> None:
+        super().__init__(reason)
+        self.wait = wait
+        self.unreachable = unreachable
+
+
+def as_listed(archive: Archive, page: str, retry: Retry) -> Archive:
+    """The archive with the size and MD5 sum that the record lists; unchanged where the listing cannot be had."""
+    address = page.replace("/records/", "/api/records/")
+    try:
+        with requests.Session() as session, _open(session, address, {"Accept": "application/json"}, retry) as response:
+            response.raise_for_status()
+            listed = {file["key"]: file for file in response.json()["files"]}[archive.name]
+        algorithm, _, digest = str(listed["checksum"]).rpartition(":")
+        return archive._replace(md5=digest if algorithm in ("", "md5") else None, size=int(listed["size"]))
+    except (requests.RequestException, InputError, ValueError, LookupError, TypeError) as error:
+        _log.info("%s lists no checksum for %s (%s); trusting the first download", address, archive.name, error)
+        return archive
+
+
+def examine(path: Path, archive: Archive, known: str | None, tell: Progress) -> tuple[str, str]:
+    """The SHA-256 sum of a complete archive, and in words what is wrong with it (empty where nothing is)."""
+    size = path.stat().st_size
+    tell(f"verifying {archive.name}", 0, size)
+    if archive.size is not None and size != archive.size:
+        return "", f"has {size} bytes, expected {archive.size}"
+    if archive.md5 and (md5 := pooch.file_hash(str(path), alg="md5")) != archive.md5.lower():
+        return "", f"has the MD5 sum {md5}, expected {archive.md5}"
+    sha256 = str(pooch.file_hash(str(path)))
+    tell(f"verifying {archive.name}", size, size)
+    if known and sha256 != known:
+        problem = (
+            f"has the SHA-256 sum {sha256}, expected {known} as recorded when it was first fetched (to accept a "
+            f"changed archive, delete {archive.name}.sha256)"
+        )
+        return sha256, problem
+    return sha256, ""
+
+
+def download(path: Path, archive: Archive, known: str | None, page: str, retry: Retry, tell: Progress) -> str:
+    """Downloads to `path`, going on where an earlier run stopped; returns the SHA-256 sum."""
+    address = f"{page}/files/{archive.name}?download=1"
+    part = path.with_name(f"{path.name}.part")
+    failures, furthest = 0, _size(part)
+    with requests.Session() as session:
+        while True:
+            try:
+                sha256 = _verified_attempt(session, address, part, archive, known, retry, tell)
+                break
+            except _TryAgain as problem:
+                if _size(part) > furthest:
+                    failures, furthest = 0, _size(part)
+                # Where nothing ever came, waiting long seldom helps: the machine is offline.
+                allowed = min(1, len(retry.delays)) if problem.unreachable and not furthest else len(retry.delays)
+                if failures >= allowed:
+                    raise InputError(
+                        f"{address}: {problem}. Run again to go on, or download {archive.name} from {page} by hand, "
+                        f"put it into {part.parent}, and run again"
+                    ) from problem
+                wait = max(retry.delays[failures], min(problem.wait, retry.longest))
+                _log.warning("%s: %s; trying again in %.0f s", archive.name, problem, wait)
+                time.sleep(wait)
+                failures += 1
+    part.replace(path)
+    _discard(part)
+    return sha256
+
+
+def _verified_attempt(
+    session: requests.Session,
+    address: str,
+    part: Path,
+    archive: Archive,
+    known: str | None,
+    retry: Retry,
+    tell: Progress,
+) -> str:
+    """Downloads once, and returns the SHA-256 sum where all has come and is right."""
+    resumed = _attempt(session, address, part, archive, retry, tell)
+    sha256, problem = examine(part, archive, known, tell)
+    if problem:
+        _discard(part)  # or it would be taken up again for ever
+        if resumed:
+            raise _TryAgain(f"the completed download {problem}")
+        raise InputError(
+            f"{address}: the download {problem}. It was not kept; the record has changed or the network altered it. "
+            "Run again; if it stays so, compare with the sum on the record's page"
+        )
+    return sha256
+
+
+def _attempt(
+    session: requests.Session, address: str, part: Path, archive: Archive, retry: Retry, tell: Progress
+) -> bool:
+    """Downloads once, as far as it goes. True where the beginning came from an earlier attempt."""
+    state = _read_state(part)
+    start = _size(part) if state else 0
+    if start and start == state.get("total"):
+        return True
+    headers = {"Accept-Encoding": "identity"}
+    if start:
+        headers["Range"] = f"bytes={start}-"
+        if validator := state.get("etag") or state.get("modified"):
+            headers["If-Range"] = validator
+    try:
+        with _open(session, address, headers, retry) as response:
+            _raise_for_answer(response, address, part)
+            if response.status_code == 206:
+                _must_continue(response, part, start, state)
+                total = state.get("total")
+            else:
+                start, total = 0, _length(response)
+            if total is not None and archive.size is not None and total != archive.size:
+                raise InputError(f"{address}: offers {total} bytes, expected {archive.size}: the record has changed")
+            _receive(response, address, part, archive.name, start, total, tell)
+    except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
+        raise _failed(_innermost(error)) from error
+    return start > 0
+
+
+def _failed(cause: BaseException) -> _TryAgain:
+    if isinstance(cause, http.client.IncompleteRead):
+        return _TryAgain("the connection ended early")
+    reason = str(cause).rsplit(": ", 1)[-1]
+    if isinstance(cause, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
+        return _TryAgain(f"cannot be reached ({reason})", unreachable=True)
+    return _TryAgain(f"the connection failed ({reason})")
+
+
+def _innermost(error: BaseException) -> BaseException:
+    """The first cause: requests and urllib3 wrap their errors several times."""
+    while True:
+        inner = [arg for arg in (*error.args, getattr(error, "reason", None)) if isinstance(arg, BaseException)]
+        if not inner:
+            return error
+        error = inner[-1]
+
+
+def _open(
+    session: requests.Session, address: str, headers: Mapping[str, str], retry: Retry
+) -> contextlib.closing[requests.Response]:
+    """The answer to a GET, after at most a few redirects."""
+    for _ in range(_MAX_REDIRECTS + 1):
+        response = session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout)
+        if not response.is_redirect:
+            return contextlib.closing(response)
+        response.close()
+        address = _redirected(address, response.headers["Location"])
+    raise InputError(f"{address}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page")
+
+
+def _redirected(address: str, location: str) -> str:
+    """Where a redirect leads; never from https to an open connection, nor out of the web."""
+    target = urljoin(address, location)
+    if urlsplit(target).scheme not in ("https", urlsplit(address).scheme):
+        raise InputError(f"{address}: redirects to {target}, which is not secure. Check the network's proxy")
+    return target
+
+
+def _raise_for_answer(response: requests.Response, address: str, part: Path) -> None:
+    """Raises unless the answer is, by its header, the file or the missing piece of it."""
+    status = response.status_code
+    if status == 416:  # the piece asked for does not exist
+        _discard(part)
+        raise _TryAgain("the part downloaded before does not fit the file any more")
+    if status in _TRANSIENT:
+        asked = response.headers.get("Retry-After", "")
+        raise _TryAgain(f"the server answers {status} {response.reason}", float(asked) if asked.isdecimal() else 0.0)
+    if status not in (200, 206):
+        raise InputError(f"{address}: the server answers {status} {response.reason}. The record may have moved")
+    if response.headers.get("Content-Type", "").lower().startswith("text/html"):
+        raise _not_an_archive(address, "a web page (text/html)")
+
+
+def _not_an_archive(address: str, found: str) -> InputError:
+    return InputError(
+        f"{address}: the server sent {found}, expected a .tar.gz archive. Check for a proxy or login page in between"
+    )
+
+
+def _length(response: requests.Response) -> int | None:
+    asked = response.headers.get("Content-Length", "")
+    return int(asked) if asked.isdecimal() else None
+
+
+def _must_continue(response: requests.Response, part: Path, start: int, state: Mapping[str, Any]) -> None:
+    """A piece may be glued on only if it starts where the part ends, and belongs to the same file."""
+    unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
+    piece, _, total = rest.partition("/")
+    etag = response.headers.get("ETag")
+    same = etag is None or state.get("etag") is None or etag == state["etag"]
+    if not (same and unit == "bytes" and piece.startswith(f"{start}-") and total == str(state.get("total"))):
+        _discard(part)
+        raise _TryAgain("the file changed since the download began")
+
+
+def _receive(
+    response: requests.Response, address: str, part: Path, name: str, start: int, total: int | None, tell: Progress
+) -> None:
+    """Appends the answer's body to `part`, or begins `part` anew where `start` is 0."""
+    chunks = response.raw.stream(_CHUNK, decode_content=False)
+    first = next(chunks, b"")
+    if start == 0:
+        if not first.startswith(_GZIP_MAGIC):  # looked at before an older part is given up
+            raise _not_an_archive(address, f"{first[:12]!r}")
+        _discard(part)
+        _write_state(part, response, total)
+    if total is not None and shutil.disk_usage(part.parent).free < total - start:
+        raise OSError(errno.ENOSPC, "no space for the rest of the file", str(part))
+    done = start
+    with part.open("ab") as file:
+        while first:
+            file.write(first)
+            done += len(first)
+            tell(f"downloading {name}", done, total)
+            first = next(chunks, b"")
+    if total is not None and done != total:
+        raise _TryAgain(f"the connection ended after {done} of {total} bytes")
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _state_of(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _read_state(part: Path) -> dict[str, Any]:
+    """What is known of the file that `part` begins; empty where it cannot be gone on with."""
+    try:
+        state = json.loads(_state_of(part).read_text())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return state if isinstance(state, dict) and isinstance(state.get("total"), int) else {}
+
+
+def _write_state(part: Path, response: requests.Response, total: int | None) -> None:
+    etag = response.headers.get("ETag", "")
+    state = {
+        "total": total,
+        "etag": etag if etag.startswith('"') else None,  # a weak one does not promise the same bytes
+        "modified": response.headers.get("Last-Modified"),
+    }
+    _state_of(part).write_text(json.dumps(state))
+
+
+def _discard(part: Path) -> None:
+    part.unlink(missing_ok=True)
+    _state_of(part).unlink(missing_ok=True)

@@ -1,0 +1,108 @@
+"""A verified archive into a folder of HDF5 files, which appears whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import shutil
+import tarfile
+import zlib
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hepjax.fetch._records import Archive, Check, Progress
+
+_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest public one has 2.7 GB packed
+_MANIFEST = "manifest.json"
+
+
+def unpacked(folder: Path, archive: Archive) -> list[Path]:
+    """The files of a split that was unpacked before; none where it was not."""
+    split = folder / archive.split
+    if not split.exists():
+        return []
+    remedy = f"Move {split} away and fetch again"
+    try:
+        sizes = json.loads((split / _MANIFEST).read_text())["files"]
+    except (OSError, ValueError, LookupError) as error:
+        raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}") from error
+    files = [split / name for name in sorted(sizes)]
+    for path in files:
+        if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5(path):
+            raise InputError(f"{path}: missing or changed, expected {sizes[path.name]} bytes of HDF5. {remedy}")
+    return files
+
+
+def _is_hdf5(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
+
+
+def unpack(path: Path, split: Path, sha256: str, tell: Progress, check: Check | None) -> None:
+    """Unpacks the HDF5 files of an archive into the folder `split`, which appears only when all is well."""
+    work = split.with_name(f".{split.name}.unpacking")
+    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+    work.mkdir()
+    try:
+        files = _extract(path, work, tell)
+        if not files:
+            raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
+        for file in files:
+            if not _is_hdf5(file):
+                raise InputError(f"{path}: its member {file.name} is not HDF5. Delete the archive and fetch it again")
+            if check:
+                check(file)
+        manifest = {"archive": path.name, "sha256": sha256, "files": {file.name: file.stat().st_size for file in files}}
+        (work / _MANIFEST).write_text(json.dumps(manifest, indent=1))
+        path.with_name(f"{path.name}.sha256").write_text(f"{sha256}  {path.name}\n")
+        work.replace(split)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _extract(path: Path, work: Path, tell: Progress) -> list[Path]:
+    """Writes the archive's .h5 files straight into `work`: no path of the archive's is ever used."""
+    size, total = path.stat().st_size, 0
+    files: list[Path] = []
+    try:
+        with path.open("rb") as raw, gzip.open(raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for member in tar:
+                total += member.size
+                name = _safe_name(path, member, work, total)
+                if name is not None:
+                    files.append(work / name)
+                    with tar.extractfile(member) as inside, files[-1].open("xb") as outside:  # type: ignore[union-attr]
+                        shutil.copyfileobj(inside, outside, 1 << 20)
+                tell(f"unpacking {path.name}", raw.tell(), size)
+            while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
+                pass
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+        raise InputError(f"{path}: broken archive ({error}). Delete it and fetch it again") from error
+    except FileExistsError as error:
+        raise InputError(f"{path}: holds two files named {files[-1].name}. Delete it and fetch it again") from error
+    return files
+
+
+def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> str | None:
+    """The file name of a member to keep, None for one to skip; raises for one that no honest archive has."""
+    inside = PurePosixPath(member.name)
+    problem = None
+    try:
+        tarfile.data_filter(member, str(work))
+    except tarfile.FilterError as error:
+        problem = str(error)
+    if inside.is_absolute() or ".." in inside.parts or not (member.isreg() or member.isdir()):
+        problem = "only plain files and folders under relative paths are allowed"
+    if total > _MAX_UNPACKED:
+        problem = f"unpacks to more than {_MAX_UNPACKED >> 30} GiB"
+    if problem:
+        raise InputError(f"{path}: refused because of its member {member.name!r}: {problem}. Nothing was unpacked")
+    # Hidden files are the attributes that a Mac packs beside each file.
+    wanted = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
+    return inside.name if wanted else None
