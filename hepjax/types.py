@@ -52,6 +52,26 @@ class Jets:
         )
 
 
+class FileSummary(NamedTuple):
+    """What one file holds."""
+
+    path: str
+    jets: int
+    slots: int
+    """The particles kept per jet."""
+    mean_particles: float
+    classes: dict[str, int]
+    """Jets per class; empty for a file without labels."""
+    images: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Columns of the public layout that the file lacks."""
+    ranges: dict[str, tuple[float, float, float]]
+    """Smallest, mean and largest value of each column, padding left out."""
+    problems: tuple[str, ...]
+    provenance: dict[str, str]
+    """The file's own attributes."""
+
+
 class Batch(NamedTuple):
     """B examples of one fixed shape."""
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import socket
 
+import h5py
 import jax
 import numpy as np
 import pytest
+
+from hepjax import schema
 
 jax.config.update("jax_num_cpu_devices", 4)
 
@@ -28,3 +31,35 @@ def _no_network(monkeypatch):
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)
+
+
+def public_file(path, count=25, slots=30, seed=0, chunk=7, **changes):
+    """Writes a tiny file of the public layout, by hand; `changes` replace whole datasets, None leaves one out."""
+    rng = np.random.default_rng(seed)
+    particles = rng.normal(size=(count, slots, 16)).astype(np.float32)
+    filled = rng.integers(2, slots + 1, size=count)
+    pt = np.sort(rng.exponential(20, size=(count, slots)).astype(np.float32), axis=1)[:, ::-1]
+    particles[..., schema.PARTICLE_COLUMNS.index("j1_pt")] = pt
+    particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] = pt * 1.5
+    particles *= (np.arange(slots) < filled[:, None])[..., None]
+    values = rng.normal(size=(count, len(schema.JET_COLUMNS))).astype(np.float32)
+    values[:, -6:] = np.eye(6)[np.arange(count) % 5]
+    datasets = {
+        schema.CONSTITUENTS: particles,
+        schema.PARTICLE_NAMES: np.array([*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID], "S"),
+        schema.JETS: values,
+        schema.JET_NAMES: np.array(schema.JET_COLUMNS, "S"),
+        **changes,
+    }
+    with h5py.File(path, "w") as file:
+        for name, data in datasets.items():
+            if data is not None:
+                chunks = (min(chunk, len(data)), *data.shape[1:]) if data.ndim > 1 and data.size else None
+                file.create_dataset(name, data=data, chunks=chunks, compression="gzip" if chunks else None)
+    return path
+
+
+@pytest.fixture
+def jet_file(tmp_path):
+    """A function that writes a tiny file of the public layout into the test's folder: `jet_file(name, **changes)`."""
+    return lambda name="jets.h5", **changes: public_file(tmp_path / name, **changes)

@@ -1,0 +1,275 @@
+"""HDF5 files of the public layout → lazy `Jets`: opening reads headers, indexing reads its rows, chunk by chunk."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax import schema
+from hepjax.errors import InputError
+from hepjax.readers.header import Header, open_file, read_header
+from hepjax.types import Jets
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    Decoder = Callable[[Header, np.ndarray], np.ndarray]
+
+Rows = slice | np.ndarray
+
+
+def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particles: int | None = None) -> Jets:
+    """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
+
+    The layout is that of the public HLS4ML LHC jet dataset (arXiv:1908.05318), identified by column names.
+
+    Args:
+      paths: one file, a folder of `*.h5`, or several files, which follow each other; None is the sample of simulated
+        jets that comes with hepjax.
+      particles: how many of the hardest particles to keep per jet; None keeps all.
+
+    Returns:
+      Lazy `Jets` with the files' jets in order.
+
+    Raises:
+      InputError: a file is missing, damaged or not of the layout; files differ in columns or particles; fewer
+        particles are kept in a file than asked for. When rows are read: a value is NaN or infinite, or labels are not
+        one-hot.
+
+    >>> jets = read_jets(particles=20)
+    >>> jets[:3].constituents.shape
+    (3, 20, 16)
+    """
+    headers = [read_header(path) for path in _paths(paths)]
+    first = headers[0]
+    for other in headers[1:]:
+        _check_alike(first, other)
+    slots = particles if particles is not None else first.slots
+    for header in headers:
+        if not 1 <= slots <= header.slots:
+            raise InputError(f"{header.path}: keeps {header.slots} particles per jet; asked for particles={slots}")
+        if particles is None and header.slots != slots:
+            raise InputError(
+                f"{header.path}: keeps {header.slots} particles per jet but {first.path} keeps {slots}; "
+                f"give particles={min(h.slots for h in headers)}"
+            )
+    store = _Store(tuple(headers), slots)
+    return _LazyJets(
+        constituents=_Lazy(store, "constituents"),
+        mask=_Lazy(store, "mask"),
+        observables=_Lazy(store, "observables"),
+        labels=_Lazy(store, "labels") if first.labels.names else None,
+        particle_names=first.particles.names,
+        observable_names=first.observables.names,
+        classes=schema.CLASSES,
+        store=store,
+    )
+
+
+def _paths(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    if paths is None:
+        return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
+    listed = [paths] if isinstance(paths, str | Path) else list(paths)
+    found: list[Path] = []
+    for path in map(Path, listed):
+        inside = sorted(path.glob("*.h5")) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path}: a folder without *.h5 files")
+        found.extend(inside)
+    if not found:
+        raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
+    return found
+
+
+def _check_alike(first: Header, other: Header) -> None:
+    for what in ("particles", "observables", "labels"):
+        a, b = getattr(first, what).names, getattr(other, what).names
+        if a != b:
+            differ = ", ".join(sorted(set(a) ^ set(b)))
+            raise InputError(f"{other.path}: its {what} columns differ from those of {first.path}: {differ}")
+
+
+@dataclasses.dataclass(frozen=True)
+class _Store:
+    """Where the rows of a lazy `Jets` lie."""
+
+    headers: tuple[Header, ...]
+    slots: int
+
+    def __len__(self) -> int:
+        return sum(header.jets for header in self.headers)
+
+    def shape(self, field: str) -> tuple[int, ...]:
+        first = self.headers[0]
+        tail = {
+            "constituents": (self.slots, len(first.particles.names)),
+            "mask": (self.slots,),
+            "observables": (len(first.observables.names),),
+            "labels": (),
+        }[field]
+        return (len(self), *tail)
+
+    def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
+        """Reads the fields' rows; each dataset is read once, a chunk at a time."""
+        wanted = np.arange(len(self))[rows]
+        if wanted.ndim != 1:
+            raise TypeError("index jets with a slice or a one-dimensional array of rows")
+        out = {f: np.empty((len(wanted), *self.shape(f)[1:]), _DTYPES[f]) for f in fields}
+        order = np.argsort(wanted, kind="stable")
+        offset = 0
+        for header in self.headers:
+            low, high = np.searchsorted(wanted, (offset, offset + header.jets), sorter=order)
+            if low < high:
+                places = order[low:high]
+                _read_file(header, self.slots, out, wanted[places] - offset, places)
+            offset += header.jets
+        return out
+
+
+class _Lazy:
+    """One field of a lazy `Jets`: an array that stays on disk until it is indexed or turned into an array."""
+
+    def __init__(self, store: _Store, field: str) -> None:
+        self._store, self._field = store, field
+        self.shape, self.dtype, self.ndim = store.shape(field), _DTYPES[field], len(store.shape(field))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, key: Any) -> np.ndarray:
+        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
+        if isinstance(rows, int | np.integer):
+            rows, rest = np.array([rows]), (0, *rest)
+        else:
+            rest = (slice(None), *rest)
+        values: np.ndarray = self._store.read([self._field], rows)[self._field][rest]
+        return values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        if copy is False:
+            raise ValueError("rows on disk cannot be viewed without a copy")
+        return self[:].astype(dtype or self.dtype, copy=False)
+
+    def __repr__(self) -> str:
+        return f"<lazy {self._field}, shape {self.shape}, {self.dtype}>"
+
+
+_DTYPES = {
+    "constituents": np.dtype(np.float32),
+    "mask": np.dtype(bool),
+    "observables": np.dtype(np.float32),
+    "labels": np.dtype(np.int32),
+}
+
+
+@dataclasses.dataclass(frozen=True, repr=False)
+class _LazyJets(Jets):
+    """`Jets` on disk; a slice reads each dataset once for all its fields."""
+
+    store: _Store
+
+    def __getitem__(self, rows: Rows) -> Jets:
+        fields = ["constituents", "mask", "observables", *(["labels"] if self.labels is not None else [])]
+        values: dict[str, Any] = {"labels": None, **self.store.read(fields, rows)}
+        return Jets(
+            **values, particle_names=self.particle_names, observable_names=self.observable_names, classes=self.classes
+        )
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.headers)} file(s)>"
+
+
+def _read_file(header: Header, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray) -> None:
+    """Reads the ascending rows `local` of one file into the places `places` of the arrays in `out`."""
+    with open_file(header.path) as file:
+        for name, decoders in _DECODERS.items():
+            wanted = {field: decoders[field] for field in decoders if field in out}
+            for low, high in _chunks(local, header.chunk_rows[name]) if wanted else ():
+                # A call of its own, so that one block is freed before the next is read.
+                values = _read_block(file[name], header, slots, local[low:high], wanted)
+                for field in wanted:
+                    out[field][places[low:high]] = values.pop(field)
+
+
+def _read_block(
+    dataset: Any, header: Header, slots: int, local: np.ndarray, decoders: dict[str, Decoder]
+) -> dict[str, np.ndarray]:
+    """Reads, checks and decodes ascending rows that lie in one chunk."""
+    start = int(local[0])
+    block = dataset[start : int(local[-1]) + 1]
+    _check_finite(dataset, header, block)
+    if block.ndim == 3:
+        _sort_by_pt(header, block)
+        block = block[:, :slots]
+    else:
+        _check_labels(header, block, start)
+    if not np.array_equal(local - start, np.arange(len(block))):
+        block = block[local - start]
+    return {field: decode(header, block) for field, decode in decoders.items()}
+
+
+def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+    """The runs of `local` that lie in one chunk each."""
+    edges = np.flatnonzero(np.diff(local // size)) + 1
+    return itertools.pairwise([0, *edges.tolist(), len(local)])
+
+
+def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+    """The columns at these places; a view where they are all, in order."""
+    return block if places == tuple(range(block.shape[-1])) else block[..., places]
+
+
+_DECODERS: dict[str, dict[str, Decoder]] = {
+    schema.CONSTITUENTS: {
+        "constituents": lambda header, block: _take(block, header.particles.places),
+        "mask": lambda header, block: block[..., header.particle("j1_e")] > 0,
+    },
+    schema.JETS: {
+        "observables": lambda header, block: _take(block, header.observables.places),
+        "labels": lambda header, block: _take(block, header.labels.places).argmax(axis=1),
+    },
+}
+
+
+def _sort_by_pt(header: Header, block: np.ndarray) -> None:
+    """Puts each jet's particles by falling pT, so that the first are the hardest; most files are so already."""
+    pt = header.particle("j1_pt")
+    unsorted = np.flatnonzero((block[:, 1:, pt] > block[:, :-1, pt]).any(axis=1))
+    if len(unsorted):
+        order = np.argsort(-block[unsorted, :, pt], axis=1, kind="stable")
+        block[unsorted] = np.take_along_axis(block[unsorted], order[..., None], axis=1)
+
+
+def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
+    """Refuses NaN and infinity; min and max see both without a copy of the block."""
+    if np.isfinite(block.min()) and np.isfinite(block.max()):
+        return
+    name, count, first = dataset.name.lstrip("/"), 0, None
+    for low in range(0, header.jets, header.chunk_rows[name]):
+        bad = ~np.isfinite(dataset[low : low + header.chunk_rows[name]])
+        count += int(bad.sum())
+        if first is None and bad.any():
+            first = low + int(np.argwhere(bad)[0, 0])
+    raise InputError(
+        f"{header.path}: {name} has {count} NaN or infinite values, the first in row {first}; remove those jets"
+    )
+
+
+def _check_labels(header: Header, block: np.ndarray, start: int) -> None:
+    if not header.labels.names:
+        return
+    onehot = block[:, header.labels.places]
+    # The five classes come first; where j_undef is the one that is set, no class is.
+    good = (np.count_nonzero(onehot, axis=1) == 1) & (onehot[:, : len(schema.CLASSES)].max(axis=1) == 1)
+    if not good.all():
+        rows = np.flatnonzero(~good) + start
+        shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        raise InputError(
+            f"{header.path}: {schema.JETS} has rows whose labels are not one-hot over "
+            f"{', '.join(schema.LABEL_COLUMNS)}, or {schema.UNDEFINED} = 1: {shown}; remove those jets"
+        )

@@ -1,0 +1,157 @@
+"""What a file of the public layout says of itself: its names, shapes and columns, checked without reading a jet."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import TYPE_CHECKING, NamedTuple
+
+import h5py
+
+from hepjax import schema
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+_ROWS = 1000
+"""The rows read at a time from a dataset that is not chunked."""
+
+
+class Columns(NamedTuple):
+    """Some columns of a dataset: their names in the schema's order, and where the file keeps them."""
+
+    names: tuple[str, ...]
+    places: tuple[int, ...]
+
+
+class Header(NamedTuple):
+    """One file, checked but unread."""
+
+    path: Path
+    jets: int
+    slots: int
+    """The particles kept per jet."""
+    particles: Columns
+    observables: Columns
+    labels: Columns
+    """Empty for a file without labels; else the five classes, then `j_undef` where the file has it."""
+    images: tuple[str, ...]
+    chunk_rows: dict[str, int]
+    """The rows to read at a time, for each dataset."""
+
+    def particle(self, name: str) -> int:
+        """The place of a particle column in the file."""
+        return self.particles.places[self.particles.names.index(name)]
+
+
+@contextlib.contextmanager
+def open_file(path: Path) -> Iterator[h5py.File]:
+    """Opens an HDF5 file for one read: no handle outlives it, so processes never share one.
+
+    Args:
+      path: the file.
+
+    Yields:
+      The open file.
+
+    Raises:
+      InputError: the file is missing, unreadable, not HDF5, or damaged.
+    """
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give the path of an HDF5 file of jets")
+    try:
+        file = h5py.File(path, "r")
+    except OSError as error:
+        if path.is_file() and not h5py.is_hdf5(path):
+            raise InputError(f"{path}: not an HDF5 file; give a file of the public jet layout") from error
+        raise InputError(f"{path}: cannot be opened, perhaps truncated; fetch or make it again ({error})") from error
+    with file:
+        try:
+            yield file
+        except OSError as error:
+            raise InputError(f"{path}: damaged; fetch or make it again ({error})") from error
+
+
+def read_header(path: Path) -> Header:
+    """Reads and checks a file's names and shapes.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its header.
+
+    Raises:
+      InputError: a dataset is missing or has a wrong rank or type, a column is unknown or named twice, a column that
+        is always needed is absent, or the file holds no jet.
+    """
+    with open_file(path) as file:
+        constituents = _dataset(file, path, schema.CONSTITUENTS, rank=3)
+        jets = _dataset(file, path, schema.JETS, rank=2)
+        particle_names = _names(file, path, schema.PARTICLE_NAMES, constituents)
+        jet_names = _names(file, path, schema.JET_NAMES, jets)
+        header = Header(
+            path=path,
+            jets=jets.shape[0],
+            slots=constituents.shape[1],
+            particles=_columns(particle_names, schema.PARTICLE_COLUMNS),
+            observables=_columns(jet_names, schema.OBSERVABLE_COLUMNS),
+            labels=_columns(jet_names, (*schema.LABEL_COLUMNS, schema.UNDEFINED)),
+            images=tuple(name for name in schema.IMAGES if name in file),
+            chunk_rows={
+                schema.CONSTITUENTS: (constituents.chunks or (_ROWS,))[0],
+                schema.JETS: (jets.chunks or (_ROWS,))[0],
+            },
+        )
+        if constituents.shape[0] != jets.shape[0]:
+            raise InputError(
+                f"{path}: {schema.CONSTITUENTS} has {constituents.shape[0]} rows but {schema.JETS} has "
+                f"{jets.shape[0]}; make the file again"
+            )
+    if header.jets == 0:
+        raise InputError(f"{path}: holds no jets; leave the file out")
+    for name in ("j1_e", "j1_pt"):
+        if name not in header.particles.names:
+            raise InputError(f"{path}: {schema.PARTICLE_NAMES} lacks {name}, which tells particles from padding")
+    found = set(header.labels.names) & set(schema.LABEL_COLUMNS)
+    if found and len(found) < len(schema.LABEL_COLUMNS):
+        missing = ", ".join(name for name in schema.LABEL_COLUMNS if name not in found)
+        raise InputError(f"{path}: {schema.JET_NAMES} lacks {missing}; give all label columns or none")
+    return header if found else header._replace(labels=Columns((), ()))
+
+
+def _dataset(file: h5py.File, path: Path, name: str, rank: int) -> h5py.Dataset:
+    if not isinstance(file.get(name), h5py.Dataset):
+        held = ", ".join(sorted(file)) or "nothing"
+        raise InputError(f"{path}: has no dataset {name} (it holds {held}); give a file of the public jet layout")
+    dataset = file[name]
+    if dataset.ndim != rank or dataset.dtype.kind != "f":
+        raise InputError(
+            f"{path}: {name} has shape {dataset.shape} and type {dataset.dtype}; "
+            f"expected {rank} dimensions and floating point"
+        )
+    return dataset
+
+
+def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> list[str]:
+    """The names of the columns of `values`, each of them known and unique."""
+    if not isinstance(file.get(dataset), h5py.Dataset) or file[dataset].ndim != 1:
+        raise InputError(f"{path}: has no list of names {dataset}; columns cannot be told without it")
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in file[dataset][()]]
+    width = values.shape[-1]
+    if len(names) == width + 1 and names[-1] == schema.PARTICLE_ID:
+        names.pop()  # the public files name one particle column that they do not have
+    if len(names) != width:
+        raise InputError(f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}")
+    known = {*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID} if values.ndim == 3 else set(schema.JET_COLUMNS)
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"{path}: {dataset} has unknown columns {', '.join(unknown)}; rename or remove them")
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise InputError(f"{path}: {dataset} names {', '.join(twice)} more than once; rename or remove the copies")
+    return names
+
+
+def _columns(names: Sequence[str], wanted: Sequence[str]) -> Columns:
+    found = tuple(name for name in wanted if name in names)
+    return Columns(found, tuple(names.index(name) for name in found))

@@ -1,0 +1,285 @@
+"""What every reader promises, and what the HDF5 reader refuses."""
+
+from __future__ import annotations
+
+import multiprocessing
+import pickle
+import tracemalloc
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hepjax import InputError, schema
+from hepjax.readers import header, read_jets, summarise
+
+READERS = [read_jets]
+E_COLUMN, PT_COLUMN = (schema.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
+
+
+def raw(path):
+    with h5py.File(path) as file:
+        return {name: file[name][()] for name in file}
+
+
+@pytest.fixture(params=READERS, ids=lambda reader: reader.__name__)
+def reader(request):
+    return request.param
+
+
+class TestContract:
+    """Every reader is tested by being listed in READERS."""
+
+    def test_shapes_dtypes_and_values(self, reader, jet_file):
+        path = jet_file()
+        jets, file = reader(path), raw(path)
+        assert len(jets) == 25
+        assert (jets.particle_names, jets.observable_names) == (schema.PARTICLE_COLUMNS, schema.OBSERVABLE_COLUMNS)
+        part = jets[:]
+        np.testing.assert_array_equal(part.constituents, file[schema.CONSTITUENTS])
+        np.testing.assert_array_equal(part.mask, file[schema.CONSTITUENTS][..., E_COLUMN] > 0)
+        np.testing.assert_array_equal(part.observables, file[schema.JETS][:, :53])
+        np.testing.assert_array_equal(part.labels, np.arange(25) % 5)
+        assert [a.dtype for a in (part.constituents, part.mask, part.observables, part.labels)] == [
+            np.float32,
+            bool,
+            np.float32,
+            np.int32,
+        ]
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+    @given(rows=st.one_of(st.slices(50), st.lists(st.integers(-50, 49)).map(lambda r: np.array(r, dtype=int))))
+    def test_any_rows_of_many_files(self, reader, jet_file, rows):
+        paths = [jet_file("a.h5", seed=1), jet_file("b.h5", count=15, seed=2), jet_file("c.h5", count=10, seed=3)]
+        jets = reader(paths)
+        whole, part = jets[:], jets[rows]
+        for field in ("constituents", "mask", "observables", "labels"):
+            np.testing.assert_array_equal(getattr(part, field), getattr(whole, field)[rows])
+            np.testing.assert_array_equal(getattr(jets, field)[rows], getattr(part, field))
+
+    def test_fields_are_arrays(self, reader, jet_file):
+        jets = reader(jet_file())
+        assert np.asarray(jets.observables).shape == jets.observables.shape == (25, 53)
+        assert jets.constituents[3, 0].shape == (16,)
+        np.testing.assert_array_equal(jets.constituents[2:4, :, 3], np.asarray(jets.constituents)[2:4, :, 3])
+
+    def test_hardest_particles(self, reader, jet_file):
+        path = jet_file()
+        np.testing.assert_array_equal(reader(path, particles=5)[:].constituents, raw(path)[schema.CONSTITUENTS][:, :5])
+
+    def test_unsorted_particles_are_sorted(self, reader, jet_file, rng):
+        path = jet_file()
+        shuffled = raw(path)[schema.CONSTITUENTS][:, rng.permutation(30)]
+        other = jet_file("shuffled.h5", **{schema.CONSTITUENTS: shuffled})
+        np.testing.assert_array_equal(
+            reader(other, particles=8)[:].constituents, reader(path, particles=8)[:].constituents
+        )
+
+    def test_columns_by_name(self, reader, jet_file, rng):
+        path = jet_file()
+        file, particle, jet = raw(path), rng.permutation(16), rng.permutation(59)
+        other = jet_file(
+            "permuted.h5",
+            **{
+                schema.CONSTITUENTS: file[schema.CONSTITUENTS][..., particle],
+                schema.PARTICLE_NAMES: file[schema.PARTICLE_NAMES][:16][particle],
+                schema.JETS: file[schema.JETS][:, jet],
+                schema.JET_NAMES: file[schema.JET_NAMES][jet],
+            },
+        )
+        a, b = reader(path)[:], reader(other)[:]
+        for field in ("constituents", "mask", "observables", "labels"):
+            np.testing.assert_array_equal(getattr(a, field), getattr(b, field))
+
+    @pytest.mark.parametrize("slots", [30, 50, 100, 150])
+    def test_lengths_types_and_images(self, reader, jet_file, slots):
+        path = jet_file(slots=slots, count=3, jetImage=np.zeros((3, 100, 100), np.float32))
+        double = jet_file(
+            "double.h5", slots=slots, count=3, **{schema.CONSTITUENTS: raw(path)[schema.CONSTITUENTS].astype(float)}
+        )
+        np.testing.assert_array_equal(reader(path)[:].constituents, reader(double)[:].constituents)
+
+    def test_without_labels(self, reader, jet_file):
+        path = jet_file()
+        file = raw(path)
+        other = jet_file(
+            "x.h5", **{schema.JETS: file[schema.JETS][:, :53], schema.JET_NAMES: file[schema.JET_NAMES][:53]}
+        )
+        assert reader(other).labels is None
+        assert reader(other)[:3].labels is None
+
+    def test_many_processes_share_one_object(self, reader, jet_file):
+        jets = reader([jet_file("a.h5"), jet_file("b.h5", seed=5)])
+        jets[:2]
+        with multiprocessing.get_context("spawn").Pool(2) as pool:
+            sums = pool.map(_sum_rows, [(jets, i) for i in range(4)])
+        np.testing.assert_array_equal(sums, [jets[i : i + 20].constituents.sum() for i in range(4)])
+        assert len(pickle.loads(pickle.dumps(jets))) == 50  # noqa: S301 — our own bytes
+
+
+def _sum_rows(task):
+    jets, i = task
+    return jets[i : i + 20].constituents.sum()
+
+
+class TestLazy:
+    def test_opening_reads_headers_only(self, jet_file, monkeypatch):
+        path = jet_file()
+        read = []
+        getitem = h5py.Dataset.__getitem__
+        monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: read.append(self.name) or getitem(self, key))
+        read_jets([path] * 100)
+        assert set(read) == {f"/{schema.PARTICLE_NAMES}", f"/{schema.JET_NAMES}"}
+
+    def test_a_slice_reads_its_chunks_only(self, jet_file, monkeypatch):
+        jets = read_jets(jet_file())  # chunks of 7
+        read = []
+        getitem = h5py.Dataset.__getitem__
+        monkeypatch.setattr(
+            h5py.Dataset,
+            "__getitem__",
+            lambda self, key: read.append((self.name, key.start, key.stop)) or getitem(self, key),
+        )
+        jets[5:9]
+        assert read == [(f"/{name}", *rows) for name in (schema.CONSTITUENTS, schema.JETS) for rows in ((5, 7), (7, 9))]
+
+    def test_memory_is_the_slice_and_one_chunk(self, jet_file):
+        jets = read_jets(jet_file(count=4000, slots=100, chunk=500))
+        jets[:1]
+        tracemalloc.start()
+        part = jets[:3500]
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        size = sum(getattr(part, f).nbytes for f in ("constituents", "mask", "observables", "labels"))
+        chunk = 500 * 100 * 16 * 4
+        assert peak < size + chunk + 2**18  # a quarter MiB for names and indices
+
+
+def test_embedded_sample_is_simulated_and_balanced():
+    jets = read_jets()
+    part = jets[:]
+    assert len(jets) >= 5000
+    assert part.constituents.shape[1:] == (30, 16)
+    assert np.bincount(part.labels).min() >= 1000
+    summary = summarise(jets.store.headers[0].path)
+    assert not summary.problems
+    assert "simulat" in " ".join(summary.provenance.values()).lower()
+
+
+def bad_labels(file, row, value):
+    values = file[schema.JETS].copy()
+    values[row, -6:] = value
+    return {schema.JETS: values}
+
+
+def spoil(file, row, value):
+    values = file[schema.CONSTITUENTS].copy()
+    values[row, 0, 2:4] = value
+    return {schema.CONSTITUENTS: values}
+
+
+REFUSED = {
+    "no dataset": (lambda f: {schema.JETS: None}, ["jets", "public jet layout"]),
+    "no names": (lambda f: {schema.JET_NAMES: None}, ["jetFeatureNames"]),
+    "rank": (
+        lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][:, 0]},
+        ["(25, 16)", "3 dimensions"],
+    ),
+    "type": (lambda f: {schema.JETS: f[schema.JETS].astype(int)}, ["jets", "int64"]),
+    "unknown column": (lambda f: {schema.JET_NAMES: np.array(["j_x", *schema.JET_COLUMNS[1:]], "S")}, ["j_x"]),
+    "twice": (
+        lambda f: {schema.JET_NAMES: np.array(["j_pt", *schema.JET_COLUMNS[1:]], "S")},
+        ["j_pt", "more than once"],
+    ),
+    "count of names": (lambda f: {schema.JET_NAMES: np.array(schema.JET_COLUMNS[1:], "S")}, ["58 names", "59 columns"]),
+    "nan": (lambda f: spoil(f, 11, np.nan), ["jetConstituentList", "2 NaN", "row 11"]),
+    "inf": (lambda f: spoil(f, 24, -np.inf), ["jetConstituentList", "2 NaN", "row 24"]),
+    "no class": (lambda f: bad_labels(f, 3, 0), ["one-hot", "3"]),
+    "two classes": (lambda f: bad_labels(f, [8, 20], [1, 1, 0, 0, 0, 0]), ["one-hot", ": 8;"]),
+    "half a class": (lambda f: bad_labels(f, 3, [0.5, 0.5, 0, 0, 0, 0]), ["one-hot", "3"]),
+    "undefined": (lambda f: bad_labels(f, 4, [0, 0, 0, 0, 0, 1]), ["j_undef = 1", "4"]),
+    "undefined too": (lambda f: bad_labels(f, 4, [1, 0, 0, 0, 0, 1]), ["j_undef = 1", "4"]),
+    "some labels": (
+        lambda f: {schema.JETS: f[schema.JETS][:, :-2], schema.JET_NAMES: f[schema.JET_NAMES][:-2]},
+        ["j_t"],
+    ),
+    "rows": (lambda f: {schema.JETS: f[schema.JETS][:-1]}, ["25 rows", "24"]),
+    "no jets": (lambda f: {n: f[n][:0] for n in (schema.JETS, schema.CONSTITUENTS)}, ["no jets"]),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_in_one_clear_line(jet_file, case):
+    change, words = REFUSED[case]
+    path = jet_file("bad.h5", **change(raw(jet_file())))
+    with pytest.raises(InputError) as caught:
+        read_jets(path)[:]
+    message = str(caught.value)
+    assert "\n" not in message
+    for word in [str(path), *words]:
+        assert word in message
+
+
+def test_refused_files(jet_file, tmp_path):
+    good = jet_file()
+    (tmp_path / "text.h5").write_text("hello")
+    (tmp_path / "cut.h5").write_bytes(good.read_bytes()[:-3000])
+    (tmp_path / "empty").mkdir()
+    for path, word in (
+        ("none.h5", "no such file"),
+        ("text.h5", "not an HDF5"),
+        ("cut.h5", "truncated"),
+        ("empty", "folder"),
+    ):
+        with pytest.raises(InputError, match=word):
+            read_jets(tmp_path / path)
+    with pytest.raises(InputError, match="no file given"):
+        read_jets([])
+
+
+def test_damaged_chunk(jet_file):
+    path = jet_file()
+    with h5py.File(path) as file:
+        chunk = file[schema.CONSTITUENTS].id.get_chunk_info(1)
+    data = bytearray(path.read_bytes())
+    data[chunk.byte_offset : chunk.byte_offset + 40] = bytes(40)
+    path.write_bytes(data)
+    read_jets(path)[:7]
+    with pytest.raises(InputError, match="damaged"):
+        read_jets(path)[:]
+
+
+def test_files_that_differ(jet_file):
+    path, longer = jet_file(), jet_file("longer.h5", slots=50)
+    file = raw(path)
+    fewer = {name: file[name][..., 1:] for name in (schema.JETS, schema.JET_NAMES)}
+    with pytest.raises(InputError, match="j_ptfrac"):
+        read_jets([path, jet_file("fewer.h5", **fewer)])
+    with pytest.raises(InputError, match="particles=30"):
+        read_jets([path, longer])
+    with pytest.raises(InputError, match="asked for particles=50"):
+        read_jets([longer, path], particles=50)
+    assert read_jets([path, longer], particles=30)[:].constituents.shape == (50, 30, 16)
+
+
+def test_summary(jet_file):
+    path = jet_file(jetImage=np.zeros((25, 100, 100), np.float32))
+    summary, jets = summarise(path), read_jets(path)[:]
+    assert (summary.jets, summary.slots, summary.images) == (25, 30, ("jetImage",))
+    assert summary.classes == dict.fromkeys(schema.CLASSES, 5)
+    pt = jets.constituents[..., PT_COLUMN][jets.mask]
+    np.testing.assert_allclose(summary.ranges["j1_pt"], [pt.min(), pt.mean(), pt.max()], rtol=1e-6)
+    assert not summary.problems
+    bad = jet_file("bad.h5", **spoil(raw(path), 11, np.nan))
+    assert "row 11" in " ".join(summarise(bad).problems)
+
+
+def test_unchunked_dataset(tmp_path, jet_file):
+    file = raw(jet_file())
+    with h5py.File(tmp_path / "plain.h5", "w") as plain:
+        for name, data in file.items():
+            plain[name] = data
+    assert header.read_header(tmp_path / "plain.h5").jets == 25
+    np.testing.assert_array_equal(read_jets(tmp_path / "plain.h5")[3:9].observables, file[schema.JETS][3:9, :53])
