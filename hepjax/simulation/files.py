@@ -207,12 +207,12 @@ def _create(file: Any, particles: int, attributes: Mapping[str, Attribute]) -> N
     columns = len(schema.PARTICLE_COLUMNS)
     file.create_dataset(schema.PARTICLE_NAMES, data=np.array((*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID), "S"))
     file.create_dataset(schema.JET_NAMES, data=np.array(schema.JET_COLUMNS, "S"))
-    options = {"dtype": np.float32, "compression": "gzip", "compression_opts": 9, "shuffle": True}
+    options = {"dtype": np.float32, "compression": "gzip", "compression_opts": 4, "shuffle": True}
     file.create_dataset(
         schema.CONSTITUENTS,
         (0, particles, columns),
         maxshape=(None, particles, columns),
-        chunks=(CHUNK_ROWS, particles, 1),
+        chunks=(CHUNK_ROWS, particles, columns),
         **options,
     )
     width = len(schema.JET_COLUMNS)

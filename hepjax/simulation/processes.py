@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hepjax.errors import InputError
 
 
-@dataclass(frozen=True)
-class Process:
+class Process(NamedTuple):
     """How one class of jets is made."""
 
     settings: tuple[str, ...]
