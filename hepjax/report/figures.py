@@ -158,7 +158,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
     with _style():
         figure = _figure(9, 7.8)
         axes = figure.subplots()
-        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100)
+        image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         axes.tick_params(which="both", length=0)
         axes.set_xticks(range(len(names)), names)
         axes.set_yticks(range(len(names)), names)
@@ -167,9 +167,9 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         size = max(6.0, min(20.0, 100.0 / len(names)))
         for (row, column), value in np.ndenumerate(percent):
             text = f"{value:.1f}" if np.isfinite(value) else "–"  # noqa: RUF001
-            colour = "white" if value > 55 else "black"  # the map's lightness passes its middle near 55 %
+            colour = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
             axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
-        bar = figure.colorbar(image, cax=axes.inset_axes((1.04, 0, 0.05, 1)))
+        bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
         _put_label(axes, label)
@@ -268,6 +268,7 @@ def _style() -> Iterator[None]:
         "legend.frameon": True,
         "legend.framealpha": 1.0,
         "legend.edgecolor": "none",
+        "xtick.major.pad": 10,  # keeps the first label of x clear of the first of y
         "xtick.major.size": 8,
         "xtick.minor.size": 4,
         "ytick.major.size": 8,

@@ -1,0 +1,150 @@
+from __future__ import annotations
+
+import json
+import math
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from sklearn import metrics as sk
+
+from hepjax.errors import InputError
+from hepjax.evaluation import cross_entropy, figures_of_merit
+from hepjax.types import Scores
+
+KEYS = {
+    "auc",
+    "tpr_at_fpr_0.1",
+    "tpr_at_fpr_0.01",
+    "background_rejection_at_0.3",
+    "background_rejection_at_0.5",
+    "background_rejection_at_0.8",
+}
+
+
+def _rows(scores, rows):
+    return scores._replace(scores=scores.scores[rows], labels=scores.labels[rows], weights=scores.weights[rows])
+
+
+def test_the_whole_dictionary(toy):
+    found = figures_of_merit(toy)
+    assert set(found) == {"accuracy", "loss", "classes", "pairwise_auc", "confusion", "jets"}
+    assert list(found["classes"]) == ["g", "q", "w", "z", "t"]
+    assert found["jets"] == dict(zip(toy.classes, np.bincount(toy.labels).tolist(), strict=True))
+    predicted = toy.scores.argmax(axis=1)
+    assert found["accuracy"] == pytest.approx(sk.accuracy_score(toy.labels, predicted, sample_weight=toy.weights))
+    assert found["loss"] == pytest.approx(sk.log_loss(toy.labels, toy.scores, sample_weight=toy.weights), abs=1e-12)
+    for c, name in enumerate(toy.classes):
+        figures = found["classes"][name]
+        assert set(figures) == KEYS
+        fpr, tpr, _ = sk.roc_curve(
+            toy.labels == c, toy.scores[:, c], sample_weight=toy.weights, drop_intermediate=False
+        )
+        assert figures["auc"] == pytest.approx(sk.auc(fpr, tpr), abs=1e-12)
+        assert figures["tpr_at_fpr_0.01"] == pytest.approx(np.interp(0.01, fpr, tpr), abs=1e-9)
+        assert figures["background_rejection_at_0.5"] == pytest.approx(1 / np.interp(0.5, tpr, fpr), rel=1e-6)
+        assert set(found["pairwise_auc"][name]) == set(toy.classes) - {name}
+    assert found["confusion"] == pytest.approx(sk.confusion_matrix(toy.labels, predicted, sample_weight=toy.weights))
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+def test_two_classes_mirror_each_other(rng):
+    p = rng.random(300)
+    scores = Scores(np.stack([p, 1 - p], axis=1), (rng.random(300) > p).astype(int), np.ones(300), ("s", "b"))
+    found = figures_of_merit(scores)
+    assert found["classes"]["s"]["auc"] == pytest.approx(found["classes"]["b"]["auc"], abs=1e-12)
+    assert found["pairwise_auc"]["s"]["b"] == pytest.approx(found["classes"]["s"]["auc"], abs=1e-12)
+
+
+def test_a_class_without_jets_is_null(toy):
+    found = figures_of_merit(_rows(toy, toy.labels != 3))
+    assert found["jets"]["z"] == 0
+    assert set(found["classes"]["z"].values()) == {None}
+    assert set(found["pairwise_auc"]["z"].values()) == {None}
+    assert found["pairwise_auc"]["g"]["z"] is None
+    assert found["classes"]["g"]["auc"] is not None
+    json.dumps(found, allow_nan=False)
+
+
+def test_one_class_alone_still_has_accuracy_and_loss(toy):
+    found = figures_of_merit(_rows(toy, toy.labels == 0))
+    assert found["accuracy"] > 0.5
+    assert math.isfinite(found["loss"])
+    assert all(value is None for figures in found["classes"].values() for value in figures.values())
+
+
+def test_a_perfect_tagger_gives_null_rejections_and_no_loss():
+    labels = np.arange(50) % 5
+    found = figures_of_merit(Scores(np.eye(5)[labels], labels, np.ones(50), tuple("gqwzt")))
+    assert found["accuracy"] == 1.0
+    assert str(found["loss"]) == "0.0"
+    assert found["classes"]["g"] == {
+        "auc": 1.0,
+        "tpr_at_fpr_0.1": 1.0,
+        "tpr_at_fpr_0.01": 1.0,
+        "background_rejection_at_0.3": None,
+        "background_rejection_at_0.5": None,
+        "background_rejection_at_0.8": None,
+    }
+
+
+def test_a_probability_that_underflowed_has_a_finite_loss():
+    scores = Scores(np.array([[1.0, 0.0]]), np.array([1]), np.ones(1), ("a", "b"))
+    assert cross_entropy(scores) == pytest.approx(-math.log(np.finfo(np.float32).tiny))
+
+
+def test_weights_are_copies_and_their_scale_does_not_matter(toy):
+    copies = np.arange(2000) % 3
+    weighted = figures_of_merit(toy._replace(weights=0.5 * copies))
+    repeated = figures_of_merit(_rows(toy, np.repeat(np.arange(2000), copies))._replace(weights=np.ones(copies.sum())))
+    for key in ("accuracy", "loss"):
+        assert weighted[key] == pytest.approx(repeated[key], rel=1e-12)
+    for name in toy.classes:
+        assert weighted["classes"][name] == pytest.approx(repeated["classes"][name], rel=1e-9)
+        assert weighted["pairwise_auc"][name] == pytest.approx(repeated["pairwise_auc"][name], rel=1e-12)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+def test_scores_from_jax_are_welcome(toy, dtype):
+    scores = toy._replace(scores=jnp.asarray(toy.scores, dtype), labels=jnp.asarray(toy.labels))
+    tolerance = 1e-4 if dtype == jnp.float32 else 2e-2
+    assert figures_of_merit(scores)["loss"] == pytest.approx(figures_of_merit(toy)["loss"], abs=tolerance)
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        (
+            {"classes": ("g", "q", "w", "z")},
+            r"scores: expected shape \(N, 4\), one column per class, found \(2000, 5\)",
+        ),
+        ({"classes": ("g", "q", "w", "z", "z")}, "classes: expected two or more different names"),
+        ({"scores": np.zeros((0, 5))}, "found none"),
+        ({"labels": np.full(2000, 5)}, "labels: expected indices from 0 to 4, found 5 at row 0"),
+        ({"labels": np.full(2000, -1)}, "found -1"),
+        ({"labels": np.zeros(2000)}, "integer class indices, found dtype float64"),
+        ({"labels": np.zeros((2000, 5), int)}, r"labels: expected shape \(2000,\)"),
+        ({"weights": np.full(2000, -1.0)}, "weights: expected none below 0, found 2000"),
+        ({"weights": np.zeros(2000)}, "positive sum"),
+        ({"weights": np.ones(3)}, r"weights: expected shape \(2000,\)"),
+        ({"scores": np.full((2000, 5), 3.0)}, "found 2000 rows that do not, first row 0 with sum 15"),
+    ],
+)
+def test_bad_scores_are_named(toy, change, words):
+    with pytest.raises(InputError, match=words):
+        figures_of_merit(toy._replace(**change))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_the_first_bad_row_is_named(toy, value):
+    p = toy.scores.copy()
+    p[[7, 90], 1] = value
+    with pytest.raises(InputError, match="found 2 NaN or infinite, first at row 7"):
+        figures_of_merit(toy._replace(scores=p))
+
+
+def test_negative_probabilities_are_refused_even_if_the_sum_is_one(toy):
+    p = toy.scores.copy()
+    p[3] = [1.5, -0.5, 0, 0, 0]
+    with pytest.raises(InputError, match="1 rows that do not, first row 3"):
+        figures_of_merit(toy._replace(scores=p))
