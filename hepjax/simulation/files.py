@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -85,11 +86,8 @@ def jet_writer(
     check_target(path)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with _clear_errors(path):
-            file = h5py.File(partial, "w")
-        try:
-            with _clear_errors(path):
-                _create(file, particles, attributes)
+        with _clear_errors(path), _open(partial) as raw, h5py.File(raw, "w") as file:
+            _create(file, particles, attributes)
             pending: list[tuple[np.ndarray, np.ndarray]] = []
 
             def append(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray) -> None:
@@ -97,22 +95,67 @@ def jet_writer(
                 columns = np.asarray(constituents, np.float32)
                 pending.append((round_mantissas(columns, mantissa_bits), jet_columns(observables, labels)))
                 # Whole chunks only: each is compressed once, and a full disk shows at once.
-                with _clear_errors(path):
-                    pending[:] = _write(file, pending, CHUNK_ROWS)
+                pending[:] = _write(file, pending, CHUNK_ROWS)
+                raw.check()
 
             yield append
-            with _clear_errors(path):
-                _write(file, pending, 1)
-                file.close()
-        finally:
-            # After a failed write HDF5 cannot close well; the first error is the one to show.
-            with contextlib.suppress(OSError, RuntimeError):
-                file.close()
+            _write(file, pending, 1)
+            file.close()
+            raw.sync()
         check_target(path)
-        with _clear_errors(path):
-            partial.replace(path)
+        partial.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+class _WriteError(Exception):
+    """Kept apart from the OSErrors of the caller's own code."""
+
+
+def _open(path: Path) -> _PatientFile:
+    try:
+        return _PatientFile(path, "w+b")
+    except OSError as error:
+        raise _WriteError from error
+
+
+class _PatientFile(io.FileIO):
+    """A file that keeps a failed write to itself until it is asked: HDF5 ends the whole process when one fails."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of it, or remembers why not."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.failure is None:
+            try:
+                done += os.write(self.fileno(), view[done:])
+            except OSError as error:
+                self.failure = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Sets the length, or remembers why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the first failure, if there was one."""
+        if self.failure is not None:
+            raise _WriteError from self.failure
+
+    def sync(self) -> None:
+        """Brings everything to the disk; some file systems tell only now that it is full."""
+        self.check()
+        try:
+            os.fsync(self.fileno())
+        except OSError as error:
+            raise _WriteError from error
 
 
 def check_target(path: Path) -> None:
@@ -182,8 +225,8 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
 def _clear_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except (OSError, RuntimeError) as error:  # h5py's own errors are of both kinds
-        reason = " ".join(str(error).split())
+    except _WriteError as error:
+        reason = error.__cause__
         raise InputError(f"{path}: cannot write ({reason}); free some space or choose another place") from error
 
 

@@ -1,3 +1,5 @@
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -118,18 +120,34 @@ def test_missing_and_unwritable_folders_are_named(tmp_path, rng, monkeypatch):
         write_jets(tmp_path / "a.h5", *toy(rng), attributes={})
 
 
-@pytest.mark.parametrize("method", ["flush", "close"])
-def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatch, method):
-    original = getattr(h5py.File, method)
+@pytest.mark.parametrize("jets", [10, 3000])
+@pytest.mark.parametrize("room", [0, 20_000])
+def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatch, room, jets):
+    original, written = os.write, 0
 
-    def full(self):
-        original(self)
-        raise OSError(28, "No space left on device")
+    def small_disk(descriptor, data):
+        nonlocal written
+        written += len(data)
+        if written > room:
+            raise OSError(28, "No space left on device")
+        return original(descriptor, data)
 
-    monkeypatch.setattr(h5py.File, method, full)
+    monkeypatch.setattr(files.os, "write", small_disk)
+    if (room, jets) == (20_000, 10):
+        write_jets(tmp_path / "a.h5", *toy(rng, jets), attributes={})  # this one fits
+        return
     with pytest.raises(InputError, match=r"a\.h5: cannot write .*No space left on device") as caught:
-        write_jets(tmp_path / "a.h5", *toy(rng), attributes={})
+        write_jets(tmp_path / "a.h5", *toy(rng, jets), attributes={})
     assert "\n" not in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_the_caller_stays_what_it_is(tmp_path, rng):
+    def fail():
+        raise OSError(28, "the caller's own disk")
+
+    with pytest.raises(OSError, match="the caller's own disk"):
+        _write_and_then(tmp_path / "a.h5", toy(rng), fail)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -147,3 +165,9 @@ def test_an_interrupt_leaves_nothing(tmp_path, rng):
 def test_impossible_mantissas_are_refused(tmp_path, rng, bits):
     with pytest.raises(InputError, match=f"mantissa_bits: expected 1 to 23 or None, found {bits}"):
         write_jets(tmp_path / "a.h5", *toy(rng), attributes={}, mantissa_bits=bits)
+
+
+def test_a_name_that_no_file_can_have_is_refused(tmp_path, rng):
+    with pytest.raises(InputError, match=r"cannot write .*File name too long"):
+        write_jets(tmp_path / ("a" * 250), *toy(rng), attributes={})
+    assert list(tmp_path.iterdir()) == []
