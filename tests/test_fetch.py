@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import hashlib
@@ -14,7 +15,6 @@ import subprocess
 import sys
 import tarfile
 import threading
-from typing import NamedTuple
 
 import pytest
 
@@ -22,14 +22,14 @@ from hepjax.errors import InputError
 from hepjax.fetch import SOURCES, Archive, Record, Retry, Source, _download, _unpack, fetch
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
-QUICK = Retry(delays=(0.0, 0.0, 0.0), timeout=0.3, longest=0.0)
+QUICK = Retry(delays=(0.0, 0.0, 0.0), timeout=10.0, longest=0.0)
 TRAIN = "hls4ml_LHCjet_30p_train.tar.gz"
 
 
 def packed(members):
-    """A .tar.gz of (name, bytes) pairs and ready-made TarInfo objects."""
+    """A .tar.gz of (name, bytes) pairs and ready-made TarInfo objects; its length depends on their lengths only."""
     buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=1) as tar:
+    with tarfile.open(fileobj=buffer, mode="w:gz", compresslevel=0) as tar:
         for member in members:
             if isinstance(member, tarfile.TarInfo):
                 tar.addfile(member)
@@ -54,10 +54,13 @@ def archive_bytes(seed=0):
     return packed([folder, *files, ("train/._jetImage_7_30p_0_1.h5", b"attributes of a Mac"), ("train/README", b"x")])
 
 
-class Seen(NamedTuple):
+@dataclasses.dataclass
+class Seen:
+    """A request; noted before it is answered, for the client may be done before the server is."""
+
     path: str
     range: str | None
-    sent: int
+    sent: int = 0
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -97,8 +100,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 self.reply(200, json.dumps(self.server.listing).encode(), {"Content-Type": "application/json"})
             return
         answers = self.server.answers
-        count = (answers.pop(0) if len(answers) > 1 else answers[0])(self) or 0
-        self.server.seen.append(Seen(self.path, self.headers.get("Range"), count))
+        self.server.seen.append(Seen(self.path, self.headers.get("Range")))
+        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
 
     def reply(self, status, body=b"", headers=(), length=None):
         self.send_response(status)
@@ -106,8 +109,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body) if length is None else length))
         self.end_headers()
+        if self.server.seen:
+            self.server.seen[-1].sent = len(body)
         self.wfile.write(body)
-        return len(body)
 
 
 def etag(content):
@@ -151,7 +155,6 @@ def stall_midway(handler):
     handler.wfile.write(handler.server.content[:half])
     handler.wfile.flush()
     handler.server.over.wait(5)
-    return half
 
 
 def html(handler):
@@ -322,7 +325,8 @@ def test_progress_renews_patience_but_standing_still_does_not(server, tmp_path):
 def test_a_server_without_ranges_starts_over(server, tmp_path):
     server.answers = [cut, whole]
     assert_fetched(get(server, tmp_path, md5=md5(server.content)))
-    assert server.seen[1] == (server.seen[1].path, server.seen[1].range, len(server.content))
+    assert server.seen[1].range is not None
+    assert server.seen[1].sent == len(server.content)
 
 
 @pytest.mark.parametrize("validate", [True, False], ids=["good server", "ignores If-Range"])
@@ -333,14 +337,17 @@ def test_a_file_that_changes_midway_is_not_glued_together(server, tmp_path, vali
         handler.server.content = other
         return ranges(handler, validate=validate)
 
+    assert len(other) == len(server.content)
     server.answers = [cut, changed]
     assert_fetched(get(server, tmp_path), seed=10)  # with no known sum to help
+    assert len(server.seen) == (2 if validate else 3)
 
 
-def test_a_server_without_validators_is_checked_by_the_sum(server, tmp_path):
+@pytest.mark.parametrize("grown", [False, True], ids=["by its sum", "by its length"])
+def test_a_change_is_noticed_without_validators(server, tmp_path, grown):
     """Without ETag the pieces of two files may be glued together: the checksum tells, and all is fetched anew."""
     content = server.content
-    other = content[:2] + bytes(byte ^ 1 for byte in content[2:])
+    other = content[:2] + bytes(byte ^ 1 for byte in content[2:]) + b"more" * grown
 
     def plain(content, stop=None):
         def answer(handler):
@@ -352,7 +359,7 @@ def test_a_server_without_validators_is_checked_by_the_sum(server, tmp_path):
         return answer
 
     server.answers = [plain(other, stop=150_000), plain(content)]
-    assert_fetched(get(server, tmp_path, md5=md5(content)))
+    assert_fetched(get(server, tmp_path, md5=None if grown else md5(content)))
     assert [seen.range is None for seen in server.seen] == [True, False, True]
 
 
@@ -364,6 +371,17 @@ def test_a_part_longer_than_the_file(server, tmp_path):
         file.write(noise(3, 400_000))
     server.answers = [ranges]
     assert_fetched(get(server, tmp_path))
+
+
+def test_a_whole_part_is_not_asked_for_again(server, tmp_path):
+    """As a run leaves it that is killed while it verifies."""
+    server.answers = [cut]
+    with pytest.raises(InputError):
+        get(server, tmp_path, retry=QUICK._replace(delays=()))
+    (tmp_path / "jets-30p" / f"{TRAIN}.part").write_bytes(server.content)
+    server.seen.clear()
+    assert_fetched(get(server, tmp_path))
+    assert not server.seen
 
 
 def test_an_unreadable_state_starts_over(server, tmp_path):
@@ -379,11 +397,11 @@ def test_an_unreadable_state_starts_over(server, tmp_path):
 @pytest.mark.parametrize("answer", [stall, stall_midway])
 def test_a_stall_is_given_up(server, tmp_path, answer):
     server.answers = [answer, ranges]
-    assert_fetched(get(server, tmp_path))
+    assert_fetched(get(server, tmp_path, retry=QUICK._replace(timeout=0.3)))
     server.answers = [stall]
     shutil.rmtree(tmp_path / "jets-30p")
     with pytest.raises(InputError, match=r"timed out.*by hand"):
-        get(server, tmp_path, retry=QUICK._replace(delays=(0.0,)))
+        get(server, tmp_path, retry=QUICK._replace(delays=(0.0,), timeout=0.3))
 
 
 # What a server may answer.

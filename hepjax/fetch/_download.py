@@ -251,7 +251,7 @@ def _receive(
             done += len(first)
             tell(f"downloading {name}", done, total)
             first = next(chunks, b"")
-    if total is not None and done != total:
+    if total is not None and done != total:  # older releases of urllib3 do not tell
         raise _TryAgain(f"the connection ended after {done} of {total} bytes")
 
 
