@@ -321,6 +321,6 @@ def _score_panel(
         if total > 0:
             heights = np.histogram(score[chosen].clip(0, 1), edges, weights=weights[chosen])[0] / total
             if i == signal:
-                axes.stairs(heights, edges, fill=True, color=_colour(i), alpha=0.25)
+                axes.stairs(heights, edges, fill=True, color=_colour(i), alpha=0.25, zorder=0)
             handles[drawn(name)] = axes.stairs(heights, edges, color=_colour(i), linewidth=1.8)
     return handles

@@ -45,6 +45,12 @@ def test_the_kind_is_found_through_noise(kind, n, rng):
     assert found.count(kind) >= 38
 
 
+def test_strong_noise_is_not_taken_for_overfitting(rng):
+    train, val = losses(Fit.GOOD_FIT, 50)
+    found = [verdict(history(train, val + 0.03 * rng.normal(size=50))).kind for _ in range(100)]
+    assert found.count(Fit.OVERFITTING) <= 5
+
+
 @pytest.mark.parametrize("kind", [Fit.GOOD_FIT, Fit.OVERFITTING, Fit.STILL_LEARNING, Fit.UNDERFITTING])
 def test_the_unit_of_the_loss_does_not_matter(kind):
     train, val = losses(kind, 30)
