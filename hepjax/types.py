@@ -6,6 +6,7 @@ Every field says shape, dtype, unit and what padding looks like.
 from __future__ import annotations
 
 import dataclasses
+import enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -108,6 +109,23 @@ class Epoch(NamedTuple):
     jets_per_second: float
 
 
+class Progress(NamedTuple):
+    """A training after some epochs: all that is needed to go on, and what is saved."""
+
+    epoch: int
+    """Epochs done."""
+    state: TrainState
+    best: TrainState
+    """The state with the lowest validation loss so far."""
+    best_loss: float
+    """Its validation loss; infinite before the first epoch."""
+    waited: int
+    """Epochs since the validation loss last fell by the minimum change."""
+    bar: float
+    """The validation loss that the next must undercut by the minimum change."""
+    history: tuple[Epoch, ...]
+
+
 class Scaling(NamedTuple):
     """Statistics of the training part, to standardise by: (x - mean) / std."""
 
@@ -128,3 +146,64 @@ class Scores(NamedTuple):
     """(N,) example weights."""
     classes: tuple[str, ...]
     """The C class names, in the order of the columns of `scores`."""
+
+
+class Activation(enum.Enum):
+    """The activations of the field; `hepjax.models.activations` has each as a function."""
+
+    IDENTITY = "identity"
+    BINARY_STEP = "binary-step"
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    ARCTAN = "arctan"
+    RELU = "relu"
+    LEAKY_RELU = "leaky-relu"
+    PRELU = "prelu"
+    ELU = "elu"
+    SELU = "selu"
+    GELU = "gelu"
+    SOFTPLUS = "softplus"
+    MAXOUT = "maxout"
+
+
+class Norm(enum.Enum):
+    """Normalisation between a dense layer and its activation."""
+
+    NONE = "none"
+    BATCH = "batch"
+    LAYER = "layer"
+
+
+class Optimizer(enum.Enum):
+    """The optimizers of optax that need nothing but gradients and a learning rate; values are their names there."""
+
+    ADABELIEF = "adabelief"
+    ADADELTA = "adadelta"
+    ADAFACTOR = "adafactor"
+    ADAGRAD = "adagrad"
+    ADAM = "adam"
+    ADAMAX = "adamax"
+    ADAMAXW = "adamaxw"
+    ADAMW = "adamw"
+    ADAN = "adan"
+    AMSGRAD = "amsgrad"
+    FROMAGE = "fromage"
+    LAMB = "lamb"
+    LARS = "lars"
+    LION = "lion"
+    NADAM = "nadam"
+    NADAMW = "nadamw"
+    NOVOGRAD = "novograd"
+    RADAM = "radam"
+    RMSPROP = "rmsprop"
+    SGD = "sgd"
+    YOGI = "yogi"
+
+
+class Schedule(enum.Enum):
+    """How the learning rate changes over a training."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+    ONE_CYCLE = "one-cycle"
+    PLATEAU = "plateau"

@@ -1,0 +1,6 @@
+"""`Jets` → model input."""
+
+from hepjax.representations.scaling import apply_scaling, fit_scaling
+from hepjax.representations.tabular import tabular
+
+__all__ = ["apply_scaling", "fit_scaling", "tabular"]

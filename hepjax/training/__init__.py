@@ -1,0 +1,24 @@
+"""Pure steps, and the loop that runs them."""
+
+from hepjax.training.checkpoints import restore, restore_progress, save, save_progress
+from hepjax.training.loop import DivergedError, fit, start
+from hepjax.training.optimizers import make_optimizer
+from hepjax.training.schedules import learning_rate, make_schedule
+from hepjax.training.step import make_eval_step, make_train_step
+from hepjax.training.stopping import should_stop
+
+__all__ = [
+    "DivergedError",
+    "fit",
+    "learning_rate",
+    "make_eval_step",
+    "make_optimizer",
+    "make_schedule",
+    "make_train_step",
+    "restore",
+    "restore_progress",
+    "save",
+    "save_progress",
+    "should_stop",
+    "start",
+]

@@ -1,0 +1,148 @@
+"""The loop: epochs of compiled blocks of steps, folded over a `Progress` that can be saved and gone on from."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax.training.schedules import learning_rate
+from hepjax.training.stopping import should_stop, watch
+from hepjax.types import Epoch, Progress, TrainState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    import optax
+
+    from hepjax.training.step import EvalMetrics, StepMetrics
+    from hepjax.types import Batch, PyTree
+
+
+class DivergedError(ArithmeticError):
+    """The loss or a gradient became NaN or infinite; `state` is the last good one."""
+
+    def __init__(self, message: str, state: TrainState) -> None:
+        """Args: message, for the user; state, the last good one."""
+        super().__init__(message)
+        self.state = state
+
+
+def start(params: PyTree, model_state: PyTree, optimizer: optax.GradientTransformation, key: jax.Array) -> Progress:
+    """A training before its first epoch.
+
+    Args:
+      params: the model's parameters.
+      model_state: its other variables.
+      optimizer: the optax transformation.
+      key: () typed PRNG key of the run.
+
+    Returns:
+      The progress that `fit` starts from.
+    """
+    state = TrainState(params, model_state, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+    return Progress(0, state, state, float("inf"), 0, float("inf"), ())
+
+
+def fit(
+    progress: Progress,
+    train: Callable[[int], Iterable[Batch]],
+    val: Callable[[], Iterable[Batch]],
+    *,
+    train_step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
+    eval_step: Callable[[TrainState, Batch], EvalMetrics],
+    epochs: int,
+    schedule: optax.Schedule,
+    patience: int | None = None,
+    min_change: float = 0.0,
+    on_epoch: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
+) -> Progress:
+    """Trains until `epochs` are done or the validation loss has stopped falling.
+
+    Args:
+      progress: from `start`, or saved after an earlier epoch.
+      train: epoch number, from 1 → blocks of batches stacked to (K, B, ...); a block is one compiled program.
+      val: → batches of one shape.
+      train_step: from `make_train_step`.
+      eval_step: from `make_eval_step`.
+      epochs: the total, those already done included.
+      schedule: step → learning rate, for the history.
+      patience: epochs to wait for the validation loss to fall; None never stops early.
+      min_change: by how much it must fall to count.
+      on_epoch: called after each epoch, to save and to show.
+
+    Returns:
+      The progress at the end; `best` is the state with the lowest validation loss.
+
+    Raises:
+      DivergedError: a loss or gradient is not finite.
+    """
+    run_block = jax.jit(partial(_run_block, train_step), donate_argnums=0)
+    evaluate = jax.jit(eval_step)
+    while progress.epoch < epochs and not should_stop(progress, patience):
+        # The step donates its state, so it is given a copy: the last epoch's stays alive.
+        state, before = jax.tree.map(jnp.copy, progress.state), time.perf_counter()
+        loss = weight = 0.0
+        for block in train(progress.epoch + 1):
+            state, metrics = run_block(state, block)
+            metrics = jax.device_get(metrics)
+            if not metrics.finite.all():
+                raise _diverged(state, metrics)
+            loss += float(np.sum(metrics.loss * metrics.weight, dtype=np.float64))
+            weight += float(np.sum(metrics.weight, dtype=np.float64))
+        seconds = time.perf_counter() - before
+        val_loss, val_accuracy = _evaluate(evaluate, state, val())
+        row = Epoch(
+            epoch=progress.epoch + 1,
+            train_loss=loss / weight,
+            val_loss=val_loss,
+            val_accuracy=val_accuracy,
+            learning_rate=learning_rate(schedule, state),
+            seconds=seconds,
+            jets_per_second=weight / seconds,
+        )
+        progress = watch(progress, state, row, min_change)
+        on_epoch(progress)
+    return progress
+
+
+def _evaluate(
+    eval_step: Callable[[TrainState, Batch], EvalMetrics], state: TrainState, batches: Iterable[Batch]
+) -> tuple[float, float]:
+    """Mean loss and accuracy over all batches, added up in float64."""
+    rows = [jax.device_get(eval_step(state, batch)) for batch in batches]
+    loss, correct, weight = (float(sum(np.float64(x) for x in column)) for column in zip(*rows, strict=True))
+    return loss / weight, correct / weight
+
+
+def _run_block(
+    train_step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]], state: TrainState, block: Batch
+) -> tuple[TrainState, StepMetrics]:
+    """Scans the step over a block; from a step that is not finite on, the state stays the last good one."""
+
+    def body(carry: tuple[TrainState, jax.Array], batch: Batch) -> tuple[tuple[TrainState, jax.Array], StepMetrics]:
+        state, good = carry
+        new, metrics = train_step(state, batch)
+        good = good & metrics.finite
+        return (jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), good), metrics
+
+    (state, _), metrics = jax.lax.scan(body, (state, jnp.array(True)), block)
+    return state, metrics
+
+
+def _diverged(state: TrainState, metrics: StepMetrics) -> DivergedError:
+    first = int(np.argmin(metrics.finite))
+    largest = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): float(size[first])
+        for path, size in jax.tree_util.tree_leaves_with_path(metrics.largest_gradient)
+    }
+    name = max(largest, key=lambda name: np.nan_to_num(largest[name], nan=np.inf))
+    return DivergedError(
+        f"the loss is {metrics.loss[first]:g} at step {int(state.step) + 1}, the largest gradient is {largest[name]:g} "
+        f"in {name}; lower the learning rate, clip gradients, or look for extreme values in the data",
+        state,
+    )

@@ -1,0 +1,63 @@
+"""Optimizers of optax by name, with clipping and a reduction on plateaus."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING
+
+import optax
+import optax.contrib
+
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from hepjax.types import Optimizer
+
+
+def make_optimizer(
+    kind: Optimizer,
+    schedule: optax.Schedule,
+    *,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+    clip_norm: float | None = None,
+    plateau_patience: int | None = None,
+    steps_per_epoch: int = 1,
+) -> optax.GradientTransformationExtraArgs:
+    """An optax optimizer.
+
+    Args:
+      kind: which.
+      schedule: step → learning rate.
+      momentum: for the optimizers that have one.
+      weight_decay: for the optimizers that have one, applied to weights, not biases.
+      clip_norm: the global norm that gradients are clipped to; None does not clip.
+      plateau_patience: epochs without a fall of the training loss after which the learning rate is divided by ten;
+        None never.
+      steps_per_epoch: needed for plateaus.
+
+    Returns:
+      The transformation; its update takes `value`, the loss.
+
+    Raises:
+      InputError: the optimizer has no momentum or weight decay and one is given.
+
+    >>> from hepjax.types import Optimizer
+    >>> optimizer = make_optimizer(Optimizer.SGD, optax.constant_schedule(0.5), momentum=0.9)
+    >>> updates, _ = optimizer.update({"w": 1.0}, optimizer.init({"w": 0.0}), {"w": 0.0}, value=1.0)
+    >>> float(updates["w"])
+    -0.5
+    """
+    make = getattr(optax, kind.value)
+    accepted = inspect.signature(make).parameters
+    given = {name: x for name, x in (("momentum", momentum), ("weight_decay", weight_decay)) if x is not None}
+    for name in given:
+        if name not in accepted:
+            raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
+    parts = [make(schedule, **given)]
+    if clip_norm is not None:
+        parts.insert(0, optax.clip_by_global_norm(clip_norm))
+    if plateau_patience is not None:
+        # Averaged over an epoch, so that the noise of single batches does not count.
+        parts.append(optax.contrib.reduce_on_plateau(patience=plateau_patience, accumulation_size=steps_per_epoch))
+    return optax.with_extra_args_support(optax.chain(*parts))

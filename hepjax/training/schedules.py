@@ -1,0 +1,68 @@
+"""How the learning rate changes over a training."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import jax
+import optax
+import optax.contrib
+
+from hepjax.types import Schedule
+
+if TYPE_CHECKING:
+    from hepjax.types import TrainState
+
+
+def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_steps: int = 0) -> optax.Schedule:
+    """Step → learning rate.
+
+    Args:
+      kind: the shape: constant; cosine, a half wave down to 0 (arXiv:1608.03983, eq. 5); one-cycle, up and down with
+        its peak at three tenths (arXiv:1708.07120); plateau is constant here, the optimizer scales it down.
+      learning_rate: the peak.
+      steps: of the whole training.
+      warmup_steps: a linear rise from 0 before the shape begins.
+
+    Returns:
+      The optax schedule.
+
+    Raises:
+      ValueError: the warm-up is as long as the training, or one-cycle, which has a warm-up of its own, is given one.
+
+    >>> schedule = make_schedule(Schedule.COSINE, 0.1, steps=100)
+    >>> [round(float(schedule(step)), 3) for step in (0, 50, 100)]
+    [0.1, 0.05, 0.0]
+    """
+    if not 0 <= warmup_steps < steps:
+        raise ValueError(f"warmup_steps: expected 0 to {steps - 1}, found {warmup_steps}")
+    if kind is Schedule.ONE_CYCLE:
+        if warmup_steps:
+            raise ValueError("warmup_steps: the one-cycle schedule has a warm-up of its own; give 0")
+        return optax.cosine_onecycle_schedule(steps, learning_rate)
+    shape = (
+        optax.cosine_decay_schedule(learning_rate, steps - warmup_steps)
+        if kind is Schedule.COSINE
+        else optax.constant_schedule(learning_rate)
+    )
+    if not warmup_steps:
+        return shape
+    return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), shape], [warmup_steps])
+
+
+def learning_rate(schedule: optax.Schedule, state: TrainState) -> float:
+    """The learning rate of the last step done, a plateau's reduction included.
+
+    Args:
+      schedule: step → learning rate.
+      state: after the step.
+
+    Returns:
+      The learning rate.
+    """
+
+    def is_plateau(node: object) -> bool:
+        return isinstance(node, optax.contrib.ReduceLROnPlateauState)
+
+    nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_plateau) if is_plateau(node)]
+    return float(schedule(max(int(state.step) - 1, 0))) * (float(nodes[0].scale) if nodes else 1.0)
