@@ -74,7 +74,10 @@ def simulate(  # noqa: PLR0913 - each is one decision of the user
     check_mantissa_bits(mantissa_bits)
     check_target(path)
     labels = _shuffled_labels(jets, classes, seed)
-    attributes = _provenance(jets, particles, seed, command)
+    command = command or f"hepjax simulate OUT.h5 --jets {jets} --particles {particles} --seed {seed}" + (
+        "" if mantissa_bits is None else f" --mantissa-bits {mantissa_bits}"
+    )
+    attributes = {**_provenance(), "classes": " ".join(classes), "seed": seed, "command": command}
     with (
         jet_writer(path, particles, attributes=attributes, mantissa_bits=mantissa_bits) as append,
         contextlib.closing(_blocks(labels, seed, workers)) as blocks,
@@ -119,7 +122,7 @@ def _shuffled_labels(jets: int, classes: tuple[str, ...], seed: int) -> np.ndarr
     return np.random.default_rng([seed, len(schema.CLASSES)]).permutation(labels)
 
 
-def _provenance(jets: int, particles: int, seed: int, command: str | None) -> dict[str, Attribute]:
+def _provenance() -> dict[str, Attribute]:
     try:
         versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
     except metadata.PackageNotFoundError as error:
@@ -131,8 +134,6 @@ def _provenance(jets: int, particles: int, seed: int, command: str | None) -> di
         "hepjax_version": __version__,
         "pythia8_version": versions["pythia8mc"],
         "fastjet_version": versions["fastjet"],
-        "command": command or f"hepjax simulate OUT.h5 --jets {jets} --particles {particles} --seed {seed}",
-        "seed": seed,
     }
 
 
