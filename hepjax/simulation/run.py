@@ -29,7 +29,7 @@ _UNITS_AHEAD = 3
 Observables = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
-def simulate(  # noqa: PLR0913 - each is one decision of the user
+def simulate(
     path: str | Path,
     *,
     jets: int,
@@ -74,9 +74,7 @@ def simulate(  # noqa: PLR0913 - each is one decision of the user
     check_mantissa_bits(mantissa_bits)
     check_target(path)
     labels = _shuffled_labels(jets, classes, seed)
-    command = command or f"hepjax simulate OUT.h5 --jets {jets} --particles {particles} --seed {seed}" + (
-        "" if mantissa_bits is None else f" --mantissa-bits {mantissa_bits}"
-    )
+    command = command or _equivalent_command(jets, particles, seed, mantissa_bits)
     attributes = {**_provenance(), "classes": " ".join(classes), "seed": seed, "command": command}
     with (
         jet_writer(path, particles, attributes=attributes, mantissa_bits=mantissa_bits) as append,
@@ -85,11 +83,7 @@ def simulate(  # noqa: PLR0913 - each is one decision of the user
         for block_labels, block in blocks:
             p4, mask = sort_by_pt(*clustering.padded(block))
             measured = _measure(observables, p4, mask)
-            columns = constituent_columns(p4, mask, p4.sum(axis=1))[:, :particles]
-            short = particles - columns.shape[1]
-            if short > 0:
-                columns = np.pad(columns, ((0, 0), (0, short), (0, 0)))
-            append(columns, measured, block_labels)
+            append(_hardest(p4, mask, particles), measured, block_labels)
             if progress is not None:
                 progress(len(block_labels))
 
@@ -120,6 +114,17 @@ def _shuffled_labels(jets: int, classes: tuple[str, ...], seed: int) -> np.ndarr
     labels = np.repeat([schema.CLASSES.index(name) for name in classes], counts)
     # The units draw from [seed, label, index]; two numbers cannot collide with three.
     return np.random.default_rng([seed, len(schema.CLASSES)]).permutation(labels)
+
+
+def _hardest(p4: np.ndarray, mask: np.ndarray, particles: int) -> np.ndarray:
+    """(N, particles, 16) columns of each jet's hardest particles; the frames refer to the whole jet."""
+    columns = constituent_columns(p4, mask, p4.sum(axis=1))[:, :particles]
+    return np.pad(columns, ((0, 0), (0, particles - columns.shape[1]), (0, 0)))
+
+
+def _equivalent_command(jets: int, particles: int, seed: int, mantissa_bits: int | None) -> str:
+    rounding = "" if mantissa_bits is None else f" --mantissa-bits {mantissa_bits}"
+    return f"hepjax simulate OUT.h5 --jets {jets} --particles {particles} --seed {seed}{rounding}"
 
 
 def _provenance() -> dict[str, Attribute]:
