@@ -1,0 +1,54 @@
+"""Jet substructure: a jet's particles → its 53 observables, compiled and batched in JAX.
+
+The single-jet functions are pure and take one jet; lift them with `jax.vmap`.
+"""
+
+from hepjax.observables.clustering import (
+    Algorithm,
+    History,
+    cluster,
+    e_scheme,
+    exclusive_slots,
+    subjets,
+    winner_take_all,
+)
+from hepjax.observables.correlators import (
+    Correlators,
+    energy_correlators,
+    momentum_fractions,
+    pairwise_angles,
+    ratios,
+    zlogz,
+)
+from hepjax.observables.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
+from hepjax.observables.jets import from_jets, jet_observables, substructure, survivors
+from hepjax.observables.subjettiness import n_subjettiness, winner_take_all_axes
+
+__all__ = [
+    "Algorithm",
+    "Correlators",
+    "History",
+    "cluster",
+    "e_scheme",
+    "energy_correlators",
+    "exclusive_slots",
+    "from_jets",
+    "jet_observables",
+    "momentum_fractions",
+    "n_subjettiness",
+    "pairwise_angles",
+    "prune",
+    "pruned",
+    "pruning",
+    "pruning_radius",
+    "ratios",
+    "soft_drop",
+    "subjets",
+    "substructure",
+    "survivors",
+    "trim",
+    "trimmed",
+    "winner_take_all",
+    "winner_take_all_axes",
+    "zlogz",
+]
