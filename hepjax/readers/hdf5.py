@@ -45,7 +45,7 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
     >>> jets[:3].constituents.shape
     (3, 20, 16)
     """
-    headers = [read_header(path) for path in _paths(paths)]
+    headers = [read_header(path) for path in list_files(paths)]
     first = headers[0]
     for other in headers[1:]:
         _check_alike(first, other)
@@ -71,7 +71,21 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
     )
 
 
-def _paths(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
+def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """The files that `read_jets` would read.
+
+    Args:
+      paths: as in `read_jets`.
+
+    Returns:
+      One path per file, in order.
+
+    Raises:
+      InputError: a folder holds no `*.h5`, or nothing is given.
+
+    >>> [path.name for path in list_files(None)]
+    ['jets_30p.h5']
+    """
     if paths is None:
         return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
     listed = [paths] if isinstance(paths, str | Path) else list(paths)

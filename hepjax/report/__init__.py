@@ -1,7 +1,7 @@
 """Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.figures import confusion_figure, history_figure, roc_figure, save, scores_figure
-from hepjax.report.tables import epoch_line, metrics_table
+from hepjax.report.tables import epoch_line, metrics_table, summary_tables
 
 __all__ = [
     "confusion_figure",
@@ -11,4 +11,5 @@ __all__ = [
     "roc_figure",
     "save",
     "scores_figure",
+    "summary_tables",
 ]

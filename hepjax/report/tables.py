@@ -10,9 +10,10 @@ from hepjax.report.names import drawn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from rich.console import Group
     from rich.table import Table
 
-    from hepjax.types import Epoch
+    from hepjax.types import Epoch, FileSummary
 
 _MISSING = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 
@@ -58,6 +59,43 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         count = [f"{jets[name]:,}" if name in jets else _MISSING] if jets else []
         table.add_row(drawn(name), *count, *(_number(found.get(key), form) for key, _, form in _COLUMNS))
     return table
+
+
+def summary_tables(summary: FileSummary) -> Group:
+    """What a file holds, for a terminal.
+
+    Args:
+      summary: of one file.
+
+    Returns:
+      Its facts, then the range of every column, then its problems.
+
+    >>> from hepjax.types import FileSummary
+    >>> group = summary_tables(FileSummary("a.h5", 2, 30, 4.5, {"g": 2}, (), (), {"j_pt": (1.0, 2.0, 3.0)}, (), {}))
+    >>> [table.row_count for table in group.renderables]
+    [5, 1]
+    """
+    from rich import box
+    from rich.console import Group
+    from rich.table import Table
+
+    facts = Table(box=None, show_header=False, pad_edge=False, title=summary.path, title_justify="left")
+    facts.add_row("jets", f"{summary.jets:,}")
+    facts.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
+    facts.add_row("classes", ", ".join(f"{drawn(n)} {count:,}" for n, count in summary.classes.items()) or "no labels")
+    facts.add_row("images", ", ".join(summary.images) or "none")
+    facts.add_row("missing columns", ", ".join(summary.missing) or "none")
+    for name, value in summary.provenance.items():
+        facts.add_row(name, value)
+    for problem in summary.problems:
+        facts.add_row("[bold red]problem[/]", problem)
+    ranges = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    ranges.add_column("Column")
+    for title in ("Smallest", "Mean", "Largest"):
+        ranges.add_column(title, justify="right")
+    for name, values in summary.ranges.items():
+        ranges.add_row(name, *(f"{value:.4g}" for value in values))
+    return Group(facts, ranges)
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:

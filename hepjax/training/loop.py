@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.errors import InputError
 from hepjax.training.schedules import learning_rate
 from hepjax.training.stopping import should_stop, watch
 from hepjax.types import Epoch, Progress, TrainState
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hepjax.types import Batch, PyTree
 
 
-class DivergedError(ArithmeticError):
+class DivergedError(InputError):
     """The loss or a gradient became NaN or infinite; `state` is the last good one."""
 
     def __init__(self, message: str, state: TrainState) -> None:

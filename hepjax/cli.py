@@ -1,0 +1,248 @@
+"""The command line: a thin door to the stages. Heavy imports wait in functions, so that help comes at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import logging
+import signal
+import sys
+import threading
+from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
+from typing import TYPE_CHECKING, Annotated, Any
+
+import tyro
+
+from hepjax.console import progress_bar, transfer_bar
+from hepjax.errors import InputError
+from hepjax.fetch import Record  # noqa: TC001 — the same
+from hepjax.options import Experiment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from rich.console import Console
+
+    from hepjax.types import Progress
+
+BAD_INPUT, INTERRUPTED = 2, 130
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulate:
+    """Simulate jets with Pythia 8 and FastJet (needs `pip install 'hepjax[sim]'`).
+
+    Example: hepjax simulate jets.h5 --jets 10000
+    """
+
+    out: tyro.conf.Positional[Path]
+    """The HDF5 file to make."""
+    jets: int = 10_000
+    """How many, in equal parts gluon, light quark, W, Z and top."""
+    particles: int = 30
+    """Particles to keep per jet, the hardest first; the observables see all."""
+    seed: int = 1
+    """The same seed gives the same file, whatever the number of jobs."""
+    jobs: int | None = None
+    """Processes that simulate; the default is one per core."""
+    mantissa_bits: int | None = None
+    """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetch:
+    """Download a public record of jets, verified; a second call goes on where the first stopped.
+
+    Example: hepjax fetch jets-30p --to data
+    """
+
+    record: tyro.conf.Positional[Record]
+    """Which record, by its particles per jet."""
+    to: Path | None = None
+    """The folder to put it in; the default is the user's cache folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Tell what files of jets hold: columns, classes, ranges, problems.
+
+    Example: hepjax info jets.h5
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """The files; none is the sample that comes with hepjax."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained tagger on labelled jets.
+
+    Example: hepjax evaluate runs/mlp-1 --data jets.h5
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run."""
+    data: tuple[Path, ...] = ()
+    """Files of jets; none is the sample that comes with hepjax."""
+    out: Path | None = None
+    """A new folder for metrics.json and the pictures; the default only prints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Write a trained tagger's scores, row for row in the input's order.
+
+    Example: hepjax predict runs/mlp-1 --data jets.h5 --out scores.h5
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run."""
+    out: Path
+    """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
+    data: tuple[Path, ...] = ()
+    """Files of jets; none is the sample that comes with hepjax."""
+
+
+Command = (
+    Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
+    | Evaluate
+    | Predict
+    | Info
+    | Simulate
+    | Fetch
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs `hepjax`; exits with 0, with 2 for bad input, or with 130 after Ctrl-C.
+
+    Args:
+      arguments: of the command line; None is those of the process.
+    """
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    if "--version" in words:
+        from hepjax import __version__
+
+        sys.stdout.write(f"hepjax {__version__}\n")
+        return
+    command = tyro.cli(
+        Command,
+        prog="hepjax",
+        description="Deep learning on particle jets. `hepjax COMMAND --help` tells more; --debug shows tracebacks.",
+        args=[word for word in words if word != "--debug"],
+        config=(
+            tyro.conf.CascadeSubcommandArgs,
+            tyro.conf.OmitSubcommandPrefixes,
+            tyro.conf.EnumChoicesFromValues,
+            tyro.conf.HelptextFromCommentsOff,
+        ),
+    )
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    _listen(console)
+    try:
+        _ACTIONS[type(command)](command, console)
+    except KeyboardInterrupt as error:
+        _fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        _fail(" ".join(str(error).split()), BAD_INPUT)
+
+
+def _fail(message: str, status: int) -> None:
+    sys.stderr.write(f"hepjax: {message}\n")
+    raise SystemExit(status)
+
+
+def _listen(console: Console) -> None:
+    """Lets a batch system's SIGTERM end a run as Ctrl-C does, and shows the log where there is no terminal."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
+    log = logging.getLogger("hepjax")
+    log.handlers[:] = [handler]
+    log.setLevel(logging.INFO)
+
+
+def _train(command: Experiment, console: Console) -> None:
+    from hepjax import experiment, report
+
+    def show(progress: Progress) -> None:
+        row = progress.history[-1]
+        advance(1, f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}")
+
+    with progress_bar(console, "training", command.epochs, "epochs") as advance:
+        folder, metrics = experiment.run(command, show)
+    console.print(report.metrics_table(metrics))
+    console.print(metrics["verdict"]["words"])
+    console.print(f"{folder}: metrics.json, history.csv, roc.png, history.png, confusion.png, scores.png")
+
+
+def _evaluate(command: Evaluate, console: Console) -> None:
+    from hepjax import experiment, report
+
+    metrics = experiment.evaluate(command.run, command.data, command.out)
+    console.print(report.metrics_table(metrics))
+    if command.out is not None:
+        console.print(f"{command.out}: metrics.json, roc.png, confusion.png, scores.png")
+
+
+def _predict(command: Predict, console: Console) -> None:
+    from hepjax import experiment
+
+    with progress_bar(console, "predicting", None, "jets") as advance:
+        jets = experiment.predict(command.run, command.data, command.out, lambda done: advance(done, ""))
+    console.print(f"{command.out}: scores of {jets:,} jets")
+
+
+def _info(command: Info, console: Console) -> None:
+    from hepjax import readers, report
+
+    problems = 0
+    for path in readers.list_files(command.files or None):
+        summary = readers.summarise(path)
+        console.print(report.summary_tables(summary))
+        problems += len(summary.problems)
+    if problems:
+        raise InputError(f"{problems} problem(s) found; see above")
+
+
+def _simulate(command: Simulate, console: Console) -> None:
+    from hepjax import observables, simulation
+
+    with progress_bar(console, "simulating", command.jets, "jets") as advance:
+        simulation.simulate(
+            command.out,
+            jets=command.jets,
+            particles=command.particles,
+            seed=command.seed,
+            jobs=command.jobs,
+            mantissa_bits=command.mantissa_bits,
+            observables=observables.jet_observables,
+            progress=lambda done: advance(done, ""),
+        )
+    console.print(f"{command.out}: {command.jets:,} simulated jets")
+
+
+def _fetch(command: Fetch, console: Console) -> None:
+    from hepjax import fetch, readers
+
+    with transfer_bar(console) as show:
+        files = fetch.fetch(command.record, command.to, progress=show, check=readers.read_header)
+    console.print(f"{len(files)} files of jets:")
+    for file in files:
+        console.print(f"  {file}", soft_wrap=True)
+
+
+_ACTIONS: dict[type, Callable[[Any, Console], None]] = {
+    Experiment: _train,
+    Evaluate: _evaluate,
+    Predict: _predict,
+    Info: _info,
+    Simulate: _simulate,
+    Fetch: _fetch,
+}

@@ -1,0 +1,96 @@
+"""What a user may choose, as frozen dataclasses that import nothing heavy: the command line's help is made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
+
+from hepjax import schema
+from hepjax.types import Activation, Norm, Optimizer, Schedule
+
+
+@dataclasses.dataclass(frozen=True)
+class Logistic:
+    """Logistic regression on jet observables."""
+
+    degree: int = 1
+    """Degree of the polynomial basis; above 1 the decision boundaries are curves."""
+    features: tuple[str, ...] = schema.STANDARD_FEATURES
+    """The jet observables to learn from, by name; `hepjax info` lists them."""
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP:
+    """A multilayer perceptron on jet observables (arXiv:1804.06913)."""
+
+    hidden: tuple[int, ...] = (64, 32, 32)
+    """Widths of the hidden layers."""
+    activation: Activation = Activation.RELU
+    """Activation after every hidden layer."""
+    dropout: float = 0.0
+    """Probability of dropping a hidden unit while training."""
+    norm: Norm = Norm.NONE
+    """Normalisation before each activation."""
+    features: tuple[str, ...] = schema.STANDARD_FEATURES
+    """The jet observables to learn from, by name; `hepjax info` lists them."""
+
+
+Model = Logistic | MLP
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimization:
+    """How the loss is brought down."""
+
+    name: Optimizer = Optimizer.ADAM
+    """An optimizer of optax."""
+    learning_rate: float = 1e-3
+    """The learning rate, at its peak where a schedule changes it."""
+    schedule: Schedule = Schedule.CONSTANT
+    """How the learning rate changes; plateau divides it by ten when the training loss stands still."""
+    warmup_epochs: float = 0.0
+    """A linear rise of the learning rate over the first epochs."""
+    plateau_patience: int = 5
+    """Epochs without progress before the plateau schedule lowers the learning rate."""
+    momentum: float | None = None
+    """For sgd, rmsprop, lars and adafactor."""
+    weight_decay: float | None = None
+    """For adamw and the other optimizers that have it."""
+    clip_norm: float | None = None
+    """Gradients longer than this are shortened to it."""
+    penalties: tuple[tuple[float, float], ...] = ()
+    """Pairs of p and strength: adds strength times the sum of |weight|^p to the loss; biases are exempt."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """Train a tagger on files of jets, measure it, and draw what it learnt.
+
+    With no files it trains on the sample of simulated jets that comes with hepjax.
+    """
+
+    model: Model = MLP()
+    """What to train."""
+    data: tuple[Path, ...] = ()
+    """Files or folders of jets to train on."""
+    val: tuple[Path, ...] = ()
+    """Files to validate on; without any, a fifth of the jets is set apart."""
+    test: tuple[Path, ...] = ()
+    """Files to test on; without any, a fifth of the jets is set apart."""
+    out: Path | None = None
+    """Folder for the results; the default is the next free one of runs/MODEL-1, runs/MODEL-2, …"""
+    epochs: int = 50
+    """How many times to go through the training jets."""
+    batch_size: int = 128
+    """Jets in a step; 0 takes all of them, which is plain gradient descent."""
+    optimizer: Optimization = Optimization()
+    patience: int | None = 10
+    """Stop when the validation loss has not fallen for so many epochs; None never stops early."""
+    min_change: float = 0.0
+    """By how much the validation loss must fall to count."""
+    balance: bool = False
+    """Weight classes so that all count the same, whatever their numbers."""
+    seed: int = 0
+    """Of everything random: the split, the first parameters, the order of jets, dropout."""
+    resume: bool = False
+    """Go on with the run in --out; the other options are taken from there."""
