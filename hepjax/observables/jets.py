@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hepjax.types import Array, Jets
 
-SLOTS = (32, 64, 96, 128, 192)
+SLOTS = (32, 64, 96, 160, 256, 384)
 """Sizes to which jets are padded; above the last, whole multiples of it."""
 JETS_PER_CALL = 16
 SOFT_DROPS = ((0.1, 0.0), (0.1, 2.0), (0.1, -1.0))
