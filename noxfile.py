@@ -1,0 +1,66 @@
+#!/usr/bin/env -S uv run --script
+
+# /// script
+# dependencies = ["nox[uv]>=2025.10"]
+# ///
+
+"""The checks of this project; `nox` runs lint, types, tests and docs, `nox -s bench` the benchmarks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nox
+
+nox.needs_version = ">=2025.10"
+nox.options.default_venv_backend = "uv|virtualenv"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+
+
+def group(name: str) -> list[str]:
+    return nox.project.dependency_groups(PROJECT, name)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style, spelling, likely mistakes, and the habits of Scientific Python."""
+    session.install(*group("lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+    session.run("codespell")
+    session.run("repo-review", ".")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Static types, strictly."""
+    session.install(".", *group("types"))
+    session.run("mypy", *session.posargs)
+
+
+@nox.session
+def tests(session: nox.Session) -> None:
+    """Tests and docstring examples, of the package as it is built and installed."""
+    session.install(".[sim,test]")
+    # The console script, unlike `python -m pytest`, leaves the checkout out of sys.path.
+    session.run("pytest", *(session.posargs or ["--numprocesses=2", "tests", "--pyargs", "hepjax"]))
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html; a warning is an error."""
+    session.install(".[docs]")
+    session.run("sphinx-build", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build/html", *session.posargs)
+
+
+@nox.session(default=False)
+def bench(session: nox.Session) -> None:
+    """Speed against peers."""
+    session.install(".[bench,sim]", "torch==2.13.0")
+    for script in session.posargs or sorted(map(str, Path("benchmarks").glob("*.py"))):
+        session.run("python", script)
+
+
+if __name__ == "__main__":
+    nox.main()
