@@ -178,7 +178,8 @@ def _train(command: Experiment, console: Console) -> None:
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
         folder, metrics = experiment.run(command, show)
     console.print(report.metrics_table(metrics))
-    console.print(metrics["verdict"]["words"])
+    if console.is_terminal:  # elsewhere the log has said it
+        console.print(metrics["verdict"]["words"])
     console.print(f"{folder}: metrics.json, history.csv, roc.png, history.png, confusion.png, scores.png")
 
 

@@ -66,6 +66,19 @@ def create(experiment: options.Experiment) -> Path:
             return folder
 
 
+def absolute(experiment: options.Experiment) -> options.Experiment:
+    """The same experiment with whole paths of its files, so that it can be repeated from any folder.
+
+    Args:
+      experiment: the options.
+
+    Returns:
+      The options.
+    """
+    paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test")}
+    return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
+
+
 def check_new(folder: Path | None) -> None:
     """Refuses a folder that exists, before any work is done.
 
@@ -147,6 +160,7 @@ def resumed(given: options.Experiment) -> options.Experiment:
     if given.out is None:
         raise InputError("--resume: needs --out DIR, the folder of the run to go on with")
     saved, _ = read_experiment(given.out)
+    given = absolute(given)
     default, changed, plain = options.Experiment(), {}, _converter().unstructure
     for field in dataclasses.fields(given):
         now, then = getattr(given, field.name), getattr(saved, field.name)

@@ -1,0 +1,152 @@
+"""Losses against scikit-learn, SciPy and plain NumPy."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn.metrics import log_loss, mean_squared_error
+
+from hepjax import losses
+
+B, C = 40, 5
+
+
+@pytest.fixture
+def weights(rng):
+    return rng.exponential(size=B)
+
+
+def test_categorical_is_scikit_learns(rng, weights):
+    logits, labels = rng.normal(size=(B, C)) * 3, rng.integers(C, size=B)
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    for w in (None, weights):
+        oracle = log_loss(labels, p, sample_weight=w, labels=range(C))
+        np.testing.assert_allclose(losses.categorical_cross_entropy(jnp.array(logits), labels, w), oracle, rtol=1e-5)
+
+
+def test_binary_is_scikit_learns_and_the_two_class_case(rng, weights):
+    logits, labels = rng.normal(size=B) * 3, rng.integers(2, size=B)
+    found = losses.binary_cross_entropy(jnp.array(logits), jnp.array(labels), weights)
+    np.testing.assert_allclose(found, log_loss(labels, 1 / (1 + np.exp(-logits)), sample_weight=weights), rtol=1e-5)
+    both = jnp.stack([jnp.zeros(B), jnp.array(logits)], axis=1)
+    np.testing.assert_allclose(found, losses.categorical_cross_entropy(both, labels, weights), rtol=1e-5)
+
+
+def test_mean_squared_error_is_scikit_learns(rng, weights):
+    a, b = rng.normal(size=(2, B, 3))
+    oracle = mean_squared_error(b, a, sample_weight=weights)
+    np.testing.assert_allclose(losses.mean_squared_error(jnp.array(a), jnp.array(b), weights), oracle, rtol=1e-5)
+
+
+def test_gaussian_nll_is_scipys(rng):
+    mean, log_variance, y = rng.normal(size=(3, B, 2))
+    oracle = -stats.norm.logpdf(y, mean, np.exp(log_variance / 2)).mean()
+    found = losses.gaussian_nll(jnp.array(np.concatenate([mean, log_variance], 1)), jnp.array(y))
+    np.testing.assert_allclose(found, oracle, rtol=1e-5)
+
+
+def test_gaussian_nll_is_least_when_the_width_is_right(rng):
+    y = jnp.array(rng.normal(scale=3.0, size=(5000, 1)))
+
+    def loss(s):
+        return losses.gaussian_nll(jnp.concatenate([jnp.zeros_like(y), jnp.full_like(y, s)], 1), y)
+
+    s = 0.0
+    for _ in range(60):
+        s -= jax.grad(loss)(s)
+    np.testing.assert_allclose(np.exp(s / 2), float(jnp.sqrt(jnp.mean(y**2))), rtol=1e-4)
+
+
+CASES = {
+    "binary": (losses.binary_cross_entropy, lambda r: r.normal(size=B), lambda r: r.integers(2, size=B)),
+    "categorical": (losses.categorical_cross_entropy, lambda r: r.normal(size=(B, C)), lambda r: r.integers(C, size=B)),
+    "squared": (losses.mean_squared_error, lambda r: r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
+    "gaussian": (losses.gaussian_nll, lambda r: r.normal(size=(B, 4)), lambda r: r.normal(size=(B, 2))),
+}
+
+
+@pytest.fixture(params=CASES)
+def case(request, rng):
+    loss, outputs, targets = CASES[request.param]
+    return loss, jnp.array(outputs(rng), jnp.float32), jnp.array(targets(rng))
+
+
+class TestContract:
+    """Every loss."""
+
+    def test_weight_two_is_the_example_twice(self, case):
+        loss, outputs, targets = case
+        twice = [jnp.concatenate([x, x[:7]]) for x in (outputs, targets)]
+        np.testing.assert_allclose(loss(outputs, targets, jnp.ones(B).at[:7].set(2)), loss(*twice), rtol=1e-5)
+
+    def test_masked_and_weightless_examples_count_nowhere(self, case):
+        loss, outputs, targets = case
+        kept = loss(outputs[:30], targets[:30])
+        spoilt = outputs.at[30:].set(jnp.nan)
+        mask = jnp.arange(B) < 30
+        for call in (
+            lambda x: loss(x, targets, mask=mask),
+            lambda x: loss(x, targets, mask * 1.0),
+            lambda x: loss(x, targets, jnp.ones(B), mask=mask),
+        ):
+            np.testing.assert_allclose(call(spoilt), kept, rtol=1e-5)
+            assert np.isfinite(jax.grad(call)(outputs)).all()
+            assert (jax.grad(call)(outputs)[30:] == 0).all()
+
+    def test_no_example_is_zero_not_nan(self, case):
+        loss, outputs, targets = case
+        value, grad = jax.value_and_grad(lambda x: loss(x, targets, jnp.zeros(B)))(outputs)
+        assert value == 0
+        assert (grad == 0).all()
+
+    def test_gradient(self, case):
+        loss, outputs, targets = case
+        with jax.enable_x64(True):
+            x = jnp.asarray(outputs, jnp.float64)
+            jax.test_util.check_grads(lambda x: loss(x, targets), (x,), order=1, modes=["rev"])
+
+    def test_extreme_outputs(self, case):
+        loss, outputs, targets = case
+        assert np.isfinite(loss(outputs * 50, targets))
+
+
+def test_class_weights(rng):
+    logits, labels = jnp.array(rng.normal(size=(B, C))), jnp.array(rng.integers(C, size=B))
+    weights = jnp.array([1.0, 2.0, 0.0, 0.5, 3.0])
+    found = losses.categorical_cross_entropy(logits, labels, class_weights=weights)
+    np.testing.assert_allclose(found, losses.categorical_cross_entropy(logits, labels, weights[labels]), rtol=1e-6)
+
+
+def test_balanced_class_weights_make_classes_equal(rng):
+    labels = jnp.array([0] * 10 + [1] * 30 + [3] * 2)
+    weights = losses.balanced_class_weights(labels, 5)
+    totals = np.bincount(labels, weights=weights[labels], minlength=5)
+    np.testing.assert_allclose(totals[[0, 1, 3]], 42 / 5, rtol=1e-6)
+    assert weights[2] == weights[4] == 0
+
+
+class TestPenalty:
+    params = {"Dense_0": {"kernel": jnp.array([[1.0, -2.0], [0.0, 3.0]]), "bias": jnp.array([50.0, 60.0])}}  # noqa: RUF012
+
+    @pytest.mark.parametrize("p, expected", [(1, 6.0), (2, 14.0), (3, 36.0), (0.5, 1 + 2**0.5 + 3**0.5)])
+    def test_values_and_exempt_biases(self, p, expected):
+        np.testing.assert_allclose(losses.make_penalty({p: 0.1})(self.params), 0.1 * expected, rtol=1e-6)
+
+    def test_combine(self):
+        np.testing.assert_allclose(losses.make_penalty({1: 0.5, 2: 0.25})(self.params), 3.0 + 3.5, rtol=1e-6)
+        assert losses.make_penalty({})(self.params) == 0
+
+    @pytest.mark.parametrize("p", [0.5, 1, 1.5, 2])
+    def test_gradients_are_finite_at_zero(self, p):
+        grads = jax.grad(losses.make_penalty({p: 1.0}))(self.params)["Dense_0"]
+        assert np.isfinite(grads["kernel"]).all()
+        assert (grads["bias"] == 0).all()
+        np.testing.assert_allclose(grads["kernel"][0], [p, -p * 2 ** (p - 1)], rtol=1e-6)
+
+    @pytest.mark.parametrize("strengths", [{0: 1.0}, {-1: 1.0}, {1: -0.1}])
+    def test_refused(self, strengths):
+        with pytest.raises(ValueError, match="penalty"):
+            losses.make_penalty(strengths)
