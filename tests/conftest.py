@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import tempfile
 
 import h5py
 import jax
@@ -12,6 +14,12 @@ import pytest
 from hepjax import schema
 
 jax.config.update("jax_num_cpu_devices", 4)
+
+# Tests compile the same small programs over and over; the workers of one session share what they compiled.
+_CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")
+jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("HEPJAX_TESTS_CACHE", _CACHE.name))
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
 @pytest.fixture(autouse=True)
