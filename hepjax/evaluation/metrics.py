@@ -32,13 +32,14 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
 
     Returns:
       A dictionary:
-        accuracy, loss: weighted, see `cross_entropy`;
-        classes: class to `auc`, `tpr_at_fpr_0.1`, `tpr_at_fpr_0.01`, `background_rejection_at_0.3`, `…_0.5`, `…_0.8`,
-          each of this class against all others. All are None where the class, or all others, have no jets. A rejection
-          alone is None where no background is left (1/0);
-        pairwise_auc: class a to class b to the AUC of p_a / (p_a + p_b), None without jets of both;
-        confusion: weighted counts, [true][predicted];
-        jets: class to the number of its jets, not weighted.
+
+      - accuracy, loss: weighted, see `cross_entropy`;
+      - classes: class to `auc`, `tpr_at_fpr_0.1`, `tpr_at_fpr_0.01`, `background_rejection_at_0.3`, `…_0.5`, `…_0.8`,
+        each of this class against all others. All are None where the class, or all others, have no jets. A rejection
+        alone is None where no background is left (1/0);
+      - pairwise_auc: class a to class b to the AUC of p_a / (p_a + p_b), None without jets of both;
+      - confusion: weighted counts, [true][predicted];
+      - jets: class to the number of its jets, not weighted.
 
     Raises:
       InputError: for scores that are not class probabilities, or labels or weights that do not fit them.

@@ -1,0 +1,141 @@
+"""The site: MyST pages, and a reference that is generated from docstrings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+
+import hepjax
+
+project = "hepjax"
+author = "The hepjax developers"
+project_copyright = "2026, the hepjax developers"
+version = release = hepjax.__version__
+
+extensions = [
+    "myst_parser",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.napoleon",
+    "sphinx.ext.mathjax",
+]
+exclude_patterns = ["_build"]
+myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_heading_anchors = 3
+
+html_theme = "furo"
+html_title = f"hepjax {release}"
+
+# A single backtick is code in our docstrings.
+default_role = "code"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+autodoc_typehints_format = "short"
+autosummary_generate = False
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True
+python_maximum_signature_line_length = 100
+suppress_warnings = ["ref.python"]  # the same short name in two packages
+
+# What a reader looks for first; whatever else is public follows.
+ORDER = (
+    "readers", "types", "schema", "kinematics", "masking", "fetch", "simulation", "observables", "representations",
+    "batches", "models", "losses", "training", "evaluation", "report", "experiment", "options", "errors",
+)  # fmt: skip
+INNER = {
+    "simulation": ("processes", "detector", "clustering", "columns"),
+    "training": ("step", "stopping"),
+}
+"""Modules that a package does not export, and that are worth reading about."""
+
+
+def public(module: ModuleType) -> list[tuple[str, object]]:
+    """What a module exports; where it has no list, what its source defines at the top level, data with a docstring."""
+    names = list(getattr(module, "__all__", ()))
+    if not names:
+        body = ast.parse(inspect.getsource(module)).body
+        for node, after in zip(body, [*body[1:], None], strict=True):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                names.append(node.name)
+            elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
+                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+                names += [target.id for target in targets if isinstance(target, ast.Name)]
+    return [(name, getattr(module, name)) for name in names if not name.startswith("_")]
+
+
+def section(module: ModuleType, title: str, underline: str, without: frozenset[str] = frozenset()) -> str:
+    """A module's page or part of a page, in reStructuredText: what it is for, a table, then everything in full."""
+    members = [(name, x) for name, x in public(module) if not isinstance(x, ModuleType) and name not in without]
+    listed = [name for name, x in members if inspect.isclass(x) or inspect.isfunction(x)]
+    lines = [title, underline * len(title), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]
+    lines += [f".. currentmodule:: {module.__name__}", ""]
+    if len(listed) > 1:
+        lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in listed), ""]
+    for name, x in members:
+        kind = "class" if inspect.isclass(x) else "function" if inspect.isfunction(x) else "data"
+        lines += [f".. auto{'exception' if kind == 'class' and issubclass(x, Exception) else kind}:: {name}"]
+        if kind == "class":
+            lines += ["   :members:"]
+            if callable(vars(x).get("__call__")):
+                lines += ["   :special-members: __call__"]
+            lines += ["   :exclude-members: parent, name"] if hasattr(x, "__flax_dataclass__") else []
+        if kind == "data":
+            lines += ["   :no-value:"] if len(repr(x)) > 100 else []
+        lines.append("")
+    return "\n".join(lines)
+
+
+def write_reference() -> None:
+    """Writes docs/api: one page for each public module of hepjax."""
+    folder = Path(__file__).parent / "api"
+    folder.mkdir(exist_ok=True)
+    rest = [name for name in hepjax.__all__ if isinstance(getattr(hepjax, name), ModuleType)]
+    modules = {name: importlib.import_module(f"hepjax.{name}") for name in (*ORDER, *rest)}
+    pages = {"index.md": INDEX + "\n".join(modules) + "\n```\n"}
+    for name, module in modules.items():
+        parts = [section(module, f"hepjax.{name}", "=")]
+        inner = [x for _, x in public(module) if isinstance(x, ModuleType)]
+        inner += [importlib.import_module(f"hepjax.{name}.{word}") for word in INNER.get(name, ())]
+        exported = frozenset(getattr(module, "__all__", ()))
+        parts += [section(x, x.__name__, "-", exported) for x in inner]
+        pages[f"{name}.rst"] = "\n".join(parts)
+    for old in folder.glob("*"):
+        if old.name not in pages:
+            old.unlink()
+    for file, text in pages.items():
+        path = folder / file
+        if not path.exists() or path.read_text() != text:
+            path.write_text(text)
+
+
+INDEX = """# Reference
+
+Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
+`hepjax.read_jets`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.readers.read_jets`,
+`hepjax.types.Jets` and `hepjax.errors.InputError`.
+
+```{toctree}
+:maxdepth: 1
+
+"""
+
+
+def tidy(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Docstrings are written for a reader of the source; a few characters mean something else to Sphinx."""
+    del app, what, name, obj, options
+    if lines and lines[0].startswith("Alias for field number"):
+        lines.clear()
+    for i, line in enumerate(lines):
+        if not line.lstrip().startswith(">>>"):
+            # |w| is a size here, not a substitution; code in backticks stays as it is.
+            parts = re.split(r"(`[^`]*`)", line)
+            lines[i] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
+
+
+def setup(app: object) -> None:
+    write_reference()
+    app.connect("autodoc-process-docstring", tidy)  # type: ignore[attr-defined]

@@ -1,0 +1,61 @@
+"""What the README and the quickstart tell a reader to do."""
+
+from __future__ import annotations
+
+import importlib.resources
+import pathlib
+import re
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
+
+
+def blocks(text, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+
+
+def test_the_readme_example_trains_a_tagger(capsys):
+    (example,) = blocks(README, "python")
+    names = {}
+    exec(example, names)  # noqa: S102 — the text is our own
+    assert 0.55 < names["metrics"]["accuracy"] < 0.95
+    assert capsys.readouterr().out.startswith("accuracy 0.")
+
+
+def test_the_quickstart_examples_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for example in blocks(QUICKSTART, "python"):
+        exec(example, names)  # noqa: S102 — the text is our own
+    assert (names["folder"] / "metrics.json").is_file()
+    assert names["p"].shape == (100, 5)
+
+
+@pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
+def test_commands_are_those_of_the_command_line(text):
+    import typing
+
+    from hepjax import cli, options
+
+    known = {"train", *(kind.__name__.lower() for kind in typing.get_args(cli.Command) if kind in cli._ACTIONS)}
+    models = {kind.__name__.lower() for kind in typing.get_args(options.Model)}
+    told = re.findall(r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.M)
+    assert {command for command, _ in told} <= known
+    assert {command for command, _ in told} == known
+    assert {model for command, model in told if command == "train" and model} <= models
+
+
+def test_continuous_integration_runs_the_readme_s_test_command():
+    runner = (ROOT / ".ci" / "run").read_text()
+    command = re.search(r"^command='(.*)'$", runner, re.MULTILINE)[1]
+    assert f"{command}\n" in blocks(README, "sh")
+    assert 'bash -c "$command"' in runner
+
+
+def test_the_installed_package_holds_the_sample_and_its_types():
+    package = importlib.resources.files("hepjax")
+    assert 1_000_000 < len((package / "data" / "jets_30p.h5").read_bytes()) <= 6 * 1024**2
+    assert (package / "py.typed").is_file()
