@@ -1,0 +1,92 @@
+"""Splits and streams of batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hepjax import InputError, batches
+from hepjax.types import Batch
+
+
+def numbered(count):
+    return Batch(
+        np.arange(count, dtype=np.float32)[:, None], np.arange(count, dtype=np.int32), np.ones(count, np.float32)
+    )
+
+
+class TestSplit:
+    @given(count=st.integers(10, 3000), seed=st.integers(0, 99))
+    def test_parts_are_disjoint_and_whole(self, count, seed):
+        parts = batches.split(count, seed=seed)
+        assert sorted(np.concatenate(parts)) == list(range(count))
+        assert abs(len(parts.train) - 0.6 * count) <= 1
+        assert abs(len(parts.val) - 0.2 * count) <= 1
+
+    def test_seeded(self):
+        a, b, c = (batches.split(100, seed=seed).train for seed in (1, 1, 2))
+        assert (a == b).all()
+        assert not (a == c).all()
+
+    def test_is_random(self):
+        assert abs(batches.split(10_000, seed=0).train.mean() - 5000) < 150
+
+    @pytest.mark.parametrize("fractions", [(0.8, 0.0, 0.2), (0.8, 0.2, 0.0), (1.0, 0.0, 0.0)])
+    def test_parts_left_out(self, fractions):
+        parts = batches.split(50, seed=0, fractions=fractions)
+        assert [len(part) for part in parts] == [round(f * 50) for f in fractions]
+
+    def test_empty_part_is_refused(self):
+        with pytest.raises(InputError, match="val part"):
+            batches.split(3, seed=0)
+
+    @pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
+    def test_bad_fractions_are_refused(self, fractions):
+        with pytest.raises(InputError, match="add up to 1"):
+            batches.split(100, seed=0, fractions=fractions)
+
+    def test_missing_class_is_refused(self):
+        with pytest.raises(InputError, match=r"part has no jet of class 1"):
+            batches.split(100, seed=0, labels=np.array([1] + [0] * 99))
+
+
+class TestTrainBlocks:
+    @given(count=st.integers(1, 400), batch_size=st.integers(1, 70), block=st.integers(1, 9), epoch=st.integers(1, 5))
+    def test_every_jet_once(self, count, batch_size, block, epoch):
+        data = numbered(count)
+        blocks = list(batches.train_blocks(data, batch_size=batch_size, seed=3, epoch=epoch, block=block))
+        weights = np.concatenate([b.weights.ravel() for b in blocks])
+        targets = np.concatenate([b.targets.ravel() for b in blocks])
+        assert sorted(targets[weights > 0]) == list(range(count))
+        for b in blocks:
+            assert b.inputs.shape == (*b.weights.shape, 1)
+            assert b.weights.shape[1] == batch_size
+            np.testing.assert_array_equal(b.inputs[..., 0] * b.weights, b.targets * b.weights)
+        assert len({b.weights.shape for b in blocks}) <= 2  # so that there are at most two compilations
+
+    def test_order_depends_on_seed_and_epoch_alone(self):
+        def order(seed, epoch, block=4):
+            blocks = batches.train_blocks(numbered(100), batch_size=10, seed=seed, epoch=epoch, block=block)
+            return np.concatenate([b.targets.ravel() for b in blocks]).tolist()
+
+        assert order(1, 1) == order(1, 1, block=3)
+        assert order(1, 1) != order(1, 2)
+        assert order(1, 1) != order(2, 1)
+
+    def test_pytrees_of_inputs(self):
+        data = numbered(7)._replace(inputs={"a": np.ones((7, 2)), "b": np.arange(7)})
+        block = next(batches.train_blocks(data, batch_size=4, seed=0, epoch=1))
+        assert block.inputs["a"].shape == (2, 4, 2)
+        np.testing.assert_array_equal(block.inputs["b"], block.targets)
+
+
+@given(count=st.integers(1, 100), batch_size=st.integers(1, 30))
+def test_eval_batches_keep_the_order(count, batch_size):
+    found = list(batches.eval_batches(numbered(count), batch_size=batch_size))
+    targets, weights = (np.concatenate([getattr(b, f) for b in found]) for f in ("targets", "weights"))
+    np.testing.assert_array_equal(targets[:count], np.arange(count))
+    assert weights[:count].all()
+    assert not weights[count:].any()
+    assert {b.weights.shape for b in found} == {(batch_size,)}
