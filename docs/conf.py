@@ -9,6 +9,8 @@ import re
 from pathlib import Path
 from types import ModuleType
 
+from flax import linen as nn
+
 import hepjax
 
 project = "hepjax"
@@ -24,7 +26,7 @@ extensions = [
     "sphinx.ext.mathjax",
 ]
 exclude_patterns = ["_build"]
-myst_enable_extensions = ["colon_fence", "deflist", "dollarmath", "fieldlist"]
+myst_enable_extensions = ["colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 
 html_theme = "furo"
@@ -82,7 +84,8 @@ def section(module: ModuleType, title: str, underline: str, without: frozenset[s
             lines += ["   :members:"]
             if callable(vars(x).get("__call__")):
                 lines += ["   :special-members: __call__"]
-            lines += ["   :exclude-members: parent, name"] if hasattr(x, "__flax_dataclass__") else []
+            if not issubclass(x, nn.Module | Exception) and not getattr(x, "_is_protocol", False):
+                lines += ["   :undoc-members:"]
         if kind == "data":
             lines += ["   :no-value:"] if len(repr(x)) > 100 else []
         lines.append("")
@@ -126,16 +129,42 @@ Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; 
 
 def tidy(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Docstrings are written for a reader of the source; a few characters mean something else to Sphinx."""
-    del app, what, name, obj, options
+    if what == "attribute":
+        # Napoleon takes the words before a colon for a type.
+        lines[:] = inspect.cleandoc("\n".join(ATTRIBUTES.pop(name, lines))).splitlines()
     if lines and lines[0].startswith("Alias for field number"):
         lines.clear()
     for i, line in enumerate(lines):
         if not line.lstrip().startswith(">>>"):
-            # |w| is a size here, not a substitution; code in backticks stays as it is.
-            parts = re.split(r"(`[^`]*`)", line)
+            # "classes: C." would become a list that starts at C, and |w| is a size here, not a substitution.
+            parts = re.split(r"(`[^`]*`)", re.sub(r"^(\s*:\w+ [^:]+: [A-Z])\.", r"\1\\.", line))
             lines[i] = "".join(part if part.startswith("`") else part.replace("|", r"\|") for part in parts)
 
 
+ATTRIBUTES: dict[str, list[str]] = {}
+
+
+def keep_attribute(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
+    """Runs before Napoleon, `tidy` after it."""
+    if what == "attribute":
+        ATTRIBUTES[name] = list(lines)
+
+
+def shorten(
+    app: object, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
+) -> tuple[str | None, str | None]:
+    """Leaves out what Flax adds to every module, and options, whose defaults stand beside their fields."""
+    if what == "class" and obj.__module__ == "hepjax.options":
+        return "", None
+    if what == "class" and issubclass(obj, nn.Module):  # type: ignore[arg-type]
+        signature = re.sub(r",? ?parent: .*(?=\)$)", "", signature or "")
+    return signature, returns
+
+
 def setup(app: object) -> None:
+    """Called by Sphinx."""
     write_reference()
-    app.connect("autodoc-process-docstring", tidy)  # type: ignore[attr-defined]
+    connect = app.connect  # type: ignore[attr-defined]
+    connect("autodoc-process-docstring", keep_attribute, priority=1)
+    connect("autodoc-process-docstring", tidy)
+    connect("autodoc-process-signature", shorten)

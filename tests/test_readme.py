@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib.resources
 import pathlib
 import re
+import typing
 
 import pytest
+
+from hepjax import cli, options
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -36,13 +39,11 @@ def test_the_quickstart_examples_run(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
 def test_commands_are_those_of_the_command_line(text):
-    import typing
-
-    from hepjax import cli, options
-
     known = {"train", *(kind.__name__.lower() for kind in typing.get_args(cli.Command) if kind in cli._ACTIONS)}
     models = {kind.__name__.lower() for kind in typing.get_args(options.Model)}
-    told = re.findall(r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.M)
+    told = re.findall(
+        r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.MULTILINE
+    )
     assert {command for command, _ in told} <= known
     assert {command for command, _ in told} == known
     assert {model for command, model in told if command == "train" and model} <= models
