@@ -75,6 +75,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     if experiment.resume:
         experiment = runs.resumed(experiment)
     else:
+        options.check(experiment)
         experiment = runs.absolute(experiment)
         runs.check_new(experiment.out)
     parts = _load(experiment)

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
 from hepjax import schema
+from hepjax.errors import InputError
 from hepjax.types import Activation, Norm, Optimizer, Schedule
 
 
@@ -94,3 +95,44 @@ class Experiment:
     """Of everything random: the split, the first parameters, the order of jets, dropout."""
     resume: bool = False
     """Go on with the run in --out; the other options are taken from there."""
+
+
+def check(experiment: Experiment) -> None:
+    """Refuses options that make no sense, before any work is done.
+
+    Args:
+      experiment: the options.
+
+    Raises:
+      InputError: names the option, what is expected, and what was found.
+
+    >>> check(Experiment())
+    """
+    e, o, m = experiment, experiment.optimizer, experiment.model
+    own_warmup = o.schedule is Schedule.ONE_CYCLE
+    rules: list[tuple[str, object, bool, str]] = [
+        ("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
+        ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
+        ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
+        ("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
+        ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
+        ("--optimizer.learning-rate", o.learning_rate, o.learning_rate > 0, "more than 0"),
+        ("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
+        (
+            "--optimizer.warmup-epochs",
+            o.warmup_epochs,
+            not (own_warmup and o.warmup_epochs),
+            "0: one-cycle has its own",
+        ),
+        ("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),
+        ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
+        ("--optimizer.penalties", o.penalties, all(p > 0 and s >= 0 for p, s in o.penalties), "p > 0, s >= 0"),
+    ]
+    if isinstance(m, MLP):
+        rules.append(("--hidden", m.hidden, all(width >= 1 for width in m.hidden), "widths of 1 or more"))
+        rules.append(("--dropout", m.dropout, 0 <= m.dropout < 1, "0 or more, below 1"))
+    else:
+        rules.append(("--degree", m.degree, m.degree >= 1, "1 or more"))
+    for option, found, good, expected in rules:
+        if not good:
+            raise InputError(f"{option}: expected {expected}, found {found}")

@@ -172,6 +172,7 @@ def resumed(given: options.Experiment) -> options.Experiment:
                 "leave the option out, or start a new run"
             )
         changed["epochs"] = now
+    options.check(dataclasses.replace(saved, **changed))
     return dataclasses.replace(saved, out=given.out, resume=True, **changed)
 
 

@@ -1,0 +1,233 @@
+"""The command line as a person meets it: what it prints, its exit status, and what it leaves behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from itertools import pairwise
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hepjax import cli, schema
+from hepjax.fetch import Record
+
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+
+COMMANDS = ["train", "train mlp", "train logistic", "evaluate", "predict", "info", "simulate", "fetch"]
+TRAIN = ["--epochs", "2", "--hidden", "8"]
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Runs hepjax in a folder of its own: (arguments) → (status, standard output, standard error)."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+    def run(*arguments):
+        try:
+            cli.main([str(argument) for argument in arguments])
+            status = 0
+        except SystemExit as end:
+            status = end.code
+        return status, *capsys.readouterr()
+
+    return run
+
+
+def refused(result, *words):
+    status, _, error = result
+    assert status == 2
+    assert error.startswith("hepjax: ")
+    assert error.count("\n") == 1
+    assert "Traceback" not in error
+    for word in words:
+        assert str(word) in error
+
+
+def test_from_files_to_scores(call, jet_file, tmp_path):
+    train, other = jet_file(count=300), jet_file("other.h5", count=40, seed=2)
+    status, out, error = call(
+        "train", "mlp", "--data", train, "--out", "run", *TRAIN, "--optimizer.learning-rate", "0.01"
+    )
+    assert (status, error) == (0, "")
+    assert "epoch 1/2" in out
+    assert "AUC" in out
+    record = json.loads(Path("run/experiment.json").read_text())
+    assert record["experiment"]["optimizer"]["learning_rate"] == 0.01
+    status, out, _ = call("evaluate", "run", "--data", other, "--out", "evaluation")
+    assert status == 0
+    assert "40 jets" in out
+    assert call("predict", "run", "--data", other, other, "--out", "scores.h5")[0] == 0
+    with h5py.File("scores.h5") as file:
+        assert file["scores"].shape == (80, 5)
+    assert call("train", "--out", "run", "--resume", "--epochs", "3")[0] == 0
+    assert len(Path("run/history.csv").read_text().splitlines()) == 4
+
+
+def test_logistic_without_data_uses_the_sample_that_comes_along(call):
+    status, out, _ = call("train", "logistic", "--epochs", "1")
+    assert status == 0
+    assert "runs/logistic-1" in out
+    assert "1,000 jets" in out
+
+
+def test_info(call, jet_file):
+    status, out, _ = call("info", jet_file())
+    assert status == 0
+    for word in ("25", "j_mass_mmdt", "j1_deltaR", "g 5"):
+        assert word in out
+    status, out, _ = call("info")
+    assert status == 0
+    assert "Simulated physics" in out
+    with h5py.File(jet_file("bad.h5"), "r+") as file:
+        file[schema.CONSTITUENTS][3, 0, 0] = np.nan
+    status, out, error = call("info", jet_file().parent / "bad.h5")
+    assert status == 2
+    assert "row 3" in out
+    assert "1 problem" in error
+
+
+class TestHelp:
+    @pytest.mark.parametrize(
+        "command", ["train", "train mlp", "train logistic", "evaluate", "predict", "info", "simulate", "fetch"]
+    )
+    def test_every_command_teaches(self, call, command):
+        status, out, _ = call(*command.split(), "--help")
+        assert status == 0
+        assert len(out) > 300
+
+    @pytest.mark.parametrize("command", COMMANDS)
+    def test_every_option_has_help(self, call, command):
+        lines = [line.strip("│ ") for line in call(*command.split(), "--help")[1].splitlines()]
+        for option, after in pairwise(lines):
+            if option.startswith("--") and "  " not in option:
+                assert after, f"{option} has no help"
+
+    def test_version(self, call):
+        assert call("--version")[1].startswith("hepjax 0.")
+
+    def test_misspelt_option_is_corrected(self, call):
+        status, out, error = call("train", "--epoch", "3")
+        assert status == 2
+        assert "--epochs" in out + error
+
+    def test_records_are_those_of_fetch(self, call):
+        out = call("fetch", "--help")[1]
+        assert all(record.value in out for record in Record)
+
+
+class TestBadInput:
+    def test_files(self, call, jet_file, tmp_path):
+        (tmp_path / "text.h5").write_text("no")
+        refused(call("train", "--data", "none.h5"), "none.h5", "no such file")
+        refused(call("train", "--data", tmp_path / "text.h5"), "text.h5", "not an HDF5")
+        refused(call("info", "none.h5"), "none.h5")
+        refused(call("evaluate", "none", "--data", jet_file()), "none", "not the folder of a run")
+        assert not list(Path().iterdir())
+
+    def test_folder_exists(self, call, jet_file, tmp_path):
+        refused(call("train", "--data", jet_file(), "--out", tmp_path), "--resume")
+
+    def test_options(self, call, jet_file):
+        path = jet_file(count=300)
+        refused(call("train", "mlp", "--data", path, "--features", "j_masss"), "j_masss", "j_mass")
+        refused(call("train", "--data", path, "--optimizer.momentum", "0.9"), "momentum", "adam")
+        refused(call("train", "--data", jet_file("few.h5", count=3)), "split")
+        for option, value in (
+            ("--epochs", "0"),
+            ("--batch-size", "-1"),
+            ("--optimizer.learning-rate", "-1"),
+            ("--dropout", "1.5"),
+            ("--hidden", "0"),
+            ("--seed", "-1"),
+            ("--patience", "0"),
+            ("--optimizer.warmup-epochs", "100"),
+        ):
+            refused(call("train", "mlp", "--data", path, option, value), option.removeprefix("--").split(".")[-1])
+        assert not list(Path().iterdir())
+
+    def test_divergence(self, call, jet_file):
+        result = call("train", "--data", jet_file(count=300), "--optimizer.learning-rate", "1e38", "--out", "run")
+        refused(result, "step", "gradient")
+
+    def test_unwritable(self, call, jet_file):
+        refused(call("train", "--data", jet_file(count=300), "--out", "/proc/run"), "/proc/run")
+        call("train", "--data", jet_file(count=300), "--out", "run", "--epochs", "1")
+        refused(call("predict", "run", "--data", jet_file(), "--out", "none/scores.h5"), "none/scores.h5")
+
+    def test_debug_shows_the_traceback(self, call):
+        from hepjax import InputError
+
+        with pytest.raises(InputError):
+            call("--debug", "train", "--data", "none.h5")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, number):
+    path, out = jet_file(count=300), tmp_path / "run"
+    command = [
+        sys.executable,
+        "-m",
+        "hepjax",
+        "train",
+        "--data",
+        path,
+        "--out",
+        out,
+        "--epochs",
+        "100000",
+        "--patience",
+        "None",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "history.csv").exists() or len((out / "history.csv").read_text().splitlines()) < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error.count("\n") == 1
+    assert f"--out {out} --resume" in error
+
+
+def test_terminal_shows_a_bar_and_colour_is_off_on_request(jet_file, tmp_path):
+    """Under a pseudo-terminal, as a person would see it."""
+    import pty
+
+    command = [
+        sys.executable,
+        "-m",
+        "hepjax",
+        "train",
+        "--data",
+        jet_file(count=300),
+        "--out",
+        tmp_path / "run",
+        *TRAIN[:2],
+    ]
+    main, side = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100"}
+    process = subprocess.Popen(command, stdout=side, stderr=side, env=environment)
+    os.close(side)
+    seen = b""
+    try:
+        while block := os.read(main, 4096):
+            seen += block
+    except OSError:  # the other side has closed
+        pass
+    os.close(main)
+    assert process.wait() == 0
+    text = seen.decode()
+    assert "training" in text
+    assert "2/2" in text
+    assert "\x1b[3" not in text.replace("\x1b[33m", "")  # no colour

@@ -1,0 +1,306 @@
+"""Whole runs: what they leave on disk, and that nothing is lost when they end early."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import chex
+import h5py
+import jax
+import numpy as np
+import pytest
+from flax import serialization
+
+from hepjax import InputError, experiment, models, options, read_jets, runs, schema, training
+from hepjax.evaluation import figures_of_merit
+from hepjax.representations import tabular
+from hepjax.types import Norm, Optimizer, Schedule, Scores
+
+SMALL = options.Experiment(
+    model=options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH), epochs=4, batch_size=64, patience=None
+)
+
+
+_PROGRAM = """
+import sys
+from pathlib import Path
+from hepjax import experiment, options
+from hepjax.types import Norm
+
+model = options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
+data, out, resume = (Path(sys.argv[1]),), Path(sys.argv[2]), sys.argv[3] == "resume"
+experiment.run(options.Experiment(model, data, out=out, epochs=40, batch_size=64, patience=None, resume=resume))
+"""
+
+
+def small(path, folder, **changes):
+    return dataclasses.replace(SMALL, data=(path,), out=folder, **changes)
+
+
+@pytest.fixture
+def path(jet_file):
+    """300 jets of five classes; the mean of one feature tells which."""
+    found = jet_file(count=300)
+    with h5py.File(found, "r+") as file:
+        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
+    return found
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run on the embedded sample with all defaults but few epochs."""
+    folder = tmp_path_factory.mktemp("finished") / "run"
+    shown = []
+    chosen = options.Experiment(out=folder, epochs=6, optimizer=options.Optimization(learning_rate=5e-3))
+    return *experiment.run(chosen, shown.append), shown
+
+
+class TestRunFolder:
+    def test_files(self, finished):
+        folder, metrics, shown = finished
+        names = {"experiment.json", "history.csv", "metrics.json", "log.txt", "split.npz"}
+        pictures = {"roc.png", "history.png", "confusion.png", "scores.png"}
+        assert {p.name for p in folder.iterdir()} == names | pictures | {"checkpoints"}
+        assert json.loads((folder / "metrics.json").read_text()) == metrics
+        assert len(shown) == 6
+
+    def test_metrics(self, finished):
+        _, metrics, _ = finished
+        assert 0.5 < metrics["accuracy"] < 0.8
+        assert set(metrics["classes"]) == set(schema.CLASSES)
+        for figures in metrics["classes"].values():
+            assert set(figures) == {"auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01"} | {
+                f"background_rejection_at_{e}" for e in (0.3, 0.5, 0.8)
+            }
+            assert figures["auc"] > 0.75
+        assert sum(metrics["jets"].values()) == 1000
+
+    def test_history(self, finished):
+        folder, _, shown = finished
+        with (folder / "history.csv").open() as file:
+            rows = list(csv.DictReader(file))
+        assert list(rows[0]) == [
+            "epoch",
+            "train_loss",
+            "val_loss",
+            "val_accuracy",
+            "learning_rate",
+            "seconds",
+            "jets_per_second",
+        ]
+        assert runs.read_history(folder) == shown[-1].history
+        assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+
+    def test_experiment_can_be_repeated(self, finished, tmp_path):
+        folder, metrics, _ = finished
+        again, record = runs.read_experiment(folder)
+        assert record["versions"]["jax"]
+        assert record["jets"] == {"train": 3000, "val": 1000, "test": 1000}
+        _, repeated = experiment.run(dataclasses.replace(again, out=tmp_path / "again"))
+        assert repeated == metrics
+
+    def test_split_is_recorded_and_the_metrics_are_of_its_test_part(self, finished):
+        folder, metrics, _ = finished
+        split = np.load(folder / "split.npz")
+        assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
+        tagger, jets = experiment.load(folder), read_jets()
+        rows = split["test"]
+        scores = tagger.scores(tagger.inputs(jets, slice(None))[rows])
+        own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
+        assert own == {key: metrics[key] for key in own}
+
+
+class TestLoad:
+    def test_scaling_is_that_of_the_training_part(self, finished):
+        folder, _, _ = finished
+        train = tabular(read_jets())[np.load(folder / "split.npz")["train"]]
+        tagger = experiment.load(folder)
+        scaled = (train - train.mean(0)) / train.std(0)
+        params, state, _ = _content(folder / "checkpoints" / "best.msgpack").values()
+        logits = models.MLP().apply({"params": params, **state}, scaled[:50])
+        np.testing.assert_allclose(tagger.scores(train[:50]), jax.nn.softmax(logits), rtol=1e-3, atol=1e-5)
+
+    def test_evaluate_and_predict(self, finished, path, tmp_path):
+        folder, _, _ = finished
+        metrics = experiment.evaluate(folder, [path], tmp_path / "evaluation")
+        assert sum(metrics["jets"].values()) == 300
+        assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
+            "metrics.json",
+            "roc.png",
+            "confusion.png",
+            "scores.png",
+        }
+        assert experiment.predict(folder, [path, path], tmp_path / "scores.h5") == 600
+        tagger, jets = experiment.load(folder), read_jets(path)
+        with h5py.File(tmp_path / "scores.h5") as file:
+            assert list(file.attrs["classes"]) == list(schema.CLASSES)
+            np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
+            expected = tagger.scores(tagger.inputs(jets, slice(None)))
+            np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
+        with pytest.raises(InputError, match="exists already"):
+            experiment.predict(folder, [path], tmp_path / "scores.h5")
+
+    def test_unlabelled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
+        folder, _, _ = finished
+        with h5py.File(jet_file()) as file:
+            changes = {name: file[name][..., :53] for name in (schema.JETS, schema.JET_NAMES)}
+        unlabelled = jet_file("unlabelled.h5", **changes)
+        experiment.predict(folder, [unlabelled], tmp_path / "scores.h5")
+        with h5py.File(tmp_path / "scores.h5") as file:
+            assert set(file) == {"scores"}
+        with pytest.raises(InputError, match="no labels"):
+            experiment.evaluate(folder, [unlabelled])
+        with pytest.raises(InputError, match="no labels"):
+            experiment.run(small(unlabelled, tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
+
+
+class TestOptions:
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            {"model": options.Logistic(degree=2, features=("j_mass_mmdt", "j_pt"))},
+            {"batch_size": 0, "optimizer": options.Optimization(name=Optimizer.SGD, momentum=0.9, learning_rate=0.1)},
+            {"balance": True, "optimizer": options.Optimization(penalties=((1.0, 1e-4), (2.0, 1e-4)), clip_norm=1.0)},
+            {"optimizer": options.Optimization(schedule=Schedule.ONE_CYCLE)},
+            {"optimizer": options.Optimization(schedule=Schedule.PLATEAU, plateau_patience=1, warmup_epochs=1)},
+        ],
+    )
+    def test_run_and_come_back_from_json(self, path, tmp_path, changes):
+        chosen = small(path, tmp_path / "run", **changes)
+        experiment.run(chosen)
+        assert runs.read_experiment(tmp_path / "run")[0] == chosen
+
+    def test_own_validation_and_test_files(self, path, jet_file, tmp_path):
+        val, test = jet_file("val.h5", count=50, seed=3), jet_file("test.h5", count=60, seed=4)
+        experiment.run(small(path, tmp_path / "run", val=(val,), test=(test,)))
+        assert runs.read_experiment(tmp_path / "run")[1]["jets"] == {"train": 300, "val": 50, "test": 60}
+        experiment.run(small(path, tmp_path / "other", test=(test,)))
+        assert runs.read_experiment(tmp_path / "other")[1]["jets"] == {"train": 240, "val": 60, "test": 60}
+
+    def test_default_folders_are_numbered(self, path, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        folders = [experiment.run(small(path, None, epochs=1))[0] for _ in range(2)]
+        assert [str(folder) for folder in folders] == ["runs/mlp-1", "runs/mlp-2"]
+
+
+class TestRefused:
+    def test_class_missing_in_a_part(self, path, jet_file, tmp_path):
+        with h5py.File(path) as file:
+            jets = file[schema.JETS][()]
+        jets[:, -6:] = np.eye(6)[np.where(np.arange(300) == 0, 1, 0)]
+        rare = jet_file("rare.h5", count=300, **{schema.JETS: jets})
+        with pytest.raises(InputError, match="no jet of class q"):
+            experiment.run(small(rare, tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
+
+    def test_existing_folder(self, path, tmp_path):
+        with pytest.raises(InputError, match="--resume"):
+            experiment.run(small(path, tmp_path))
+
+    def test_newer_run(self, finished, path, tmp_path):
+        folder, _, _ = finished
+        (tmp_path / "run").mkdir()
+        record = json.loads((folder / "experiment.json").read_text()) | {"format": 99}
+        (tmp_path / "run" / "experiment.json").write_text(json.dumps(record))
+        with pytest.raises(InputError, match="newer"):
+            experiment.evaluate(tmp_path / "run", [path])
+
+    @pytest.mark.parametrize("text", ["", "{}", '{"format": 1, "experiment": {"model": {"name": "unknown"}}}'])
+    def test_damaged_run(self, path, tmp_path, text):
+        (tmp_path / "experiment.json").write_text(text)
+        with pytest.raises(InputError, match="damaged"):
+            experiment.evaluate(tmp_path, [path])
+
+    def test_no_run(self, path, tmp_path):
+        with pytest.raises(InputError, match="not the folder of a run"):
+            experiment.evaluate(tmp_path, [path])
+
+
+class TestResume:
+    def test_after_kill_at_any_moment_is_bitwise_the_same(self, path, tmp_path):
+        """Killed without warning twice, in another process, the run ends as if it had not been."""
+        straight, killed = tmp_path / "straight", tmp_path / "killed"
+        experiment.run(small(path, straight, epochs=40))
+        for epochs in (3, 11):
+            process = subprocess.Popen(
+                [sys.executable, "-c", _PROGRAM, path, killed, "resume" if epochs > 3 else "new"]
+            )
+            deadline = time.monotonic() + 60
+            while not (killed / "history.csv").exists() or len(runs.read_history(killed)) < epochs:
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.002)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        done = len(runs.read_history(killed))
+        assert 11 <= done < 40
+        experiment.run(options.Experiment(out=killed, resume=True))
+        a, b = (runs.read_history(folder) for folder in (straight, killed))
+        assert [row[:5] for row in a] == [row[:5] for row in b]
+        for name in ("best.msgpack", "last.msgpack"):
+            a, b = (_content(folder / "checkpoints" / name) for folder in (straight, killed))
+            if name == "last.msgpack":
+                a["1"], b["1"] = a["1"][:, :5], b["1"][:, :5]  # the other columns are times
+            chex.assert_trees_all_equal(a, b)
+
+    def test_more_epochs(self, path, tmp_path):
+        experiment.run(small(path, tmp_path / "run"))
+        experiment.run(options.Experiment(out=tmp_path / "run", resume=True, epochs=6))
+        assert len(runs.read_history(tmp_path / "run")) == 6
+
+    def test_refused(self, path, jet_file, tmp_path):
+        experiment.run(small(path, tmp_path / "run"))
+        with pytest.raises(InputError, match="batch_size was 64"):
+            experiment.run(options.Experiment(out=tmp_path / "run", resume=True, batch_size=32))
+        with pytest.raises(InputError, match="--out"):
+            experiment.run(options.Experiment(resume=True))
+        with pytest.raises(InputError, match="not the folder of a run"):
+            experiment.run(options.Experiment(out=tmp_path / "none", resume=True))
+        jet_file(count=300, seed=77)  # other jets under the same name
+        with pytest.raises(InputError, match="not those"):
+            experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+
+    def test_full_disk_keeps_the_last_checkpoint(self, path, tmp_path, monkeypatch):
+        saves, fsync = [], training.checkpoints.os.fsync
+
+        def fills_up(descriptor):
+            saves.append(descriptor)
+            if len(saves) > 14:  # two files and their folder at the start and after each epoch
+                raise OSError(28, "No space left on device")
+            fsync(descriptor)
+
+        monkeypatch.setattr("os.fsync", fills_up)
+        with pytest.raises(OSError, match="No space"):
+            experiment.run(small(path, tmp_path / "run"))
+        monkeypatch.undo()
+        experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+        experiment.run(small(path, tmp_path / "straight"))
+        a, b = (runs.read_history(tmp_path / name) for name in ("run", "straight"))
+        assert [row[:5] for row in a] == [row[:5] for row in b]
+
+    def test_interrupt_says_how_to_go_on(self, path, tmp_path):
+        def press(progress):
+            if progress.epoch == 2:
+                raise KeyboardInterrupt
+
+        with pytest.raises(KeyboardInterrupt, match=r"--out .*run --resume"):
+            experiment.run(small(path, tmp_path / "run"), press)
+        experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+        assert len(runs.read_history(tmp_path / "run")) == 4
+
+    def test_divergence_keeps_the_last_good_state(self, path, tmp_path):
+        with pytest.raises(training.DivergedError, match="step"):
+            experiment.run(small(path, tmp_path / "run", optimizer=options.Optimization(learning_rate=1e38)))
+        assert (tmp_path / "run" / "checkpoints" / "last_good.msgpack").stat().st_size > 100
+        assert "step" in (tmp_path / "run" / "log.txt").read_text()
+
+
+def _content(checkpoint):
+    return serialization.msgpack_restore(checkpoint.read_bytes()[len(b"hepjax checkpoint 1\n") + 4 :])
