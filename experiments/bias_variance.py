@@ -1,0 +1,99 @@
+"""Why the best model is neither the simplest nor the richest: generalisation error = noise + bias² + variance.
+
+    python experiments/bias_variance.py
+
+Many physicists measure the same curve and fit a polynomial to their points. Bias² is how far their average fit is off
+the truth, variance is how far their fits scatter about the average, and noise is what no fit can foresee: the three add
+up to the error of their predictions. All fits of a degree are one `vmap` over the training step that trains taggers.
+Expected in 30 seconds: the sum is least at degree 4, 0.124 ± 0.003, and meets each measured error within 1 to 2 %.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import matplotlib.figure
+import mplhep
+import numpy as np
+import tyro
+
+from hepjax import losses, models, report, runs, training
+from hepjax.types import Batch, Optimizer, Schedule
+
+GRID = np.linspace(-1, 1, 200)[:, None]
+TRUTH = np.sin(3 * GRID + 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class BiasVariance:
+    """Takes the generalisation error of polynomial fits apart."""
+
+    fits: int = 800
+    """Of each degree: half give bias and variance, half the error that these must explain."""
+    points: int = 12
+    """In each fit, at equal distances from -1 to 1."""
+    noise: float = 0.3
+    """Standard deviation of the points about the curve."""
+    degrees: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9)
+    """Of the polynomials."""
+    seed: int = 0
+    """Of the points, the noise and the first parameters."""
+    out: Path = Path("runs/bias-variance")
+    """A new folder for the picture."""
+
+
+def fit(key: jax.Array, degree: int, options: BiasVariance) -> tuple[jax.Array, jax.Array]:
+    """One physicist's points and fit; returns the curve at GRID, and its mean squared error for new points there."""
+    noise_key, key = jax.random.split(key)
+    old, new = TRUTH + options.noise * jax.random.normal(noise_key, (2, *TRUTH.shape))
+    rows = np.linspace(0, len(GRID) - 1, options.points).round().astype(int)
+    data, model = Batch(jnp.asarray(GRID[rows]), old[rows], jnp.ones(len(rows))), models.Linear(degree=degree)
+    optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=1000))
+    step = training.make_train_step(models.make_apply(model), losses.mean_squared_error, optimizer)
+    first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
+    last, _ = jax.lax.scan(lambda state, _: step(state, data), first, length=1000)
+    curve = model.apply({"params": last.params}, jnp.asarray(GRID))
+    return curve[:, 0], losses.mean_squared_error(curve, new)
+
+
+def take_apart(degree: int, options: BiasVariance) -> tuple[float, ...]:
+    """Fits all at once; returns noise, bias², variance, the measured error, and the uncertainty of the difference."""
+    keys = jax.random.split(jax.random.fold_in(jax.random.key(options.seed), degree), options.fits)
+    curves, errors = jax.jit(jax.vmap(lambda key: fit(key, degree, options)))(keys)
+    distances, measured = curves[: options.fits // 2] - TRUTH[:, 0], errors[options.fits // 2 :]
+    variance = distances.var(axis=0, ddof=1)
+    # The average of finitely many fits scatters too, and that is no bias.
+    bias_squared = distances.mean(axis=0) ** 2 - variance / len(distances)
+    uncertainty = np.sqrt((distances**2).mean(axis=1).var() / len(distances) + measured.var() / len(measured))
+    return options.noise**2, *map(float, (bias_squared.mean(), variance.mean(), measured.mean(), uncertainty))
+
+
+def draw(found: dict[int, tuple[float, ...]]) -> matplotlib.figure.Figure:
+    """The three contributions on top of each other, and the measured error."""
+    degrees, (*parts, measured, uncertainty) = list(found), np.transpose(list(found.values()))
+    with matplotlib.rc_context(mplhep.style.ROOT | {"font.size": 20, "xtick.minor.visible": False}):
+        axes = (figure := matplotlib.figure.Figure(figsize=(10, 7.5), layout="constrained")).subplots()
+        for i, (label, colour) in enumerate((("Noise", "0.8"), ("Bias²", "C0"), ("Variance", "C1"))):
+            axes.bar(degrees, parts[i], bottom=sum(parts[:i]), color=colour, label=label)
+        axes.errorbar(degrees, measured, uncertainty, fmt="ko", capsize=5, label="Measured error")
+        axes.set(xlabel="Degree of the polynomial", ylabel="Mean squared error", xticks=degrees)
+        axes.legend()
+    return figure
+
+
+def run(options: BiasVariance) -> dict[int, tuple[float, ...]]:
+    """Takes apart the error at each degree, and draws."""
+    runs.check_new(options.out)
+    found = {degree: take_apart(degree, options) for degree in options.degrees}
+    options.out.mkdir(parents=True)
+    report.save(draw(found), options.out / "decomposition.png")
+    return found
+
+
+if __name__ == "__main__":
+    for degree, (*parts, measured, uncertainty) in run(tyro.cli(BiasVariance, description=__doc__)).items():
+        equation = "noise {:.4f} + bias² {:6.4f} + variance {:.4f}".format(*parts)
+        print(f"degree {degree}: {equation} = {sum(parts):.4f}; measured {measured:.4f} ± {uncertainty:.4f}")
