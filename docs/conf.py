@@ -56,38 +56,44 @@ INNER = {
 
 
 def public(module: ModuleType) -> list[tuple[str, object]]:
-    """What a module exports; where it has no list, what its source defines at the top level, data with a docstring."""
+    """What a module exports; where it has no list, the functions, classes and constants that its source defines."""
     names = list(getattr(module, "__all__", ()))
     if not names:
-        body = ast.parse(inspect.getsource(module)).body
-        for node, after in zip(body, [*body[1:], None], strict=True):
+        for node in ast.parse(inspect.getsource(module)).body:
             if isinstance(node, ast.FunctionDef | ast.ClassDef):
                 names.append(node.name)
-            elif isinstance(node, ast.Assign | ast.AnnAssign) and isinstance(after, ast.Expr):
-                targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-                names += [target.id for target in targets if isinstance(target, ast.Name)]
+            elif isinstance(node, ast.Assign):
+                words = [target.id for target in node.targets if isinstance(target, ast.Name)]
+                names += [word for word in words if word.isupper() and len(word) > 1]
     return [(name, getattr(module, name)) for name in names if not name.startswith("_")]
+
+
+def kind(x: object) -> str:
+    """The word of autodoc for it."""
+    if inspect.isclass(x):
+        return "exception" if issubclass(x, Exception) else "class"
+    return "function" if inspect.isfunction(inspect.unwrap(x)) else "data"  # type: ignore[arg-type]
 
 
 def section(module: ModuleType, title: str, underline: str, without: frozenset[str] = frozenset()) -> str:
     """A module's page or part of a page, in reStructuredText: what it is for, a table, then everything in full."""
     members = [(name, x) for name, x in public(module) if not isinstance(x, ModuleType) and name not in without]
-    listed = [name for name, x in members if inspect.isclass(x) or inspect.isfunction(x)]
+    kinds = {name: kind(x) for name, x in members}
+    listed = [name for name in kinds if kinds[name] != "data"]
     lines = [title, underline * len(title), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]
     lines += [f".. currentmodule:: {module.__name__}", ""]
     if len(listed) > 1:
         lines += [".. autosummary::", "   :nosignatures:", "", *(f"   {name}" for name in listed), ""]
     for name, x in members:
-        kind = "class" if inspect.isclass(x) else "function" if inspect.isfunction(x) else "data"
-        lines += [f".. auto{'exception' if kind == 'class' and issubclass(x, Exception) else kind}:: {name}"]
-        if kind == "class":
+        lines += [f".. auto{kinds[name]}:: {name}"]
+        if kinds[name] == "class":
             lines += ["   :members:"]
             if callable(vars(x).get("__call__")):
                 lines += ["   :special-members: __call__"]
-            if not issubclass(x, nn.Module | Exception) and not getattr(x, "_is_protocol", False):
+            if not issubclass(x, nn.Module) and not getattr(x, "_is_protocol", False):
                 lines += ["   :undoc-members:"]
-        if kind == "data":
-            lines += ["   :no-value:"] if len(repr(x)) > 100 else []
+        if kinds[name] == "data":
+            lines += [] if isinstance(x, str | int | float | tuple) else ["   :no-value:"]
         lines.append("")
     return "\n".join(lines)
 
@@ -129,7 +135,7 @@ Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; 
 
 def tidy(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Docstrings are written for a reader of the source; a few characters mean something else to Sphinx."""
-    if what == "attribute":
+    if what in ("attribute", "data"):
         # Napoleon takes the words before a colon for a type.
         lines[:] = inspect.cleandoc("\n".join(ATTRIBUTES.pop(name, lines))).splitlines()
     if lines and lines[0].startswith("Alias for field number"):
@@ -146,7 +152,7 @@ ATTRIBUTES: dict[str, list[str]] = {}
 
 def keep_attribute(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Runs before Napoleon, `tidy` after it."""
-    if what == "attribute":
+    if what in ("attribute", "data"):
         ATTRIBUTES[name] = list(lines)
 
 
