@@ -148,12 +148,14 @@ def tidy(app: object, what: str, name: str, obj: object, options: object, lines:
 
 
 ATTRIBUTES: dict[str, list[str]] = {}
+FIRST_WORDS = {(inspect.getdoc(x) or "").splitlines()[0] for x in (dict, float, int, str, tuple)}
 
 
 def keep_attribute(app: object, what: str, name: str, obj: object, options: object, lines: list[str]) -> None:
     """Runs before Napoleon, `tidy` after it."""
     if what in ("attribute", "data"):
-        ATTRIBUTES[name] = list(lines)
+        # A constant without words of its own has those of its type.
+        ATTRIBUTES[name] = [] if lines and lines[0] in FIRST_WORDS else list(lines)
 
 
 def shorten(
