@@ -196,7 +196,7 @@ def _predict(command: Predict, console: Console) -> None:
     from hepjax import experiment
 
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = experiment.predict(command.run, command.data, command.out, lambda done: advance(done, ""))
+        jets = experiment.predict(command.run, command.data, command.out, advance)
     console.print(f"{command.out}: scores of {jets:,} jets")
 
 
@@ -224,7 +224,7 @@ def _simulate(command: Simulate, console: Console) -> None:
             jobs=command.jobs,
             mantissa_bits=command.mantissa_bits,
             observables=observables.jet_observables,
-            progress=lambda done: advance(done, ""),
+            progress=advance,
         )
     console.print(f"{command.out}: {command.jets:,} simulated jets")
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def progress_bar(console: Console, what: str, total: int | None, unit: str) -> Iterator[Callable[[int, str], None]]:
+def progress_bar(console: Console, what: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
     """A live bar on a terminal; without one, nothing.
 
     Args:
@@ -37,7 +37,11 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str) -> I
     )
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total, words="")
-        yield lambda done, words="": bar.update(task, advance=done, words=words)
+
+        def advance(done: int, words: str = "") -> None:
+            bar.update(task, advance=done, words=words)
+
+        yield advance
 
 
 @contextlib.contextmanager

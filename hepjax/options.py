@@ -109,7 +109,7 @@ def check(experiment: Experiment) -> None:
     >>> check(Experiment())
     """
     e, o, m = experiment, experiment.optimizer, experiment.model
-    own_warmup = o.schedule is Schedule.ONE_CYCLE
+    one_cycle = o.schedule is Schedule.ONE_CYCLE
     rules: list[tuple[str, object, bool, str]] = [
         ("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
         ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
@@ -121,7 +121,7 @@ def check(experiment: Experiment) -> None:
         (
             "--optimizer.warmup-epochs",
             o.warmup_epochs,
-            not (own_warmup and o.warmup_epochs),
+            not (one_cycle and o.warmup_epochs),
             "0: one-cycle has its own",
         ),
         ("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),

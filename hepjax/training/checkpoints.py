@@ -117,7 +117,8 @@ def restore_progress(path: Path, template: Progress) -> Progress:
       InputError: as `restore`.
     """
     progress, rows = restore(path, (template._replace(history=()), np.empty(0)))
-    return progress._replace(history=tuple(Epoch(int(row[0]), *row[1:]) for row in rows.tolist()))
+    history = tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in np.atleast_2d(rows) if len(row))
+    return progress._replace(history=history)
 
 
 def _plain(leaf: Any) -> Any:
