@@ -62,7 +62,7 @@ def test_each_refuses_a_folder_that_exists_before_any_work(name, tmp_path, monke
 
 def test_linear_regression_finds_the_closed_form(tmp_path):
     module = load("linear_regression")
-    found = module.run(module.LinearRegression(points=300, degree=3, seed=3, out=tmp_path / "a" / "b"))
+    found = module.run(module.LinearRegression(points=300, seed=3, out=tmp_path / "a" / "b"))
     line, polynomial, learned = (np.array(found[name]) for name in ("line", "polynomial", "learned width"))
     assert max(line[2], polynomial[2], learned[2]) < 1e-4
     assert polynomial[0] < 0.6 * line[0]  # the mean squared error of the curve
@@ -153,3 +153,12 @@ def test_bias_and_variance_add_up_and_are_those_of_least_squares(tmp_path):
     assert found[1][1] > 100 * abs(found[4][1])  # a line is biased
     assert found[4][2] > 1.5 * found[1][2]  # a rich model scatters
     assert_pictures(tmp_path / "new", "decomposition.png")
+
+
+def test_the_error_that_bias_and_variance_explain_is_measured_on_new_points():
+    module = load("bias_variance")
+    options = module.BiasVariance(fits=400, points=len(module.GRID))
+    noise, bias_squared, variance, measured, uncertainty = module.take_apart(4, options)
+    assert abs(measured - (noise + bias_squared + variance)) < 3 * uncertainty
+    # On its own points a fit with p parameters looks better by 2 σ² p / n: that would be noticed.
+    assert 2 * 0.09 * 5 / options.points > 6 * uncertainty
