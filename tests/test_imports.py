@@ -345,9 +345,9 @@ def test_tests_mirror_the_package(library):
 
 
 def test_the_mirror_shows_what_is_missing():
-    assert unmirrored(["losses.py", "models/mlp.py"], ["test_losses.py", "modells/test_mlp.py"]) == (
+    assert unmirrored(["losses.py", "models/mlp.py"], ["test_losses.py", "sculptures/test_mlp.py"]) == (
         ["models"],
-        ["modells"],
+        ["sculptures"],
     )
 
 
