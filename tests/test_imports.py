@@ -71,7 +71,7 @@ DEVICE_WORDS = {
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 HEAVY = {"chex", "flax", "h5py", "jax", "matplotlib", "mplhep", "numpy", "optax", "orbax", "pooch", "requests", "scipy"}
 
-PLAIN_WORDS = {"__init__", "console", "errors", "options", "schema", "types"}
+PLAIN_WORDS = {"__init__", "__main__", "console", "errors", "options", "schema", "types"}
 """Modules of names and fields, without behaviour of their own to test."""
 CROSSING = {"test_benchmarks", "test_experiments", "test_imports", "test_readme"}
 """Tests of the project as a whole."""
