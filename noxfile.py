@@ -54,9 +54,9 @@ def docs(session: nox.Session) -> None:
     session.run("sphinx-build", "-W", "--keep-going", "-E", "-b", "html", "docs", "docs/_build/html", *session.posargs)
 
 
-@nox.session(default=False)
+@nox.session(default=False, venv_backend="virtualenv")
 def bench(session: nox.Session) -> None:
-    """Speed against peers."""
+    """Speed against peers; by pip, which takes a CPU build of torch from wherever PIP_FIND_LINKS points."""
     session.install(".[bench,sim]", "torch==2.13.0")
     for script in session.posargs or sorted(map(str, Path("benchmarks").glob("*.py"))):
         session.run("python", script)
