@@ -12,16 +12,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
-import matplotlib.figure
-import mplhep
 import numpy as np
 import tyro
 
 from hepjax import losses, models, report, runs, training
 from hepjax.types import Batch, Optimizer, Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 GRID = np.linspace(-1, 1, 200)[:, None]
 TRUTH = np.sin(3 * GRID + 1)
@@ -50,12 +52,12 @@ def fit(key: jax.Array, degree: int, options: BiasVariance) -> tuple[jax.Array, 
     noise_key, key = jax.random.split(key)
     old, new = TRUTH + options.noise * jax.random.normal(noise_key, (2, *TRUTH.shape))
     rows = np.linspace(0, len(GRID) - 1, options.points).round().astype(int)
-    data, model = Batch(jnp.asarray(GRID[rows]), old[rows], jnp.ones(len(rows))), models.Linear(degree=degree)
+    data, model = Batch(GRID[rows], old[rows], jnp.ones(len(rows))), models.Linear(degree=degree)
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=1000))
     step = training.make_train_step(models.make_apply(model), losses.mean_squared_error, optimizer)
     first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
-    last, _ = jax.lax.scan(lambda state, _: step(state, data), first, length=1000)
-    curve = jnp.asarray(model.apply({"params": last.params}, jnp.asarray(GRID)))
+    last, _ = training.run_steps(step, first, data, 1000)
+    curve = model.apply({"params": last.params}, GRID)
     return curve[:, 0], losses.mean_squared_error(curve, new)
 
 
@@ -71,11 +73,11 @@ def take_apart(degree: int, options: BiasVariance) -> tuple[float, ...]:
     return options.noise**2, *map(float, (bias_squared.mean(), variance.mean(), measured.mean(), uncertainty))
 
 
-def draw(found: dict[int, tuple[float, ...]]) -> matplotlib.figure.Figure:
+def draw(found: dict[int, tuple[float, ...]]) -> Figure:
     """The three contributions on top of each other, and the measured error."""
     degrees, (*parts, measured, uncertainty) = list(found), np.transpose(list(found.values()))
-    with matplotlib.rc_context(mplhep.style.ROOT | {"font.size": 20, "xtick.minor.visible": False}):
-        axes = (figure := matplotlib.figure.Figure(figsize=(10, 7.5), layout="constrained")).subplots()
+    with report.style():
+        axes = (figure := report.new_figure(10, 7.5)).subplots()
         for i, (label, colour) in enumerate((("Noise", "0.8"), ("Bias²", "C0"), ("Variance", "C1"))):
             axes.bar(degrees, parts[i], bottom=sum(parts[:i]), color=colour, label=label)
         axes.errorbar(degrees, measured, uncertainty, fmt="ko", capsize=5, label="Measured error")

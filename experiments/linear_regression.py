@@ -13,16 +13,17 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
-import matplotlib.figure
-import mplhep
 import numpy as np
 import tyro
 
 from hepjax import losses, models, report, runs, training
 from hepjax.types import Batch, Optimizer, Schedule
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,7 +52,7 @@ def fit(model: models.Linear, data: Batch, key: jax.Array) -> Any:
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=3000))
     step = training.make_train_step(models.make_apply(model), loss, optimizer)
     first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
-    last, metrics = jax.lax.scan(lambda state, _: step(state, data), first, length=3000)
+    last, metrics = training.run_steps(step, first, data, 3000)
     # Of all constant variances, the mean squared error is the likeliest.
     width = [] if model.outputs == 2 else [np.log(metrics.loss[-1])]
     return lambda x: np.insert(np.asarray(model.apply({"params": last.params}, x)), [1] * len(width), width, axis=1)
@@ -66,11 +67,11 @@ def compare(curve: Any, degree: int, data: Batch, test: Batch) -> tuple[float, f
     return float(mse), float(nll), float(np.abs(curve(data.inputs)[:, :1] - closed).max())
 
 
-def draw(curves: dict[str, Any], data: Batch) -> matplotlib.figure.Figure:
+def draw(curves: dict[str, Any], data: Batch) -> Figure:
     """A panel for each curve, with the points, the truth and the one-sigma band."""
     x = np.linspace(-1, 1, 200, dtype=np.float32)
-    with matplotlib.rc_context(mplhep.style.ROOT | {"font.size": 18}):
-        figure = matplotlib.figure.Figure(figsize=(16, 6), layout="constrained")
+    with report.style():
+        figure = report.new_figure(16, 6)
         for axes, (name, curve) in zip(figure.subplots(1, 3, sharey=True), curves.items(), strict=True):
             mean, sigma = curve(x[:, None])[:, 0], np.exp(curve(x[:, None])[:, 1] / 2)
             axes.plot(data.inputs, data.targets, ".", color="0.6", markersize=4, label="Points")

@@ -77,7 +77,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     else:
         options.check(experiment)
         experiment = runs.absolute(experiment)
-        runs.check_new(experiment.out)
+        runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     parts = _load(experiment)
     scaling = fit_scaling(parts.train.inputs)
     train, val, test = (part._replace(inputs=apply_scaling(scaling, part.inputs)) for part in parts[:3])

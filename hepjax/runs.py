@@ -79,17 +79,18 @@ def absolute(experiment: options.Experiment) -> options.Experiment:
     return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
 
 
-def check_new(folder: Path | None) -> None:
+def check_new(folder: Path | None, remedy: str = "give another name") -> None:
     """Refuses a folder that exists, before any work is done.
 
     Args:
-      folder: where a run is to go; None is a new folder anyway.
+      folder: where results are to go; None is a new folder anyway.
+      remedy: what the user can do.
 
     Raises:
       InputError: it exists.
     """
     if folder is not None and folder.exists():
-        raise InputError(f"--out {folder}: exists already; add --resume to go on with that run, or give another name")
+        raise InputError(f"--out {folder}: exists already; {remedy}")
 
 
 def _make(folder: Path) -> None:

@@ -28,7 +28,7 @@ def polynomial_basis(x: jax.Array, degree: int) -> jax.Array:
     if degree < 1:
         raise ValueError(f"degree: expected at least 1, found {degree}")
     terms = [
-        jnp.prod(x[..., jnp.array(powers)], axis=-1)
+        jnp.prod(jnp.asarray(x)[..., jnp.array(powers)], axis=-1)
         for d in range(1, degree + 1)
         for powers in combinations_with_replacement(range(x.shape[-1]), d)
     ]

@@ -1,15 +1,21 @@
 """Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.figures import confusion_figure, history_figure, roc_figure, save, scores_figure
+from hepjax.report.names import axis_label, drawn
+from hepjax.report.style import new_figure, style
 from hepjax.report.tables import epoch_line, metrics_table, summary_tables
 
 __all__ = [
+    "axis_label",
     "confusion_figure",
+    "drawn",
     "epoch_line",
     "history_figure",
     "metrics_table",
+    "new_figure",
     "roc_figure",
     "save",
     "scores_figure",
+    "style",
     "summary_tables",
 ]

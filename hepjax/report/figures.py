@@ -5,7 +5,6 @@ Each function returns a `matplotlib.figure.Figure` that no window knows of; `sav
 
 from __future__ import annotations
 
-import contextlib
 import math
 import os
 from pathlib import Path
@@ -16,9 +15,10 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, best_epoch, class_curves, confusion_matrix, row_normalised
 from hepjax.report.names import drawn
+from hepjax.report.style import new_figure, style
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -61,8 +61,8 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
     if not curves:
         raise InputError("scores: expected jets of two classes or more for a ROC curve, found one")
     bottom = _lowest_rate(np.asarray(scores.labels), len(scores.classes))
-    with _style():
-        figure = _figure(9, 7.5)
+    with style():
+        figure = new_figure(9, 7.5)
         axes = figure.subplots()
         for i, name in enumerate(scores.classes):
             if name in curves:
@@ -105,8 +105,8 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
     train, val, accuracy, rate = rows.T
     changes = bool(np.unique(rate[np.isfinite(rate)]).size > 1)
     best = best_epoch(history)
-    with _style():
-        figure = _figure(9, 9.5 if changes else 8)
+    with style():
+        figure = new_figure(9, 9.5 if changes else 8)
         panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
         marker = "o" if len(history) <= 20 else ""
         panels[0].plot(epochs, train, color=_colour(0), marker=marker, linestyle=_LINES[1], label="Training")
@@ -155,8 +155,8 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
     """
     percent = 100 * row_normalised(confusion_matrix(scores))
     names = [drawn(name) for name in scores.classes]
-    with _style():
-        figure = _figure(9, 7.8)
+    with style():
+        figure = new_figure(9, 7.8)
         axes = figure.subplots()
         image = axes.imshow(percent, cmap="Blues", vmin=0, vmax=100, aspect="auto")
         axes.tick_params(which="both", length=0)
@@ -201,8 +201,8 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
     columns = min(3, n + 1)
     lines = math.ceil((n + 1) / columns)
     bottom = 10.0 ** np.clip(np.floor(-np.log10(np.bincount(labels).max())), -4, -2)
-    with _style():
-        figure = _figure(4.6 * columns, 4.2 * lines)
+    with style():
+        figure = new_figure(4.6 * columns, 4.2 * lines)
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         handles: dict[str, Any] = {}
         for c, name in enumerate(scores.classes):
@@ -245,44 +245,11 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with _style():
+        with style():
             figure.savefig(part, format=kind, dpi=DPI)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-@contextlib.contextmanager
-def _style() -> Iterator[None]:
-    import matplotlib as mpl
-    import mplhep
-
-    own = {
-        # A named family, and not "sans-serif": text keeps it outside this context; the second fills missing signs.
-        "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
-        "font.size": 18,
-        "lines.linewidth": 2.2,
-        "axes.linewidth": 1.3,
-        "legend.title_fontsize": "small",
-        # Lines that cross a legend run behind it.
-        "legend.frameon": True,
-        "legend.framealpha": 1.0,
-        "legend.edgecolor": "none",
-        "xtick.major.pad": 10,  # keeps the first label of x clear of the first of y
-        "xtick.major.size": 8,
-        "xtick.minor.size": 4,
-        "ytick.major.size": 8,
-        "ytick.minor.size": 4,
-    }
-    settings: dict[Any, Any] = {**mplhep.style.ROOT, **own}
-    with mpl.rc_context(settings):
-        yield
-
-
-def _figure(width: float, height: float) -> Figure:
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
 
 
 def _put_label(axes: Axes, label: str) -> None:

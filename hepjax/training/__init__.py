@@ -1,7 +1,7 @@
 """Pure steps, and the loop that runs them."""
 
 from hepjax.training.checkpoints import restore, restore_progress, save, save_progress
-from hepjax.training.loop import DivergedError, fit, start
+from hepjax.training.loop import DivergedError, fit, run_steps, start
 from hepjax.training.optimizers import make_optimizer
 from hepjax.training.schedules import learning_rate, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step
@@ -17,6 +17,7 @@ __all__ = [
     "make_train_step",
     "restore",
     "restore_progress",
+    "run_steps",
     "save",
     "save_progress",
     "should_stop",

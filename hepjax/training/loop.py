@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from hepjax.training.step import EvalMetrics, StepMetrics
     from hepjax.types import Batch, PyTree
 
+    TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+
 
 class DivergedError(InputError):
     """The loss or a gradient became NaN or infinite; `state` is the last good one."""
@@ -54,7 +56,7 @@ def fit(
     train: Callable[[int], Iterable[Batch]],
     val: Callable[[], Iterable[Batch]],
     *,
-    train_step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]],
+    train_step: TrainStep,
     eval_step: Callable[[TrainState, Batch], EvalMetrics],
     epochs: int,
     schedule: optax.Schedule,
@@ -111,6 +113,28 @@ def fit(
     return progress
 
 
+def run_steps(
+    train_step: TrainStep,
+    state: TrainState,
+    batch: Batch,
+    steps: int,
+) -> tuple[TrainState, StepMetrics]:
+    """Takes many steps on one batch, which is plain gradient descent where the batch is all the data.
+
+    Pure, to be compiled and lifted with `vmap`; nothing is saved or watched.
+
+    Args:
+      train_step: from `make_train_step`.
+      state: to start from.
+      batch: JAX arrays.
+      steps: how many.
+
+    Returns:
+      The state after them, and their metrics, stacked.
+    """
+    return jax.lax.scan(lambda state, _: train_step(state, batch), state, length=steps)
+
+
 def _evaluate(
     eval_step: Callable[[TrainState, Batch], EvalMetrics], state: TrainState, batches: Iterable[Batch]
 ) -> tuple[float, float]:
@@ -120,9 +144,7 @@ def _evaluate(
     return loss / weight, correct / weight
 
 
-def _run_block(
-    train_step: Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]], state: TrainState, block: Batch
-) -> tuple[TrainState, StepMetrics]:
+def _run_block(train_step: TrainStep, state: TrainState, block: Batch) -> tuple[TrainState, StepMetrics]:
     """Scans the step over a block; from a step that is not finite on, the state stays the last good one."""
 
     def body(carry: tuple[TrainState, jax.Array], batch: Batch) -> tuple[tuple[TrainState, jax.Array], StepMetrics]:
