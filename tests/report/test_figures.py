@@ -15,8 +15,7 @@ from matplotlib.colors import to_rgb
 
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, class_curves, confusion_matrix, row_normalised
-from hepjax.report import confusion_figure, history_figure, roc_figure, save, scores_figure
-from hepjax.report.figures import _style
+from hepjax.report import confusion_figure, history_figure, roc_figure, save, scores_figure, style
 from hepjax.types import Epoch, Scores
 
 
@@ -68,7 +67,7 @@ def test_the_saved_picture_is_a_png_of_the_right_size(name, tmp_path):
 def test_no_text_leaves_the_page_or_covers_another(name):
     figure = FIGURES[name]()
     page = figure.bbox
-    with _style():  # as `save` draws it
+    with style():  # as `save` draws it
         boxes = _visible_texts(figure)
     assert len(boxes) > 5
     for text, box in boxes:
