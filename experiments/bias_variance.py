@@ -12,18 +12,14 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
 
 from hepjax import losses, models, report, runs, training
 from hepjax.types import Batch, Optimizer, Schedule
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 GRID = np.linspace(-1, 1, 200)[:, None]
 TRUTH = np.sin(3 * GRID + 1)
@@ -52,7 +48,7 @@ def fit(key: jax.Array, degree: int, options: BiasVariance) -> tuple[jax.Array, 
     noise_key, key = jax.random.split(key)
     old, new = TRUTH + options.noise * jax.random.normal(noise_key, (2, *TRUTH.shape))
     rows = np.linspace(0, len(GRID) - 1, options.points).round().astype(int)
-    data, model = Batch(GRID[rows], old[rows], jnp.ones(len(rows))), models.Linear(degree=degree)
+    data, model = Batch(GRID[rows], old[rows], np.ones(len(rows))), models.Linear(degree=degree)
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=1000))
     step = training.make_train_step(models.make_apply(model), losses.mean_squared_error, optimizer)
     first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state

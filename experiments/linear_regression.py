@@ -13,17 +13,15 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 import tyro
+from matplotlib.figure import Figure
 
 from hepjax import losses, models, report, runs, training
 from hepjax.types import Batch, Optimizer, Schedule
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 
 @dataclasses.dataclass(frozen=True)
