@@ -38,6 +38,8 @@ class Benchmark:
     """Jets in an epoch; the sample that comes with hepjax is repeated."""
     rounds: int = 7
     """Epochs of each."""
+    torch_threads: int | None = None
+    """Threads for PyTorch; the default is its own choice."""
 
 
 def data(jets: int) -> Batch:
@@ -92,6 +94,8 @@ def torch_epoch(train: Batch) -> Callable[[], float]:
 
 def main(benchmark: Benchmark) -> None:
     """Measures and prints."""
+    if benchmark.torch_threads is not None:
+        torch.set_num_threads(benchmark.torch_threads)
     train = data(benchmark.jets)
     torch_train = torch_epoch(train)
     ratios: list[float] = []

@@ -82,8 +82,8 @@ class Evaluate:
 
     run: tyro.conf.Positional[Path]
     """The folder of the run."""
-    data: tuple[Path, ...] = ()
-    """Files of jets; none is the sample that comes with hepjax."""
+    data: tuple[Path, ...]
+    """Files of jets, other than those it was trained on."""
     out: Path | None = None
     """A new folder for metrics.json and the pictures; the default only prints."""
 

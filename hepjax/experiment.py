@@ -112,7 +112,7 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
 
     Args:
       folder: of the run.
-      data: files of jets; none is the sample that comes with hepjax.
+      data: files of jets, other than those it was trained on.
       out: a new folder for metrics.json and the pictures; None writes nothing.
 
     Returns:
@@ -122,7 +122,7 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
       InputError: the folder, the files or `out` are not usable.
     """
     runs.check_new(out)
-    tagger, jets = load(folder), readers.read_jets(list(data) or None)
+    tagger, jets = load(folder), readers.read_jets(list(data))
     if jets.labels is None:
         raise InputError("--data: the files carry no labels, so nothing can be measured; use hepjax predict")
     blocks = list(_score(tagger, jets))

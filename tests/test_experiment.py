@@ -204,24 +204,6 @@ class TestRefused:
         with pytest.raises(InputError, match="--resume"):
             experiment.run(small(path, tmp_path))
 
-    def test_newer_run(self, finished, path, tmp_path):
-        folder, _, _ = finished
-        (tmp_path / "run").mkdir()
-        record = json.loads((folder / "experiment.json").read_text()) | {"format": 99}
-        (tmp_path / "run" / "experiment.json").write_text(json.dumps(record))
-        with pytest.raises(InputError, match="newer"):
-            experiment.evaluate(tmp_path / "run", [path])
-
-    @pytest.mark.parametrize("text", ["", "{}", '{"format": 1, "experiment": {"model": {"name": "unknown"}}}'])
-    def test_damaged_run(self, path, tmp_path, text):
-        (tmp_path / "experiment.json").write_text(text)
-        with pytest.raises(InputError, match="damaged"):
-            experiment.evaluate(tmp_path, [path])
-
-    def test_no_run(self, path, tmp_path):
-        with pytest.raises(InputError, match="not the folder of a run"):
-            experiment.evaluate(tmp_path, [path])
-
 
 class TestResume:
     def test_after_kill_at_any_moment_is_bitwise_the_same(self, path, tmp_path):

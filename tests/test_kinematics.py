@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hepjax import kinematics, masking
+from hepjax import kinematics
 
 momenta = arrays(np.float64, 3, elements=st.floats(-1e4, 1e4)).filter(lambda p: np.hypot(p[0], p[1]) > 1e-3)
 masses = st.floats(0, 500)
@@ -86,18 +86,3 @@ def test_jax_and_numpy_agree_and_gradients_are_finite(function, rng):
 
 def test_delta_r_gradient_at_coincidence():
     assert jax.grad(lambda x: kinematics.delta_r(x, jnp.float32(1.0), jnp.float32(0.5), jnp.float32(1.0)))(0.5) == 0
-
-
-@given(x=arrays(np.float64, 8, elements=st.floats(-10, 10)), mask=arrays(bool, 8))
-def test_masked_means(x, mask):
-    spoilt = np.where(mask, x, np.nan)
-    np.testing.assert_allclose(masking.masked_sum(spoilt, mask), x[mask].sum(), atol=1e-9)
-    expected = x[mask].mean() if mask.any() else 0.0
-    np.testing.assert_allclose(masking.weighted_mean(spoilt, mask), expected, atol=1e-9)
-
-
-@pytest.mark.parametrize("function", [masking.safe_log, masking.safe_sqrt, lambda x: masking.safe_divide(x, x)])
-def test_guarded_functions_have_finite_gradients(function):
-    gradient = jax.vmap(jax.grad(function))(jnp.array([0.0, -1.0, 1e-15, 2.0]))
-    assert jnp.isfinite(gradient).all()
-    assert gradient[0] == 0

@@ -34,7 +34,7 @@ _COLOURS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#717581", "#a96b59", "#e76300", "#b9ac70", "#94a4a2", "#92dadd",
 )  # fmt: skip
 _LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
-_BINS = 40
+_MANY = 1000  # jets of a class, for fine bins
 _POINTS = 1000  # a curve is drawn with about this many points per axis
 
 
@@ -200,16 +200,17 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
     n = len(scores.classes)
     columns = min(3, n + 1)
     lines = math.ceil((n + 1) / columns)
+    bins = 40 if np.bincount(labels).max() >= _MANY else 20
     bottom = 10.0 ** np.clip(np.floor(-np.log10(np.bincount(labels).max())), -4, -2)
     with style():
         figure = new_figure(4.6 * columns, 4.2 * lines)
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         handles: dict[str, Any] = {}
         for c, name in enumerate(scores.classes):
-            handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c)
+            handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c, bins)
             panels[c].set(xlabel=f"{drawn(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
             if c % columns == 0:
-                panels[c].set_ylabel(f"Fraction of jets per {1 / _BINS:g}")
+                panels[c].set_ylabel(f"Fraction of jets per {1 / bins:g}")
         for axes in panels[n + 1 :]:
             axes.remove()
         panels[n].axis("off")
@@ -277,10 +278,16 @@ def _thinned(curve: RocCurve) -> RocCurve:
 
 
 def _score_panel(
-    axes: Axes, score: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: tuple[str, ...], signal: int
+    axes: Axes,
+    score: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    classes: tuple[str, ...],
+    signal: int,
+    bins: int,
 ) -> dict[str, Any]:
     """Draws one class's score for the jets of each true class; returns the legend's entries."""
-    edges = np.linspace(0, 1, _BINS + 1)
+    edges = np.linspace(0, 1, bins + 1)
     handles: dict[str, Any] = {}
     for i, name in enumerate(classes):
         chosen = labels == i
