@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class DivergedError(InputError):
-    """The loss or a gradient became NaN or infinite; `state` is the last good one."""
+    """The loss, a gradient or a parameter became NaN or infinite; `state` is the last good one."""
 
     def __init__(self, message: str, state: TrainState) -> None:
         """Args: message, for the user; state, the last good one."""
@@ -82,7 +82,7 @@ def fit(
       The progress at the end; `best` is the state with the lowest validation loss.
 
     Raises:
-      DivergedError: a loss or gradient is not finite.
+      DivergedError: a loss, gradient or parameter is not finite.
     """
     run_block = jax.jit(partial(_run_block, train_step), donate_argnums=0)
     evaluate = jax.jit(eval_step)
@@ -113,12 +113,7 @@ def fit(
     return progress
 
 
-def run_steps(
-    train_step: TrainStep,
-    state: TrainState,
-    batch: Batch,
-    steps: int,
-) -> tuple[TrainState, StepMetrics]:
+def run_steps(train_step: TrainStep, state: TrainState, batch: Batch, steps: int) -> tuple[TrainState, StepMetrics]:
     """Takes many steps on one batch, which is plain gradient descent where the batch is all the data.
 
     Pure, to be compiled and lifted with `vmap`; nothing is saved or watched.
@@ -165,7 +160,7 @@ def _diverged(state: TrainState, metrics: StepMetrics) -> DivergedError:
     }
     name = max(largest, key=lambda name: np.nan_to_num(largest[name], nan=np.inf))
     return DivergedError(
-        f"the loss is {metrics.loss[first]:g} at step {int(state.step) + 1}, the largest gradient is {largest[name]:g} "
-        f"in {name}; lower the learning rate, clip gradients, or look for extreme values in the data",
+        f"training diverged at step {int(state.step) + 1}: the loss is {metrics.loss[first]:g} and the largest "
+        f"gradient {largest[name]:g}, in {name}; lower the learning rate, clip gradients, or look for extreme values",
         state,
     )

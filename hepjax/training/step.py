@@ -26,7 +26,7 @@ class StepMetrics(NamedTuple):
     largest_gradient: PyTree
     """() the largest absolute gradient in each parameter array."""
     finite: jax.Array
-    """() bool, whether the loss and all gradients are."""
+    """() bool, whether the loss, all gradients and all new parameters are."""
 
 
 class EvalMetrics(NamedTuple):
@@ -68,8 +68,8 @@ def make_train_step(
         grads, (value, model_state) = jax.grad(objective, has_aux=True)(state.params)
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=value)
         params = optax.apply_updates(state.params, updates)
-        largest = jax.tree.map(lambda g: jnp.max(jnp.abs(g)), grads)
-        finite = jnp.isfinite(jnp.stack([value, *jax.tree.leaves(largest)])).all()
+        largest, size = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), (grads, params))
+        finite = jnp.isfinite(jnp.stack([value, *jax.tree.leaves((largest, size))])).all()
         metrics = StepMetrics(value, jnp.sum(batch.weights), largest, finite)
         return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
 

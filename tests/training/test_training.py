@@ -133,7 +133,9 @@ class TestFit:
         spoilt = data._replace(inputs=data.inputs.copy())
         order = np.random.default_rng([0, 2]).permutation(N)
         spoilt.inputs[order[64]] = np.inf  # the second step of the second epoch
-        with pytest.raises(training.DivergedError, match=r"nan at step 6.* gradient is nan in Dense_0/") as caught:
+        with pytest.raises(
+            training.DivergedError, match=r"at step 6: the loss is nan .* gradient nan, in Dense_0/"
+        ) as caught:
             run(spoilt, first_epoch, step, evaluate, epochs=3)
         good = caught.value.state
         assert int(good.step) == 5
@@ -141,6 +143,14 @@ class TestFit:
         expected, _ = step(first_epoch.state, jax.tree.map(lambda x: x[order[:64]], data))
         chex.assert_trees_all_close(good.params, expected.params, rtol=1e-5, atol=1e-6)
         chex.assert_tree_all_finite(first_epoch.state.params)  # not donated away
+
+    def test_a_step_that_blows_parameters_up_is_not_taken(self, data):
+        """The loss and the gradients of that step are finite still."""
+        optimizer = training.make_optimizer(Optimizer.SGD, optax.constant_schedule(3e38))
+        progress, step, evaluate = set_up(data._replace(inputs=100 * data.inputs), optimizer=optimizer)
+        with pytest.raises(training.DivergedError, match=r"at step 1: the loss is [0-9]") as caught:
+            run(data._replace(inputs=100 * data.inputs), progress, step, evaluate, epochs=2)
+        chex.assert_trees_all_equal(caught.value.state.params, progress.state.params)
 
     def test_best_is_restored_and_patience_stops(self, data, rng):
         """A validation set with random labels: its loss rises from the start."""
