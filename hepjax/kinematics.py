@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from hepjax.masking import safe_sqrt
+from hepjax.masking import safe_divide, safe_sqrt
 
 
 def wrap(phi: Any) -> Any:
@@ -75,11 +75,7 @@ def eta(p4: Any) -> Any:
     >>> float(eta(np.array([1.0, 0.0, np.sinh(1.5), 9.0])).round(6))
     1.5
     """
-    xp = p4.__array_namespace__()
-    transverse = pt(p4)
-    still = transverse == 0
-    ratio = p4[..., 2] / xp.where(still, xp.ones_like(transverse), transverse)
-    return xp.where(still, xp.zeros_like(ratio), xp.asinh(ratio))
+    return p4.__array_namespace__().asinh(safe_divide(p4[..., 2], pt(p4)))
 
 
 def rapidity(p4: Any) -> Any:
@@ -95,11 +91,8 @@ def rapidity(p4: Any) -> Any:
     >>> float(rapidity(np.array([1.0, 0.0, np.sinh(1.5), np.cosh(1.5)])).round(6))
     1.5
     """
-    xp = p4.__array_namespace__()
-    transverse = safe_sqrt(pt(p4) ** 2 + mass(p4) ** 2)
-    still = transverse == 0
-    ratio = p4[..., 2] / xp.where(still, xp.ones_like(transverse), transverse)
-    return xp.where(still, xp.zeros_like(ratio), xp.asinh(ratio))
+    transverse_mass = safe_sqrt(pt(p4) ** 2 + mass(p4) ** 2)
+    return p4.__array_namespace__().asinh(safe_divide(p4[..., 2], transverse_mass))
 
 
 def mass(p4: Any) -> Any:
