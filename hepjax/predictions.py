@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
-import h5py
 import numpy as np
 
-from hepjax.errors import InputError
+from hepjax.hdf5_files import new_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -29,22 +27,14 @@ def write_scores(
     Raises:
       InputError: the file exists, or cannot be written.
     """
-    if path.exists():
-        raise InputError(f"--out {path}: exists already; give another name")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with h5py.File(part, "w") as file:
-            file.attrs["classes"] = list(classes)
-            scores = file.create_dataset("scores", (jets, len(classes)), np.float32)
-            row = 0
-            for block, labels in blocks:
-                scores[row : row + len(block)] = block
-                if labels is not None:
-                    known = file.require_dataset("labels", (jets,), np.int32)
-                    known[row : row + len(block)] = labels
-                row += len(block)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"--out {path}: cannot be written ({error}); give another place") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with new_file(path, f"--out {path}") as new:
+        new.file.attrs["classes"] = list(classes)
+        scores = new.file.create_dataset("scores", (jets, len(classes)), np.float32)
+        row = 0
+        for block, labels in blocks:
+            scores[row : row + len(block)] = block
+            if labels is not None:
+                known = new.file.require_dataset("labels", (jets,), np.int32)
+                known[row : row + len(block)] = labels
+            row += len(block)
+            new.check()

@@ -23,9 +23,10 @@ MAY_KNOW = {
     "types": set(),
     "masking": set(),
     "kinematics": {"masking"},
+    "hdf5_files": {"errors"},
     "readers": COMMON,
     "fetch": COMMON,
-    "simulation": COMMON,
+    "simulation": COMMON | {"hdf5_files"},
     "observables": COMMON,
     "representations": COMMON,
     "batches": COMMON,
@@ -40,7 +41,7 @@ MAY_KNOW = {
     "options": COMMON,
     "console": set(),
     "runs": COMMON | {"options"},
-    "predictions": COMMON,
+    "predictions": COMMON | {"hdf5_files"},
 }
 """Top-level module or folder → what else of hepjax it may import."""
 MEETING_PLACES = {"__init__", "__main__", "cli", "experiment"}
@@ -49,7 +50,7 @@ MEETING_PLACES = {"__init__", "__main__", "cli", "experiment"}
 ONLY_IN = {
     "cattrs": {"runs"},
     "fastjet": {"simulation"},
-    "h5py": {"readers", "simulation", "predictions"},
+    "h5py": {"hdf5_files", "readers"},
     "matplotlib": {"report"},
     "mplhep": {"report"},
     "optax": {"losses", "training"},

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from unittest import mock
+import os
 
 import h5py
 import numpy as np
@@ -47,11 +47,41 @@ def test_refused(tmp_path, rng):
         write_scores(tmp_path / "none" / "s.h5", blocks(rng, (1,)), jets=1, classes=("a", "b", "c"))
 
 
-def test_full_disk(tmp_path, rng):
-    class Full(h5py.File):
-        def create_dataset(self, *_, **__):
-            raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("jets", [10, 3000])
+@pytest.mark.parametrize("room", [0, 1_000])
+def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatch, room, jets):
+    original, written = os.write, 0
 
-    with mock.patch("h5py.File", Full), pytest.raises(InputError, match="No space"):
-        write_scores(tmp_path / "s.h5", blocks(rng, (1,)), jets=1, classes=("a", "b", "c"))
-    assert not list(tmp_path.iterdir())
+    def small_disk(descriptor, data):
+        nonlocal written
+        written += len(data)
+        if written > room:
+            raise OSError(28, "No space left on device")
+        return original(descriptor, data)
+
+    monkeypatch.setattr(os, "write", small_disk)
+    given = blocks(rng, (jets // 2,) * 2)
+    out = tmp_path / "s.h5"
+    with pytest.raises(InputError) as caught:
+        write_scores(out, given, jets=jets, classes=("a", "b", "c"))
+    assert str(caught.value) == (
+        f"--out {out}: cannot be written (No space left on device); free some space or give another place"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_scores_are_on_the_disk_before_they_get_their_name(tmp_path, rng, monkeypatch):
+    seen = []
+    monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "s.h5").exists()))
+    write_scores(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, classes=("a", "b", "c"))
+    assert seen == [False]
+
+
+def test_a_disk_that_is_full_at_last_leaves_nothing(tmp_path, rng, monkeypatch):
+    def full(_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match="No space left"):
+        write_scores(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, classes=("a", "b", "c"))
+    assert list(tmp_path.iterdir()) == []

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +11,7 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
+from hepjax.hdf5_files import new_file
 
 CHUNK_ROWS = 1000
 _MANTISSA_BITS = 23  # of float32
@@ -79,96 +78,21 @@ def jet_writer(
     >>> with tempfile.TemporaryDirectory() as folder, jet_writer(f"{folder}/a.h5", 3, attributes={}) as append:
     ...     append(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4]))
     """
-    import h5py
-
-    path = Path(path)
     check_mantissa_bits(mantissa_bits)
-    check_target(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with _clear_errors(path), _open(partial) as raw, h5py.File(raw, "w") as file:
-            _create(file, particles, attributes)
-            pending: list[tuple[np.ndarray, np.ndarray]] = []
+    with new_file(Path(path)) as new:
+        _create(new.file, particles, attributes)
+        pending: list[tuple[np.ndarray, np.ndarray]] = []
 
-            def append(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray) -> None:
-                _check_block(constituents, observables, labels, particles)
-                columns = np.asarray(constituents, np.float32)
-                pending.append((round_mantissas(columns, mantissa_bits), jet_columns(observables, labels)))
-                # Whole chunks only: each is compressed once, and a full disk shows at once.
-                pending[:] = _write(file, pending, CHUNK_ROWS)
-                raw.check()
+        def append(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray) -> None:
+            _check_block(constituents, observables, labels, particles)
+            columns = np.asarray(constituents, np.float32)
+            pending.append((round_mantissas(columns, mantissa_bits), jet_columns(observables, labels)))
+            # Whole chunks only: each is compressed once, and a full disk shows at once.
+            pending[:] = _write(new.file, pending, CHUNK_ROWS)
+            new.check()
 
-            yield append
-            _write(file, pending, 1)
-            file.close()
-            raw.sync()
-        check_target(path)
-        partial.replace(path)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
-
-
-class _WriteError(Exception):
-    """Kept apart from the OSErrors of the caller's own code."""
-
-
-def _open(path: Path) -> _PatientFile:
-    try:
-        return _PatientFile(path, "w+b")
-    except OSError as error:
-        raise _WriteError from error
-
-
-class _PatientFile(io.FileIO):
-    """A file that keeps a failed write to itself until it is asked: HDF5 ends the whole process when one fails."""
-
-    failure: OSError | None = None
-
-    def write(self, data: Any) -> int:
-        """Writes all of it, or remembers why not."""
-        view = memoryview(data).cast("B")
-        done = 0
-        while done < len(view) and self.failure is None:
-            try:
-                done += os.write(self.fileno(), view[done:])
-            except OSError as error:
-                self.failure = error
-        return len(view)
-
-    def truncate(self, size: int | None = None) -> int:
-        """Sets the length, or remembers why not."""
-        try:
-            return super().truncate(size)
-        except OSError as error:
-            self.failure = error
-            return size or 0
-
-    def check(self) -> None:
-        """Raises the first failure, if there was one."""
-        if self.failure is not None:
-            raise _WriteError from self.failure
-
-    def sync(self) -> None:
-        """Brings everything to the disk; some file systems tell only now that it is full."""
-        self.check()
-        try:
-            os.fsync(self.fileno())
-        except OSError as error:
-            raise _WriteError from error
-
-
-def check_target(path: Path) -> None:
-    """Raises InputError where a new file cannot be made.
-
-    >>> check_target(Path("new.h5"))
-    """
-    if path.exists():
-        raise InputError(f"{path}: expected a new file, found an existing one; delete it or choose another name")
-    if not path.parent.is_dir():
-        raise InputError(f"{path}: the folder {path.parent} does not exist; create it first")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise InputError(f"{path}: the folder {path.parent} is not writable; choose another one")
+        yield append
+        _write(new.file, pending, 1)
 
 
 def check_mantissa_bits(bits: int | None) -> None:
@@ -219,15 +143,6 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
     one_hot = np.asarray(labels)[:, None] == np.arange(len(schema.CLASSES))
     undefined = np.zeros((len(one_hot), 1))
     return np.concatenate([observables, one_hot, undefined], axis=1).astype(np.float32)
-
-
-@contextlib.contextmanager
-def _clear_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except _WriteError as error:
-        reason = error.__cause__
-        raise InputError(f"{path}: cannot write ({reason}); free some space or choose another place") from error
 
 
 def _check_block(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray, particles: int) -> None:

@@ -15,9 +15,10 @@ import numpy as np
 
 from hepjax import __version__, schema
 from hepjax.errors import InputError
+from hepjax.hdf5_files import check_target
 from hepjax.simulation import clustering
 from hepjax.simulation.columns import constituent_columns, sort_by_pt
-from hepjax.simulation.files import Attribute, check_mantissa_bits, check_target, jet_writer
+from hepjax.simulation.files import Attribute, check_mantissa_bits, jet_writer
 from hepjax.simulation.processes import missing_extra
 from hepjax.simulation.units import UNIT_JETS, Unit, simulate_unit
 

@@ -1,0 +1,153 @@
+"""New HDF5 files, whole or not at all, even on a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+class NewFile(NamedTuple):
+    """A file that is being written."""
+
+    file: Any
+    """The open `h5py.File`."""
+    check: Callable[[], None]
+    """Raises what went wrong so far, if anything did; flush the file first."""
+
+
+@contextlib.contextmanager
+def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
+    """Opens a new HDF5 file to write to.
+
+    The file has a temporary name in its folder until the context ends well; otherwise nothing remains of it.
+
+    Args:
+      path: a file that does not exist yet.
+      name: what messages call it; None is its path.
+
+    Yields:
+      The open file, and a function that raises what went wrong so far.
+
+    Raises:
+      InputError: the file exists or cannot be written.
+
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, new_file(pathlib.Path(folder, "a.h5")) as new:
+    ...     new.file["x"] = 1
+    """
+    import h5py
+
+    name = str(path) if name is None else name
+    check_target(path, name)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with _clear_errors(name), _open(partial) as raw:
+            try:
+                with h5py.File(raw, "w") as file:
+                    yield NewFile(file, raw.check)
+            except OSError:
+                raw.check()  # what HDF5 says of a file that lacks a part matters less than why it does
+                raise
+            raw.sync()
+        check_target(path, name)
+        with _clear_errors(name):
+            _move(partial, path)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+def check_target(path: Path, name: str | None = None) -> None:
+    """Raises InputError where a new file cannot be made.
+
+    Args:
+      path: the file.
+      name: what messages call it; None is its path.
+
+    Raises:
+      InputError: the file exists, or its folder does not or is not writable.
+
+    >>> import pathlib
+    >>> check_target(pathlib.Path("new.h5"))
+    """
+    name = str(path) if name is None else name
+    if path.exists():
+        raise InputError(f"{name}: exists already; give another name or delete it")
+    if not path.parent.is_dir():
+        raise InputError(f"{name}: cannot be written, the folder {path.parent} does not exist; create it first")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError(f"{name}: cannot be written, the folder {path.parent} is not writable; give another place")
+
+
+class _WriteError(Exception):
+    """Kept apart from the OSErrors of the caller's own code."""
+
+
+def _open(path: Path) -> _PatientFile:
+    try:
+        return _PatientFile(path, "w+b")
+    except OSError as error:
+        raise _WriteError from error
+
+
+def _move(source: Path, target: Path) -> None:
+    try:
+        source.replace(target)
+    except OSError as error:
+        raise _WriteError from error
+
+
+class _PatientFile(io.FileIO):
+    """A file that keeps a failed write to itself until it is asked: HDF5 ends the whole process when one fails."""
+
+    failure: OSError | None = None
+
+    def write(self, data: Any) -> int:
+        """Writes all of it, or remembers why not."""
+        view = memoryview(data).cast("B")
+        done = 0
+        while done < len(view) and self.failure is None:
+            try:
+                done += os.write(self.fileno(), view[done:])
+            except OSError as error:
+                self.failure = error
+        return len(view)
+
+    def truncate(self, size: int | None = None) -> int:
+        """Sets the length, or remembers why not."""
+        try:
+            return super().truncate(size)
+        except OSError as error:
+            self.failure = error
+            return size or 0
+
+    def check(self) -> None:
+        """Raises the first failure, if there was one."""
+        if self.failure is not None:
+            raise _WriteError from self.failure
+
+    def sync(self) -> None:
+        """Brings everything to the disk; some file systems tell only now that it is full."""
+        self.check()
+        try:
+            os.fsync(self.fileno())
+        except OSError as error:
+            raise _WriteError from error
+
+
+@contextlib.contextmanager
+def _clear_errors(name: str) -> Iterator[None]:
+    try:
+        yield
+    except _WriteError as error:
+        cause = error.__cause__
+        reason = (isinstance(cause, OSError) and cause.strerror) or cause
+        raise InputError(f"{name}: cannot be written ({reason}); free some space or give another place") from error
