@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from typing import TYPE_CHECKING, NamedTuple
 
 import h5py
@@ -13,6 +14,9 @@ from hepjax.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+_BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
+"""What h5py raises for a file whose structure is damaged, depending on where."""
 
 _ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
@@ -62,15 +66,27 @@ def open_file(path: Path) -> Iterator[h5py.File]:
         raise InputError(f"{path}: no such file; give the path of an HDF5 file of jets")
     try:
         file = h5py.File(path, "r")
-    except OSError as error:
+    except _BROKEN as error:
         if path.is_file() and not h5py.is_hdf5(path):
             raise InputError(f"{path}: not an HDF5 file; give a file of the public jet layout") from error
-        raise InputError(f"{path}: cannot be opened, perhaps truncated; fetch or make it again ({error})") from error
-    with file:
-        try:
+        words = f"cannot be opened, perhaps truncated; fetch or make it again ({one_line(error)})"
+        raise InputError(f"{path}: {words}") from error
+    try:
+        with file:
             yield file
-        except OSError as error:
-            raise InputError(f"{path}: damaged; fetch or make it again ({error})") from error
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise InputError(f"{path}: damaged; fetch or make it again ({one_line(error)})") from error
+
+
+def one_line(text: object) -> str:
+    r"""What a file says, fit for a message: control characters are escaped.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def read_header(path: Path) -> Header:
@@ -113,7 +129,8 @@ def read_header(path: Path) -> Header:
         raise InputError(f"{path}: holds no jets; leave the file out")
     for name in ("j1_e", "j1_pt"):
         if name not in header.particles.names:
-            raise InputError(f"{path}: {schema.PARTICLE_NAMES} lacks {name}, which tells particles from padding")
+            words = "which tells particles from padding and gives their order; make the file again with it"
+            raise InputError(f"{path}: {schema.PARTICLE_NAMES} lacks {name}, {words}")
     found = set(header.labels.names) & set(schema.LABEL_COLUMNS)
     if found and len(found) < len(schema.LABEL_COLUMNS):
         missing = ", ".join(name for name in schema.LABEL_COLUMNS if name not in found)
@@ -123,30 +140,57 @@ def read_header(path: Path) -> Header:
 
 def _dataset(file: h5py.File, path: Path, name: str, rank: int) -> h5py.Dataset:
     if not isinstance(file.get(name), h5py.Dataset):
-        held = ", ".join(sorted(file)) or "nothing"
+        held = one_line(", ".join(sorted(file))) or "nothing"
         raise InputError(f"{path}: has no dataset {name} (it holds {held}); give a file of the public jet layout")
     dataset = file[name]
     if dataset.ndim != rank or dataset.dtype.kind != "f":
         raise InputError(
             f"{path}: {name} has shape {dataset.shape} and type {dataset.dtype}; "
-            f"expected {rank} dimensions and floating point"
+            f"expected {rank} dimensions and floating point; give a file of the public jet layout"
         )
+    if 0 in dataset.shape[1:]:
+        raise InputError(
+            f"{path}: {name} has shape {dataset.shape}, which holds nothing; give a file of the public jet layout"
+        )
+    _check_stored(path, name, dataset)
     return dataset
+
+
+def _check_stored(path: Path, name: str, dataset: h5py.Dataset) -> None:
+    """Refuses a shape that the file has no data for, before memory is set aside for it."""
+    if dataset.chunks:
+        expected = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
+        found = dataset.id.get_num_chunks()
+    elif dataset.is_virtual:
+        return
+    else:
+        expected, found = dataset.nbytes, dataset.id.get_storage_size()
+    if found < expected:
+        raise InputError(
+            f"{path}: damaged; the file holds {found} of {expected} {'chunks' if dataset.chunks else 'bytes'} of "
+            f"{name}; fetch or make it again"
+        )
 
 
 def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> list[str]:
     """The names of the columns of `values`, each of them known and unique."""
     if not isinstance(file.get(dataset), h5py.Dataset) or file[dataset].ndim != 1:
-        raise InputError(f"{path}: has no list of names {dataset}; columns cannot be told without it")
-    names = [name.decode() if isinstance(name, bytes) else str(name) for name in file[dataset][()]]
+        raise InputError(f"{path}: has no list of names {dataset}, to tell the columns; make the file again with it")
+    _check_stored(path, dataset, file[dataset])
+    # Bytes that are no text stay visible, as the name of an unknown column.
+    names = [
+        name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name) for name in file[dataset][()]
+    ]
     width = values.shape[-1]
     if len(names) == width + 1 and names[-1] == schema.PARTICLE_ID:
         names.pop()  # the public files name one particle column that they do not have
     if len(names) != width:
-        raise InputError(f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}")
+        raise InputError(
+            f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}; name every column"
+        )
     known = {*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID} if values.ndim == 3 else set(schema.JET_COLUMNS)
     if unknown := [name for name in names if name not in known]:
-        raise InputError(f"{path}: {dataset} has unknown columns {', '.join(unknown)}; rename or remove them")
+        raise InputError(f"{path}: {dataset} has unknown columns {one_line(', '.join(unknown))}; rename or remove them")
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"{path}: {dataset} names {', '.join(twice)} more than once; rename or remove the copies")
     return names

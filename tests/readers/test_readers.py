@@ -182,8 +182,23 @@ REFUSED = {
     "no names": (lambda f: {schema.JET_NAMES: None}, ["jetFeatureNames"]),
     "rank": (
         lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][:, 0]},
-        ["(25, 16)", "3 dimensions"],
+        ["(25, 16)", "3 dimensions", "give a file"],
     ),
+    "no particle columns": (lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][..., :0]}, ["(25, 30, 0)", "give"]),
+    "no particle slots": (lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][:, :0]}, ["(25, 0, 16)", "give"]),
+    "no jet columns": (lambda f: {schema.JETS: f[schema.JETS][:, :0]}, ["jets", "(25, 0)", "give"]),
+    "no energy": (
+        lambda f: {
+            schema.CONSTITUENTS: np.delete(f[schema.CONSTITUENTS], E_COLUMN, axis=2),
+            schema.PARTICLE_NAMES: np.delete(f[schema.PARTICLE_NAMES], E_COLUMN),
+        },
+        ["lacks j1_e", "make the file again"],
+    ),
+    "no text": (
+        lambda f: {schema.JET_NAMES: np.array([b"j_\xff\n", *f[schema.JET_NAMES][1:]])},
+        ["unknown columns j_\\xff\\n", "rename"],
+    ),
+    "numbers for names": (lambda f: {schema.JET_NAMES: np.arange(59)}, ["unknown columns 0, 1"]),
     "type": (lambda f: {schema.JETS: f[schema.JETS].astype(int)}, ["jets", "int64"]),
     "unknown column": (lambda f: {schema.JET_NAMES: np.array(["j_x", *schema.JET_COLUMNS[1:]], "S")}, ["j_x"]),
     "twice": (
@@ -246,6 +261,45 @@ def test_damaged_chunk(jet_file):
     read_jets(path)[:7]
     with pytest.raises(InputError, match="damaged"):
         read_jets(path)[:]
+
+
+def flip(path, place, change):
+    data = bytearray(path.read_bytes())
+    data[place] ^= change
+    (path.parent / "flipped.h5").write_bytes(data)
+    return path.parent / "flipped.h5"
+
+
+def test_flipped_bytes_are_refused_or_harmless(jet_file):
+    """Outside the data itself: the superblock, headers, indices and names."""
+    path, rng = jet_file(), np.random.default_rng(2)
+    structure = np.ones(path.stat().st_size, bool)
+    with h5py.File(path) as file:
+        for dataset in (file[schema.CONSTITUENTS].id, file[schema.JETS].id):
+            for chunk in map(dataset.get_chunk_info, range(dataset.get_num_chunks())):
+                structure[chunk.byte_offset : chunk.byte_offset + chunk.size] = False
+        structure &= np.frombuffer(path.read_bytes(), np.uint8) != 0  # most zeros are unused room
+    refused = 0
+    for place in rng.choice(np.flatnonzero(structure), 200).tolist():
+        try:
+            read_jets(flip(path, place, int(rng.integers(1, 256))))[:]
+        except InputError as error:
+            assert "\n" not in str(error)  # noqa: PT017
+            refused += 1
+    assert refused > 50
+
+
+@pytest.mark.parametrize("chunked", [True, False])
+def test_a_shape_without_data_is_refused_before_memory_is_set_aside(jet_file, tmp_path, chunked):
+    file, path = raw(jet_file()), tmp_path / "bomb.h5"
+    with h5py.File(path, "w") as bomb:
+        for name, data in file.items():
+            if data.ndim == 1:
+                bomb[name] = data
+            else:
+                bomb.create_dataset(name, (2**40, *data.shape[1:]), np.float32, chunks=data.shape if chunked else None)
+    with pytest.raises(InputError, match=r"damaged; the file holds 0 of .*fetch or make it again"):
+        read_jets(path)
 
 
 def test_files_that_differ(jet_file):
