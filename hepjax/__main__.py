@@ -1,6 +1,6 @@
 """`python -m hepjax` is the command line."""
 
-from hepjax.cli import main
+from hepjax.cli import entry
 
 if __name__ == "__main__":
-    main()
+    entry()

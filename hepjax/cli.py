@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import logging
+import os
 import signal
 import sys
 import threading
 from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import tyro
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
     from hepjax.types import Progress
 
-BAD_INPUT, INTERRUPTED = 2, 130
+BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,7 +104,7 @@ class Predict:
     """Files of jets; none is the sample that comes with hepjax."""
 
 
-Command = (
+Command: Any = (
     Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
     | Evaluate
     | Predict
@@ -121,16 +122,57 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    try:
+        _act([word for word in words if word != "--debug"])
+    except KeyboardInterrupt as error:
+        _fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
+    except BrokenPipeError:
+        _forget_output()
+        raise SystemExit(CLOSED_PIPE) from None
+    except (InputError, OSError) as error:
+        if debug:
+            raise
+        _fail(" ".join(str(error).split()), BAD_INPUT)
+
+
+def entry() -> None:
+    """`main` as a process: an interrupted one ends at once, for threads that still compile may crash a slow exit."""
+    try:
+        main()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            sys.stderr.flush()
+            os._exit(INTERRUPTED)
+        raise
+
+
+def _act(words: list[str]) -> None:
     if "--version" in words:
         from hepjax import __version__
 
         sys.stdout.write(f"hepjax {__version__}\n")
         return
-    command = tyro.cli(
+    command = _parse(words)
+    if isinstance(command, Experiment) and command.resume:
+        from hepjax import runs
+
+        # Once more with the run's own options as defaults, so that only what is given here can differ from them.
+        command = _parse(words, runs.resumable(command.out))
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False)
+    _listen(console)
+    _ACTIONS[type(command)](command, console)
+    sys.stdout.flush()
+
+
+def _parse(words: list[str], default: Any = tyro.MISSING_NONPROP) -> Any:
+    return tyro.cli(
         Command,
         prog="hepjax",
         description="Deep learning on particle jets. `hepjax COMMAND --help` tells more; --debug shows tracebacks.",
-        args=[word for word in words if word != "--debug"],
+        args=words,
+        default=default,
         config=(
             tyro.conf.CascadeSubcommandArgs,
             tyro.conf.OmitSubcommandPrefixes,
@@ -138,30 +180,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
             tyro.conf.HelptextFromCommentsOff,
         ),
     )
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    _listen(console)
-    try:
-        _ACTIONS[type(command)](command, console)
-    except KeyboardInterrupt as error:
-        _fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
-    except (InputError, OSError) as error:
-        if debug:
-            raise
-        _fail(" ".join(str(error).split()), BAD_INPUT)
 
 
 def _fail(message: str, status: int) -> None:
+    _forget_output()
     sys.stderr.write(f"hepjax: {message}\n")
     raise SystemExit(status)
+
+
+def _forget_output() -> None:
+    """Lets what cannot be written to a closed pipe or a full disk not fail once more at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+class _Lines(logging.StreamHandler[TextIO]):
+    """Log lines on standard output, where a closed pipe ends the command."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 — logging's name
+        if (error := sys.exc_info()[1]) is not None:
+            raise error
 
 
 def _listen(console: Console) -> None:
     """Lets a batch system's SIGTERM end a run as Ctrl-C does, and shows the log where there is no terminal."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Lines(sys.stdout)
     handler.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
     log = logging.getLogger("hepjax")
     log.handlers[:] = [handler]
@@ -171,9 +218,12 @@ def _listen(console: Console) -> None:
 def _train(command: Experiment, console: Console) -> None:
     from hepjax import experiment, report
 
+    shown = 0
+
     def show(progress: Progress) -> None:
-        row = progress.history[-1]
-        advance(1, f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}")
+        nonlocal shown
+        row, new, shown = progress.history[-1], progress.epoch - shown, progress.epoch
+        advance(new, f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}")
 
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
         folder, metrics = experiment.run(command, show)
@@ -203,29 +253,36 @@ def _predict(command: Predict, console: Console) -> None:
 def _info(command: Info, console: Console) -> None:
     from hepjax import readers, report
 
-    problems = 0
+    problems = []
     for path in readers.list_files(command.files or None):
-        summary = readers.summarise(path)
-        console.print(report.summary_tables(summary))
-        problems += len(summary.problems)
+        try:
+            summary = readers.summarise(path)
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            console.print(report.summary_tables(summary))
+            problems.extend(f"{path}: {problem}" for problem in summary.problems)
     if problems:
-        raise InputError(f"{problems} problem(s) found; see above")
+        raise InputError("; ".join(problems))
 
 
 def _simulate(command: Simulate, console: Console) -> None:
     from hepjax import observables, simulation
 
     with progress_bar(console, "simulating", command.jets, "jets") as advance:
-        simulation.simulate(
-            command.out,
-            jets=command.jets,
-            particles=command.particles,
-            seed=command.seed,
-            jobs=command.jobs,
-            mantissa_bits=command.mantissa_bits,
-            observables=observables.jet_observables,
-            progress=advance,
-        )
+        try:
+            simulation.simulate(
+                command.out,
+                jets=command.jets,
+                particles=command.particles,
+                seed=command.seed,
+                jobs=command.jobs,
+                mantissa_bits=command.mantissa_bits,
+                observables=observables.jet_observables,
+                progress=advance,
+            )
+        except RuntimeError as error:  # a worker died, or Pythia failed: no bug of the user's, but one line will do
+            raise InputError(str(error)) from error
     console.print(f"{command.out}: {command.jets:,} simulated jets")
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
+import shutil
 import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import batches, evaluation, losses, models, options, predictions, readers, report, runs, training
-from hepjax.errors import InputError
+from hepjax.errors import InputError, writing
 from hepjax.options import Experiment
 from hepjax.representations import apply_scaling, fit_scaling, tabular
 from hepjax.types import Batch, Jets, Progress, Scaling, Schedule, Scores
@@ -72,11 +74,11 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
       InputError: bad data or options; nothing is written then.
       DivergedError: the loss is not finite; the last good state is in checkpoints/last_good.msgpack.
     """
+    options.check(experiment)
+    experiment = runs.absolute(experiment)
     if experiment.resume:
-        experiment = runs.resumed(experiment)
+        runs.check_resumable(experiment)
     else:
-        options.check(experiment)
-        experiment = runs.absolute(experiment)
         runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     parts = _load(experiment)
     scaling = fit_scaling(parts.train.inputs)
@@ -91,10 +93,10 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         if show is not None:
             show(progress)
 
+    if not progress.epoch:
+        _save_first(folder, progress, scaling)
     with _logging_to(folder / "log.txt"):
         log.info("training on %d jets, into %s", len(parts.train.targets), folder)
-        if not progress.epoch:
-            _save(folder, progress, scaling)
         try:
             progress = fit(progress, on_epoch=on_epoch)
         except training.DivergedError as error:
@@ -122,9 +124,9 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
       InputError: the folder, the files or `out` are not usable.
     """
     runs.check_new(out)
-    tagger, jets = load(folder), readers.read_jets(list(data))
+    tagger, jets = load(folder), _open_jets(data)
     if jets.labels is None:
-        raise InputError("--data: the files carry no labels, so nothing can be measured; use hepjax predict")
+        raise InputError(f"{_names(data)}: no labels, so nothing can be measured; use hepjax predict")
     blocks = list(_score(tagger, jets))
     scores = Scores(
         scores=np.concatenate([block for block, _ in blocks]),
@@ -132,10 +134,11 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
         weights=np.ones(len(jets)),
         classes=tagger.classes,
     )
+    _check_two_classes(np.unique(scores.labels).tolist(), tagger.classes, data)
     metrics = evaluation.figures_of_merit(scores)
     if out is not None:
-        out.mkdir(parents=True)
-        _write_results(out, scores, metrics)
+        with runs.new_folder(out) as new:
+            _write_results(new, scores, metrics)
     return metrics
 
 
@@ -154,7 +157,7 @@ def predict(folder: Path, data: Sequence[Path], out: Path, show: Callable[[int],
     Raises:
       InputError: the folder, the files or `out` are not usable.
     """
-    tagger, jets = load(folder), readers.read_jets(list(data) or None)
+    tagger, jets = load(folder), _open_jets(data or None)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for block in _score(tagger, jets):
@@ -209,17 +212,35 @@ def _load(experiment: Experiment) -> _Parts:
         if files:
             parts[name], _ = _read(experiment, files)
     present = np.unique(np.concatenate([part.targets for part in parts.values()])).tolist()
+    _check_two_classes(present, classes, experiment.data)
     for name, part in parts.items():
         batches.check_classes(np.asarray(part.targets), present, name, classes)
     return _Parts(**parts, split=split, classes=classes)
 
 
 def _read(experiment: Experiment, files: Sequence[Path]) -> tuple[Batch, tuple[str, ...]]:
-    jets = readers.read_jets(list(files) or None)
+    jets = _open_jets(files or None)
     if jets.labels is None:
-        raise InputError(f"{', '.join(map(str, files))}: no labels, so nothing can be learnt; give labelled jets")
+        raise InputError(f"{_names(files)}: no labels, so nothing can be learnt; give labelled jets")
     x, labels = tabular(jets, experiment.model.features), np.asarray(jets.labels)
     return Batch(x, labels, np.ones(len(labels), np.float32)), jets.classes
+
+
+def _open_jets(files: Sequence[Path] | None) -> Jets:
+    """The files' jets, with as many particles as all of them keep."""
+    paths = readers.list_files(files)
+    return readers.read_jets(paths, particles=min(readers.read_header(path).slots for path in paths))
+
+
+def _names(files: Sequence[Path]) -> str:
+    """The files, for a message."""
+    return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "") if files else "the embedded sample"
+
+
+def _check_two_classes(present: Sequence[int], classes: Sequence[str], files: Sequence[Path]) -> None:
+    if len(present) < 2:
+        only = classes[present[0]]
+        raise InputError(f"{_names(files)}: all jets are of class {only}; give jets of two classes or more")
 
 
 def _build(model: options.Model, classes: int) -> nn.Module:
@@ -237,7 +258,7 @@ def _prepare(experiment: Experiment, parts: _Parts) -> tuple[Progress, models.Ap
         chosen.schedule,
         chosen.learning_rate,
         steps=per_epoch * experiment.epochs,
-        warmup_steps=round(chosen.warmup_epochs * per_epoch),
+        warmup_steps=int(chosen.warmup_epochs * per_epoch),
     )
     optimizer = training.make_optimizer(
         chosen.name,
@@ -251,15 +272,13 @@ def _prepare(experiment: Experiment, parts: _Parts) -> tuple[Progress, models.Ap
     model = _build(experiment.model, len(parts.classes))
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
     params, model_state = models.initialise(model, init_key, parts.train.inputs[:1])
-    apply, loss = models.make_apply(model), losses.categorical_cross_entropy
     weights = losses.balanced_class_weights(parts.train.targets, len(parts.classes)) if experiment.balance else None
+    apply, loss = models.make_apply(model), partial(losses.categorical_cross_entropy, class_weights=weights)
     fit = partial(
         training.fit,
         train=lambda epoch: batches.train_blocks(parts.train, batch_size=batch_size, seed=experiment.seed, epoch=epoch),
         val=lambda: batches.eval_batches(parts.val, batch_size=min(_BLOCK, len(parts.val.targets))),
-        train_step=training.make_train_step(
-            apply, partial(loss, class_weights=weights), optimizer, losses.make_penalty(dict(chosen.penalties))
-        ),
+        train_step=training.make_train_step(apply, loss, optimizer, losses.make_penalty(dict(chosen.penalties))),
         eval_step=training.make_eval_step(apply, loss),
         epochs=experiment.epochs,
         schedule=schedule,
@@ -285,13 +304,18 @@ def _open(experiment: Experiment, parts: _Parts, start: Progress) -> tuple[Path,
         "devices": [str(device) for device in jax.devices()],
     }
     if experiment.resume and experiment.out is not None:
-        _, record = runs.read_experiment(experiment.out)
+        saved, record = runs.read_experiment(experiment.out)
         if record["data_crc32"] != found["data_crc32"]:
             raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
-        return experiment.out, training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", start)
+        progress = training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", start)
+        if saved.epochs != experiment.epochs:
+            longer = dataclasses.replace(saved, epochs=experiment.epochs)
+            runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
+        return experiment.out, progress
     folder = runs.create(experiment)
     runs.write_experiment(folder, experiment, found)
-    np.savez(folder / "split.npz", **parts.split._asdict())
+    with writing(folder / "split.npz"):
+        np.savez(folder / "split.npz", **parts.split._asdict())
     return folder, start
 
 
@@ -301,6 +325,15 @@ def _save(folder: Path, progress: Progress, scaling: Scaling) -> None:
     training.save(folder / "checkpoints" / "best.msgpack", (best.params, best.model_state, scaling))
     training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
     runs.write_history(folder, progress.history)
+
+
+def _save_first(folder: Path, progress: Progress, scaling: Scaling) -> None:
+    """Saves the start of a training; a folder that cannot hold it is not left behind."""
+    try:
+        _save(folder, progress, scaling)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 def _measure(folder: Path, progress: Progress, parts: _Parts, apply: models.Apply) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
 from hepjax import schema
@@ -110,13 +111,14 @@ def check(experiment: Experiment) -> None:
     """
     e, o, m = experiment, experiment.optimizer, experiment.model
     one_cycle = o.schedule is Schedule.ONE_CYCLE
+    penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
     rules: list[tuple[str, object, bool, str]] = [
         ("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
         ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
         ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
         ("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
         ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
-        ("--optimizer.learning-rate", o.learning_rate, o.learning_rate > 0, "more than 0"),
+        ("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
         ("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
         (
             "--optimizer.warmup-epochs",
@@ -125,8 +127,10 @@ def check(experiment: Experiment) -> None:
             "0: one-cycle has its own",
         ),
         ("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),
+        ("--optimizer.momentum", o.momentum, o.momentum is None or 0 <= o.momentum < 1, "0 or more, below 1"),
+        ("--optimizer.weight-decay", o.weight_decay, o.weight_decay is None or o.weight_decay >= 0, "0 or more"),
         ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
-        ("--optimizer.penalties", o.penalties, all(p > 0 and s >= 0 for p, s in o.penalties), "p > 0, s >= 0"),
+        ("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     ]
     if isinstance(m, MLP):
         rules.append(("--hidden", m.hidden, all(width >= 1 for width in m.hidden), "widths of 1 or more"))

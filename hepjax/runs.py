@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
 import json
 import os
 import platform
+import shlex
+import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepjax import options
-from hepjax.errors import InputError
+from hepjax.errors import InputError, writing
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     import cattrs
 
@@ -107,11 +110,12 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     Args:
       folder: of the run.
       experiment: the options.
-      found: what the run found out: features, classes, split, files, devices.
+      found: what the run found out: classes, jets, fingerprint of the data, devices; a `command` there replaces the
+        one of this process.
     """
     record = {
         "format": FORMAT,
-        "command": " ".join(["hepjax", *sys.argv[1:]]) if Path(sys.argv[0]).name == "hepjax" else " ".join(sys.argv),
+        "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "experiment": _converter().unstructure(experiment),
         **found,
         "versions": {name: metadata.version(name) for name in _PACKAGES} | {"python": platform.python_version()},
@@ -138,43 +142,83 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
         record = json.loads(path.read_text())
         newer = record["format"] > FORMAT
         experiment = None if newer else _converter().structure(record["experiment"], options.Experiment)
+        missing = [key for key in ("classes", "data_crc32") if key not in record and not newer]
     except Exception as error:  # whatever json and cattrs say of a file that was not written by hepjax
         raise InputError(f"{path}: damaged ({error!r}); train again") from error
     if experiment is None:
-        made, own = record.get("versions", {}).get("hepjax", "?"), metadata.version("hepjax")
-        raise InputError(f"{path}: made by hepjax {made}, which is newer than this {own}; upgrade hepjax")
+        raise InputError(f"{path}: has format {record['format']}, this hepjax knows up to {FORMAT}; upgrade hepjax")
+    if missing:
+        raise InputError(f"{path}: damaged, it lacks {' and '.join(missing)}; train again")
     return experiment, record
 
 
-def resumed(given: options.Experiment) -> options.Experiment:
-    """The options of the run in `given.out`, to go on with.
+def resumable(folder: Path | None) -> options.Experiment:
+    """The options of a run, to go on with.
 
     Args:
-      given: the options on the command line. All but `epochs` must be those of the run or be left out.
+      folder: of the run.
 
     Returns:
-      The options of the run, with the number of epochs given now if one was given.
+      Its options, with `resume` set; only `epochs` may be changed.
 
     Raises:
-      InputError: there is no such run, or an option differs from the run's.
+      InputError: there is no such run.
     """
-    if given.out is None:
+    if folder is None:
         raise InputError("--resume: needs --out DIR, the folder of the run to go on with")
-    saved, _ = read_experiment(given.out)
-    given = absolute(given)
-    default, changed, plain = options.Experiment(), {}, _converter().unstructure
-    for field in dataclasses.fields(given):
-        now, then = getattr(given, field.name), getattr(saved, field.name)
-        if now in (then, getattr(default, field.name)) or field.name in ("out", "resume"):
-            continue
-        if field.name != "epochs":
+    return dataclasses.replace(read_experiment(folder)[0], out=folder, resume=True)
+
+
+def check_resumable(given: options.Experiment) -> None:
+    """Refuses to go on with a run under other options than its own.
+
+    Args:
+      given: the options, of which only `epochs` may differ from those of the run in `given.out`.
+
+    Raises:
+      InputError: there is no such run, or an option differs.
+    """
+    plain = _converter().unstructure
+    saved, now = _flat(plain(resumable(given.out))), _flat(plain(absolute(given)))
+    # The model's own name first: its other options differ where it does.
+    for name in sorted({*saved, *now} - {"epochs"}, key=lambda name: (name != "model.name", name)):
+        if saved.get(name) != now.get(name):
             raise InputError(
-                f"--resume: {field.name} was {plain(then)} in {given.out} and is {plain(now)} now; "
+                f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
                 "leave the option out, or start a new run"
             )
-        changed["epochs"] = now
-    options.check(dataclasses.replace(saved, **changed))
-    return dataclasses.replace(saved, out=given.out, resume=True, **changed)
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested dicts as one, with dotted names."""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under its name when it is complete, or not at all.
+
+    Args:
+      path: the folder; it must not exist.
+
+    Yields:
+      The folder to fill.
+
+    Raises:
+      InputError: it exists, or cannot be written.
+    """
+    check_new(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path):
+        try:
+            part.mkdir(parents=True)
+            yield part
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
@@ -209,13 +253,17 @@ def write_text(path: Path, text: str) -> None:
     Args:
       path: the file.
       text: its new content.
+
+    Raises:
+      InputError: it cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with writing(path):
+        try:
+            part.write_text(text)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
 
 
 @functools.cache

@@ -69,7 +69,10 @@ def test_from_files_to_scores(call, jet_file, tmp_path):
     assert call("predict", "run", "--data", other, other, "--out", "scores.h5")[0] == 0
     with h5py.File("scores.h5") as file:
         assert file["scores"].shape == (80, 5)
-    assert call("train", "--out", "run", "--resume", "--epochs", "3")[0] == 0
+    refused(call("train", "logistic", "--out", "run", "--resume"), "model.name was mlp")
+    refused(call("train", "mlp", "--out", "run", "--resume", "--dropout", "0.5"), "model.dropout was 0.0")
+    refused(call("train", "--out", "run", "--resume", "--seed", "5"), "seed was 0")
+    assert call("train", "mlp", "--out", "run", "--resume", "--epochs", "3", "--hidden", "8")[0] == 0
     assert len(Path("run/history.csv").read_text().splitlines()) == 4
 
 
@@ -93,7 +96,24 @@ def test_info(call, jet_file):
     status, out, error = call("info", jet_file().parent / "bad.h5")
     assert status == 2
     assert "row 3" in out
-    assert "1 problem" in error
+    assert f"bad.h5: {schema.CONSTITUENTS} has 1 NaN" in error
+
+
+def test_info_shows_a_file_as_it_is(call, jet_file):
+    path = jet_file()
+    with h5py.File(path, "r+") as file:
+        file.attrs["note"] = "[/usr/bin] [bold]plain[/bold]"
+    status, out, _ = call("info", path)
+    assert status == 0
+    assert "[/usr/bin] [bold]plain[/bold]" in out
+
+
+def test_info_goes_on_after_a_bad_file(call, jet_file, tmp_path):
+    (tmp_path / "text.h5").write_text("no")
+    status, out, error = call("info", tmp_path / "text.h5", jet_file("good.h5"))
+    assert status == 2
+    assert "good.h5" in out
+    assert "text.h5: not an HDF5" in error
 
 
 class TestHelp:
@@ -169,6 +189,50 @@ class TestBadInput:
 
         with pytest.raises(InputError):
             call("--debug", "train", "--data", "none.h5")
+
+
+def test_warm_up_of_almost_all_epochs(call, jet_file):
+    warm = ("--epochs", "1", "--optimizer.warmup-epochs", "0.99")
+    assert call("train", "--data", jet_file(count=300), "--out", "run", *warm)[0] == 0
+
+
+@pytest.mark.parametrize("command", ["train --epochs 30 --patience None --out run", "info", "train --help"])
+def test_closed_pipe_ends_quietly(jet_file, tmp_path, command):
+    words = command.split()
+    data = {"train": ["--data", jet_file(count=300)], "info": [jet_file(count=300)]}[words[0]]
+    call = [sys.executable, "-m", "hepjax", *words, *data]
+    process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=tmp_path)
+    process.stdout.read(10)
+    process.stdout.close()
+    error = process.stderr.read().decode()
+    process.stderr.close()
+    assert process.wait() in (0, 141)
+    assert not error
+
+
+def test_full_standard_output_is_one_line(jet_file, tmp_path):
+    with open("/dev/full", "w") as full:  # noqa: PTH123
+        call = [sys.executable, "-m", "hepjax", "info", jet_file()]
+        done = subprocess.run(call, stdout=full, stderr=subprocess.PIPE, text=True, cwd=tmp_path, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 1
+
+
+def test_interrupt_while_compiling(jet_file, tmp_path):
+    """Threads that compile are still at work when the process ends."""
+    out = tmp_path / "run"
+    options = ["--data", jet_file(count=300), "--out", out, "mlp", "--dropout", "0.1", "--norm", "batch"]
+    call = [sys.executable, "-m", "hepjax", "train", *options]
+    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not (out / "log.txt").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "--resume" in error
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

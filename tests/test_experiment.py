@@ -200,6 +200,19 @@ class TestRefused:
             experiment.run(small(rare, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
+    def test_single_class(self, finished, path, jet_file, tmp_path):
+        with h5py.File(path) as file:
+            jets = file[schema.JETS][()]
+        jets[:, -6:] = np.eye(6)[0]
+        single = jet_file("single.h5", count=300, **{schema.JETS: jets})
+        for call in (
+            lambda out: experiment.run(small(single, out)),
+            lambda out: experiment.evaluate(finished[0], [single], out),
+        ):
+            with pytest.raises(InputError, match=r"single.h5: all jets are of class g"):
+                call(tmp_path / "out")
+            assert not (tmp_path / "out").exists()
+
     def test_existing_folder(self, path, tmp_path):
         with pytest.raises(InputError, match="--resume"):
             experiment.run(small(path, tmp_path))
@@ -223,7 +236,7 @@ class TestResume:
             process.wait()
         done = len(runs.read_history(killed))
         assert 11 <= done < 40
-        experiment.run(options.Experiment(out=killed, resume=True))
+        experiment.run(runs.resumable(killed))
         a, b = (runs.read_history(folder) for folder in (straight, killed))
         assert [row[:5] for row in a] == [row[:5] for row in b]
         for name in ("best.msgpack", "last.msgpack"):
@@ -234,20 +247,21 @@ class TestResume:
 
     def test_more_epochs(self, path, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
-        experiment.run(options.Experiment(out=tmp_path / "run", resume=True, epochs=6))
+        experiment.run(dataclasses.replace(runs.resumable(tmp_path / "run"), epochs=6))
         assert len(runs.read_history(tmp_path / "run")) == 6
+        assert runs.resumable(tmp_path / "run").epochs == 6
 
     def test_refused(self, path, jet_file, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
         with pytest.raises(InputError, match="batch_size was 64"):
-            experiment.run(options.Experiment(out=tmp_path / "run", resume=True, batch_size=32))
+            experiment.run(dataclasses.replace(runs.resumable(tmp_path / "run"), batch_size=32))
         with pytest.raises(InputError, match="--out"):
             experiment.run(options.Experiment(resume=True))
         with pytest.raises(InputError, match="not the folder of a run"):
             experiment.run(options.Experiment(out=tmp_path / "none", resume=True))
         jet_file(count=300, seed=77)  # other jets under the same name
         with pytest.raises(InputError, match="not those"):
-            experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+            experiment.run(runs.resumable(tmp_path / "run"))
 
     def test_full_disk_keeps_the_last_checkpoint(self, path, tmp_path, monkeypatch):
         saves, fsync = [], training.checkpoints.os.fsync
@@ -259,10 +273,10 @@ class TestResume:
             fsync(descriptor)
 
         monkeypatch.setattr("os.fsync", fills_up)
-        with pytest.raises(OSError, match="No space"):
+        with pytest.raises(InputError, match=r"msgpack: cannot be written \(No space"):
             experiment.run(small(path, tmp_path / "run"))
         monkeypatch.undo()
-        experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+        experiment.run(runs.resumable(tmp_path / "run"))
         experiment.run(small(path, tmp_path / "straight"))
         a, b = (runs.read_history(tmp_path / name) for name in ("run", "straight"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
@@ -274,8 +288,25 @@ class TestResume:
 
         with pytest.raises(KeyboardInterrupt, match=r"--out .*run --resume"):
             experiment.run(small(path, tmp_path / "run"), press)
-        experiment.run(options.Experiment(out=tmp_path / "run", resume=True))
+        experiment.run(runs.resumable(tmp_path / "run"))
         assert len(runs.read_history(tmp_path / "run")) == 4
+
+    def test_full_disk_at_the_start_leaves_nothing(self, path, tmp_path, monkeypatch):
+        def full(_):
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr("os.fsync", full)
+        with pytest.raises(InputError, match="No space"):
+            experiment.run(small(path, tmp_path / "run"))
+        assert not (tmp_path / "run").exists()
+
+    def test_divergence_seen_by_validation_alone(self, path, tmp_path):
+        """One huge step: loss, gradients and parameters are finite, the logits after it are not."""
+        chosen = options.Optimization(name=Optimizer.SGD, learning_rate=1e38)
+        linear = options.Logistic(features=("j_mass_mmdt",))
+        with pytest.raises(training.DivergedError, match="validation loss is"):
+            experiment.run(small(path, tmp_path / "run", model=linear, batch_size=0, epochs=1, optimizer=chosen))
+        assert runs.read_history(tmp_path / "run") == ()
 
     def test_divergence_keeps_the_last_good_state(self, path, tmp_path):
         with pytest.raises(training.DivergedError, match="step"):

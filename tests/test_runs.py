@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 
 from hepjax import InputError, options, runs
 from hepjax.types import Activation, Epoch, Norm, Optimizer, Schedule
+
+FOUND = {"classes": ["g", "q"], "data_crc32": 1}
 
 EXPERIMENTS = [
     options.Experiment(),
@@ -27,7 +30,7 @@ EXPERIMENTS = [
 
 @pytest.mark.parametrize("chosen", EXPERIMENTS)
 def test_experiments_come_back_from_json(tmp_path, chosen):
-    runs.write_experiment(tmp_path, chosen, {"classes": ["g", "q"]})
+    runs.write_experiment(tmp_path, chosen, FOUND)
     back, record = runs.read_experiment(tmp_path)
     assert back == chosen
     assert record["classes"] == ["g", "q"]
@@ -54,10 +57,10 @@ def test_folders(tmp_path, monkeypatch):
 
 
 def test_newer(tmp_path):
-    runs.write_experiment(tmp_path, options.Experiment(), {})
+    runs.write_experiment(tmp_path, options.Experiment(), FOUND)
     path = tmp_path / "experiment.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": runs.FORMAT + 1}))
-    with pytest.raises(InputError, match="newer"):
+    with pytest.raises(InputError, match="knows up to 1; upgrade"):
         runs.read_experiment(tmp_path)
 
 
@@ -73,16 +76,48 @@ def test_not_a_run(tmp_path):
         runs.read_experiment(tmp_path)
 
 
-class TestResumed:
-    def test_takes_the_options_of_the_run(self, tmp_path):
-        chosen = options.Experiment(model=options.MLP(hidden=(3,)), out=tmp_path, batch_size=7, epochs=9)
-        runs.write_experiment(tmp_path, chosen, {})
-        back = runs.resumed(options.Experiment(out=tmp_path, resume=True))
-        assert (back.model, back.batch_size, back.epochs, back.resume) == (chosen.model, 7, 9, True)
-        assert runs.resumed(options.Experiment(out=tmp_path, resume=True, batch_size=7, epochs=11)).epochs == 11
+@pytest.mark.parametrize("key", FOUND)
+def test_lacking(tmp_path, key):
+    runs.write_experiment(tmp_path, options.Experiment(), {k: v for k, v in FOUND.items() if k != key})
+    with pytest.raises(InputError, match=f"lacks {key}"):
+        runs.read_experiment(tmp_path)
 
-    @pytest.mark.parametrize("changes", [{"batch_size": 8}, {"seed": 1}, {"model": options.Logistic()}])
-    def test_refuses_others(self, tmp_path, changes):
-        runs.write_experiment(tmp_path, options.Experiment(out=tmp_path), {})
-        with pytest.raises(InputError, match=next(iter(changes))):
-            runs.resumed(options.Experiment(out=tmp_path, resume=True, **changes))
+
+class TestResume:
+    def test_takes_the_options_of_the_run(self, tmp_path):
+        chosen = options.Experiment(model=options.MLP(hidden=(3,)), out=Path("elsewhere"), batch_size=7, epochs=9)
+        runs.write_experiment(tmp_path, chosen, FOUND)
+        back = runs.resumable(tmp_path)
+        assert back == dataclasses.replace(chosen, out=tmp_path, resume=True)
+        runs.check_resumable(dataclasses.replace(back, epochs=11))
+
+    @pytest.mark.parametrize(
+        "changes, words",
+        [
+            ({"batch_size": 8}, "batch_size was 128"),
+            ({"seed": 0}, "seed was 3"),
+            ({"model": options.Logistic()}, "model.name was mlp"),
+            ({"model": options.MLP(dropout=0.5)}, "model.dropout was 0.0 .* is 0.5 now"),
+            ({"optimizer": options.Optimization(clip_norm=1.0)}, "optimizer.clip_norm was None"),
+        ],
+    )
+    def test_refuses_others(self, tmp_path, changes, words):
+        runs.write_experiment(tmp_path, options.Experiment(out=tmp_path, seed=3), FOUND)
+        with pytest.raises(InputError, match=words):
+            runs.check_resumable(dataclasses.replace(runs.resumable(tmp_path), **changes))
+
+
+def test_new_folder_is_whole_or_absent(tmp_path):
+    with runs.new_folder(tmp_path / "a" / "b") as folder:
+        (folder / "x").write_text("1")
+        assert not (tmp_path / "a" / "b").exists()
+    assert (tmp_path / "a" / "b" / "x").read_text() == "1"
+
+    def breaks():
+        with runs.new_folder(tmp_path / "c") as folder:
+            (folder / "x").write_text("1")
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(InputError, match="c: cannot be written"):
+        breaks()
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]

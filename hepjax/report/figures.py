@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curves, confusion_matrix, row_normalised
 from hepjax.report.names import drawn
 from hepjax.report.style import new_figure, style
@@ -227,7 +227,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
       path: where to; the suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
 
     Raises:
-      InputError: if the folder does not exist, or the suffix is no picture format.
+      InputError: if the folder does not exist or cannot be written, or the suffix is no picture format.
 
     >>> import tempfile
     >>> from hepjax.types import Epoch
@@ -246,9 +246,9 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with style():
+        with style(), writing(target):
             figure.savefig(part, format=kind, dpi=DPI)
-        part.replace(target)
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 

@@ -78,17 +78,19 @@ def summary_tables(summary: FileSummary) -> Group:
     from rich import box
     from rich.console import Group
     from rich.table import Table
+    from rich.text import Text
 
-    facts = Table(box=None, show_header=False, pad_edge=False, title=summary.path, title_justify="left")
+    # `Text` shows what a file says as it is; a plain string could hold markup.
+    facts = Table(box=None, show_header=False, pad_edge=False, title=Text(summary.path), title_justify="left")
     facts.add_row("jets", f"{summary.jets:,}")
     facts.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
     facts.add_row("classes", ", ".join(f"{drawn(n)} {count:,}" for n, count in summary.classes.items()) or "no labels")
     facts.add_row("images", ", ".join(summary.images) or "none")
     facts.add_row("missing columns", ", ".join(summary.missing) or "none")
     for name, value in summary.provenance.items():
-        facts.add_row(name, value)
+        facts.add_row(Text(name), Text(value))
     for problem in summary.problems:
-        facts.add_row("[bold red]problem[/]", problem)
+        facts.add_row(Text("problem", style="bold red"), Text(problem))
     ranges = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     ranges.add_column("Column")
     for title in ("Smallest", "Mean", "Largest"):

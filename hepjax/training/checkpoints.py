@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, writing
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def save(path: Path, tree: Any) -> None:
       tree: arrays, numbers, typed PRNG keys, in tuples, NamedTuples and dicts.
 
     Raises:
-      OSError: the disk is full or not writable; the old file is then as it was.
+      InputError: the disk is full or not writable; the old file is then as it was.
 
     >>> import pathlib, tempfile, numpy as np
     >>> path = pathlib.Path(tempfile.mkdtemp()) / "a.msgpack"
@@ -42,19 +42,20 @@ def save(path: Path, tree: Any) -> None:
     """
     data = serialization.to_bytes(jax.tree.map(_plain, tree))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(_MAGIC + zlib.crc32(data).to_bytes(4, "little") + data)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    with writing(path):
+        try:
+            with part.open("wb") as file:
+                file.write(_MAGIC + zlib.crc32(data).to_bytes(4, "little") + data)
+                file.flush()
+                os.fsync(file.fileno())
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def restore(path: Path, template: T) -> T:
@@ -98,7 +99,7 @@ def save_progress(path: Path, progress: Progress) -> None:
       progress: after an epoch.
 
     Raises:
-      OSError: as `save`.
+      InputError: as `save`.
     """
     save(path, (progress._replace(history=()), np.array(progress.history, dtype=np.float64)))
 

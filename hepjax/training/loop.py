@@ -26,6 +26,9 @@ if TYPE_CHECKING:
     TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
 
 
+_REMEDY = "lower the learning rate, clip gradients, or look for extreme values"
+
+
 class DivergedError(InputError):
     """The loss, a gradient or a parameter became NaN or infinite; `state` is the last good one."""
 
@@ -99,6 +102,9 @@ def fit(
             weight += float(np.sum(metrics.weight, dtype=np.float64))
         seconds = time.perf_counter() - before
         val_loss, val_accuracy = _evaluate(evaluate, state, val())
+        if not np.isfinite(val_loss):
+            words = f"training diverged: the validation loss is {val_loss:g} after step {int(state.step)}; {_REMEDY}"
+            raise DivergedError(words, progress.state)
         row = Epoch(
             epoch=progress.epoch + 1,
             train_loss=loss / weight,
@@ -161,6 +167,6 @@ def _diverged(state: TrainState, metrics: StepMetrics) -> DivergedError:
     name = max(largest, key=lambda name: np.nan_to_num(largest[name], nan=np.inf))
     return DivergedError(
         f"training diverged at step {int(state.step) + 1}: the loss is {metrics.loss[first]:g} and the largest "
-        f"gradient {largest[name]:g}, in {name}; lower the learning rate, clip gradients, or look for extreme values",
+        f"gradient {largest[name]:g}, in {name}; {_REMEDY}",
         state,
     )

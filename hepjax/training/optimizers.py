@@ -5,13 +5,15 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING
 
+import jax
+import jax.numpy as jnp
 import optax
 import optax.contrib
 
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from hepjax.types import Optimizer
+    from hepjax.types import Optimizer, PyTree
 
 
 def make_optimizer(
@@ -30,7 +32,7 @@ def make_optimizer(
       kind: which.
       schedule: step → learning rate.
       momentum: for the optimizers that have one.
-      weight_decay: for the optimizers that have one, applied to weights, not biases.
+      weight_decay: for the optimizers that have one; biases are exempt, but for novograd, which cannot exempt them.
       clip_norm: the global norm that gradients are clipped to; None does not clip.
       plateau_patience: epochs without a fall of the training loss after which the learning rate is divided by ten;
         None never.
@@ -54,10 +56,16 @@ def make_optimizer(
     for name in given:
         if name not in accepted:
             raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
-    parts = [make(schedule, **given)]
+    masks = {name: _weights for name in ("mask", "weight_decay_mask") if name in accepted}
+    parts = [make(schedule, **given, **masks)]
     if clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(clip_norm))
     if plateau_patience is not None:
         # Averaged over an epoch, so that the noise of single batches does not count.
         parts.append(optax.contrib.reduce_on_plateau(patience=plateau_patience, accumulation_size=steps_per_epoch))
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def _weights(params: PyTree) -> PyTree:
+    """True for weights proper, False for biases and scales: the rule of `losses.make_penalty`."""
+    return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)

@@ -222,7 +222,7 @@ def test_saving_replaces_whole_files_and_leaves_nothing_else(tmp_path, monkeypat
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(figure, "savefig", fill_the_disk)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match="No space"):
         save(figure, target)
     assert target.read_bytes() == before
     assert list(tmp_path.iterdir()) == [target]
