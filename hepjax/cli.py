@@ -167,6 +167,8 @@ def _act(words: list[str]) -> None:
 
 
 def _parse(words: list[str], default: Any = tyro.MISSING_NONPROP) -> Any:
+    if os.environ.get("NO_COLOR"):
+        tyro._experimental_options["ansi_codes"] = False  # tyro does not look for itself
     return tyro.cli(
         Command,
         prog="hepjax",

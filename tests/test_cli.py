@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import signal
 import subprocess
 import sys
@@ -264,24 +266,11 @@ def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, num
     assert f"--out {out} --resume" in error
 
 
-def test_terminal_shows_a_bar_and_colour_is_off_on_request(jet_file, tmp_path):
-    """Under a pseudo-terminal, as a person would see it."""
-    import pty
-
-    command = [
-        sys.executable,
-        "-m",
-        "hepjax",
-        "train",
-        "--data",
-        jet_file(count=300),
-        "--out",
-        tmp_path / "run",
-        *TRAIN[:2],
-    ]
+def on_a_terminal(*arguments):
+    """What a person sees on a terminal without colour."""
     main, side = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100"}
-    process = subprocess.Popen(command, stdout=side, stderr=side, env=environment)
+    process = subprocess.Popen([sys.executable, "-m", "hepjax", *arguments], stdout=side, stderr=side, env=environment)
     os.close(side)
     seen = b""
     try:
@@ -291,7 +280,16 @@ def test_terminal_shows_a_bar_and_colour_is_off_on_request(jet_file, tmp_path):
         pass
     os.close(main)
     assert process.wait() == 0
-    text = seen.decode()
+    return seen.decode()
+
+
+COLOUR = re.compile(r"\x1b\[(\d+;)*(3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")
+
+
+def test_terminal_shows_a_bar_and_no_colour_on_request(jet_file, tmp_path):
+    text = on_a_terminal("train", "--data", jet_file(count=300), "--out", tmp_path / "run", "--epochs", "2")
     assert "training" in text
     assert "2/2" in text
-    assert "\x1b[3" not in text.replace("\x1b[33m", "")  # no colour
+    assert not COLOUR.search(text)
+    assert not COLOUR.search(on_a_terminal("--help"))
+    assert COLOUR.search("\x1b[91mred")
