@@ -42,7 +42,19 @@ class Jets:
         return int(self.constituents.shape[0])
 
     def __getitem__(self, rows: slice | np.ndarray) -> Jets:
-        """The jets of these rows, read into memory."""
+        """The jets of these rows, read into memory.
+
+        Raises:
+          TypeError: the rows are no slice and no one-dimensional array.
+        """
+        import numpy as np
+
+        key: Any = rows
+        if not isinstance(key, slice) and (isinstance(key, tuple) or np.ndim(key) != 1):
+            raise TypeError(f"index jets with a slice or a one-dimensional array, such as jets[3:4]; found {rows!r}")
+        return self._take(rows)
+
+    def _take(self, rows: slice | np.ndarray) -> Jets:
         labels = None if self.labels is None else self.labels[rows]
         return dataclasses.replace(
             self,

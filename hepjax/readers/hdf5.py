@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Decoder = Callable[[Header, np.ndarray], np.ndarray]
 
 Rows = slice | np.ndarray
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particles: int | None = None) -> Jets:
@@ -38,8 +39,8 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
 
     Raises:
       InputError: a file is missing, damaged or not of the layout; files differ in columns or particles; fewer
-        particles are kept in a file than asked for. When rows are read: a value is NaN or infinite, or labels are not
-        one-hot.
+        particles are kept in a file than asked for. When rows are read: a value is NaN, infinite or beyond float32, or
+        labels are not one-hot.
 
     >>> jets = read_jets(particles=20)
     >>> jets[:3].constituents.shape
@@ -49,16 +50,7 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
     first = headers[0]
     for other in headers[1:]:
         _check_alike(first, other)
-    slots = particles if particles is not None else first.slots
-    for header in headers:
-        if not 1 <= slots <= header.slots:
-            raise InputError(f"{header.path}: keeps {header.slots} particles per jet; asked for particles={slots}")
-        if particles is None and header.slots != slots:
-            raise InputError(
-                f"{header.path}: keeps {header.slots} particles per jet but {first.path} keeps {slots}; "
-                f"give particles={min(h.slots for h in headers)}"
-            )
-    store = _Store(tuple(headers), slots)
+    store = _Store(tuple(headers), _slots(headers, particles))
     return _LazyJets(
         constituents=_Lazy(store, "constituents"),
         mask=_Lazy(store, "mask"),
@@ -100,12 +92,34 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     return found
 
 
+def _slots(headers: Sequence[Header], particles: int | None) -> int:
+    """The particles to keep per jet, which every file has."""
+    first, fewest = headers[0], min(headers, key=lambda header: header.slots)
+    if particles is None:
+        for other in headers:
+            if other.slots != first.slots:
+                raise InputError(
+                    f"{other.path}: keeps {other.slots} particles per jet but {first.path} keeps {first.slots}; "
+                    f"give particles={fewest.slots} or fewer"
+                )
+        return first.slots
+    if not 1 <= particles <= fewest.slots:
+        raise InputError(
+            f"{fewest.path}: keeps {fewest.slots} particles per jet; asked for particles={particles}; "
+            f"give 1 to {fewest.slots}"
+        )
+    return particles
+
+
 def _check_alike(first: Header, other: Header) -> None:
     for what in ("particles", "observables", "labels"):
         a, b = getattr(first, what).names, getattr(other, what).names
         if a != b:
             differ = ", ".join(sorted(set(a) ^ set(b)))
-            raise InputError(f"{other.path}: its {what} columns differ from those of {first.path}: {differ}")
+            raise InputError(
+                f"{other.path}: its {what} columns differ from those of {first.path}: {differ}; "
+                "read these files apart, or make them again with the same columns"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -131,8 +145,6 @@ class _Store:
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
         """Reads the fields' rows; each dataset is read once, a chunk at a time."""
         wanted = np.arange(len(self))[rows]
-        if wanted.ndim != 1:
-            raise TypeError("index jets with a slice or a one-dimensional array of rows")
         out = {f: np.empty((len(wanted), *self.shape(f)[1:]), _DTYPES[f]) for f in fields}
         order = np.argsort(wanted, kind="stable")
         offset = 0
@@ -156,12 +168,15 @@ class _Lazy:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        rows, rest = (key[0], key[1:]) if isinstance(key, tuple) else (key, ())
-        if isinstance(rows, int | np.integer):
-            rows, rest = np.array([rows]), (0, *rest)
+        """What NumPy would give for this index; only the rows that it names are read."""
+        rows, *rest = _written_out(key, self.shape)
+        if isinstance(rows, slice):
+            places: Any = slice(None)
         else:
-            rest = (slice(None), *rest)
-        values: np.ndarray = self._store.read([self._field], rows)[self._field][rest]
+            # Read the rows in a line, then index these with the places in the shape of the rows: as NumPy pairs them.
+            places, rows = np.arange(np.size(rows)).reshape(np.shape(rows)), np.reshape(rows, -1)
+            places = int(places) if places.ndim == 0 else places
+        values: np.ndarray = self._store.read([self._field], rows)[self._field][(places, *rest)]
         return values
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
@@ -171,6 +186,39 @@ class _Lazy:
 
     def __repr__(self) -> str:
         return f"<lazy {self._field}, shape {self.shape}, {self.dtype}>"
+
+
+def _written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
+    """An index of an array of this shape, without `...`, so that its first entry is that of the rows."""
+    keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
+    widths = [k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1 for k in keys if k is not Ellipsis]
+    missing = len(shape) - sum(widths)
+    if missing < 0 or len(keys) - len(widths) > 1:
+        raise IndexError(f"too many indices, or more than one `...`, for an array of shape {shape}")
+    if len(keys) == len(widths):
+        keys.append(Ellipsis)
+    place = next(i for i, k in enumerate(keys) if k is Ellipsis)
+    keys[place : place + 1] = [slice(None)] * missing
+    rows = keys[0]
+    if isinstance(rows, np.ndarray) and rows.dtype == bool:
+        if rows.shape != shape[: rows.ndim]:
+            raise IndexError(f"a mask of shape {rows.shape} does not fit an array of shape {shape}")
+        keys[:1] = rows.nonzero()
+    return keys
+
+
+def _entry(k: Any) -> Any:
+    """One entry of an index: a slice, `...`, an integer, or an array of integers or bool."""
+    if k is Ellipsis or isinstance(k, slice):
+        return k
+    array = np.asarray(k)
+    if array.size == 0 and isinstance(k, list):
+        array = array.astype(int)
+    if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
+        raise TypeError(f"jets on disk are indexed with slices, integers and arrays of integers or bool; found {k!r}")
+    if array.ndim == 0 and array.dtype == bool:
+        raise TypeError(f"jets on disk cannot be indexed with a single {k!r}; read them first, with [:]")
+    return array if array.ndim else int(array)
 
 
 _DTYPES = {
@@ -187,7 +235,7 @@ class _LazyJets(Jets):
 
     store: _Store
 
-    def __getitem__(self, rows: Rows) -> Jets:
+    def _take(self, rows: Rows) -> Jets:
         fields = ["constituents", "mask", "observables", *(["labels"] if self.labels is not None else [])]
         values: dict[str, Any] = {"labels": None, **self.store.read(fields, rows)}
         return Jets(
@@ -260,17 +308,18 @@ def _sort_by_pt(header: Header, block: np.ndarray) -> None:
 
 
 def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
-    """Refuses NaN and infinity; min and max see both without a copy of the block."""
-    if np.isfinite(block.min()) and np.isfinite(block.max()):
+    """Refuses NaN, infinity and what float32 makes infinite; min and max see all without a copy of the block."""
+    if float(block.min()) >= -_LARGEST and float(block.max()) <= _LARGEST:
         return
     name, count, first = dataset.name.lstrip("/"), 0, None
     for low in range(0, header.jets, header.chunk_rows[name]):
-        bad = ~np.isfinite(dataset[low : low + header.chunk_rows[name]])
+        bad = ~(np.abs(dataset[low : low + header.chunk_rows[name]]) <= np.float64(_LARGEST))
         count += int(bad.sum())
         if first is None and bad.any():
             first = low + int(np.argwhere(bad)[0, 0])
     raise InputError(
-        f"{header.path}: {name} has {count} NaN or infinite values, the first in row {first}; remove those jets"
+        f"{header.path}: {name} has {count} NaN or infinite values, or beyond float32 (±{_LARGEST:.1e}), "
+        f"the first in row {first}; remove those jets"
     )
 
 

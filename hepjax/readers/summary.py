@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,14 +37,17 @@ def summarise(path: str | Path) -> FileSummary:
     with open_file(path) as file:
         provenance = {str(k): str(v) for k, v in file.attrs.items()}
     jets = read_jets(path)
-    problems, classes = [], dict.fromkeys(schema.CLASSES, 0)
+    classes = dict.fromkeys(schema.CLASSES, 0)
     ranges: dict[str, np.ndarray] = {}
-    multiplicity = 0
+    problems: dict[str, int] = {}
+    multiplicity = left_out = 0
     for start in range(0, len(jets), _ROWS):
         try:
             part = jets[start : start + _ROWS]
         except InputError as error:
-            problems.append(str(error).removeprefix(f"{path}: "))
+            problem, lost = str(error).removeprefix(f"{path}: "), min(_ROWS, len(jets) - start)
+            problems[problem] = problems.get(problem, 0) + lost
+            left_out += lost
             continue
         multiplicity += int(part.mask.sum())
         if part.labels is not None:
@@ -58,12 +62,15 @@ def summarise(path: str | Path) -> FileSummary:
         path=str(path),
         jets=len(jets),
         slots=header.slots,
-        mean_particles=multiplicity / len(jets),
+        mean_particles=multiplicity / (len(jets) - left_out) if left_out < len(jets) else math.nan,
         classes=classes if jets.labels is not None else {},
         images=header.images,
         missing=tuple(missing),
         ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items()},
-        problems=tuple(dict.fromkeys(problems)),
+        problems=tuple(
+            f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"
+            for problem, lost in problems.items()
+        ),
         provenance=provenance,
     )
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from hepjax import InputError, schema
 from hepjax.readers import header, read_jets, summarise
+from hepjax.readers import summary as summary_module
 
 READERS = [read_jets]
 E_COLUMN, PT_COLUMN = (schema.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
@@ -28,6 +30,13 @@ def raw(path):
 @pytest.fixture(params=READERS, ids=lambda reader: reader.__name__)
 def reader(request):
     return request.param
+
+
+@pytest.fixture
+def opened(reader, jet_file):
+    """The same jets on disk and in memory."""
+    jets = reader(jet_file())
+    return jets, jets[:]
 
 
 class TestContract:
@@ -65,6 +74,53 @@ class TestContract:
         assert np.asarray(jets.observables).shape == jets.observables.shape == (25, 53)
         assert jets.constituents[3, 0].shape == (16,)
         np.testing.assert_array_equal(jets.constituents[2:4, :, 3], np.asarray(jets.constituents)[2:4, :, 3])
+
+    @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=150)
+    @given(field=st.sampled_from(["constituents", "mask", "observables", "labels"]), data=st.data())
+    def test_fields_index_as_numpy_does(self, opened, field, data):
+        jets, whole = opened
+        lazy, array = getattr(jets, field), getattr(whole, field)
+        key = data.draw(
+            st.one_of(
+                hnp.basic_indices(array.shape, allow_newaxis=False),
+                hnp.integer_array_indices(array.shape),
+                hnp.arrays(bool, hnp.array_shapes(max_dims=array.ndim).map(lambda s: array.shape[: len(s)])),
+            )
+        )
+        np.testing.assert_array_equal(lazy[key], array[key], strict=True)
+
+    @pytest.mark.parametrize(
+        "key",
+        [
+            ((0, 1), slice(None), (2, 3)),
+            (slice(2, 9), slice(None), [2, 3]),
+            (4, slice(None), [2, 3]),
+            ([[0], [24]], [[2, 3]]),
+            (np.arange(25) % 2 == 0, 1),
+            (Ellipsis, [1, 5], 2),
+            [],
+            (np.array(3), 1),
+            (),
+        ],
+    )
+    def test_mixed_indices(self, opened, key):
+        lazy, array = opened[0].constituents, opened[1].constituents
+        np.testing.assert_array_equal(lazy[key], array[key], strict=True)
+
+    def test_wrong_indices(self, opened):
+        for key in (25, (0, 30), (0, 0, 0, 0), (Ellipsis, Ellipsis), np.ones(24, bool)):
+            for part in opened:
+                with pytest.raises(IndexError):
+                    part.constituents[key]
+        for key in (None, True, 1.5, "a"):
+            with pytest.raises(TypeError, match="jets on disk"):
+                opened[0].constituents[key]
+
+    @pytest.mark.parametrize("rows", [3, np.int64(3), (1, 2), Ellipsis, None, [[0, 1]], np.zeros((2, 2), int)])
+    def test_jets_take_rows_only(self, opened, rows):
+        for part in opened:
+            with pytest.raises(TypeError, match=r"slice or a one-dimensional array, such as jets\[3:4\]"):
+                part[rows]
 
     def test_hardest_particles(self, reader, jet_file):
         path = jet_file()
@@ -208,6 +264,10 @@ REFUSED = {
     "count of names": (lambda f: {schema.JET_NAMES: np.array(schema.JET_COLUMNS[1:], "S")}, ["58 names", "59 columns"]),
     "nan": (lambda f: spoil(f, 11, np.nan), ["jetConstituentList", "2 NaN", "row 11"]),
     "inf": (lambda f: spoil(f, 24, -np.inf), ["jetConstituentList", "2 NaN", "row 24"]),
+    "too large": (
+        lambda f: spoil({n: f[n].astype(float) for n in f if f[n].dtype.kind == "f"}, 11, -1e300),
+        ["jetConstituentList", "2 NaN", "beyond float32 (±3.4e+38)", "row 11"],
+    ),
     "no class": (lambda f: bad_labels(f, 3, 0), ["one-hot", "3"]),
     "two classes": (lambda f: bad_labels(f, [8, 20], [1, 1, 0, 0, 0, 0]), ["one-hot", ": 8;"]),
     "half a class": (lambda f: bad_labels(f, 3, [0.5, 0.5, 0, 0, 0, 0]), ["one-hot", "3"]),
@@ -306,10 +366,13 @@ def test_files_that_differ(jet_file):
     path, longer = jet_file(), jet_file("longer.h5", slots=50)
     file = raw(path)
     fewer = {name: file[name][..., 1:] for name in (schema.JETS, schema.JET_NAMES)}
-    with pytest.raises(InputError, match="j_ptfrac"):
+    with pytest.raises(InputError, match=r"j_ptfrac; read these files apart"):
         read_jets([path, jet_file("fewer.h5", **fewer)])
-    with pytest.raises(InputError, match="particles=30"):
-        read_jets([path, longer])
+    for both in ([path, longer], [longer, path]):
+        with pytest.raises(InputError, match=r"keeps (30|50) particles per jet but .*; give particles=30"):
+            read_jets(both)
+    with pytest.raises(InputError, match=r"asked for particles=0; give 1 to 30"):
+        read_jets(path, particles=0)
     with pytest.raises(InputError, match="asked for particles=50"):
         read_jets([longer, path], particles=50)
     assert read_jets([path, longer], particles=30)[:].constituents.shape == (50, 30, 16)
@@ -325,6 +388,21 @@ def test_summary(jet_file):
     assert not summary.problems
     bad = jet_file("bad.h5", **spoil(raw(path), 11, np.nan))
     assert "row 11" in " ".join(summarise(bad).problems)
+
+
+def test_summary_of_a_file_with_a_bad_block(jet_file, monkeypatch):
+    monkeypatch.setattr(summary_module, "_ROWS", 10)
+    path = jet_file()
+    kept = read_jets(path)[np.r_[:10, 20:25]]
+    bad = summarise(jet_file("bad.h5", **spoil(raw(path), [11, 14], np.nan)))
+    assert bad.mean_particles == kept.mask.sum() / 15
+    (problem,) = bad.problems
+    assert "row 11" in problem
+    assert "10 of 25 jets" in problem
+    assert bad.classes == dict.fromkeys(schema.CLASSES, 3)
+    lost = summarise(jet_file("lost.h5", **spoil(raw(path), [1, 11, 21], np.nan)))
+    assert "25 of 25 jets" in " ".join(lost.problems)
+    assert np.isnan(lost.mean_particles)
 
 
 def test_unchunked_dataset(tmp_path, jet_file):
