@@ -1,4 +1,7 @@
-"""Masked, weighted losses, and penalties on parameters. Every loss is Σ w·loss / Σ w over the examples that count."""
+"""Masked, weighted losses, and penalties on parameters. Every loss is Σ w·loss / Σ w over the examples that count.
+
+The others do not matter, neither for the loss nor for gradients, even where their outputs or targets are NaN.
+"""
 
 from __future__ import annotations
 
@@ -34,11 +37,15 @@ def binary_cross_entropy(
     Returns:
       () the mean.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> round(float(binary_cross_entropy(jnp.array([0.0]), jnp.array([1]))), 4)
     0.6931
     """
-    values = optax.sigmoid_binary_cross_entropy(logits, labels.astype(logits.dtype))
-    return _mean(values, weights, mask, labels, class_weights)
+    _check_fit("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
+    factor = _factor(labels, weights, mask, class_weights, 2)
+    return _mean(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
 
 
 def categorical_cross_entropy(
@@ -56,11 +63,16 @@ def categorical_cross_entropy(
     Returns:
       () the mean.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> round(float(categorical_cross_entropy(jnp.zeros((1, 5)), jnp.array([2]))), 4)
     1.6094
     """
-    values = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return _mean(values, weights, mask, labels, class_weights)
+    classes = jnp.shape(logits)[-1]
+    _check_fit("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
+    factor = _factor(labels, weights, mask, class_weights, classes)
+    return _mean(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels), logits, factor)
 
 
 def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -75,10 +87,15 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
     Returns:
       () the mean.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> float(mean_squared_error(jnp.array([[1.0]]), jnp.array([[3.0]])))
     4.0
     """
-    return _mean(jnp.mean(optax.squared_error(predictions, targets), axis=-1), weights, mask)
+    _check_fit("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = _factor(targets[..., 0], weights, mask)
+    return _mean(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
 
 
 def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -96,12 +113,21 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
     Returns:
       () the mean over examples and target components.
 
+    Raises:
+      ValueError: the shapes do not fit.
+
     >>> round(float(gaussian_nll(jnp.array([[1.0, 0.0]]), jnp.array([[1.0]]))), 4)
     0.9189
     """
-    mean, log_variance = jnp.split(outputs, 2, axis=-1)
-    square = (targets - mean) ** 2 * jnp.exp(-log_variance)
-    return _mean(jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1), weights, mask)
+    *shape, width = jnp.shape(targets)
+    _check_fit("gaussian_nll", "outputs", outputs, (*shape, 2 * width), "targets", targets)
+
+    def values(x: jax.Array, y: jax.Array) -> jax.Array:
+        mean, log_variance = jnp.split(x, 2, axis=-1)
+        square = (y - mean) ** 2 * jnp.exp(-log_variance)
+        return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
+
+    return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
 
 
 def balanced_class_weights(labels: Any, classes: int) -> jax.Array:
@@ -157,11 +183,33 @@ def _power(w: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, 0.0, jnp.abs(jnp.where(zero, 1.0, w)) ** p)
 
 
-def _mean(values: Any, weights: Any, mask: Any, labels: Any = None, class_weights: Any = None) -> jax.Array:
-    factor = jnp.ones_like(values) if weights is None else weights
+def _check_fit(loss: str, name: str, outputs: Any, expected: tuple[int, ...], other: str, targets: Any) -> None:
+    """Shapes must match exactly: broadcasting would pair each example with every other."""
+    if jnp.shape(outputs) != expected:
+        raise ValueError(
+            f"{loss}: {name} of shape {jnp.shape(outputs)} do not fit {other} of shape {jnp.shape(targets)}; "
+            f"expected {name} of shape {expected}; reshape one of them"
+        )
+
+
+def _factor(examples: Any, weights: Any, mask: Any, class_weights: Any = None, classes: int = 0) -> jax.Array:
+    """(B,) how much each example counts; `examples` gives B, and the labels that choose class weights."""
+    factor = jnp.ones(jnp.shape(examples)) if weights is None else jnp.asarray(weights)
+    for name, given in (("weights", factor), ("mask", factor if mask is None else mask)):
+        if jnp.shape(given) != jnp.shape(examples):
+            raise ValueError(
+                f"{name}: expected shape {jnp.shape(examples)}, found {jnp.shape(given)}; give one an example"
+            )
     if class_weights is not None:
-        factor = factor * jnp.asarray(class_weights)[labels]
-    if mask is not None:
-        factor = jnp.where(mask, factor, 0)
-    mean: jax.Array = weighted_mean(values, factor)
+        if jnp.shape(class_weights) != (classes,):
+            raise ValueError(f"class_weights: expected shape ({classes},), found {jnp.shape(class_weights)}")
+        factor = factor * jnp.asarray(class_weights)[jnp.asarray(examples).astype(jnp.int32)]
+    return factor if mask is None else jnp.where(jnp.asarray(mask), factor, 0)
+
+
+def _mean(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
+    """The mean of `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
+    counts = factor > 0
+    zeroed = [jnp.where(counts.reshape(counts.shape + (1,) * (jnp.ndim(x) - 1)), x, 0) for x in (outputs, *targets)]
+    mean: jax.Array = weighted_mean(values(*zeroed), factor)
     return mean

@@ -30,6 +30,9 @@ def masked_sum(x: Any, mask: Any, axis: int | tuple[int, ...] | None = None) -> 
 def weighted_mean(x: Any, weights: Any, axis: int | tuple[int, ...] | None = None) -> Any:
     """Σ w x / Σ w, and 0 where all weights are 0; values of weight 0 do not matter, even NaN.
 
+    The gradient with respect to x is 0 there. It stays NaN for what x was computed from, if that step's own gradient is
+    NaN: replace the inputs of such steps before, as the losses do.
+
     Args:
       x: values of any shape.
       weights: non-negative weights, or a bool mask, broadcastable to x.

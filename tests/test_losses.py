@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.test_util import check_grads
 from scipy import stats
 from sklearn.metrics import log_loss, mean_squared_error
 
@@ -93,8 +94,26 @@ class TestContract:
             lambda x: loss(x, targets, jnp.ones(B), mask=mask),
         ):
             np.testing.assert_allclose(call(spoilt), kept, rtol=1e-5)
-            assert np.isfinite(jax.grad(call)(outputs)).all()
-            assert (jax.grad(call)(outputs)[30:] == 0).all()
+            for given in (outputs, spoilt):
+                assert np.isfinite(jax.grad(call)(given)).all()
+                assert (jax.grad(call)(given)[30:] == 0).all()
+
+    def test_targets_of_masked_examples_count_nowhere(self, case):
+        loss, outputs, targets = case
+        spoilt = targets.at[30:].set(jnp.nan) if targets.ndim == 2 else targets.at[30:].set(0)
+        value, grad = jax.value_and_grad(lambda x: loss(x, spoilt, mask=jnp.arange(B) < 30))(outputs)
+        np.testing.assert_allclose(value, loss(outputs[:30], targets[:30]), rtol=1e-5)
+        assert np.isfinite(grad).all()
+
+    def test_shapes_that_do_not_fit_are_refused(self, case):
+        loss, outputs, targets = case
+        for given in (targets[:-1], targets[..., None], targets[:1]):
+            with pytest.raises(ValueError, match="do not fit"):
+                loss(outputs, given)
+        with pytest.raises(ValueError, match="weights: expected shape"):
+            loss(outputs, targets, jnp.ones((B, 1)))
+        with pytest.raises(ValueError, match="mask: expected shape"):
+            loss(outputs, targets, mask=jnp.ones((B, 1), bool))
 
     def test_no_example_is_zero_not_nan(self, case):
         loss, outputs, targets = case
@@ -106,7 +125,7 @@ class TestContract:
         loss, outputs, targets = case
         with jax.enable_x64(True):
             x = jnp.asarray(outputs, jnp.float64)
-            jax.test_util.check_grads(lambda x: loss(x, targets), (x,), order=1, modes=["rev"])
+            check_grads(lambda x: loss(x, targets), (x,), order=1, modes=["rev"])
 
     def test_extreme_outputs(self, case):
         loss, outputs, targets = case
@@ -120,6 +139,23 @@ def test_class_weights(rng):
     weights = jnp.array([1.0, 2.0, 0.0, 0.5, 3.0])
     found = losses.categorical_cross_entropy(logits, labels, class_weights=weights)
     np.testing.assert_allclose(found, losses.categorical_cross_entropy(logits, labels, weights[labels]), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, bool, np.int64])
+def test_class_weights_of_binary_labels_of_any_type(rng, dtype):
+    logits, labels, weights = jnp.array(rng.normal(size=B)), rng.integers(2, size=B), np.array([1.0, 3.0])
+    found = losses.binary_cross_entropy(logits, labels.astype(dtype), class_weights=weights)
+    np.testing.assert_allclose(found, losses.binary_cross_entropy(logits, labels, weights[labels]), rtol=1e-6)
+
+
+def test_class_weights_of_another_number_of_classes_are_refused(rng):
+    with pytest.raises(ValueError, match=r"class_weights: expected shape \(5,\), found \(4,\)"):
+        losses.categorical_cross_entropy(jnp.zeros((B, C)), jnp.zeros(B, int), class_weights=jnp.ones(4))
+
+
+def test_a_column_of_targets_is_not_paired_with_every_output():
+    with pytest.raises(ValueError, match=r"gaussian_nll: outputs of shape \(4, 2\) do not fit targets of shape \(4,\)"):
+        losses.gaussian_nll(jnp.zeros((4, 2)), jnp.zeros(4))
 
 
 def test_balanced_class_weights_make_classes_equal(rng):
