@@ -35,13 +35,19 @@ def split(
       The rows of each part, in random order.
 
     Raises:
-      InputError: the fractions are not a split, a part gets no row, or a class is missing in a part.
+      InputError: the fractions are not a split, the seed is negative, a part gets no row, or a class is missing in a
+        part.
 
     >>> [len(part) for part in split(10, seed=0)]
     [6, 2, 2]
     """
-    if min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise InputError(f"split: fractions {fractions} must be positive and add up to 1")
+    # Said so that NaN is refused too.
+    if not (len(fractions) == len(Split._fields) and min(fractions) >= 0 and abs(sum(fractions) - 1) <= 1e-9):
+        raise InputError(
+            f"split: expected three fractions of 0 or more that add up to 1, found {fractions}; change them"
+        )
+    if seed < 0:
+        raise InputError(f"split: expected a seed of 0 or more, found {seed}; give another")
     order = np.random.default_rng(seed).permutation(count)
     bounds = np.rint(np.cumsum(fractions) * count).astype(int)
     parts = Split(order[: bounds[0]], order[bounds[0] : bounds[1]], order[bounds[1] :])

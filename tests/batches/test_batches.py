@@ -42,7 +42,14 @@ class TestSplit:
         with pytest.raises(InputError, match="val part"):
             batches.split(3, seed=0)
 
-    @pytest.mark.parametrize("fractions", [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1)])
+    def test_a_negative_seed_is_refused(self):
+        with pytest.raises(InputError, match="seed of 0 or more, found -1"):
+            batches.split(100, seed=-1)
+
+    @pytest.mark.parametrize(
+        "fractions",
+        [(0.5, 0.2, 0.2), (1.2, -0.1, -0.1), (np.nan, 0.5, 0.5), (0.5, 0.5, np.nan), (0.5, 0.5), (np.inf, 0, 0)],
+    )
     def test_bad_fractions_are_refused(self, fractions):
         with pytest.raises(InputError, match="add up to 1"):
             batches.split(100, seed=0, fractions=fractions)
