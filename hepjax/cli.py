@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import inspect
 import logging
@@ -20,7 +21,7 @@ from hepjax.fetch import Record  # noqa: TC001 — the same
 from hepjax.options import Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from rich.console import Console
 
@@ -161,8 +162,8 @@ def _act(words: list[str]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    _listen(console)
-    _ACTIONS[type(command)](command, console)
+    with _listening(console):
+        _ACTIONS[type(command)](command, console)
     sys.stdout.flush()
 
 
@@ -206,15 +207,19 @@ class _Lines(logging.StreamHandler[TextIO]):
             raise error
 
 
-def _listen(console: Console) -> None:
+@contextlib.contextmanager
+def _listening(console: Console) -> Iterator[None]:
     """Lets a batch system's SIGTERM end a run as Ctrl-C does, and shows the log where there is no terminal."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    handler = _Lines(sys.stdout)
+    handler, log = _Lines(sys.stdout), logging.getLogger("hepjax")
     handler.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
-    log = logging.getLogger("hepjax")
-    log.handlers[:] = [handler]
+    log.addHandler(handler)
     log.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
 
 
 def _train(command: Experiment, console: Console) -> None:

@@ -39,4 +39,4 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         reason = error.strerror or str(error)
-        raise InputError(f"{path}: cannot be written ({reason}); free some space, or give another place") from error
+        raise InputError(f"{path}: cannot be written ({reason}); free some space or give another place") from error
