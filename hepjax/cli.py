@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import inspect
 import logging
@@ -15,13 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import tyro
 
-from hepjax.console import progress_bar, transfer_bar
+from hepjax.console import log_to, progress_bar, transfer_bar
 from hepjax.errors import InputError
 from hepjax.fetch import Record  # noqa: TC001 — the same
 from hepjax.options import Experiment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from rich.console import Console
 
@@ -162,7 +161,12 @@ def _act(words: list[str]) -> None:
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
-    with _listening(console):
+    if threading.current_thread() is threading.main_thread():
+        # A batch system's SIGTERM ends a run as Ctrl-C does.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+    lines = _Lines(sys.stdout)
+    lines.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
+    with log_to(lines):
         _ACTIONS[type(command)](command, console)
     sys.stdout.flush()
 
@@ -205,21 +209,6 @@ class _Lines(logging.StreamHandler[TextIO]):
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 — logging's name
         if (error := sys.exc_info()[1]) is not None:
             raise error
-
-
-@contextlib.contextmanager
-def _listening(console: Console) -> Iterator[None]:
-    """Lets a batch system's SIGTERM end a run as Ctrl-C does, and shows the log where there is no terminal."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
-    handler, log = _Lines(sys.stdout), logging.getLogger("hepjax")
-    handler.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
 
 
 def _train(command: Experiment, console: Console) -> None:

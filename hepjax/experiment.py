@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import json
 import logging
@@ -16,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import batches, evaluation, losses, models, options, predictions, readers, report, runs, training
+from hepjax.console import log_to
 from hepjax.errors import InputError, writing
 from hepjax.options import Experiment
 from hepjax.representations import apply_scaling, fit_scaling, tabular
@@ -95,7 +95,9 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
 
     if not progress.epoch:
         _save_first(folder, progress, scaling)
-    with _logging_to(folder / "log.txt"):
+    lines = logging.FileHandler(folder / "log.txt")
+    lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    with log_to(lines):
         log.info("training on %d jets, into %s", len(parts.train.targets), folder)
         try:
             progress = fit(progress, on_epoch=on_epoch)
@@ -374,16 +376,3 @@ def _score(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray 
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
         yield tagger.scores(tagger.inputs(jets, rows)), None if jets.labels is None else np.asarray(jets.labels[rows])
-
-
-@contextlib.contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path)
-    handler.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
