@@ -10,6 +10,8 @@ import enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import jax
     import numpy as np
 
@@ -36,6 +38,8 @@ class Jets:
     particle_names: tuple[str, ...]
     observable_names: tuple[str, ...]
     classes: tuple[str, ...]
+    images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Dataset name → (N, H, W) float32 pT per pixel, GeV; those that `read_jets` was asked for."""
 
     def __len__(self) -> int:
         """The number of jets."""
@@ -62,7 +66,22 @@ class Jets:
             mask=self.mask[rows],
             observables=self.observables[rows],
             labels=labels,
+            images={name: image[rows] for name, image in self.images.items()},
         )
+
+
+class Sequences(NamedTuple):
+    """The particles of N jets as padded lists of F named columns."""
+
+    values: Any
+    """(N, P, F) float32; padding is 0."""
+    mask: Any
+    """(N, P) bool, True for a particle; a jet's particles come first, its padding last."""
+
+    @property
+    def lengths(self) -> Any:
+        """(N,) integer, the particles of each jet."""
+        return self.mask.sum(-1)
 
 
 class FileSummary(NamedTuple):
@@ -184,6 +203,47 @@ class Norm(enum.Enum):
     NONE = "none"
     BATCH = "batch"
     LAYER = "layer"
+
+
+class Cell(enum.Enum):
+    """The memory of a recurrent network."""
+
+    LSTM = "lstm"
+    GRU = "gru"
+
+
+class Readout(enum.Enum):
+    """How the answers of a jet's particles become one vector."""
+
+    SUM = "sum"
+    FLATTEN = "flatten"
+
+
+class PairForm(enum.Enum):
+    """How an interaction network runs over pairs of particles; all give the same answer."""
+
+    DENSE = "dense"
+    """All pairs as one tensor: the fastest for few."""
+    RECEIVERS = "receivers"
+    """One receiving particle after another, which needs the memory of one: the fastest for many."""
+    SEGMENTS = "segments"
+    """A list of edges and segment sums, as jraph has it: for graphs of any edges."""
+
+
+class PixelValue(enum.Enum):
+    """What the pixels of a jet image add up."""
+
+    PT = "pt"
+    ENERGY = "energy"
+
+
+class Channels(enum.Enum):
+    """The channels of a jet image."""
+
+    ALL = "all"
+    """One: all particles."""
+    CHARGED_NEUTRAL = "charged-neutral"
+    """Two: particles with a mass, which charged ones have, and those without."""
 
 
 class Optimizer(enum.Enum):
