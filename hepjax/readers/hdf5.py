@@ -233,7 +233,7 @@ _DTYPES = {
 class _LazyJets(Jets):
     """`Jets` on disk; a slice reads each dataset once for all its fields."""
 
-    store: _Store
+    store: _Store = dataclasses.field(kw_only=True)
 
     def _take(self, rows: Rows) -> Jets:
         fields = ["constituents", "mask", "observables", *(["labels"] if self.labels is not None else [])]
