@@ -12,7 +12,8 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.readers.header import Header, open_file, read_header
+from hepjax.readers.header import Header, image_shape, open_file, read_header
+from hepjax.readers.indexing import written_out
 from hepjax.types import Jets
 
 if TYPE_CHECKING:
@@ -24,7 +25,12 @@ Rows = slice | np.ndarray
 _LARGEST = float(np.finfo(np.float32).max)
 
 
-def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particles: int | None = None) -> Jets:
+def read_jets(
+    paths: str | Path | Sequence[str | Path] | None = None,
+    *,
+    particles: int | None = None,
+    images: Sequence[str] = (),
+) -> Jets:
     """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
 
     The layout is that of the public HLS4ML LHC jet dataset (arXiv:1908.05318), identified by column names.
@@ -33,14 +39,15 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
       paths: one file, a folder of `*.h5`, or several files, which follow each other; None is the sample of simulated
         jets that comes with hepjax.
       particles: how many of the hardest particles to keep per jet; None keeps all.
+      images: datasets of jet images to read too, out of `hepjax.schema.IMAGES`; `jets[rows]` then holds their rows.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
 
     Raises:
-      InputError: a file is missing, damaged or not of the layout; files differ in columns or particles; fewer
-        particles are kept in a file than asked for. When rows are read: a value is NaN, infinite or beyond float32, or
-        labels are not one-hot.
+      InputError: a file is missing, damaged or not of the layout; files differ in columns, particles or the size of
+        images; a file keeps fewer particles than asked for, or lacks the images. When rows are read: a value is NaN,
+        infinite or beyond float32, or labels are not one-hot.
 
     >>> jets = read_jets(particles=20)
     >>> jets[:3].constituents.shape
@@ -50,7 +57,8 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
     first = headers[0]
     for other in headers[1:]:
         _check_alike(first, other)
-    store = _Store(tuple(headers), _slots(headers, particles))
+    sizes = {name: _image_size(headers, name) for name in _asked_images(images)}
+    store = _Store(tuple(headers), _slots(headers, particles), sizes)
     return _LazyJets(
         constituents=_Lazy(store, "constituents"),
         mask=_Lazy(store, "mask"),
@@ -59,6 +67,7 @@ def read_jets(paths: str | Path | Sequence[str | Path] | None = None, *, particl
         particle_names=first.particles.names,
         observable_names=first.observables.names,
         classes=schema.CLASSES,
+        images={name: _Lazy(store, name) for name in sizes},
         store=store,
     )
 
@@ -111,6 +120,25 @@ def _slots(headers: Sequence[Header], particles: int | None) -> int:
     return particles
 
 
+def _asked_images(images: Sequence[str]) -> Sequence[str]:
+    for name in [images] if isinstance(images, str) else images:
+        if isinstance(images, str) or name not in schema.IMAGES:
+            raise InputError(f"images: expected a list of names out of {', '.join(schema.IMAGES)}; found {name!r}")
+    return images
+
+
+def _image_size(headers: Sequence[Header], name: str) -> tuple[int, int]:
+    """The height and width of these images, which every file shares."""
+    first, *others = [image_shape(header, name) for header in headers]
+    for header, other in zip(headers[1:], others, strict=True):
+        if other != first:
+            raise InputError(
+                f"{header.path}: its {name} has {other[0]} x {other[1]} pixels, that of {headers[0].path} "
+                f"{first[0]} x {first[1]}; read these files apart"
+            )
+    return first
+
+
 def _check_alike(first: Header, other: Header) -> None:
     for what in ("particles", "observables", "labels"):
         a, b = getattr(first, what).names, getattr(other, what).names
@@ -128,6 +156,7 @@ class _Store:
 
     headers: tuple[Header, ...]
     slots: int
+    image_sizes: dict[str, tuple[int, int]]
 
     def __len__(self) -> int:
         return sum(header.jets for header in self.headers)
@@ -139,6 +168,7 @@ class _Store:
             "mask": (self.slots,),
             "observables": (len(first.observables.names),),
             "labels": (),
+            **self.image_sizes,
         }[field]
         return (len(self), *tail)
 
@@ -169,7 +199,7 @@ class _Lazy:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """What NumPy would give for this index; only the rows that it names are read."""
-        rows, *rest = _written_out(key, self.shape)
+        rows, *rest = written_out(key, self.shape)
         if isinstance(rows, slice):
             places: Any = slice(None)
         else:
@@ -188,44 +218,12 @@ class _Lazy:
         return f"<lazy {self._field}, shape {self.shape}, {self.dtype}>"
 
 
-def _written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
-    """An index of an array of this shape, without `...`, so that its first entry is that of the rows."""
-    keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
-    widths = [k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1 for k in keys if k is not Ellipsis]
-    missing = len(shape) - sum(widths)
-    if missing < 0 or len(keys) - len(widths) > 1:
-        raise IndexError(f"too many indices, or more than one `...`, for an array of shape {shape}")
-    if len(keys) == len(widths):
-        keys.append(Ellipsis)
-    place = next(i for i, k in enumerate(keys) if k is Ellipsis)
-    keys[place : place + 1] = [slice(None)] * missing
-    rows = keys[0]
-    if isinstance(rows, np.ndarray) and rows.dtype == bool:
-        if rows.shape != shape[: rows.ndim]:
-            raise IndexError(f"a mask of shape {rows.shape} does not fit an array of shape {shape}")
-        keys[:1] = rows.nonzero()
-    return keys
-
-
-def _entry(k: Any) -> Any:
-    """One entry of an index: a slice, `...`, an integer, or an array of integers or bool."""
-    if k is Ellipsis or isinstance(k, slice):
-        return k
-    array = np.asarray(k)
-    if array.size == 0 and isinstance(k, list):
-        array = array.astype(int)
-    if array.dtype != bool and not np.issubdtype(array.dtype, np.integer):
-        raise TypeError(f"jets on disk are indexed with slices, integers and arrays of integers or bool; found {k!r}")
-    if array.ndim == 0 and array.dtype == bool:
-        raise TypeError(f"jets on disk cannot be indexed with a single {k!r}; read them first, with [:]")
-    return array if array.ndim else int(array)
-
-
 _DTYPES = {
     "constituents": np.dtype(np.float32),
     "mask": np.dtype(bool),
     "observables": np.dtype(np.float32),
     "labels": np.dtype(np.int32),
+    **dict.fromkeys(schema.IMAGES, np.dtype(np.float32)),
 }
 
 
@@ -237,9 +235,13 @@ class _LazyJets(Jets):
 
     def _take(self, rows: Rows) -> Jets:
         fields = ["constituents", "mask", "observables", *(["labels"] if self.labels is not None else [])]
-        values: dict[str, Any] = {"labels": None, **self.store.read(fields, rows)}
+        values: dict[str, Any] = {"labels": None, **self.store.read([*fields, *self.images], rows)}
         return Jets(
-            **values, particle_names=self.particle_names, observable_names=self.observable_names, classes=self.classes
+            images={name: values.pop(name) for name in self.images},
+            **values,
+            particle_names=self.particle_names,
+            observable_names=self.observable_names,
+            classes=self.classes,
         )
 
     def __repr__(self) -> str:
@@ -265,10 +267,10 @@ def _read_block(
     start = int(local[0])
     block = dataset[start : int(local[-1]) + 1]
     _check_finite(dataset, header, block)
-    if block.ndim == 3:
+    if "constituents" in decoders or "mask" in decoders:
         _sort_by_pt(header, block)
         block = block[:, :slots]
-    else:
+    elif "observables" in decoders or "labels" in decoders:
         _check_labels(header, block, start)
     if not np.array_equal(local - start, np.arange(len(block))):
         block = block[local - start]
@@ -295,6 +297,7 @@ _DECODERS: dict[str, dict[str, Decoder]] = {
         "observables": lambda header, block: _take(block, header.observables.places),
         "labels": lambda header, block: _take(block, header.labels.places).argmax(axis=1),
     },
+    **{name: {name: lambda _, block: block} for name in schema.IMAGES},
 }
 
 

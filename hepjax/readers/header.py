@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 
@@ -20,6 +20,10 @@ _BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeErro
 
 _ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
+
+
+_IMAGES = 100
+"""The same for images, which are larger."""
 
 
 class Columns(NamedTuple):
@@ -118,6 +122,7 @@ def read_header(path: Path) -> Header:
             chunk_rows={
                 schema.CONSTITUENTS: (constituents.chunks or (_ROWS,))[0],
                 schema.JETS: (jets.chunks or (_ROWS,))[0],
+                **{name: _image_rows(file[name]) for name in schema.IMAGES if name in file},
             },
         )
         if constituents.shape[0] != jets.shape[0]:
@@ -136,6 +141,38 @@ def read_header(path: Path) -> Header:
         missing = ", ".join(name for name in schema.LABEL_COLUMNS if name not in found)
         raise InputError(f"{path}: {schema.JET_NAMES} lacks {missing}; give all label columns or none")
     return header if found else header._replace(labels=Columns((), ()))
+
+
+def image_shape(header: Header, name: str) -> tuple[int, int]:
+    """Checks a dataset of jet images.
+
+    Args:
+      header: the file's header.
+      name: the dataset.
+
+    Returns:
+      The height and width of its images, in pixels.
+
+    Raises:
+      InputError: the file has no such images, or they are damaged, of a wrong rank or type, or not one per jet.
+    """
+    if name not in header.images:
+        held = f"its images are {', '.join(header.images)}" if header.images else "it holds no images"
+        words = "ask for others, or draw them from the particles with hepjax.representations.images"
+        raise InputError(f"{header.path}: has no dataset {name} ({held}); {words}")
+    with open_file(header.path) as file:
+        images = _dataset(file, header.path, name, rank=3)
+        if images.shape[0] != header.jets:
+            raise InputError(
+                f"{header.path}: {name} has {images.shape[0]} rows but {schema.JETS} has {header.jets}; "
+                "make the file again"
+            )
+        return int(images.shape[1]), int(images.shape[2])
+
+
+def _image_rows(images: Any) -> int:
+    """The images to read at a time: a chunk's, or some ten megabytes."""
+    return int((getattr(images, "chunks", None) or (_IMAGES,))[0])
 
 
 def _dataset(file: h5py.File, path: Path, name: str, rank: int) -> h5py.Dataset:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hepjax import schema
-from hepjax.errors import InputError
+from hepjax.representations.names import places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,12 +33,4 @@ def tabular(jets: Jets, features: Sequence[str] = schema.STANDARD_FEATURES, *, r
     >>> tabular(hepjax.read_jets()[:2], ["j_pt", "j_mass_mmdt"]).shape
     (2, 2)
     """
-    names = jets.observable_names
-    for name in features:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else f"; there are {', '.join(names)}"
-            raise InputError(f"features: the jets have no observable {name}{hint}")
-    if len(set(features)) < len(features) or not features:
-        raise InputError(f"features: expected one or more different names, found {', '.join(features) or 'none'}")
-    return np.asarray(jets.observables[rows])[:, [names.index(name) for name in features]]
+    return np.asarray(jets.observables[rows])[:, places(features, jets.observable_names, "features")]
