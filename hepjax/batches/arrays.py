@@ -19,15 +19,16 @@ _BLOCK = 128
 def train_blocks(data: Batch, *, batch_size: int, seed: int, epoch: int, block: int = _BLOCK) -> Iterator[Batch]:
     """One epoch in random order, in blocks of up to `block` batches that a compiled loop can scan.
 
-    Every example is seen exactly once. The last batch is filled up with rows of weight 0. The order depends on the
-    seed and the epoch alone, so a resumed run sees the batches that the killed one would have.
+    Every example is seen exactly once. All blocks have one shape: rows of weight 0 fill up the last batch, and batches of
+    weight 0 the last block. The order depends on the seed and the epoch alone, so a resumed run sees the batches that
+    the killed one would have.
 
     Args:
       data: N examples, NumPy arrays.
       batch_size: B, the examples in a batch.
       seed: of the run.
       epoch: its number.
-      block: K, the batches in a block; the last block has what is left.
+      block: the most batches in a block; it has K of them, the fewest that make as many blocks.
 
     Yields:
       Batches stacked to (K, B, ...).
@@ -40,10 +41,10 @@ def train_blocks(data: Batch, *, batch_size: int, seed: int, epoch: int, block: 
     count = len(data.targets)
     order = np.random.default_rng([seed, epoch]).permutation(count)
     steps = -(-count // batch_size)
-    for first in range(0, steps, block):
-        rows = order[first * batch_size : (first + block) * batch_size]
-        shape = (min(block, steps - first), batch_size)
-        yield _take(data, rows, shape)
+    size = -(-steps // -(-steps // block))
+    for first in range(0, steps, size):
+        rows = order[first * batch_size : (first + size) * batch_size]
+        yield _take(data, rows, (size, batch_size))
 
 
 def eval_batches(data: Batch, *, batch_size: int) -> Iterator[Batch]:

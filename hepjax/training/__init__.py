@@ -4,11 +4,12 @@ from hepjax.training.checkpoints import restore, restore_progress, save, save_pr
 from hepjax.training.loop import DivergedError, fit, run_steps, start
 from hepjax.training.optimizers import make_optimizer
 from hepjax.training.schedules import learning_rate, make_schedule
-from hepjax.training.step import make_eval_step, make_train_step
+from hepjax.training.step import EvalMetrics, make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
 
 __all__ = [
     "DivergedError",
+    "EvalMetrics",
     "fit",
     "learning_rate",
     "make_eval_step",

@@ -140,19 +140,24 @@ def _evaluate(
     eval_step: Callable[[TrainState, Batch], EvalMetrics], state: TrainState, batches: Iterable[Batch]
 ) -> tuple[float, float]:
     """Mean loss and accuracy over all batches, added up in float64."""
-    rows = [jax.device_get(eval_step(state, batch)) for batch in batches]
+    rows = [jax.device_get(eval_step(state, batch)[:3]) for batch in batches]
     loss, correct, weight = (float(sum(np.float64(x) for x in column)) for column in zip(*rows, strict=True))
     return loss / weight, correct / weight
 
 
 def _run_block(train_step: TrainStep, state: TrainState, block: Batch) -> tuple[TrainState, StepMetrics]:
-    """Scans the step over a block; from a step that is not finite on, the state stays the last good one."""
+    """Scans the step over a block; from a step that is not finite on, the state stays the last good one.
+
+    A batch of weight 0 only fills up the block, and leaves the state as it is.
+    """
 
     def body(carry: tuple[TrainState, jax.Array], batch: Batch) -> tuple[tuple[TrainState, jax.Array], StepMetrics]:
         state, good = carry
         new, metrics = train_step(state, batch)
+        empty = metrics.weight == 0
+        metrics = metrics._replace(finite=metrics.finite | empty)
         good = good & metrics.finite
-        return (jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), good), metrics
+        return (jax.tree.map(lambda a, b: jnp.where(good & ~empty, a, b), new, state), good), metrics
 
     (state, _), metrics = jax.lax.scan(body, (state, jnp.array(True)), block)
     return state, metrics

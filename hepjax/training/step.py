@@ -30,7 +30,7 @@ class StepMetrics(NamedTuple):
 
 
 class EvalMetrics(NamedTuple):
-    """Sums over a batch, to be added up and divided by the weight."""
+    """Sums over a batch, to be added up and divided by the weight, and the model's answers."""
 
     loss: jax.Array
     """() weighted sum."""
@@ -38,6 +38,8 @@ class EvalMetrics(NamedTuple):
     """() total weight of the examples whose largest logit is the true class; 0 for regression."""
     weight: jax.Array
     """() total weight."""
+    outputs: jax.Array
+    """(B, ...) what the model said, padding too."""
 
 
 def make_train_step(
@@ -86,14 +88,15 @@ def make_eval_step(
       loss: (outputs, targets, weights) → () mean over the true examples.
 
     Returns:
-      The function (state, batch) → sums.
+      The function (state, batch) → sums and answers.
     """
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
         weight = jnp.sum(batch.weights)
         value = loss(outputs, batch.targets, batch.weights)
-        return EvalMetrics(value * weight, jnp.sum(_correct(outputs, batch.targets) * batch.weights), weight)
+        correct = jnp.sum(_correct(outputs, batch.targets) * batch.weights)
+        return EvalMetrics(value * weight, correct, weight, outputs)
 
     return step
 

@@ -81,7 +81,8 @@ class TestStep:
         progress, _, evaluate = set_up(data)
         whole = jax.jit(evaluate)(progress.state, data)
         halves = [evaluate(progress.state, jax.tree.map(lambda x, s=s: x[s], data)) for s in (slice(70), slice(70, N))]
-        chex.assert_trees_all_close(whole, jax.tree.map(jnp.add, *halves), rtol=1e-5)
+        chex.assert_trees_all_close(whole[:3], jax.tree.map(jnp.add, *(half[:3] for half in halves)), rtol=1e-5)
+        chex.assert_trees_all_close(whole.outputs, jnp.concatenate([half.outputs for half in halves]), rtol=1e-5)
         logits = data.inputs @ progress.state.params["Dense_0"]["kernel"]
         assert int(whole.correct) == int((logits.argmax(1) == data.targets).sum())
 
@@ -94,10 +95,35 @@ class TestFit:
         assert done.history[-1].val_loss < 0.5 * done.history[0].val_loss
         assert [row.epoch for row in done.history] == list(range(1, 31))
 
-    def test_two_traces_at_most(self, data):
+    @pytest.mark.parametrize("batch_size", [64, 45])
+    def test_one_trace_for_training_and_one_for_evaluation(self, data, batch_size):
         progress, step, evaluate = set_up(data)
         chex.clear_trace_counter()
-        run(data, progress, chex.assert_max_traces(step, n=2), chex.assert_max_traces(evaluate, n=1), epochs=3)
+        step, evaluate = (chex.assert_max_traces(f, n=1) for f in (step, evaluate))
+        done = run(data, progress, step, evaluate, epochs=3, batch_size=batch_size)
+        jax.jit(evaluate)(done.state, next(batches.eval_batches(data, batch_size=90)))
+
+    def test_batches_that_fill_up_a_block_change_nothing(self, data):
+        """Five steps: in one block of five, and in two of three, the last of which is empty."""
+        model = models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH, dropout=0.2)
+        progress, step, evaluate = set_up(data, model, training.make_optimizer(Optimizer.ADAM, lambda _: 0.01))
+
+        def fit(block):
+            return training.fit(
+                progress,
+                lambda epoch: batches.train_blocks(data, batch_size=45, seed=0, epoch=epoch, block=block),
+                lambda: batches.eval_batches(data, batch_size=90),
+                train_step=step,
+                eval_step=evaluate,
+                epochs=2,
+                schedule=lambda _: 0.01,
+            )
+
+        whole, filled = fit(5), fit(4)
+        assert int(filled.state.step) == int(whole.state.step) == 10
+        chex.assert_trees_all_close(filled.state.params, whole.state.params, rtol=1e-5, atol=1e-6)
+        chex.assert_trees_all_close(filled.state.model_state, whole.state.model_state, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(filled.history[1][:5], whole.history[1][:5], rtol=1e-5)
 
     @pytest.mark.parametrize("norm", [Norm.NONE, Norm.BATCH])
     def test_stopping_and_going_on_is_bitwise_the_same(self, data, tmp_path, norm):
