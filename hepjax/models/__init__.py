@@ -2,16 +2,28 @@
 
 from hepjax.models import activations
 from hepjax.models.apply import Apply, initialise, make_apply
+from hepjax.models.convnet import ConvNet, ConvNet1D
+from hepjax.models.cost import Cost, cost
+from hepjax.models.deep_sets import DeepSets
+from hepjax.models.empty import uniform_where_empty
 from hepjax.models.linear import Linear, Logistic, polynomial_basis
 from hepjax.models.mlp import MLP
+from hepjax.models.recurrent import Recurrent
 
 __all__ = [
     "MLP",
     "Apply",
+    "ConvNet",
+    "ConvNet1D",
+    "Cost",
+    "DeepSets",
     "Linear",
     "Logistic",
+    "Recurrent",
     "activations",
+    "cost",
     "initialise",
     "make_apply",
     "polynomial_basis",
+    "uniform_where_empty",
 ]
