@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import functools
+from typing import TYPE_CHECKING, Any, NamedTuple
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -11,33 +14,95 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
 from hepjax.models import activations
-from hepjax.types import Activation, Norm
+from hepjax.types import Activation, Cell, Norm, Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from flax import linen as nn
 
 F, B, C = 6, 10, 5
+P = 9
+
+
+class Case(NamedTuple):
+    """A model, and what it promises."""
+
+    model: nn.Module
+    look: Callable[[Sequences], Any]
+    """Jets → the model's input, one row a jet."""
+    ignores_padding: bool = False
+    """More empty slots change nothing."""
+    ignores_order: bool = False
+    """The order of the particles does not matter."""
+
+
+def table(jets):
+    return jets.values[:, 0]
+
+
+def image(jets):
+    """(B, P, F, 1): 0 everywhere for a jet without particles."""
+    return jnp.where(jets.mask[..., None], jets.values, 0)[..., None]
+
+
+def particles(jets):
+    return jets
+
 
 MODELS = {
-    "linear": models.Linear(outputs=C),
-    "polynomial": models.Linear(outputs=C, degree=3),
-    "logistic": models.Logistic(classes=C),
-    "mlp": models.MLP(hidden=(8, 7)),
-    "mlp without hidden layers": models.MLP(hidden=()),
-    "mlp with dropout": models.MLP(hidden=(8, 7), dropout=0.5),
-    "mlp with batch norm": models.MLP(hidden=(8, 7), norm=Norm.BATCH),
-    "mlp with layer norm": models.MLP(hidden=(8, 7), norm=Norm.LAYER),
-    "mlp with a learned slope": models.MLP(hidden=(8, 7), activation=Activation.PRELU),
-    "mlp with maxout": models.MLP(hidden=(8, 7), activation=Activation.MAXOUT),
-    "mlp with a function": models.MLP(hidden=(8, 7), activation=jnp.sin),
+    "linear": Case(models.Linear(outputs=C), table),
+    "polynomial": Case(models.Linear(outputs=C, degree=3), table),
+    "logistic": Case(models.Logistic(classes=C), table),
+    "mlp": Case(models.MLP(hidden=(8, 7)), table),
+    "mlp without hidden layers": Case(models.MLP(hidden=()), table),
+    "mlp with dropout": Case(models.MLP(hidden=(8, 7), dropout=0.5), table),
+    "mlp with batch norm": Case(models.MLP(hidden=(8, 7), norm=Norm.BATCH), table),
+    "mlp with layer norm": Case(models.MLP(hidden=(8, 7), norm=Norm.LAYER), table),
+    "mlp with a learned slope": Case(models.MLP(hidden=(8, 7), activation=Activation.PRELU), table),
+    "mlp with maxout": Case(models.MLP(hidden=(8, 7), activation=Activation.MAXOUT), table),
+    "mlp with a function": Case(models.MLP(hidden=(8, 7), activation=jnp.sin), table),
+    "convnet": Case(models.ConvNet((4, 3), (3, 2), hidden=(6,), activation=Activation.MAXOUT), image),
+    "convnet with batch norm": Case(models.ConvNet((4,), (3,), 3, (6,), norm=Norm.BATCH), image),
+    "convnet1d": Case(models.ConvNet1D((4, 3), (3, 2), hidden=(6,), activation=Activation.ELU), particles),
+    "convnet1d with batch norm": Case(models.ConvNet1D((4, 3), (3, 2), hidden=(6,), norm=Norm.BATCH), particles),
+    "lstm": Case(models.Recurrent(Cell.LSTM, (4,), hidden=(6,)), particles, ignores_padding=True),
+    "gru in both directions": Case(
+        models.Recurrent(Cell.GRU, (4, 3), bidirectional=True, hidden=()), particles, ignores_padding=True
+    ),
+    "deep sets": Case(models.DeepSets((7, 4), (6,)), particles, ignores_padding=True, ignores_order=True),
+    "deep sets with batch norm": Case(
+        models.DeepSets((7, 4), (6,), norm=Norm.BATCH), particles, ignores_padding=True, ignores_order=True
+    ),
 }
 
 
+def which(promise):
+    """The names of the models for which the promise holds."""
+    return [name for name, case in MODELS.items() if promise(case)]
+
+
 @pytest.fixture(params=MODELS, ids=str)
-def model(request):
-    return MODELS[request.param]
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def jets(rng):
+    """B jets of 1 to P particles."""
+    mask = np.arange(P) < np.append(rng.integers(1, P, size=B - 1), P)[:, None]
+    values = np.where(mask[..., None], rng.normal(size=(B, P, F)), 0)
+    return Sequences(jnp.asarray(values, jnp.float32), jnp.asarray(mask))
 
 
 @pytest.fixture
 def x(rng):
     return jnp.asarray(rng.normal(size=(B, F)), jnp.float32)
+
+
+def change(jets, rows, value, mask):
+    """Other values and another mask in some rows."""
+    return Sequences(jets.values.at[rows].set(value), jets.mask.at[rows].set(mask))
 
 
 def start(model, x, seed=0):
@@ -48,67 +113,174 @@ def make_apply(model):
     return jax.jit(models.make_apply(model))
 
 
+def make_answer(case):
+    """(params, state, jets, mask, key) → (logits, state)."""
+    apply = models.make_apply(case.model)
+
+    def answer(params, state, jets, mask, key):
+        logits, state = apply(params, state, case.look(jets), mask, key)
+        return logits[: len(mask)], state  # a batch of graphs may end with one that is padding
+
+    return answer
+
+
+class Ready(NamedTuple):
+    """A model with parameters, compiled once for all tests."""
+
+    answer: Callable[..., Any]
+    """(params, state, jets, mask, key) → (logits, state)."""
+    slope: Callable[..., Any]
+    """(params, state, jets, key) → gradients by (params, values)."""
+    params: Any
+    state: Any
+
+
+@functools.cache
+def ready(name):
+    """Parameters and state are off their start: biases of 0 and running averages of 0 and 1 would hide mistakes."""
+    case, random = MODELS[name], np.random.default_rng(7)
+    answer = make_answer(case)
+
+    def total(params, values, state, jets, key):
+        jets = Sequences(values, jets.mask)
+        return jnp.sum(jnp.sin(answer(params, state, jets, jnp.ones(len(values), bool), key)[0]))
+
+    def slope(params, state, jets, key):
+        return jax.grad(total, argnums=(0, 1))(params, jets.values, state, jets, key)
+
+    params, state = start(case.model, case.look(Sequences(jnp.zeros((B, P, F)), jnp.ones((B, P), bool))))
+    params = jax.tree.map(lambda a: a + jnp.asarray(0.1 * random.normal(size=a.shape), a.dtype), params)
+    state = jax.tree.map(lambda a: a + jnp.asarray(0.1, a.dtype), state)
+    return Ready(jax.jit(answer), jax.jit(slope), params, state)
+
+
+ALL = np.ones(B, bool)
+KEYS = {"inference": None, "training": jax.random.key(0)}
+
+
 class TestContract:
-    def test_logits(self, model, x):
-        params, state = start(model, x)
-        logits, after = make_apply(model)(params, state, x, jnp.ones(B, bool), None)
+    def test_logits(self, name, jets):
+        answer, _, params, state = ready(name)
+        logits, after = answer(params, state, jets, ALL, None)
         chex.assert_shape(logits, (B, C))
         chex.assert_type(logits, jnp.float32)
         chex.assert_tree_all_finite(logits)
         chex.assert_trees_all_equal(after, state)
 
-    def test_pure(self, model, x):
-        params, state = start(model, x)
-        apply, mask = make_apply(model), jnp.ones(B, bool)
-        for key in (None, jax.random.key(3)):
-            chex.assert_trees_all_equal(apply(params, state, x, mask, key), apply(params, state, x, mask, key))
-        chex.assert_trees_all_equal(start(model, x), start(model, x))
+    def test_pure(self, name, jets):
+        answer, _, params, state = ready(name)
+        for key in KEYS.values():
+            chex.assert_trees_all_equal(*(answer(params, state, jets, ALL, key) for _ in range(2)))
 
-    def test_jets_do_not_see_each_other(self, model, x):
-        params, state = start(model, x)
-        apply = make_apply(model)
-        whole = apply(params, state, x, jnp.ones(B, bool), None)[0]
-        alone = jnp.concatenate([apply(params, state, row[None], jnp.ones(1, bool), None)[0] for row in x])
-        chex.assert_trees_all_close(whole, alone, atol=1e-5)
+    def test_the_start_depends_on_the_key_alone(self, name, jets):
+        case = MODELS[name]
+        one, other = (start(case.model, case.look(jets)) for _ in range(2))
+        chex.assert_trees_all_equal(one, other)
+        single = jax.eval_shape(lambda: start(case.model, case.look(jax.tree.map(lambda a: a[:1], jets))))
+        chex.assert_trees_all_equal_shapes_and_dtypes(one, single)
 
-    def test_padding_rows_change_nothing(self, model, x):
+    def test_jets_do_not_see_each_other(self, name, jets):
+        answer, _, params, state = ready(name)
+        whole = answer(params, state, jets, ALL, None)[0]
+        rows = [jax.tree.map(lambda a, i=i: a[i : i + 1], jets) for i in range(B)]
+        alone = [answer(params, state, row, ALL[:1], None)[0] for row in rows]
+        chex.assert_trees_all_close(whole, jnp.concatenate(alone), atol=1e-5)
+
+    def test_padding_rows_change_nothing(self, name, jets):
         """In training too: batch statistics leave padding out."""
-        if getattr(model, "dropout", 0):
+        if getattr(MODELS[name].model, "dropout", 0):
             pytest.skip("dropout draws depend on the batch's shape")
-        params, state = start(model, x)
-        apply, key = make_apply(model), jax.random.key(0)
-        short, state_short = apply(params, state, x[:6], jnp.ones(6, bool), key)
-        padded = jnp.concatenate([x[:6], 100 * jnp.ones((4, F))])
-        long, state_long = apply(params, state, padded, jnp.arange(B) < 6, key)
+        answer, _, params, state = ready(name)
+        key, six = KEYS["training"], jax.tree.map(lambda a: a[:6], jets)
+        short, state_short = answer(params, state, six, ALL[:6], key)
+        long, state_long = answer(params, state, change(jets, slice(6, B), 100, True), np.arange(B) < 6, key)
         chex.assert_trees_all_close((short, state_short), (long[:6], state_long), rtol=1e-4, atol=1e-5)
 
-    def test_compiled_once_and_the_same(self, model, x):
-        params, state = start(model, x)
-        apply = make_apply(model)
-        plain = apply(params, state, x, jnp.ones(B, bool), None)[0]
+    def test_compiled_once_and_the_same(self, name, jets):
+        answer, _, params, state = ready(name)
+        plain = answer(params, state, jets, ALL, None)[0]
         chex.clear_trace_counter()
-        compiled = jax.jit(chex.assert_max_traces(models.make_apply(model), n=1))
+        compiled = jax.jit(chex.assert_max_traces(make_answer(MODELS[name]), n=1))
         for _ in range(3):
-            chex.assert_trees_all_close(compiled(params, state, x, jnp.ones(B, bool), None)[0], plain, atol=1e-5)
+            chex.assert_trees_all_close(compiled(params, state, jets, ALL, None)[0], plain, atol=1e-5)
 
-    def test_gradients_are_finite_differences(self, model, x):
+    def test_gradients_are_finite_differences(self, name, jets):
+        answer, v = make_answer(MODELS[name]), np.random.default_rng(1)
         with jax.enable_x64(True):
-            wide = jnp.asarray(x, jnp.float64)
-            params, state = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), start(model, x))
-            apply, v = make_apply(model), np.random.default_rng(1)
+            jets = Sequences(jnp.asarray(jets.values, jnp.float64), jets.mask)
+            params, state = jax.tree.map(lambda a: jnp.asarray(a, jnp.float64), ready(name)[2:])
             direction = jax.tree.map(lambda a: jnp.asarray(v.normal(size=a.shape)), params)
 
             def f(t):
                 moved = jax.tree.map(lambda a, d: a + t * d, params, direction)
-                return jnp.sum(jnp.sin(apply(moved, state, wide, jnp.ones(B, bool), None)[0]))
+                return jnp.sum(jnp.sin(answer(moved, state, jets, ALL, None)[0]))
 
-            f, h = jax.jit(f), 1e-6
-            slope = (f(h) - f(-h)) / (2 * h)
-            np.testing.assert_allclose(jax.grad(f)(0.0), slope, rtol=2e-4, atol=1e-6)
+            f, h = jax.jit(jax.value_and_grad(f)), 1e-6
+            slope = (f(h)[0] - f(-h)[0]) / (2 * h)
+            np.testing.assert_allclose(f(0.0)[1], slope, rtol=2e-4, atol=1e-6)
+
+
+class TestParticles:
+    """What models of particles and of images promise besides."""
+
+    @pytest.fixture(params=which(lambda case: case.look is not table))
+    def name(self, request):
+        return request.param
+
+    @pytest.fixture(params=KEYS)
+    def key(self, request):
+        return KEYS[request.param]
+
+    @pytest.mark.parametrize("empty", [slice(2, 4), slice(None)], ids=["some", "all"])
+    def test_a_jet_without_particles(self, name, key, jets, empty):
+        answer, slope, params, state = ready(name)
+        jets = change(jets, empty, 0, False)
+        logits, after = answer(params, state, jets, ALL, key)
+        assert np.all((np.asarray(logits) == 0) == ~np.asarray(jets.mask.any(1))[:, None])
+        chex.assert_tree_all_finite((after, slope(params, state, jets, key)))
+
+    def test_a_jet_without_particles_does_not_enter_batch_statistics(self, name, jets):
+        answer, _, params, state = ready(name)
+        empty = change(jets, slice(6, B), 0, False)
+        _, without = answer(params, state, empty, ALL, KEYS["training"])
+        _, masked = answer(params, state, jets, np.arange(B) < 6, KEYS["training"])
+        chex.assert_trees_all_close(without, masked, rtol=1e-4, atol=1e-5)
+
+    def test_what_lies_in_the_padding_does_not_matter(self, name, key, jets):
+        answer, slope, params, state = ready(name)
+        spoilt = Sequences(jnp.where(jets.mask[..., None], jets.values, jnp.nan), jets.mask)
+        clean, found = (answer(params, state, j, ALL, key) for j in (jets, spoilt))
+        chex.assert_trees_all_close(found, clean, atol=1e-6)
+        clean, found = (slope(params, state, j, key) for j in (jets, spoilt))
+        chex.assert_trees_all_close(found, clean, rtol=1e-5, atol=1e-5)
+
+    @pytest.mark.parametrize("name", which(lambda case: case.ignores_padding))
+    def test_more_slots_change_nothing(self, name, key, jets):
+        if key is not None and getattr(MODELS[name].model, "dropout", 0):
+            pytest.skip("dropout draws depend on the batch's shape")
+        answer, _, params, state = ready(name)
+        more = Sequences(*(jnp.pad(a, [(0, 0), (0, 21)] + [(0, 0)] * (a.ndim - 2)) for a in jets))
+        short, long = (answer(params, state, j, ALL, key) for j in (jets, more))
+        chex.assert_trees_all_close(short, long, atol=1e-6 if key is None else 1e-5)
+
+    @pytest.mark.parametrize("name", which(lambda case: case.ignores_order))
+    def test_the_order_does_not_matter(self, name, jets):
+        answer, _, params, state = ready(name)
+        order = np.random.default_rng(2).permuted(np.tile(np.arange(P), (B, 1)), axis=1)
+        shuffled = Sequences(*(a[np.arange(B)[:, None], order] for a in jets))
+        one, other = (answer(params, state, j, ALL, None)[0] for j in (jets, shuffled))
+        chex.assert_trees_all_close(one, other, atol=1e-5)
+
+    def test_particles_matter_and_padding_does_not(self, name, jets):
+        _, slope, params, state = ready(name)
+        seen = jnp.any(slope(params, state, jets, None)[1] != 0, axis=-1)
+        assert not jnp.any(seen & ~jets.mask)
+        # A pooling window may look past one.
+        assert jnp.mean(seen[jets.mask]) > 0.6
 
 
 def test_dropout_draws_from_the_key(x):
-    model = MODELS["mlp with dropout"]
+    model = MODELS["mlp with dropout"].model
     params, state = start(model, x)
     apply, mask = make_apply(model), jnp.ones(B, bool)
     one, other = (apply(params, state, x, mask, jax.random.key(i))[0] for i in range(2))
@@ -116,20 +288,20 @@ def test_dropout_draws_from_the_key(x):
 
 
 def test_batch_norm_keeps_running_averages(x):
-    model = MODELS["mlp with batch norm"]
+    model = MODELS["mlp with batch norm"].model
     params, state = start(model, x)
     _, after = make_apply(model)(params, state, x, jnp.ones(B, bool), jax.random.key(0))
     assert not np.allclose(jax.tree.leaves(after)[0], jax.tree.leaves(state)[0])
 
 
 def test_mlp_by_hand(x):
-    params, state = start(MODELS["mlp"], x)
+    params, state = start(MODELS["mlp"].model, x)
     h = np.asarray(x)
     for i in range(3):
         layer = params[f"Dense_{i}"]
         h = h @ layer["kernel"] + layer["bias"]
         h = np.maximum(h, 0) if i < 2 else h
-    chex.assert_trees_all_close(make_apply(MODELS["mlp"])(params, state, x, None, None)[0], h, atol=1e-5)
+    chex.assert_trees_all_close(make_apply(MODELS["mlp"].model)(params, state, x, None, None)[0], h, atol=1e-5)
 
 
 def test_published_size():
