@@ -1,6 +1,7 @@
 """Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.figures import confusion_figure, history_figure, roc_figure, save, scores_figure
+from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.style import new_figure, style
 from hepjax.report.tables import epoch_line, metrics_table, summary_tables
@@ -10,12 +11,15 @@ __all__ = [
     "confusion_figure",
     "drawn",
     "epoch_line",
+    "features_figure",
     "history_figure",
+    "image_figure",
     "metrics_table",
     "new_figure",
     "roc_figure",
     "save",
     "scores_figure",
+    "sequence_figure",
     "style",
     "summary_tables",
 ]
