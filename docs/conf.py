@@ -162,7 +162,7 @@ def shorten(
     app: object, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Leaves out what Flax adds to every module, and options, whose defaults stand beside their fields."""
-    if what == "class" and obj.__module__ == "hepjax.options":
+    if what == "class" and obj.__module__.startswith("hepjax.options"):
         return "", None
     if what == "class" and issubclass(obj, nn.Module):  # type: ignore[arg-type]
         signature = re.sub(r",? ?parent: .*(?=\)$)", "", signature or "")

@@ -65,13 +65,13 @@ class Fetch:
 
 @dataclasses.dataclass(frozen=True)
 class Info:
-    """Tell what files of jets hold: columns, classes, ranges, problems.
+    """Tell what files of jets or the folders of runs hold: columns, classes, ranges, problems; model, cost, results.
 
-    Example: hepjax info jets.h5
+    Example: hepjax info jets.h5 runs/mlp-1
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """The files; none is the sample that comes with hepjax."""
+    """The files or folders; none is the sample that comes with hepjax."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -247,10 +247,14 @@ def _predict(command: Predict, console: Console) -> None:
 
 
 def _info(command: Info, console: Console) -> None:
-    from hepjax import readers, report
+    from hepjax import readers, report, runs
 
+    folders = [path for path in command.files if runs.is_run(path)]
+    for folder in folders:
+        _info_of_run(folder, console)
+    files = [path for path in command.files if path not in folders]
     problems = []
-    for path in readers.list_files(command.files or None):
+    for path in readers.list_files(files or None) if files or not folders else ():
         try:
             summary = readers.summarise(path)
         except InputError as error:
@@ -260,6 +264,17 @@ def _info(command: Info, console: Console) -> None:
             problems.extend(f"{path}: {problem}" for problem in summary.problems)
     if problems:
         raise InputError("; ".join(problems))
+
+
+def _info_of_run(folder: Path, console: Console) -> None:
+    import json
+
+    from hepjax import report, runs
+
+    _, record = runs.read_experiment(folder)
+    console.print(report.run_table(str(folder), record, len(runs.read_history(folder))))
+    if (folder / "metrics.json").is_file():
+        console.print(report.metrics_table(json.loads((folder / "metrics.json").read_text())))
 
 
 def _simulate(command: Simulate, console: Console) -> None:

@@ -6,35 +6,45 @@ import dataclasses
 import json
 import logging
 import shutil
-import zlib
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
-from hepjax import batches, evaluation, losses, models, options, predictions, readers, report, runs, training
+from hepjax import (
+    batches,
+    evaluation,
+    losses,
+    models,
+    options,
+    parts,
+    predictions,
+    recipes,
+    report,
+    runs,
+    schema,
+    training,
+)
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
 from hepjax.options import Experiment
-from hepjax.representations import apply_scaling, fit_scaling, tabular
-from hepjax.types import Batch, Jets, Progress, Scaling, Schedule, Scores
+from hepjax.types import Batch, Progress, Scaling, Schedule, Scores, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from flax import linen as nn
-
-    from hepjax.types import PyTree
+    from hepjax.parts import Parts
+    from hepjax.recipes import Recipe
+    from hepjax.types import Jets
 
 __all__ = ["Experiment", "Tagger", "evaluate", "load", "predict", "run"]
 
 _BLOCK = 8192
-"""Jets that are evaluated at once."""
-_ROWS = 100_000
-"""Jets that are read at once for predictions."""
+"""The most jets that are evaluated at once."""
+_BLOCK_FLOP = 2e10
+"""The most arithmetic for jets that are evaluated at once; their memory grows with it."""
 
 log = logging.getLogger("hepjax")
 
@@ -44,20 +54,10 @@ class Tagger(NamedTuple):
 
     experiment: Experiment
     classes: tuple[str, ...]
-    inputs: Callable[[Jets, slice], np.ndarray]
-    """(jets, rows) → (N, F), what the model reads of these rows, not yet scaled."""
-    scores: Callable[[np.ndarray], np.ndarray]
-    """(N, F) inputs → (N, C) float32 class probabilities."""
-
-
-class _Parts(NamedTuple):
-    """The jets of an experiment, represented but not scaled."""
-
-    train: Batch
-    val: Batch
-    test: Batch
-    split: batches.Split
-    classes: tuple[str, ...]
+    recipe: Recipe
+    """How jets are read for it."""
+    scores: Callable[[Any], np.ndarray]
+    """What `recipe.read` gives of N jets → (N, C) float32 class probabilities."""
 
 
 def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) -> tuple[Path, dict[str, Any]]:
@@ -80,27 +80,26 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         runs.check_resumable(experiment)
     else:
         runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
-    parts = _load(experiment)
-    scaling = fit_scaling(parts.train.inputs)
-    train, val, test = (part._replace(inputs=apply_scaling(scaling, part.inputs)) for part in parts[:3])
-    parts = parts._replace(train=train, val=val, test=test)
-    start, apply, fit = _prepare(experiment, parts)
-    folder, progress = _open(experiment, parts, start)
+    recipe = recipes.make_recipe(experiment.model, len(schema.CLASSES))
+    jets = parts.load(experiment, recipe, schema.CLASSES)
+    plan = _plan(experiment, recipe, jets)
+    folder, progress = _open(experiment, jets, plan)
 
     def on_epoch(progress: Progress) -> None:
-        _save(folder, progress, scaling)
+        _save(folder, progress, plan.scaling)
         log.info("%s", report.epoch_line(progress.history[-1], experiment.epochs))
         if show is not None:
             show(progress)
 
     if not progress.epoch:
-        _save_first(folder, progress, scaling)
+        _save_first(folder, progress, plan.scaling)
     lines = logging.FileHandler(folder / "log.txt")
     lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     with log_to(lines):
-        log.info("training on %d jets, into %s", len(parts.train.targets), folder)
+        log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*plan.cost))
+        log.info("training on %d jets, into %s", len(jets.train.targets), folder)
         try:
-            progress = fit(progress, on_epoch=on_epoch)
+            progress = plan.fit(progress, on_epoch=on_epoch)
         except training.DivergedError as error:
             training.save(folder / "checkpoints" / "last_good.msgpack", error.state)
             log.info("%s", error)
@@ -108,7 +107,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         except KeyboardInterrupt:
             words = f"the last whole epoch is saved; go on with: hepjax train --out {folder} --resume"
             raise KeyboardInterrupt(words) from None
-        return folder, _measure(folder, progress, parts, apply)
+        return folder, _measure(folder, progress, jets.test, plan)
 
 
 def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dict[str, Any]:
@@ -126,9 +125,10 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
       InputError: the folder, the files or `out` are not usable.
     """
     runs.check_new(out)
-    tagger, jets = load(folder), _open_jets(data)
+    tagger = load(folder)
+    jets = _open_jets(tagger, data)
     if jets.labels is None:
-        raise InputError(f"{_names(data)}: no labels, so nothing can be measured; use hepjax predict")
+        raise InputError(f"{parts.names(data)}: no labels, so nothing can be measured; use hepjax predict")
     blocks = list(_score(tagger, jets))
     scores = Scores(
         scores=np.concatenate([block for block, _ in blocks]),
@@ -136,7 +136,7 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
         weights=np.ones(len(jets)),
         classes=tagger.classes,
     )
-    _check_two_classes(np.unique(scores.labels).tolist(), tagger.classes, data)
+    parts.check_two_classes(np.unique(scores.labels).tolist(), tagger.classes, data)
     metrics = evaluation.figures_of_merit(scores)
     if out is not None:
         with runs.new_folder(out) as new:
@@ -159,7 +159,8 @@ def predict(folder: Path, data: Sequence[Path], out: Path, show: Callable[[int],
     Raises:
       InputError: the folder, the files or `out` are not usable.
     """
-    tagger, jets = load(folder), _open_jets(data or None)
+    tagger = load(folder)
+    jets = _open_jets(tagger, data)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for block in _score(tagger, jets):
@@ -184,76 +185,33 @@ def load(folder: Path) -> Tagger:
       InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
     """
     experiment, record = runs.read_experiment(folder)
-    classes, features = tuple(record["classes"]), experiment.model.features
-    model = _build(experiment.model, len(classes))
-    params, model_state = models.initialise(model, jax.random.key(0), jnp.zeros((1, len(features))))
-    blank = Scaling(np.zeros(len(features), np.float32), np.ones(len(features), np.float32))
-    saved = training.restore(folder / "checkpoints" / "best.msgpack", (params, model_state, blank))
-    scores = _scorer(models.make_apply(model), *saved[:2])
-    return Tagger(
-        experiment=experiment,
-        classes=classes,
-        inputs=lambda jets, rows: tabular(jets, features, rows=rows),
-        scores=lambda x: scores(apply_scaling(saved[2], x)),
-    )
+    classes = tuple(record["classes"])
+    recipe = recipes.make_recipe(experiment.model, len(classes))
+    key = jax.random.key(0)
+    template = (*recipes.initialise(recipe, key), recipes.blank_scaling(recipe))
+    params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
+    apply = recipes.make_apply(recipe, scaling)
+    cost = models.cost(apply, params, model_state, recipe.example)
+    eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
+    state = TrainState(params, model_state, (), np.zeros((), np.int32), key)
+    return Tagger(experiment, classes, recipe, _scorer(eval_step, state, _block(cost)))
 
 
-def _load(experiment: Experiment) -> _Parts:
-    """Reads and splits the jets, and refuses parts that cannot be trained on or measured."""
-    own = (bool(experiment.val), bool(experiment.test))
-    fractions = {
-        (False, False): (0.6, 0.2, 0.2),
-        (True, False): (0.8, 0.0, 0.2),
-        (False, True): (0.8, 0.2, 0.0),
-        (True, True): (1.0, 0.0, 0.0),
-    }[own]
-    whole, classes = _read(experiment, experiment.data)
-    split = batches.split(len(whole.targets), seed=experiment.seed, fractions=fractions)
-    parts = {name: Batch(*(x[rows] for x in whole)) for name, rows in zip(split._fields, split, strict=True)}
-    for name, files in (("val", experiment.val), ("test", experiment.test)):
-        if files:
-            parts[name], _ = _read(experiment, files)
-    present = np.unique(np.concatenate([part.targets for part in parts.values()])).tolist()
-    _check_two_classes(present, classes, experiment.data)
-    for name, part in parts.items():
-        batches.check_classes(np.asarray(part.targets), present, name, classes)
-    return _Parts(**parts, split=split, classes=classes)
+class _Plan(NamedTuple):
+    """Recipe, model, loss and optimizer put together."""
+
+    scaling: Scaling
+    cost: models.Cost
+    start: Progress
+    fit: Callable[..., Progress]
+    """`training.fit` but for where to start."""
+    eval_step: Callable[[TrainState, Batch], training.EvalMetrics]
+    block: int
+    """Jets that are evaluated at once."""
 
 
-def _read(experiment: Experiment, files: Sequence[Path]) -> tuple[Batch, tuple[str, ...]]:
-    jets = _open_jets(files or None)
-    if jets.labels is None:
-        raise InputError(f"{_names(files)}: no labels, so nothing can be learnt; give labelled jets")
-    x, labels = tabular(jets, experiment.model.features), np.asarray(jets.labels)
-    return Batch(x, labels, np.ones(len(labels), np.float32)), jets.classes
-
-
-def _open_jets(files: Sequence[Path] | None) -> Jets:
-    """The files' jets, with as many particles as all of them keep."""
-    paths = readers.list_files(files)
-    return readers.read_jets(paths, particles=min(readers.read_header(path).slots for path in paths))
-
-
-def _names(files: Sequence[Path]) -> str:
-    """The files, for a message."""
-    return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "") if files else "the embedded sample"
-
-
-def _check_two_classes(present: Sequence[int], classes: Sequence[str], files: Sequence[Path]) -> None:
-    if len(present) < 2:
-        only = classes[present[0]]
-        raise InputError(f"{_names(files)}: all jets are of class {only}; give jets of two classes or more")
-
-
-def _build(model: options.Model, classes: int) -> nn.Module:
-    if isinstance(model, options.Logistic):
-        return models.Logistic(classes=classes, degree=model.degree)
-    return models.MLP(model.hidden, classes, model.activation, model.dropout, model.norm)
-
-
-def _prepare(experiment: Experiment, parts: _Parts) -> tuple[Progress, models.Apply, Callable[..., Progress]]:
-    """Model, loss and optimizer put together: where to start, the model's function, and `fit` but for its start."""
-    chosen, count = experiment.optimizer, len(parts.train.targets)
+def _plan(experiment: Experiment, recipe: Recipe, jets: Parts) -> _Plan:
+    chosen, count = experiment.optimizer, len(jets.train.targets)
     batch_size = min(experiment.batch_size or count, count)
     per_epoch = -(-count // batch_size)
     schedule = training.make_schedule(
@@ -271,45 +229,49 @@ def _prepare(experiment: Experiment, parts: _Parts) -> tuple[Progress, models.Ap
         plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
         steps_per_epoch=per_epoch,
     )
-    model = _build(experiment.model, len(parts.classes))
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
-    params, model_state = models.initialise(model, init_key, parts.train.inputs[:1])
-    weights = losses.balanced_class_weights(parts.train.targets, len(parts.classes)) if experiment.balance else None
-    apply, loss = models.make_apply(model), partial(losses.categorical_cross_entropy, class_weights=weights)
+    params, model_state = recipes.initialise(recipe, init_key)
+    scaling = recipe.fit_scaling(jets.train.inputs)
+    apply = recipes.make_apply(recipe, scaling)
+    cost = models.cost(apply, params, model_state, recipe.example)
+    block = min(_block(cost), max(len(jets.val.targets), len(jets.test.targets)))
+    weights = losses.balanced_class_weights(jets.train.targets, len(schema.CLASSES)) if experiment.balance else None
+    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
+    eval_step = training.make_eval_step(apply, loss)
     fit = partial(
         training.fit,
-        train=lambda epoch: batches.train_blocks(parts.train, batch_size=batch_size, seed=experiment.seed, epoch=epoch),
-        val=lambda: batches.eval_batches(parts.val, batch_size=min(_BLOCK, len(parts.val.targets))),
+        train=lambda epoch: batches.train_blocks(jets.train, batch_size=batch_size, seed=experiment.seed, epoch=epoch),
+        val=lambda: batches.eval_batches(jets.val, batch_size=block),
         train_step=training.make_train_step(apply, loss, optimizer, losses.make_penalty(dict(chosen.penalties))),
-        eval_step=training.make_eval_step(apply, loss),
+        eval_step=eval_step,
         epochs=experiment.epochs,
         schedule=schedule,
         patience=experiment.patience,
         min_change=experiment.min_change,
     )
-    return training.start(params, model_state, optimizer, key), apply, fit
+    return _Plan(scaling, cost, training.start(params, model_state, optimizer, key), fit, eval_step, block)
 
 
-def _fingerprint(parts: _Parts) -> int:
-    crc = 0
-    for part in parts[:3]:
-        crc = zlib.crc32(part.targets.tobytes(), zlib.crc32(part.inputs.tobytes(), crc))
-    return crc
+def _block(cost: models.Cost) -> int:
+    """How many jets to evaluate at once: the power of two that the arithmetic of one allows."""
+    affordable = max(int(_BLOCK_FLOP) // max(cost.flop_per_jet, 1), 1)
+    return min(_BLOCK, 1 << (affordable.bit_length() - 1))
 
 
-def _open(experiment: Experiment, parts: _Parts, start: Progress) -> tuple[Path, Progress]:
+def _open(experiment: Experiment, jets: Parts, plan: _Plan) -> tuple[Path, Progress]:
     """The run folder, new or to be gone on with, and where the training stands."""
     found = {
-        "classes": parts.classes,
-        "jets": dict(zip(parts.split._fields, (len(part.targets) for part in parts[:3]), strict=True)),
-        "data_crc32": _fingerprint(parts),
+        "classes": schema.CLASSES,
+        "jets": dict(zip(jets.split._fields, (len(part.targets) for part in jets[:3]), strict=True)),
+        "cost": plan.cost._asdict(),
+        "data_crc32": parts.fingerprint(jets),
         "devices": [str(device) for device in jax.devices()],
     }
     if experiment.resume and experiment.out is not None:
         saved, record = runs.read_experiment(experiment.out)
         if record["data_crc32"] != found["data_crc32"]:
             raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
-        progress = training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", start)
+        progress = training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", plan.start)
         if saved.epochs != experiment.epochs:
             longer = dataclasses.replace(saved, epochs=experiment.epochs)
             runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
@@ -317,8 +279,8 @@ def _open(experiment: Experiment, parts: _Parts, start: Progress) -> tuple[Path,
     folder = runs.create(experiment)
     runs.write_experiment(folder, experiment, found)
     with writing(folder / "split.npz"):
-        np.savez(folder / "split.npz", **parts.split._asdict())
-    return folder, start
+        np.savez(folder / "split.npz", **jets.split._asdict())
+    return folder, plan.start
 
 
 def _save(folder: Path, progress: Progress, scaling: Scaling) -> None:
@@ -338,10 +300,10 @@ def _save_first(folder: Path, progress: Progress, scaling: Scaling) -> None:
         raise
 
 
-def _measure(folder: Path, progress: Progress, parts: _Parts, apply: models.Apply) -> dict[str, Any]:
-    score = _scorer(apply, progress.best.params, progress.best.model_state)
-    scores = Scores(score(parts.test.inputs), parts.test.targets, parts.test.weights, parts.classes)
-    verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(parts.classes))))
+def _measure(folder: Path, progress: Progress, test: Batch, plan: _Plan) -> dict[str, Any]:
+    score = _scorer(plan.eval_step, progress.best, plan.block)
+    scores = Scores(score(test.inputs), test.targets, test.weights, schema.CLASSES)
+    verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
     metrics = {
         **evaluation.figures_of_merit(scores),
         "best_epoch": getattr(evaluation.best_epoch(progress.history), "epoch", None),
@@ -360,19 +322,31 @@ def _write_results(folder: Path, scores: Scores, metrics: dict[str, Any]) -> Non
     report.save(report.scores_figure(scores), folder / "scores.png")
 
 
-def _scorer(apply: models.Apply, params: PyTree, model_state: PyTree) -> Callable[[np.ndarray], np.ndarray]:
-    """(N, F) scaled inputs → (N, C) probabilities, in blocks of one shape."""
-    probabilities = jax.jit(lambda x, mask: jax.nn.softmax(apply(params, model_state, x, mask, None)[0]))
+def _open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
+    jets = parts.open_jets(files, tagger.recipe)
+    if jets.classes != tagger.classes:
+        raise InputError(
+            f"{parts.names(files)}: the jets' classes are {', '.join(jets.classes)}, "
+            f"those of the tagger {', '.join(tagger.classes)}; give jets of the same classes"
+        )
+    return jets
 
-    def score(x: np.ndarray) -> np.ndarray:
-        ones = Batch(x, np.zeros(len(x), np.int32), np.ones(len(x), np.float32))
-        blocks = [probabilities(b.inputs, b.weights > 0) for b in batches.eval_batches(ones, batch_size=_BLOCK)]
-        return np.concatenate(jax.device_get(blocks))[: len(x)]
+
+def _scorer(
+    eval_step: Callable[[TrainState, Batch], training.EvalMetrics], state: TrainState, block: int
+) -> Callable[[Any], np.ndarray]:
+    """Inputs of N jets → (N, C) probabilities, in blocks of one shape."""
+    compiled = jax.jit(eval_step)
+
+    def score(inputs: Any) -> np.ndarray:
+        count = len(jax.tree.leaves(inputs)[0])
+        data = Batch(inputs, np.zeros(count, np.int32), np.ones(count, np.float32))
+        blocks = [compiled(state, batch).outputs for batch in batches.eval_batches(data, batch_size=block)]
+        return np.concatenate([jax.device_get(jax.nn.softmax(logits)) for logits in blocks])[:count]
 
     return score
 
 
 def _score(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    for start in range(0, len(jets), _ROWS):
-        rows = slice(start, start + _ROWS)
-        yield tagger.scores(tagger.inputs(jets, rows)), None if jets.labels is None else np.asarray(jets.labels[rows])
+    for inputs, labels in parts.blocks(jets, tagger.recipe):
+        yield tagger.scores(inputs), labels

@@ -28,11 +28,21 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of experiment.json; a folder with a higher number comes from a newer hepjax."""
 
-_MODELS = {"logistic": options.Logistic, "mlp": options.MLP}
+_MODELS: dict[str, type[options.Model]] = {
+    "convnet": options.Convnet,
+    "convnet1d": options.Convnet1d,
+    "deepsets": options.Deepsets,
+    "graph-network": options.GraphNetwork,
+    "gru": options.GRU,
+    "interaction-network": options.InteractionNetwork,
+    "logistic": options.Logistic,
+    "lstm": options.LSTM,
+    "mlp": options.MLP,
+}
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
 
-def model_name(model: options.Logistic | options.MLP) -> str:
+def model_name(model: options.Model) -> str:
     """The model's name on the command line.
 
     >>> model_name(options.MLP())
@@ -123,6 +133,15 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     write_text(folder / "experiment.json", json.dumps(record, indent=2) + "\n")
 
 
+def is_run(folder: Path) -> bool:
+    """Whether a folder is that of a run.
+
+    >>> is_run(Path("no-such-folder"))
+    False
+    """
+    return (folder / "experiment.json").is_file()
+
+
 def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
     """Reads experiment.json.
 
@@ -136,7 +155,7 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
       InputError: the folder is not a run's, or is from a newer hepjax.
     """
     path = folder / "experiment.json"
-    if not path.is_file():
+    if not is_run(folder):
         raise InputError(f"{folder}: not the folder of a run, it has no experiment.json; give one made by hepjax train")
     try:
         record = json.loads(path.read_text())

@@ -16,6 +16,12 @@ PARTICLE_COLUMNS = (
 )
 """Momenta and energy in GeV; angles in radians; `rel` is relative to the jet, `rot` in the rotated frame."""
 
+PARTICLE_FEATURES = ("j1_pt", "j1_ptrel", "j1_e", "j1_erel", "j1_etarel", "j1_phirel", "j1_deltaR")
+"""What networks of particles see by default: how hard a particle is, and where it lies in the jet.
+
+Absolute directions, which say nothing of the jet's kind, are left out: with few jets to learn from they only do harm.
+"""
+
 PARTICLE_ID = "j1_pdgid"
 """The public files' seventeenth particle name, which has no column."""
 

@@ -17,12 +17,35 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import cli, schema
+from hepjax import cli, runs, schema
 from hepjax.fetch import Record
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 
-COMMANDS = ["train", "train mlp", "train logistic", "evaluate", "predict", "info", "simulate", "fetch"]
+MODELS = {
+    "convnet": ["--filters", "2", "--kernels", "3", "--pixels", "8", "--pixel-size", "0.1", "--flip"],
+    "convnet1d": ["--filters", "2", "--kernels", "3", "--particles", "8", "--columns", "j1_pt", "j1_etarel"],
+    "deepsets": ["--particle", "4", "--norm", "batch", "--columns", "j1_pt", "j1_px"],
+    "graph-network": ["--edge", "2", "--node", "2", "--jet", "2", "--neighbours", "2", "--particles", "6"],
+    "gru": ["--units", "3", "--order-by", "j1_e"],
+    "interaction-network": [
+        "--edge",
+        "3",
+        "2",
+        "--node",
+        "2",
+        "--readout",
+        "flatten",
+        "--no-masked",
+        "--particles",
+        "6",
+    ],
+    "logistic": ["--degree", "1"],
+    "lstm": ["--units", "3", "2", "--bidirectional"],
+    "mlp": ["--hidden", "8"],
+}
+"""Every model, small, by options of its own."""
+COMMANDS = ["train", *(f"train {name}" for name in MODELS), "evaluate", "predict", "info", "simulate", "fetch"]
 TRAIN = ["--epochs", "2", "--hidden", "8"]
 
 
@@ -78,6 +101,32 @@ def test_from_files_to_scores(call, jet_file, tmp_path):
     assert len(Path("run/history.csv").read_text().splitlines()) == 4
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_trains_measures_and_predicts(call, jet_file, model):
+    path, other = jet_file(count=120), jet_file("other.h5", count=30, seed=2)
+    status, out, error = call("train", model, "--data", path, "--out", "run", "--epochs", "1", *MODELS[model])
+    assert (status, error) == (0, "")
+    assert "parameters" in out
+    assert "FLOP a jet" in out
+    status, out, _ = call("evaluate", "run", "--data", other)
+    assert status == 0
+    assert "30 jets" in out
+    assert call("predict", "run", "--data", other, "--out", "scores.h5")[0] == 0
+    with h5py.File("scores.h5") as file:
+        np.testing.assert_allclose(file["scores"][()].sum(axis=1), 1, rtol=1e-5)
+    status, out, _ = call("info", "run")
+    assert status == 0
+    for word in (f"model     {model}", "FLOP a jet", "train 72, val 24, test 24", "1 of at most 1"):
+        assert " ".join(word.split()) in " ".join(out.split())
+    assert call("train", model, "--out", "run", "--resume", "--epochs", "2")[0] == 0
+
+
+def test_train_alone_means_the_interaction_network(call):
+    command = cli._parse(["train"])
+    assert runs.model_name(command.model) == "interaction-network"
+    assert cli._parse(["train", "--epochs", "3"]).model == command.model
+
+
 def test_logistic_without_data_uses_the_sample_that_comes_along(call):
     status, out, _ = call("train", "logistic", "--epochs", "1")
     assert status == 0
@@ -119,9 +168,7 @@ def test_info_goes_on_after_a_bad_file(call, jet_file, tmp_path):
 
 
 class TestHelp:
-    @pytest.mark.parametrize(
-        "command", ["train", "train mlp", "train logistic", "evaluate", "predict", "info", "simulate", "fetch"]
-    )
+    @pytest.mark.parametrize("command", COMMANDS)
     def test_every_command_teaches(self, call, command):
         status, out, _ = call(*command.split(), "--help")
         assert status == 0
@@ -253,6 +300,7 @@ def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, num
         "100000",
         "--patience",
         "None",
+        "mlp",
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,10 +55,11 @@ def path(jet_file):
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory):
-    """One run on the embedded sample with all defaults but few epochs."""
+    """One run on the embedded sample with the defaults of the multilayer perceptron but few epochs."""
     folder = tmp_path_factory.mktemp("finished") / "run"
     shown = []
-    chosen = options.Experiment(out=folder, epochs=6, optimizer=options.Optimization(learning_rate=5e-3))
+    optimizer = options.Optimization(learning_rate=5e-3)
+    chosen = options.Experiment(options.MLP(), out=folder, epochs=6, optimizer=optimizer)
     return *experiment.run(chosen, shown.append), shown
 
 
@@ -111,7 +113,7 @@ class TestRunFolder:
         assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
         tagger, jets = experiment.load(folder), read_jets()
         rows = split["test"]
-        scores = tagger.scores(tagger.inputs(jets, slice(None))[rows])
+        scores = tagger.scores(tagger.recipe.read(jets, slice(None))[rows])
         own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
         assert own == {key: metrics[key] for key in own}
 
@@ -141,7 +143,7 @@ class TestLoad:
         with h5py.File(tmp_path / "scores.h5") as file:
             assert list(file.attrs["classes"]) == list(schema.CLASSES)
             np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
-            expected = tagger.scores(tagger.inputs(jets, slice(None)))
+            expected = tagger.scores(tagger.recipe.read(jets, slice(None)))
             np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
         with pytest.raises(InputError, match="exists already"):
             experiment.predict(folder, [path], tmp_path / "scores.h5")
@@ -190,7 +192,72 @@ class TestOptions:
         assert [str(folder) for folder in folders] == ["runs/mlp-1", "runs/mlp-2"]
 
 
+@pytest.mark.parametrize(
+    "model",
+    [options.MLP(hidden=(4,)), options.GRU(units=(3,)), options.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
+    ids=runs.model_name,
+)
+def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch, model):
+    """Each is traced once, though train, validation and test parts have other sizes, and blocks many batches."""
+    seen = []
+
+    def watched(*given):
+        apply = recipes_make_apply(*given)
+
+        def traced(params, model_state, inputs, mask, key):
+            seen.append((len(mask), key is not None))
+            return apply(params, model_state, inputs, mask, key)
+
+        return traced
+
+    recipes_make_apply = experiment.recipes.make_apply
+    monkeypatch.setattr("hepjax.recipes.make_apply", watched)
+    experiment.run(small(path, tmp_path / "run", model=model, batch_size=11, epochs=2))
+    assert seen == [(1, False), (11, True), (60, False)]  # the first counts its cost
+
+
 class TestRefused:
+    def test_more_particles_than_the_files_keep(self, jet_file, tmp_path):
+        few = jet_file("few.h5", slots=12, count=50)
+        with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
+            experiment.run(small(few, tmp_path / "run", model=options.GRU()))
+        assert not (tmp_path / "run").exists()
+
+    def test_a_tagger_of_more_particles_than_the_files_keep(self, path, jet_file, tmp_path):
+        experiment.run(small(path, tmp_path / "run", epochs=1, model=options.Deepsets(particle=(2,), hidden=())))
+        with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
+            experiment.evaluate(tmp_path / "run", [jet_file("few.h5", slots=12, count=50)])
+
+    def test_a_tagger_of_other_classes(self, finished, path, tmp_path):
+        folder = tmp_path / "run"
+        shutil.copytree(finished[0], folder)
+        record = json.loads((folder / "experiment.json").read_text())
+        record["classes"] = ["q", "w", "z", "t", "b"]
+        (folder / "experiment.json").write_text(json.dumps(record))
+        with pytest.raises(InputError, match="classes are g, q, w, z, t, those of the tagger q, w, z, t, b"):
+            experiment.evaluate(folder, [path])
+        record["classes"] = ["q", "t"]
+        (folder / "experiment.json").write_text(json.dumps(record))
+        with pytest.raises(InputError, match=r"best.msgpack: holds another model.*5.*2"):
+            experiment.load(folder)
+
+    @pytest.mark.parametrize("model", [options.Convnet(), options.GRU(), options.GraphNetwork(), options.MLP()])
+    def test_numbers_that_are_not_finite(self, path, tmp_path, monkeypatch, model):
+        with h5py.File(path, "r+") as file:
+            file[schema.CONSTITUENTS][7, 1, 5] = np.nan
+            file[schema.JETS][7, 3] = np.inf
+        monkeypatch.setattr("hepjax.training.fit", lambda *_, **__: pytest.fail("it started to train"))
+        with pytest.raises(InputError, match="NaN or infinite"):
+            experiment.run(small(path, tmp_path / "run", model=model))
+
+    def test_columns_that_the_files_lack(self, path, tmp_path):
+        with pytest.raises(InputError, match="j1_charge"):
+            experiment.run(small(path, tmp_path / "run", model=options.LSTM(columns=("j1_pt", "j1_charge"))))
+
+    def test_images_that_the_files_lack(self, path, tmp_path):
+        with pytest.raises(InputError, match="jetImage"):
+            experiment.run(small(path, tmp_path / "run", model=options.Convnet(images=("jetImage",))))
+
     def test_class_missing_in_a_part(self, path, jet_file, tmp_path):
         with h5py.File(path) as file:
             jets = file[schema.JETS][()]

@@ -9,12 +9,16 @@ from pathlib import Path
 import pytest
 
 from hepjax import InputError, options, runs
-from hepjax.types import Activation, Epoch, Norm, Optimizer, Schedule
+from hepjax.types import Activation, Channels, Epoch, Norm, Optimizer, PairForm, Readout, Schedule
 
 FOUND = {"classes": ["g", "q"], "data_crc32": 1}
 
 EXPERIMENTS = [
     options.Experiment(),
+    options.Experiment(model=options.Convnet(channels=Channels.CHARGED_NEUTRAL, images=("jetImage",), pixels=100)),
+    options.Experiment(model=options.LSTM(order_by="j1_e", units=(3, 4))),
+    options.Experiment(model=options.InteractionNetwork(form=PairForm.SEGMENTS, readout=Readout.FLATTEN)),
+    options.Experiment(model=options.GraphNetwork(radius=0.2, by=("j1_etarot", "j1_phirot"))),
     options.Experiment(model=options.Logistic(degree=3, features=("j_pt",)), patience=None, batch_size=0),
     options.Experiment(
         model=options.MLP(hidden=(), activation=Activation.PRELU, dropout=0.5, norm=Norm.LAYER),
@@ -45,15 +49,15 @@ def test_history_comes_back_exactly(tmp_path):
 
 def test_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = [runs.create(options.Experiment()) for _ in range(3)]
+    found = [runs.create(options.Experiment(options.MLP())) for _ in range(3)]
     assert [str(folder) for folder in found] == ["runs/mlp-1", "runs/mlp-2", "runs/mlp-3"]
     assert str(runs.create(options.Experiment(model=options.Logistic()))) == "runs/logistic-1"
     with pytest.raises(InputError, match="exists already"):
-        runs.create(options.Experiment(out=found[0]))
+        runs.create(options.Experiment(options.MLP(), out=found[0]))
     with pytest.raises(InputError, match="cannot be made"):
         runs.create(options.Experiment(out=Path("/proc/run")))
     (tmp_path / "runs" / "mlp-4").write_text("a file in the way")
-    assert runs.create(options.Experiment()).name == "mlp-5"
+    assert runs.create(options.Experiment(options.MLP())).name == "mlp-5"
 
 
 def test_newer(tmp_path):
@@ -102,7 +106,7 @@ class TestResume:
         ],
     )
     def test_refuses_others(self, tmp_path, changes, words):
-        runs.write_experiment(tmp_path, options.Experiment(out=tmp_path, seed=3), FOUND)
+        runs.write_experiment(tmp_path, options.Experiment(options.MLP(), out=tmp_path, seed=3), FOUND)
         with pytest.raises(InputError, match=words):
             runs.check_resumable(dataclasses.replace(runs.resumable(tmp_path), **changes))
 

@@ -4,11 +4,12 @@ from hepjax.report.figures import confusion_figure, history_figure, roc_figure, 
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.style import new_figure, style
-from hepjax.report.tables import epoch_line, metrics_table, summary_tables
+from hepjax.report.tables import cost_line, epoch_line, metrics_table, run_table, summary_tables
 
 __all__ = [
     "axis_label",
     "confusion_figure",
+    "cost_line",
     "drawn",
     "epoch_line",
     "features_figure",
@@ -17,6 +18,7 @@ __all__ = [
     "metrics_table",
     "new_figure",
     "roc_figure",
+    "run_table",
     "save",
     "scores_figure",
     "sequence_figure",

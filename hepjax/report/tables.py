@@ -126,5 +126,63 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     return "  ".join([start, *(form.format(value) for form, value in fields if not math.isnan(value))])
 
 
+def cost_line(parameters: int, flop_per_jet: int) -> str:
+    """What a model costs, for people.
+
+    Args:
+      parameters: trained numbers.
+      flop_per_jet: floating-point operations of one answer.
+
+    Returns:
+      The line, without a line end.
+
+    >>> cost_line(14725, 29_500)
+    '14,725 parameters, 29.5 kFLOP a jet'
+    """
+    power = min(max(int(math.log10(max(flop_per_jet, 1))) // 3, 0), 4)
+    return f"{parameters:,} parameters, {flop_per_jet / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}FLOP a jet"
+
+
+def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
+    """What a run folder holds, as a table for a terminal.
+
+    Args:
+      folder: its name.
+      record: what is in its experiment.json.
+      epochs: those that are done.
+
+    Returns:
+      The table.
+
+    >>> record = {"experiment": {"model": {"name": "mlp", "hidden": [8]}, "data": [], "epochs": 9, "seed": 0},
+    ...           "cost": {"parameters": 141, "flop_per_jet": 300}, "jets": {"train": 60, "val": 20, "test": 20},
+    ...           "classes": ["q", "t"], "command": "hepjax train mlp", "versions": {"jax": "0.10.2"}}
+    >>> run_table("runs/mlp-1", record, 9).row_count
+    9
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    chosen = record["experiment"]
+    model = dict(chosen["model"])
+    table = Table(box=None, show_header=False, pad_edge=False, title=Text(folder), title_justify="left")
+    table.add_row("model", Text(model.pop("name")))
+    table.add_row("", Text(", ".join(f"{name} {_plain(value)}" for name, value in model.items())))
+    if "cost" in record:  # the first versions did not count it
+        table.add_row("cost", cost_line(**record["cost"]))
+    table.add_row("classes", ", ".join(map(drawn, record["classes"])))
+    table.add_row("jets", ", ".join(f"{part} {count:,}" for part, count in record["jets"].items()))
+    table.add_row("data", Text(", ".join(chosen["data"]) or "the embedded sample"))
+    table.add_row("epochs", f"{epochs} of at most {chosen['epochs']}, seed {chosen['seed']}")
+    table.add_row("command", Text(record["command"]))
+    table.add_row("versions", Text(", ".join(f"{name} {version}" for name, version in record["versions"].items())))
+    return table
+
+
+def _plain(value: Any) -> str:
+    """An option's value as it is written on the command line."""
+    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value).lower()
+
+
 def _number(value: float | None, form: str) -> str:
     return _MISSING if value is None or not math.isfinite(value) else form.format(value)

@@ -1,4 +1,4 @@
-"""What a user may choose, as frozen dataclasses that import nothing heavy: the command line's help is made of them."""
+"""A whole training: data, model, optimizer, and where the results go."""
 
 from __future__ import annotations
 
@@ -6,38 +6,9 @@ import dataclasses
 from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
-from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.types import Activation, Norm, Optimizer, Schedule
-
-
-@dataclasses.dataclass(frozen=True)
-class Logistic:
-    """Logistic regression on jet observables."""
-
-    degree: int = 1
-    """Degree of the polynomial basis; above 1 the decision boundaries are curves."""
-    features: tuple[str, ...] = schema.STANDARD_FEATURES
-    """The jet observables to learn from, by name; `hepjax info` lists them."""
-
-
-@dataclasses.dataclass(frozen=True)
-class MLP:
-    """A multilayer perceptron on jet observables (arXiv:1804.06913)."""
-
-    hidden: tuple[int, ...] = (64, 32, 32)
-    """Widths of the hidden layers."""
-    activation: Activation = Activation.RELU
-    """Activation after every hidden layer."""
-    dropout: float = 0.0
-    """Probability of dropping a hidden unit while training."""
-    norm: Norm = Norm.NONE
-    """Normalisation before each activation."""
-    features: tuple[str, ...] = schema.STANDARD_FEATURES
-    """The jet observables to learn from, by name; `hepjax info` lists them."""
-
-
-Model = Logistic | MLP
+from hepjax.options.models import InteractionNetwork, Model, Rule, rules
+from hepjax.types import Optimizer, Schedule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,7 +42,7 @@ class Experiment:
     With no files it trains on the sample of simulated jets that comes with hepjax.
     """
 
-    model: Model = MLP()
+    model: Model = InteractionNetwork()  # noqa: RUF009 — it is frozen
     """What to train."""
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
@@ -109,10 +80,10 @@ def check(experiment: Experiment) -> None:
 
     >>> check(Experiment())
     """
-    e, o, m = experiment, experiment.optimizer, experiment.model
+    e, o = experiment, experiment.optimizer
     one_cycle = o.schedule is Schedule.ONE_CYCLE
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
-    rules: list[tuple[str, object, bool, str]] = [
+    own: tuple[Rule, ...] = (
         ("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
         ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
         ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
@@ -131,12 +102,7 @@ def check(experiment: Experiment) -> None:
         ("--optimizer.weight-decay", o.weight_decay, o.weight_decay is None or o.weight_decay >= 0, "0 or more"),
         ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         ("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
-    ]
-    if isinstance(m, MLP):
-        rules.append(("--hidden", m.hidden, all(width >= 1 for width in m.hidden), "widths of 1 or more"))
-        rules.append(("--dropout", m.dropout, 0 <= m.dropout < 1, "0 or more, below 1"))
-    else:
-        rules.append(("--degree", m.degree, m.degree >= 1, "1 or more"))
-    for option, found, good, expected in rules:
+    )
+    for option, found, good, expected in (*own, *rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {found}")

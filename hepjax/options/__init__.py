@@ -1,0 +1,31 @@
+"""What a user may choose, as frozen dataclasses that import nothing heavy: the command line's help is made of them."""
+
+from hepjax.options.experiment import Experiment, Optimization, check
+from hepjax.options.models import (
+    GRU,
+    LSTM,
+    MLP,
+    Convnet,
+    Convnet1d,
+    Deepsets,
+    GraphNetwork,
+    InteractionNetwork,
+    Logistic,
+    Model,
+)
+
+__all__ = [
+    "GRU",
+    "LSTM",
+    "MLP",
+    "Convnet",
+    "Convnet1d",
+    "Deepsets",
+    "Experiment",
+    "GraphNetwork",
+    "InteractionNetwork",
+    "Logistic",
+    "Model",
+    "Optimization",
+    "check",
+]

@@ -1,0 +1,231 @@
+"""What each model option stands for: the network, what is read of the jets for it, and how that becomes its input."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax import models, options, representations
+from hepjax.errors import InputError
+from hepjax.representations import apply_scaling, fit_scaling
+from hepjax.types import Cell, Channels, Scaling, Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import jax
+    from flax import linen as nn
+
+    from hepjax.types import Jets, PyTree
+
+    _Listed = options.Convnet1d | options.LSTM | options.GRU | options.Deepsets | options.InteractionNetwork
+
+_P4 = ("j1_px", "j1_py", "j1_pz", "j1_e")
+_OF_THE_INPUT = {
+    "features", "particles", "columns", "order_by", "pixels", "pixel_size", "value", "channels", "rotate", "flip",
+    "images", "neighbours", "radius", "by", "edge_features",
+}  # fmt: skip
+"""Options that say what a network sees; the others are its own."""
+
+
+class Recipe(NamedTuple):
+    """How jets become the answers of a network."""
+
+    network: nn.Module
+    read: Callable[[Jets, slice], Any]
+    """(jets, rows) → a pytree of host arrays, one row a jet: no more than the device needs."""
+    fit_scaling: Callable[[Any], Scaling]
+    """What `read` gave of the training part → the statistics to scale by."""
+    represent: Callable[[Scaling, Any], Any]
+    """(scaling, what was read) → the network's input; runs on the device, compiled with the network."""
+    example: Any
+    """What `read` gives of one jet, with zeros in it."""
+    scaled: int
+    """F, the columns that are scaled."""
+    images: tuple[str, ...] = ()
+    """The images that the files must have."""
+
+
+def make_recipe(model: options.Model, classes: int) -> Recipe:
+    """The recipe of a model.
+
+    Args:
+      model: its options.
+      classes: C.
+
+    Returns:
+      The recipe.
+
+    >>> import hepjax
+    >>> recipe = make_recipe(options.Deepsets(particles=20), classes=5)
+    >>> recipe.read(hepjax.read_jets(), slice(3)).values.shape
+    (3, 20, 7)
+    """
+    if isinstance(model, options.Logistic | options.MLP):
+        return _of_features(model, _network(model, classes))
+    if isinstance(model, options.Convnet):
+        return _of_images(model, _network(model, classes))
+    if isinstance(model, options.GraphNetwork):
+        return _of_graphs(model, _network(model, classes))
+    return _of_sequences(model, _network(model, classes))
+
+
+def make_apply(recipe: Recipe, scaling: Scaling) -> models.Apply:
+    """The pure function from what was read to logits.
+
+    Args:
+      recipe: of the model.
+      scaling: fitted on the training part.
+
+    Returns:
+      (params, model_state, inputs, mask, key) → (logits, model_state).
+    """
+    network = models.make_apply(recipe.network)
+
+    def apply(
+        params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, PyTree]:
+        logits, model_state = network(params, model_state, recipe.represent(scaling, inputs), mask, key)
+        return logits[: mask.shape[0]], model_state  # a batch of graphs ends with its padding
+
+    return apply
+
+
+def initialise(recipe: Recipe, key: jax.Array) -> tuple[PyTree, PyTree]:
+    """Draws the network's parameters.
+
+    Args:
+      recipe: of the model.
+      key: () typed PRNG key.
+
+    Returns:
+      The parameters, and the other variables.
+    """
+    return models.initialise(recipe.network, key, recipe.represent(blank_scaling(recipe), recipe.example))
+
+
+def blank_scaling(recipe: Recipe) -> Scaling:
+    """The scaling that changes nothing.
+
+    Args:
+      recipe: of the model.
+
+    Returns:
+      Means of 0 and deviations of 1.
+    """
+    return Scaling(np.zeros(recipe.scaled, np.float32), np.ones(recipe.scaled, np.float32))
+
+
+def _network(model: options.Model, classes: int) -> nn.Module:
+    """The network of this name; its fields are called as the options are."""
+    kinds: dict[type, Callable[..., nn.Module]] = {
+        options.Logistic: models.Logistic,
+        options.MLP: models.MLP,
+        options.Convnet: models.ConvNet,
+        options.Convnet1d: models.ConvNet1D,
+        options.LSTM: partial(models.Recurrent, cell=Cell.LSTM),
+        options.GRU: partial(models.Recurrent, cell=Cell.GRU),
+        options.Deepsets: models.DeepSets,
+        options.InteractionNetwork: models.InteractionNetwork,
+        options.GraphNetwork: models.GraphNetwork,
+    }
+    fields = {name: value for name, value in vars(model).items() if name not in _OF_THE_INPUT}
+    return kinds[type(model)](classes=classes, **fields)
+
+
+def _of_features(model: options.Logistic | options.MLP, network: nn.Module) -> Recipe:
+    return Recipe(
+        network=network,
+        read=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
+        fit_scaling=fit_scaling,
+        represent=apply_scaling,
+        example=np.zeros((1, len(model.features)), np.float32),
+        scaled=len(model.features),
+    )
+
+
+def _of_sequences(model: _Listed, network: nn.Module) -> Recipe:
+    return Recipe(
+        network=network,
+        read=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
+        fit_scaling=lambda x: fit_scaling(x.values, x.mask),
+        represent=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
+        example=_no_particles(model.particles, model.columns),
+        scaled=len(model.columns),
+    )
+
+
+def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
+    by = model.by if model.neighbours or model.radius else ()
+    p4 = _P4 if model.edge_features else ()
+    columns = tuple(dict.fromkeys((*model.columns, *by, *p4)))
+
+    def represent(scaling: Scaling, x: Sequences) -> Any:
+        scaled = apply_scaling(scaling, x.values, x.mask)
+        return representations.build_graph(
+            scaled[..., : len(model.columns)],
+            x.mask,
+            neighbours=model.neighbours,
+            radius=model.radius,
+            points=x.values[..., [columns.index(name) for name in by]] if by else None,
+            p4=x.values[..., [columns.index(name) for name in p4]] if p4 else None,
+        )
+
+    return Recipe(
+        network=network,
+        read=partial(_read_sequences, columns, model.particles, None),
+        fit_scaling=lambda x: fit_scaling(x.values, x.mask),
+        represent=represent,
+        example=_no_particles(model.particles, columns),
+        scaled=len(columns),
+    )
+
+
+def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
+    """A pixel is given as ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
+    shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
+    columns = representations.image_columns(**shared)
+
+    def read(jets: Jets, rows: slice) -> Any:
+        if model.images:
+            return _of_this_size(representations.file_images(jets, model.images, rows=rows), model)
+        found = _read_sequences(columns, model.particles, None, jets, rows)
+        if model.channels is Channels.CHARGED_NEUTRAL:
+            representations.check_masses_known(found.values[..., [columns.index(name) for name in _P4]])
+        return found
+
+    def draw(particles: Sequences) -> jax.Array:
+        grid: dict[str, Any] = {"pixels": model.pixels, "size": model.pixel_size}
+        turns: dict[str, Any] = {"rotate": model.rotate, "flip": model.flip}
+        return representations.draw(particles, columns=columns, **grid, **shared, **turns)
+
+    blank = np.zeros((1, model.pixels, model.pixels, len(model.images)), np.float32)
+    return Recipe(
+        network=network,
+        read=read,
+        fit_scaling=lambda _: Scaling(np.zeros(0, np.float32), np.ones(0, np.float32)),
+        represent=lambda _, x: jnp.log1p(x if model.images else draw(x)),
+        example=blank if model.images else _no_particles(model.particles, columns),
+        scaled=0,
+        images=model.images,
+    )
+
+
+def _of_this_size(images: np.ndarray, model: options.Convnet) -> np.ndarray:
+    if images.shape[1:3] != (model.pixels, model.pixels):
+        found, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
+        raise InputError(f"--pixels: expected those of {names} in the files, {found}, found {model.pixels}")
+    return images
+
+
+def _read_sequences(
+    columns: tuple[str, ...], particles: int, order_by: str | None, jets: Jets, rows: slice
+) -> Sequences:
+    return representations.sequences(jets, columns, particles=particles, order_by=order_by, rows=rows)
+
+
+def _no_particles(particles: int, columns: tuple[str, ...]) -> Sequences:
+    return Sequences(np.zeros((1, particles, len(columns)), np.float32), np.zeros((1, particles), bool))

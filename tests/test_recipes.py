@@ -1,0 +1,134 @@
+"""Every model of the command line: from jets to logits, through its own representation."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import chex
+import jax
+import numpy as np
+import pytest
+
+from hepjax import InputError, options, read_jets, recipes, representations, runs
+from hepjax.types import Channels, Readout, Scaling
+
+SMALL = {
+    "convnet": options.Convnet(filters=(2, 3), kernels=(3, 3), hidden=(4,), pixels=12, pixel_size=0.06),
+    "convnet1d": options.Convnet1d(filters=(4,), kernels=(3,), hidden=(4,), particles=10),
+    "deepsets": options.Deepsets(particle=(6, 4), hidden=(4,), particles=12),
+    "graph-network": options.GraphNetwork(edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=8),
+    "gru": options.GRU(units=(5,), hidden=(4,), particles=8),
+    "interaction-network": options.InteractionNetwork(edge=(6, 4), node=(6, 4), hidden=(6,), particles=8),
+    "logistic": options.Logistic(),
+    "lstm": options.LSTM(units=(4, 3), bidirectional=True, hidden=(), particles=8),
+    "mlp": options.MLP(hidden=(8,)),
+}
+"""One of each, small."""
+MORE = {
+    "graph of near ones": dataclasses.replace(SMALL["graph-network"], neighbours=3, edge_features=True),
+    "graph within a radius": dataclasses.replace(SMALL["graph-network"], radius=0.1, columns=("j1_ptrel",)),
+    "graph with attention": dataclasses.replace(SMALL["graph-network"], attention=True, neighbours=2),
+    "turned images": dataclasses.replace(SMALL["convnet"], rotate=True, flip=True),
+    "published interaction network": dataclasses.replace(
+        SMALL["interaction-network"], readout=Readout.FLATTEN, masked=False
+    ),
+    "by energy": dataclasses.replace(SMALL["gru"], order_by="j1_e"),
+}
+MODELS = SMALL | MORE
+
+
+@pytest.fixture(scope="module")
+def jets():
+    return read_jets()[:20]
+
+
+def logits_of(model, jets, rows=slice(None)):
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(jets, rows)
+    apply = jax.jit(recipes.make_apply(recipe, recipe.fit_scaling(inputs)))
+    params, state = recipes.initialise(recipe, jax.random.key(0))
+    count = len(jax.tree.leaves(inputs)[0])
+    return apply(params, state, inputs, np.ones(count, bool), None)[0]
+
+
+def test_there_is_one_for_each_model_of_the_command_line():
+    assert {runs.model_name(model) for model in SMALL.values()} == set(SMALL)
+    assert {type(model) for model in SMALL.values()} == set(options.Model.__args__)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_from_jets_to_logits(name, jets):
+    logits = logits_of(MODELS[name], jets)
+    chex.assert_shape(logits, (20, 5))
+    chex.assert_tree_all_finite(logits)
+    assert np.ptp(logits, axis=0).max() > 1e-4  # the jets are told apart
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_example_is_what_is_read_of_one_jet(name, jets):
+    recipe = recipes.make_recipe(MODELS[name], 5)
+    chex.assert_trees_all_equal_shapes_and_dtypes(recipe.example, recipe.read(jets, slice(1)))
+    blank = recipes.blank_scaling(recipe)
+    chex.assert_trees_all_equal_shapes_and_dtypes(blank, recipe.fit_scaling(recipe.read(jets, slice(None))))
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_option_of_the_network_reaches_it(name):
+    model = MODELS[name]
+    network = recipes.make_recipe(model, 5).network
+    for field, value in vars(model).items():
+        if hasattr(network, field):
+            assert getattr(network, field) == value
+    assert network.classes == 5
+
+
+def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
+    model = options.Deepsets(columns=("j1_ptrel", "j1_etarel"), particles=30)
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(jets, slice(None))
+    scaled = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    np.testing.assert_allclose(scaled.values[inputs.mask].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.values[inputs.mask].std(axis=0), 1, atol=1e-5)
+    assert not scaled.values[~inputs.mask].any()
+
+
+def test_nearest_is_measured_before_scaling(jets):
+    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(jets, slice(None))
+    distorted = Scaling(np.zeros(3, np.float32), np.array([1, 1e-3, 1e3], np.float32))
+    plain = recipe.represent(recipes.blank_scaling(recipe), inputs)
+    np.testing.assert_array_equal(recipe.represent(distorted, inputs).senders, plain.senders)
+
+
+def test_images_are_log_gev(jets):
+    model = SMALL["convnet"]
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(jets, slice(None))
+    drawn = representations.images(jets, particles=30, pixels=12, size=0.06)
+    found = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    np.testing.assert_allclose(found, np.log1p(drawn), rtol=1e-5)
+
+
+class TestImagesOfFiles:
+    def test_are_read(self, jet_file, rng):
+        images = rng.exponential(size=(25, 12, 12)).astype(np.float32)
+        path = jet_file(jetImage=images, jetImageECAL=2 * images)
+        model = dataclasses.replace(SMALL["convnet"], images=("jetImage", "jetImageECAL"))
+        recipe = recipes.make_recipe(model, 5)
+        jets = read_jets(path, images=recipe.images)
+        inputs = recipe.read(jets, slice(3, 9))
+        np.testing.assert_array_equal(inputs, np.stack([images, 2 * images], axis=-1)[3:9])
+        chex.assert_tree_all_finite(logits_of(model, jets))
+
+    def test_of_another_size_are_refused(self, jet_file):
+        path = jet_file(jetImage=np.ones((25, 10, 10), np.float32))
+        model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
+        with pytest.raises(InputError, match="--pixels: expected those of jetImage in the files, 10 by 10, found 12"):
+            recipes.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+
+
+def test_charges_of_rounded_particles_are_refused(jets):
+    """The embedded sample does not know masses."""
+    with pytest.raises(InputError, match="rounded"):
+        logits_of(dataclasses.replace(SMALL["convnet"], channels=Channels.CHARGED_NEUTRAL), jets)
