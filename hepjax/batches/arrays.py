@@ -19,9 +19,9 @@ _BLOCK = 128
 def train_blocks(data: Batch, *, batch_size: int, seed: int, epoch: int, block: int = _BLOCK) -> Iterator[Batch]:
     """One epoch in random order, in blocks of up to `block` batches that a compiled loop can scan.
 
-    Every example is seen exactly once. All blocks have one shape: rows of weight 0 fill up the last batch, and batches of
-    weight 0 the last block. The order depends on the seed and the epoch alone, so a resumed run sees the batches that
-    the killed one would have.
+    Every example is seen exactly once. All blocks have one shape: rows of weight 0 fill up the last batch, and batches
+    of weight 0 the last block. The order depends on the seed and the epoch alone, so a resumed run sees the batches
+    that the killed one would have.
 
     Args:
       data: N examples, NumPy arrays.
