@@ -1,5 +1,6 @@
 """`Jets` → model input."""
 
+from hepjax.representations.graphs import build_graph, graphs, pair_features
 from hepjax.representations.images import check_masses_known, draw, file_images, image_columns, images
 from hepjax.representations.scaling import apply_scaling, fit_scaling
 from hepjax.representations.sequences import sequences
@@ -7,12 +8,15 @@ from hepjax.representations.tabular import tabular
 
 __all__ = [
     "apply_scaling",
+    "build_graph",
     "check_masses_known",
     "draw",
     "file_images",
     "fit_scaling",
+    "graphs",
     "image_columns",
     "images",
+    "pair_features",
     "sequences",
     "tabular",
 ]

@@ -1,0 +1,289 @@
+"""Jets as graphs of their particles: nodes, edges and one row of globals a jet, as jraph holds them."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import jraph
+import numpy as np
+
+from hepjax import kinematics, schema
+from hepjax.errors import InputError
+from hepjax.masking import safe_divide, safe_sqrt
+from hepjax.representations.names import places
+from hepjax.representations.sequences import sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hepjax.types import Jets
+
+_FLOOR = 1e-8
+"""The smallest argument of the logarithms of `pair_features`, as in the code of arXiv:2202.03772."""
+_P4 = ("j1_px", "j1_py", "j1_pz", "j1_e")
+_BLOCK = 1_000_000
+"""Pairs of particles that the host builds at once."""
+
+
+def build_graph(
+    nodes: jax.Array,
+    mask: jax.Array,
+    *,
+    points: jax.Array | None = None,
+    neighbours: int | None = None,
+    radius: float | None = None,
+    p4: jax.Array | None = None,
+    globals_: jax.Array | None = None,
+) -> jraph.GraphsTuple:
+    """Joins the particles of each jet to a graph, inside `jit` too: all shapes follow from those of the arguments.
+
+    The jets are graphs 0 … B−1; one last graph is the padding, as `jraph.pad_with_graphs` has it, so that jraph's
+    padding masks work. Nodes keep the order of the particles. Edges stand jet by jet, and receiver by receiver within.
+
+    Args:
+      nodes: (B, P, F) features of the particles.
+      mask: (B, P) bool, True for a particle, wherever it stands.
+      points: (B, P, D) coordinates to measure distances in. They are Euclidean: of an azimuth, give the difference to
+        the jet's, which does not wrap within a jet.
+      neighbours: k; each particle receives from its k nearest others in `points`, nearest first. Of equally near ones
+        the first in the list counts. A jet of n ≤ k particles has n − 1 edges to each.
+      radius: each particle receives from all others closer than this in `points`. Without `neighbours` and `radius`
+        each receives from all others.
+      p4: (B, P, 4) momenta (px, py, pz, E), GeV, for edge features; see `pair_features`.
+      globals_: (B, G) features of the jets; None is one column, ln(1 + number of particles).
+
+    Returns:
+      A graph with B·P + 1 nodes (F features), B·E edges with E = P·k or P(P − 1) (four features where `p4` is given,
+      else none: width 0) and B + 1 graphs. Features of padding are 0, and its edges join its first node to itself.
+
+    Raises:
+      InputError: both `neighbours` and `radius` are given, either is out of range, or `points` are missing.
+
+    >>> graph = build_graph(jnp.ones((2, 3, 1)), jnp.array([[True, True, True], [True, True, False]]))
+    >>> graph.n_node.tolist(), graph.n_edge.tolist()
+    ([3, 2, 2], [6, 2, 4])
+    >>> graph.receivers[:8].tolist(), graph.senders[:8].tolist()
+    ([0, 0, 1, 1, 2, 2, 3, 4], [1, 2, 0, 2, 0, 1, 4, 3])
+    """
+    jets, slots = mask.shape
+    _check(slots, neighbours, radius)
+    if points is None and (neighbours is not None or radius is not None):
+        raise InputError("points: expected (B, P, D) coordinates to measure distances in, found none")
+    sender, wanted = _candidates(mask, points, neighbours, radius)
+    budget = sender.size
+    # Particles move to the front, and so do edges; what fills up points behind the last.
+    particles = jnp.nonzero(mask.reshape(-1), size=jets * slots + 1, fill_value=jets * slots)[0]
+    place = jnp.cumsum(mask.reshape(-1), dtype=jnp.int32) - 1
+    (edges,) = jnp.nonzero(wanted.reshape(-1), size=budget, fill_value=0)
+    n_node, n_edge = mask.sum(1, dtype=jnp.int32), wanted.sum((1, 2), dtype=jnp.int32)
+    real = jnp.arange(budget) < n_edge.sum()
+    ends = sender.reshape(-1)[edges], edges // max(sender.shape[2], 1)
+    senders, receivers = (jnp.where(real, place[end], n_node.sum()) for end in ends)
+    if p4 is None:
+        features = jnp.zeros((budget, 0), nodes.dtype)
+    else:
+        features = _edge_features(_pick(p4, particles), senders, receivers, real)
+    if globals_ is None:
+        globals_ = jnp.log1p(n_node.astype(nodes.dtype))[:, None]
+    return jraph.GraphsTuple(
+        nodes=_pick(nodes, particles),
+        edges=features,
+        senders=senders,
+        receivers=receivers,
+        globals=jnp.concatenate([globals_, jnp.zeros_like(globals_[:1])]),
+        n_node=jnp.append(n_node, jets * slots + 1 - n_node.sum()),
+        n_edge=jnp.append(n_edge, budget - n_edge.sum()),
+    )
+
+
+def graphs(
+    jets: Jets,
+    columns: Sequence[str] = schema.PARTICLE_COLUMNS,
+    *,
+    particles: int | None = None,
+    neighbours: int | None = None,
+    radius: float | None = None,
+    by: Sequence[str] = ("j1_etarel", "j1_phirel"),
+    edge_features: bool = False,
+    rows: slice | np.ndarray = slice(None),
+) -> jraph.GraphsTuple:
+    """The same graphs on the host, as NumPy arrays of just the particles and edges there are, without padding.
+
+    Args:
+      jets: the jets; lazy ones are read.
+      columns: the F particle columns that become node features; the default is all of the public layout.
+      particles: the hardest particles of each jet to keep; None keeps all slots.
+      neighbours: k nearest others that each particle receives from; see `build_graph`.
+      radius: receive from all others closer than this. Without `neighbours` and `radius`, from all others.
+      by: the columns to measure distances in. The azimuth `j1_phi` is taken relative to the jet's first particle.
+      edge_features: give the edges the four features of `pair_features`.
+      rows: which N jets; the default is all.
+
+    Returns:
+      N graphs: `nodes` (n, F) float32 in the columns' own units, `edges` (e, 4) or (e, 0) float32, `globals` (N, 1)
+      float32 with ln(1 + number of particles), `senders`, `receivers`, `n_node` and `n_edge` int32.
+      `jraph.unbatch` takes them apart (not `unbatch_np`, which would change these arrays).
+
+    Raises:
+      InputError: the jets lack a column, or `neighbours`, `radius` or `particles` is out of range.
+
+    >>> import hepjax
+    >>> graph = graphs(hepjax.read_jets(), ["j1_pt", "j1_etarel", "j1_phirel"], neighbours=4, rows=slice(2))
+    >>> graph.nodes.shape == (graph.n_node.sum(), 3), (graph.n_edge == 4 * graph.n_node).all()
+    (True, np.True_)
+    """
+    names = jets.particle_names
+    places(columns, names, "columns")
+    near = neighbours is not None or radius is not None
+    if near:
+        places(by, names, "by")
+    needed = [*columns, *(by if near else ()), *(_P4 if edge_features else ())]
+    union = list(dict.fromkeys(needed))
+    values, mask = sequences(jets, union, particles=particles, rows=rows)
+    pick = partial(_columns, values, union)
+    _check(mask.shape[1], neighbours, radius)
+    inputs: dict[str, np.ndarray] = {"nodes": pick(columns), "mask": mask}
+    if near:
+        inputs["points"] = _unwrapped(pick(by), by)
+    if edge_features:
+        inputs["p4"] = pick(_P4)
+    size = max(1, min(len(mask), _BLOCK // mask.shape[1] ** 2))
+    blocks = [
+        _stripped(inputs, slice(start, start + size), size, neighbours, radius)
+        for start in range(0, max(len(mask), 1), size)
+    ]
+    graph = jraph.batch_np(blocks)
+    ends = {name: getattr(graph, name).astype(np.int32) for name in ("senders", "receivers")}
+    return graph._replace(**ends)
+
+
+def pair_features(p4_a: Any, p4_b: Any) -> Any:
+    """What two particles have to do with each other (arXiv:2202.03772, eq. 3 to 6).
+
+    The mass is summed up from terms that are never negative, so that collinear particles do not lose their digits.
+    Logarithms stop at ln 1e-8, as in that paper's code: values and gradients are finite for coincident, massless or
+    absent particles too.
+
+    Args:
+      p4_a: (..., 4) momenta (px, py, pz, E), GeV; NumPy or JAX.
+      p4_b: (..., 4) of the others.
+
+    Returns:
+      (..., 4) with ln ΔR, where ΔR is in rapidity and azimuth; ln kT, where kT = min(pT)·ΔR in GeV; ln z, where
+      z = min(pT) / (pT_a + pT_b); and ln m², where m is the mass of the pair in GeV.
+
+    >>> p4_a, p4_b = np.array([[3.0, 0.0, 0.0, 3.0], [0.0, 3.0, 0.0, 3.0]])
+    >>> np.exp(pair_features(p4_a, p4_b)).round(4).tolist()
+    [1.5708, 4.7124, 0.5, 18.0]
+    """
+    return _pair_features(_coordinates(p4_a), _coordinates(p4_b))
+
+
+def _check(slots: int, neighbours: int | None, radius: float | None) -> None:
+    if neighbours is not None and radius is not None:
+        raise InputError(
+            f"neighbours={neighbours} and radius={radius}: give one of them, or none to join all particles"
+        )
+    if neighbours is not None and not 1 <= neighbours < slots:
+        raise InputError(
+            f"neighbours: {slots} particles have 1 to {slots - 1} others each, found neighbours={neighbours}; "
+            f"give fewer neighbours or more particles"
+        )
+    if radius is not None and not radius > 0:
+        raise InputError(f"radius: expected more than 0, found {radius}; leave it out to join all particles")
+
+
+def _candidates(
+    mask: jax.Array, points: jax.Array | None, neighbours: int | None, radius: float | None
+) -> tuple[jax.Array, jax.Array]:
+    """The senders (B, P, E/P) that each receiver may have, as flat places of particles, and which are wanted."""
+    jets, slots = mask.shape
+    receiver = jnp.arange(slots, dtype=jnp.int32)[:, None]
+    if neighbours is not None:
+        distance = _squared_distance(points, mask)
+        others = mask[:, None, :] & (receiver != jnp.arange(slots))
+        nearest, sender = jax.lax.top_k(-jnp.where(others, distance, jnp.inf), neighbours)
+        wanted = mask[:, :, None] & (nearest > -jnp.inf)
+    else:
+        sender = jnp.arange(slots - 1, dtype=jnp.int32)[None, :]
+        sender = jnp.broadcast_to(sender + (sender >= receiver), (jets, slots, slots - 1))
+        wanted = mask[:, :, None] & jnp.take_along_axis(mask[:, None, :], sender, axis=2)
+        if radius is not None:
+            near = _squared_distance(points, mask) < radius**2
+            wanted &= jnp.take_along_axis(near, sender, axis=2)
+    return sender + slots * jnp.arange(jets, dtype=jnp.int32)[:, None, None], wanted
+
+
+def _squared_distance(points: Any, mask: jax.Array) -> jax.Array:
+    """(B, P, P), one coordinate at a time: (B, P, P, D) would need D times the memory."""
+    points = jnp.where(mask[..., None], points, 0)
+    differences = (points[:, :, None, i] - points[:, None, :, i] for i in range(points.shape[-1]))
+    return sum((d**2 for d in differences), jnp.zeros((), points.dtype))
+
+
+def _pick(x: jax.Array, particles: jax.Array) -> jax.Array:
+    """The rows of these particles; the place after the last is a row of zeros."""
+    rows = x.reshape(-1, x.shape[-1])
+    return jnp.concatenate([rows, jnp.zeros_like(rows[:1])])[particles]
+
+
+def _edge_features(p4: jax.Array, senders: jax.Array, receivers: jax.Array, real: jax.Array) -> jax.Array:
+    particles = _coordinates(p4)
+    return jnp.where(real[:, None], _pair_features(particles[receivers], particles[senders]), 0)
+
+
+def _coordinates(p4: Any) -> Any:
+    """(..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair."""
+    parts = [kinematics.pt(p4), kinematics.rapidity(p4), kinematics.phi(p4), kinematics.mass(p4)]
+    return p4.__array_namespace__().stack(parts, axis=-1)
+
+
+def _pair_features(a: Any, b: Any) -> Any:
+    xp = a.__array_namespace__()
+    (pt_a, y_a, phi_a, m_a), (pt_b, y_b, phi_b, m_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
+    distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
+    softer = xp.minimum(pt_a, pt_b)
+    # m² = m_a² + m_b² + 2 (mT_a mT_b cosh Δy − pT_a pT_b cos Δφ), with cosh x = 1 + 2 sinh²(x/2), cos likewise.
+    mt_mt = safe_sqrt((pt_a**2 + m_a**2) * (pt_b**2 + m_b**2))
+    above = safe_divide((m_a * m_b) ** 2 + (m_a * pt_b) ** 2 + (m_b * pt_a) ** 2, mt_mt + pt_a * pt_b)
+    opening = mt_mt * xp.sinh((y_a - y_b) / 2) ** 2 + pt_a * pt_b * xp.sin((phi_a - phi_b) / 2) ** 2
+    mass_squared = m_a**2 + m_b**2 + 2 * above + 4 * opening
+    quantities = xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), mass_squared], axis=-1)
+    large = quantities > _FLOOR
+    return xp.log(xp.where(large, quantities, xp.full_like(quantities, _FLOOR)))
+
+
+_compiled = jax.jit(build_graph, static_argnames=("neighbours", "radius"))
+
+
+def _stripped(
+    inputs: dict[str, np.ndarray], rows: slice, size: int, neighbours: int | None, radius: float | None
+) -> jraph.GraphsTuple:
+    """The graphs of one block; the last is filled up with empty jets, so that all have one shape."""
+    block = {name: x[rows] for name, x in inputs.items()}
+    count = len(block["mask"])
+    fill = {name: np.pad(x, [(0, size - count)] + [(0, 0)] * (x.ndim - 1)) for name, x in block.items()}
+    graph = jax.device_get(_compiled(**fill, neighbours=neighbours, radius=radius))
+    n_node, n_edge = graph.n_node[:-1].sum(), graph.n_edge[:-1].sum()
+    return jraph.GraphsTuple(
+        nodes=graph.nodes[:n_node],
+        edges=graph.edges[:n_edge],
+        senders=graph.senders[:n_edge],
+        receivers=graph.receivers[:n_edge],
+        globals=graph.globals[:count],
+        n_node=graph.n_node[:count],
+        n_edge=graph.n_edge[:count],
+    )
+
+
+def _columns(values: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+    return values[..., [names.index(name) for name in wanted]]
+
+
+def _unwrapped(points: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Without the step of an absolute azimuth at ±π, which may run through a jet."""
+    absolute = [name == "j1_phi" for name in names]
+    return np.where(absolute, kinematics.wrap(points - points[:, :1]), points)
