@@ -6,6 +6,8 @@ from hepjax.models.convnet import ConvNet, ConvNet1D
 from hepjax.models.cost import Cost, cost
 from hepjax.models.deep_sets import DeepSets
 from hepjax.models.empty import uniform_where_empty
+from hepjax.models.graphs import GraphNetwork
+from hepjax.models.interaction import InteractionNetwork
 from hepjax.models.linear import Linear, Logistic, polynomial_basis
 from hepjax.models.mlp import MLP
 from hepjax.models.recurrent import Recurrent
@@ -17,6 +19,8 @@ __all__ = [
     "ConvNet1D",
     "Cost",
     "DeepSets",
+    "GraphNetwork",
+    "InteractionNetwork",
     "Linear",
     "Logistic",
     "Recurrent",

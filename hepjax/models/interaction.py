@@ -1,0 +1,253 @@
+"""The interaction network, JEDI-net: every particle hears from every other (arXiv:1908.05318)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jraph
+from flax import linen as nn
+
+from hepjax.models.activations import FUNCTIONS, prelu, units
+from hepjax.models.empty import uniform_where_empty
+from hepjax.models.mlp import MLP
+from hepjax.types import Activation, PairForm, Readout, Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_Choice = Activation | Callable[[Any], Any]
+
+_DENSE_EDGES = 40_000
+"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores."""
+
+
+class InteractionNetwork(nn.Module):
+    """JEDI-net (arXiv:1908.05318, section 4): messages between all pairs, one sum per particle, one per jet.
+
+    For each ordered pair, f_R maps the features of receiver and sender to a message; each particle adds up the messages
+    it receives; f_O maps its features and that sum to an output; the outputs of all particles, summed or one after
+    another, go through a classifier. The activation follows every layer but the classifier's last.
+
+    Three forms run the same parameters and agree to rounding. Without a choice, `Sequences` run as one dense tensor up
+    to 40,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
+
+    Attributes:
+      edge: the widths of f_R's layers; the last is D_E.
+      node: the widths of f_O's layers; the last is D_O.
+      hidden: the widths of the classifier's hidden layers.
+      classes: C.
+      activation: a name, or any function of one array that acts on its last axis; or three, those of f_R, f_O and the
+        classifier.
+      readout: the sum over particles, or all P·D_O outputs, particle after particle as in the published code; a model
+        with FLATTEN is bound to its number of slots, and padding gives zeros.
+      masked: True leaves padding out: it neither sends nor counts, and a jet without particles gets logits of 0. False
+        is the published form, where padding takes part as particles of zeros.
+      form: how to run over the pairs; None chooses by shape.
+    """
+
+    edge: tuple[int, ...] = (50, 25, 12)
+    node: tuple[int, ...] = (50, 25, 12)
+    hidden: tuple[int, ...] = (50, 25)
+    classes: int = 5
+    activation: _Choice | tuple[_Choice, _Choice, _Choice] = Activation.ELU
+    readout: Readout = Readout.SUM
+    masked: bool = True
+    form: PairForm | None = None
+
+    @nn.compact
+    def __call__(
+        self, inputs: Sequences | jraph.GraphsTuple, mask: jax.Array | None = None, train: bool = False
+    ) -> jax.Array:
+        """Answers jets as sequences, of which all pairs are joined, or as a graph of any edges.
+
+        Args:
+          inputs: `Sequences` with values (B, P, F) and mask (B, P); or a `GraphsTuple` with nodes (N, F), where edge
+            features, if there are any, join f_R's input.
+          mask: changes nothing here, no more than `train`.
+          train: see `mask`.
+
+        Returns:
+          (B, C) logits; for a `GraphsTuple` (G, C), padding graphs included.
+
+        Raises:
+          TypeError: the inputs are neither.
+          ValueError: the form, the readout or `masked=False` does not go with a `GraphsTuple`.
+        """
+        del mask, train
+        form = self._form(inputs)
+        if isinstance(inputs, Sequences):
+            there = jnp.asarray(inputs.mask) if self.masked else jnp.ones(inputs.mask.shape, bool)
+            x = jnp.where(there[..., None], inputs.values, 0) if self.masked else inputs.values
+            features, extra = x.shape[-1], 0
+        else:
+            features, extra = inputs.nodes.shape[-1], 0 if inputs.edges is None else inputs.edges.shape[-1]
+        choice = self.activation
+        activations = choice if isinstance(choice, tuple) else (choice, choice, choice)
+        f_r = _Layers(self.edge, activations[0], name="edge_network")(2 * features + extra)
+        f_o = _Layers(self.node, activations[1], name="node_network")(features + self.edge[-1])
+        if not isinstance(inputs, Sequences):
+            graphs = inputs.n_node.shape[0]
+            outputs = _segments(f_r, f_o, inputs)
+            which = jnp.repeat(jnp.arange(graphs), inputs.n_node, total_repeat_length=len(outputs))
+            read, filled = jraph.segment_sum(outputs, which, graphs), inputs.n_node > 0
+        else:
+            if form is PairForm.SEGMENTS:
+                outputs = _segments(f_r, f_o, _all_pairs(x), there).reshape(*x.shape[:2], -1)
+            else:
+                messages = (_dense if form is PairForm.DENSE else _receivers)(f_r, x, there)
+                outputs = _run(f_o, jnp.concatenate([x, messages], axis=-1))
+            outputs = jnp.where(there[..., None], outputs, 0)
+            read = outputs.sum(axis=1) if self.readout is Readout.SUM else outputs.reshape(len(x), -1)
+            filled = there.any(axis=1)
+        logits = MLP(self.hidden, self.classes, activations[2], name="classifier")(read)
+        return uniform_where_empty(logits, filled)
+
+    def _form(self, inputs: Sequences | jraph.GraphsTuple) -> PairForm:
+        if isinstance(inputs, Sequences):
+            jets, slots = inputs.mask.shape
+            dense = jets * slots * (slots - 1) <= _DENSE_EDGES
+            return self.form or (PairForm.DENSE if dense else PairForm.RECEIVERS)
+        if not isinstance(inputs, jraph.GraphsTuple):
+            raise TypeError(f"inputs: expected Sequences or a GraphsTuple, found {type(inputs).__name__}")
+        if self.form not in {None, PairForm.SEGMENTS}:
+            raise ValueError(f"form: a GraphsTuple runs over its edges (SEGMENTS), found {self.form}; give Sequences")
+        if self.readout is not Readout.SUM:
+            raise ValueError(f"readout: the graphs' sizes differ, which needs SUM, found {self.readout}")
+        if not self.masked:
+            raise ValueError("masked: False lets padding take part, which a GraphsTuple does not have; give Sequences")
+        return PairForm.SEGMENTS
+
+
+class _Layer(NamedTuple):
+    kernel: jax.Array
+    bias: jax.Array
+    activate: Callable[[jax.Array], jax.Array]
+    elementwise: bool
+
+
+class _Affine(nn.Module):
+    """The parameters of a dense layer, as `nn.Dense` would hold them."""
+
+    inputs: int
+    outputs: int
+
+    @nn.compact
+    def __call__(self) -> tuple[jax.Array, jax.Array]:
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (self.inputs, self.outputs))
+        return kernel, self.param("bias", nn.initializers.zeros, (self.outputs,))
+
+
+class _Layers(nn.Module):
+    """Dense layers as plain arrays and functions, so that each form may lay its tensors out in its own way."""
+
+    widths: tuple[int, ...]
+    activation: _Choice
+
+    @nn.compact
+    def __call__(self, features: int) -> list[_Layer]:
+        layers = []
+        for i, width in enumerate(self.widths):
+            affine = _Affine(features, units(self.activation, width), name=f"Dense_{i}")()
+            activate: Any = self.activation
+            if activate is Activation.PRELU:
+                activate = partial(prelu, slope=self.param(f"slope_{i}", nn.initializers.constant(0.25), ()))
+            elif isinstance(activate, Activation):
+                activate = FUNCTIONS[activate]
+            elementwise = isinstance(self.activation, Activation) and self.activation is not Activation.MAXOUT
+            layers.append(_Layer(*affine, activate, elementwise))
+            features = width
+        return layers
+
+
+def _run(layers: Sequence[_Layer], x: jax.Array) -> jax.Array:
+    """Features last: (..., F) → (..., D)."""
+    for layer in layers:
+        x = layer.activate(x @ layer.kernel + layer.bias)
+    return x
+
+
+def _activate_first(layer: _Layer, x: jax.Array) -> jax.Array:
+    """The activation where features are the first axis."""
+    return layer.activate(x) if layer.elementwise else jnp.moveaxis(layer.activate(jnp.moveaxis(x, 0, -1)), -1, 0)
+
+
+def _ends(layer: _Layer, x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The first layer's receiver and sender part, computed once per particle: (B, P, F) → twice (H, B, P)."""
+    features = x.shape[-1]
+    received = jnp.einsum("bpf,fh->hbp", x, layer.kernel[:features]) + layer.bias[:, None, None]
+    return received, jnp.einsum("bpf,fh->hbp", x, layer.kernel[features:])
+
+
+def _incoming(
+    layers: Sequence[_Layer], received: jax.Array, sent: jax.Array, receivers: jax.Array, there: jax.Array
+) -> jax.Array:
+    """The sum of messages to each of the R `receivers`: (H, B, R), (H, B, P), (R,) and (B, P) → (D, B, R).
+
+    Features first and edges last, so that each layer is one product of a small matrix with a wide one.
+    """
+    h = _activate_first(layers[0], received[..., :, None] + sent[..., None, :])
+    edges = h.shape[1:]
+    h = h.reshape(h.shape[0], -1)
+    for layer in layers[1:]:
+        h = _activate_first(layer, layer.kernel.T @ h + layer.bias[:, None])
+    others = receivers[:, None] != jnp.arange(edges[-1])
+    return jnp.where(there[:, None, :] & others, h.reshape(-1, *edges), 0).sum(axis=-1)
+
+
+def _dense(layers: Sequence[_Layer], x: jax.Array, there: jax.Array) -> jax.Array:
+    """All receivers at once: (B, P, F) and (B, P) → (B, P, D)."""
+    received, sent = _ends(layers[0], x)
+    return jnp.moveaxis(_incoming(layers, received, sent, jnp.arange(x.shape[1]), there), 0, -1)
+
+
+def _receivers(layers: Sequence[_Layer], x: jax.Array, there: jax.Array) -> jax.Array:
+    """One receiver after another; its pairs are computed again for the gradient instead of kept."""
+    received, sent = _ends(layers[0], x)
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def one(receiver: tuple[jax.Array, jax.Array]) -> jax.Array:
+        part, i = receiver
+        return _incoming(layers, part[..., None], sent, i[None], there)[..., 0]
+
+    messages = jax.lax.map(one, (jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])))
+    return jnp.transpose(messages, (2, 0, 1))
+
+
+def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
+    """Every slot of every jet as a node, and every ordered pair of one jet as an edge, receivers in order."""
+    jets, slots, _ = x.shape
+    receivers = jnp.repeat(jnp.arange(slots), slots - 1)
+    senders = jnp.tile(jnp.arange(slots - 1), slots)
+    senders += senders >= receivers
+    first = slots * jnp.arange(jets)[:, None]
+    return jraph.GraphsTuple(
+        nodes=x.reshape(jets * slots, -1),
+        edges=None,
+        senders=(first + senders).reshape(-1),
+        receivers=(first + receivers).reshape(-1),
+        globals=None,
+        n_node=jnp.full(jets, slots),
+        n_edge=jnp.full(jets, slots * (slots - 1)),
+    )
+
+
+def _segments(
+    f_r: Sequence[_Layer], f_o: Sequence[_Layer], graph: jraph.GraphsTuple, there: jax.Array | None = None
+) -> jax.Array:
+    """The nodes' outputs (N, D_O) by jraph; nodes that are not `there` send nothing."""
+
+    def message(edges: jax.Array | None, sender: jax.Array, receiver: jax.Array) -> jax.Array:
+        ends = [receiver, sender] if edges is None else [receiver, sender, edges]
+        messages = _run(f_r, jnp.concatenate(ends, axis=-1))
+        return messages if there is None else jnp.where(there.reshape(-1)[graph.senders][:, None], messages, 0)
+
+    def output(nodes: jax.Array, messages: jax.Array) -> jax.Array:
+        return _run(f_o, jnp.concatenate([nodes, messages], axis=-1))
+
+    network = jraph.InteractionNetwork(update_edge_fn=message, update_node_fn=output)
+    outputs: jax.Array = network(graph._replace(globals=None)).nodes
+    return outputs
