@@ -28,7 +28,7 @@ class _Particles:
     """What the models of particles have in common."""
 
     particles: int = 30
-    """The hardest particles of each jet that the model sees."""
+    """How many particles of each jet the model sees, the first in order."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

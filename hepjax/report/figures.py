@@ -15,7 +15,7 @@ import numpy as np
 from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curves, confusion_matrix, row_normalised
 from hepjax.report.names import drawn
-from hepjax.report.style import new_figure, style
+from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +29,6 @@ if TYPE_CHECKING:
 DPI = 150
 """Pixels per inch of a saved picture."""
 
-# The ten colours of M. Petroff (arXiv:2107.02270), made to be told apart with any colour vision.
-_COLOURS = (
-    "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#717581", "#a96b59", "#e76300", "#b9ac70", "#94a4a2", "#92dadd",
-)  # fmt: skip
 _LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 _MANY = 1000  # jets of a class, for fine bins
 _POINTS = 1000  # a curve is drawn with about this many points per axis
@@ -68,14 +64,14 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
             if name in curves:
                 curve = _thinned(curves[name])
                 text = f"{drawn(name)}   AUC {auc(curves[name]):.3f}"
-                axes.plot(curve.tpr, curve.fpr, color=_colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
+                axes.plot(curve.tpr, curve.fpr, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
         axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
         axes.set(xlabel="Signal efficiency", ylabel="Background efficiency (mistag rate)")
         axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
         axes.legend(loc="upper left", title="One class against all others")
-        _put_label(axes, label)
+        put_label(axes, label)
     return figure
 
 
@@ -109,13 +105,13 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         figure = new_figure(9, 9.5 if changes else 8)
         panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
         marker = "o" if len(history) <= 20 else ""
-        panels[0].plot(epochs, train, color=_colour(0), marker=marker, linestyle=_LINES[1], label="Training")
-        panels[0].plot(epochs, val, color=_colour(2), marker=marker, label="Validation")
-        panels[1].plot(epochs, accuracy, color=_colour(2), marker=marker)
+        panels[0].plot(epochs, train, color=colour(0), marker=marker, linestyle=_LINES[1], label="Training")
+        panels[0].plot(epochs, val, color=colour(2), marker=marker, label="Validation")
+        panels[1].plot(epochs, accuracy, color=colour(2), marker=marker)
         panels[0].set_ylabel("Loss")
         panels[1].set_ylabel("Validation\naccuracy")
         if changes:
-            panels[2].plot(epochs, rate, color=_colour(3), drawstyle="steps-mid")
+            panels[2].plot(epochs, rate, color=colour(3), drawstyle="steps-mid")
             panels[2].set_ylabel("Learning rate")
             if np.nanmin(rate) > 0:
                 panels[2].set_yscale("log")
@@ -130,7 +126,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         for axes in panels:
             axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         figure.align_ylabels()
-        _put_label(panels[0], label)
+        put_label(panels[0], label)
     return figure
 
 
@@ -172,7 +168,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
-        _put_label(axes, label)
+        put_label(axes, label)
     return figure
 
 
@@ -215,7 +211,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
             axes.remove()
         panels[n].axis("off")
         panels[n].legend(handles.values(), handles.keys(), loc="center", title="True class", fontsize="medium")
-        _put_label(panels[0], label)
+        put_label(panels[0], label)
     return figure
 
 
@@ -253,15 +249,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _put_label(axes: Axes, label: str) -> None:
-    if label:
-        axes.set_title(label, loc="left", fontstyle="italic", fontsize="medium")
-
-
-def _colour(index: int) -> str:
-    return _COLOURS[index % len(_COLOURS)]
-
-
 def _lowest_rate(labels: np.ndarray, classes: int) -> float:
     """The decade down to which the smallest background still counts a few jets."""
     background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
@@ -295,6 +282,6 @@ def _score_panel(
         if total > 0:
             heights = np.histogram(score[chosen].clip(0, 1), edges, weights=weights[chosen])[0] / total
             if i == signal:
-                axes.stairs(heights, edges, fill=True, color=_colour(i), alpha=0.25, zorder=0)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=_colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
+            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
     return handles

@@ -10,9 +10,8 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.report.figures import _colour, _put_label
 from hepjax.report.names import axis_label, drawn
-from hepjax.report.style import new_figure, style
+from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -113,7 +112,7 @@ def image_figure(
         bar = figure.colorbar(drawing, ax=grid.ravel()[: len(spots)].tolist(), extend=below, aspect=12 * lines + 8)
         mean = "Mean per" if np.ndim(images) == 4 and len(images) > 1 else "Per"
         bar.set_label(f"{mean} pixel of {size:g} × {size:g} [GeV]")  # noqa: RUF001
-        _put_label(grid[0, 0], label)
+        put_label(grid[0, 0], label)
     return figure
 
 
@@ -210,7 +209,7 @@ def _distributions(
             spot.remove()
         if labels is not None:
             figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(5, columns + 1))
-        _put_label(panels[0], label)
+        put_label(panels[0], label)
     return figure
 
 
@@ -247,8 +246,8 @@ def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         if len(values):
             heights = np.histogram(values, edges)[0] / len(values)
             if len(groups) == 1:
-                axes.stairs(heights, edges, fill=True, color=_colour(i), alpha=0.25)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=_colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25)
+            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     return handles
