@@ -1,6 +1,6 @@
 """Flax modules, model input → logits. `init` and `apply` are pure."""
 
-from hepjax.models import activations
+from hepjax.models import activations, published
 from hepjax.models.apply import Apply, initialise, make_apply
 from hepjax.models.convnet import ConvNet, ConvNet1D
 from hepjax.models.cost import Cost, cost
@@ -29,5 +29,6 @@ __all__ = [
     "initialise",
     "make_apply",
     "polynomial_basis",
+    "published",
     "uniform_where_empty",
 ]

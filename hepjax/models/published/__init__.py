@@ -1,11 +1,12 @@
 """Weights that others trained and published, loaded without executing anything from their files.
 
-`keras` takes the files of dense and convolutional taggers, `read_pytorch` any state dict of PyTorch. hepjax ships no
+`jedinet` takes the released files of JEDI-net, `keras` the files of dense and convolutional taggers. hepjax ships no
 weights.
 """
 
+from hepjax.models.published.jedi_net import from_arrays, jedinet
 from hepjax.models.published.keras_files import read_keras
 from hepjax.models.published.keras_layers import Layers, keras
 from hepjax.models.published.pytorch import read_pytorch
 
-__all__ = ["Layers", "keras", "read_keras", "read_pytorch"]
+__all__ = ["Layers", "from_arrays", "jedinet", "keras", "read_keras", "read_pytorch"]
