@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import importlib
 import inspect
 import re
@@ -121,6 +122,17 @@ def write_reference() -> None:
             path.write_text(text)
 
 
+def draw_pictures() -> None:
+    """Runs the Python of the tutorial, which draws the tutorial's pictures."""
+    folder = Path(__file__).parent / "tutorial"
+    (folder / "pictures").mkdir(exist_ok=True)
+    for page in sorted(folder.glob("*.md")):
+        names: dict[str, object] = {}
+        with contextlib.chdir(folder / "pictures"):
+            for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
+                exec(block, names)  # noqa: S102 — the text is our own
+
+
 INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
@@ -172,6 +184,7 @@ def shorten(
 def setup(app: object) -> None:
     """Called by Sphinx."""
     write_reference()
+    draw_pictures()
     connect = app.connect  # type: ignore[attr-defined]
     connect("autodoc-process-docstring", keep_attribute, priority=1)
     connect("autodoc-process-docstring", tidy)

@@ -13,6 +13,7 @@ from hepjax import cli, options
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
+TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 
 
@@ -35,6 +36,27 @@ def test_the_quickstart_examples_run(tmp_path, monkeypatch):
         exec(example, names)  # noqa: S102 — the text is our own
     assert (names["folder"] / "metrics.json").is_file()
     assert names["p"].shape == (100, 5)
+
+
+@pytest.mark.parametrize("page", TUTORIAL, ids=lambda page: page.stem)
+def test_the_tutorial_draws_its_pictures(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names, text = {}, page.read_text()
+    for example in blocks(text, "python"):
+        exec(example, names)  # noqa: S102 — the text is our own
+    shown = re.findall(r"!\[[^\]]+\]\(pictures/([\w.]+)\)", text)
+    assert shown
+    assert {path.name for path in tmp_path.iterdir()} == set(shown)
+
+
+@pytest.mark.parametrize("page", TUTORIAL, ids=lambda page: page.stem)
+def test_the_commands_of_the_tutorial_are_understood(page):
+    told = re.findall(r"^hepjax (.+)$", "\n".join(blocks(page.read_text(), "sh")), re.MULTILINE)
+    assert told
+    for words in told:
+        options.check(cli._parse(words.split()))
+    for script in re.findall(r"python (experiments/\w+\.py)", page.read_text()):
+        assert (ROOT / script).is_file()
 
 
 @pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
