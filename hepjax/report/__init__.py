@@ -1,6 +1,7 @@
 """Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.figures import confusion_figure, history_figure, roc_figure, save, scores_figure
+from hepjax.report.graphs import graph_figure
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.style import new_figure, style
@@ -13,6 +14,7 @@ __all__ = [
     "drawn",
     "epoch_line",
     "features_figure",
+    "graph_figure",
     "history_figure",
     "image_figure",
     "metrics_table",

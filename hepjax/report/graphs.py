@@ -1,0 +1,128 @@
+"""The picture of one jet as a graph."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax import schema
+from hepjax.errors import InputError
+from hepjax.report.jets import _quantity
+from hepjax.report.style import colour, new_figure, put_label, style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+_PLANE = ("j1_etarel", "j1_phirel")
+_SIZES = ("j1_pt", "j1_ptrel")
+_LARGEST = 900.0  # area of the hardest particle, points²
+_SMALLEST = 14.0
+
+
+def graph_figure(
+    graph: Any,
+    columns: Sequence[str] = schema.PARTICLE_COLUMNS,
+    index: int = 0,
+    *,
+    plane: tuple[str, str] | None = None,
+    label: str = "",
+) -> Figure:
+    """One jet's particles, as large as their pT, and the edges between them.
+
+    Args:
+      graph: what `hepjax.representations.graphs` gave: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
+        `n_edge` (N,).
+      columns: the F column names of the nodes.
+      index: which of the N jets.
+      plane: the columns across and up; the default is η and φ relative to the jet, or else the first two columns.
+      label: text above the axes.
+
+    Returns:
+      The figure. The area of a particle goes with j1_pt or j1_ptrel, where the columns have one of them.
+
+    Raises:
+      InputError: the names do not fit the nodes, there is no such jet, or it has no particle.
+
+    >>> from types import SimpleNamespace
+    >>> ends = {"senders": np.array([0, 1]), "receivers": np.array([1, 0])}
+    >>> graph = SimpleNamespace(nodes=np.eye(2), n_node=np.array([2]), n_edge=np.array([2]), **ends)
+    >>> graph_figure(graph, ["j1_etarel", "j1_phirel"]).axes[0].get_xlabel()
+    'Δη to the jet axis'
+    """
+    across, up = _plane(columns, plane)
+    nodes, ends = _jet(graph, columns, index)
+    at = nodes[:, [columns.index(across), columns.index(up)]].astype(np.float64)
+    name = next((name for name in _SIZES if name in columns), None)
+    with style():
+        from matplotlib.collections import LineCollection
+
+        figure = new_figure(9.6 if name else 8.2, 7.6)
+        axes = figure.subplots()
+        pairs = np.unique(np.sort(ends, axis=1), axis=0)  # both directions are one line
+        # Many lines must leave the particles visible.
+        alpha = float(np.clip(12 / max(len(pairs), 1) ** 0.75, 0.06, 0.7))
+        axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
+        look: dict[str, Any] = {"color": colour(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
+        sizes = np.full(len(at), 120.0)
+        if name:
+            weight = np.maximum(nodes[:, columns.index(name)].astype(np.float64), 0)
+            sizes = _areas(weight, weight.max())
+            _size_legend(axes, weight, _quantity(name), look)
+        axes.scatter(at[:, 0], at[:, 1], s=sizes, zorder=2, **look)
+        _window(axes, at)
+        axes.set(xlabel=_quantity(across), ylabel=_quantity(up))
+        put_label(axes, label)
+        axes.set_title(f"{len(at)} particles, {len(ends)} edges", loc="right", fontsize="medium")
+    return figure
+
+
+def _plane(columns: Sequence[str], plane: tuple[str, str] | None) -> tuple[str, str]:
+    if plane is None:
+        if len(columns) < 2:
+            raise InputError(f"columns: expected two or more to draw in a plane, found {', '.join(columns) or 'none'}")
+        plane = _PLANE if set(_PLANE) <= set(columns) else (columns[0], columns[1])
+    for name in plane:
+        if name not in columns:
+            raise InputError(f"plane: the nodes have no column {name}; there are {', '.join(columns)}")
+    return plane
+
+
+def _jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The nodes (n, F) of one jet and the ends (e, 2) of its edges, counted from its first node."""
+    nodes, n_node, n_edge = (np.asarray(x) for x in (graph.nodes, graph.n_node, graph.n_edge))
+    if nodes.shape[1] != len(columns):
+        raise InputError(f"columns: expected {nodes.shape[1]}, one for each of the nodes', found {len(columns)}")
+    if not 0 <= index < len(n_node):
+        raise InputError(f"index: expected 0 to {len(n_node) - 1}, found {index}")
+    if n_node[index] == 0:
+        raise InputError(f"index: jet {index} has no particle; choose another")
+    node, edge = int(n_node[:index].sum()), int(n_edge[:index].sum())
+    ends = np.stack([np.asarray(graph.senders), np.asarray(graph.receivers)], axis=1)
+    return nodes[node : node + n_node[index]], ends[edge : edge + n_edge[index]] - node
+
+
+def _areas(weight: np.ndarray, largest: float) -> np.ndarray:
+    return np.maximum(_LARGEST * weight / (largest or 1.0), _SMALLEST)
+
+
+def _size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
+    """Up to three round values that the particles span, each as large as a particle would be."""
+    top = np.floor(np.log10(weight.max())) if weight.max() > 0 else 0
+    values = [10.0**power for power in (top, top - 1, top - 2)]
+    handles = [
+        axes.scatter([], [], s=area, label=f"{value:g}", **look)
+        for value, area in zip(values, _areas(np.array(values), weight.max()), strict=True)
+    ]
+    axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=1.0)
+
+
+def _window(axes: Axes, at: np.ndarray) -> None:
+    """Equal scales, with the particles in the middle."""
+    low, high = at.min(axis=0), at.max(axis=0)
+    middle, reach = (low + high) / 2, 0.58 * (high - low).max() or 1.0
+    axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach), aspect="equal")
+    axes.locator_params(nbins=5)
