@@ -120,9 +120,24 @@ def _convolve(net: ConvNet | ConvNet1D, x: jax.Array, mask: jax.Array, train: bo
         if mask.ndim > 1:
             mask = mask[:, : y.shape[1] * net.pool].reshape(*y.shape[:2], net.pool)
         y = Activate(net.activation)(normalise(y, net.norm, mask, train))
-        x = nn.Dropout(net.dropout, deterministic=not train)(jnp.max(y, axis=-2))
+        x = nn.Dropout(net.dropout, deterministic=not train)(_largest(y))
         mask = mask.any(axis=-1) if mask.ndim > 1 else mask
     return x
+
+
+@jax.custom_jvp
+def _largest(y: jax.Array) -> jax.Array:
+    """The largest answer of each window: (..., places, channels) → (..., channels)."""
+    return jnp.max(y, axis=-2)
+
+
+@_largest.defjvp
+def _largest_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+    # The gradient of `jnp.max` asks which place equals the largest. XLA may compute a place once more in between, and
+    # differently in the last bit, say with a fused multiply-add: then none does, and the gradient is lost.
+    (y,), (change,) = primals, tangents
+    chosen = jax.nn.one_hot(jnp.argmax(y, axis=-2), y.shape[-2], axis=-2, dtype=y.dtype)
+    return _largest(y), jnp.sum(change * chosen, axis=-2)
 
 
 class _WindowedConv(nn.Module):
