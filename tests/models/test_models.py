@@ -14,7 +14,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
 from hepjax.models import activations
-from hepjax.types import Activation, Cell, Norm, Sequences
+from hepjax.representations import build_graph
+from hepjax.types import Activation, Cell, Norm, Readout, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,16 @@ def particles(jets):
     return jets
 
 
+def graph(jets):
+    """All pairs."""
+    return build_graph(jets.values, jets.mask)
+
+
+def near(jets):
+    """Each particle and its three nearest."""
+    return build_graph(jets.values, jets.mask, points=jets.values[..., :2], neighbours=3)
+
+
 MODELS = {
     "linear": Case(models.Linear(outputs=C), table),
     "polynomial": Case(models.Linear(outputs=C, degree=3), table),
@@ -73,6 +84,24 @@ MODELS = {
     "deep sets": Case(models.DeepSets((7, 4), (6,)), particles, ignores_padding=True, ignores_order=True),
     "deep sets with batch norm": Case(
         models.DeepSets((7, 4), (6,), norm=Norm.BATCH), particles, ignores_padding=True, ignores_order=True
+    ),
+    "interaction network": Case(
+        models.InteractionNetwork((7, 4), (6, 3), (5,)), particles, ignores_padding=True, ignores_order=True
+    ),
+    "interaction network of outputs one after another": Case(
+        models.InteractionNetwork((7, 4), (6, 3), (5,), readout=Readout.FLATTEN), particles
+    ),
+    "graph network": Case(
+        models.GraphNetwork(2, (5,), (4,), (5,), (6,), activation=Activation.ELU),
+        graph,
+        ignores_padding=True,
+        ignores_order=True,
+    ),
+    "graph network with attention": Case(
+        models.GraphNetwork(1, (5,), (4,), (5,), (), attention=True, activation=Activation.ELU),
+        near,
+        ignores_padding=True,
+        ignores_order=True,
     ),
 }
 
