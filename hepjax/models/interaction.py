@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _Choice = Activation | Callable[[Any], Any]
 
-_DENSE_EDGES = 40_000
+_DENSE_EDGES = 30_000
 """Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores."""
 
 
@@ -33,7 +33,7 @@ class InteractionNetwork(nn.Module):
     another, go through a classifier. The activation follows every layer but the classifier's last.
 
     Three forms run the same parameters and agree to rounding. Without a choice, `Sequences` run as one dense tensor up
-    to 40,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
+    to 30,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
 
     Attributes:
       edge: the widths of f_R's layers; the last is D_E.
