@@ -1,6 +1,6 @@
 """Every network of hepjax beside its PyTorch twin: mean AUC after equal training, and training speed, in one run.
 
-    hepjax simulate jets.h5 --jets 20000 --seed 3
+    hepjax simulate jets.h5 --jets 20000 --seed 31
     python benchmarks/torch_twins.py --data jets.h5 --epochs 15
 
 Each pair starts from the same parameters, whose logits must agree to 1e-4, sees the same scaled inputs in the same
