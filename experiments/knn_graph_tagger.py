@@ -1,0 +1,93 @@
+"""Whom must a particle hear to know its jet? A graph network on the nearest neighbours, beside one on all pairs.
+
+    python experiments/knn_graph_tagger.py
+    python experiments/knn_graph_tagger.py --neighbours 2 4 8 16 --epochs 30
+
+Messages go along the edges of a graph: from the k nearest particles in Δη and Δφ to each, or from all. An edge knows
+its ΔR, kT, z and m² (arXiv:2202.03772), and two rounds let particles hear of the neighbours of their neighbours.
+
+Expected in two to three minutes on the sample that comes with hepjax: mean AUC 0.84, 0.83 and 0.84 (± 0.01) with 2, 8 and
+all neighbours: the nearest two carry as much as all, for a twelfth of the arithmetic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import tyro
+
+from hepjax import experiment, readers, report, representations, runs
+from hepjax.options import Experiment, GraphNetwork, Optimization
+
+COLUMNS = ("j1_pt", "j1_etarel", "j1_phirel")
+
+
+@dataclasses.dataclass(frozen=True)
+class KnnGraphTagger:
+    """Trains and compares graph networks."""
+
+    neighbours: tuple[int, ...] = (2, 8)
+    """Of each particle; one network each, and one more on all pairs."""
+    particles: int = 30
+    """The hardest particles of each jet, which are the nodes."""
+    data: tuple[Path, ...] = ()
+    """Files of jets; none is the sample that comes with hepjax."""
+    epochs: int = 8
+    """Of each network; the best one counts."""
+    batch_size: int = 128
+    """Jets in a step."""
+    learning_rate: float = 1e-3
+    """Of Adam."""
+    jet: int = 0
+    """Whose graphs are drawn."""
+    seed: int = 0
+    """Of the split, the first parameters and the order of jets."""
+    out: Path = Path("runs/knn-graph-tagger")
+    """A new folder, with a run folder for each network and pictures of one jet's graphs."""
+
+
+def train(neighbours: int | None, out: Path, options: KnnGraphTagger) -> dict[str, Any]:
+    """Trains and measures a network; returns its figures of merit, and adds what it costs."""
+    model = GraphNetwork(neighbours=neighbours, particles=options.particles, edge_features=True)
+    folder, metrics = experiment.run(
+        Experiment(
+            model=model,
+            data=options.data,
+            out=out,
+            epochs=options.epochs,
+            batch_size=options.batch_size,
+            optimizer=Optimization(learning_rate=options.learning_rate),
+            patience=None,
+            seed=options.seed,
+        )
+    )
+    seconds = sum(epoch.seconds for epoch in runs.read_history(folder))
+    return {**metrics, **runs.read_experiment(folder)[1]["cost"], "seconds": seconds}
+
+
+def draw(neighbours: int | None, options: KnnGraphTagger) -> Any:
+    """The graph of one jet."""
+    jet = readers.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
+    graph = representations.graphs(jet, COLUMNS, particles=options.particles, neighbours=neighbours)
+    return report.graph_figure(graph, COLUMNS)
+
+
+def run(options: KnnGraphTagger) -> dict[str, dict[str, Any]]:
+    """Trains, measures and draws; returns the figures of merit of each network."""
+    runs.check_new(options.out)
+    found = {}
+    for neighbours in (*options.neighbours, None):
+        name = f"{neighbours or 'all'}-neighbours"
+        found[name] = train(neighbours, options.out / name, options)
+        report.save(draw(neighbours, options), options.out / f"{name}.png")
+    return found
+
+
+if __name__ == "__main__":
+    for name, found in run(tyro.cli(KnnGraphTagger, description=__doc__)).items():
+        aucs = {report.drawn(name): figures["auc"] for name, figures in found["classes"].items()}
+        words = "  ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
+        cost = f"{found['flop_per_jet'] / 1e6:.1f} MFLOP a jet, {found['seconds']:.0f} s of training"
+        print(f"{name:14}  AUC {words}  mean {sum(aucs.values()) / len(aucs):.3f}  ({cost})")
