@@ -76,7 +76,7 @@ class Convnet(_Particles):
     activation: Activation = Activation.RELU
     """Activation after every layer but the last."""
     dropout: float = 0.0
-    """Probability of dropping a unit of the dense layers while training."""
+    """Probability of dropping a unit after each layer while training."""
     norm: Norm = Norm.NONE
     """Normalisation before each activation."""
     pixels: int = 40
@@ -110,7 +110,7 @@ class Convnet1d(_Columns):
     activation: Activation = Activation.RELU
     """Activation after every layer but the last."""
     dropout: float = 0.0
-    """Probability of dropping a unit of the dense layers while training."""
+    """Probability of dropping a unit after each layer while training."""
     norm: Norm = Norm.NONE
     """Normalisation before each activation."""
     order_by: str | None = None
@@ -156,7 +156,7 @@ class Deepsets(_Columns):
     activation: Activation = Activation.RELU
     """Activation after every layer but the last."""
     dropout: float = 0.0
-    """Probability of dropping a unit after the sum while training."""
+    """Probability of dropping a unit after each layer while training."""
     norm: Norm = Norm.NONE
     """Normalisation before each activation."""
 
