@@ -28,18 +28,18 @@ from hepjax import (
 )
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
-from hepjax.options import Experiment
 from hepjax.types import Batch, Progress, Scaling, Schedule, Scores, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hepjax.options import Experiment
     from hepjax.parts import Parts
     from hepjax.recipes import Recipe
     from hepjax.types import Jets
 
-__all__ = ["Experiment", "Tagger", "evaluate", "load", "predict", "run"]
+__all__ = ["Tagger", "evaluate", "load", "predict", "run"]
 
 _BLOCK = 8192
 """The most jets that are evaluated at once."""
