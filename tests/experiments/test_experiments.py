@@ -185,7 +185,7 @@ def test_convnet_tagger_sees_more_in_turned_jets(tmp_path):
     assert mean_auc(turned) > mean_auc(plain) + 0.01
     assert_pictures(tmp_path / "turned", "images.png", *RUN_PICTURES)
     model = recorded_model(tmp_path / "turned")
-    assert (model["pixels"], model["rotate"], model["flip"]) == (24, True, True)
+    assert (model["pixels"], model["rotate"], model["flip"]) == (20, True, True)
 
 
 def test_convnet_tagger_draws_what_the_network_sees():
@@ -202,15 +202,14 @@ def test_convnet_tagger_draws_what_the_network_sees():
     assert up_against_right(turned) > 2
 
 
-@pytest.mark.parametrize("cell,name,bidirectional", [("gru", "gru", False), ("lstm", "lstm", True)])
-def test_recurrent_tagger_tags(tmp_path, cell, name, bidirectional):
+def test_recurrent_tagger_tags(tmp_path):
     module = load("recurrent_tagger")
     options = module.RecurrentTagger(
-        cell=module.Cell(cell), bidirectional=bidirectional, units=(24,), epochs=8, out=tmp_path / "new"
+        cell=module.Cell.LSTM, bidirectional=True, units=(24,), epochs=8, out=tmp_path / "new"
     )
     assert mean_auc(module.run(options)) > 0.75
     model = recorded_model(tmp_path / "new")
-    assert (model["name"], model["units"], model["bidirectional"]) == (name, [24], bidirectional)
+    assert (model["name"], model["units"], model["bidirectional"]) == ("lstm", [24], True)
     assert_pictures(tmp_path / "new", *RUN_PICTURES)
 
 
@@ -258,7 +257,7 @@ def test_knn_graph_tagger_draws_the_edges():
 
 def test_compare_taggers_puts_all_on_the_same_jets_in_one_table(tmp_path):
     module = load("compare_taggers")
-    networks = (module.Network["mlp"], module.Network["deepsets"])
+    networks = (module.Network["mlp"], module.Network["convnet1d"])
     table = module.run(module.CompareTaggers(networks=networks, epochs=2, out=tmp_path / "new"))
     assert (tmp_path / "new" / "table.md").read_text() == table
     assert_pictures(tmp_path / "new", "roc.png")
