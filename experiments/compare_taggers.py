@@ -42,7 +42,7 @@ class CompareTaggers:
     """Which, as `hepjax train` has them; in the graph network, 8 nearest particles send to each."""
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
-    epochs: int = 15
+    epochs: int = 20
     """Of each network; the best one counts."""
     seed: int = 0
     """Of the split, the first parameters, the order of jets."""
@@ -72,9 +72,9 @@ def draw(found: dict[str, Scores], path: Path) -> None:
     """A panel for each class, with the ROC curve of every network."""
     with report.style():
         panels = (figure := report.new_figure(18, 11)).subplots(2, 3).ravel()
-        for network, scores in found.items():
+        for i, (network, scores) in enumerate(found.items()):
             for axes, (name, curve) in zip(panels, evaluation.class_curves(scores).items(), strict=False):
-                axes.semilogy(curve.tpr, curve.fpr, label=network)
+                axes.semilogy(curve.tpr, curve.fpr, f"C{i}", linestyle="--" if i > 5 else "-", label=network)
                 axes.set(xlim=(0, 1), ylim=(1e-3, 1), xlabel=f"{report.drawn(name)} efficiency", ylabel="Mistag rate")
         panels[-1].axis("off")
         panels[-1].legend(*panels[0].get_legend_handles_labels(), loc="center")

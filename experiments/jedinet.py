@@ -8,8 +8,9 @@ receives, and a second network turns the particle and that sum into an answer. A
 particles, added up or side by side, into five probabilities. No particle has a place of its own in a sum: there the
 order of the particles makes no difference.
 
-The published forms see all 16 columns of each particle, and padding takes part. Here columns are standardised, and the
-paper's Adam at 1e-4 is ten times as fast. Forms of more than 30 particles need files that hold them (--data).
+The published forms see all 16 columns of each particle, and padding takes part. Other than in the paper, columns are
+standardised, Adam goes at 1e-3 instead of 1e-4, and one activation serves all three networks. Forms of more than 30
+particles need files that hold them (--data).
 
 Expected in two minutes on the sample that comes with hepjax: AUC of g, q, W, Z, t 0.84, 0.87, 0.84, 0.78, 0.92; in the
 published form for 30 particles, which learns 3,000 jets by heart, 0.79, 0.83, 0.77, 0.73, 0.89 (all ± 0.03).
