@@ -267,24 +267,19 @@ def test_full_standard_output_is_one_line(jet_file, tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-def press(process, number):
-    """Sends a signal, again where Python lost it (what is raised in a destructor is ignored); gives standard error."""
-    for _ in range(5):
-        process.send_signal(number)
-        try:
-            return process.communicate(timeout=20)[1]
-        except subprocess.TimeoutExpired:
-            continue
-    process.kill()
-    process.communicate()
-    pytest.fail(f"the process went on after five signals {number}")
+@pytest.fixture
+def heard():
+    """Lets new processes hear SIGINT, which a shell has its background jobs ignore, and their children with them."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
+@pytest.mark.usefixtures("heard")
 def test_interrupt_while_compiling(jet_file, tmp_path):
     """Threads that compile are still at work when the process ends."""
     out = tmp_path / "run"
-    endless = ["--epochs", "100000", "--patience", "None"]
-    options = ["--data", jet_file(count=300), "--out", out, *endless, "mlp", "--dropout", "0.1", "--norm", "batch"]
+    options = ["--data", jet_file(count=300), "--out", out, "mlp", "--dropout", "0.1", "--norm", "batch"]
     call = [sys.executable, "-m", "hepjax", "train", *options]
     process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     deadline = time.monotonic() + 60
@@ -292,11 +287,13 @@ def test_interrupt_while_compiling(jet_file, tmp_path):
         assert time.monotonic() < deadline
         time.sleep(0.01)
     time.sleep(0.5)
-    error = press(process, signal.SIGINT)
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert "--resume" in error
 
 
+@pytest.mark.usefixtures("heard")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, number):
     path, out = jet_file(count=300), tmp_path / "run"
@@ -320,7 +317,8 @@ def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, num
     while not (out / "history.csv").exists() or len((out / "history.csv").read_text().splitlines()) < 3:
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    error = press(process, number)
+    process.send_signal(number)
+    _, error = process.communicate(timeout=30)
     assert process.returncode == 130
     assert error.count("\n") == 1
     assert f"--out {out} --resume" in error
