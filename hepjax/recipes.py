@@ -170,7 +170,7 @@ def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
             x.mask,
             neighbours=model.neighbours,
             radius=model.radius,
-            points=x.values[..., [columns.index(name) for name in by]] if by else None,
+            points=representations.coordinates(x.values, columns, by) if by else None,
             p4=x.values[..., [columns.index(name) for name in p4]] if p4 else None,
         )
 
@@ -191,7 +191,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
 
     def read(jets: Jets, rows: slice) -> Any:
         if model.images:
-            return _of_this_size(representations.file_images(jets, model.images, rows=rows), model)
+            return _checked(representations.file_images(jets, model.images, rows=rows), model)
         found = _read_sequences(columns, model.particles, None, jets, rows)
         if model.channels is Channels.CHARGED_NEUTRAL:
             representations.check_masses_known(found.values[..., [columns.index(name) for name in _P4]])
@@ -214,10 +214,12 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
     )
 
 
-def _of_this_size(images: np.ndarray, model: options.Convnet) -> np.ndarray:
+def _checked(images: np.ndarray, model: options.Convnet) -> np.ndarray:
     if images.shape[1:3] != (model.pixels, model.pixels):
         found, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
         raise InputError(f"--pixels: expected those of {names} in the files, {found}, found {model.pixels}")
+    if images.min(initial=0) < 0:
+        raise InputError(f"--images: expected pT of 0 or more in {', '.join(model.images)}, found {images.min():g}")
     return images
 
 

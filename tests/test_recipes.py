@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, options, read_jets, recipes, representations, runs
+from hepjax.kinematics import wrap
 from hepjax.types import Channels, Readout, Scaling
 
 SMALL = {
@@ -101,6 +102,25 @@ def test_nearest_is_measured_before_scaling(jets):
     np.testing.assert_array_equal(recipe.represent(distorted, inputs).senders, plain.senders)
 
 
+def test_absolute_azimuths_are_near_across_their_step(jets):
+    """As in the graphs of the host; some of these jets lie at ±π when they are turned there."""
+    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
+    phi = jets.particle_names.index("j1_phi")
+    turned = jets.constituents.copy()
+    turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
+    jets = dataclasses.replace(jets, constituents=turned)
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(jets, slice(None))
+    found = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    expected = representations.graphs(jets, model.columns, particles=8, neighbours=2, by=model.by)
+    np.testing.assert_array_equal(found.senders[: len(expected.senders)], expected.senders)
+    relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
+    inputs = recipes.make_recipe(relative, 5).read(jets, slice(None))
+    near = recipes.make_recipe(relative, 5).represent(recipe.fit_scaling(inputs), inputs)
+    # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
+    assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
+
+
 def test_images_are_log_gev(jets):
     model = SMALL["convnet"]
     recipe = recipes.make_recipe(model, 5)
@@ -125,6 +145,12 @@ class TestImagesOfFiles:
         path = jet_file(jetImage=np.ones((25, 10, 10), np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match="--pixels: expected those of jetImage in the files, 10 by 10, found 12"):
+            recipes.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+
+    def test_below_zero_are_refused(self, jet_file):
+        path = jet_file(jetImage=np.full((25, 12, 12), -0.5, np.float32))
+        model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
+        with pytest.raises(InputError, match=r"--images: expected pT of 0 or more in jetImage, found -0\.5"):
             recipes.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
 
 

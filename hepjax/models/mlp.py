@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from flax import linen as nn
 
 from hepjax.models.activations import Activate, units
+from hepjax.models.norms import normalise
 from hepjax.types import Activation, Norm
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ class MLP(nn.Module):
         """
         for width in self.hidden:
             x = nn.Dense(units(self.activation, width))(x)
-            if self.norm is Norm.BATCH:
-                x = nn.BatchNorm(use_running_average=not train)(x, mask=None if mask is None else mask[:, None])
-            elif self.norm is Norm.LAYER:
-                x = nn.LayerNorm()(x)
+            x = normalise(x, self.norm, mask, train)
             x = Activate(self.activation)(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.classes)(x)

@@ -88,7 +88,7 @@ class Convnet(_Particles):
     channels: Channels = Channels.ALL
     """All particles in one channel, or charged and neutral ones in two."""
     rotate: bool = False
-    """Turn each jet so that its principal axis points along η."""
+    """Turn each jet so that its principal axis points along φ, upwards in pictures."""
     flip: bool = False
     """Mirror each jet so that most of its pT lies at positive η and φ."""
     images: tuple[str, ...] = ()

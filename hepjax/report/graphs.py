@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.report.jets import _quantity
+from hepjax.report.names import column_label
 from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -71,10 +71,10 @@ def graph_figure(
         if name:
             weight = np.maximum(nodes[:, columns.index(name)].astype(np.float64), 0)
             sizes = _areas(weight, weight.max())
-            _size_legend(axes, weight, _quantity(name), look)
+            _size_legend(axes, weight, column_label(name), look)
         axes.scatter(at[:, 0], at[:, 1], s=sizes, zorder=2, **look)
         _window(axes, at)
-        axes.set(xlabel=_quantity(across), ylabel=_quantity(up))
+        axes.set(xlabel=column_label(across), ylabel=column_label(up))
         put_label(axes, label)
         axes.set_title(f"{len(at)} particles, {len(ends)} edges", loc="right", fontsize="medium")
     return figure

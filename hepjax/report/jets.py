@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.report.names import axis_label, drawn
+from hepjax.report.names import column_label, drawn
 from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -21,24 +20,6 @@ if TYPE_CHECKING:
 
     from hepjax.types import Sequences
 
-_PARTICLES = {
-    "j1_px": "$p_x$ [GeV]",
-    "j1_py": "$p_y$ [GeV]",
-    "j1_pz": "$p_z$ [GeV]",
-    "j1_e": "$E$ [GeV]",
-    "j1_erel": "$E$ / $E$(jet)",
-    "j1_pt": "$p_T$ [GeV]",
-    "j1_ptrel": "$p_T$ / $p_T$(jet)",
-    "j1_eta": "η",
-    "j1_etarel": "Δη to the jet axis",
-    "j1_etarot": "η, rotated frame",
-    "j1_phi": "φ [rad]",
-    "j1_phirel": "Δφ to the jet axis [rad]",
-    "j1_phirot": "φ, rotated frame [rad]",
-    "j1_deltaR": "ΔR to the jet axis",
-    "j1_costheta": "cos θ",
-    "j1_costhetarel": "cos θ, rotated frame",
-}
 _DECADES = 2.5  # a positive quantity that spans more is drawn on a logarithmic axis
 _TAIL = 0.25  # percent of the values left out at each end
 _MANY = 2000  # values of a class, for fine bins
@@ -202,7 +183,7 @@ def _distributions(
         handles: dict[str, Any] = {}
         for f, name in enumerate(names):
             handles = _panel(panels[f], {group: rows[:, f] for group, rows in groups.items()})
-            panels[f].set_xlabel(_quantity(name))
+            panels[f].set_xlabel(column_label(name))
             if f % columns == 0:
                 panels[f].set_ylabel(f"Fraction of {what}")
         for spot in panels[len(names) :]:
@@ -211,19 +192,6 @@ def _distributions(
             figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(5, columns + 1))
         put_label(panels[0], label)
     return figure
-
-
-def _quantity(name: str) -> str:
-    """A particle column or an observable as the label of an axis."""
-    if found := re.fullmatch(r"j_([cdmn])(\d)(?:_a(\d))?_b(\d)(_mmdt)?", name):
-        letter, number, alpha, beta, groomed = found.groups()
-        powers = [f"α = {alpha}"] * (alpha is not None) + [f"β = {beta}"] + ["mMDT"] * (groomed is not None)  # noqa: RUF001
-        return f"${letter.upper()}_{number}$ ({', '.join(powers)})"
-    if found := re.fullmatch(r"j_tau(\d)(\d?)_b(\d)(_mmdt)?", name):
-        over, under, beta, groomed = found.groups()
-        symbol = rf"$\tau_{over}$ / $\tau_{under}$" if under else rf"$\tau_{over}$"
-        return f"{symbol} (β = {beta}{', mMDT' * (groomed is not None)}){'' if under else ' [GeV]'}"
-    return _PARTICLES.get(name, axis_label(name))
 
 
 def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:

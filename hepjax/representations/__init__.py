@@ -1,6 +1,6 @@
 """`Jets` → model input."""
 
-from hepjax.representations.graphs import build_graph, graphs, pair_features
+from hepjax.representations.graphs import build_graph, coordinates, graphs, pair_features
 from hepjax.representations.images import check_masses_known, draw, file_images, image_columns, images
 from hepjax.representations.scaling import apply_scaling, fit_scaling
 from hepjax.representations.sequences import sequences
@@ -10,6 +10,7 @@ __all__ = [
     "apply_scaling",
     "build_graph",
     "check_masses_known",
+    "coordinates",
     "draw",
     "file_images",
     "fit_scaling",

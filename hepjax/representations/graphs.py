@@ -147,7 +147,7 @@ def graphs(
     _check(mask.shape[1], neighbours, radius)
     inputs: dict[str, np.ndarray] = {"nodes": pick(columns), "mask": mask}
     if near:
-        inputs["points"] = _unwrapped(pick(by), by)
+        inputs["points"] = coordinates(values, union, by)
     if edge_features:
         inputs["p4"] = pick(_P4)
     size = max(1, min(len(mask), _BLOCK // mask.shape[1] ** 2))
@@ -158,6 +158,29 @@ def graphs(
     graph = jraph.batch_np(blocks)
     ends = {name: getattr(graph, name).astype(np.int32) for name in ("senders", "receivers")}
     return graph._replace(**ends)
+
+
+def coordinates(values: Any, names: Sequence[str], by: Sequence[str]) -> Any:
+    """Where particles lie, to measure how near they are.
+
+    The absolute azimuth `j1_phi` is taken relative to the jet's first particle: its step at ±π may run through a jet.
+
+    Args:
+      values: (N, P, F) columns, NumPy or JAX.
+      names: the F names of the columns.
+      by: the D columns to measure distances in.
+
+    Returns:
+      (N, P, D) points for `build_graph`, of the kind of `values`.
+
+    >>> values = np.array([[[3.1, 5.0], [-3.1, 7.0]]])
+    >>> coordinates(values, ["j1_phi", "j1_pt"], ["j1_phi"])[0].round(3).tolist()
+    [[0.0], [0.083]]
+    """
+    xp = values.__array_namespace__()
+    points = values[..., np.array([names.index(name) for name in by])]
+    absolute = xp.asarray([name == "j1_phi" for name in by])
+    return xp.where(absolute, kinematics.wrap(points - points[:, :1]), points)
 
 
 def pair_features(p4_a: Any, p4_b: Any) -> Any:
@@ -281,9 +304,3 @@ def _stripped(
 
 def _columns(values: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     return values[..., [names.index(name) for name in wanted]]
-
-
-def _unwrapped(points: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Without the step of an absolute azimuth at ±π, which may run through a jet."""
-    absolute = [name == "j1_phi" for name in names]
-    return np.where(absolute, kinematics.wrap(points - points[:, :1]), points)
