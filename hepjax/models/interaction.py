@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from flax import linen as nn
 from hepjax.models.activations import FUNCTIONS, prelu, units
 from hepjax.models.empty import uniform_where_empty
 from hepjax.models.mlp import MLP
+from hepjax.models.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
 from hepjax.types import Activation, PairForm, Readout, Sequences
 
 if TYPE_CHECKING:
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 
 _Choice = Activation | Callable[[Any], Any]
 
-_DENSE_EDGES = 30_000
+_QUICK = {Activation.ELU: elu, Activation.SELU: selu}
+"""In place of `FUNCTIONS`."""
+_DENSE_PAIRS = 30_000
 """Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores."""
 
 
@@ -46,6 +49,9 @@ class InteractionNetwork(nn.Module):
         with FLATTEN is bound to its number of slots, and padding gives zeros.
       masked: True leaves padding out: it neither sends nor counts, and a jet without particles gets logits of 0. False
         is the published form, where padding takes part as particles of zeros.
+      slots: the number of particles that padding fills each jet up to; None is the input's P. The input may then be
+        shorter, with the same answer: all particles of a jet, and where padding takes part at least one slot of it,
+        which stands for all. This is not checked: the numbers of particles are not known when the model is compiled.
       form: how to run over the pairs; None chooses by shape.
     """
 
@@ -56,6 +62,7 @@ class InteractionNetwork(nn.Module):
     activation: _Choice | tuple[_Choice, _Choice, _Choice] = Activation.ELU
     readout: Readout = Readout.SUM
     masked: bool = True
+    slots: int | None = None
     form: PairForm | None = None
 
     @nn.compact
@@ -75,13 +82,14 @@ class InteractionNetwork(nn.Module):
 
         Raises:
           TypeError: the inputs are neither.
-          ValueError: the form, the readout or `masked=False` does not go with a `GraphsTuple`.
+          ValueError: the form, the readout or `masked=False` does not go with a `GraphsTuple`; or there are more than
+            `slots` slots.
         """
         del mask, train
         form = self._form(inputs)
         if isinstance(inputs, Sequences):
-            there = jnp.asarray(inputs.mask) if self.masked else jnp.ones(inputs.mask.shape, bool)
-            x = jnp.where(there[..., None], inputs.values, 0) if self.masked else inputs.values
+            counts = slot_counts(jnp.asarray(inputs.mask), self.slots, masked=self.masked)
+            x = jnp.where(counts[..., None] > 0, inputs.values, 0)
             features, extra = x.shape[-1], 0
         else:
             features, extra = inputs.nodes.shape[-1], 0 if inputs.edges is None else inputs.edges.shape[-1]
@@ -96,21 +104,35 @@ class InteractionNetwork(nn.Module):
             read, filled = jraph.segment_sum(outputs, which, graphs), inputs.n_node > 0
         else:
             if form is PairForm.SEGMENTS:
-                outputs = _segments(f_r, f_o, _all_pairs(x), there).reshape(*x.shape[:2], -1)
+                outputs = _segments(f_r, f_o, _all_pairs(x), counts).reshape(*x.shape[:2], -1)
             else:
-                messages = (_dense if form is PairForm.DENSE else _receivers)(f_r, x, there)
-                outputs = _run(f_o, jnp.concatenate([x, messages], axis=-1))
-            outputs = jnp.where(there[..., None], outputs, 0)
-            read = outputs.sum(axis=1) if self.readout is Readout.SUM else outputs.reshape(len(x), -1)
-            filled = there.any(axis=1)
+                messages = (dense if form is PairForm.DENSE else by_receiver)(f_r, x, counts)
+                outputs = run(f_o, jnp.concatenate([x, messages], axis=-1))
+            read, filled = self._read(outputs, counts), counts.any(axis=1)
         logits = MLP(self.hidden, self.classes, activations[2], name="classifier")(read)
         return uniform_where_empty(logits, filled)
+
+    def _read(self, outputs: jax.Array, counts: jax.Array) -> jax.Array:
+        """The classifier's input: (B, P, D) and (B, P) → (B, D), or (B, slots·D)."""
+        if self.readout is Readout.SUM:
+            return (outputs * counts[..., None].astype(outputs.dtype)).sum(axis=1)
+        outputs = jnp.where(counts[..., None] > 0, outputs, 0)
+        missing = (self.slots or outputs.shape[1]) - outputs.shape[1]
+        if self.masked:
+            outputs = jnp.pad(outputs, ((0, 0), (0, missing), (0, 0)))
+        elif missing:  # the last slot that counts, again for each that it stands for
+            last = (counts > 0).sum(axis=1, keepdims=True) - 1
+            slot = jnp.minimum(jnp.arange(outputs.shape[1] + missing), last)
+            outputs = jnp.take_along_axis(outputs, slot[..., None], axis=1)
+        return outputs.reshape(len(outputs), -1)
 
     def _form(self, inputs: Sequences | jraph.GraphsTuple) -> PairForm:
         if isinstance(inputs, Sequences):
             jets, slots = inputs.mask.shape
-            dense = jets * slots * (slots - 1) <= _DENSE_EDGES
-            return self.form or (PairForm.DENSE if dense else PairForm.RECEIVERS)
+            if self.slots is not None and slots > self.slots:
+                raise ValueError(f"slots: {self.slots} are fewer than the input's {slots}")
+            few = jets * slots * slots <= _DENSE_PAIRS
+            return self.form or (PairForm.DENSE if few else PairForm.RECEIVERS)
         if not isinstance(inputs, jraph.GraphsTuple):
             raise TypeError(f"inputs: expected Sequences or a GraphsTuple, found {type(inputs).__name__}")
         if self.form not in {None, PairForm.SEGMENTS}:
@@ -120,13 +142,6 @@ class InteractionNetwork(nn.Module):
         if not self.masked:
             raise ValueError("masked: False lets padding take part, which a GraphsTuple does not have; give Sequences")
         return PairForm.SEGMENTS
-
-
-class _Layer(NamedTuple):
-    kernel: jax.Array
-    bias: jax.Array
-    activate: Callable[[jax.Array], jax.Array]
-    elementwise: bool
 
 
 class _Affine(nn.Module):
@@ -148,7 +163,7 @@ class _Layers(nn.Module):
     activation: _Choice
 
     @nn.compact
-    def __call__(self, features: int) -> list[_Layer]:
+    def __call__(self, features: int) -> list[Layer]:
         layers = []
         for i, width in enumerate(self.widths):
             affine = _Affine(features, units(self.activation, width), name=f"Dense_{i}")()
@@ -156,97 +171,44 @@ class _Layers(nn.Module):
             if activate is Activation.PRELU:
                 activate = partial(prelu, slope=self.param(f"slope_{i}", nn.initializers.constant(0.25), ()))
             elif isinstance(activate, Activation):
-                activate = FUNCTIONS[activate]
+                activate = _QUICK.get(activate, FUNCTIONS[activate])
             elementwise = isinstance(self.activation, Activation) and self.activation is not Activation.MAXOUT
-            layers.append(_Layer(*affine, activate, elementwise))
+            layers.append(Layer(*affine, activate, elementwise))
             features = width
         return layers
 
 
-def _run(layers: Sequence[_Layer], x: jax.Array) -> jax.Array:
-    """Features last: (..., F) → (..., D)."""
-    for layer in layers:
-        x = layer.activate(x @ layer.kernel + layer.bias)
-    return x
-
-
-def _activate_first(layer: _Layer, x: jax.Array) -> jax.Array:
-    """The activation where features are the first axis."""
-    return layer.activate(x) if layer.elementwise else jnp.moveaxis(layer.activate(jnp.moveaxis(x, 0, -1)), -1, 0)
-
-
-def _ends(layer: _Layer, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The first layer's receiver and sender part, computed once per particle: (B, P, F) → twice (H, B, P)."""
-    features = x.shape[-1]
-    received = jnp.einsum("bpf,fh->hbp", x, layer.kernel[:features]) + layer.bias[:, None, None]
-    return received, jnp.einsum("bpf,fh->hbp", x, layer.kernel[features:])
-
-
-def _incoming(
-    layers: Sequence[_Layer], received: jax.Array, sent: jax.Array, receivers: jax.Array, there: jax.Array
-) -> jax.Array:
-    """The sum of messages to each of the R `receivers`: (H, B, R), (H, B, P), (R,) and (B, P) → (D, B, R).
-
-    Features first and edges last, so that each layer is one product of a small matrix with a wide one.
-    """
-    h = _activate_first(layers[0], received[..., :, None] + sent[..., None, :])
-    edges = h.shape[1:]
-    h = h.reshape(h.shape[0], -1)
-    for layer in layers[1:]:
-        h = _activate_first(layer, layer.kernel.T @ h + layer.bias[:, None])
-    others = receivers[:, None] != jnp.arange(edges[-1])
-    return jnp.where(there[:, None, :] & others, h.reshape(-1, *edges), 0).sum(axis=-1)
-
-
-def _dense(layers: Sequence[_Layer], x: jax.Array, there: jax.Array) -> jax.Array:
-    """All receivers at once: (B, P, F) and (B, P) → (B, P, D)."""
-    received, sent = _ends(layers[0], x)
-    return jnp.moveaxis(_incoming(layers, received, sent, jnp.arange(x.shape[1]), there), 0, -1)
-
-
-def _receivers(layers: Sequence[_Layer], x: jax.Array, there: jax.Array) -> jax.Array:
-    """One receiver after another; its pairs are computed again for the gradient instead of kept."""
-    received, sent = _ends(layers[0], x)
-
-    @partial(jax.checkpoint, prevent_cse=False)
-    def one(receiver: tuple[jax.Array, jax.Array]) -> jax.Array:
-        part, i = receiver
-        return _incoming(layers, part[..., None], sent, i[None], there)[..., 0]
-
-    messages = jax.lax.map(one, (jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])))
-    return jnp.transpose(messages, (2, 0, 1))
-
-
 def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
-    """Every slot of every jet as a node, and every ordered pair of one jet as an edge, receivers in order."""
+    """Every slot of every jet as a node, and every pair of one jet's slots as an edge, receivers in order."""
     jets, slots, _ = x.shape
-    receivers = jnp.repeat(jnp.arange(slots), slots - 1)
-    senders = jnp.tile(jnp.arange(slots - 1), slots)
-    senders += senders >= receivers
     first = slots * jnp.arange(jets)[:, None]
     return jraph.GraphsTuple(
         nodes=x.reshape(jets * slots, -1),
         edges=None,
-        senders=(first + senders).reshape(-1),
-        receivers=(first + receivers).reshape(-1),
+        senders=(first + jnp.tile(jnp.arange(slots), slots)).reshape(-1),
+        receivers=(first + jnp.repeat(jnp.arange(slots), slots)).reshape(-1),
         globals=None,
         n_node=jnp.full(jets, slots),
-        n_edge=jnp.full(jets, slots * (slots - 1)),
+        n_edge=jnp.full(jets, slots * slots),
     )
 
 
 def _segments(
-    f_r: Sequence[_Layer], f_o: Sequence[_Layer], graph: jraph.GraphsTuple, there: jax.Array | None = None
+    f_r: Sequence[Layer], f_o: Sequence[Layer], graph: jraph.GraphsTuple, counts: jax.Array | None = None
 ) -> jax.Array:
-    """The nodes' outputs (N, D_O) by jraph; nodes that are not `there` send nothing."""
+    """The nodes' outputs (N, D_O) by jraph; a node that `counts` for several sends as often, but not to itself."""
 
     def message(edges: jax.Array | None, sender: jax.Array, receiver: jax.Array) -> jax.Array:
         ends = [receiver, sender] if edges is None else [receiver, sender, edges]
-        messages = _run(f_r, jnp.concatenate(ends, axis=-1))
-        return messages if there is None else jnp.where(there.reshape(-1)[graph.senders][:, None], messages, 0)
+        messages = run(f_r, jnp.concatenate(ends, axis=-1))
+        if counts is None:
+            return messages
+        times = weights(counts.reshape(-1)[graph.senders], graph.senders == graph.receivers)
+        sent: jax.Array = messages * times[:, None].astype(messages.dtype)
+        return sent
 
     def output(nodes: jax.Array, messages: jax.Array) -> jax.Array:
-        return _run(f_o, jnp.concatenate([nodes, messages], axis=-1))
+        return run(f_o, jnp.concatenate([nodes, messages], axis=-1))
 
     network = jraph.InteractionNetwork(update_edge_fn=message, update_node_fn=output)
     outputs: jax.Array = network(graph._replace(globals=None)).nodes

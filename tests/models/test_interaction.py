@@ -168,6 +168,102 @@ class TestForms:
         assert program(None) != program(PairForm.SEGMENTS)
 
 
+@pytest.fixture
+def trimmed(jets):
+    """The jets with one slot more, and filled up to 12 slots by padding that is not zero; the rest of it is NaN."""
+    padding = np.float32([0.3, -0.2, 0.5])
+    full = np.where(jets.mask[..., None], jets.values, padding)
+    full = np.concatenate([full, np.tile(padding, (B, 12 - P, 1))], axis=1)
+    mask = np.arange(12) < jets.mask.sum(1, keepdims=True)
+    first = mask[:, : P + 1].sum(1)[:, None] >= np.arange(P + 1)
+    return Sequences(np.where(first[..., None], full[:, : P + 1], np.nan), mask[:, : P + 1]), Sequences(full, mask)
+
+
+class TestSlots:
+    @FORMS
+    @pytest.mark.parametrize("readout", Readout)
+    def test_one_slot_of_padding_stands_for_all(self, trimmed, form, readout):
+        """In float64, with gradients: what all slots give, and in one form what the loop over edges gives."""
+        model = network(form=form, readout=readout, masked=False, slots=12, activation=Activation.SELU)
+        weights = np.random.default_rng(2).normal(size=(B, C))
+
+        def found(params, values, mask):
+            logits = models.make_apply(model)(params, {}, Sequences(values, mask), None, None)[0]
+            return (weights * logits).sum(), logits
+
+        with jax.enable_x64(True):
+            (few, mask), full = (Sequences(np.float64(x.values), x.mask) for x in trimmed)
+            params = jax.tree.map(np.float64, start(model, full))
+            run = jax.jit(jax.value_and_grad(found, argnums=(0, 1), has_aux=True))
+            ((_, logits), (gradient, by_few)), ((_, expected), (wanted, by_full)) = (
+                run(params, few, mask),
+                run(params, *full),
+            )
+            chex.assert_trees_all_close((logits, gradient), (expected, wanted), rtol=1e-11, atol=1e-11)
+            np.testing.assert_allclose(by_few[mask], by_full[full.mask], rtol=1e-11, atol=1e-11)
+
+    @FORMS
+    def test_against_a_loop_over_edges(self, trimmed, form):
+        few, full = trimmed
+        for readout in Readout:
+            model = network(form=form, readout=readout, masked=False, slots=12)
+            params = start(model, full)
+            expected = oracle(params, full, masked=False, flatten=readout is Readout.FLATTEN)
+            np.testing.assert_allclose(answer(model, params, few), expected, rtol=1e-5, atol=1e-4)
+
+    @FORMS
+    def test_a_full_jet_needs_no_padding(self, jets, form):
+        """Six slots, one jet of six; the others' padding has all its slots."""
+        jets = zeros_for_nan(jets)
+        params = start(network(), jets)
+        expected = answer(network(form=form, masked=False), params, jets)
+        found = answer(network(form=form, masked=False, slots=P), params, jets)
+        np.testing.assert_array_equal(found, expected)
+
+    def test_flattened_without_padding(self, jets):
+        """Where padding does not take part, trimming needs no slot of it."""
+        model = network(readout=Readout.FLATTEN, slots=12)
+        longer = Sequences(*(np.pad(x, [(0, 0), (0, 12 - P), (0, 0)][: x.ndim]) for x in jets))
+        params = start(model, longer)
+        np.testing.assert_allclose(
+            answer(model, params, jets), oracle(params, longer, flatten=True), rtol=1e-4, atol=1e-5
+        )
+
+    def test_too_many(self, jets):
+        with pytest.raises(ValueError, match="slots: 5 are fewer than the input's 6"):
+            start(network(slots=5), jets)
+
+
+class TestTransformed:
+    @pytest.mark.parametrize("form", [PairForm.DENSE, PairForm.RECEIVERS])
+    def test_a_batch_divided_among_devices(self, rng, form):
+        """The same answer and gradients; each device keeps its jets to itself."""
+        mesh = jax.sharding.Mesh(np.array(jax.devices()), ("data",))
+        jets = Sequences(rng.normal(size=(8, P, F)).astype(np.float32), np.arange(P) < rng.integers(1, P + 1, (8, 1)))
+        apply = models.make_apply(network(form=form))
+        params = start(network(), jets)
+
+        def loss(params, jets):
+            logits = apply(params, {}, jets, None, None)[0]
+            return jnp.square(logits).sum(), logits
+
+        step = jax.jit(jax.value_and_grad(loss, has_aux=True))
+        divided = jax.device_put(jets, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
+        chex.assert_trees_all_close(step(params, divided), step(params, jets), rtol=1e-4, atol=1e-4)
+        program = step.lower(params, divided).compile().as_text()
+        assert "all-reduce" in program
+        assert not {word for word in ("all-gather", "all-to-all", "collective-permute") if word in program}
+
+    @pytest.mark.parametrize("form", [PairForm.DENSE, PairForm.RECEIVERS])
+    def test_an_ensemble(self, jets, form):
+        model = network(form=form)
+        members = [jax.tree.map(lambda x, i=i: x * (1 + i), start(model, jets)) for i in range(3)]
+        stacked = jax.tree.map(lambda *x: jnp.stack(x), *members)
+        found = jax.vmap(lambda params: answer(model, params, jets))(stacked)
+        expected = jnp.stack([answer(model, params, jets) for params in members])
+        np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
 class TestGraphs:
     def test_of_all_pairs(self, jets):
         graph = build_graph(jnp.asarray(jets.values), jnp.asarray(jets.mask))
@@ -228,7 +324,12 @@ def test_published_weights(form):
         "node_network": published("fo", arrays),
         "classifier": published("fc", arrays),
     }
-    model = InteractionNetwork((50, 25, 14), (50, 25, 12), (50, 25), 5, Activation.SELU, masked=False, form=form)
-    found = answer(model, params, Sequences(inputs, inputs[..., 3] > 0))
-    np.testing.assert_allclose(found, logits, rtol=1e-4)
+    sizes = (50, 25, 14), (50, 25, 12), (50, 25), 5
+    model = InteractionNetwork(*sizes, Activation.SELU, masked=False, slots=150, form=form)
+    mask = inputs[..., 3] > 0
+    length = mask.sum(1).max() + 1
+    assert length < 120
+    for slots in (150, length):
+        found = answer(model, params, Sequences(inputs[:, :slots], mask[:, :slots]))
+        np.testing.assert_allclose(found, logits, rtol=1e-4)
     assert sum(x.size for x in jax.tree.leaves(params)) == 8_481

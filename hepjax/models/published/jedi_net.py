@@ -23,22 +23,24 @@ if TYPE_CHECKING:
 _NETWORKS = {"fr": "edge_network", "fo": "node_network", "fc": "classifier"}
 _NAMES = [f"{network}{i}.{part}" for network in _NETWORKS for i in (1, 2, 3) for part in ("weight", "bias")]
 _RELU, _ELU, _SELU = Activation.RELU, Activation.ELU, Activation.SELU
-_PUBLISHED: dict[tuple[int | None, int, int, int], Three] = {
-    (None, 50, 12, 14): (_RELU, _RELU, _SELU),  # IN_withSumO_50.params
-    (None, 50, 14, 12): (_SELU, _SELU, _SELU),  # IN_150_withSumO.params
-    (50, 50, 12, 14): (_ELU, _SELU, _ELU),
-    (100, 30, 10, 10): (_ELU, _ELU, _ELU),  # IN_100.params
-    (150, 50, 14, 6): (_SELU, _SELU, _RELU),  # IN_150.params
+_PUBLISHED: dict[tuple[int | None, int, int, int], tuple[int, Three]] = {
+    (None, 50, 12, 14): (50, (_RELU, _RELU, _SELU)),  # IN_withSumO_50.params
+    (None, 50, 14, 12): (150, (_SELU, _SELU, _SELU)),  # IN_150_withSumO.params
+    (50, 50, 12, 14): (50, (_ELU, _SELU, _ELU)),
+    (100, 30, 10, 10): (100, (_ELU, _ELU, _ELU)),  # IN_100.params
+    (150, 50, 14, 6): (150, (_SELU, _SELU, _RELU)),  # IN_150.params
 }
-"""Particles (None with the sum over O), hidden width, D_E, D_O → activations, as the authors' scripts train them."""
+"""What arrays tell (particles, None with the sum over O; hidden width; D_E; D_O) → particles and activations, as the
+authors' scripts train them."""
 
 
 def jedinet(path: str | os.PathLike[str], activations: Three | None = None) -> tuple[InteractionNetwork, PyTree]:
     """A released JEDI-net, with or without the sum over O.
 
     The file is read without executing anything in it. The model takes the 16 particle columns of the public layout, not
-    scaled, and lets padding take part. Without the sum over O it takes exactly as many particles as it was trained on;
-    with it, the sums over padding fit only the number of the file's name: 50 or 150.
+    scaled, and lets padding take part, up to the number of particles that it was trained on. A shorter input gives the
+    same answer if it holds all particles of a jet and one slot of padding, which stands for all. With the sum over O,
+    arrays of other sizes than the released ones do not tell that number: it is then the input's.
 
     Args:
       path: a file of PyTorch, such as `IN_100.params`.
@@ -93,7 +95,8 @@ def from_arrays(
     if inputs["fr"] != 2 * (inputs["fo"] - d_e) or inputs["fc"] % d_o:
         raise InputError(f"{source}: the inputs of fr1, fo1 and fc1, {list(inputs.values())}, are not JEDI-net's")
     key = (None if summed else inputs["fc"] // d_o, widths["fr"][0], d_e, d_o)
-    activations = activations or _PUBLISHED.get(key)
+    slots, known = _PUBLISHED.get(key, (key[0], None))
+    activations = activations or known
     if activations is None:
         raise InputError(f"{source}: the activations of a JEDI-net of this size are not known; give activations")
     params: dict[str, Any] = {
@@ -114,6 +117,7 @@ def from_arrays(
         activation=activations,
         readout=Readout.SUM if summed else Readout.FLATTEN,
         masked=False,
+        slots=slots,
     )
     return model, params
 

@@ -1,0 +1,169 @@
+"""Sums over all ordered pairs of a jet's particles, as plain functions of arrays."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+_VECTOR = 8
+
+
+class Layer(NamedTuple):
+    """A dense layer and what follows it."""
+
+    kernel: jax.Array
+    """(inputs, outputs)."""
+    bias: jax.Array
+    """(outputs,)."""
+    activate: Callable[[jax.Array], jax.Array]
+    """Acts on the last axis."""
+    elementwise: bool
+    """Whether it acts on any axis alike."""
+
+
+def elu(x: jax.Array) -> jax.Array:
+    """ELU to rounding of 1, which suffices for a sum of messages; `jax.nn.elu` takes three times as long on a CPU.
+
+    >>> print(elu(jnp.array([-1.0, 0.0, 2.0])).round(4))
+    [-0.6321  0.      2.    ]
+    """
+    return jnp.where(x > 0, x, jnp.exp(jnp.where(x > 0, 0, x)) - 1)
+
+
+def selu(x: jax.Array) -> jax.Array:
+    """SELU (arXiv:1706.02515), as `elu`.
+
+    >>> print(selu(jnp.array([-1.0, 0.0, 2.0])).round(4))
+    [-1.1113  0.      2.1014]
+    """
+    return 1.0507009873554805 * jnp.where(x > 0, x, 1.6732632423543772 * elu(x))
+
+
+def run(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
+    """Features last: (..., F) → (..., D).
+
+    >>> run([Layer(jnp.ones((3, 2)), jnp.zeros(2), elu, True)], jnp.ones((4, 3))).tolist()[0]
+    [3.0, 3.0]
+    """
+    for layer in layers:
+        x = layer.activate(x @ layer.kernel + layer.bias)
+    return x
+
+
+def slot_counts(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Array:
+    """How many particles each slot stands for.
+
+    Args:
+      mask: (B, P) bool, True for a particle; particles come first.
+      slots: the particles that each jet is filled up to by padding, P or more; None is P.
+      masked: whether padding counts for nothing.
+
+    Returns:
+      (B, P) float. A particle counts 1. Where padding takes part and P slots do not hold all of it, its first slot
+      stands for all, and no other counts.
+
+    >>> slot_counts(jnp.array([[True, True, False, False]]), 150, masked=False).tolist()
+    [[1.0, 1.0, 148.0, 0.0]]
+    """
+    if masked:
+        return mask.astype(float)
+    if slots in {None, mask.shape[1]}:
+        return jnp.ones(mask.shape)
+    particles = mask.sum(axis=1, keepdims=True)
+    padding = jnp.where(jnp.arange(mask.shape[1]) == particles, slots - particles, 0)
+    return jnp.where(mask, 1, padding).astype(float)
+
+
+def weights(counts: jax.Array, itself: jax.Array) -> jax.Array:
+    """How often a slot that stands for several particles sends; one less to its own slot.
+
+    >>> weights(jnp.array([1.0, 1.0, 148.0, 0.0]), jnp.array([True, False, True, True])).tolist()
+    [0.0, 1.0, 147.0, 0.0]
+    """
+    return jnp.maximum(counts - itself, 0)
+
+
+def dense(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
+    """The sum of messages to each slot, all pairs at once.
+
+    Args:
+      layers: of the function f of receiver and sender.
+      x: (B, P, F) float, finite.
+      counts: (B, P) float, how many particles each slot stands for.
+
+    Returns:
+      (B, P, D), the sum over all particles j but i itself of f(x_i, x_j).
+
+    >>> layers = [Layer(jnp.ones((2, 1)), jnp.zeros(1), elu, True)]
+    >>> dense(layers, jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]]))[0, :, 0].tolist()
+    [3.0, 3.0, 11.0]
+    """
+    received, sent, counts = _ends(layers[0], x, counts)
+    return jnp.moveaxis(_incoming(layers, received, sent, jnp.arange(x.shape[1]), counts), 0, -1)
+
+
+def by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
+    """What `dense` gives, one receiver after another; its pairs are computed again for the gradient instead of kept.
+
+    Args:
+      layers: as in `dense`.
+      x: as in `dense`.
+      counts: as in `dense`.
+
+    Returns:
+      As `dense`.
+
+    >>> layers = [Layer(jnp.ones((2, 1)), jnp.zeros(1), elu, True)]
+    >>> by_receiver(layers, jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]]))[0, :, 0].tolist()
+    [3.0, 3.0, 11.0]
+    """
+    received, sent, counts = _ends(layers[0], x, counts)
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def one(receiver: tuple[jax.Array, jax.Array]) -> jax.Array:
+        part, i = receiver
+        return _incoming(layers, part[..., None], sent, i[None], counts)[..., 0]
+
+    messages = jax.lax.map(one, (jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])))
+    return jnp.transpose(messages, (2, 0, 1))
+
+
+def _activate_first(layer: Layer, x: jax.Array) -> jax.Array:
+    """The activation where features are the first axis."""
+    return layer.activate(x) if layer.elementwise else jnp.moveaxis(layer.activate(jnp.moveaxis(x, 0, -1)), -1, 0)
+
+
+def _ends(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The first layer's receiver and sender part, computed once per particle, and the counts of the senders.
+
+    (B, P, F) and (B, P) → (H, B, P), (H, B, S) and (B, S). S is P, filled up for vector units with senders of count 0.
+    """
+    features, fill = x.shape[-1], -x.shape[1] % _VECTOR
+    received = jnp.einsum("bpf,fh->hbp", x, layer.kernel[:features]) + layer.bias[:, None, None]
+    sent = jnp.einsum("bpf,fh->hbp", x, layer.kernel[features:])
+    return received, jnp.pad(sent, ((0, 0), (0, 0), (0, fill))), jnp.pad(counts, ((0, 0), (0, fill)))
+
+
+def _incoming(
+    layers: Sequence[Layer], received: jax.Array, sent: jax.Array, receivers: jax.Array, counts: jax.Array
+) -> jax.Array:
+    """The sum of messages to each of the R `receivers`: (H, B, R), (H, B, S), (R,) and (B, S) → (D, B, R).
+
+    Features first and edges last, so that each layer is one product of a small matrix with a wide one.
+    """
+    h = _activate_first(layers[0], received[..., :, None] + sent[..., None, :])
+    edges = h.shape[1:]
+    h = h.reshape(h.shape[0], -1)
+    for layer in layers[1:]:
+        h = _activate_first(layer, layer.kernel.T @ h + layer.bias[:, None])
+    itself = receivers[:, None] == jnp.arange(edges[-1])
+    h = h.reshape(-1, *edges) * weights(counts[:, None, :], itself).astype(h.dtype)
+    # A product with ones: XLA's weighted reduction is up to six times slower on a CPU.
+    return h @ jnp.ones(edges[-1], h.dtype)
