@@ -12,6 +12,7 @@ import pytest
 from flax import linen as nn
 
 from hepjax import InputError, models
+from hepjax.models import activations, convnet
 from hepjax.types import Activation, Norm, Sequences
 
 
@@ -169,3 +170,49 @@ def test_pooling_that_leaves_nothing_is_refused(model, inputs):
 def test_one_kernel_for_each_convolution():
     with pytest.raises(InputError, match="kernels: expected one for each"):
         jax.eval_shape(models.ConvNet((3, 3), (3,)).init, jax.random.key(0), jnp.ones((1, 8, 8, 1)))
+
+
+@pytest.mark.parametrize("activation", sorted(convnet._RISING, key=str), ids=lambda a: a.value)
+def test_the_largest_first_says_the_same(activation, rng):
+    """A function of one array is not known to rise: it sees all answers, and only then comes the largest."""
+    x = jnp.asarray(rng.normal(size=(2, 7, 6, 2)), jnp.float32)
+    first, last = (
+        models.ConvNet((4,), (3,), 2, (), activation=each) for each in (activation, activations.FUNCTIONS[activation])
+    )
+    params, _ = drawn(first, x, rng)
+
+    @jax.jit
+    @partial(jax.value_and_grad, argnums=(0, 1), has_aux=True)
+    def difference(params, x):
+        logits = [model.apply({"params": params}, x) for model in (first, last)]
+        return jnp.sum(jnp.sin(logits[0])) - jnp.sum(jnp.sin(logits[1])), logits
+
+    (_, (one, other)), slopes = difference(params, x)
+    np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-5)
+    jax.tree.map(lambda a: np.testing.assert_allclose(a, 0, atol=3e-5), slopes)
+
+
+@pytest.mark.parametrize("size", [48, 33], ids=["in parts", "an odd batch"])
+def test_examples_a_few_at_a_time(size, rng, monkeypatch):
+    """As all at once: answers, gradients by parameters and by the image, and on several devices."""
+    x = jnp.asarray(rng.normal(size=(size, 8, 7, 1)), jnp.float32)
+    model = models.ConvNet((3, 2), (3, 2), 2, ())
+    params, _ = drawn(model, x, rng)
+
+    def total(params, x):
+        return jnp.sum(jnp.sin(model.apply({"params": params}, x)))
+
+    def slopes(x):
+        return jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(params, x)
+
+    whole = slopes(x)
+    monkeypatch.setattr(convnet, "_AT_ONCE", 2**10)
+    assert convnet._parts(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
+    jax.clear_caches()
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(x), whole)
+    mesh = jax.sharding.Mesh(np.array(jax.devices()[: 4 if size == 48 else 1]), ("data",))
+    spread = jax.device_put(x, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(spread), whole)
+    several = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), params)
+    found = jax.jit(jax.vmap(jax.grad(total), in_axes=(0, None)))(several, x)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5, atol=1e-5), found, whole[1][0])
