@@ -8,8 +8,8 @@ as the authors' code does, with its own choice of threads. Jets are of random nu
 multiplicities, these are lognormal, clipped to 20 to 150, 45 on average, and hepjax gets them sorted into batches of
 similar length, where one slot of padding stands for all; batches are filled up with jets of weight 0. Both take turns;
 the first turn, in which hepjax compiles, is left out. Prints jets per second of both, the median of the rounds' ratios
-with its range, and the target. Aimed at: 4, 6, 40 and 60. Medians of two runs on two cores that others used too: 1.2 and
-2.9, 4.2 and 4.4, 47 and 39, 63 and 43.
+with its range, and the target. Aimed at: 4, 6, 40 and 60. Medians of two runs on two cores that others used too: 1.2
+and 2.9, 4.2 and 4.4, 47 and 39, 63 and 43.
 """
 
 from __future__ import annotations
