@@ -59,10 +59,9 @@ def train_hepjax(train: Batch, epochs: int, on_epoch: Callable[[Progress], None]
     few = jax.tree.map(lambda x: x[:1000], train)
     training.fit(
         training.start(*models.initialise(model, key, train.inputs[:1]), optimizer, key),
-        lambda epoch: batches.train_blocks(train, batch_size=BATCH, seed=0, epoch=epoch),
+        batches.make_windows(train, batch_size=BATCH, seed=0),
         lambda: batches.eval_batches(few, batch_size=1000),
-        train_step=training.make_train_step(apply, loss, optimizer),
-        eval_step=training.make_eval_step(apply, loss),
+        training.compile_here(training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)),
         epochs=epochs,
         schedule=schedule,
         on_epoch=on_epoch,

@@ -68,9 +68,9 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
     step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
     best = training.fit(
         training.start(*models.initialise(model, key, see(val.inputs)), optimizer, key),
-        train=lambda epoch: batches.train_blocks(train, batch_size=64, seed=options.seed, epoch=epoch),
+        train=batches.make_windows(train, batch_size=64, seed=options.seed),
         val=lambda: batches.eval_batches(val, batch_size=len(val.targets)),
-        train_step=step, eval_step=measure, epochs=options.epochs, schedule=schedule,
+        programs=training.compile_here(step, measure), epochs=options.epochs, schedule=schedule,
     ).best  # fmt: skip
     return np.asarray(jax.nn.softmax(jax.jit(measure)(best, test).outputs))
 

@@ -9,15 +9,17 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
 
 import tyro
 
+from hepjax import runs
 from hepjax.console import log_to, progress_bar, transfer_bar
-from hepjax.errors import InputError
+from hepjax.errors import InputError, LostProcessError
 from hepjax.fetch import Record  # noqa: TC001 — the same
-from hepjax.options import Experiment
+from hepjax.options import Experiment, Model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
     from hepjax.types import Progress
 
-BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 2, 130, 141
+LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,6 +106,44 @@ class Predict:
     """Files of jets; none is the sample that comes with hepjax."""
 
 
+_MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
+"""Name → the model with its default options."""
+_Named = Annotated[
+    Model,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=f"{{{','.join(sorted(_MODELS))}}}",
+        instance_from_str=lambda words: _MODELS[words[0]],
+        is_instance=lambda found: isinstance(found, Model),
+        str_from_instance=lambda model: [runs.model_name(model)],
+        choices=tuple(sorted(_MODELS)),
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Measure how fast models train and answer here, and how near that is to the fastest these devices can.
+
+    Each model has its default options and runs on the sample that comes with hepjax, all jets with as many particles.
+    The arithmetic is that of the whole program, which also scales features or draws images; a training step counts as
+    three answers. The peak is the fastest float32 matrix product of the same run on the same devices.
+
+    Example: hepjax bench mlp interaction-network --json speed.json
+    """
+
+    models: tyro.conf.Positional[tuple[_Named, ...]] = ()
+    """Which models; none is all."""
+    batch_size: int = 128
+    """Jets in a training step."""
+    block: int | None = None
+    """Jets that are evaluated at once; the default is what a training takes for the model."""
+    rounds: int = 5
+    """How often each speed is measured; the table shows the median and the range."""
+    json: Path | None = None
+    """A file for the numbers; an older one is replaced."""
+
+
 Command: Any = (
     Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
     | Evaluate
@@ -111,11 +151,12 @@ Command: Any = (
     | Info
     | Simulate
     | Fetch
+    | Bench
 )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs `hepjax`; exits with 0, with 2 for bad input, or with 130 after Ctrl-C.
+    """Runs `hepjax`; exits with 0, with 1 where another process of the run ended, 2 for bad input, 130 after Ctrl-C.
 
     Args:
       arguments: of the command line; None is those of the process.
@@ -133,17 +174,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         _fail(" ".join(str(error).split()), BAD_INPUT)
+    except LostProcessError as error:
+        if debug:
+            raise
+        _fail(str(error), LOST_PROCESS)
 
 
 def entry() -> None:
-    """`main` as a process: an interrupted one ends at once, for threads that still compile may crash a slow exit."""
+    """`main` as a process: an interrupted one ends at once, for threads that still compile may crash a slow exit.
+
+    One of several that fails does so too: a slow exit would wait for the others, and they for it.
+    """
     try:
         main()
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
+    except BaseException as end:
+        status = end.code if isinstance(end, SystemExit) else 1
+        if status == INTERRUPTED or (status and _one_of_several()):
+            if not isinstance(end, SystemExit):
+                traceback.print_exc()
             sys.stderr.flush()
-            os._exit(INTERRUPTED)
+            os._exit(int(status))
         raise
+
+
+def _one_of_several() -> bool:
+    parallel = sys.modules.get("hepjax.parallel")
+    return parallel is not None and parallel.process()[1] > 1
 
 
 def _act(words: list[str]) -> None:
@@ -212,8 +268,13 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 def _train(command: Experiment, console: Console) -> None:
-    from hepjax import experiment, report
+    from hepjax import compilation, experiment, parallel, report
 
+    compilation.cache_programs()
+    parallel.connect(command.coordinator, command.processes, command.process, distributed=command.distributed)
+    if not parallel.is_first():
+        console.quiet = True
+        logging.getLogger("hepjax").setLevel(logging.WARNING)
     shown = 0
 
     def show(progress: Progress) -> None:
@@ -224,7 +285,7 @@ def _train(command: Experiment, console: Console) -> None:
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
         folder, metrics = experiment.run(command, show)
     console.print(report.metrics_table(metrics))
-    if console.is_terminal:  # elsewhere the log has said it
+    if console.is_terminal and parallel.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
     console.print(f"{folder}: metrics.json, history.csv, roc.png, history.png, confusion.png, scores.png")
 
@@ -307,6 +368,29 @@ def _fetch(command: Fetch, console: Console) -> None:
         console.print(f"  {file}", soft_wrap=True)
 
 
+def _bench(command: Bench, console: Console) -> None:
+    import json
+
+    from hepjax import bench, compilation, report
+
+    if command.json is not None and not command.json.absolute().parent.is_dir():
+        raise InputError(f"--json {command.json}: there is no folder {command.json.absolute().parent}; make it first")
+    compilation.cache_programs()
+    chosen = dict.fromkeys(command.models or _MODELS.values())
+    with progress_bar(console, "measuring", len(chosen), "models") as advance:
+        found = bench.bench(
+            tuple(chosen),
+            batch_size=command.batch_size,
+            block=command.block,
+            rounds=command.rounds,
+            show=lambda name: advance(1, name),
+        )
+    console.print(report.bench_table(found))
+    if command.json is not None:
+        runs.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        console.print(f"{command.json}: all numbers")
+
+
 _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Experiment: _train,
     Evaluate: _evaluate,
@@ -314,4 +398,5 @@ _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Info: _info,
     Simulate: _simulate,
     Fetch: _fetch,
+    Bench: _bench,
 }

@@ -1,4 +1,4 @@
-"""The one exception that means the user's input was bad, and nothing else."""
+"""The exceptions that are no bug: the user's input was bad, or another process of a run has ended."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class InputError(ValueError):
 
     The command line prints it without a traceback and exits with status 2.
     """
+
+
+class LostProcessError(RuntimeError):
+    """Another process of this run has ended."""
 
 
 @contextlib.contextmanager

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import shutil
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
 from hepjax import (
-    batches,
     evaluation,
     losses,
     models,
     options,
+    parallel,
     parts,
     predictions,
     recipes,
@@ -28,23 +29,19 @@ from hepjax import (
 )
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
-from hepjax.types import Batch, Progress, Scaling, Schedule, Scores, TrainState
+from hepjax.plan import make_plan, make_scorer
+from hepjax.types import Progress, Scaling, Scores, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-    from pathlib import Path
 
     from hepjax.options import Experiment
-    from hepjax.parts import Parts
+    from hepjax.parts import Part, Parts
+    from hepjax.plan import Plan
     from hepjax.recipes import Recipe
     from hepjax.types import Jets
 
 __all__ = ["Tagger", "evaluate", "load", "predict", "run"]
-
-_BLOCK = 8192
-"""The most jets that are evaluated at once."""
-_BLOCK_FLOP = 2e10
-"""The most arithmetic for jets that are evaluated at once; their memory grows with it."""
 
 log = logging.getLogger("hepjax")
 
@@ -81,33 +78,53 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     else:
         runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     recipe = recipes.make_recipe(experiment.model, len(schema.CLASSES))
-    jets = parts.load(experiment, recipe, schema.CLASSES)
-    plan = _plan(experiment, recipe, jets)
-    folder, progress = _open(experiment, jets, plan)
+    with parallel.ends_together():
+        jets = parts.load(experiment, recipe, schema.CLASSES)
+        plan = make_plan(experiment, recipe, jets, len(schema.CLASSES))
+        folder, progress = _open(experiment, jets, plan)
+        state, best = (parallel.place_state(plan.devices, state) for state in (progress.state, progress.best))
+        progress = progress._replace(state=state, best=best)
+        return folder, _train(experiment, folder, progress, jets, plan, show)
 
+
+def _train(
+    experiment: Experiment,
+    folder: Path,
+    progress: Progress,
+    jets: Parts,
+    plan: Plan,
+    show: Callable[[Progress], None] | None,
+) -> dict[str, Any]:
     def on_epoch(progress: Progress) -> None:
-        _save(folder, progress, plan.scaling)
+        _save(folder, progress, jets.scaling, plan)
         log.info("%s", report.epoch_line(progress.history[-1], experiment.epochs))
         if show is not None:
             show(progress)
 
-    if not progress.epoch:
-        _save_first(folder, progress, plan.scaling)
-    lines = logging.FileHandler(folder / "log.txt")
-    lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
-    with log_to(lines):
+    with _log_into(folder):
         log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*plan.cost))
-        log.info("training on %d jets, into %s", len(jets.train.targets), folder)
+        log.info("training on %d jets, into %s", jets.counts[0], folder)
         try:
             progress = plan.fit(progress, on_epoch=on_epoch)
         except training.DivergedError as error:
-            training.save(folder / "checkpoints" / "last_good.msgpack", error.state)
+            state = parallel.whole(plan.devices, error.state)
+            if parallel.is_first():
+                training.save(folder / "checkpoints" / "last_good.msgpack", state)
             log.info("%s", error)
             raise
         except KeyboardInterrupt:
             words = f"the last whole epoch is saved; go on with: hepjax train --out {folder} --resume"
             raise KeyboardInterrupt(words) from None
-        return folder, _measure(folder, progress, jets.test, plan)
+        return _measure(folder, progress, jets.test, plan)
+
+
+def _log_into(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Also into log.txt, which the first process writes."""
+    if not parallel.is_first():
+        return contextlib.nullcontext()
+    lines = logging.FileHandler(folder / "log.txt")
+    lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    return log_to(lines)
 
 
 def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dict[str, Any]:
@@ -190,100 +207,49 @@ def load(folder: Path) -> Tagger:
     key = jax.random.key(0)
     template = (*recipes.initialise(recipe, key), recipes.blank_scaling(recipe))
     params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-    apply = recipes.make_apply(recipe, scaling)
+    apply = recipes.make_apply(recipe, scaling, experiment.precision)
     cost = models.cost(apply, params, model_state, recipe.example)
     eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
     state = TrainState(params, model_state, (), np.zeros((), np.int32), key)
-    return Tagger(experiment, classes, recipe, _scorer(eval_step, state, _block(cost)))
+    logits = make_scorer(recipe, eval_step, state, cost)
+    return Tagger(experiment, classes, recipe, lambda inputs: jax.device_get(jax.nn.softmax(logits(inputs))))
 
 
-class _Plan(NamedTuple):
-    """Recipe, model, loss and optimizer put together."""
-
-    scaling: Scaling
-    cost: models.Cost
-    start: Progress
-    fit: Callable[..., Progress]
-    """`training.fit` but for where to start."""
-    eval_step: Callable[[TrainState, Batch], training.EvalMetrics]
-    block: int
-    """Jets that are evaluated at once."""
-
-
-def _plan(experiment: Experiment, recipe: Recipe, jets: Parts) -> _Plan:
-    chosen, count = experiment.optimizer, len(jets.train.targets)
-    batch_size = min(experiment.batch_size or count, count)
-    per_epoch = -(-count // batch_size)
-    schedule = training.make_schedule(
-        chosen.schedule,
-        chosen.learning_rate,
-        steps=per_epoch * experiment.epochs,
-        warmup_steps=int(chosen.warmup_epochs * per_epoch),
-    )
-    optimizer = training.make_optimizer(
-        chosen.name,
-        schedule,
-        momentum=chosen.momentum,
-        weight_decay=chosen.weight_decay,
-        clip_norm=chosen.clip_norm,
-        plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
-        steps_per_epoch=per_epoch,
-    )
-    init_key, key = jax.random.split(jax.random.key(experiment.seed))
-    params, model_state = recipes.initialise(recipe, init_key)
-    scaling = recipe.fit_scaling(jets.train.inputs)
-    apply = recipes.make_apply(recipe, scaling)
-    cost = models.cost(apply, params, model_state, recipe.example)
-    block = min(_block(cost), max(len(jets.val.targets), len(jets.test.targets)))
-    weights = losses.balanced_class_weights(jets.train.targets, len(schema.CLASSES)) if experiment.balance else None
-    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
-    eval_step = training.make_eval_step(apply, loss)
-    fit = partial(
-        training.fit,
-        train=lambda epoch: batches.train_blocks(jets.train, batch_size=batch_size, seed=experiment.seed, epoch=epoch),
-        val=lambda: batches.eval_batches(jets.val, batch_size=block),
-        train_step=training.make_train_step(apply, loss, optimizer, losses.make_penalty(dict(chosen.penalties))),
-        eval_step=eval_step,
-        epochs=experiment.epochs,
-        schedule=schedule,
-        patience=experiment.patience,
-        min_change=experiment.min_change,
-    )
-    return _Plan(scaling, cost, training.start(params, model_state, optimizer, key), fit, eval_step, block)
-
-
-def _block(cost: models.Cost) -> int:
-    """How many jets to evaluate at once: the power of two that the arithmetic of one allows."""
-    affordable = max(int(_BLOCK_FLOP) // max(cost.flop_per_jet, 1), 1)
-    return min(_BLOCK, 1 << (affordable.bit_length() - 1))
-
-
-def _open(experiment: Experiment, jets: Parts, plan: _Plan) -> tuple[Path, Progress]:
+def _open(experiment: Experiment, jets: Parts, plan: Plan) -> tuple[Path, Progress]:
     """The run folder, new or to be gone on with, and where the training stands."""
     found = {
         "classes": schema.CLASSES,
-        "jets": dict(zip(jets.split._fields, (len(part.targets) for part in jets[:3]), strict=True)),
+        "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
         "cost": plan.cost._asdict(),
-        "data_crc32": parts.fingerprint(jets),
+        "fingerprint": jets.fingerprint,
         "devices": [str(device) for device in jax.devices()],
     }
     if experiment.resume and experiment.out is not None:
         saved, record = runs.read_experiment(experiment.out)
-        if record["data_crc32"] != found["data_crc32"]:
+        if record["fingerprint"] != found["fingerprint"]:
             raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
         progress = training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", plan.start)
-        if saved.epochs != experiment.epochs:
+        if saved.epochs != experiment.epochs and parallel.is_first():
             longer = dataclasses.replace(saved, epochs=experiment.epochs)
             runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
         return experiment.out, progress
+    if not parallel.is_first():
+        return experiment.out or Path(), plan.start
     folder = runs.create(experiment)
     runs.write_experiment(folder, experiment, found)
     with writing(folder / "split.npz"):
         np.savez(folder / "split.npz", **jets.split._asdict())
+    _save_first(folder, plan.start, jets.scaling)
     return folder, plan.start
 
 
-def _save(folder: Path, progress: Progress, scaling: Scaling) -> None:
+def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> None:
+    state, best = parallel.whole(plan.devices, (progress.state, progress.best))
+    if parallel.is_first():
+        _write(folder, progress._replace(state=state, best=best), scaling)
+
+
+def _write(folder: Path, progress: Progress, scaling: Scaling) -> None:
     """The best model first, then the training: whatever a kill leaves, both fit together again after a resume."""
     best = progress.best
     training.save(folder / "checkpoints" / "best.msgpack", (best.params, best.model_state, scaling))
@@ -294,23 +260,24 @@ def _save(folder: Path, progress: Progress, scaling: Scaling) -> None:
 def _save_first(folder: Path, progress: Progress, scaling: Scaling) -> None:
     """Saves the start of a training; a folder that cannot hold it is not left behind."""
     try:
-        _save(folder, progress, scaling)
+        _write(folder, progress, scaling)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
-def _measure(folder: Path, progress: Progress, test: Batch, plan: _Plan) -> dict[str, Any]:
-    score = _scorer(plan.eval_step, progress.best, plan.block)
-    scores = Scores(score(test.inputs), test.targets, test.weights, schema.CLASSES)
+def _measure(folder: Path, progress: Progress, test: Part, plan: Plan) -> dict[str, Any]:
+    logits, labels = plan.score(progress.best, test), parallel.gather(test.labels)
+    scores = Scores(jax.device_get(jax.nn.softmax(logits)), labels, np.ones(len(labels)), schema.CLASSES)
     verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
     metrics = {
         **evaluation.figures_of_merit(scores),
         "best_epoch": getattr(evaluation.best_epoch(progress.history), "epoch", None),
         "verdict": {"kind": verdict.kind.value, "words": verdict.words},
     }
-    _write_results(folder, scores, metrics)
-    report.save(report.history_figure(progress.history), folder / "history.png")
+    if parallel.is_first():
+        _write_results(folder, scores, metrics)
+        report.save(report.history_figure(progress.history), folder / "history.png")
     log.info("%s", verdict.words)
     return metrics
 
@@ -330,21 +297,6 @@ def _open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
             f"those of the tagger {', '.join(tagger.classes)}; give jets of the same classes"
         )
     return jets
-
-
-def _scorer(
-    eval_step: Callable[[TrainState, Batch], training.EvalMetrics], state: TrainState, block: int
-) -> Callable[[Any], np.ndarray]:
-    """Inputs of N jets → (N, C) probabilities, in blocks of one shape."""
-    compiled = jax.jit(eval_step)
-
-    def score(inputs: Any) -> np.ndarray:
-        count = len(jax.tree.leaves(inputs)[0])
-        data = Batch(inputs, np.zeros(count, np.int32), np.ones(count, np.float32))
-        blocks = [compiled(state, batch).outputs for batch in batches.eval_batches(data, batch_size=block)]
-        return np.concatenate([jax.device_get(jax.nn.softmax(logits)) for logits in blocks])[:count]
-
-    return score
 
 
 def _score(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:

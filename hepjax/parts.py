@@ -1,47 +1,84 @@
-"""The jets of an experiment: opened, read as its recipe says, split, and refused where nothing can be learnt."""
+"""The jets of an experiment: opened, read as its recipe says, split, and refused where nothing can be learnt.
+
+Of several processes, each reads a part of the files of its own, in one go, whatever part of the split a jet belongs to.
+"""
 
 from __future__ import annotations
 
+import itertools
 import logging
 import zlib
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
 
-from hepjax import batches, readers
+from hepjax import batches, parallel, readers, representations
 from hepjax.errors import InputError
-from hepjax.types import Batch, Sequences
+from hepjax.types import Batch, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-    from typing import Any
 
     from hepjax.options import Experiment
     from hepjax.recipes import Recipe
-    from hepjax.types import Jets
 
-_ROWS = 100_000
-"""Jets that are read at once for predictions."""
+_AT_ONCE = 2**28
+"""Bytes of a file's particles that are read at once."""
+_SHARE = 16
+"""The part of the memory for jets that the particles of one block of a stream may take."""
 
 log = logging.getLogger("hepjax")
+
+
+class Part(NamedTuple):
+    """The jets of this process in one part of the split, by rising row number; n of them."""
+
+    rows: np.ndarray
+    """(n,) int64, their rows in the files."""
+    labels: np.ndarray
+    """(n,) int32 class indices."""
+    lengths: np.ndarray
+    """(n,) int32, the particles of each; 0 where the model does not look at particles."""
+    data: Batch | None
+    """All of them, where they fit into memory."""
+    blocks: Callable[[Sequence[int]], Iterator[batches.Block]]
+    """A seed → all jets in blocks, each with the places of its jets in this part; random where they are read anew."""
 
 
 class Parts(NamedTuple):
     """The jets of an experiment, as read by its recipe."""
 
-    train: Batch
-    val: Batch
-    test: Batch
+    train: Part
+    val: Part
+    test: Part
     split: batches.Split
+    """Of the files that are split, the rows of each part, for all processes."""
+    counts: tuple[int, int, int]
+    """The jets of each part, of all processes."""
+    scaling: Scaling
+    """Fitted on the training part of all processes."""
+    fingerprint: int
+    """A checksum of all jets, whatever process has read them."""
+
+
+class _Read(NamedTuple):
+    """What one pass over files gave."""
+
+    parts: dict[str, Part]
+    moments: list[Moments]
+    """Of the training jets."""
+    checksum: int
+    empty: int
+    """Jets without a particle."""
 
 
 def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Parts:
-    """Reads and splits the jets.
+    """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
-      experiment: names the files.
+      experiment: names the files, and how much memory the jets may take.
       recipe: says what to read of them.
       classes: their names.
 
@@ -51,26 +88,29 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
     Raises:
       InputError: a file is not usable, a part lacks a class, or there is one class only.
     """
-    own = (bool(experiment.val), bool(experiment.test))
-    fractions = {
-        (False, False): (0.6, 0.2, 0.2),
-        (True, False): (0.8, 0.0, 0.2),
-        (False, True): (0.8, 0.2, 0.0),
-        (True, True): (1.0, 0.0, 0.0),
-    }[own]
-    whole = _read(recipe, experiment.data)
-    split = batches.split(len(whole.targets), seed=experiment.seed, fractions=fractions)
-    parts: dict[str, Batch] = {
-        name: jax.tree.map(lambda x, rows=rows: x[rows], whole) for name, rows in zip(split._fields, split, strict=True)
-    }
-    for name, files in (("val", experiment.val), ("test", experiment.test)):
-        if files:
-            parts[name] = _read(recipe, files)
-    present = np.unique(np.concatenate([part.targets for part in parts.values()])).tolist()
+    own = {name: files for name, files in (("val", experiment.val), ("test", experiment.test)) if files}
+    shares = (0.6 + 0.2 * len(own), 0.0 if "val" in own else 0.2, 0.0 if "test" in own else 0.2)
+    shared = _labelled(experiment.data, recipe)
+    split = batches.split(len(shared), seed=experiment.seed, fractions=shares)
+    wanted = [(shared, {name: rows for name, rows in split._asdict().items() if name not in own})]
+    wanted += [(jets := _labelled(files, recipe), {name: np.arange(len(jets))}) for name, files in own.items()]
+    count, memory = sum(len(jets) for jets, _ in wanted), experiment.memory * 1e9
+    keep = count * _bytes(recipe) <= memory * parallel.process()[1]
+    found = [_read(*some, recipe, keep=keep, at_once=min(memory / _SHARE, _AT_ONCE)) for some in wanted]
+    named = {name: part for read in found for name, part in read.parts.items()}
+    labels = _total([np.bincount(named[name].labels, minlength=len(classes)) for name in split._fields])
+    present = np.flatnonzero(labels.sum(axis=0)).tolist()
     check_two_classes(present, classes, experiment.data)
-    for name, part in parts.items():
-        batches.check_classes(np.asarray(part.targets), present, name, classes)
-    return Parts(**parts, split=split)
+    for name, counts in zip(split._fields, labels, strict=True):
+        batches.check_classes(np.flatnonzero(counts), present, name, classes)
+    _warn_of_empty(int(_total([read.empty for read in found]).sum()), count)
+    return Parts(
+        **named,
+        split=split,
+        counts=tuple(labels.sum(axis=1).tolist()),
+        scaling=representations.scaling_of(_of_all(found[0].moments)),
+        fingerprint=zlib.crc32(_total([read.checksum for read in found]).tobytes()),
+    )
 
 
 def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:
@@ -102,12 +142,28 @@ def blocks(jets: Jets, recipe: Recipe) -> Iterator[tuple[Any, np.ndarray | None]
       What it read, and the labels where they are known.
     """
     empty = 0
-    for start in range(0, len(jets), _ROWS):
-        rows = slice(start, start + _ROWS)
+    for rows in itertools.starmap(slice, _spans(jets, slice(0, len(jets)), _rows(jets, _AT_ONCE))):
         inputs = recipe.read(jets, rows)
-        empty += _empty(inputs)
+        empty += int((_lengths(inputs) == 0).sum())
         yield inputs, None if jets.labels is None else np.asarray(jets.labels[rows])
     _warn_of_empty(empty, len(jets))
+
+
+def of_inputs(inputs: Any) -> Part:
+    """Jets that were read already, as a part of their own.
+
+    Args:
+      inputs: what a recipe has read of n jets.
+
+    Returns:
+      The part; its labels mean nothing.
+
+    >>> of_inputs(np.zeros((3, 16))).rows.tolist()
+    [0, 1, 2]
+    """
+    lengths = _lengths(inputs)
+    data = Batch(inputs, np.zeros(len(lengths), np.int32), np.ones(len(lengths), np.float32))
+    return Part(np.arange(len(lengths)), np.asarray(data.targets), lengths, data, _whole(data))
 
 
 def names(files: Sequence[Path]) -> str:
@@ -135,34 +191,110 @@ def check_two_classes(present: Sequence[int], classes: Sequence[str], files: Seq
         raise InputError(f"{names(files)}: all jets are of class {only}; give jets of two classes or more")
 
 
-def fingerprint(parts: Parts) -> int:
-    """A checksum of all jets.
-
-    Args:
-      parts: as read.
-
-    Returns:
-      CRC-32 of inputs and labels.
-    """
-    crc = 0
-    for part in parts[:3]:
-        for leaf in (*jax.tree.leaves(part.inputs), part.targets):
-            crc = zlib.crc32(np.ascontiguousarray(leaf).data, crc)
-    return crc
-
-
-def _read(recipe: Recipe, files: Sequence[Path]) -> Batch:
+def _labelled(files: Sequence[Path], recipe: Recipe) -> Jets:
     jets = open_jets(files, recipe)
     if jets.labels is None:
         raise InputError(f"{names(files)}: no labels, so nothing can be learnt; give labelled jets")
-    inputs, labels = recipe.read(jets, slice(None)), np.asarray(jets.labels)
-    _warn_of_empty(_empty(inputs), len(labels))
-    return Batch(inputs, labels, np.ones(len(labels), np.float32))
+    return jets
 
 
-def _empty(inputs: Any) -> int:
-    """The jets without a particle, where the model looks at particles."""
-    return int((inputs.lengths == 0).sum()) if isinstance(inputs, Sequences) else 0
+def _bytes(recipe: Recipe) -> int:
+    """Of one jet in memory, its label and weight included."""
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.example)) + 8
+
+
+def _rows(jets: Jets, size: float) -> int:
+    """How many rows of the files take so many bytes."""
+    shapes = [jets.constituents.shape, *(image.shape for image in jets.images.values())]
+    return max(int(size / (4 * sum(int(np.prod(shape[1:])) for shape in shapes))), 1)
+
+
+def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: bool, at_once: float) -> _Read:
+    """One pass over this process's share of some files, which looks at every jet and keeps those that it shall."""
+    mine, size = parallel.rows_of_process(len(jets)), _rows(jets, at_once)
+    first, count = mine.start, mine.stop - mine.start
+    rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
+    kept = {name: _room(recipe, len(r)) for name, r in rows.items()} if keep else {}
+    labels, lengths = np.empty((2, count), np.int32)
+    moments, checksum = [], 0
+    for start, stop in _spans(jets, mine, size):
+        inputs, here = recipe.read(jets, slice(start, stop)), slice(start - first, stop - first)
+        labels[here], lengths[here] = jets.labels[start:stop], _lengths(inputs)
+        checksum += _checksum(start, inputs, labels[here])
+        for name, chosen in rows.items():
+            low, high = np.searchsorted(chosen, (start, stop))
+            part = jax.tree.map(lambda x, places=chosen[low:high] - start: x[places], inputs)
+            if name == "train":
+                moments.append(recipe.moments(part))
+            if keep:
+                jax.tree.map(lambda room, x, low=low, high=high: np.copyto(room[low:high], x), kept[name], part)
+    parts = {}
+    for name, chosen in rows.items():
+        told = labels[chosen - first], lengths[chosen - first]
+        data = Batch(kept[name], told[0], np.ones(len(chosen), np.float32)) if keep else None
+        stream = _whole(data) if data is not None else _stream(jets, chosen, told[0], recipe, size)
+        parts[name] = Part(chosen, *told, data, stream)
+    return _Read(parts, moments, checksum % 2**64, int((lengths == 0).sum()))
+
+
+def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
+    """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
+    starts = readers.chunk_starts(jets)
+    edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
+    kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
+    return itertools.pairwise([*kept, rows.stop])
+
+
+def _whole(data: Batch) -> Callable[[Sequence[int]], Iterator[batches.Block]]:
+    return lambda _: iter([(np.arange(len(data.targets)), data)])
+
+
+def _stream(
+    jets: Jets, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, size: int
+) -> Callable[[Sequence[int]], Iterator[batches.Block]]:
+    """Some rows of files, whole chunks at a time: the chunks in random order, `size` rows or so shuffled at once."""
+    starts = np.append(readers.chunk_starts(jets), len(jets))
+    chunks = np.split(np.arange(len(rows)), np.searchsorted(rows, starts[1:-1]))
+
+    def blocks(seed: Sequence[int]) -> Iterator[batches.Block]:
+        rng = np.random.default_rng(seed)
+        order = rng.permutation([i for i, chunk in enumerate(chunks) if len(chunk)])
+        cuts = np.flatnonzero(np.diff(np.cumsum(np.diff(starts)[order]) // size)) + 1
+        for group in np.split(order, cuts):
+            places = rng.permutation(np.concatenate([chunks[i] for i in group] or [np.arange(0)]))
+            yield places, Batch(recipe.read(jets, rows[places]), labels[places], np.ones(len(places), np.float32))
+
+    return blocks
+
+
+def _room(recipe: Recipe, count: int) -> Any:
+    return jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), recipe.example)
+
+
+def _lengths(inputs: Any) -> np.ndarray:
+    """The particles of each jet; 1 where the model does not look at them."""
+    found = inputs.lengths if isinstance(inputs, Sequences) else np.ones(len(jax.tree.leaves(inputs)[0]))
+    return np.asarray(found, np.int32)
+
+
+def _checksum(first: int, inputs: Any, labels: np.ndarray) -> int:
+    """A number that adds up to the same over all rows, in whatever blocks they are read."""
+    leaves = [np.ascontiguousarray(x).reshape(len(labels), -1) for x in (*jax.tree.leaves(inputs), labels)]
+    rows: list[Any] = list(np.concatenate([x.view(np.uint8) for x in leaves], axis=1))
+    odd = 2 * np.arange(first, first + len(rows), dtype=np.uint64) + 1
+    return int(np.sum(odd * np.array([zlib.crc32(row) for row in rows], np.uint64), dtype=np.uint64))
+
+
+def _total(counts: Sequence[Any]) -> np.ndarray:
+    """The sum over all processes."""
+    total: np.ndarray = parallel.gather(np.asarray(counts, np.uint64)[None]).sum(axis=0)
+    return total
+
+
+def _of_all(parts: Sequence[Moments]) -> list[Moments]:
+    """The moments that all processes have found."""
+    rows = parallel.gather(np.array([[part.rows, *part.mean, *part.squares] for part in parts]))
+    return [Moments(row[0], *np.split(row[1:], 2)) for row in rows]
 
 
 def _warn_of_empty(empty: int, jets: int) -> None:

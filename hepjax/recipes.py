@@ -5,18 +5,18 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, options, representations
 from hepjax.errors import InputError
-from hepjax.representations import apply_scaling, fit_scaling
-from hepjax.types import Cell, Channels, Scaling, Sequences
+from hepjax.representations import apply_scaling, moments
+from hepjax.types import Cell, Channels, Moments, Precision, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    import jax
     from flax import linen as nn
 
     from hepjax.types import Jets, PyTree
@@ -35,10 +35,10 @@ class Recipe(NamedTuple):
     """How jets become the answers of a network."""
 
     network: nn.Module
-    read: Callable[[Jets, slice], Any]
+    read: Callable[[Jets, slice | np.ndarray], Any]
     """(jets, rows) → a pytree of host arrays, one row a jet: no more than the device needs."""
-    fit_scaling: Callable[[Any], Scaling]
-    """What `read` gave of the training part → the statistics to scale by."""
+    moments: Callable[[Any], Moments]
+    """What `read` gave of some training jets → what they add to the statistics to scale by."""
     represent: Callable[[Scaling, Any], Any]
     """(scaling, what was read) → the network's input; runs on the device, compiled with the network."""
     example: Any
@@ -47,6 +47,8 @@ class Recipe(NamedTuple):
     """F, the columns that are scaled."""
     images: tuple[str, ...] = ()
     """The images that the files must have."""
+    spare: int | None = None
+    """Slots of padding that a jet must keep where its list of particles is cut shorter; None where it must not be."""
 
 
 def make_recipe(model: options.Model, classes: int) -> Recipe:
@@ -73,22 +75,30 @@ def make_recipe(model: options.Model, classes: int) -> Recipe:
     return _of_sequences(model, _network(model, classes))
 
 
-def make_apply(recipe: Recipe, scaling: Scaling) -> models.Apply:
+def make_apply(recipe: Recipe, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
     """The pure function from what was read to logits.
 
     Args:
       recipe: of the model.
       scaling: fitted on the training part.
+      precision: of the network; its input is made, and its logits are given, in float32.
 
     Returns:
       (params, model_state, inputs, mask, key) → (logits, model_state).
     """
     network = models.make_apply(recipe.network)
 
+    def cast(tree: PyTree, dtype: Any) -> PyTree:
+        return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
+
     def apply(
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, PyTree]:
-        logits, model_state = network(params, model_state, recipe.represent(scaling, inputs), mask, key)
+        seen = recipe.represent(scaling, inputs)
+        if precision is not Precision.FLOAT32:
+            params, seen = cast((params, seen), precision.value)
+        logits, model_state = network(params, model_state, seen, mask, key)
+        logits, model_state = cast((logits, model_state), jnp.float32)
         return logits[: mask.shape[0]], model_state  # a batch of graphs ends with its padding
 
     return apply
@@ -133,6 +143,8 @@ def _network(model: options.Model, classes: int) -> nn.Module:
         options.GraphNetwork: models.GraphNetwork,
     }
     fields = {name: value for name, value in vars(model).items() if name not in _OF_THE_INPUT}
+    if isinstance(model, options.InteractionNetwork):
+        fields["slots"] = model.particles
     return kinds[type(model)](classes=classes, **fields)
 
 
@@ -140,7 +152,7 @@ def _of_features(model: options.Logistic | options.MLP, network: nn.Module) -> R
     return Recipe(
         network=network,
         read=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
-        fit_scaling=fit_scaling,
+        moments=moments,
         represent=apply_scaling,
         example=np.zeros((1, len(model.features)), np.float32),
         scaled=len(model.features),
@@ -151,11 +163,18 @@ def _of_sequences(model: _Listed, network: nn.Module) -> Recipe:
     return Recipe(
         network=network,
         read=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
-        fit_scaling=lambda x: fit_scaling(x.values, x.mask),
+        moments=lambda x: moments(x.values, x.mask),
         represent=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
         example=_no_particles(model.particles, model.columns),
         scaled=len(model.columns),
+        spare=_spare(model),
     )
+
+
+def _spare(model: _Listed) -> int | None:
+    if isinstance(model, options.Convnet1d):  # its dense layers see every slot
+        return None
+    return int(isinstance(model, options.InteractionNetwork) and not model.masked)
 
 
 def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
@@ -177,10 +196,11 @@ def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
     return Recipe(
         network=network,
         read=partial(_read_sequences, columns, model.particles, None),
-        fit_scaling=lambda x: fit_scaling(x.values, x.mask),
+        moments=lambda x: moments(x.values, x.mask),
         represent=represent,
         example=_no_particles(model.particles, columns),
         scaled=len(columns),
+        spare=0,
     )
 
 
@@ -189,7 +209,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
     shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
     columns = representations.image_columns(**shared)
 
-    def read(jets: Jets, rows: slice) -> Any:
+    def read(jets: Jets, rows: slice | np.ndarray) -> Any:
         if model.images:
             return _checked(representations.file_images(jets, model.images, rows=rows), model)
         found = _read_sequences(columns, model.particles, None, jets, rows)
@@ -206,7 +226,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
     return Recipe(
         network=network,
         read=read,
-        fit_scaling=lambda _: Scaling(np.zeros(0, np.float32), np.ones(0, np.float32)),
+        moments=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
         represent=lambda _, x: jnp.log1p(x if model.images else draw(x)),
         example=blank if model.images else _no_particles(model.particles, columns),
         scaled=0,
@@ -224,7 +244,7 @@ def _checked(images: np.ndarray, model: options.Convnet) -> np.ndarray:
 
 
 def _read_sequences(
-    columns: tuple[str, ...], particles: int, order_by: str | None, jets: Jets, rows: slice
+    columns: tuple[str, ...], particles: int, order_by: str | None, jets: Jets, rows: slice | np.ndarray
 ) -> Sequences:
     return representations.sequences(jets, columns, particles=particles, order_by=order_by, rows=rows)
 

@@ -39,6 +39,8 @@ _MODELS: dict[str, type[options.Model]] = {
     "lstm": options.LSTM,
     "mlp": options.MLP,
 }
+_PLACE = ("devices", "memory", "coordinator", "processes", "process", "distributed")
+"""Options that say where a run is trained; it may go on elsewhere."""
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
 
@@ -161,7 +163,7 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
         record = json.loads(path.read_text())
         newer = record["format"] > FORMAT
         experiment = None if newer else _converter().structure(record["experiment"], options.Experiment)
-        missing = [key for key in ("classes", "data_crc32") if key not in record and not newer]
+        missing = [key for key in ("classes", "fingerprint") if key not in record and not newer]
     except Exception as error:  # whatever json and cattrs say of a file that was not written by hepjax
         raise InputError(f"{path}: damaged ({error!r}); train again") from error
     if experiment is None:
@@ -178,21 +180,23 @@ def resumable(folder: Path | None) -> options.Experiment:
       folder: of the run.
 
     Returns:
-      Its options, with `resume` set; only `epochs` may be changed.
+      Its options, with `resume` set; where it runs is as by default, for it may be another place.
 
     Raises:
       InputError: there is no such run.
     """
     if folder is None:
         raise InputError("--resume: needs --out DIR, the folder of the run to go on with")
-    return dataclasses.replace(read_experiment(folder)[0], out=folder, resume=True)
+    saved, new = read_experiment(folder)[0], options.Experiment()
+    here = {name: getattr(new, name) for name in _PLACE}
+    return dataclasses.replace(saved, out=folder, resume=True, **here)
 
 
 def check_resumable(given: options.Experiment) -> None:
     """Refuses to go on with a run under other options than its own.
 
     Args:
-      given: the options, of which only `epochs` may differ from those of the run in `given.out`.
+      given: the options, of which `epochs` and where it runs may differ from those of the run in `given.out`.
 
     Raises:
       InputError: there is no such run, or an option differs.
@@ -200,8 +204,8 @@ def check_resumable(given: options.Experiment) -> None:
     plain = _converter().unstructure
     saved, now = _flat(plain(resumable(given.out))), _flat(plain(absolute(given)))
     # The model's own name first: its other options differ where it does.
-    for name in sorted({*saved, *now} - {"epochs"}, key=lambda name: (name != "model.name", name)):
-        if saved.get(name) != now.get(name):
+    for name in sorted({*saved, *now}, key=lambda name: (name != "model.name", name)):
+        if saved.get(name) != now.get(name) and name.split(".")[0] not in {"epochs", *_PLACE}:
             raise InputError(
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
                 "leave the option out, or start a new run"

@@ -115,6 +115,17 @@ class Batch(NamedTuple):
     """(B,) float32 example weights; padding is 0 and therefore counts nowhere."""
 
 
+class Window(NamedTuple):
+    """Examples that lie on D devices, and K steps over them."""
+
+    data: tuple[Batch, ...]
+    """One for each length that jets are padded to; its arrays are (D, n, ...), n examples a device."""
+    which: Array
+    """(K,) int32, the place in `data` of each step's examples; len(data) for a step that is none."""
+    rows: Array
+    """(K, D, b) int32, the b examples that each device gives to a step, out of its n; -1 fills up."""
+
+
 class TrainState(NamedTuple):
     """All that a training step reads and writes."""
 
@@ -138,6 +149,8 @@ class Epoch(NamedTuple):
     learning_rate: float
     seconds: float
     jets_per_second: float
+    waiting: float = 0.0
+    """The share of the seconds spent waiting for input."""
 
 
 class Progress(NamedTuple):
@@ -164,6 +177,17 @@ class Scaling(NamedTuple):
     """(F,) float32."""
     std: Array
     """(F,) float32; 1 where a feature is constant."""
+
+
+class Moments(NamedTuple):
+    """What some of the rows add to the statistics of all."""
+
+    rows: float
+    """How many."""
+    mean: Array
+    """(F,) float64."""
+    squares: Array
+    """(F,) float64, the sum of squared distances to the mean."""
 
 
 class Scores(NamedTuple):
@@ -228,6 +252,23 @@ class PairForm(enum.Enum):
     """One receiving particle after another, which needs the memory of one: the fastest for many."""
     SEGMENTS = "segments"
     """A list of edges and segment sums, as jraph has it: for graphs of any edges."""
+
+
+class Strategy(enum.Enum):
+    """How one training step runs on several devices; both give the answer of one."""
+
+    JIT = "jit"
+    """One program for all, which the compiler divides among them."""
+    PMAP = "pmap"
+    """A program for each, which average their gradients themselves."""
+
+
+class Precision(enum.Enum):
+    """The numbers a network computes with; parameters, losses and sums are float32 always."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    """Half the memory, and faster on devices made for it; slower on most CPUs."""
 
 
 class PixelValue(enum.Enum):

@@ -11,9 +11,11 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import schema
+from hepjax import parallel, schema
 
-jax.config.update("jax_num_cpu_devices", 4)
+jax.config.update("jax_num_cpu_devices", 8)
+# Runs take one device, as on most machines, but where a test is about several.
+parallel._all = lambda: jax.devices()[:1]
 
 # Tests compile the same small programs over and over; the workers of one session share what they compiled.
 _CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")
@@ -34,6 +36,12 @@ def _no_network(monkeypatch):
         return connect(self, address)
 
     monkeypatch.setattr(socket.socket, "connect", guarded)
+
+
+@pytest.fixture
+def many_devices(monkeypatch):
+    """The test sees all of the eight virtual devices."""
+    monkeypatch.setattr(parallel, "_all", jax.devices)
 
 
 @pytest.fixture

@@ -95,6 +95,7 @@ class TestRunFolder:
             "learning_rate",
             "seconds",
             "jets_per_second",
+            "waiting",
         ]
         assert runs.read_history(folder) == shown[-1].history
         assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
@@ -112,7 +113,7 @@ class TestRunFolder:
         split = np.load(folder / "split.npz")
         assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
         tagger, jets = experiment.load(folder), read_jets()
-        rows = split["test"]
+        rows = np.sort(split["test"])
         scores = tagger.scores(tagger.recipe.read(jets, slice(None))[rows])
         own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
         assert own == {key: metrics[key] for key in own}

@@ -44,7 +44,7 @@ MAY_KNOW = {
     "predictions": COMMON | {"hdf5_files"},
 }
 """Top-level module or folder → what else of hepjax it may import."""
-MEETING_PLACES = {"__init__", "__main__", "cli", "experiment", "parts", "recipes"}
+MEETING_PLACES = {"__init__", "__main__", "cli", "experiment", "parts", "plan", "recipes"}
 """These may import anything of hepjax."""
 
 ONLY_IN = {

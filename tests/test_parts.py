@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 
+import chex
 import h5py
+import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, options, parts, recipes, schema
+from hepjax import InputError, options, parts, read_jets, recipes, schema
 from hepjax.options import Experiment
 
 RECIPE = recipes.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
@@ -27,22 +29,25 @@ def hollow(jet_file):
     return path
 
 
-def test_parts_are_disjoint_and_whole(jet_file):
+def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
-    assert [len(part.targets) for part in found[:3]] == [60, 20, 20]
+    assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    for part in found[:3]:
-        assert part.inputs.values.shape == (len(part.targets), 20, 2)
-        assert part.inputs.mask.shape == (len(part.targets), 20)
+    whole = RECIPE.read(parts.open_jets((tmp_path / "jets.h5",), RECIPE), slice(None))
+    for part, rows in zip(found[:3], found.split, strict=True):
+        np.testing.assert_array_equal(part.rows, np.sort(rows))
+        chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))
+        np.testing.assert_array_equal(part.lengths, part.data.inputs.mask.sum(axis=1))
+        np.testing.assert_array_equal(part.labels, part.data.targets)
 
 
 def test_own_files_are_taken_whole(jet_file):
     found = load(jet_file(count=100), test=(jet_file("test.h5", count=40, seed=1),))
-    assert [len(part.targets) for part in found[:3]] == [80, 20, 40]
+    assert found.counts == (80, 20, 40)
 
 
 def test_files_of_several_lengths(jet_file):
-    assert load(jet_file(count=50), jet_file("long.h5", slots=40, count=50)).train.inputs.values.shape[1] == 20
+    assert load(jet_file(count=50), jet_file("long.h5", slots=40, count=50)).train.data.inputs.mask.shape[1] == 20
 
 
 def test_too_few_particles_name_both_numbers(jet_file):
@@ -59,20 +64,67 @@ def test_jets_without_particles_are_counted(hollow, jet_file, caplog):
 
 
 def test_jets_without_particles_are_counted_in_blocks(hollow, monkeypatch, caplog):
-    monkeypatch.setattr(parts, "_ROWS", 30)
-    jets = parts.open_jets((hollow,), RECIPE)
+    monkeypatch.setattr(parts, "_AT_ONCE", 30 * 20 * 16 * 4)
+    jets = read_jets(hollow, particles=20)
     with caplog.at_level(logging.WARNING, "hepjax"):
         blocks = list(parts.blocks(jets, RECIPE))
-    assert [len(labels) for _, labels in blocks] == [30, 30, 30, 10]
+    assert [len(labels) for _, labels in blocks] == [35, 28, 28, 9]  # chunks of 7
     assert caplog.text.count("3 of 100 jets have no particle") == 1
 
 
-def test_fingerprint_sees_every_number(jet_file):
-    found = load(jet_file(count=100))
-    before = parts.fingerprint(found)
-    assert before == parts.fingerprint(load(jet_file("copy.h5", count=100)))
-    found.test.inputs.values[3, 2, 1] += 1
-    assert parts.fingerprint(found) != before
+def test_fingerprint_sees_every_number_and_its_place(jet_file):
+    before = load(jet_file(count=100)).fingerprint
+    assert before == load(jet_file("copy.h5", count=100)).fingerprint
+    assert before == load(jet_file("small.h5", count=100), memory=1e-5).fingerprint
+    with h5py.File(jet_file("other.h5", count=100), "r+") as file:
+        particles = file[schema.CONSTITUENTS]
+        particles[3, 0, schema.PARTICLE_COLUMNS.index("j1_etarel")] += 1
+        path = file.filename
+    assert load(path).fingerprint != before
+    with h5py.File(jet_file("turned.h5", count=100), "r+") as file:
+        for name in (schema.CONSTITUENTS, schema.JETS):
+            file[name][:2] = file[name][:2][::-1]
+        path = file.filename
+    assert load(path).fingerprint != before
+
+
+class TestStream:
+    """Jets that are not kept in memory."""
+
+    @pytest.fixture
+    def found(self, jet_file):
+        return load(jet_file(count=100), jet_file("more.h5", count=90, seed=1)), load(
+            jet_file("a.h5", count=100), jet_file("b.h5", count=90, seed=1), memory=3e-5
+        )
+
+    def test_is_told_of_as_what_is_kept(self, found):
+        kept, streamed = found
+        assert streamed.train.data is None
+        assert kept.counts == streamed.counts
+        for name in ("train", "val", "test"):
+            a, b = getattr(kept, name), getattr(streamed, name)
+            chex.assert_trees_all_equal(tuple(a[:3]), tuple(b[:3]))
+        chex.assert_trees_all_close(kept.scaling, streamed.scaling, rtol=1e-5)
+
+    def test_every_jet_comes_once_with_its_label(self, found):
+        kept, streamed = found
+        blocks = list(streamed.train.blocks([0, 1]))
+        assert len(blocks) > 5
+        places = np.concatenate([places for places, _ in blocks])
+        assert sorted(places) == list(range(kept.counts[0]))
+        for where, block in blocks:
+            expected = jax.tree.map(lambda x, where=where: x[where], kept.train.data)
+            chex.assert_trees_all_equal(block, expected)
+
+    def test_order_follows_from_the_seed_and_mixes_rows_and_chunks(self, found):
+        def order(seed):
+            return np.concatenate([places for places, _ in found[1].train.blocks(seed)])
+
+        np.testing.assert_array_equal(order([0, 1]), order([0, 1]))
+        assert not np.array_equal(order([0, 1]), order([0, 2]))
+        first = [places.mean() for places, _ in found[1].train.blocks([0, 1])]
+        assert (np.diff(first) < 0).any()  # not in the order of the files
+        assert any((np.diff(places) < 0).any() for places, _ in found[1].train.blocks([0, 1]))
 
 
 def test_one_class_is_refused(jet_file):

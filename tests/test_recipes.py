@@ -43,10 +43,14 @@ def jets():
     return read_jets()[:20]
 
 
+def scaling(recipe, inputs):
+    return representations.scaling_of([recipe.moments(inputs)])
+
+
 def logits_of(model, jets, rows=slice(None)):
     recipe = recipes.make_recipe(model, 5)
     inputs = recipe.read(jets, rows)
-    apply = jax.jit(recipes.make_apply(recipe, recipe.fit_scaling(inputs)))
+    apply = jax.jit(recipes.make_apply(recipe, scaling(recipe, inputs)))
     params, state = recipes.initialise(recipe, jax.random.key(0))
     count = len(jax.tree.leaves(inputs)[0])
     return apply(params, state, inputs, np.ones(count, bool), None)[0]
@@ -70,7 +74,7 @@ def test_the_example_is_what_is_read_of_one_jet(name, jets):
     recipe = recipes.make_recipe(MODELS[name], 5)
     chex.assert_trees_all_equal_shapes_and_dtypes(recipe.example, recipe.read(jets, slice(1)))
     blank = recipes.blank_scaling(recipe)
-    chex.assert_trees_all_equal_shapes_and_dtypes(blank, recipe.fit_scaling(recipe.read(jets, slice(None))))
+    chex.assert_trees_all_equal_shapes_and_dtypes(blank, scaling(recipe, recipe.read(jets, slice(None))))
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -87,7 +91,7 @@ def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
     model = options.Deepsets(columns=("j1_ptrel", "j1_etarel"), particles=30)
     recipe = recipes.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
-    scaled = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    scaled = recipe.represent(scaling(recipe, inputs), inputs)
     np.testing.assert_allclose(scaled.values[inputs.mask].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(scaled.values[inputs.mask].std(axis=0), 1, atol=1e-5)
     assert not scaled.values[~inputs.mask].any()
@@ -111,12 +115,12 @@ def test_absolute_azimuths_are_near_across_their_step(jets):
     jets = dataclasses.replace(jets, constituents=turned)
     recipe = recipes.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
-    found = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    found = recipe.represent(scaling(recipe, inputs), inputs)
     expected = representations.graphs(jets, model.columns, particles=8, neighbours=2, by=model.by)
     np.testing.assert_array_equal(found.senders[: len(expected.senders)], expected.senders)
     relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
     inputs = recipes.make_recipe(relative, 5).read(jets, slice(None))
-    near = recipes.make_recipe(relative, 5).represent(recipe.fit_scaling(inputs), inputs)
+    near = recipes.make_recipe(relative, 5).represent(scaling(recipe, inputs), inputs)
     # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
     assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
 
@@ -126,7 +130,7 @@ def test_images_are_log_gev(jets):
     recipe = recipes.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     drawn = representations.images(jets, particles=30, pixels=12, size=0.06)
-    found = recipe.represent(recipe.fit_scaling(inputs), inputs)
+    found = recipe.represent(scaling(recipe, inputs), inputs)
     np.testing.assert_allclose(found, np.log1p(drawn), rtol=1e-5)
 
 

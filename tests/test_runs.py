@@ -11,7 +11,7 @@ import pytest
 from hepjax import InputError, options, runs
 from hepjax.types import Activation, Channels, Epoch, Norm, Optimizer, PairForm, Readout, Schedule
 
-FOUND = {"classes": ["g", "q"], "data_crc32": 1}
+FOUND = {"classes": ["g", "q"], "fingerprint": 1}
 
 EXPERIMENTS = [
     options.Experiment(),

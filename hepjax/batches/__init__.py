@@ -1,6 +1,26 @@
-"""Model input → streams of batches of one fixed shape."""
+"""Model input → streams of batches of few fixed shapes."""
 
-from hepjax.batches.arrays import eval_batches, train_blocks
+from hepjax.batches.arrays import eval_batches, fill_up
+from hepjax.batches.lengths import Buckets, by_length, choose_buckets, even_buckets
 from hepjax.batches.splits import Split, check_classes, split
+from hepjax.batches.stream import Block, draw, draw_order, prefetch, stream_windows
+from hepjax.batches.windows import make_windows, steps_of
 
-__all__ = ["Split", "check_classes", "eval_batches", "split", "train_blocks"]
+__all__ = [
+    "Block",
+    "Buckets",
+    "Split",
+    "by_length",
+    "check_classes",
+    "choose_buckets",
+    "draw",
+    "draw_order",
+    "eval_batches",
+    "even_buckets",
+    "fill_up",
+    "make_windows",
+    "prefetch",
+    "split",
+    "steps_of",
+    "stream_windows",
+]

@@ -1,6 +1,6 @@
 """What a user may choose, as frozen dataclasses that import nothing heavy: the command line's help is made of them."""
 
-from hepjax.options.experiment import Experiment, Optimization, check
+from hepjax.options.experiment import Devices, Experiment, Optimization, check
 from hepjax.options.models import (
     GRU,
     LSTM,
@@ -21,6 +21,7 @@ __all__ = [
     "Convnet",
     "Convnet1d",
     "Deepsets",
+    "Devices",
     "Experiment",
     "GraphNetwork",
     "InteractionNetwork",

@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations
 
 from hepjax.errors import InputError
 from hepjax.options.models import InteractionNetwork, Model, Rule, rules
-from hepjax.types import Optimizer, Schedule
+from hepjax.types import Optimizer, Precision, Schedule, Strategy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,6 +36,18 @@ class Optimization:
 
 
 @dataclasses.dataclass(frozen=True)
+class Devices:
+    """What a training runs on."""
+
+    count: int | None = None
+    """How many devices; the default is all that this machine has."""
+    strategy: Strategy = Strategy.JIT
+    """How a step is spread over several: one program for all, or one for each."""
+    shard_optimizer: bool = False
+    """Divide the optimizer's state among the devices, for models that need the memory."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """Train a tagger on files of jets, measure it, and draw what it learnt.
 
@@ -57,14 +69,29 @@ class Experiment:
     batch_size: int = 128
     """Jets in a step; 0 takes all of them, which is plain gradient descent."""
     optimizer: Optimization = Optimization()
+    devices: Devices = Devices()
     patience: int | None = 10
     """Stop when the validation loss has not fallen for so many epochs; None never stops early."""
     min_change: float = 0.0
     """By how much the validation loss must fall to count."""
+    lengths: int = 6
+    """To how many numbers of particles jets are padded, at most; 1 pads all jets alike."""
+    precision: Precision = Precision.FLOAT32
+    """What the network computes with; parameters and sums are float32 always."""
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
     seed: int = 0
     """Of everything random: the split, the first parameters, the order of jets, dropout."""
+    memory: float = 4.0
+    """Gigabytes that the jets of a process may take; more are read anew from their files in every epoch."""
+    coordinator: str | None = None
+    """Several processes: host:port of the first; srun and mpirun need none."""
+    processes: int | None = None
+    """Several processes: how many."""
+    process: int | None = None
+    """Several processes: the number of this one, from 0."""
+    distributed: bool = False
+    """Several processes: JAX finds the others by itself, as on a TPU pod."""
     resume: bool = False
     """Go on with the run in --out; the other options are taken from there."""
 
@@ -88,6 +115,8 @@ def check(experiment: Experiment) -> None:
         ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
         ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
         ("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
+        ("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
+        ("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
         ("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
         ("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,17 +11,18 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.readers.header import Header, image_shape, open_file, read_header
+from hepjax.readers.blocks import read_in_parts
+from hepjax.readers.chunks import in_threads
+from hepjax.readers.header import ROWS, image_shape, read_header
 from hepjax.readers.indexing import written_out
 from hepjax.types import Jets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    Decoder = Callable[[Header, np.ndarray], np.ndarray]
+    from hepjax.readers.header import Header
 
 Rows = slice | np.ndarray
-_LARGEST = float(np.finfo(np.float32).max)
 
 
 def read_jets(
@@ -101,6 +101,26 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     return found
 
 
+def chunk_starts(jets: Jets) -> np.ndarray:
+    """Where chunks of jets begin, for those who shuffle: a file gives all rows of a chunk as fast as one of them.
+
+    Args:
+      jets: the jets, lazy or in memory.
+
+    Returns:
+      (K,) integers, the ascending rows of `jets` with which the chunks of particles begin, the first 0. Jets in memory
+      and files that are not chunked count as chunks of 1000 rows.
+
+    >>> import hepjax
+    >>> chunk_starts(hepjax.read_jets()[:2500]).tolist()
+    [0, 1000, 2000]
+    """
+    headers = jets.store.headers if isinstance(jets, _LazyJets) else ()
+    chunks = [(header.jets, header.chunk_rows[schema.CONSTITUENTS]) for header in headers] or [(len(jets), ROWS)]
+    ends = np.cumsum([count for count, _ in chunks])
+    return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
+
+
 def _slots(headers: Sequence[Header], particles: int | None) -> int:
     """The particles to keep per jet, which every file has."""
     first, fewest = headers[0], min(headers, key=lambda header: header.slots)
@@ -173,17 +193,19 @@ class _Store:
         return (len(self), *tail)
 
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
-        """Reads the fields' rows; each dataset is read once, a chunk at a time."""
+        """Reads the fields' rows; each chunk is read once, several at a time."""
         wanted = np.arange(len(self))[rows]
         out = {f: np.empty((len(wanted), *self.shape(f)[1:]), _DTYPES[f]) for f in fields}
         order = np.argsort(wanted, kind="stable")
+        tasks: list[Callable[[], None]] = []
         offset = 0
         for header in self.headers:
             low, high = np.searchsorted(wanted, (offset, offset + header.jets), sorter=order)
             if low < high:
                 places = order[low:high]
-                _read_file(header, self.slots, out, wanted[places] - offset, places)
+                tasks += read_in_parts(header, self.slots, out, wanted[places] - offset, places)
             offset += header.jets
+        in_threads(tasks)
         return out
 
 
@@ -200,7 +222,7 @@ class _Lazy:
     def __getitem__(self, key: Any) -> np.ndarray:
         """What NumPy would give for this index; only the rows that it names are read."""
         rows, *rest = written_out(key, self.shape)
-        if isinstance(rows, slice):
+        if isinstance(rows, slice) or (np.ndim(rows) == 1 and all(isinstance(k, slice) for k in rest)):
             places: Any = slice(None)
         else:
             # Read the rows in a line, then index these with the places in the shape of the rows: as NumPy pairs them.
@@ -246,96 +268,3 @@ class _LazyJets(Jets):
 
     def __repr__(self) -> str:
         return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.headers)} file(s)>"
-
-
-def _read_file(header: Header, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray) -> None:
-    """Reads the ascending rows `local` of one file into the places `places` of the arrays in `out`."""
-    with open_file(header.path) as file:
-        for name, decoders in _DECODERS.items():
-            wanted = {field: decoders[field] for field in decoders if field in out}
-            for low, high in _chunks(local, header.chunk_rows[name]) if wanted else ():
-                # A call of its own, so that one block is freed before the next is read.
-                values = _read_block(file[name], header, slots, local[low:high], wanted)
-                for field in wanted:
-                    out[field][places[low:high]] = values.pop(field)
-
-
-def _read_block(
-    dataset: Any, header: Header, slots: int, local: np.ndarray, decoders: dict[str, Decoder]
-) -> dict[str, np.ndarray]:
-    """Reads, checks and decodes ascending rows that lie in one chunk."""
-    start = int(local[0])
-    block = dataset[start : int(local[-1]) + 1]
-    _check_finite(dataset, header, block)
-    if "constituents" in decoders or "mask" in decoders:
-        _sort_by_pt(header, block)
-        block = block[:, :slots]
-    elif "observables" in decoders or "labels" in decoders:
-        _check_labels(header, block, start)
-    if not np.array_equal(local - start, np.arange(len(block))):
-        block = block[local - start]
-    return {field: decode(header, block) for field, decode in decoders.items()}
-
-
-def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
-    """The runs of `local` that lie in one chunk each."""
-    edges = np.flatnonzero(np.diff(local // size)) + 1
-    return itertools.pairwise([0, *edges.tolist(), len(local)])
-
-
-def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
-    """The columns at these places; a view where they are all, in order."""
-    return block if places == tuple(range(block.shape[-1])) else block[..., places]
-
-
-_DECODERS: dict[str, dict[str, Decoder]] = {
-    schema.CONSTITUENTS: {
-        "constituents": lambda header, block: _take(block, header.particles.places),
-        "mask": lambda header, block: block[..., header.particle("j1_e")] > 0,
-    },
-    schema.JETS: {
-        "observables": lambda header, block: _take(block, header.observables.places),
-        "labels": lambda header, block: _take(block, header.labels.places).argmax(axis=1),
-    },
-    **{name: {name: lambda _, block: block} for name in schema.IMAGES},
-}
-
-
-def _sort_by_pt(header: Header, block: np.ndarray) -> None:
-    """Puts each jet's particles by falling pT, so that the first are the hardest; most files are so already."""
-    pt = header.particle("j1_pt")
-    unsorted = np.flatnonzero((block[:, 1:, pt] > block[:, :-1, pt]).any(axis=1))
-    if len(unsorted):
-        order = np.argsort(-block[unsorted, :, pt], axis=1, kind="stable")
-        block[unsorted] = np.take_along_axis(block[unsorted], order[..., None], axis=1)
-
-
-def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
-    """Refuses NaN, infinity and what float32 makes infinite; min and max see all without a copy of the block."""
-    if float(block.min()) >= -_LARGEST and float(block.max()) <= _LARGEST:
-        return
-    name, count, first = dataset.name.lstrip("/"), 0, None
-    for low in range(0, header.jets, header.chunk_rows[name]):
-        bad = ~(np.abs(dataset[low : low + header.chunk_rows[name]]) <= np.float64(_LARGEST))
-        count += int(bad.sum())
-        if first is None and bad.any():
-            first = low + int(np.argwhere(bad)[0, 0])
-    raise InputError(
-        f"{header.path}: {name} has {count} NaN or infinite values, or beyond float32 (±{_LARGEST:.1e}), "
-        f"the first in row {first}; remove those jets"
-    )
-
-
-def _check_labels(header: Header, block: np.ndarray, start: int) -> None:
-    if not header.labels.names:
-        return
-    onehot = block[:, header.labels.places]
-    # The five classes come first; where j_undef is the one that is set, no class is.
-    good = (np.count_nonzero(onehot, axis=1) == 1) & (onehot[:, : len(schema.CLASSES)].max(axis=1) == 1)
-    if not good.all():
-        rows = np.flatnonzero(~good) + start
-        shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
-        raise InputError(
-            f"{header.path}: {schema.JETS} has rows whose labels are not one-hot over "
-            f"{', '.join(schema.LABEL_COLUMNS)}, or {schema.UNDEFINED} = 1: {shown}; remove those jets"
-        )

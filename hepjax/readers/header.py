@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
 """What h5py raises for a file whose structure is damaged, depending on where."""
 
-_ROWS = 1000
+ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
 
 
@@ -120,8 +120,8 @@ def read_header(path: Path) -> Header:
             labels=_columns(jet_names, (*schema.LABEL_COLUMNS, schema.UNDEFINED)),
             images=tuple(name for name in schema.IMAGES if name in file),
             chunk_rows={
-                schema.CONSTITUENTS: (constituents.chunks or (_ROWS,))[0],
-                schema.JETS: (jets.chunks or (_ROWS,))[0],
+                schema.CONSTITUENTS: (constituents.chunks or (ROWS,))[0],
+                schema.JETS: (jets.chunks or (ROWS,))[0],
                 **{name: _image_rows(file[name]) for name in schema.IMAGES if name in file},
             },
         )

@@ -5,10 +5,11 @@ from hepjax.report.graphs import graph_figure
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.style import new_figure, style
-from hepjax.report.tables import cost_line, epoch_line, metrics_table, run_table, summary_tables
+from hepjax.report.tables import bench_table, cost_line, epoch_line, metrics_table, run_table, summary_tables
 
 __all__ = [
     "axis_label",
+    "bench_table",
     "confusion_figure",
     "cost_line",
     "drawn",

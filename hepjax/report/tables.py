@@ -139,8 +139,46 @@ def cost_line(parameters: int, flop_per_jet: int) -> str:
     >>> cost_line(14725, 29_500)
     '14,725 parameters, 29.5 kFLOP a jet'
     """
-    power = min(max(int(math.log10(max(flop_per_jet, 1))) // 3, 0), 4)
-    return f"{parameters:,} parameters, {flop_per_jet / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}FLOP a jet"
+    return f"{parameters:,} parameters, {_scaled(flop_per_jet)}FLOP a jet"
+
+
+def bench_table(found: Mapping[str, Any]) -> Table:
+    """How fast models are, as a table for a terminal of 80 columns.
+
+    Args:
+      found: what `hepjax.bench.bench` returns.
+
+    Returns:
+      A table with two rows a model; the machine is in its caption.
+
+    >>> speed = {"median": 2e5, "lowest": 1e5, "highest": 3e5}
+    >>> kind = {"batch_size": 128, "flop_per_jet": 900, "jets_per_second": speed, "share_of_peak": 0.018}
+    >>> table = bench_table({"device": "H100", "devices": 2, "versions": {"jax": "0.10.2"}, "rounds": 5,
+    ...     "peak_flop_per_second": 1e10, "models": {"mlp": {"parameters": 9, "training": kind, "inference": kind}}})
+    >>> table.row_count, table.caption
+    (2, '2 x H100, jax 0.10.2; medians of 5 rounds; peak: a float32 matrix product, 10 GFLOP/s')
+    """
+    from rich import box
+    from rich.table import Table
+
+    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=f"{found['devices']} x {found['device']}, {versions}; medians of {found['rounds']} rounds; "
+        f"peak: a float32 matrix product, {_scaled(found['peak_flop_per_second'])}FLOP/s",
+    )
+    table.add_column("Model")
+    table.add_column("")
+    for title in ("Batch", "FLOP\na jet", "Jets/s", "Range", "Of\npeak"):
+        table.add_column(title, justify="right", no_wrap=True)
+    for name, model in found["models"].items():
+        for first, kind in ((name, "training"), (f"{model['parameters']:,} parameters", "inference")):
+            row = model[kind]
+            median, lowest, highest = (_scaled(row["jets_per_second"][key]) for key in ("median", "lowest", "highest"))
+            numbers = (_scaled(row["flop_per_jet"]), median, f"{lowest} to {highest}", f"{row['share_of_peak']:.1%}")
+            table.add_row(first, kind, str(row["batch_size"]), *numbers, end_section=kind == "inference")
+    return table
 
 
 def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
@@ -182,6 +220,13 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
 def _plain(value: Any) -> str:
     """An option's value as it is written on the command line."""
     return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value).lower()
+
+
+def _scaled(value: float) -> str:
+    """Three digits and a prefix of the SI."""
+    value = float(f"{value:.3g}")  # 999,900 is 1 M
+    power = min(max(int(math.log10(max(value, 1))) // 3, 0), 4)
+    return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -2,7 +2,7 @@
 
 from hepjax.representations.graphs import build_graph, coordinates, graphs, pair_features
 from hepjax.representations.images import check_masses_known, draw, file_images, image_columns, images
-from hepjax.representations.scaling import apply_scaling, fit_scaling
+from hepjax.representations.scaling import apply_scaling, fit_scaling, moments, scaling_of
 from hepjax.representations.sequences import sequences
 from hepjax.representations.tabular import tabular
 
@@ -17,7 +17,9 @@ __all__ = [
     "graphs",
     "image_columns",
     "images",
+    "moments",
     "pair_features",
+    "scaling_of",
     "sequences",
     "tabular",
 ]

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from hepjax.types import Jets
 
 
-def tabular(jets: Jets, features: Sequence[str] = schema.STANDARD_FEATURES, *, rows: slice = slice(None)) -> np.ndarray:
+def tabular(
+    jets: Jets, features: Sequence[str] = schema.STANDARD_FEATURES, *, rows: slice | np.ndarray = slice(None)
+) -> np.ndarray:
     """Picks jet observables by name.
 
     Args:
@@ -30,7 +32,7 @@ def tabular(jets: Jets, features: Sequence[str] = schema.STANDARD_FEATURES, *, r
       InputError: the jets lack a feature, or one is named twice.
 
     >>> import hepjax
-    >>> tabular(hepjax.read_jets()[:2], ["j_pt", "j_mass_mmdt"]).shape
-    (2, 2)
+    >>> tabular(hepjax.read_jets(), ["j_pt", "j_mass_mmdt"], rows=np.array([7, 0, 3])).shape
+    (3, 2)
     """
     return np.asarray(jets.observables[rows])[:, places(features, jets.observable_names, "features")]

@@ -6,16 +6,20 @@ from hepjax.training.optimizers import make_optimizer
 from hepjax.training.schedules import learning_rate, make_schedule
 from hepjax.training.step import EvalMetrics, make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
+from hepjax.training.windows import Programs, compile_here, over_window
 
 __all__ = [
     "DivergedError",
     "EvalMetrics",
+    "Programs",
+    "compile_here",
     "fit",
     "learning_rate",
     "make_eval_step",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "over_window",
     "restore",
     "restore_progress",
     "run_steps",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 from typing import TYPE_CHECKING
 
 import jax
@@ -20,10 +19,9 @@ if TYPE_CHECKING:
 
     import optax
 
-    from hepjax.training.step import EvalMetrics, StepMetrics
-    from hepjax.types import Batch, PyTree
-
-    TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+    from hepjax.training.step import EvalStep, StepMetrics, TrainStep
+    from hepjax.training.windows import Programs, TrainWindow
+    from hepjax.types import Batch, PyTree, Window
 
 
 _REMEDY = "lower the learning rate, clip gradients, or look for extreme values"
@@ -56,11 +54,10 @@ def start(params: PyTree, model_state: PyTree, optimizer: optax.GradientTransfor
 
 def fit(
     progress: Progress,
-    train: Callable[[int], Iterable[Batch]],
+    train: Callable[[int], Iterable[Window]],
     val: Callable[[], Iterable[Batch]],
+    programs: Programs,
     *,
-    train_step: TrainStep,
-    eval_step: Callable[[TrainState, Batch], EvalMetrics],
     epochs: int,
     schedule: optax.Schedule,
     patience: int | None = None,
@@ -71,10 +68,9 @@ def fit(
 
     Args:
       progress: from `start`, or saved after an earlier epoch.
-      train: epoch number, from 1 → blocks of batches stacked to (K, B, ...); a block is one compiled program.
-      val: → batches of one shape.
-      train_step: from `make_train_step`.
-      eval_step: from `make_eval_step`.
+      train: epoch number, from 1 → windows of steps; a window is one compiled program.
+      val: → batches of few shapes.
+      programs: the compiled steps over a window, and evaluation of a batch; from `compile_here`.
       epochs: the total, those already done included.
       schedule: step → learning rate, for the history.
       patience: epochs to wait for the validation loss to fall; None never stops early.
@@ -87,20 +83,9 @@ def fit(
     Raises:
       DivergedError: a loss, gradient or parameter is not finite.
     """
-    run_block = jax.jit(partial(_run_block, train_step), donate_argnums=0)
-    evaluate = jax.jit(eval_step)
+    run_window, evaluate = programs
     while progress.epoch < epochs and not should_stop(progress, patience):
-        # The step donates its state, so it is given a copy: the last epoch's stays alive.
-        state, before = jax.tree.map(jnp.copy, progress.state), time.perf_counter()
-        loss = weight = 0.0
-        for block in train(progress.epoch + 1):
-            state, metrics = run_block(state, block)
-            metrics = jax.device_get(metrics)
-            if not metrics.finite.all():
-                raise _diverged(state, metrics)
-            loss += float(np.sum(metrics.loss * metrics.weight, dtype=np.float64))
-            weight += float(np.sum(metrics.weight, dtype=np.float64))
-        seconds = time.perf_counter() - before
+        state, loss, weight, seconds, waiting = _train_epoch(run_window, progress.state, train(progress.epoch + 1))
         val_loss, val_accuracy = _evaluate(evaluate, state, val())
         if not np.isfinite(val_loss):
             words = f"training diverged: the validation loss is {val_loss:g} after step {int(state.step)}; {_REMEDY}"
@@ -113,6 +98,7 @@ def fit(
             learning_rate=learning_rate(schedule, state),
             seconds=seconds,
             jets_per_second=weight / seconds,
+            waiting=waiting / seconds,
         )
         progress = watch(progress, state, row, min_change)
         on_epoch(progress)
@@ -136,31 +122,33 @@ def run_steps(train_step: TrainStep, state: TrainState, batch: Batch, steps: int
     return jax.lax.scan(lambda state, _: train_step(state, batch), state, length=steps)
 
 
-def _evaluate(
-    eval_step: Callable[[TrainState, Batch], EvalMetrics], state: TrainState, batches: Iterable[Batch]
-) -> tuple[float, float]:
+def _train_epoch(
+    run_window: TrainWindow, state: TrainState, windows: Iterable[Window]
+) -> tuple[TrainState, float, float, float, float]:
+    """The state after all windows; the sums of loss and weight; the seconds, and those of them spent waiting."""
+    # The program donates its state, so it is given a copy: the last epoch's stays alive.
+    state, start = jax.tree.map(jnp.copy, state), time.perf_counter()
+    loss = weight = waiting = 0.0
+    coming = iter(windows)
+    while True:
+        asked = time.perf_counter()
+        window = next(coming, None)
+        waiting += time.perf_counter() - asked
+        if window is None:
+            return state, loss, weight, time.perf_counter() - start, waiting
+        state, metrics = run_window(state, window)
+        metrics = jax.device_get(metrics)
+        if not metrics.finite.all():
+            raise _diverged(state, metrics)
+        loss += float(np.sum(metrics.loss * metrics.weight, dtype=np.float64))
+        weight += float(np.sum(metrics.weight, dtype=np.float64))
+
+
+def _evaluate(eval_step: EvalStep, state: TrainState, batches: Iterable[Batch]) -> tuple[float, float]:
     """Mean loss and accuracy over all batches, added up in float64."""
     rows = [jax.device_get(eval_step(state, batch)[:3]) for batch in batches]
     loss, correct, weight = (float(sum(np.float64(x) for x in column)) for column in zip(*rows, strict=True))
     return loss / weight, correct / weight
-
-
-def _run_block(train_step: TrainStep, state: TrainState, block: Batch) -> tuple[TrainState, StepMetrics]:
-    """Scans the step over a block; from a step that is not finite on, the state stays the last good one.
-
-    A batch of weight 0 only fills up the block, and leaves the state as it is.
-    """
-
-    def body(carry: tuple[TrainState, jax.Array], batch: Batch) -> tuple[tuple[TrainState, jax.Array], StepMetrics]:
-        state, good = carry
-        new, metrics = train_step(state, batch)
-        empty = metrics.weight == 0
-        metrics = metrics._replace(finite=metrics.finite | empty)
-        good = good & metrics.finite
-        return (jax.tree.map(lambda a, b: jnp.where(good & ~empty, a, b), new, state), good), metrics
-
-    (state, _), metrics = jax.lax.scan(body, (state, jnp.array(True)), block)
-    return state, metrics
 
 
 def _diverged(state: TrainState, metrics: StepMetrics) -> DivergedError:

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from hepjax.types import Array, Batch, PyTree
 
+    TrainStep = Callable[[TrainState, Batch], tuple[TrainState, "StepMetrics"]]
+    EvalStep = Callable[[TrainState, Batch], "EvalMetrics"]
+
 
 class StepMetrics(NamedTuple):
     """What a step tells of itself."""
@@ -47,7 +50,9 @@ def make_train_step(
     loss: Callable[..., jax.Array],
     optimizer: optax.GradientTransformationExtraArgs,
     penalty: Callable[[PyTree], jax.Array] = lambda params: jnp.zeros(()),  # noqa: ARG005
-) -> Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]:
+    *,
+    axis: str | None = None,
+) -> TrainStep:
     """The step: gradients of loss and penalty on one batch, and the optimizer's update.
 
     Args:
@@ -55,37 +60,43 @@ def make_train_step(
       loss: (outputs, targets, weights) → () mean over the true examples.
       optimizer: any optax transformation that takes extra arguments; it is given `value`, the loss.
       penalty: params → () term added to the loss.
+      axis: the name of the devices' axis where each runs the step on its share of the batch, as under `jax.pmap`; None
+        where the batch is whole, as under `jax.jit` on any number of devices.
 
     Returns:
       The function (state, batch) → (state, metrics).
     """
 
+    def average(x: PyTree) -> PyTree:
+        return x if axis is None else jax.lax.pmean(x, axis)
+
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
         def objective(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
             key = jax.random.fold_in(state.key, state.step)
+            key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
             outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights > 0, key)
-            value = loss(outputs, batch.targets, batch.weights)
+            value = loss(*_together((outputs, batch.targets, batch.weights), axis))
             return value + penalty(params), (value, model_state)
 
-        grads, (value, model_state) = jax.grad(objective, has_aux=True)(state.params)
+        # Each device has the gradient of the whole loss through its own share, as often as there are devices.
+        grads, (value, model_state) = average(jax.grad(objective, has_aux=True)(state.params))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=value)
         params = optax.apply_updates(state.params, updates)
         largest, size = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), (grads, params))
         finite = jnp.isfinite(jnp.stack([value, *jax.tree.leaves((largest, size))])).all()
-        metrics = StepMetrics(value, jnp.sum(batch.weights), largest, finite)
+        metrics = StepMetrics(value, jnp.sum(_together(batch.weights, axis)), largest, finite)
         return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
 
     return step
 
 
-def make_eval_step(
-    apply: Callable[..., Any], loss: Callable[..., jax.Array]
-) -> Callable[[TrainState, Batch], EvalMetrics]:
+def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *, axis: str | None = None) -> EvalStep:
     """The evaluation of one batch, without dropout and with running averages.
 
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
       loss: (outputs, targets, weights) → () mean over the true examples.
+      axis: as in `make_train_step`; sums and answers are then those of the whole batch.
 
     Returns:
       The function (state, batch) → sums and answers.
@@ -93,12 +104,17 @@ def make_eval_step(
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
-        weight = jnp.sum(batch.weights)
-        value = loss(outputs, batch.targets, batch.weights)
-        correct = jnp.sum(_correct(outputs, batch.targets) * batch.weights)
+        outputs, targets, weights = _together((outputs, batch.targets, batch.weights), axis)
+        weight, value = jnp.sum(weights), loss(outputs, targets, weights)
+        correct = jnp.sum(_correct(outputs, targets) * weights)
         return EvalMetrics(value * weight, correct, weight, outputs)
 
     return step
+
+
+def _together(x: PyTree, axis: str | None) -> PyTree:
+    """Every device's share of a batch, on each device; the loss of all is then one number, whatever the weights."""
+    return x if axis is None else jax.lax.all_gather(x, axis, tiled=True)
 
 
 def _correct(outputs: jax.Array, targets: Array) -> jax.Array:

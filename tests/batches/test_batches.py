@@ -59,37 +59,6 @@ class TestSplit:
             batches.split(100, seed=0, labels=np.array([1] + [0] * 99))
 
 
-class TestTrainBlocks:
-    @given(count=st.integers(1, 400), batch_size=st.integers(1, 70), block=st.integers(1, 9), epoch=st.integers(1, 5))
-    def test_every_jet_once(self, count, batch_size, block, epoch):
-        data = numbered(count)
-        blocks = list(batches.train_blocks(data, batch_size=batch_size, seed=3, epoch=epoch, block=block))
-        weights = np.concatenate([b.weights.ravel() for b in blocks])
-        targets = np.concatenate([b.targets.ravel() for b in blocks])
-        assert sorted(targets[weights > 0]) == list(range(count))
-        for b in blocks:
-            assert b.inputs.shape == (*b.weights.shape, 1)
-            assert b.weights.shape[1] == batch_size
-            np.testing.assert_array_equal(b.inputs[..., 0] * b.weights, b.targets * b.weights)
-        assert len({b.weights.shape for b in blocks}) == 1  # so that there is one compilation
-        assert len(blocks) == -(-count // (batch_size * block))
-
-    def test_order_depends_on_seed_and_epoch_alone(self):
-        def order(seed, epoch, block=4):
-            blocks = batches.train_blocks(numbered(100), batch_size=10, seed=seed, epoch=epoch, block=block)
-            return np.concatenate([b.targets[b.weights > 0] for b in blocks]).tolist()
-
-        assert order(1, 1) == order(1, 1, block=3)
-        assert order(1, 1) != order(1, 2)
-        assert order(1, 1) != order(2, 1)
-
-    def test_pytrees_of_inputs(self):
-        data = numbered(7)._replace(inputs={"a": np.ones((7, 2)), "b": np.arange(7)})
-        block = next(batches.train_blocks(data, batch_size=4, seed=0, epoch=1))
-        assert block.inputs["a"].shape == (2, 4, 2)
-        np.testing.assert_array_equal(block.inputs["b"], block.targets)
-
-
 @given(count=st.integers(1, 100), batch_size=st.integers(1, 30))
 def test_eval_batches_keep_the_order(count, batch_size):
     found = list(batches.eval_batches(numbered(count), batch_size=batch_size))

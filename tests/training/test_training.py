@@ -34,10 +34,9 @@ def set_up(data, model=None, optimizer=None, penalty=None, loss=losses.categoric
 def run(data, progress, step, evaluate, epochs, batch_size=64, **options):
     return training.fit(
         progress,
-        lambda epoch: batches.train_blocks(data, batch_size=batch_size, seed=0, epoch=epoch, block=2),
+        batches.make_windows(data, batch_size=batch_size, seed=0, steps=2),
         lambda: batches.eval_batches(data, batch_size=90),
-        train_step=step,
-        eval_step=evaluate,
+        training.compile_here(step, evaluate),
         epochs=epochs,
         **{"schedule": optax.constant_schedule(0.5), **options},
     )
@@ -103,18 +102,17 @@ class TestFit:
         done = run(data, progress, step, evaluate, epochs=3, batch_size=batch_size)
         jax.jit(evaluate)(done.state, next(batches.eval_batches(data, batch_size=90)))
 
-    def test_batches_that_fill_up_a_block_change_nothing(self, data):
-        """Five steps: in one block of five, and in two of three, the last of which is empty."""
+    def test_steps_that_fill_up_a_window_change_nothing(self, data):
+        """Five steps: in one window of five, and in two of three, the last of which is none."""
         model = models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH, dropout=0.2)
         progress, step, evaluate = set_up(data, model, training.make_optimizer(Optimizer.ADAM, lambda _: 0.01))
 
-        def fit(block):
+        def fit(steps):
             return training.fit(
                 progress,
-                lambda epoch: batches.train_blocks(data, batch_size=45, seed=0, epoch=epoch, block=block),
+                batches.make_windows(data, batch_size=45, seed=0, steps=steps),
                 lambda: batches.eval_batches(data, batch_size=90),
-                train_step=step,
-                eval_step=evaluate,
+                training.compile_here(step, evaluate),
                 epochs=2,
                 schedule=lambda _: 0.01,
             )
@@ -157,8 +155,8 @@ class TestFit:
         progress, step, evaluate = set_up(data)
         first_epoch = run(data, progress, step, evaluate, epochs=1)
         spoilt = data._replace(inputs=data.inputs.copy())
-        order = np.random.default_rng([0, 2]).permutation(N)
-        spoilt.inputs[order[64]] = np.inf  # the second step of the second epoch
+        first, second = next(iter(batches.make_windows(data, batch_size=64, seed=0, steps=2)(2))).rows[:, 0]
+        spoilt.inputs[second[0]] = np.inf  # the second step of the second epoch
         with pytest.raises(
             training.DivergedError, match=r"at step 6: the loss is nan .* gradient nan, in Dense_0/"
         ) as caught:
@@ -166,7 +164,7 @@ class TestFit:
         good = caught.value.state
         assert int(good.step) == 5
         chex.assert_tree_all_finite(good.params)
-        expected, _ = step(first_epoch.state, jax.tree.map(lambda x: x[order[:64]], data))
+        expected, _ = step(first_epoch.state, jax.tree.map(lambda x: x[first], data))
         chex.assert_trees_all_close(good.params, expected.params, rtol=1e-5, atol=1e-6)
         chex.assert_tree_all_finite(first_epoch.state.params)  # not donated away
 
@@ -184,10 +182,9 @@ class TestFit:
         val = data._replace(targets=rng.integers(C, size=N).astype(np.int32))
         done = training.fit(
             progress,
-            lambda epoch: batches.train_blocks(data, batch_size=64, seed=0, epoch=epoch),
+            batches.make_windows(data, batch_size=64, seed=0),
             lambda: batches.eval_batches(val, batch_size=N),
-            train_step=step,
-            eval_step=evaluate,
+            training.compile_here(step, evaluate),
             epochs=50,
             schedule=optax.constant_schedule(0.5),
             patience=4,

@@ -1,0 +1,262 @@
+"""Recipe, jets, model, loss, optimizer and devices put together: a training that is ready to start."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hepjax import batches, losses, models, parallel, parts, recipes, training
+from hepjax.errors import InputError
+from hepjax.types import Schedule
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from hepjax.batches import Buckets
+    from hepjax.options import Experiment
+    from hepjax.parallel import Devices
+    from hepjax.parts import Part, Parts
+    from hepjax.recipes import Recipe
+    from hepjax.training.step import EvalStep
+    from hepjax.types import Batch, Progress, TrainState, Window
+
+_BLOCK = 8192
+"""The most jets that are evaluated at once."""
+_MIXED = 512
+"""The same where they are sorted by length, and the last batch of each length is filled up."""
+_BLOCK_FLOP = 2e10
+"""The most arithmetic for jets that are evaluated at once; their memory grows with it."""
+_WINDOW_FLOP = 2e11
+"""The arithmetic of the steps in one program, some seconds of a small computer: Ctrl-C is heard after each."""
+_WINDOW_STEPS = 1024
+"""The most steps in one program."""
+_COMPILATION_FLOP = 2e11
+"""The arithmetic that another length must save over a training to be worth its compilation."""
+_BACKWARD = 3
+"""A training step costs about as much as so many answers."""
+
+
+class Plan(NamedTuple):
+    """A training that is ready to start."""
+
+    devices: Devices
+    cost: models.Cost
+    start: Progress
+    fit: Callable[..., Progress]
+    """`training.fit` but for where to start."""
+    score: Callable[[TrainState, Part], np.ndarray]
+    """The logits of a part, jets of all processes, in the order of processes and rows."""
+
+
+def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int) -> Plan:
+    """Puts a training together.
+
+    Args:
+      experiment: the options.
+      recipe: of its model.
+      jets: what to train and measure on.
+      classes: C.
+
+    Returns:
+      The plan.
+
+    Raises:
+      InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
+    """
+    devices = parallel.make_devices(**vars(experiment.devices))
+    init_key, key = jax.random.split(jax.random.key(experiment.seed))
+    params, model_state = recipes.initialise(recipe, init_key)
+    if devices.axis and jax.tree.leaves(model_state):
+        raise InputError("--devices.strategy: pmap would average over each device's jets for itself; use jit")
+    apply = recipes.make_apply(recipe, jets.scaling, experiment.precision)
+    cost = models.cost(apply, params, model_state, recipe.example)
+    buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * _BACKWARD, cost)
+    batch_size = _batch_size(experiment, jets.counts[0], devices)
+    counts = _counts(jets.train, buckets)
+    schedule, optimizer = _optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
+    labels = parallel.gather(jets.train.labels)
+    weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
+    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
+    penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
+    step = training.make_train_step(apply, loss, optimizer, penalty, axis=devices.axis)
+    eval_step = training.make_eval_step(apply, loss, axis=devices.axis)
+    programs = training.Programs(*parallel.compile_on(devices, training.over_window(step), eval_step))
+    sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
+    work = _BACKWARD * max(cost.flop_per_jet, 1) * batch_size * parallel.process()[1]
+    shared: dict[str, Any] = {"batch_size": batch_size, "seed": experiment.seed, "buckets": buckets, "devices": devices}
+    fit = partial(
+        training.fit,
+        train=_train_windows(jets.train, counts, steps=int(_WINDOW_FLOP / work), **shared),
+        val=_val_batches(jets.val, buckets, sizes, devices),
+        programs=programs,
+        epochs=experiment.epochs,
+        schedule=schedule,
+        patience=experiment.patience,
+        min_change=experiment.min_change,
+    )
+
+    start = training.start(params, model_state, optimizer, key)
+    return Plan(devices, cost, start, fit, partial(answer, programs.evaluate, buckets, sizes, devices))
+
+
+def make_scorer(
+    recipe: Recipe, eval_step: EvalStep, state: TrainState, cost: models.Cost
+) -> Callable[[Any], np.ndarray]:
+    """A trained model in use.
+
+    Args:
+      recipe: of the model.
+      eval_step: from `make_eval_step`.
+      state: holds the parameters.
+      cost: of an answer with all slots.
+
+    Returns:
+      What the recipe has read of N jets → (N, C) logits; on all devices there are.
+    """
+    devices = parallel.make_devices()
+    _, evaluate = parallel.compile_on(devices, eval_step, eval_step)
+    placed = parallel.place_state(devices, state)
+
+    def score(inputs: Any) -> np.ndarray:
+        part = parts.of_inputs(inputs)
+        buckets, most = batches.Buckets(), block_size(cost)
+        if recipe.spare is not None and len(part.rows) * cost.flop_per_jet > _COMPILATION_FLOP:
+            # The same for all calls, so that each length is compiled once.
+            buckets, most = batches.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(most, _MIXED)
+        return answer(evaluate, buckets, _sizes(most, [_counts(part, buckets)], devices), devices, placed, part)
+
+    return score
+
+
+def answer(
+    evaluate: EvalStep, buckets: Buckets, sizes: Sequence[int], devices: Devices, state: TrainState, part: Part
+) -> np.ndarray:
+    """Answers all jets of a part.
+
+    Args:
+      evaluate: the compiled evaluation step.
+      buckets: the lengths that jets are padded to.
+      sizes: the jets of this process in a batch, for each bucket; multiples of its devices.
+      devices: where it runs.
+      state: holds the parameters.
+      part: the jets of this process.
+
+    Returns:
+      (N, C) logits of the jets of all processes, by rising row number.
+    """
+    found = np.zeros((0, 0), np.float32)
+    for places, batch in _batches(part, buckets, sizes, devices):
+        logits = parallel.rows_here(evaluate(state, batch).outputs)
+        found = found if found.size else np.zeros((len(part.rows), logits.shape[-1]), np.float32)
+        found[places[places >= 0]] = logits[places >= 0]
+    return parallel.gather(found)
+
+
+def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost) -> Buckets:
+    """The lengths to pad jets to, the same in all processes.
+
+    Args:
+      recipe: of the model.
+      lengths: (n,) the particles of this process's jets.
+      most: lengths at most.
+      rounds: how often each jet will be answered.
+      cost: of an answer with all slots.
+
+    Returns:
+      The lengths; none where the model needs jets of one shape.
+    """
+    if recipe.spare is None:
+        return batches.Buckets()
+    counts = parallel.gather(np.bincount(lengths, minlength=recipe.example.mask.shape[1] + 1)[None]).sum(axis=0)
+    work = max(counts.sum() * rounds * cost.flop_per_jet, 1)
+    return batches.choose_buckets(counts, most=most, spare=recipe.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
+
+
+def block_size(cost: models.Cost) -> int:
+    """How many jets to evaluate at once: the power of two that the arithmetic of one allows.
+
+    >>> block_size(models.Cost(parameters=1, flop_per_jet=10**7))
+    1024
+    """
+    affordable = max(int(_BLOCK_FLOP) // max(cost.flop_per_jet, 1), 1)
+    return min(_BLOCK, 1 << (affordable.bit_length() - 1))
+
+
+def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
+    """The jets that this process gives to a step."""
+    whole, processes = min(experiment.batch_size or count, count), parallel.process()[1]
+    if not experiment.batch_size or whole < experiment.batch_size:
+        whole = batches.steps_of(whole, devices.everywhere) * devices.everywhere
+    if whole % devices.everywhere:
+        near = batches.steps_of(whole, devices.everywhere) * devices.everywhere
+        raise InputError(f"--batch-size: {devices.everywhere} devices cannot share {whole} jets alike; give {near}")
+    return whole // processes
+
+
+def _optimizer(experiment: Experiment, per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
+    chosen = experiment.optimizer
+    schedule = training.make_schedule(
+        chosen.schedule,
+        chosen.learning_rate,
+        steps=per_epoch * experiment.epochs,
+        warmup_steps=int(chosen.warmup_epochs * per_epoch),
+    )
+    optimizer = training.make_optimizer(
+        chosen.name,
+        schedule,
+        momentum=chosen.momentum,
+        weight_decay=chosen.weight_decay,
+        clip_norm=chosen.clip_norm,
+        plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
+        steps_per_epoch=per_epoch,
+    )
+    return schedule, optimizer
+
+
+def _counts(part: Part, buckets: Buckets) -> list[int]:
+    """The jets in each bucket, of the process that has the most."""
+    own = np.bincount(buckets.of_lengths(part.lengths), minlength=len(buckets))
+    counts: list[int] = parallel.agree(own).tolist()
+    return counts
+
+
+def _sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
+    """The jets of this process in a batch that is evaluated: no more than there are in the larger part."""
+    own = max(most // parallel.process()[1], 1)
+    fitting = (max(min(own, max(some)), 1) for some in zip(*counts, strict=True))
+    return [batches.steps_of(size, devices.here) * devices.here for size in fitting]
+
+
+def _train_windows(
+    part: Part, counts: Sequence[int], *, steps: int, seed: int, devices: Devices, **shared: Any
+) -> Callable[[int], Iterator[Window]]:
+    process = parallel.process()[0]
+    shared |= {"seed": seed, "devices": devices.here, "place": partial(parallel.place_window, devices)}
+    if part.data is None:
+        return batches.stream_windows(lambda epoch: part.blocks([seed, epoch, process]), counts, **shared)
+    steps = min(max(steps, 1), _WINDOW_STEPS)
+    return batches.make_windows(part.data, process=process, agree=parallel.agree, steps=steps, **shared)
+
+
+def _val_batches(part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices) -> Callable[[], Iterator[Batch]]:
+    """Batches that stay on the devices where the jets fit into memory."""
+
+    def placed() -> Iterator[Batch]:
+        return (batch for _, batch in _batches(part, buckets, sizes, devices))
+
+    if part.data is None:
+        return lambda: batches.prefetch(placed())
+    stay = list(placed())
+    return lambda: iter(stay)
+
+
+def _batches(
+    part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """The jets of a part, each once: their places, and batches of all processes; as many in each process."""
+    order = batches.draw_order(_counts(part, buckets), sizes, [0])
+    for _, places, batch in batches.draw(part.blocks([0]), order, sizes, buckets):
+        yield places, parallel.place_batch(devices, batch)

@@ -1,0 +1,423 @@
+"""Chunks decoded in threads are what h5py would have read, and what h5py would have refused is refused."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import threading
+import time
+import zlib
+
+import h5py
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from hepjax import InputError, read_jets, schema
+from hepjax.readers import blocks, chunk_starts
+from hepjax.readers.chunks import cores, in_threads, make_read
+
+FIELDS = ("constituents", "mask", "observables", "labels")
+TYPES = ["<f4", ">f4", "<f8", ">f8", "<f2", ">f2"]
+OURS = {
+    "none": {},
+    "shuffle": {"shuffle": True},
+    "gzip": {"compression": "gzip", "compression_opts": 1},
+    "shuffle, gzip": {"compression": "gzip", "shuffle": True},
+}
+"""What is decoded here."""
+THEIRS = {
+    "lzf": {"compression": "lzf"},
+    "shuffle, lzf": {"compression": "lzf", "shuffle": True},
+    "fletcher32": {"fletcher32": True},
+    "gzip, fletcher32": {"compression": "gzip", "fletcher32": True},
+    "scale-offset": {"scaleoffset": 3},
+    "scale-offset, gzip": {"scaleoffset": 3, "compression": "gzip"},
+}
+"""What is left to h5py."""
+
+
+def use_cores(monkeypatch, count):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(count), raising=False)
+
+
+def memory_file():
+    return h5py.File("memory", "w", driver="core", backing_store=False)
+
+
+def numbers(shape, dtype="<f4", seed=0):
+    return np.random.default_rng(seed).normal(size=shape).round(1).astype(dtype)
+
+
+def stored(path, **options):
+    """The same file with its two large datasets stored in another way."""
+    with h5py.File(path, "a") as file:
+        for name in (schema.CONSTITUENTS, schema.JETS):
+            values = file[name][()]
+            del file[name]
+            file.create_dataset(name, data=values, **{"chunks": (7, *values.shape[1:]), **options})
+    return path
+
+
+@pytest.fixture
+def no_h5py(monkeypatch):
+    """Tells whether h5py has read rows."""
+    read, getitem = [], h5py.Dataset.__getitem__
+    monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: read.append(key) or getitem(self, key))
+    return read
+
+
+class TestMakeRead:
+    @pytest.mark.parametrize("dtype", TYPES)
+    @pytest.mark.parametrize("filters", [*OURS, *THEIRS])
+    def test_every_filter_and_type(self, filters, dtype, no_h5py):
+        options, rows = {**OURS, **THEIRS}[filters], ((0, 7), (8, 13), (21, 25), (24, 25))
+        if "scale" in filters and dtype[1:] == "f2":
+            return  # h5py does not write these
+        with memory_file() as file:
+            data = file.create_dataset("x", data=numbers((25, 6, 3), dtype), chunks=(7, 6, 3), **options)
+            read = make_read(data)
+            parts = [read(first, last) for first, last in rows]
+            # The last chunk is not full, and may be plain in spite of the filter.
+            assert no_h5py == [
+                slice(first, last) for first, last in rows if filters in THEIRS or (filters == "shuffle" and first > 20)
+            ]
+            for part, (first, last) in zip(parts, rows, strict=True):
+                np.testing.assert_array_equal(part, data[first:last], strict=True)
+
+    @pytest.mark.parametrize("order", ["deflate shuffle", "deflate deflate", "shuffle shuffle deflate"])
+    def test_unusual_orders_of_filters(self, order):
+        with memory_file() as file:
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_chunk((4, 3))
+            for name in order.split():
+                plist.set_deflate(3) if name == "deflate" else plist.set_shuffle()
+            space = h5py.h5s.create_simple((10, 3))
+            data = h5py.Dataset(h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, plist))
+            data[...] = numbers((10, 3))
+            np.testing.assert_array_equal(make_read(data)(4, 8), numbers((10, 3))[4:8], strict=True)
+
+    @pytest.mark.parametrize("filters", ["shuffle", "deflate", "shuffle deflate"])
+    def test_a_last_chunk_without_filters(self, tmp_path, filters):
+        """HDF5 writes it so on request, and notes no filter mask."""
+        hdf5 = ctypes.CDLL(h5py.h5p.__file__)  # h5py has no name for what is asked
+        hdf5.H5Pset_chunk_opts.argtypes = [ctypes.c_int64, ctypes.c_uint]
+        with h5py.File(tmp_path / "x.h5", "w", libver="latest") as file:
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_chunk((4, 3))
+            for name in filters.split():
+                plist.set_deflate(3) if name == "deflate" else plist.set_shuffle()
+            assert hdf5.H5Pset_chunk_opts(plist.id, 2) == 0
+            space = h5py.h5s.create_simple((10, 3))
+            h5py.Dataset(h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, plist))[...] = numbers((10, 3))
+        with h5py.File(tmp_path / "x.h5") as file:
+            for first in (0, 4, 8):
+                last = min(first + 4, 10)
+                np.testing.assert_array_equal(make_read(file["x"])(first, last), numbers((10, 3))[first:last])
+
+    def test_types_that_numpy_does_not_have(self):
+        kind = h5py.h5t.IEEE_F32LE.copy()
+        kind.set_fields(31, 23, 8, 0, 23)
+        kind.set_ebias(100)
+        with memory_file() as file:
+            plist = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+            plist.set_chunk((4, 3))
+            plist.set_deflate(1)
+            space = h5py.h5s.create_simple((10, 3))
+            data = h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space, plist))
+            data[...] = numbers((10, 3))
+            np.testing.assert_array_equal(make_read(data)(4, 8), data[4:8], strict=True)
+            np.testing.assert_array_equal(data[4:8], numbers((10, 3))[4:8])
+
+    @pytest.mark.parametrize("dtype", [np.longdouble, "u1"])
+    def test_other_widths(self, dtype):
+        with memory_file() as file:
+            data = file.create_dataset("x", data=numbers((9, 3), dtype), chunks=(4, 3), shuffle=True)
+            np.testing.assert_array_equal(make_read(data)(4, 8), data[4:8], strict=True)
+
+    def test_contiguous_and_virtual(self, tmp_path):
+        with h5py.File(tmp_path / "plain.h5", "w") as file:
+            file["x"] = numbers((10, 3))
+        layout = h5py.VirtualLayout((10, 3), "<f4")
+        layout[:] = h5py.VirtualSource(tmp_path / "plain.h5", "x", (10, 3))
+        with h5py.File(tmp_path / "all.h5", "w") as file:
+            file["plain"] = numbers((10, 3))
+            file.create_virtual_dataset("virtual", layout)
+            for name in file:
+                np.testing.assert_array_equal(make_read(file[name])(2, 9), numbers((10, 3))[2:9], strict=True)
+
+    def test_grown_and_shrunk(self):
+        with memory_file() as file:
+            data = file.create_dataset("x", (5, 3), "<f4", chunks=(4, 8), maxshape=(None, 8), compression="gzip")
+            data[...] = numbers((5, 3))
+            np.testing.assert_array_equal(make_read(data)(0, 4), data[:4])
+            data.resize((10, 8))
+            data[...] = numbers((10, 8))
+            np.testing.assert_array_equal(make_read(data)(8, 10), data[8:10])
+            data.resize((9, 8))
+            np.testing.assert_array_equal(make_read(data)(8, 9), data[8:9])
+
+    @pytest.mark.parametrize("skipped", [0b00, 0b01, 0b10, 0b11])
+    def test_filters_that_a_chunk_skips(self, tmp_path, skipped, no_h5py):
+        values = numbers((8, 3))
+        raw = values[4:].tobytes()
+        raw = raw if skipped & 1 else np.frombuffer(raw, np.uint8).reshape(-1, 4).T.tobytes()
+        raw = raw if skipped & 2 else zlib.compress(raw)
+        with h5py.File(tmp_path / "x.h5", "w") as file:
+            data = file.create_dataset("x", data=values, chunks=(4, 3), shuffle=True, compression="gzip")
+            data.id.write_direct_chunk((4, 0), raw, skipped)
+        with h5py.File(tmp_path / "x.h5") as file:  # the file that writes remembers an older mask
+            found = make_read(file["x"])(4, 8)
+            assert not no_h5py
+            np.testing.assert_array_equal(found, values[4:], strict=True)
+            np.testing.assert_array_equal(found, file["x"][4:8], strict=True)
+
+
+@st.composite
+def storage(draw):
+    """How two datasets are stored: in chunks of any shape, whole rows more often than not."""
+
+    def chunk(shape):
+        inner = draw(st.one_of(st.just(shape[1:]), st.tuples(*(st.integers(1, n) for n in shape[1:]))))
+        return (draw(st.integers(1, shape[0])), *inner)
+
+    count, slots = draw(st.integers(1, 30)), draw(st.integers(2, 6))
+    options = draw(st.sampled_from([*OURS.values(), THEIRS["lzf"], THEIRS["fletcher32"]]))
+    dtype = draw(st.sampled_from(TYPES))
+    return count, slots, chunk((count, slots, 16)), chunk((count, 59)), options, dtype
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
+@given(how=storage(), data=st.data())
+def test_any_chunks_and_rows(jet_file, monkeypatch, how, data):
+    count, slots, *chunks, options, dtype = how
+    path = jet_file(count=count, slots=slots)
+    with h5py.File(path, "a", libver=data.draw(st.sampled_from(["earliest", "latest"]))) as file:
+        values = []
+        for name, chunk in zip((schema.CONSTITUENTS, schema.JETS), chunks, strict=True):
+            values.append(file[name][()].astype(dtype))
+            del file[name]
+            file.create_dataset(name, data=values[-1], chunks=chunk, **options)
+    rows = data.draw(
+        st.one_of(
+            st.slices(2 * count), st.lists(st.integers(-2 * count, 2 * count - 1)).map(lambda r: np.array(r, int))
+        )
+    )
+    use_cores(monkeypatch, data.draw(st.integers(1, 4)))
+    monkeypatch.setattr(blocks, "_TASK_ROWS", data.draw(st.integers(1, 10)))
+    particles, table = (np.concatenate([v, v]).astype(np.float32)[rows] for v in values)
+    part = read_jets([path, path])[rows]
+    np.testing.assert_array_equal(part.constituents, particles, strict=True)
+    np.testing.assert_array_equal(part.mask, particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] > 0)
+    np.testing.assert_array_equal(part.observables, table[:, :53], strict=True)
+    np.testing.assert_array_equal(part.labels, table[:, 53:58].argmax(1).astype(np.int32), strict=True)
+
+
+@pytest.mark.parametrize("filters", [*OURS, "lzf", "fletcher32"])
+def test_unsorted_particles_are_sorted(jet_file, rng, filters):
+    path = jet_file()
+    with h5py.File(path, "a") as file:
+        before = file[schema.CONSTITUENTS][()]
+        file[schema.CONSTITUENTS][...] = before[:, rng.permutation(30)]
+    path = stored(path, **{**OURS, **THEIRS}[filters])
+    np.testing.assert_array_equal(read_jets(path, particles=8)[3:20].constituents, before[3:20, :8])
+
+
+GOOD = np.zeros((7, 30, 16), np.float32).tobytes()
+DAMAGED = {
+    "garbage": (b"\x00garbage" * 20, 0),
+    "cut": (zlib.compress(GOOD)[:-5], 0),
+    "wrong checksum": (zlib.compress(GOOD)[:-1] + b"\xff", 0),
+    "too long": (zlib.compress(GOOD + b"1234"), 0),
+    "much too long": (zlib.compress(GOOD * 100), 0),
+    "too short": (zlib.compress(GOOD[:-4]), 0),
+    "ends within a number": (zlib.compress(GOOD[:-3]), 0),
+    "short without gzip": (GOOD[:-4], 0b11),
+    "not compressed": (GOOD, 0),
+}
+
+
+@pytest.mark.parametrize("filters", ["gzip", "shuffle, gzip"])
+@pytest.mark.parametrize("case", DAMAGED)
+def test_a_damaged_chunk_is_refused_in_one_line(jet_file, case, filters):
+    path = stored(jet_file(), **OURS[filters])
+    with h5py.File(path, "a") as file:
+        file[schema.CONSTITUENTS].id.write_direct_chunk((7, 0, 0), *DAMAGED[case])
+    jets = read_jets(path)
+    assert len(jets[:7]) == 7
+    for rows in (slice(None), slice(13, 14), np.array([20, 10])):
+        with pytest.raises(InputError, match=r"jets.h5: damaged; fetch or make it again") as caught:
+            jets[rows]
+        assert "\n" not in str(caught.value)
+
+
+def test_any_flipped_byte_of_a_compressed_chunk_is_refused(jet_file):
+    path, rng = jet_file(), np.random.default_rng(0)
+    with h5py.File(path) as file:
+        chunk = file[schema.JETS].id.get_chunk_info(2)
+    good = path.read_bytes()
+    for place in rng.integers(chunk.byte_offset + 2, chunk.byte_offset + chunk.size, 100).tolist():
+        data = bytearray(good)
+        data[place] ^= int(rng.integers(1, 256))
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="damaged"):
+            read_jets(path)[:]
+
+
+@pytest.mark.parametrize("error", [MemoryError, OverflowError])
+def test_a_chunk_that_claims_too_much(jet_file, monkeypatch, error):
+    def decompress(*_, **__):
+        raise error("no room")
+
+    jets = read_jets(jet_file())
+    monkeypatch.setattr(zlib, "decompress", decompress)
+    with pytest.raises(InputError, match=r"damaged.*no room"):
+        jets[:3]
+
+
+class TestThreads:
+    @pytest.mark.parametrize("filters", ["gzip", "shuffle, gzip"])
+    def test_several_are_used_and_none_is_left(self, jet_file, monkeypatch, filters):
+        jets, decompress = read_jets(stored(jet_file(), **OURS[filters])), zlib.decompress
+        expected, before = jets[:], set(threading.enumerate())
+        both, seen = threading.Barrier(2, timeout=30), set()
+
+        def meet(*args, **kwargs):
+            both.wait()  # two chunks are decompressed at the same time, or this breaks
+            seen.add(threading.get_ident())
+            return decompress(*args, **kwargs)
+
+        use_cores(monkeypatch, 2)
+        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
+        monkeypatch.setattr(zlib, "decompress", meet)
+        found = jets[:]
+        assert len(seen) == 2
+        assert threading.get_ident() not in seen
+        assert set(threading.enumerate()) <= before
+        assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == 0
+        for field in FIELDS:
+            np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), strict=True)
+
+    def test_chunks_of_different_files_are_read_at_the_same_time(self, jet_file, monkeypatch):
+        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), zlib.decompress
+        both = threading.Barrier(2, timeout=30)
+        use_cores(monkeypatch, 2)
+        monkeypatch.setattr(zlib, "decompress", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
+        assert jets.constituents[np.array([0, 25])].shape == (2, 30, 16)
+
+    def test_one_core_needs_none(self, jet_file, monkeypatch):
+        jets, seen, decompress = read_jets(jet_file()), set(), zlib.decompress
+        use_cores(monkeypatch, 1)
+        monkeypatch.setattr(zlib, "decompress", lambda *a, **k: seen.add(threading.get_ident()) or decompress(*a, **k))
+        jets[:]
+        assert seen == {threading.get_ident()}
+
+    def test_the_result_does_not_depend_on_their_number(self, jet_file, monkeypatch, rng):
+        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
+        jets = read_jets([jet_file("a.h5"), jet_file("b.h5", count=90, seed=1)])
+        rows = rng.permutation(len(jets))
+        parts = []
+        for count in (1, 2, 7, 64):
+            use_cores(monkeypatch, count)
+            parts.append(jets[rows])
+        for part in parts[1:]:
+            for field in FIELDS:
+                np.testing.assert_array_equal(getattr(part, field), getattr(parts[0], field), strict=True)
+
+    def test_nor_does_the_error(self, jet_file, monkeypatch):
+        """Chunks are damaged in different ways; the first in the file is told of."""
+        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
+        path = jet_file(count=70)
+        with h5py.File(path, "a") as file:
+            values = file[schema.CONSTITUENTS][14:21]
+            values[3, 0, 0] = np.nan
+            file[schema.CONSTITUENTS][14:21] = values
+            file[schema.JETS][5, -6:] = 0
+            for row in range(21, 70, 7):
+                file[schema.CONSTITUENTS].id.write_direct_chunk((row, 0, 0), b"short")
+        jets = read_jets(path)
+        for count in (1, 2, 7):
+            use_cores(monkeypatch, count)
+            with pytest.raises(InputError, match="damaged"):
+                jets[21:]
+        # A scan for the other bad numbers meets the damage; without it they are counted.
+        whole = jet_file("whole.h5", count=70)
+        with h5py.File(whole, "a") as file:
+            file[schema.CONSTITUENTS][14:21] = values
+            file[schema.JETS][5, -6:] = 0
+        for count in (1, 2, 7):
+            use_cores(monkeypatch, count)
+            with pytest.raises(InputError, match=r"has 1 NaN .* the first in row 17"):
+                read_jets(whole)[:]
+
+    @pytest.mark.parametrize("count", [1, 3])
+    def test_an_error_ends_the_rest(self, monkeypatch, count):
+        use_cores(monkeypatch, count)
+        done = []
+
+        def task(number):
+            if number == 2:
+                raise InputError("two")
+            time.sleep(0.01)
+            done.append(number)
+
+        with pytest.raises(InputError, match="two"):
+            in_threads([lambda number=number: task(number) for number in range(200)])
+        assert len(done) < 100
+
+    @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs a signal to one thread")
+    def test_an_interrupt_ends_it(self, monkeypatch):
+        use_cores(monkeypatch, 2)
+        done, before = [], set(threading.enumerate())
+
+        def task(number):
+            if number == 3:
+                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+            time.sleep(0.01)
+            done.append(number)
+
+        with pytest.raises(KeyboardInterrupt):
+            in_threads([lambda number=number: task(number) for number in range(500)])
+        assert len(done) < 250
+        assert set(threading.enumerate()) <= before
+
+    def test_cores(self, monkeypatch):
+        use_cores(monkeypatch, 5)
+        assert cores() == 5
+        monkeypatch.delattr(os, "sched_getaffinity")
+        assert cores() == (os.cpu_count() or 1)
+
+
+class TestChunkStarts:
+    def test_of_many_files(self, jet_file):
+        jets = read_jets([jet_file("a.h5"), jet_file("b.h5", count=10, chunk=5), jet_file("c.h5", count=3, chunk=9)])
+        starts = chunk_starts(jets)
+        assert starts.tolist() == [0, 7, 14, 21, 25, 30, 35]
+        assert starts.dtype.kind == "i"
+
+    def test_they_are_those_of_the_particles(self, jet_file):
+        path = jet_file()
+        with h5py.File(path, "a") as file:
+            values = file[schema.JETS][()]
+            del file[schema.JETS]
+            file.create_dataset(schema.JETS, data=values, chunks=(2, 59))
+        assert chunk_starts(read_jets(path)).tolist() == [0, 7, 14, 21]
+
+    def test_in_memory_and_without_chunks(self, jet_file):
+        path = jet_file(count=2300, slots=2)
+        assert chunk_starts(read_jets(path)[:]).tolist() == [0, 1000, 2000]
+        assert chunk_starts(read_jets(path)[:0]).tolist() == []
+        assert chunk_starts(read_jets(stored(path, chunks=None))).tolist() == [0, 1000, 2000]
+
+    def test_a_chunk_is_decompressed_once(self, jet_file, monkeypatch):
+        """Whole chunks in any order, the rows mixed: as much work as reading in a line."""
+        jets, decompress, calls = read_jets(jet_file(count=70)), zlib.decompress, []
+        groups = np.split(np.arange(70), chunk_starts(jets)[1:])
+        rng = np.random.default_rng(0)
+        rng.shuffle(groups)
+        monkeypatch.setattr(zlib, "decompress", lambda data, **k: calls.append(data) or decompress(data, **k))
+        for first in range(0, 10, 5):
+            jets.constituents[rng.permutation(np.concatenate(groups[first : first + 5]))]
+        assert len(calls) == 10

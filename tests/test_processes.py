@@ -1,0 +1,140 @@
+"""Runs of several real processes on this machine: each reads its own rows, one writes, all end together."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from hepjax import read_jets, runs, schema
+
+MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
+PATIENCE = 60
+"""Seconds in which the others must have noticed that a process is gone."""
+
+
+@pytest.fixture
+def path(jet_file):
+    """600 jets of five classes; the mean of one feature tells which."""
+    found = jet_file(count=600, chunk=50)
+    with h5py.File(found, "r+") as file:
+        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(600) % 5)
+    return found
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
+def begin(count, *arguments, launcher=False):
+    """Starts `hepjax train` as so many processes, as a user or as mpirun would."""
+    port, started = free_port(), []
+    for i in range(count):
+        own = [] if launcher else ["--coordinator", f"localhost:{port}", "--processes", str(count), "--process", str(i)]
+        names = {"RANK": i, "SIZE": count, "LOCAL_SIZE": count} if launcher else {}
+        environment = os.environ | {f"OMPI_COMM_WORLD_{name}": str(value) for name, value in names.items()}
+        command = [sys.executable, "-m", "hepjax", "train", *map(str, arguments), *own]
+        started.append(
+            subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
+        )
+    return started
+
+
+def finish(processes, seconds=120):
+    """(status, standard output, standard error) of each."""
+    ends = []
+    try:
+        for process in processes:
+            out, error = process.communicate(timeout=seconds)
+            ends.append((process.returncode, out, error))
+    finally:
+        for process in processes:
+            process.kill()
+    return ends
+
+
+def arguments(path, out, epochs=3, *more):
+    return ["--data", path, "--out", out, "--epochs", epochs, "--batch-size", 60, *more, *MODEL]
+
+
+@pytest.mark.parametrize("count", [2, 4])
+def test_several_processes_train_and_one_writes(path, tmp_path, count):
+    out = tmp_path / "run"
+    ends = finish(begin(count, *arguments(path, out), launcher=count == 2))
+    assert [status for status, _, _ in ends] == [0] * count, ends
+    assert "epoch 3/3" in ends[0][1]
+    assert not [line for _, output, _ in ends[1:] for line in output.splitlines() if not line.startswith("[Gloo]")]
+    assert runs.read_experiment(out)[1]["jets"] == {"train": 360, "val": 120, "test": 120}
+    alone = tmp_path / "alone"
+    finish(begin(1, *arguments(path, alone)))
+    several, one = (runs.read_history(folder)[-1] for folder in (out, alone))
+    assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
+    fingerprints = [runs.read_experiment(folder)[1]["fingerprint"] for folder in (out, alone)]
+    assert fingerprints[0] == fingerprints[1]
+    # Streamed from the files, and on with another number of processes.
+    ends = finish(begin(2, "--resume", *arguments(path, out, 4, "--memory", 1e-5)))
+    assert [status for status, _, _ in ends] == [0, 0], ends
+    assert len(runs.read_history(out)) == 4
+
+
+def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path):
+    out = tmp_path / "run"
+    processes = begin(2, *arguments(path, out, 100_000, "--patience", 100_000))
+    wait_for(lambda: (out / "history.csv").exists() and len(runs.read_history(out)) > 2, processes)
+    processes[1].send_signal(signal.SIGKILL)
+    lost = time.monotonic()
+    (status, _, error), _ = finish(processes, PATIENCE)
+    assert time.monotonic() - lost < PATIENCE
+    assert status not in {0, -signal.SIGKILL}
+    assert "another process of this run has ended" in error
+    assert "--resume" in error
+    done = len(runs.read_history(out))
+    ends = finish(begin(1, "--resume", *arguments(path, out, done + 1, "--patience", 100_000)))
+    assert ends[0][0] == 0, ends
+    assert len(runs.read_history(out)) == done + 1
+
+
+def test_bad_input_of_one_process_ends_all(path, tmp_path):
+    """The second half of the file is damaged: one process sees it."""
+    out = tmp_path / "run"
+    with h5py.File(path, "r+") as file:
+        file[schema.JETS][550, 3] = np.nan
+    ends = finish(begin(2, *arguments(path, out)), PATIENCE)
+    assert ends[1][0] == 2
+    assert "NaN" in ends[1][2]
+    assert ends[0][0] not in {0, None}
+    assert not out.exists()
+
+
+def wait_for(condition, processes, seconds=100):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        for process in processes:
+            assert process.poll() is None, process.communicate()
+        time.sleep(0.05)
+
+
+def test_each_process_reads_its_own_rows(path, monkeypatch):
+    from hepjax import options, parts, recipes
+
+    recipe = recipes.make_recipe(options.MLP(), 5)
+    chosen = options.Experiment(options.MLP(), (path,))
+    seen = {}
+    for i in range(3):
+        monkeypatch.setattr("hepjax.parallel.process", lambda i=i: (i, 3))
+        rows = []
+        read = lambda jets, some, rows=rows: rows.append(some) or recipe.read(jets, some)  # noqa: E731
+        found = parts.load(chosen, recipe._replace(read=read), schema.CLASSES)
+        seen[i] = np.concatenate([part.rows for part in found[:3]])
+        assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
+    assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))
