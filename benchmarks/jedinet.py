@@ -31,7 +31,9 @@ from hepjax.types import Activation, Batch, Sequences
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-FEATURES, CLASSES, BATCH, RATE = 16, 5, 100, 1e-4
+FEATURES, CLASSES, RATE = 16, 5, 1e-4
+FEWEST = 100
+"""A batch that is not full has a multiple of as many jets."""
 LENGTHS = (24, 32, 40, 48, 64, 80, 96, 112, 128, 150)
 FUNCTIONS = {Activation.ELU: torch.nn.functional.elu, Activation.SELU: torch.nn.functional.selu}
 
@@ -58,6 +60,8 @@ class Case(NamedTuple):
     train: bool
     real: bool
     """Real multiplicities; otherwise all slots are filled."""
+    batch: int
+    """Jets in a batch, of both."""
     jets: int
     """Of one turn of hepjax."""
     torch_jets: int
@@ -66,10 +70,10 @@ class Case(NamedTuple):
 
 
 CASES = (
-    Case("training, 30 particles", 30, (50, 12, 6), False, Activation.ELU, True, False, 4000, 1500, 4),
-    Case("training, 100 particles", 100, (30, 10, 10), False, Activation.ELU, True, False, 1000, 200, 6),
-    Case("training, 150 slots", 150, (50, 14, 12), True, Activation.SELU, True, True, 6000, 100, 40),
-    Case("inference, 150 slots", 150, (50, 14, 12), True, Activation.SELU, False, True, 6000, 200, 60),
+    Case("training, 30 particles", 30, (50, 12, 6), False, Activation.ELU, True, False, 100, 4000, 1500, 4),
+    Case("training, 100 particles", 100, (30, 10, 10), False, Activation.ELU, True, False, 100, 1000, 200, 6),
+    Case("training, 150 slots", 150, (50, 14, 12), True, Activation.SELU, True, True, 100, 6000, 100, 40),
+    Case("inference, 150 slots", 150, (50, 14, 12), True, Activation.SELU, False, True, 1000, 30000, 1000, 60),
 )
 
 
@@ -111,7 +115,7 @@ def make_jets(case: Case, count: int) -> Batch:
     return Batch(Sequences(values, mask), rng.integers(CLASSES, size=count), np.ones(count, np.float32))
 
 
-def by_length(jets: Batch) -> list[Batch]:
+def by_length(jets: Batch, batch: int) -> list[Batch]:
     """Batches of jets that are padded alike, with one slot of padding or more where not all slots are filled."""
     slots = jets.inputs.mask.shape[1]
     needed = np.minimum(jets.inputs.lengths + 1, slots)
@@ -119,9 +123,10 @@ def by_length(jets: Batch) -> list[Batch]:
     bucket, found = np.searchsorted(lengths, needed), []
     for i, length in enumerate(lengths):
         inside = np.flatnonzero(bucket == i)
-        for start in range(0, len(inside), BATCH):
-            rows = np.resize(inside[start : start + BATCH], BATCH)
-            weights = (np.arange(BATCH) < len(inside) - start).astype(np.float32)
+        for start in range(0, len(inside), batch):
+            part = inside[start : start + batch]
+            rows = np.resize(part, -(-len(part) // FEWEST) * FEWEST)
+            weights = (np.arange(len(rows)) < len(part)).astype(np.float32)
             inputs = jax.tree.map(lambda x, rows=rows, length=length: x[rows, :length], jets.inputs)
             found.append(Batch(inputs, jets.targets[rows], weights))
     return found
@@ -146,7 +151,7 @@ def ours(case: Case, net: JEDINet) -> tuple[Callable[[], None], Callable[[Sequen
         return optax.apply_updates(params, updates), moments
 
     apply = jax.jit(lambda state, inputs: model.apply({"params": state[0]}, inputs))
-    found = by_length(make_jets(case, case.jets))
+    found = by_length(make_jets(case, case.jets), case.batch)
 
     def turn() -> None:
         nonlocal state
@@ -164,8 +169,8 @@ def ours(case: Case, net: JEDINet) -> tuple[Callable[[], None], Callable[[Sequen
 def theirs(case: Case, net: JEDINet) -> Callable[[], None]:
     """One turn of PyTorch."""
     jets = make_jets(case, case.torch_jets)
-    x = torch.from_numpy(jets.inputs.values).transpose(1, 2).contiguous().split(BATCH)
-    targets = torch.from_numpy(jets.targets).split(BATCH)
+    x = torch.from_numpy(jets.inputs.values).transpose(1, 2).contiguous().split(case.batch)
+    targets = torch.from_numpy(jets.targets).split(case.batch)
     optimizer, criterion = torch.optim.Adam(net.parameters(), lr=RATE), torch.nn.CrossEntropyLoss()
 
     def turn() -> None:
@@ -195,7 +200,7 @@ def compare(case: Case, benchmark: Benchmark) -> str:
     torch.manual_seed(0)
     net = JEDINet(case)
     turn, logits = ours(case, net)
-    few = by_length(make_jets(case, 10))[0]
+    few = by_length(make_jets(case, 10), case.batch)[0]
     full = np.pad(few.inputs.values, ((0, 0), (0, case.slots - few.inputs.values.shape[1]), (0, 0)))[:10]
     with torch.no_grad():
         expected = net(torch.from_numpy(full).transpose(1, 2)).numpy()

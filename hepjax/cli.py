@@ -108,17 +108,14 @@ class Predict:
 
 _MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
 """Name → the model with its default options."""
-_Named = Annotated[
-    Model,
-    tyro.constructors.PrimitiveConstructorSpec(
-        nargs=1,
-        metavar=f"{{{','.join(sorted(_MODELS))}}}",
-        instance_from_str=lambda words: _MODELS[words[0]],
-        is_instance=lambda found: isinstance(found, Model),
-        str_from_instance=lambda model: [runs.model_name(model)],
-        choices=tuple(sorted(_MODELS)),
-    ),
-]
+_BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar=f"{{{','.join(sorted(_MODELS))}}}",
+    instance_from_str=lambda words: _MODELS[words[0]],
+    is_instance=lambda found: isinstance(found, Model),
+    str_from_instance=lambda model: [runs.model_name(model)],
+    choices=tuple(sorted(_MODELS)),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,7 +129,7 @@ class Bench:
     Example: hepjax bench mlp interaction-network --json speed.json
     """
 
-    models: tyro.conf.Positional[tuple[_Named, ...]] = ()
+    models: tyro.conf.Positional[tuple[Annotated[Model, _BY_NAME], ...]] = ()
     """Which models; none is all."""
     batch_size: int = 128
     """Jets in a training step."""
@@ -210,8 +207,6 @@ def _act(words: list[str]) -> None:
         return
     command = _parse(words)
     if isinstance(command, Experiment) and command.resume:
-        from hepjax import runs
-
         # Once more with the run's own options as defaults, so that only what is given here can differ from them.
         command = _parse(words, runs.resumable(command.out))
     from rich.console import Console
@@ -271,6 +266,8 @@ def _train(command: Experiment, console: Console) -> None:
     from hepjax import compilation, experiment, parallel, report
 
     compilation.cache_programs()
+    if command.folds or command.ensemble or command.rates:
+        parallel.use_cores()
     parallel.connect(command.coordinator, command.processes, command.process, distributed=command.distributed)
     if not parallel.is_first():
         console.quiet = True
@@ -308,7 +305,7 @@ def _predict(command: Predict, console: Console) -> None:
 
 
 def _info(command: Info, console: Console) -> None:
-    from hepjax import readers, report, runs
+    from hepjax import readers, report
 
     folders = [path for path in command.files if runs.is_run(path)]
     for folder in folders:
@@ -330,7 +327,7 @@ def _info(command: Info, console: Console) -> None:
 def _info_of_run(folder: Path, console: Console) -> None:
     import json
 
-    from hepjax import report, runs
+    from hepjax import report
 
     _, record = runs.read_experiment(folder)
     console.print(report.run_table(str(folder), record, len(runs.read_history(folder))))
@@ -378,13 +375,8 @@ def _bench(command: Bench, console: Console) -> None:
     compilation.cache_programs()
     chosen = dict.fromkeys(command.models or _MODELS.values())
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
-        found = bench.bench(
-            tuple(chosen),
-            batch_size=command.batch_size,
-            block=command.block,
-            rounds=command.rounds,
-            show=lambda name: advance(1, name),
-        )
+        sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
+        found = bench.bench(tuple(chosen), **sizes, show=lambda name: advance(1, name))
     console.print(report.bench_table(found))
     if command.json is not None:
         runs.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")

@@ -66,7 +66,7 @@ def cache_programs() -> Path | None:
         if name.upper() not in os.environ:
             config.update(name, value)
     # JAX then compiles, as it would have done without the folder.
-    0 and warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache", UserWarning)
     return folder
 
 

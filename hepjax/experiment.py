@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import dataclasses
-import json
 import logging
-import shutil
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -16,6 +12,7 @@ import numpy as np
 from hepjax import (
     evaluation,
     losses,
+    many,
     models,
     options,
     parallel,
@@ -23,17 +20,18 @@ from hepjax import (
     predictions,
     recipes,
     report,
+    results,
     runs,
     schema,
     training,
 )
-from hepjax.console import log_to
-from hepjax.errors import InputError, writing
+from hepjax.errors import InputError
 from hepjax.plan import make_plan, make_scorer
 from hepjax.types import Progress, Scaling, Scores, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
 
     from hepjax.options import Experiment
     from hepjax.parts import Part, Parts
@@ -79,12 +77,28 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     recipe = recipes.make_recipe(experiment.model, len(schema.CLASSES))
     with parallel.ends_together():
+        if many.is_many(experiment):
+            return many.run(experiment, recipe, show)
         jets = parts.load(experiment, recipe, schema.CLASSES)
         plan = make_plan(experiment, recipe, jets, len(schema.CLASSES))
-        folder, progress = _open(experiment, jets, plan)
+        found, save = results.facts(jets, plan.cost), partial(results.save_progress, scaling=jets.scaling)
+        folder, progress = results.open_run(experiment, jets, found, plan.start, save)
         state, best = (parallel.place_state(plan.devices, state) for state in (progress.state, progress.best))
         progress = progress._replace(state=state, best=best)
         return folder, _train(experiment, folder, progress, jets, plan, show)
+
+
+def _load_many(folders: Sequence[Path], experiment: Experiment) -> Tagger:
+    if experiment.rates:
+        return load(min(folders, key=lambda folder: min(row.val_loss for row in runs.read_history(folder))))
+    taggers = [load(folder) for folder in folders]
+    first = taggers[0]
+
+    def scores(inputs: Any) -> np.ndarray:
+        mean: np.ndarray = np.mean([tagger.scores(inputs) for tagger in taggers], axis=0)
+        return mean
+
+    return Tagger(experiment, first.classes, first.recipe, scores)
 
 
 def _train(
@@ -101,7 +115,7 @@ def _train(
         if show is not None:
             show(progress)
 
-    with _log_into(folder):
+    with results.log_into(folder):
         log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*plan.cost))
         log.info("training on %d jets, into %s", jets.counts[0], folder)
         try:
@@ -113,18 +127,8 @@ def _train(
             log.info("%s", error)
             raise
         except KeyboardInterrupt:
-            words = f"the last whole epoch is saved; go on with: hepjax train --out {folder} --resume"
-            raise KeyboardInterrupt(words) from None
+            raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
         return _measure(folder, progress, jets.test, plan)
-
-
-def _log_into(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Also into log.txt, which the first process writes."""
-    if not parallel.is_first():
-        return contextlib.nullcontext()
-    lines = logging.FileHandler(folder / "log.txt")
-    lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
-    return log_to(lines)
 
 
 def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dict[str, Any]:
@@ -157,7 +161,7 @@ def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dic
     metrics = evaluation.figures_of_merit(scores)
     if out is not None:
         with runs.new_folder(out) as new:
-            _write_results(new, scores, metrics)
+            results.write_metrics(new, scores, metrics)
     return metrics
 
 
@@ -190,7 +194,7 @@ def predict(folder: Path, data: Sequence[Path], out: Path, show: Callable[[int],
 
 
 def load(folder: Path) -> Tagger:
-    """Reads the best model of a run folder.
+    """Reads the best model of a run folder; of folds or an ensemble all, which answer with their mean probability.
 
     Args:
       folder: of the run.
@@ -202,6 +206,8 @@ def load(folder: Path) -> Tagger:
       InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
     """
     experiment, record = runs.read_experiment(folder)
+    if "members" in record:
+        return _load_many([folder / name for name in record["members"]], experiment)
     classes = tuple(record["classes"])
     recipe = recipes.make_recipe(experiment.model, len(classes))
     key = jax.random.key(0)
@@ -215,55 +221,10 @@ def load(folder: Path) -> Tagger:
     return Tagger(experiment, classes, recipe, lambda inputs: jax.device_get(jax.nn.softmax(logits(inputs))))
 
 
-def _open(experiment: Experiment, jets: Parts, plan: Plan) -> tuple[Path, Progress]:
-    """The run folder, new or to be gone on with, and where the training stands."""
-    found = {
-        "classes": schema.CLASSES,
-        "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
-        "cost": plan.cost._asdict(),
-        "fingerprint": jets.fingerprint,
-        "devices": [str(device) for device in jax.devices()],
-    }
-    if experiment.resume and experiment.out is not None:
-        saved, record = runs.read_experiment(experiment.out)
-        if record["fingerprint"] != found["fingerprint"]:
-            raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
-        progress = training.restore_progress(experiment.out / "checkpoints" / "last.msgpack", plan.start)
-        if saved.epochs != experiment.epochs and parallel.is_first():
-            longer = dataclasses.replace(saved, epochs=experiment.epochs)
-            runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
-        return experiment.out, progress
-    if not parallel.is_first():
-        return experiment.out or Path(), plan.start
-    folder = runs.create(experiment)
-    runs.write_experiment(folder, experiment, found)
-    with writing(folder / "split.npz"):
-        np.savez(folder / "split.npz", **jets.split._asdict())
-    _save_first(folder, plan.start, jets.scaling)
-    return folder, plan.start
-
-
 def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> None:
     state, best = parallel.whole(plan.devices, (progress.state, progress.best))
     if parallel.is_first():
-        _write(folder, progress._replace(state=state, best=best), scaling)
-
-
-def _write(folder: Path, progress: Progress, scaling: Scaling) -> None:
-    """The best model first, then the training: whatever a kill leaves, both fit together again after a resume."""
-    best = progress.best
-    training.save(folder / "checkpoints" / "best.msgpack", (best.params, best.model_state, scaling))
-    training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
-    runs.write_history(folder, progress.history)
-
-
-def _save_first(folder: Path, progress: Progress, scaling: Scaling) -> None:
-    """Saves the start of a training; a folder that cannot hold it is not left behind."""
-    try:
-        _write(folder, progress, scaling)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+        results.save_progress(folder, progress._replace(state=state, best=best), scaling)
 
 
 def _measure(folder: Path, progress: Progress, test: Part, plan: Plan) -> dict[str, Any]:
@@ -276,17 +237,10 @@ def _measure(folder: Path, progress: Progress, test: Part, plan: Plan) -> dict[s
         "verdict": {"kind": verdict.kind.value, "words": verdict.words},
     }
     if parallel.is_first():
-        _write_results(folder, scores, metrics)
+        results.write_metrics(folder, scores, metrics)
         report.save(report.history_figure(progress.history), folder / "history.png")
     log.info("%s", verdict.words)
     return metrics
-
-
-def _write_results(folder: Path, scores: Scores, metrics: dict[str, Any]) -> None:
-    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
-    report.save(report.roc_figure(scores), folder / "roc.png")
-    report.save(report.confusion_figure(scores), folder / "confusion.png")
-    report.save(report.scores_figure(scores), folder / "scores.png")
 
 
 def _open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:

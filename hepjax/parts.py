@@ -219,7 +219,7 @@ def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: boo
     moments, checksum = [], 0
     for start, stop in _spans(jets, mine, size):
         inputs, here = recipe.read(jets, slice(start, stop)), slice(start - first, stop - first)
-        labels[here], lengths[here] = jets.labels[start:stop], _lengths(inputs)
+        labels[here], lengths[here] = np.asarray(jets.labels)[start:stop], _lengths(inputs)
         checksum += _checksum(start, inputs, labels[here])
         for name, chosen in rows.items():
             low, high = np.searchsorted(chosen, (start, stop))
@@ -282,7 +282,7 @@ def _checksum(first: int, inputs: Any, labels: np.ndarray) -> int:
     leaves = [np.ascontiguousarray(x).reshape(len(labels), -1) for x in (*jax.tree.leaves(inputs), labels)]
     rows: list[Any] = list(np.concatenate([x.view(np.uint8) for x in leaves], axis=1))
     odd = 2 * np.arange(first, first + len(rows), dtype=np.uint64) + 1
-    return int(np.sum(odd * np.array([zlib.crc32(row) for row in rows], np.uint64), dtype=np.uint64))
+    return int((odd * np.array([zlib.crc32(row) for row in rows], np.uint64)).sum(dtype=np.uint64).item())
 
 
 def _total(counts: Sequence[Any]) -> np.ndarray:

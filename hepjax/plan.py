@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.batches import Buckets
+    from hepjax.models import Apply
     from hepjax.options import Experiment
     from hepjax.parallel import Devices
     from hepjax.parts import Part, Parts
     from hepjax.recipes import Recipe
-    from hepjax.training.step import EvalStep
+    from hepjax.training.step import EvalStep, TrainStep
     from hepjax.types import Batch, Progress, TrainState, Window
 
 _BLOCK = 8192
@@ -35,7 +36,7 @@ _WINDOW_STEPS = 1024
 """The most steps in one program."""
 _COMPILATION_FLOP = 2e11
 """The arithmetic that another length must save over a training to be worth its compilation."""
-_BACKWARD = 3
+BACKWARD = 3
 """A training step costs about as much as so many answers."""
 
 
@@ -73,23 +74,20 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
         raise InputError("--devices.strategy: pmap would average over each device's jets for itself; use jit")
     apply = recipes.make_apply(recipe, jets.scaling, experiment.precision)
     cost = models.cost(apply, params, model_state, recipe.example)
-    buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * _BACKWARD, cost)
+    buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
-    schedule, optimizer = _optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
+    schedule, optimizer = make_optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
     labels = parallel.gather(jets.train.labels)
-    weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
-    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
-    penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    step = training.make_train_step(apply, loss, optimizer, penalty, axis=devices.axis)
-    eval_step = training.make_eval_step(apply, loss, axis=devices.axis)
+    step, eval_step = make_steps(experiment, apply, optimizer, labels, classes, devices.axis)
     programs = training.Programs(*parallel.compile_on(devices, training.over_window(step), eval_step))
     sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
-    work = _BACKWARD * max(cost.flop_per_jet, 1) * batch_size * parallel.process()[1]
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": experiment.seed, "buckets": buckets, "devices": devices}
     fit = partial(
         training.fit,
-        train=_train_windows(jets.train, counts, steps=int(_WINDOW_FLOP / work), **shared),
+        train=_train_windows(
+            jets.train, counts, steps=window_steps(cost, batch_size * parallel.process()[1]), **shared
+        ),
         val=_val_batches(jets.val, buckets, sizes, devices),
         programs=programs,
         epochs=experiment.epochs,
@@ -175,6 +173,46 @@ def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, 
     return batches.choose_buckets(counts, most=most, spare=recipe.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
 
 
+def window_steps(cost: models.Cost, jets: int) -> int:
+    """How many training steps one program takes.
+
+    Args:
+      cost: of an answer with all slots.
+      jets: in a step.
+
+    Returns:
+      Steps.
+
+    >>> window_steps(models.Cost(parameters=1, flop_per_jet=10**7), 128)
+    52
+    """
+    steps = int(_WINDOW_FLOP / (BACKWARD * max(cost.flop_per_jet, 1) * jets))
+    return min(max(steps, 1), _WINDOW_STEPS)
+
+
+def make_steps(
+    experiment: Experiment, apply: Apply, optimizer: Any, labels: np.ndarray, classes: int, axis: str | None = None
+) -> tuple[TrainStep, EvalStep]:
+    """The step and the evaluation of an experiment.
+
+    Args:
+      experiment: the options.
+      apply: of its model.
+      optimizer: from `make_optimizer`.
+      labels: of all training jets.
+      classes: C.
+      axis: as in `make_train_step`.
+
+    Returns:
+      The pure functions.
+    """
+    weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
+    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
+    penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
+    step = training.make_train_step(apply, loss, optimizer, penalty, axis=axis)
+    return step, training.make_eval_step(apply, loss, axis=axis)
+
+
 def block_size(cost: models.Cost) -> int:
     """How many jets to evaluate at once: the power of two that the arithmetic of one allows.
 
@@ -196,7 +234,19 @@ def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     return whole // processes
 
 
-def _optimizer(experiment: Experiment, per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
+def make_optimizer(
+    experiment: Experiment, per_epoch: int, *, own_rate: bool = False
+) -> tuple[Callable[[Any], Any], Any]:
+    """The learning rate and the optimizer of an experiment.
+
+    Args:
+      experiment: the options.
+      per_epoch: the steps in an epoch.
+      own_rate: as in `training.make_optimizer`.
+
+    Returns:
+      The schedule, step → learning rate; and the optax transformation.
+    """
     chosen = experiment.optimizer
     schedule = training.make_schedule(
         chosen.schedule,
@@ -212,6 +262,7 @@ def _optimizer(experiment: Experiment, per_epoch: int) -> tuple[Callable[[Any], 
         clip_norm=chosen.clip_norm,
         plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
         steps_per_epoch=per_epoch,
+        own_rate=own_rate,
     )
     return schedule, optimizer
 
@@ -237,7 +288,6 @@ def _train_windows(
     shared |= {"seed": seed, "devices": devices.here, "place": partial(parallel.place_window, devices)}
     if part.data is None:
         return batches.stream_windows(lambda epoch: part.blocks([seed, epoch, process]), counts, **shared)
-    steps = min(max(steps, 1), _WINDOW_STEPS)
     return batches.make_windows(part.data, process=process, agree=parallel.agree, steps=steps, **shared)
 
 

@@ -11,11 +11,12 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import parallel, schema
+from hepjax import schema
+from hepjax.parallel import devices
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Runs take one device, as on most machines, but where a test is about several.
-parallel._all = lambda: jax.devices()[:1]
+devices._all = lambda: jax.devices()[:1]
 
 # Tests compile the same small programs over and over; the workers of one session share what they compiled.
 _CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")
@@ -41,7 +42,7 @@ def _no_network(monkeypatch):
 @pytest.fixture
 def many_devices(monkeypatch):
     """The test sees all of the eight virtual devices."""
-    monkeypatch.setattr(parallel, "_all", jax.devices)
+    monkeypatch.setattr(devices, "_all", jax.devices)
 
 
 @pytest.fixture

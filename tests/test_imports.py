@@ -34,6 +34,7 @@ MAY_KNOW = {
     "losses": COMMON,
     "training": COMMON,
     "parallel": COMMON,
+    "compilation": {"errors", "types"},
     "evaluation": COMMON,
     "report": COMMON | {"evaluation"},
     "export": COMMON,
@@ -44,7 +45,7 @@ MAY_KNOW = {
     "predictions": COMMON | {"hdf5_files"},
 }
 """Top-level module or folder → what else of hepjax it may import."""
-MEETING_PLACES = {"__init__", "__main__", "cli", "experiment", "parts", "plan", "recipes"}
+MEETING_PLACES = {"__init__", "__main__", "bench", "cli", "experiment", "many", "results", "parts", "plan", "recipes"}
 """These may import anything of hepjax."""
 
 ONLY_IN = {

@@ -2,6 +2,7 @@
 
 from hepjax.batches.arrays import eval_batches, fill_up
 from hepjax.batches.lengths import Buckets, by_length, choose_buckets, even_buckets
+from hepjax.batches.members import Shared, member_rows, member_windows, share
 from hepjax.batches.splits import Split, check_classes, split
 from hepjax.batches.stream import Block, draw, draw_order, prefetch, stream_windows
 from hepjax.batches.windows import make_windows, steps_of
@@ -9,6 +10,7 @@ from hepjax.batches.windows import make_windows, steps_of
 __all__ = [
     "Block",
     "Buckets",
+    "Shared",
     "Split",
     "by_length",
     "check_classes",
@@ -19,7 +21,10 @@ __all__ = [
     "even_buckets",
     "fill_up",
     "make_windows",
+    "member_rows",
+    "member_windows",
     "prefetch",
+    "share",
     "split",
     "steps_of",
     "stream_windows",

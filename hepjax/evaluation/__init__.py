@@ -16,6 +16,7 @@ from hepjax.evaluation.roc import (
     roc_curve,
     tpr_at_fpr,
 )
+from hepjax.evaluation.spread import mean_and_spread
 
 __all__ = [
     "Fit",
@@ -30,6 +31,7 @@ __all__ = [
     "cross_entropy",
     "figures_of_merit",
     "fpr_at_tpr",
+    "mean_and_spread",
     "pairwise_auc",
     "roc_curve",
     "row_normalised",

@@ -24,7 +24,7 @@ _Choice = Activation | Callable[[Any], Any]
 
 _QUICK = {Activation.ELU: elu, Activation.SELU: selu}
 """In place of `FUNCTIONS`."""
-_DENSE_PAIRS = 30_000
+_DENSE_PAIRS = 60_000
 """Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores."""
 
 
@@ -36,7 +36,7 @@ class InteractionNetwork(nn.Module):
     another, go through a classifier. The activation follows every layer but the classifier's last.
 
     Three forms run the same parameters and agree to rounding. Without a choice, `Sequences` run as one dense tensor up
-    to 30,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
+    to 60,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
 
     Attributes:
       edge: the widths of f_R's layers; the last is D_E.

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 
 _VECTOR = 8
+_AT_ONCE = 3
+"""Receivers in a step of the loop, whose operations then overlap on two CPU cores: 1.25 times as fast as one."""
 
 
 class Layer(NamedTuple):
@@ -28,22 +30,39 @@ class Layer(NamedTuple):
     """Whether it acts on any axis alike."""
 
 
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _exponential(x: jax.Array, alpha: float, scale: float) -> jax.Array:
+    """Its slope follows from its value, so that a layer keeps one tensor and takes one exponential of it.
+
+    To rounding of 1, which suffices for a sum of messages; `jax.nn.elu` takes three times as long on a CPU.
+    """
+    return scale * (jnp.maximum(x, 0) + alpha * (jnp.exp(jnp.minimum(x, 0)) - 1))
+
+
+@_exponential.defjvp
+def _exponential_jvp(
+    alpha: float, scale: float, x: tuple[jax.Array], change: tuple[jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    y = _exponential(x[0], alpha, scale)
+    return y, change[0] * jnp.where(y > 0, scale, y + scale * alpha)
+
+
 def elu(x: jax.Array) -> jax.Array:
-    """ELU to rounding of 1, which suffices for a sum of messages; `jax.nn.elu` takes three times as long on a CPU.
+    """ELU.
 
     >>> print(elu(jnp.array([-1.0, 0.0, 2.0])).round(4))
     [-0.6321  0.      2.    ]
     """
-    return jnp.where(x > 0, x, jnp.exp(jnp.where(x > 0, 0, x)) - 1)
+    return _exponential(x, 1.0, 1.0)
 
 
 def selu(x: jax.Array) -> jax.Array:
-    """SELU (arXiv:1706.02515), as `elu`.
+    """SELU (arXiv:1706.02515).
 
     >>> print(selu(jnp.array([-1.0, 0.0, 2.0])).round(4))
     [-1.1113  0.      2.1014]
     """
-    return 1.0507009873554805 * jnp.where(x > 0, x, 1.6732632423543772 * elu(x))
+    return _exponential(x, 1.6732632423543772, 1.0507009873554805)
 
 
 def run(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
@@ -127,12 +146,12 @@ def by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax
     received, sent, counts = _ends(layers[0], x, counts)
 
     @partial(jax.checkpoint, prevent_cse=False)
-    def one(receiver: tuple[jax.Array, jax.Array]) -> jax.Array:
+    def one(none: None, receiver: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
         part, i = receiver
-        return _incoming(layers, part[..., None], sent, i[None], counts)[..., 0]
+        return none, _incoming(layers, part[..., None], sent, i[None], counts)[..., 0]
 
-    messages = jax.lax.map(one, (jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])))
-    return jnp.transpose(messages, (2, 0, 1))
+    receivers = jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])
+    return jnp.transpose(jax.lax.scan(one, None, receivers, unroll=_AT_ONCE)[1], (2, 0, 1))
 
 
 def _activate_first(layer: Layer, x: jax.Array) -> jax.Array:
@@ -146,9 +165,9 @@ def _ends(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax
     (B, P, F) and (B, P) → (H, B, P), (H, B, S) and (B, S). S is P, filled up for vector units with senders of count 0.
     """
     features, fill = x.shape[-1], -x.shape[1] % _VECTOR
-    received = jnp.einsum("bpf,fh->hbp", x, layer.kernel[:features]) + layer.bias[:, None, None]
-    sent = jnp.einsum("bpf,fh->hbp", x, layer.kernel[features:])
-    return received, jnp.pad(sent, ((0, 0), (0, 0), (0, fill))), jnp.pad(counts, ((0, 0), (0, fill)))
+    received = jnp.einsum("bpf,fh->hbp", x, layer.kernel[:features])
+    sent = jnp.einsum("bpf,fh->hbp", jnp.pad(x, ((0, 0), (0, fill), (0, 0))), layer.kernel[features:])
+    return received, sent, jnp.pad(counts, ((0, 0), (0, fill)))
 
 
 def _incoming(
@@ -158,12 +177,13 @@ def _incoming(
 
     Features first and edges last, so that each layer is one product of a small matrix with a wide one.
     """
-    h = _activate_first(layers[0], received[..., :, None] + sent[..., None, :])
-    edges = h.shape[1:]
-    h = h.reshape(h.shape[0], -1)
+    h = received[..., :, None] + sent[..., None, :]
+    edges, h = h.shape[1:], h.reshape(len(h), -1)
+    # The first bias only here, or XLA moves the reshape behind the activation and computes that in two passes.
+    h = _activate_first(layers[0], h + layers[0].bias[:, None])
     for layer in layers[1:]:
         h = _activate_first(layer, layer.kernel.T @ h + layer.bias[:, None])
     itself = receivers[:, None] == jnp.arange(edges[-1])
-    h = h.reshape(-1, *edges) * weights(counts[:, None, :], itself).astype(h.dtype)
+    h = h * weights(counts[:, None, :], itself).reshape(-1).astype(h.dtype)
     # A product with ones: XLA's weighted reduction is up to six times slower on a CPU.
-    return h @ jnp.ones(edges[-1], h.dtype)
+    return h.reshape(-1, *edges) @ jnp.ones(edges[-1], h.dtype)

@@ -78,6 +78,12 @@ class Experiment:
     """To how many numbers of particles jets are padded, at most; 1 pads all jets alike."""
     precision: Precision = Precision.FLOAT32
     """What the network computes with; parameters and sums are float32 always."""
+    folds: int | None = None
+    """Cross-validate: so many folds, each tested by a model that never saw it; all train at once."""
+    ensemble: int | None = None
+    """Train so many models at once, from different starts; their mean probability is the answer."""
+    rates: tuple[float, ...] = ()
+    """Train with each of these learning rates at once, and keep the best by its validation loss."""
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
     seed: int = 0
@@ -115,6 +121,17 @@ def check(experiment: Experiment) -> None:
         ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
         ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
         ("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
+        ("--folds", e.folds, e.folds is None or e.folds >= 3, "3 or more"),
+        ("--folds", e.folds, not (e.folds and (e.val or e.test)), "none where --val or --test is given"),
+        ("--ensemble", e.ensemble, e.ensemble is None or e.ensemble >= 2, "2 or more"),
+        ("--rates", e.rates, len(set(e.rates)) == len(e.rates) != 1, "two different ones or more"),
+        ("--rates", e.rates, all(0 < rate < inf for rate in e.rates), "more than 0"),
+        (
+            "--ensemble and --rates",
+            (e.ensemble, e.rates),
+            sum(map(bool, (e.folds, e.ensemble, e.rates))) <= 1,
+            "one of --folds, --ensemble and --rates",
+        ),
         ("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         ("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),

@@ -5,7 +5,15 @@ from hepjax.report.graphs import graph_figure
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.style import new_figure, style
-from hepjax.report.tables import bench_table, cost_line, epoch_line, metrics_table, run_table, summary_tables
+from hepjax.report.tables import (
+    bench_table,
+    cost_line,
+    epoch_line,
+    members_line,
+    metrics_table,
+    run_table,
+    summary_tables,
+)
 
 __all__ = [
     "axis_label",
@@ -18,6 +26,7 @@ __all__ = [
     "graph_figure",
     "history_figure",
     "image_figure",
+    "members_line",
     "metrics_table",
     "new_figure",
     "roc_figure",

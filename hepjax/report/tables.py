@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hepjax.report.names import drawn
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Group
     from rich.table import Table
@@ -32,7 +34,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
     Args:
       metrics: what `hepjax.evaluation.figures_of_merit` returns, or `metrics.json` holds; a number that is None or
-        absent is shown as a dash.
+        absent is shown as a dash. Of many trainings, their `spread` is shown too.
 
     Returns:
       A table with one row per class; accuracy and loss are in its caption.
@@ -46,7 +48,13 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     jets = metrics.get("jets", {})
-    summary = f"accuracy {_number(metrics['accuracy'], '{:.4f}')}, loss {_number(metrics['loss'], '{:.4f}')}"
+    spread = metrics.get("spread", {})
+
+    def cell(form: str, value: float | None, width: float | None, between: str) -> str:
+        return _number(value, form) + ("" if width is None or value is None else f"{between}± {form.format(width)}")
+
+    accuracy, loss = (cell("{:.4f}", metrics[key], spread.get(key), " ") for key in ("accuracy", "loss"))
+    summary = f"accuracy {accuracy}, loss {loss}"
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, caption=f"{summary}, {sum(jets.values()):,} jets" if jets else summary
     )
@@ -57,7 +65,9 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         table.add_column(title, justify="right", no_wrap=True)
     for name, found in metrics["classes"].items():
         count = [f"{jets[name]:,}" if name in jets else _MISSING] if jets else []
-        table.add_row(drawn(name), *count, *(_number(found.get(key), form) for key, _, form in _COLUMNS))
+        widths = spread.get("classes", {}).get(name, {})
+        cells = (cell(form, found.get(key), widths.get(key), "\n") for key, _, form in _COLUMNS)
+        table.add_row(drawn(name), *count, *cells)
     return table
 
 
@@ -126,6 +136,31 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
     return "  ".join([start, *(form.format(value) for form, value in fields if not math.isnan(value))])
 
 
+def members_line(histories: Sequence[Sequence[Epoch]], epochs: int) -> str:
+    """One epoch of many trainings, as a line of a log.
+
+    Args:
+      histories: of each training the epochs done; one that has stopped early has fewer.
+      epochs: how many are planned.
+
+    Returns:
+      The line, without a line end.
+
+    >>> from hepjax.types import Epoch
+    >>> done = [[Epoch(3, 0.9, loss, 0.7, 1e-3, 2.0, 100.0)] for loss in (0.8, 0.9)]
+    >>> members_line(done, 50)
+    'epoch  3/50  2 of 2 training  best val losses 0.8500 ± 0.0707  2.0 s  200 jets/s'
+    """
+    number = max(len(one) and one[-1].epoch for one in histories)
+    last = [one[-1] for one in histories if one[-1].epoch == number]
+    best = np.array([min(row.val_loss for row in one) for one in histories])
+    return (
+        f"epoch {number:>{len(str(epochs))}}/{epochs}  {len(last)} of {len(histories)} training  best val losses "
+        f"{best.mean():.4f} ± {best.std(ddof=1):.4f}  {last[0].seconds:.1f} s  "
+        f"{sum(row.jets_per_second for row in last):,.0f} jets/s"
+    )
+
+
 def cost_line(parameters: int, flop_per_jet: int) -> str:
     """What a model costs, for people.
 
@@ -164,6 +199,7 @@ def bench_table(found: Mapping[str, Any]) -> Table:
     versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
     table = Table(
         box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{found['devices']} x {found['device']}, {versions}; medians of {found['rounds']} rounds; "
         f"peak: a float32 matrix product, {_scaled(found['peak_flop_per_second'])}FLOP/s",

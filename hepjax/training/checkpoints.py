@@ -12,6 +12,7 @@ import numpy as np
 from flax import serialization
 
 from hepjax.errors import InputError, writing
+from hepjax.training.many import Many
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:
@@ -118,8 +119,43 @@ def restore_progress(path: Path, template: Progress) -> Progress:
       InputError: as `restore`.
     """
     progress, rows = restore(path, (template._replace(history=()), np.empty(0)))
-    history = tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in np.atleast_2d(rows) if len(row))
-    return progress._replace(history=history)
+    return progress._replace(history=_history(rows))
+
+
+def save_many(path: Path, many: Many) -> None:
+    """Writes many trainings so that they can go on from there.
+
+    Args:
+      path: the file; its folder must exist.
+      many: after an epoch.
+
+    Raises:
+      InputError: as `save`.
+    """
+    members = tuple((one._replace(history=()), np.array(one.history, np.float64)) for one in many.members)
+    save(path, (many.state, many.best, members))
+
+
+def restore_many(path: Path, template: Many) -> Many:
+    """Reads what `save_many` wrote.
+
+    Args:
+      path: the file.
+      template: from `start_many`, of the same model and optimizer, and as many members.
+
+    Returns:
+      The saved trainings, bitwise.
+
+    Raises:
+      InputError: as `restore`.
+    """
+    blank = tuple((one._replace(history=()), np.empty(0)) for one in template.members)
+    state, best, members = restore(path, (template.state, template.best, blank))
+    return Many(state, best, tuple(one._replace(history=_history(rows)) for one, rows in members))
+
+
+def _history(rows: np.ndarray) -> tuple[Epoch, ...]:
+    return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in np.atleast_2d(rows) if len(row))
 
 
 def _plain(leaf: Any) -> Any:

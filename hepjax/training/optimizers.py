@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ import optax.contrib
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from hepjax.types import Optimizer, PyTree
+    from hepjax.types import Array, Optimizer, PyTree
 
 
 def make_optimizer(
@@ -25,6 +25,7 @@ def make_optimizer(
     clip_norm: float | None = None,
     plateau_patience: int | None = None,
     steps_per_epoch: int = 1,
+    own_rate: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """An optax optimizer.
 
@@ -37,6 +38,8 @@ def make_optimizer(
       plateau_patience: epochs without a fall of the training loss after which the learning rate is divided by ten;
         None never.
       steps_per_epoch: needed for plateaus.
+      own_rate: whether the state holds a factor on the learning rate, so that many trainings can have one each; see
+        `with_rates`.
 
     Returns:
       The transformation; its update takes `value`, the loss.
@@ -63,7 +66,37 @@ def make_optimizer(
     if plateau_patience is not None:
         # Averaged over an epoch, so that the noise of single batches does not count.
         parts.append(optax.contrib.reduce_on_plateau(patience=plateau_patience, accumulation_size=steps_per_epoch))
+    if own_rate:
+        parts.append(optax.GradientTransformation(lambda _: OwnRate(jnp.ones(())), _times_own_rate))
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+class OwnRate(NamedTuple):
+    """A training's own factor on the learning rate."""
+
+    factor: Array
+    """(), or (M,) of many trainings."""
+
+
+def with_rates(opt_state: PyTree, factors: Array) -> PyTree:
+    """Gives each of many trainings its own learning rate.
+
+    Args:
+      opt_state: stacked states of an optimizer with `own_rate`.
+      factors: (M,) on the learning rate.
+
+    Returns:
+      The states.
+    """
+    return jax.tree.map(
+        lambda node: OwnRate(factors) if isinstance(node, OwnRate) else node,
+        opt_state,
+        is_leaf=lambda node: isinstance(node, OwnRate),
+    )
+
+
+def _times_own_rate(updates: PyTree, state: OwnRate, params: PyTree = None) -> tuple[PyTree, OwnRate]:  # noqa: ARG001
+    return jax.tree.map(lambda x: x * state.factor, updates), state
 
 
 def _weights(params: PyTree) -> PyTree:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import jax
 import optax
 import optax.contrib
 
+from hepjax.training.optimizers import OwnRate
 from hepjax.types import Schedule
 
 if TYPE_CHECKING:
@@ -51,7 +53,7 @@ def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_st
 
 
 def learning_rate(schedule: optax.Schedule, state: TrainState) -> float:
-    """The learning rate of the last step done, a plateau's reduction included.
+    """The learning rate of the last step done, a plateau's reduction and a training's own factor included.
 
     Args:
       schedule: step → learning rate.
@@ -61,8 +63,9 @@ def learning_rate(schedule: optax.Schedule, state: TrainState) -> float:
       The learning rate.
     """
 
-    def is_plateau(node: object) -> bool:
-        return isinstance(node, optax.contrib.ReduceLROnPlateauState)
+    def is_factor(node: object) -> bool:
+        return isinstance(node, optax.contrib.ReduceLROnPlateauState | OwnRate)
 
-    nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_plateau) if is_plateau(node)]
-    return float(schedule(max(int(state.step) - 1, 0))) * (float(nodes[0].scale) if nodes else 1.0)
+    nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_factor) if is_factor(node)]
+    factors = (node.factor if isinstance(node, OwnRate) else node.scale for node in nodes)
+    return float(schedule(max(int(state.step) - 1, 0))) * math.prod(map(float, factors))

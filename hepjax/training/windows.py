@@ -57,9 +57,12 @@ def over_window(train_step: TrainStep) -> TrainWindow:
     def run(state: TrainState, window: Window) -> tuple[TrainState, StepMetrics]:
         def step(data: Batch, carry: Carry, rows: jax.Array) -> tuple[Carry, StepMetrics]:
             state, good = carry
-            new, metrics = train_step(state, _take(data, rows))
+            new, metrics = train_step(state, take(data, rows))
+            # Of many trainings, one may have no example left where another has.
+            empty = metrics.weight == 0
+            metrics = metrics._replace(finite=metrics.finite | empty)
             good = good & metrics.finite
-            return (jax.tree.map(lambda a, b: jnp.where(good, a, b), new, state), good), metrics
+            return (jax.tree.map(lambda a, b: jnp.where(good & ~empty, a, b), new, state), good), metrics
 
         def none(carry: Carry, _: jax.Array) -> tuple[Carry, StepMetrics]:
             zero = jnp.zeros(())
@@ -78,12 +81,20 @@ def over_window(train_step: TrainStep) -> TrainWindow:
     return run
 
 
-def _take(data: Batch, rows: jax.Array) -> Batch:
-    """Each device's rows of its own examples, one device after another: (D, n, ...) and (D, b) → (D·b, ...)."""
+def take(data: Batch, rows: jax.Array) -> Batch:
+    """Each device's rows of its own examples, one device after another; to be compiled.
 
-    def take(x: jax.Array) -> jax.Array:
+    Args:
+      data: (D, n, ...).
+      rows: (D, b) int32; -1 gives some example with weight 0.
+
+    Returns:
+      (D·b, ...).
+    """
+
+    def pick(x: jax.Array) -> jax.Array:
         taken: jax.Array = jax.vmap(lambda own, places: own[places])(x, jnp.maximum(rows, 0))
         return taken.reshape(-1, *x.shape[2:])
 
-    batch: Batch = jax.tree.map(take, data)
+    batch: Batch = jax.tree.map(pick, data)
     return batch._replace(weights=jnp.where(rows.reshape(-1) < 0, 0, batch.weights))

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from hepjax import models
-from hepjax.models import InteractionNetwork
+from hepjax.models import InteractionNetwork, pairs
 from hepjax.representations import build_graph
 from hepjax.types import Activation, PairForm, Readout, Sequences
 
@@ -304,6 +304,16 @@ class TestGraphs:
     def test_an_array_is_refused(self, jets):
         with pytest.raises(TypeError, match="Sequences or a GraphsTuple"):
             network().init(jax.random.key(0), jets.values)
+
+
+@pytest.mark.parametrize("name", ["elu", "selu"])
+def test_quick_activations(name):
+    """Value and slope, whole and one by one; no NaN where the exponential would overflow."""
+    x = np.float32([-np.inf, -100, -1.5, -1e-3, 0, 1e-3, 1.5, 100, 1e30])
+    found, expected = (jax.value_and_grad(getattr(module, name)) for module in (pairs, jax.nn))
+    np.testing.assert_allclose(jax.vmap(found)(x), jax.vmap(expected)(x), rtol=1e-6, atol=3e-7)
+    whole = jax.vjp(getattr(pairs, name), x)[1](np.ones_like(x))[0]
+    np.testing.assert_allclose(whole, jax.vmap(expected)(x)[1], rtol=1e-6, atol=3e-7)
 
 
 def published(part, arrays):

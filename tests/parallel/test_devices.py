@@ -1,4 +1,4 @@
-"""One step on any number of devices is the step on one; several processes are in test_processes.py."""
+"""One step on any number of devices is the step on one; several processes have their own tests."""
 
 from __future__ import annotations
 

@@ -131,7 +131,7 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
     chosen = options.Experiment(options.MLP(), (path,))
     seen = {}
     for i in range(3):
-        monkeypatch.setattr("hepjax.parallel.process", lambda i=i: (i, 3))
+        monkeypatch.setattr("hepjax.parallel.processes.process", lambda i=i: (i, 3))
         rows = []
         read = lambda jets, some, rows=rows: rows.append(some) or recipe.read(jets, some)  # noqa: E731
         found = parts.load(chosen, recipe._replace(read=read), schema.CLASSES)

@@ -1,38 +1,24 @@
-"""Devices and processes: the only file that knows how many there are.
-
-A batch is divided among the devices; parameters lie on all of them. Several processes, say one for each machine, run
-the same program, each with its own rows and its own devices.
-"""
+"""A batch is divided among devices; parameters lie on all of them."""
 
 from __future__ import annotations
 
-import contextlib
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hepjax.errors import InputError, LostProcessError
+from hepjax.errors import InputError
 from hepjax.types import Batch, Strategy, TrainState, Window
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from hepjax.types import PyTree
 
 AXIS = "data"
 """The name of the devices' axis, along which batches are divided."""
-
-_HEARTBEAT = 20
-"""Seconds of silence after which a process counts as lost."""
-_PATIENCE = 120
-"""Seconds to wait for all processes at the start."""
-_LOST = ("Gloo", "NCCL", "heartbeat", "coordination service", "Connection", "UNAVAILABLE", "DEADLINE_EXCEEDED")
-"""Words of the runtime where another process is gone."""
 
 
 class Devices(NamedTuple):
@@ -104,14 +90,25 @@ def place_state(devices: Devices, state: TrainState) -> TrainState:
     Returns:
       The state; its optimizer's part is divided if the devices say so.
     """
-
-    def put(x: Any, where: NamedSharding) -> jax.Array:
-        if jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key):
-            return jax.random.wrap_key_data(put(jax.random.key_data(x), where), impl=jax.random.key_impl(x))
-        host = np.asarray(x)
-        return jax.make_array_from_callback(host.shape, where, lambda part: host[part])
-
     placed: TrainState = jax.tree.map(put, state, _layout(devices, state))
+    return placed
+
+
+def put(x: Any, where: NamedSharding) -> jax.Array:
+    """Puts an array that all processes have where it shall lie.
+
+    Args:
+      x: any array; typed keys too.
+      where: its layout.
+
+    Returns:
+      The array.
+    """
+    if jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key):
+        key: jax.Array = jax.random.wrap_key_data(put(jax.random.key_data(x), where), impl=jax.random.key_impl(x))
+        return key
+    host = np.asarray(x)
+    placed: jax.Array = jax.make_array_from_callback(host.shape, where, lambda part: host[part])
     return placed
 
 
@@ -246,153 +243,3 @@ def _pmap(
         return x.reshape(devices.everywhere, -1, *x.shape[1:])
 
     return lambda state, window: train(state, *window), lambda state, batch: evaluate(state, jax.tree.map(share, batch))
-
-
-def connect(
-    coordinator: str | None = None,
-    processes: int | None = None,
-    process: int | None = None,
-    *,
-    distributed: bool = False,
-) -> None:
-    """Joins the other processes of a run, before anything is computed; a process that is alone stays so.
-
-    Processes that `srun` or `mpirun` started find each other; those of MPI only where they share a machine.
-
-    Args:
-      coordinator: host:port of the first process.
-      processes: how many there are; None takes what SLURM or MPI says.
-      process: which of them this is, from 0; None takes what SLURM or MPI says.
-      distributed: JAX shall find all of that by itself, as it can on a TPU pod.
-
-    Raises:
-      InputError: they do not find each other, or it is not known how many there are.
-    """
-    rank, size = _launched()
-    process, processes = (rank if process is None else process), (size if processes is None else processes)
-    if not distributed and coordinator is None and processes in {None, 1}:
-        return
-    if not distributed and (process is None or processes is None):
-        raise InputError("--coordinator: needs --processes and --process, or to be started by srun or mpirun")
-    if coordinator is None and not distributed:
-        coordinator = _first_host()
-    known: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
-    try:
-        jax.distributed.initialize(
-            **(known if coordinator else {}),
-            initialization_timeout=_PATIENCE,
-            heartbeat_timeout_seconds=_HEARTBEAT,
-        )
-    except (RuntimeError, ValueError) as error:
-        where = f"--coordinator {coordinator}" if coordinator else "--distributed"
-        raise InputError(
-            f"{where}: the processes did not find each other within {_PATIENCE} s; is the address that of process 0, "
-            f"and does each have a number of its own? ({error})"
-        ) from error
-
-
-def _launched() -> tuple[int | None, int | None]:
-    """The number of this process, and of all, as SLURM or MPI tells; SLURM within `srun` only."""
-    for rank, size in (
-        ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-        ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-        ("PMI_RANK", "PMI_SIZE"),
-    ):
-        if rank in os.environ and size in os.environ:
-            return int(os.environ[rank]), int(os.environ[size])
-    return None, None
-
-
-def _first_host() -> str | None:
-    """The coordinator where a launcher tells: a port that follows from the job, so that jobs do not meet."""
-    if "SLURM_STEP_NUM_TASKS" in os.environ:
-        return None  # JAX reads SLURM's list of hosts itself
-    local = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("MPI_LOCALNRANKS")
-    if local != (os.environ.get("OMPI_COMM_WORLD_SIZE") or os.environ.get("PMI_SIZE")):
-        raise InputError("--coordinator: MPI started processes on several machines; give host:port of the first")
-    return f"localhost:{20000 + os.getppid() % 20000}"
-
-
-def process() -> tuple[int, int]:
-    """The number of this process, from 0, and of all.
-
-    >>> process()
-    (0, 1)
-    """
-    return jax.process_index(), jax.process_count()
-
-
-def is_first() -> bool:
-    """Whether this is the process that writes and shows.
-
-    >>> is_first()
-    True
-    """
-    return jax.process_index() == 0
-
-
-def rows_of_process(count: int) -> slice:
-    """The rows that this process reads.
-
-    Args:
-      count: the rows of all processes.
-
-    Returns:
-      Its part of them, without a gap to the next.
-
-    >>> rows_of_process(10)
-    slice(0, 10, None)
-    """
-    index, processes = process()
-    return slice(index * count // processes, (index + 1) * count // processes)
-
-
-def gather(x: np.ndarray) -> np.ndarray:
-    """The rows of all processes, one process after another, in each of them.
-
-    Args:
-      x: (n, ...) host array of any dtype; n may differ.
-
-    Returns:
-      All rows, bit by bit.
-
-    >>> gather(np.array([1.5, 2.5])).tolist()
-    [1.5, 2.5]
-    """
-    if jax.process_count() == 1:
-        return x
-    # As bytes: 64-bit numbers would lose half of them on the way through a device.
-    raw = np.ascontiguousarray(x).view(np.uint8).reshape(len(x), -1)
-    counts = np.asarray(multihost_utils.process_allgather(np.array([len(x)], np.int32))).ravel()
-    padded = np.pad(raw, ((0, int(counts.max()) - len(x)), (0, 0)))
-    found = np.asarray(multihost_utils.process_allgather(padded))
-    rows = np.concatenate([part[:count] for part, count in zip(found, counts, strict=True)])
-    return rows.reshape(-1).view(x.dtype).reshape(-1, *x.shape[1:])
-
-
-def agree(counts: np.ndarray) -> np.ndarray:
-    """The largest of each count over all processes.
-
-    >>> agree(np.array([3, 4])).tolist()
-    [3, 4]
-    """
-    largest: np.ndarray = gather(counts[None]).max(axis=0)
-    return largest
-
-
-@contextlib.contextmanager
-def ends_together() -> Iterator[None]:
-    """Turns what the runtime says when another process is gone into one clear error.
-
-    Raises:
-      LostProcessError: a computation of several processes failed.
-    """
-    try:
-        yield
-    except (jax.errors.JaxRuntimeError, ValueError) as error:
-        if jax.process_count() == 1 or not any(word in str(error) for word in _LOST):
-            raise
-        raise LostProcessError(
-            f"process {jax.process_index()} of {jax.process_count()}: another process of this run has ended; "
-            "look at its messages, then go on with --resume"
-        ) from error

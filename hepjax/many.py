@@ -1,0 +1,312 @@
+"""Many trainings at once: the folds of a cross-validation, the models of an ensemble, or learning rates to choose from.
+
+They are one program, mapped over its members, whose states are divided among the devices.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import numpy as np
+
+from hepjax import (
+    batches,
+    evaluation,
+    models,
+    parallel,
+    parts,
+    plan,
+    recipes,
+    report,
+    representations,
+    results,
+    runs,
+    schema,
+    training,
+)
+from hepjax.errors import InputError
+from hepjax.types import Batch, Scores, Strategy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hepjax.options import Experiment
+    from hepjax.recipes import Recipe
+    from hepjax.training import Many
+    from hepjax.types import Progress, PyTree, Scaling, Window
+
+_SCALING = "scaling"
+"""Where each member keeps its scaling, among the model's other variables."""
+_ALONE: dict[str, Any] = {"folds": None, "ensemble": None, "rates": ()}
+"""The options of one training."""
+
+log = logging.getLogger("hepjax")
+
+
+class Member(NamedTuple):
+    """One of the trainings."""
+
+    name: str
+    train: np.ndarray
+    """(n,) the rows to train on, and so the others."""
+    val: np.ndarray
+    test: np.ndarray
+    rate: float
+    """The learning rate."""
+
+
+def is_many(experiment: Experiment) -> bool:
+    """Whether an experiment asks for several trainings at once.
+
+    >>> from hepjax.options import Experiment
+    >>> is_many(Experiment()), is_many(Experiment(folds=5))
+    (False, True)
+    """
+    return bool(experiment.folds or experiment.ensemble or experiment.rates)
+
+
+def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> list[Member]:
+    """The trainings that an experiment asks for.
+
+    Args:
+      experiment: the options.
+      split: the training, validation and test rows of one training.
+
+    Returns:
+      The members. Of k folds, each is tested once; the next one validates, the others are trained on.
+    """
+    (train, val, test), rate = split, experiment.optimizer.learning_rate
+    if experiment.folds:
+        order = np.random.default_rng(experiment.seed).permutation(np.concatenate(split))
+        folds = [np.sort(fold) for fold in np.array_split(order, experiment.folds)]
+        turns = [np.roll(np.arange(len(folds)), -i) for i in range(len(folds))]
+        rest = [np.sort(np.concatenate([folds[j] for j in others])) for _, _, *others in turns]
+        return [Member(f"fold-{i + 1}", rest[i], folds[turn[1]], folds[i], rate) for i, turn in enumerate(turns)]
+    if experiment.ensemble:
+        return [Member(f"model-{i + 1}", train, val, test, rate) for i in range(experiment.ensemble)]
+    return [Member(f"rate-{rate:g}", train, val, test, rate) for rate in experiment.rates]
+
+
+class _Plan(NamedTuple):
+    """Trainings that are ready to start."""
+
+    members: list[Member]
+    devices: parallel.Devices
+    cost: models.Cost
+    start: Many
+    fit: Callable[..., Many]
+    """`training.fit_many` but for where to start."""
+    test: Callable[[Many], list[Scores]]
+    """The scores of each member on its test rows."""
+
+
+def run(
+    experiment: Experiment, recipe: Recipe, show: Callable[[Progress], None] | None = None
+) -> tuple[Path, dict[str, Any]]:
+    """Trains all members, measures each, and leaves everything in a run folder.
+
+    Args:
+      experiment: what to do, checked.
+      recipe: of its model.
+      show: called after each epoch, with the progress of the member that has gone furthest.
+
+    Returns:
+      The run folder; and the figures of merit, of folds their mean, of an ensemble those of its mean probability, of
+      learning rates those of the best; with those of each member and, but for learning rates, their spread.
+
+    Raises:
+      InputError: bad data or options; nothing is written then.
+      DivergedError: a member's loss is not finite.
+    """
+    jets = parts.load(experiment, recipe, schema.CLASSES)
+    made = _make_plan(experiment, recipe, jets)
+    found = results.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
+    folder, many = results.open_run(experiment, jets, found, made.start, results.save_many)
+
+    def on_epoch(many: Many) -> None:
+        results.save_many(folder, many)
+        log.info("%s", report.members_line([one.history for one in many.members], experiment.epochs))
+        if show is not None:
+            show(max(many.members, key=lambda one: one.epoch))
+
+    with results.log_into(folder):
+        log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*made.cost))
+        log.info("%d trainings at once on %d devices, into %s", len(made.members), made.devices.everywhere, folder)
+        state, best = (parallel.place_members(made.devices, state) for state in (many.state, many.best))
+        try:
+            many = made.fit(many._replace(state=state, best=best), on_epoch=on_epoch)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
+        return folder, _measure(folder, experiment, found, made, many)
+
+
+def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Plan:
+    data = _together(experiment, jets)
+    members = choose_members(experiment, np.split(np.arange(len(data.targets)), np.cumsum(jets.counts[:2])))
+    _check(experiment, members, np.asarray(data.targets))
+    devices, count = parallel.member_devices(len(members), experiment.devices.count)
+    # What fills up the devices has no jets.
+    rows = {name: [getattr(one, name) for one in members] for name in ("train", "val", "test")}
+    padded = {name: some + [np.arange(0)] * (count - len(members)) for name, some in rows.items()}
+    params, model_state, keys = _draw(experiment, recipe, count)
+    scalings = [_scaling(recipe, data, some) for some in rows["train"]]
+    one: tuple[PyTree, PyTree] = jax.tree.map(lambda x: x[0], (params, model_state))
+    cost = models.cost(recipes.make_apply(recipe, scalings[0]), *one, recipe.example)
+    lengths = np.concatenate([part.lengths for part in jets[:3]])
+    rounds = plan.BACKWARD * experiment.epochs * len(members)
+    shared = batches.share(data, plan.choose_buckets(recipe, lengths, experiment.lengths, rounds, cost))
+    size = min(experiment.batch_size or len(rows["train"][0]), len(rows["train"][0]))
+    steps, windows = batches.member_windows(
+        shared,
+        padded["train"],
+        batch_size=size,
+        seed=experiment.seed,
+        steps=plan.window_steps(cost, size * len(members)),
+    )
+    schedule, optimizer = plan.make_optimizer(experiment, steps, own_rate=True)
+    own = plan.make_steps(
+        experiment, _scaled_apply(recipe, experiment), optimizer, np.asarray(data.targets), len(schema.CLASSES)
+    )
+    programs = training.over_members(training.over_window(own[0]), own[1])
+    programs = parallel.compile_members(devices, *programs)
+    stacked = jax.tree.map(lambda *x: np.stack(x), *scalings, *scalings[:1] * (count - len(members)))
+    start = training.start_many(params, {**model_state, _SCALING: stacked}, optimizer, keys, len(members))
+    rates = np.array([one.rate for one in members] + [0.0] * (count - len(members)), np.float32)
+    state = start.state._replace(
+        opt_state=training.with_rates(start.state.opt_state, rates / experiment.optimizer.learning_rate)
+    )
+    size = min(plan.block_size(cost), max(map(len, rows["test"])))
+    resident = parallel.place_shared(devices, batches.member_rows(shared, padded["val"], size)[0])
+
+    def place(window: Window) -> Window:
+        return parallel.place_shared(devices, window._replace(data=resident.data))
+
+    fit = partial(
+        training.fit_many,
+        train=lambda epoch: map(place, windows(epoch)),
+        val=resident,
+        programs=programs,
+        epochs=experiment.epochs,
+        schedule=schedule,
+        patience=experiment.patience,
+        min_change=experiment.min_change,
+    )
+
+    def test(many: Many) -> list[Scores]:
+        window, found = batches.member_rows(shared, padded["test"], size)
+        logits = jax.device_get(programs[1](many.best, place(window)).outputs)
+        return [_scores(logits[i], found[:, i], data, some) for i, some in enumerate(rows["test"])]
+
+    return _Plan(members, devices, cost, start._replace(state=state, best=state), fit, test)
+
+
+def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray) -> Scores:
+    """(K, B, C) logits of the (K, B) rows found, in the order of the rows asked for."""
+    there = found >= 0
+    order = np.argsort(found[there])
+    probabilities = jax.device_get(jax.nn.softmax(logits[there][order]))
+    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], np.ones(len(rows)), schema.CLASSES)
+
+
+def _draw(experiment: Experiment, recipe: Recipe, count: int) -> tuple[PyTree, PyTree, jax.Array]:
+    """The members' parameters, other variables and keys, each from a seed of its own."""
+    seeds = jax.vmap(partial(jax.random.fold_in, jax.random.key(experiment.seed)))(np.arange(count))
+    keys = jax.vmap(jax.random.split)(seeds)
+    return *jax.jit(jax.vmap(partial(recipes.initialise, recipe)))(keys[:, 0]), keys[:, 1]
+
+
+def _scaling(recipe: Recipe, data: Batch, rows: np.ndarray) -> Scaling:
+    return representations.scaling_of([recipe.moments(jax.tree.map(lambda x: x[rows], data.inputs))])
+
+
+def _scaled_apply(recipe: Recipe, experiment: Experiment) -> models.Apply:
+    """The function of the model, which finds the scaling, each member's own, among its other variables."""
+
+    def apply(
+        params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
+    ) -> tuple[jax.Array, PyTree]:
+        scaling = model_state[_SCALING]
+        rest = {name: value for name, value in model_state.items() if name != _SCALING}
+        own = recipes.make_apply(recipe, scaling, experiment.precision)
+        logits, rest = own(params, rest, inputs, mask, key)
+        return logits, {**rest, _SCALING: scaling}
+
+    return apply
+
+
+def _together(experiment: Experiment, jets: parts.Parts) -> Batch:
+    """All jets, in the order of the parts."""
+    data = [part.data for part in jets[:3] if part.data is not None]
+    if len(data) < 3:
+        raise InputError(f"--memory: trainings at once need all jets in it, found {experiment.memory} GB; give more")
+    together: Batch = jax.tree.map(lambda *x: np.concatenate(x), *data)
+    return together
+
+
+def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray) -> None:
+    if experiment.devices.strategy is not Strategy.JIT or experiment.devices.shard_optimizer:
+        raise InputError("--devices: of many trainings at once each device has some whole; leave all but --count out")
+    present = np.unique(labels).tolist()
+    for member in members:
+        for name in ("train", "val", "test"):
+            rows = getattr(member, name)
+            batches.check_classes(labels[rows], present, f"{name} part of {member.name}", schema.CLASSES)
+
+
+def _measure(folder: Path, experiment: Experiment, found: dict[str, Any], made: _Plan, many: Many) -> dict[str, Any]:
+    scores, alone = made.test(many), {key: value for key, value in found.items() if key != "members"}
+    metrics = [evaluation.figures_of_merit(some) for some in scores]
+    best_params, best_state = jax.device_get((many.best.params, many.best.model_state))
+    for i, (member, progress) in enumerate(zip(made.members, many.members, strict=True)):
+        params, model_state = jax.tree.map(lambda x, i=i: x[i], (best_params, best_state))
+        scaling = model_state.pop(_SCALING)
+        own = dataclasses.replace(
+            experiment,
+            **_ALONE,
+            out=folder / member.name,
+            optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
+        )
+        jets = dict(zip(("train", "val", "test"), map(len, member[1:4]), strict=True))
+        best = getattr(evaluation.best_epoch(progress.history), "epoch", None)
+        results.write_member(
+            own,
+            alone | {"jets": jets},
+            (params, model_state, scaling),
+            progress.history,
+            metrics[i] | {"best_epoch": best},
+        )
+    mean, spread = evaluation.mean_and_spread(metrics)
+    best = int(np.argmin([one.best_loss for one in many.members]))
+    shown, answer = _answer(experiment, scores, metrics, mean, best)
+    words = f"{len(metrics)} trainings: accuracy {mean['accuracy']:.4f} ± {spread['accuracy']:.4f}"
+    if experiment.rates:
+        words = f"The best of {len(metrics)} learning rates is {made.members[best].rate:g}"
+    members = {member.name: some for member, some in zip(made.members, metrics, strict=True)}
+    whole = answer | {"verdict": {"kind": "many", "words": words}, "members": members}
+    whole |= {} if experiment.rates else {"spread": spread}
+    results.write_metrics(folder, shown, whole)
+    runs.write_history(folder, many.members[best].history)
+    report.save(report.history_figure(many.members[best].history), folder / "history.png")
+    log.info("%s", words)
+    return whole
+
+
+def _answer(
+    experiment: Experiment, scores: Sequence[Scores], metrics: Sequence[dict[str, Any]], mean: dict[str, Any], best: int
+) -> tuple[Scores, dict[str, Any]]:
+    """What stands for all members: the scores that are drawn, and figures of merit."""
+    first = scores[0]
+    if experiment.ensemble:
+        shown = first._replace(scores=np.mean([some.scores for some in scores], axis=0))
+        return shown, evaluation.figures_of_merit(shown)
+    if experiment.rates:
+        return scores[best], metrics[best]
+    p, labels, weights = (np.concatenate(column) for column in zip(*(some[:3] for some in scores), strict=True))
+    shown = Scores(p, labels, weights, first.classes)
+    pooled = evaluation.figures_of_merit(shown)
+    return shown, pooled | mean | {"jets": pooled["jets"]}

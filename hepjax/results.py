@@ -1,0 +1,178 @@
+"""What a run leaves on disk besides its options: checkpoints, figures of merit, pictures."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import logging
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import jax
+import numpy as np
+
+from hepjax import parallel, report, runs, schema, training
+from hepjax.console import log_to
+from hepjax.errors import InputError, writing
+from hepjax.types import Progress
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hepjax.models import Cost
+    from hepjax.options import Experiment
+    from hepjax.parts import Parts
+    from hepjax.training import Many
+    from hepjax.types import Epoch, PyTree, Scaling, Scores
+
+T = TypeVar("T")
+
+
+def save_progress(folder: Path, progress: Progress, scaling: Scaling) -> None:
+    """The best model first, then the training: whatever a kill leaves, both fit together again after a resume.
+
+    Args:
+      folder: of the run.
+      progress: after an epoch.
+      scaling: of the model's input.
+    """
+    best = progress.best
+    training.save(folder / "checkpoints" / "best.msgpack", (best.params, best.model_state, scaling))
+    training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
+    runs.write_history(folder, progress.history)
+
+
+def save_many(folder: Path, many: Many) -> None:
+    """Saves many trainings, to go on from.
+
+    Args:
+      folder: of the run.
+      many: after an epoch.
+    """
+    training.save_many(folder / "checkpoints" / "last.msgpack", many)
+
+
+def facts(jets: Parts, cost: Cost) -> dict[str, Any]:
+    """What experiment.json tells besides the options.
+
+    Args:
+      jets: what is trained and measured on.
+      cost: of the model.
+
+    Returns:
+      Classes, jets, cost, a fingerprint of the data, devices.
+    """
+    return {
+        "classes": schema.CLASSES,
+        "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
+        "cost": cost._asdict(),
+        "fingerprint": jets.fingerprint,
+        "devices": [str(device) for device in jax.devices()],
+    }
+
+
+def open_run(
+    experiment: Experiment, jets: Parts, found: dict[str, Any], start: T, save: Callable[[Path, T], None]
+) -> tuple[Path, T]:
+    """The run folder, new or to be gone on with, and where the training stands; the first process makes it.
+
+    Args:
+      experiment: the options.
+      jets: what is trained and measured on.
+      found: from `facts`.
+      start: a `Progress`, or `Many`, before the first epoch.
+      save: writes one into a run folder.
+
+    Returns:
+      The folder and the training.
+
+    Raises:
+      InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
+    """
+    if experiment.resume and experiment.out is not None:
+        saved, record = runs.read_experiment(experiment.out)
+        if record["fingerprint"] != found["fingerprint"]:
+            raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
+        restore: Any = training.restore_progress if isinstance(start, Progress) else training.restore_many
+        progress = restore(experiment.out / "checkpoints" / "last.msgpack", start)
+        if saved.epochs != experiment.epochs and parallel.is_first():
+            longer = dataclasses.replace(saved, epochs=experiment.epochs)
+            runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
+        return experiment.out, progress
+    if not parallel.is_first():
+        return experiment.out or Path(), start
+    folder = runs.create(experiment)
+    try:
+        runs.write_experiment(folder, experiment, found)
+        with writing(folder / "split.npz"):
+            np.savez(folder / "split.npz", **jets.split._asdict())
+        save(folder, start)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    return folder, start
+
+
+def log_into(folder: Path) -> contextlib.AbstractContextManager[None]:
+    """Also logs into log.txt, which the first process writes.
+
+    Args:
+      folder: of the run.
+
+    Returns:
+      A context.
+    """
+    if not parallel.is_first():
+        return contextlib.nullcontext()
+    lines = logging.FileHandler(folder / "log.txt")
+    lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
+    return log_to(lines)
+
+
+def how_to_go_on(folder: Path) -> str:
+    """What an interrupted user is told.
+
+    >>> how_to_go_on(Path("runs/mlp-1"))
+    'the last whole epoch is saved; go on with: hepjax train --out runs/mlp-1 --resume'
+    """
+    return f"the last whole epoch is saved; go on with: hepjax train --out {folder} --resume"
+
+
+def write_member(
+    experiment: Experiment,
+    found: dict[str, Any],
+    model: tuple[PyTree, PyTree, Scaling],
+    history: Sequence[Epoch],
+    metrics: dict[str, Any],
+) -> None:
+    """Writes one of many trainings as a run folder of its own, which can be used as any other.
+
+    Args:
+      experiment: its options; its folder is `out`.
+      found: from `facts`.
+      model: the parameters, other variables and scaling.
+      history: its epochs.
+      metrics: its figures of merit.
+    """
+    folder = experiment.out or Path()
+    (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
+    runs.write_experiment(folder, experiment, found)
+    training.save(folder / "checkpoints" / "best.msgpack", model)
+    runs.write_history(folder, history)
+    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+
+
+def write_metrics(folder: Path, scores: Scores, metrics: dict[str, Any]) -> None:
+    """Writes metrics.json and the pictures of the scores.
+
+    Args:
+      folder: of the run.
+      scores: of test jets.
+      metrics: their figures of merit.
+    """
+    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    report.save(report.roc_figure(scores), folder / "roc.png")
+    report.save(report.confusion_figure(scores), folder / "confusion.png")
+    report.save(report.scores_figure(scores), folder / "scores.png")

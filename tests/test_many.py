@@ -1,0 +1,142 @@
+"""Folds, ensembles and learning rates: trained as one program, each as it would be alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from hepjax import InputError, experiment, many, options, read_jets, runs, schema
+from hepjax.evaluation import figures_of_merit
+from hepjax.types import Optimizer, Scores, Strategy
+
+SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
+
+
+@pytest.fixture
+def path(jet_file):
+    """300 jets of five classes; the mean of one feature tells which."""
+    found = jet_file(count=300)
+    with h5py.File(found, "r+") as file:
+        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
+    return found
+
+
+def small(path, folder, **changes):
+    return dataclasses.replace(SMALL, data=(path,), out=folder, **changes)
+
+
+class TestMembers:
+    @pytest.mark.parametrize("folds", [3, 10])
+    def test_every_jet_is_tested_once_by_a_model_that_never_saw_it(self, folds):
+        split = np.split(np.arange(103), [60, 80])
+        members = many.choose_members(options.Experiment(folds=folds), split)
+        assert sorted(np.concatenate([member.test for member in members])) == list(range(103))
+        for member in members:
+            assert sorted(np.concatenate(member[1:4])) == list(range(103))
+        assert sorted(np.concatenate([member.val for member in members])) == list(range(103))
+
+    def test_seed_decides_the_folds(self):
+        split = np.split(np.arange(50), [30, 40])
+        a, b, c = (many.choose_members(options.Experiment(folds=5, seed=s), split)[0].test for s in (1, 1, 2))
+        np.testing.assert_array_equal(a, b)
+        assert not np.array_equal(a, c)
+
+
+@pytest.mark.parametrize("model", [options.MLP(hidden=(8,)), options.GRU(units=(3,), hidden=(), particles=20)])
+def test_folds(path, tmp_path, model):
+    folder, metrics = experiment.run(small(path, tmp_path / "run", folds=4, model=model))
+    assert json.loads((folder / "metrics.json").read_text()) == metrics
+    each = [metrics["members"][f"fold-{i}"] for i in range(1, 5)]
+    aucs = [one["classes"]["t"]["auc"] for one in each]
+    assert metrics["classes"]["t"]["auc"] == pytest.approx(np.mean(aucs))
+    assert metrics["spread"]["classes"]["t"]["auc"] == pytest.approx(np.std(aucs, ddof=1))
+    assert sum(metrics["jets"].values()) == sum(sum(one["jets"].values()) for one in each) == 300
+    assert {p.name for p in folder.glob("*.png")} == {"roc.png", "history.png", "confusion.png", "scores.png"}
+    # Each is a run folder of its own; its tagger gives the scores that were measured.
+    jets, split = read_jets(path), np.load(folder / "split.npz")
+    rows = np.concatenate([np.sort(split[name]) for name in ("train", "val", "test")])
+    test = np.sort(np.array_split(np.random.default_rng(0).permutation(300), 4)[1])
+    tagger = experiment.load(folder / "fold-2")
+    scores = tagger.scores(tagger.recipe.read(jets, rows[test]))
+    own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), schema.CLASSES))
+    assert own["loss"] == pytest.approx(each[1]["loss"], rel=1e-4)
+    assert own["jets"] == each[1]["jets"]
+    together = experiment.load(folder).scores(tagger.recipe.read(jets, slice(10)))
+    alone = [experiment.load(folder / f"fold-{i}").scores(tagger.recipe.read(jets, slice(10))) for i in range(1, 5)]
+    np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-5)
+
+
+def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
+    optimizer = options.Optimization(learning_rate=1e-2)
+    folder, metrics = experiment.run(small(path, tmp_path / "run", ensemble=3, epochs=20, optimizer=optimizer))
+    each = [metrics["members"][f"model-{i}"] for i in range(1, 4)]
+    assert len({one["loss"] for one in each}) == 3
+    assert metrics["loss"] < np.mean([one["loss"] for one in each])  # the loss is convex
+    assert metrics["accuracy"] > 0.4
+    again = experiment.evaluate(folder, [path])
+    assert again["accuracy"] > 0.4
+
+
+def test_the_best_learning_rate_is_kept(path, tmp_path):
+    chosen = small(path, tmp_path / "run", rates=(1e-5, 3e-2, 1e-4), epochs=10)
+    folder, metrics = experiment.run(chosen)
+    assert "0.03" in metrics["verdict"]["words"]
+    assert metrics["loss"] == metrics["members"]["rate-0.03"]["loss"]
+    for rate in chosen.rates:
+        own = folder / f"rate-{rate:g}"
+        assert runs.read_experiment(own)[0].optimizer.learning_rate == rate
+        assert runs.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
+    best = experiment.load(folder).scores(read_jets(path).observables[:5][:, :16])
+    np.testing.assert_array_equal(
+        best, experiment.load(folder / "rate-0.03").scores(read_jets(path).observables[:5][:, :16])
+    )
+
+
+def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
+    whole = small(path, tmp_path / "whole", folds=3, epochs=4)
+    experiment.run(whole)
+    experiment.run(dataclasses.replace(whole, out=tmp_path / "half", epochs=2))
+    experiment.run(dataclasses.replace(runs.resumable(tmp_path / "half"), epochs=4))
+    for fold in (1, 2, 3):
+        a, b = (runs.read_history(tmp_path / name / f"fold-{fold}") for name in ("whole", "half"))
+        assert [row[:5] for row in a] == [row[:5] for row in b]
+
+
+@pytest.mark.parametrize(
+    "changes, words",
+    [
+        ({"folds": 2}, "--folds: expected 3 or more"),
+        ({"folds": 5, "ensemble": 3}, "one of --folds"),
+        ({"rates": (1e-3, 1e-3)}, "two different ones"),
+        ({"folds": 5, "memory": 1e-6}, "--memory: trainings at once need all jets"),
+        ({"folds": 100}, "no jet of class"),
+        ({"ensemble": 2, "devices": options.Devices(strategy=Strategy.PMAP)}, "each device has some whole"),
+    ],
+)
+def test_refused(path, tmp_path, changes, words):
+    with pytest.raises(InputError, match=words):
+        experiment.run(small(path, tmp_path / "run", **changes))
+    assert not (tmp_path / "run").exists()
+
+
+def test_folds_go_with_no_files_of_their_own(path, tmp_path):
+    with pytest.raises(InputError, match="none where --val or --test is given"):
+        experiment.run(small(path, tmp_path / "run", folds=3, test=(path,)))
+
+
+def test_a_training_that_diverges_is_named(path, tmp_path):
+    wild = options.Optimization(name=Optimizer.SGD, learning_rate=1e37)
+    with pytest.raises(InputError, match=r"training \d diverged in epoch 1"):
+        experiment.run(small(path, tmp_path / "run", ensemble=2, optimizer=wild))
+
+
+def test_more_devices_than_one_give_the_same(path, tmp_path, many_devices):
+    losses = []
+    for count in (1, 2, 4):
+        chosen = small(path, tmp_path / f"run-{count}", folds=3, devices=options.Devices(count))
+        losses.append([one["loss"] for one in experiment.run(chosen)[1]["members"].values()])
+    np.testing.assert_allclose(losses[1:], [losses[0]] * 2, rtol=1e-5)
