@@ -285,6 +285,10 @@ def _train(command: Experiment, console: Console) -> None:
     if console.is_terminal and parallel.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
     console.print(f"{folder}: metrics.json, history.csv, roc.png, history.png, confusion.png, scores.png")
+    if command.profile:
+        console.print(
+            f"{folder}/profile: a trace; open it with `tensorboard --logdir` and XProf, or in ui.perfetto.dev"
+        )
 
 
 def _evaluate(command: Evaluate, console: Console) -> None:

@@ -112,10 +112,11 @@ def _train(
     def on_epoch(progress: Progress) -> None:
         _save(folder, progress, jets.scaling, plan)
         log.info("%s", report.epoch_line(progress.history[-1], experiment.epochs))
+        after(progress.epoch)
         if show is not None:
             show(progress)
 
-    with results.log_into(folder):
+    with results.watching(folder, experiment, progress.epoch) as after:
         log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*plan.cost))
         log.info("training on %d jets, into %s", jets.counts[0], folder)
         try:

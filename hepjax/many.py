@@ -28,6 +28,7 @@ from hepjax import (
     schema,
     training,
 )
+from hepjax.compilation import watch_traces
 from hepjax.errors import InputError
 from hepjax.types import Batch, Scores, Strategy
 
@@ -131,10 +132,11 @@ def run(
     def on_epoch(many: Many) -> None:
         results.save_many(folder, many)
         log.info("%s", report.members_line([one.history for one in many.members], experiment.epochs))
+        after(max(one.epoch for one in many.members))
         if show is not None:
             show(max(many.members, key=lambda one: one.epoch))
 
-    with results.log_into(folder):
+    with results.watching(folder, experiment, max(one.epoch for one in many.members)) as after:
         log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*made.cost))
         log.info("%d trainings at once on %d devices, into %s", len(made.members), made.devices.everywhere, folder)
         state, best = (parallel.place_members(made.devices, state) for state in (many.state, many.best))
@@ -172,8 +174,10 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
     own = plan.make_steps(
         experiment, _scaled_apply(recipe, experiment), optimizer, np.asarray(data.targets), len(schema.CLASSES)
     )
-    programs = training.over_members(training.over_window(own[0]), own[1])
-    programs = parallel.compile_members(devices, *programs)
+    run_windows, evaluate = training.over_members(training.over_window(own[0]), own[1])
+    programs = parallel.compile_members(
+        devices, watch_traces(run_windows, "training"), watch_traces(evaluate, "evaluation", shapes=2)
+    )
     stacked = jax.tree.map(lambda *x: np.stack(x), *scalings, *scalings[:1] * (count - len(members)))
     start = training.start_many(params, {**model_state, _SCALING: stacked}, optimizer, keys, len(members))
     rates = np.array([one.rate for one in members] + [0.0] * (count - len(members)), np.float32)

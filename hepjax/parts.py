@@ -282,7 +282,8 @@ def _checksum(first: int, inputs: Any, labels: np.ndarray) -> int:
     leaves = [np.ascontiguousarray(x).reshape(len(labels), -1) for x in (*jax.tree.leaves(inputs), labels)]
     rows: list[Any] = list(np.concatenate([x.view(np.uint8) for x in leaves], axis=1))
     odd = 2 * np.arange(first, first + len(rows), dtype=np.uint64) + 1
-    return int((odd * np.array([zlib.crc32(row) for row in rows], np.uint64)).sum(dtype=np.uint64).item())
+    sums = odd * np.array([zlib.crc32(row) for row in rows], np.uint64)
+    return sum(sums.tolist())
 
 
 def _total(counts: Sequence[Any]) -> np.ndarray:

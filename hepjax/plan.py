@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from hepjax import batches, losses, models, parallel, parts, recipes, training
+from hepjax.compilation import watch_traces
 from hepjax.errors import InputError
 from hepjax.types import Schedule
 
@@ -80,7 +81,9 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     schedule, optimizer = make_optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
     labels = parallel.gather(jets.train.labels)
     step, eval_step = make_steps(experiment, apply, optimizer, labels, classes, devices.axis)
-    programs = training.Programs(*parallel.compile_on(devices, training.over_window(step), eval_step))
+    run_window = watch_traces(training.over_window(step), "training", 1 if jets.train.data else len(buckets))
+    eval_step = watch_traces(eval_step, "evaluation", len(buckets))
+    programs = training.Programs(*parallel.compile_on(devices, run_window, eval_step))
     sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": experiment.seed, "buckets": buckets, "devices": devices}
     fit = partial(
@@ -120,11 +123,12 @@ def make_scorer(
 
     def score(inputs: Any) -> np.ndarray:
         part = parts.of_inputs(inputs)
-        buckets, most = batches.Buckets(), block_size(cost)
+        # Few sizes and lengths, whatever the calls, for each is compiled.
+        buckets, size = batches.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
         if recipe.spare is not None and len(part.rows) * cost.flop_per_jet > _COMPILATION_FLOP:
-            # The same for all calls, so that each length is compiled once.
-            buckets, most = batches.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(most, _MIXED)
-        return answer(evaluate, buckets, _sizes(most, [_counts(part, buckets)], devices), devices, placed, part)
+            buckets, size = batches.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(size, _MIXED)
+        size = batches.steps_of(size, devices.here) * devices.here
+        return answer(evaluate, buckets, [size] * len(buckets), devices, placed, part)
 
     return score
 

@@ -16,10 +16,11 @@ import numpy as np
 from hepjax import parallel, report, runs, schema, training
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
+from hepjax.profiling import trace_epoch
 from hepjax.types import Progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.models import Cost
     from hepjax.options import Experiment
@@ -115,20 +116,29 @@ def open_run(
     return folder, start
 
 
-def log_into(folder: Path) -> contextlib.AbstractContextManager[None]:
-    """Also logs into log.txt, which the first process writes.
+@contextlib.contextmanager
+def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callable[[int], None]]:
+    """Logs into log.txt too, and traces an epoch if that is asked for; the first process does so.
 
     Args:
       folder: of the run.
+      experiment: the options.
+      done: the epochs done before.
 
-    Returns:
-      A context.
+    Yields:
+      The function to call with its number after each epoch.
     """
     if not parallel.is_first():
-        return contextlib.nullcontext()
+        yield lambda _: None
+        return
     lines = logging.FileHandler(folder / "log.txt")
     lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
-    return log_to(lines)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(log_to(lines))
+        if experiment.profile:
+            yield stack.enter_context(trace_epoch(folder / "profile", done, experiment.epochs))
+        else:
+            yield lambda _: None
 
 
 def how_to_go_on(folder: Path) -> str:

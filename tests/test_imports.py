@@ -41,6 +41,7 @@ MAY_KNOW = {
     # What follows belongs to the room where the stages meet.
     "options": COMMON,
     "console": set(),
+    "profiling": COMMON,
     "runs": COMMON | {"options"},
     "predictions": COMMON | {"hdf5_files"},
 }

@@ -282,7 +282,7 @@ def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
 
 def _room(shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """For answers that the parts of a batch fill; nothing is written before."""
-    found: jax.Array = jax.lax.empty(shape, dtype)  # type: ignore[no-untyped-call]
+    found: jax.Array = jax.lax.empty(shape, dtype)
     return found
 
 

@@ -155,7 +155,7 @@ def cluster(
         delta_r = jnp.sqrt(squares[second])
         p4, drop = recombine(harder[:4], softer[:4], delta_r)
         # Without the barrier the compiler computes the merged object once for each of its uses.
-        merged, drop = jax.lax.optimization_barrier((_describe(p4, algorithm), drop))  # type: ignore[no-untyped-call]
+        merged, drop = jax.lax.optimization_barrier((_describe(p4, algorithm), drop))
 
         is_kept = slots == kept
         gone = accepted & (slots == jnp.where(merges, absorbed, first))

@@ -98,6 +98,8 @@ class Experiment:
     """Several processes: the number of this one, from 0."""
     distributed: bool = False
     """Several processes: JAX finds the others by itself, as on a TPU pod."""
+    profile: bool = False
+    """Trace the second epoch, into the folder profile, for TensorBoard (XProf) and ui.perfetto.dev."""
     resume: bool = False
     """Go on with the run in --out; the other options are taken from there."""
 

@@ -131,6 +131,7 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
         ("learning rate {:.1e}", epoch.learning_rate),
         ("{:.1f} s", epoch.seconds),
         ("{:,.0f} jets/s", epoch.jets_per_second),
+        ("{:.0%} waiting for input", epoch.waiting if epoch.waiting >= 0.05 else math.nan),
     )
     start = f"epoch {epoch.epoch:>{len(str(epochs))}}/{epochs}"
     return "  ".join([start, *(form.format(value) for form, value in fields if not math.isnan(value))])

@@ -89,7 +89,7 @@ def test_every_row_of_a_member_comes_once_an_epoch(data):
 
 def test_own_learning_rates(data):
     keys = jax.random.split(jax.random.key(0), 2)
-    drawn, optimizer, schedule, run, _ = set_up(data, keys[:1])
+    drawn, optimizer, _, run, _ = set_up(data, keys[:1])
     stacked = jax.tree.map(lambda x: np.stack([x, x]), drawn[0])
     many = training.start_many(*stacked, optimizer, jax.numpy.stack([keys[0]] * 2), 2)
     state = many.state._replace(opt_state=training.with_rates(many.state.opt_state, np.array([1.0, 0.5], np.float32)))
