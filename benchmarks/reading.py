@@ -8,8 +8,8 @@ the table of jets, chunk by chunk, in a line, and does nothing with them. hepjax
 at a time, reads them checked, their rows mixed, in a thread ahead, and cuts them into batches of 128 of particles, mask
 and labels; or into lists of the 30 hardest particles in 7 columns. Both take turns; the first turn of each is left out.
 Aimed at: 1.5 times the jets per second of h5py. Expected before the first run on two cores: 1.7, 1.8 with the shuffle
-filter, for zlib alone ran 2.2 times faster in two threads. Found in three runs on two idle cores: 1.59 to 1.66, with the
-shuffle filter 1.54 to 1.64; of lists 1.70 to 1.75 and 1.53 to 1.65. There, hepjax used 1.1 to 1.3 times the processor
+filter, for zlib alone ran 2.2 times faster in two threads. Found in three runs on two idle cores: 1.59 to 1.66, with
+the shuffle filter 1.54 to 1.64; of lists 1.70 to 1.75 and 1.53 to 1.65. There, hepjax used 1.1 to 1.3 times the processor
 time of h5py, most of it in zlib. Where another program keeps a core busy, it is no faster than h5py (0.8 to 1.0 seen).
 """
 

@@ -106,7 +106,7 @@ def main(comparison: Comparison) -> list[Result]:
                 size = {} if name == "mlp" else {"particles": comparison.particles}
                 out = Path(folder) / f"{name}-{seed}"
                 chosen = Experiment(
-                    KINDS[name](**size), files, out=out, epochs=comparison.epochs, patience=None, seed=seed
+                    KINDS[name](**size), files, out=out, epochs=comparison.epochs, patience=None, seed=seed, lengths=1
                 )
                 results.append(compare(chosen, own_init=comparison.own_init, resamples=comparison.resamples))
                 print(row(name if len(comparison.seeds) == 1 else f"{name} {seed}", results[-1]), flush=True)
@@ -132,15 +132,14 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
     recipe = recipes.make_recipe(chosen.model, len(schema.CLASSES))
     read = parts.load(chosen, recipe, schema.CLASSES)
-    scaling = recipe.fit_scaling(read.train.inputs)
-    train, val, test = (for_torch(chosen.model, recipe, scaling, part) for part in read[:3])
+    train, val, test = (for_torch(chosen.model, recipe, read.scaling, part.data) for part in read[:3])
     # As hepjax.experiment draws them.
     params, state = recipes.initialise(recipe, jax.random.split(jax.random.key(chosen.seed))[0])
     torch.manual_seed(chosen.seed)
     own = make_twin(chosen.model, jax.tree.leaves(train.inputs)[0].shape[-1], len(schema.CLASSES))
     twin = copy_parameters(params, copy.deepcopy(own))
-    few: Batch = jax.tree.map(lambda x: x[:BLOCK], read.test)
-    logits, _ = recipes.make_apply(recipe, scaling)(params, state, few.inputs, few.weights > 0, None)
+    few: Batch = jax.tree.map(lambda x: x[:BLOCK], read.test.data)
+    logits, _ = recipes.make_apply(recipe, read.scaling)(params, state, few.inputs, few.weights > 0, None)
     apart = float(np.abs(np.asarray(logits) - answers(twin, test)[:BLOCK]).max())
     if not apart <= AGREEMENT:
         raise ValueError(f"{type(chosen.model).__name__}: before training the logits are {apart:.2g} apart")
@@ -158,7 +157,7 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
 
     folder, _ = experiment.run(chosen, in_turn)
     twin.load_state_dict(best)
-    scores = np.stack([experiment.load(folder).scores(read.test.inputs), jax.nn.softmax(answers(twin, test))])
+    scores = np.stack([experiment.load(folder).scores(read.test.data.inputs), jax.nn.softmax(answers(twin, test))])
     draws = np.random.default_rng(chosen.seed).integers(len(test.targets), size=(resamples, len(test.targets)))
     return Result(
         parameters=sum(x.size for x in jax.tree.leaves(params)),
@@ -190,19 +189,18 @@ def torch_training(twin: torch.nn.Module, chosen: Experiment, train: Batch, val:
     """The ordinary loop, over the batches that hepjax trains on; its function trains the epoch of this number."""
     rate = chosen.optimizer.learning_rate
     optimizer, criterion = torch.optim.Adam(twin.parameters(), lr=rate), torch.nn.CrossEntropyLoss()
+    windows = batches.make_windows(train, batch_size=chosen.batch_size, seed=chosen.seed)
+    tensors = jax.tree.map(torch.from_numpy, train)
 
     def epoch(number: int) -> Epoch:
         start, total = time.perf_counter(), 0.0
-        for block in batches.train_blocks(train, batch_size=chosen.batch_size, seed=chosen.seed, epoch=number):
-            for inputs, targets, weights in zip_batches(block):
-                count = int(weights.sum())  # the last batch, and a block's last batches, are filled up
-                if not count:
-                    continue
-                optimizer.zero_grad()
-                loss = criterion(twin(jax.tree.map(lambda x, n=count: x[:n], inputs)), targets[:count])
-                loss.backward()
-                optimizer.step()
-                total += loss.item() * count
+        for rows in (rows for window in windows(number) for rows in window.rows[:, 0]):
+            inputs, targets, _ = jax.tree.map(lambda x, own=rows[rows >= 0]: x[torch.from_numpy(own)], tensors)
+            optimizer.zero_grad()
+            loss = criterion(twin(inputs), targets)
+            loss.backward()
+            optimizer.step()
+            total += loss.item() * len(targets)
         seconds, jets = time.perf_counter() - start, len(train.targets)
         logits = torch.from_numpy(answers(twin, val))
         targets = torch.from_numpy(val.targets)
@@ -210,12 +208,6 @@ def torch_training(twin: torch.nn.Module, chosen: Experiment, train: Batch, val:
         return Epoch(number, total / jets, loss, accuracy, rate, seconds, jets / seconds)
 
     return epoch
-
-
-def zip_batches(block: Batch) -> Iterator[Batch]:
-    """The batches of a block, as tensors."""
-    tensors = jax.tree.map(torch.from_numpy, block)
-    return (jax.tree.map(lambda x, i=i: x[i], tensors) for i in range(len(block.targets)))
 
 
 def answers(twin: torch.nn.Module, data: Batch) -> np.ndarray:

@@ -174,7 +174,7 @@ def _rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
 def _timed(run: Callable[[Any], Any], carry: Any, calls: int) -> tuple[Any, float]:
     start = time.perf_counter()
     for _ in range(calls):  # one after another, as a training looks at each program's losses
-        carry = jax.block_until_ready(run(carry))  # type: ignore[no-untyped-call]
+        carry = jax.block_until_ready(run(carry))
     return carry, time.perf_counter() - start
 
 

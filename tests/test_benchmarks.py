@@ -81,7 +81,7 @@ def test_twins_have_the_same_logits_and_parameters(name, benchmark, rng):
 
 def test_twins_take_the_same_steps(benchmark, capsys):
     """The losses of all epochs agree: parameters, batches, optimizer and what is held at zero are the same."""
-    chosen = benchmark.Comparison(networks=("gru",), jets=200, epochs=3, particles=5, resamples=2)
+    chosen = benchmark.Comparison(networks=("gru",), jets=300, epochs=3, particles=5, resamples=2)
     (result,) = benchmark.main(chosen)
     for field in ("train_loss", "val_loss"):
         ours, theirs = ([getattr(epoch, field) for epoch in side] for side in (result.ours, result.theirs))
@@ -92,7 +92,7 @@ def test_twins_take_the_same_steps(benchmark, capsys):
 
 
 def test_own_first_parameters_are_others(benchmark):
-    chosen = benchmark.Comparison(networks=("mlp",), jets=200, epochs=1, resamples=2, own_init=True)
+    chosen = benchmark.Comparison(networks=("mlp",), jets=300, epochs=1, resamples=2, own_init=True)
     (result,) = benchmark.main(chosen)
     assert abs(result.ours[0].train_loss - result.theirs[0].train_loss) > 1e-3
 

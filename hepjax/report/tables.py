@@ -212,7 +212,8 @@ def bench_table(found: Mapping[str, Any]) -> Table:
     for name, model in found["models"].items():
         for first, kind in ((name, "training"), (f"{model['parameters']:,} parameters", "inference")):
             row = model[kind]
-            median, lowest, highest = (_scaled(row["jets_per_second"][key]) for key in ("median", "lowest", "highest"))
+            speeds = row["jets_per_second"]
+            median, lowest, highest = (_scaled(speeds[key]).strip() for key in ("median", "lowest", "highest"))
             numbers = (_scaled(row["flop_per_jet"]), median, f"{lowest} to {highest}", f"{row['share_of_peak']:.1%}")
             table.add_row(first, kind, str(row["batch_size"]), *numbers, end_section=kind == "inference")
     return table

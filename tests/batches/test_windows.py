@@ -32,7 +32,9 @@ def jets(count, slots=16, seed=0):
 
 def taken(data, rows):
     """What `training.windows.take` gives, in NumPy: compiling it for every example of hypothesis would take long."""
-    batch = jax.tree.map(lambda x: np.concatenate([own[r] for own, r in zip(x, rows, strict=True)]), data)
+    batch = jax.tree.map(
+        lambda x: np.concatenate([own[np.maximum(r, 0)] for own, r in zip(x, rows, strict=True)]), data
+    )
     return batch._replace(weights=np.where(rows.ravel() < 0, 0, batch.weights))
 
 

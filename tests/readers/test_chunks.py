@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import gc
-import os
-import signal
-import threading
-import time
 import zlib
 
 import h5py
@@ -17,8 +12,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hepjax import InputError, read_jets, schema
-from hepjax.readers import blocks, chunk_starts
-from hepjax.readers.chunks import cores, in_threads, make_read
+from hepjax.readers import blocks
+from hepjax.readers.chunks import make_read
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 TYPES = ["<f4", ">f4", "<f8", ">f8", "<f2", ">f2"]
@@ -40,26 +35,12 @@ THEIRS = {
 """What is left to h5py."""
 
 
-def use_cores(monkeypatch, count):
-    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(count), raising=False)
-
-
 def memory_file():
     return h5py.File("memory", "w", driver="core", backing_store=False)
 
 
 def numbers(shape, dtype="<f4", seed=0):
     return np.random.default_rng(seed).normal(size=shape).round(1).astype(dtype)
-
-
-def stored(path, **options):
-    """The same file with its two large datasets stored in another way."""
-    with h5py.File(path, "a") as file:
-        for name in (schema.CONSTITUENTS, schema.JETS):
-            values = file[name][()]
-            del file[name]
-            file.create_dataset(name, data=values, **{"chunks": (7, *values.shape[1:]), **options})
-    return path
 
 
 @pytest.fixture
@@ -192,7 +173,7 @@ def storage(draw):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=80)
 @given(how=storage(), data=st.data())
-def test_any_chunks_and_rows(jet_file, monkeypatch, how, data):
+def test_any_chunks_and_rows(jet_file, monkeypatch, use_cores, how, data):
     count, slots, *chunks, options, dtype = how
     path = jet_file(count=count, slots=slots)
     with h5py.File(path, "a", libver=data.draw(st.sampled_from(["earliest", "latest"]))) as file:
@@ -206,7 +187,7 @@ def test_any_chunks_and_rows(jet_file, monkeypatch, how, data):
             st.slices(2 * count), st.lists(st.integers(-2 * count, 2 * count - 1)).map(lambda r: np.array(r, int))
         )
     )
-    use_cores(monkeypatch, data.draw(st.integers(1, 4)))
+    use_cores(data.draw(st.integers(1, 4)))
     monkeypatch.setattr(blocks, "_TASK_ROWS", data.draw(st.integers(1, 10)))
     particles, table = (np.concatenate([v, v]).astype(np.float32)[rows] for v in values)
     part = read_jets([path, path])[rows]
@@ -217,7 +198,7 @@ def test_any_chunks_and_rows(jet_file, monkeypatch, how, data):
 
 
 @pytest.mark.parametrize("filters", [*OURS, "lzf", "fletcher32"])
-def test_unsorted_particles_are_sorted(jet_file, rng, filters):
+def test_unsorted_particles_are_sorted(jet_file, stored, rng, filters):
     path = jet_file()
     with h5py.File(path, "a") as file:
         before = file[schema.CONSTITUENTS][()]
@@ -242,7 +223,7 @@ DAMAGED = {
 
 @pytest.mark.parametrize("filters", ["gzip", "shuffle, gzip"])
 @pytest.mark.parametrize("case", DAMAGED)
-def test_a_damaged_chunk_is_refused_in_one_line(jet_file, case, filters):
+def test_a_damaged_chunk_is_refused_in_one_line(jet_file, stored, case, filters):
     path = stored(jet_file(), **OURS[filters])
     with h5py.File(path, "a") as file:
         file[schema.CONSTITUENTS].id.write_direct_chunk((7, 0, 0), *DAMAGED[case])
@@ -276,154 +257,3 @@ def test_a_chunk_that_claims_too_much(jet_file, monkeypatch, error):
     monkeypatch.setattr(zlib, "decompress", decompress)
     with pytest.raises(InputError, match=r"damaged.*no room"):
         jets[:3]
-
-
-class TestThreads:
-    @pytest.mark.parametrize("filters", ["gzip", "shuffle, gzip"])
-    def test_several_are_used_and_none_is_left(self, jet_file, monkeypatch, filters):
-        jets, decompress = read_jets(stored(jet_file(), **OURS[filters])), zlib.decompress
-        expected, before = jets[:], set(threading.enumerate())
-        both, seen = threading.Barrier(2, timeout=30), set()
-
-        def meet(*args, **kwargs):
-            both.wait()  # two chunks are decompressed at the same time, or this breaks
-            seen.add(threading.get_ident())
-            return decompress(*args, **kwargs)
-
-        use_cores(monkeypatch, 2)
-        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
-        monkeypatch.setattr(zlib, "decompress", meet)
-        found = jets[:]
-        assert len(seen) == 2
-        assert threading.get_ident() not in seen
-        assert set(threading.enumerate()) <= before
-        assert h5py.h5f.get_obj_count(h5py.h5f.OBJ_ALL, h5py.h5f.OBJ_FILE) == 0
-        for field in FIELDS:
-            np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), strict=True)
-
-    def test_chunks_of_different_files_are_read_at_the_same_time(self, jet_file, monkeypatch):
-        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), zlib.decompress
-        both = threading.Barrier(2, timeout=30)
-        use_cores(monkeypatch, 2)
-        monkeypatch.setattr(zlib, "decompress", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
-        assert jets.constituents[np.array([0, 25])].shape == (2, 30, 16)
-
-    def test_one_core_needs_none(self, jet_file, monkeypatch):
-        jets, seen, decompress = read_jets(jet_file()), set(), zlib.decompress
-        use_cores(monkeypatch, 1)
-        monkeypatch.setattr(zlib, "decompress", lambda *a, **k: seen.add(threading.get_ident()) or decompress(*a, **k))
-        jets[:]
-        assert seen == {threading.get_ident()}
-
-    def test_the_result_does_not_depend_on_their_number(self, jet_file, monkeypatch, rng):
-        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
-        jets = read_jets([jet_file("a.h5"), jet_file("b.h5", count=90, seed=1)])
-        rows = rng.permutation(len(jets))
-        parts = []
-        for count in (1, 2, 7, 64):
-            use_cores(monkeypatch, count)
-            parts.append(jets[rows])
-        for part in parts[1:]:
-            for field in FIELDS:
-                np.testing.assert_array_equal(getattr(part, field), getattr(parts[0], field), strict=True)
-
-    def test_nor_does_the_error(self, jet_file, monkeypatch):
-        """Chunks are damaged in different ways; the first in the file is told of."""
-        monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
-        path = jet_file(count=70)
-        with h5py.File(path, "a") as file:
-            values = file[schema.CONSTITUENTS][14:21]
-            values[3, 0, 0] = np.nan
-            file[schema.CONSTITUENTS][14:21] = values
-            file[schema.JETS][5, -6:] = 0
-            for row in range(21, 70, 7):
-                file[schema.CONSTITUENTS].id.write_direct_chunk((row, 0, 0), b"short")
-        jets = read_jets(path)
-        for count in (1, 2, 7):
-            use_cores(monkeypatch, count)
-            with pytest.raises(InputError, match="damaged"):
-                jets[21:]
-        # A scan for the other bad numbers meets the damage; without it they are counted.
-        whole = jet_file("whole.h5", count=70)
-        with h5py.File(whole, "a") as file:
-            file[schema.CONSTITUENTS][14:21] = values
-            file[schema.JETS][5, -6:] = 0
-        for count in (1, 2, 7):
-            use_cores(monkeypatch, count)
-            with pytest.raises(InputError, match=r"has 1 NaN .* the first in row 17"):
-                read_jets(whole)[:]
-
-    @pytest.mark.parametrize("count", [1, 3])
-    def test_an_error_ends_the_rest(self, monkeypatch, count):
-        use_cores(monkeypatch, count)
-        done = []
-
-        def task(number):
-            if number == 2:
-                raise InputError("two")
-            time.sleep(0.01)
-            done.append(number)
-
-        with pytest.raises(InputError, match="two"):
-            in_threads([lambda number=number: task(number) for number in range(200)])
-        assert len(done) < 100
-
-    @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs a signal to one thread")
-    def test_an_interrupt_ends_it(self, monkeypatch):
-        use_cores(monkeypatch, 2)
-        done, before = [], set(threading.enumerate())
-
-        def task(number):
-            if number == 3:
-                signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
-            time.sleep(0.01)
-            done.append(number)
-
-        gc.collect()
-        gc.disable()  # Python loses an interrupt that meets the collector
-        try:
-            with pytest.raises(KeyboardInterrupt):
-                in_threads([lambda number=number: task(number) for number in range(200)])
-        finally:
-            gc.enable()
-        assert len(done) < 100
-        assert set(threading.enumerate()) <= before
-
-    def test_cores(self, monkeypatch):
-        use_cores(monkeypatch, 5)
-        assert cores() == 5
-        monkeypatch.delattr(os, "sched_getaffinity")
-        assert cores() == (os.cpu_count() or 1)
-
-
-class TestChunkStarts:
-    def test_of_many_files(self, jet_file):
-        jets = read_jets([jet_file("a.h5"), jet_file("b.h5", count=10, chunk=5), jet_file("c.h5", count=3, chunk=9)])
-        starts = chunk_starts(jets)
-        assert starts.tolist() == [0, 7, 14, 21, 25, 30, 35]
-        assert starts.dtype.kind == "i"
-
-    def test_they_are_those_of_the_particles(self, jet_file):
-        path = jet_file()
-        with h5py.File(path, "a") as file:
-            values = file[schema.JETS][()]
-            del file[schema.JETS]
-            file.create_dataset(schema.JETS, data=values, chunks=(2, 59))
-        assert chunk_starts(read_jets(path)).tolist() == [0, 7, 14, 21]
-
-    def test_in_memory_and_without_chunks(self, jet_file):
-        path = jet_file(count=2300, slots=2)
-        assert chunk_starts(read_jets(path)[:]).tolist() == [0, 1000, 2000]
-        assert chunk_starts(read_jets(path)[:0]).tolist() == []
-        assert chunk_starts(read_jets(stored(path, chunks=None))).tolist() == [0, 1000, 2000]
-
-    def test_a_chunk_is_decompressed_once(self, jet_file, monkeypatch):
-        """Whole chunks in any order, the rows mixed: as much work as reading in a line."""
-        jets, decompress, calls = read_jets(jet_file(count=70)), zlib.decompress, []
-        groups = np.split(np.arange(70), chunk_starts(jets)[1:])
-        rng = np.random.default_rng(0)
-        rng.shuffle(groups)
-        monkeypatch.setattr(zlib, "decompress", lambda data, **k: calls.append(data) or decompress(data, **k))
-        for first in range(0, 10, 5):
-            jets.constituents[rng.permutation(np.concatenate(groups[first : first + 5]))]
-        assert len(calls) == 10

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import operator
-import os
 import pickle
-import tracemalloc
-import zlib
 
 import h5py
 import numpy as np
@@ -177,62 +174,6 @@ class TestContract:
         for i, part in enumerate(parts):
             np.testing.assert_array_equal(part.constituents, jets[i : i + 20].constituents)
         assert len(pickle.loads(pickle.dumps(jets))) == 50  # noqa: S301 — our own bytes
-
-
-class TestLazy:
-    def test_opening_reads_headers_only(self, jet_file, monkeypatch):
-        path = jet_file()
-        read = []
-        getitem = h5py.Dataset.__getitem__
-        monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: read.append(self.name) or getitem(self, key))
-        read_jets([path] * 100)
-        assert set(read) == {f"/{schema.PARTICLE_NAMES}", f"/{schema.JET_NAMES}"}
-
-    def test_a_slice_reads_its_chunks_only(self, jet_file, monkeypatch):
-        path = jet_file()  # chunks of 7
-        jets, read, decompress = read_jets(path), [], zlib.decompress
-        with h5py.File(path) as file:
-            chunks = [
-                file[name].id.read_direct_chunk((row, *[0] * (file[name].ndim - 1)))[1]
-                for name in (schema.CONSTITUENTS, schema.JETS)
-                for row in (0, 7)
-            ]
-        monkeypatch.setattr(zlib, "decompress", lambda data, **rest: read.append(data) or decompress(data, **rest))
-        jets[5:9]
-        assert sorted(read) == sorted(chunks)
-
-    def test_a_slice_reads_its_rows_only_where_h5py_reads(self, jet_file, monkeypatch):
-        path, read = jet_file(), []
-        with h5py.File(path, "a") as file:
-            for name in (schema.CONSTITUENTS, schema.JETS):
-                values = file[name][()]
-                del file[name]
-                file.create_dataset(name, data=values, chunks=(7, *values.shape[1:]), compression="lzf")
-        jets = read_jets(path)
-        getitem = h5py.Dataset.__getitem__
-        monkeypatch.setattr(
-            h5py.Dataset,
-            "__getitem__",
-            lambda self, key: read.append((self.name, key.start, key.stop)) or getitem(self, key),
-        )
-        jets[5:9]
-        rows = ((5, 7), (7, 9))
-        assert sorted(read) == sorted(
-            (f"/{name}", *part) for name in (schema.CONSTITUENTS, schema.JETS) for part in rows
-        )
-
-    @pytest.mark.parametrize("cores", [1, 2])
-    def test_memory_is_the_slice_and_two_chunks_a_thread(self, jet_file, monkeypatch, cores):
-        monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores), raising=False)
-        jets = read_jets(jet_file(count=4000, slots=100, chunk=200))
-        jets[:1]
-        tracemalloc.start()
-        part = jets[:3500]
-        peak = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        size = sum(getattr(part, f).nbytes for f in ("constituents", "mask", "observables", "labels"))
-        chunk = 200 * 100 * 16 * 4  # as it is in the file, where random numbers hardly shrink, and decompressed
-        assert peak < size + 2 * cores * chunk + 2**18  # a quarter MiB for names and indices
 
 
 def test_embedded_sample_is_simulated_and_balanced():
