@@ -24,8 +24,9 @@ _Choice = Activation | Callable[[Any], Any]
 
 _QUICK = {Activation.ELU: elu, Activation.SELU: selu}
 """In place of `FUNCTIONS`."""
-_DENSE_PAIRS = 60_000
-"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores."""
+_DENSE_PAIRS = 30_000
+"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores: of twice as many, the
+memory comes fresh from the system in each step, which can take as long as the sums."""
 
 
 class InteractionNetwork(nn.Module):
@@ -36,7 +37,7 @@ class InteractionNetwork(nn.Module):
     another, go through a classifier. The activation follows every layer but the classifier's last.
 
     Three forms run the same parameters and agree to rounding. Without a choice, `Sequences` run as one dense tensor up
-    to 60,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
+    to 30,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
 
     Attributes:
       edge: the widths of f_R's layers; the last is D_E.
