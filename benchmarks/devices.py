@@ -58,8 +58,8 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
     apply, loss = recipes.make_apply(recipe, recipes.blank_scaling(recipe)), losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(1e-3))
     start = training.start(*recipes.initialise(recipe, jax.random.key(0)), optimizer, jax.random.key(0))
-    run_window = training.over_window(training.make_train_step(apply, loss, optimizer))
     devices = parallel.make_devices(count)
+    run_window = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
     run, _ = parallel.compile_on(devices, run_window, training.make_eval_step(apply, loss))
     place = partial(parallel.place_window, devices)
     epoch = batches.make_windows(data, batch_size=CASES[case], seed=0, devices=count, place=place)
@@ -98,7 +98,8 @@ def main(benchmark: Benchmark) -> None:
         return
     command = [sys.executable, __file__, "--serve"]
     servers = [
-        subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for n in (1, 2)
+        subprocess.Popen([*command, str(n)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)  # noqa: S603
+        for n in (1, 2)
     ]
 
     def ask(server: subprocess.Popen[str], case: str) -> float:

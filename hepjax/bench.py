@@ -116,8 +116,8 @@ def _measure(
     cost = models.cost(apply, params, model_state, recipe.example)
     loss = losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.CONSTANT, 1e-3, steps=1))
-    steps = training.over_window(training.make_train_step(apply, loss, optimizer))
-    run_window, evaluate = parallel.compile_on(devices, steps, training.make_eval_step(apply, loss))
+    steps = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
+    run_window, evaluate = parallel.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
     state = parallel.place_state(devices, state)
     block = _shared(block or plan.block_size(cost), devices)

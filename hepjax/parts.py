@@ -283,7 +283,8 @@ def _checksum(first: int, inputs: Any, labels: np.ndarray) -> int:
     rows: list[Any] = list(np.concatenate([x.view(np.uint8) for x in leaves], axis=1))
     odd = 2 * np.arange(first, first + len(rows), dtype=np.uint64) + 1
     sums = odd * np.array([zlib.crc32(row) for row in rows], np.uint64)
-    return sum(sums.tolist())
+    total: int = sum(sums.tolist())
+    return total
 
 
 def _total(counts: Sequence[Any]) -> np.ndarray:

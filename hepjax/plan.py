@@ -68,11 +68,9 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     Raises:
       InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
     """
-    devices = parallel.make_devices(**vars(experiment.devices))
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
     params, model_state = recipes.initialise(recipe, init_key)
-    if devices.axis and jax.tree.leaves(model_state):
-        raise InputError("--devices.strategy: pmap would average over each device's jets for itself; use jit")
+    devices = parallel.make_devices(**vars(experiment.devices), coupled=bool(jax.tree.leaves(model_state)))
     apply = recipes.make_apply(recipe, jets.scaling, experiment.precision)
     cost = models.cost(apply, params, model_state, recipe.example)
     buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
@@ -117,7 +115,7 @@ def make_scorer(
     Returns:
       What the recipe has read of N jets → (N, C) logits; on all devices there are.
     """
-    devices = parallel.make_devices()
+    devices = parallel.make_devices(coupled=True)  # the compiler divides the answer, with nothing to add up
     _, evaluate = parallel.compile_on(devices, eval_step, eval_step)
     placed = parallel.place_state(devices, state)
 

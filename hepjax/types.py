@@ -139,6 +139,32 @@ class TrainState(NamedTuple):
     """() typed PRNG key; step s draws from `fold_in(key, s)`."""
 
 
+class StepMetrics(NamedTuple):
+    """What a step tells of itself."""
+
+    loss: Array
+    """() the batch's loss, penalty left out."""
+    weight: Array
+    """() the batch's total weight."""
+    largest_gradient: PyTree
+    """() the largest absolute gradient in each parameter array."""
+    finite: Array
+    """() bool, whether the loss, all gradients and all new parameters are."""
+
+
+class EvalMetrics(NamedTuple):
+    """Sums over a batch, to be added up and divided by the weight, and the model's answers."""
+
+    loss: Array
+    """() weighted sum."""
+    correct: Array
+    """() total weight of the examples whose largest logit is the true class; 0 for regression."""
+    weight: Array
+    """() total weight."""
+    outputs: Array
+    """(B, ...) what the model said, padding too."""
+
+
 class Epoch(NamedTuple):
     """One row of the history."""
 

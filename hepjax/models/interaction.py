@@ -25,8 +25,8 @@ _Choice = Activation | Callable[[Any], Any]
 _QUICK = {Activation.ELU: elu, Activation.SELU: selu}
 """In place of `FUNCTIONS`."""
 _DENSE_PAIRS = 30_000
-"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores: of twice as many, the
-memory comes fresh from the system in each step, which can take as long as the sums."""
+"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores. Of twice as many, one
+training step took 0.9 to 2.2 times as long as receiver by receiver, differently from run to run."""
 
 
 class InteractionNetwork(nn.Module):

@@ -10,12 +10,12 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from hepjax.errors import InputError
-from hepjax.types import Batch, Strategy, TrainState, Window
+from hepjax.types import Batch, EvalMetrics, Strategy, TrainState, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepjax.types import PyTree
+    from hepjax.types import Array, PyTree
 
 AXIS = "data"
 """The name of the devices' axis, along which batches are divided."""
@@ -29,10 +29,14 @@ class Devices(NamedTuple):
     shard_optimizer: bool = False
     """Divide the optimizer's state among the devices too, where an array's first axis can be divided."""
 
+    coupled: bool = False
+    """Whether the model sees the jets of a batch together, as batch normalisation does."""
+
     @property
     def axis(self) -> str | None:
-        """What `make_train_step` and `make_eval_step` take as their axis."""
-        return AXIS if self.strategy is Strategy.PMAP else None
+        """What `make_train_step` and `make_eval_step` take as their axis; None where the compiler divides the step."""
+        divided = self.everywhere > 1 and not self.coupled and not self.shard_optimizer
+        return AXIS if divided or self.strategy is Strategy.PMAP else None
 
     @property
     def here(self) -> int:
@@ -46,7 +50,11 @@ class Devices(NamedTuple):
 
 
 def make_devices(
-    count: int | None = None, strategy: Strategy = Strategy.JIT, *, shard_optimizer: bool = False
+    count: int | None = None,
+    strategy: Strategy = Strategy.JIT,
+    *,
+    shard_optimizer: bool = False,
+    coupled: bool = False,
 ) -> Devices:
     """The devices to train on.
 
@@ -54,6 +62,7 @@ def make_devices(
       count: how many, the first; None takes all. Several processes take all.
       strategy: how a step is spread over them.
       shard_optimizer: whether the optimizer's state is divided among them.
+      coupled: whether the model sees the jets of a batch together.
 
     Returns:
       The devices, as a mesh of one axis.
@@ -69,11 +78,15 @@ def make_devices(
         raise InputError(f"--devices.count: there are {len(found)} {found[0].platform} devices, found {count}")
     if jax.process_count() > 1 and count not in {None, len(found)}:
         raise InputError(f"--devices.count: several processes take all their devices, {len(found)}, found {count}")
-    if strategy is Strategy.PMAP and (shard_optimizer or jax.process_count() > 1):
-        what = "--devices.shard-optimizer" if shard_optimizer else "several processes"
-        raise InputError(f"--devices.strategy: {what} needs jit, found pmap")
+    for what, asked in (
+        ("--devices.shard-optimizer", shard_optimizer),
+        ("several processes", jax.process_count() > 1),
+        ("normalisation over the batch", coupled),
+    ):
+        if asked and strategy is Strategy.PMAP:
+            raise InputError(f"--devices.strategy: {what} needs jit, found pmap")
     # Plain `Mesh`: the axes of `jax.make_mesh` are explicit, which Flax's recurrent layers do not take.
-    return Devices(Mesh(np.array(found[:count]), (AXIS,)), strategy, shard_optimizer)
+    return Devices(Mesh(np.array(found[:count]), (AXIS,)), strategy, shard_optimizer, coupled)
 
 
 def _all() -> list[jax.Device]:
@@ -181,7 +194,7 @@ def _put(devices: Devices, x: Any, spec: PartitionSpec) -> jax.Array:
     return placed
 
 
-def rows_here(x: jax.Array) -> np.ndarray:
+def rows_here(x: Array) -> np.ndarray:
     """The part of a divided array that lies on this process's devices.
 
     Args:
@@ -190,7 +203,7 @@ def rows_here(x: jax.Array) -> np.ndarray:
     Returns:
       The rows.
     """
-    if x.is_fully_addressable:
+    if not isinstance(x, jax.Array) or x.is_fully_addressable:
         return np.asarray(x)
     shards = sorted(x.addressable_shards, key=lambda shard: shard.index[0].start or 0)
     return np.concatenate([np.asarray(shard.data) for shard in shards])
@@ -212,16 +225,24 @@ def compile_on(
     if devices.strategy is Strategy.PMAP:
         return _pmap(devices, run_window, eval_step)
 
+    if devices.axis is not None:
+        # Each device has the gradient of its share, and they are added up once a step; the compiler, left to itself,
+        # would add them up in every round of a loop in the model.
+        whole, first, second = PartitionSpec(), PartitionSpec(AXIS), PartitionSpec(None, AXIS)
+        own: dict[str, Any] = {"mesh": devices.mesh, "check_vma": False}
+        window = Window(first, whole, second)  # type: ignore[arg-type]
+        run_window = jax.shard_map(run_window, in_specs=(whole, window), out_specs=whole, **own)
+        answers = EvalMetrics(whole, whole, whole, first)  # type: ignore[arg-type]
+        eval_step = jax.shard_map(eval_step, in_specs=(whole, first), out_specs=answers, **own)
+
     def run(state: TrainState, window: Window) -> Any:
         state, metrics = run_window(state, window)
         return jax.lax.with_sharding_constraint(state, _layout(devices, state)), metrics
 
     def evaluate(state: TrainState, batch: Batch) -> Any:
         found = eval_step(state, batch)
-        rows = jax.tree.map(
-            lambda x: NamedSharding(devices.mesh, PartitionSpec(AXIS) if x.ndim else PartitionSpec()), found
-        )
-        return jax.lax.with_sharding_constraint(found, rows)
+        rows = NamedSharding(devices.mesh, PartitionSpec(AXIS))
+        return found._replace(outputs=jax.lax.with_sharding_constraint(found.outputs, rows))
 
     return jax.jit(run, donate_argnums=0), jax.jit(evaluate)
 
@@ -229,17 +250,19 @@ def compile_on(
 def _pmap(
     devices: Devices, run_window: Callable[..., Any], eval_step: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Each device sees its own examples; the state and all answers are the same everywhere."""
-    own: dict[str, Any] = {"axis_name": AXIS, "out_axes": None, "devices": list(devices.mesh.devices.flat)}
+    """Each device sees its own examples; the state and all sums are the same everywhere."""
+    own: dict[str, Any] = {"axis_name": AXIS, "devices": list(devices.mesh.devices.flat)}
 
     def run(state: TrainState, data: tuple[Batch, ...], which: jax.Array, rows: jax.Array) -> Any:
         data = jax.tree.map(lambda x: x[None], data)
         return run_window(state, Window(data, which, rows[:, None]))
 
-    train = jax.pmap(run, in_axes=(None, 0, None, 1), **own)
-    evaluate = jax.pmap(eval_step, in_axes=(None, 0), **own)
+    train = jax.pmap(run, in_axes=(None, 0, None, 1), out_axes=None, **own)
+    answers = EvalMetrics(None, None, None, 0)  # type: ignore[arg-type]
+    answer = jax.pmap(eval_step, in_axes=(None, 0), out_axes=answers, **own)
 
-    def share(x: jax.Array) -> jax.Array:
-        return x.reshape(devices.everywhere, -1, *x.shape[1:])
+    def evaluate(state: TrainState, batch: Batch) -> Any:
+        found = answer(state, jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), batch))
+        return found._replace(outputs=found.outputs.reshape(-1, *found.outputs.shape[2:]))
 
-    return lambda state, window: train(state, *window), lambda state, batch: evaluate(state, jax.tree.map(share, batch))
+    return lambda state, window: train(state, *window), evaluate

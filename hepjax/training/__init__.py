@@ -5,13 +5,12 @@ from hepjax.training.loop import DivergedError, fit, run_steps, start
 from hepjax.training.many import Many, fit_many, over_members, start_many
 from hepjax.training.optimizers import make_optimizer, with_rates
 from hepjax.training.schedules import learning_rate, make_schedule
-from hepjax.training.step import EvalMetrics, make_eval_step, make_train_step
+from hepjax.training.step import make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
 from hepjax.training.windows import Programs, compile_here, over_window
 
 __all__ = [
     "DivergedError",
-    "EvalMetrics",
     "Many",
     "Programs",
     "compile_here",

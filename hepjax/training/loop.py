@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     import optax
 
-    from hepjax.training.step import EvalStep, StepMetrics, TrainStep
+    from hepjax.training.step import EvalStep, TrainStep
     from hepjax.training.windows import Programs, TrainWindow
-    from hepjax.types import Batch, PyTree, Window
+    from hepjax.types import Batch, PyTree, StepMetrics, Window
 
 
 _REMEDY = "lower the learning rate, clip gradients, or look for extreme values"

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     import optax
 
-    from hepjax.training.step import EvalMetrics, EvalStep
+    from hepjax.training.step import EvalStep
     from hepjax.training.windows import TrainWindow
-    from hepjax.types import PyTree
+    from hepjax.types import EvalMetrics, PyTree
 
 MEMBERS = Window(None, None, 1)  # type: ignore[arg-type]
 """The axis of a window's arrays that `jax.vmap` maps over: the members share all but the rows."""

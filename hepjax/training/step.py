@@ -2,47 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from hepjax.types import TrainState
+from hepjax.types import EvalMetrics, StepMetrics, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hepjax.types import Array, Batch, PyTree
 
-    TrainStep = Callable[[TrainState, Batch], tuple[TrainState, "StepMetrics"]]
-    EvalStep = Callable[[TrainState, Batch], "EvalMetrics"]
-
-
-class StepMetrics(NamedTuple):
-    """What a step tells of itself."""
-
-    loss: jax.Array
-    """() the batch's loss, penalty left out."""
-    weight: jax.Array
-    """() the batch's total weight."""
-    largest_gradient: PyTree
-    """() the largest absolute gradient in each parameter array."""
-    finite: jax.Array
-    """() bool, whether the loss, all gradients and all new parameters are."""
-
-
-class EvalMetrics(NamedTuple):
-    """Sums over a batch, to be added up and divided by the weight, and the model's answers."""
-
-    loss: jax.Array
-    """() weighted sum."""
-    correct: jax.Array
-    """() total weight of the examples whose largest logit is the true class; 0 for regression."""
-    weight: jax.Array
-    """() total weight."""
-    outputs: jax.Array
-    """(B, ...) what the model said, padding too."""
+    TrainStep = Callable[[TrainState, Batch], tuple[TrainState, StepMetrics]]
+    EvalStep = Callable[[TrainState, Batch], EvalMetrics]
 
 
 def make_train_step(
@@ -60,8 +34,8 @@ def make_train_step(
       loss: (outputs, targets, weights) → () mean over the true examples.
       optimizer: any optax transformation that takes extra arguments; it is given `value`, the loss.
       penalty: params → () term added to the loss.
-      axis: the name of the devices' axis where each runs the step on its share of the batch, as under `jax.pmap`; None
-        where the batch is whole, as under `jax.jit` on any number of devices.
+      axis: the name of the devices' axis where each runs the step on its share of the batch, as under `jax.shard_map`
+        or `jax.pmap`; None where the batch is whole.
 
     Returns:
       The function (state, batch) → (state, metrics).
@@ -96,7 +70,7 @@ def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *,
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
       loss: (outputs, targets, weights) → () mean over the true examples.
-      axis: as in `make_train_step`; sums and answers are then those of the whole batch.
+      axis: as in `make_train_step`; the sums are then those of the whole batch, the answers each device's own.
 
     Returns:
       The function (state, batch) → sums and answers.
@@ -104,9 +78,9 @@ def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *,
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
-        outputs, targets, weights = _together((outputs, batch.targets, batch.weights), axis)
-        weight, value = jnp.sum(weights), loss(outputs, targets, weights)
-        correct = jnp.sum(_correct(outputs, targets) * weights)
+        answers, targets, weights = _together((outputs, batch.targets, batch.weights), axis)
+        weight, value = jnp.sum(weights), loss(answers, targets, weights)
+        correct = jnp.sum(_correct(answers, targets) * weights)
         return EvalMetrics(value * weight, correct, weight, outputs)
 
     return step

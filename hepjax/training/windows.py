@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hepjax.training.step import StepMetrics
+from hepjax.types import StepMetrics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

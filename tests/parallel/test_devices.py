@@ -99,6 +99,25 @@ def test_pmap_needs_the_axis(rng):
         chex.assert_trees_all_close(jax.device_get(wrong.params), jax.device_get(right.params), atol=1e-4)
 
 
+def test_jets_that_are_normalised_together_are_seen_together(rng):
+    """Batch statistics over all devices, as over one."""
+    data, rows, network = jets("mlp", rng), batches_of(rng), models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH)
+    ends = []
+    for count in (1, 4):
+        devices = parallel.make_devices(count, coupled=True)
+        schedule = training.make_schedule(Schedule.CONSTANT, 0.05, steps=10)
+        optimizer, key = training.make_optimizer(Optimizer.SGD, schedule), jax.random.key(0)
+        start = training.start(*models.initialise(network, key, data.inputs[:1]), optimizer, key)
+        apply, loss = models.make_apply(network), losses.categorical_cross_entropy
+        step = training.make_train_step(apply, loss, optimizer, axis=devices.axis)
+        run, _ = parallel.compile_on(devices, training.over_window(step), step)
+        state, _ = run(
+            parallel.place_state(devices, start.state), parallel.place_window(devices, window(data, count, rows))
+        )
+        ends.append(jax.device_get((state.params, state.model_state)))
+    chex.assert_trees_all_close(*ends, atol=1e-6, rtol=1e-5)
+
+
 def test_the_optimizers_state_is_divided_and_put_together_again(rng):
     data, rows = jets("mlp", rng), batches_of(rng)
     whole, divided = parallel.make_devices(4), parallel.make_devices(4, shard_optimizer=True)
@@ -137,7 +156,7 @@ class TestRefused:
             ({"batch_size": 11, "devices": options.Devices(count=4)}, "4 devices cannot share 11 jets alike; give 12"),
             (
                 {"model": options.MLP(norm=Norm.BATCH), "devices": options.Devices(2, Strategy.PMAP)},
-                "pmap would average .* use jit",
+                "normalisation over the batch needs jit, found pmap",
             ),
         ],
     )
