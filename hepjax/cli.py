@@ -268,7 +268,7 @@ def _train(command: Experiment, console: Console) -> None:
     compilation.cache_programs()
     if command.folds or command.ensemble or command.rates:
         parallel.use_cores()
-    parallel.connect(command.coordinator, command.processes, command.process, distributed=command.distributed)
+    parallel.connect(command.coordinator, command.processes, command.process, cluster=command.cluster)
     if not parallel.is_first():
         console.quiet = True
         logging.getLogger("hepjax").setLevel(logging.WARNING)

@@ -39,7 +39,7 @@ _MODELS: dict[str, type[options.Model]] = {
     "lstm": options.LSTM,
     "mlp": options.MLP,
 }
-_PLACE = ("devices", "memory", "coordinator", "processes", "process", "distributed", "profile")
+_PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile")
 """Options that say where a run is trained; it may go on elsewhere."""
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 

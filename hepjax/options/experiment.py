@@ -96,7 +96,7 @@ class Experiment:
     """Several processes: how many."""
     process: int | None = None
     """Several processes: the number of this one, from 0."""
-    distributed: bool = False
+    cluster: bool = False
     """Several processes: JAX finds the others by itself, as on a TPU pod."""
     profile: bool = False
     """Trace the second epoch, into the folder profile, for TensorBoard (XProf) and ui.perfetto.dev."""

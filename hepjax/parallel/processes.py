@@ -28,7 +28,7 @@ def connect(
     processes: int | None = None,
     process: int | None = None,
     *,
-    distributed: bool = False,
+    cluster: bool = False,
 ) -> None:
     """Joins the other processes of a run, before anything is computed; a process that is alone stays so.
 
@@ -38,18 +38,18 @@ def connect(
       coordinator: host:port of the first process.
       processes: how many there are; None takes what SLURM or MPI says.
       process: which of them this is, from 0; None takes what SLURM or MPI says.
-      distributed: JAX shall find all of that by itself, as it can on a TPU pod.
+      cluster: JAX shall find all of that by itself, as it can on a TPU pod.
 
     Raises:
       InputError: they do not find each other, or it is not known how many there are.
     """
     rank, size = _launched()
     process, processes = (rank if process is None else process), (size if processes is None else processes)
-    if not distributed and coordinator is None and processes in {None, 1}:
+    if not cluster and coordinator is None and processes in {None, 1}:
         return
-    if not distributed and (process is None or processes is None):
+    if not cluster and (process is None or processes is None):
         raise InputError("--coordinator: needs --processes and --process, or to be started by srun or mpirun")
-    if coordinator is None and not distributed:
+    if coordinator is None and not cluster:
         coordinator = _first_host()
     known: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
     try:
@@ -59,7 +59,7 @@ def connect(
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError) as error:
-        where = f"--coordinator {coordinator}" if coordinator else "--distributed"
+        where = f"--coordinator {coordinator}" if coordinator else "--cluster"
         raise InputError(
             f"{where}: the processes did not find each other within {_PATIENCE} s; is the address that of process 0, "
             f"and does each have a number of its own? ({error})"

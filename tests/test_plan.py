@@ -1,0 +1,123 @@
+"""What a training is made of: shapes that follow from the cost of a jet, and answers in the order of the rows."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax import batches, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
+from hepjax.types import Precision, TrainState
+
+LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
+
+
+@pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
+def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
+    cost = models.Cost(parameters=1, flop_per_jet=flop)
+    assert plan.block_size(cost) == block
+    assert plan.window_steps(cost, 128) == steps
+
+
+def test_lengths_must_be_worth_their_compilation():
+    recipe, lengths = recipes.make_recipe(LISTED, 5), np.repeat([5, 30], 500)
+    dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
+    assert len(plan.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
+    assert plan.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
+    assert plan.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
+
+
+@pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
+def test_models_that_see_every_slot_have_one_shape(model):
+    recipe = recipes.make_recipe(model, 5)
+    buckets = plan.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    assert buckets == batches.Buckets() or model == options.Convnet()
+
+
+@pytest.mark.parametrize(
+    "model",
+    [LISTED, options.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), options.GRU(units=(4,))],
+)
+def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
+    recipe = recipes.make_recipe(model, 5)
+    inputs = recipe.read(read_jets(), slice(300))
+    mask = inputs.mask & (np.arange(30) < np.random.default_rng(0).integers(1, 31, 300)[:, None])
+    inputs = inputs._replace(values=inputs.values * mask[..., None], mask=mask)
+    params, state = recipes.initialise(recipe, jax.random.key(0))
+    apply = recipes.make_apply(recipe, recipes.blank_scaling(recipe))
+    step = training.make_eval_step(apply, losses.categorical_cross_entropy)
+    whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
+    lengths_seen = set()
+
+    def watched(state, batch):
+        lengths_seen.add(batch.inputs.values.shape[1])
+        return step(state, batch)
+
+    cost = models.Cost(1, 10)
+    expected = plan.make_scorer(recipe, watched, whole, cost)(inputs)
+    assert lengths_seen == {30}
+    monkeypatch.setattr(plan, "_COMPILATION_FLOP", 1)
+    found = plan.make_scorer(recipe, watched, whole, cost)(inputs)
+    assert len(lengths_seen) > 2
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
+
+
+def test_a_tagger_compiles_few_shapes():
+    recipe, seen = recipes.make_recipe(options.Logistic(), 5), set()
+    params, state = recipes.initialise(recipe, jax.random.key(0))
+    step = training.make_eval_step(
+        recipes.make_apply(recipe, recipes.blank_scaling(recipe)), losses.categorical_cross_entropy
+    )
+
+    def watched(state, batch):
+        seen.add(len(batch.targets))
+        return step(state, batch)
+
+    whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
+    score = plan.make_scorer(recipe, watched, whole, models.Cost(85, 165))
+    for count in (1, 3, 5, 6, 7, 8, 100, 120):
+        assert score(np.zeros((count, 16), np.float32)).shape == (count, 5)
+    assert seen == {1, 4, 8, 128}
+
+
+def test_batches_of_several_devices(many_devices):
+    """A training on four of eight devices sees whole batches."""
+    chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
+    recipe = recipes.make_recipe(chosen.model, 5)
+    jets = parts.load(chosen, recipe, schema.CLASSES)
+    made = plan.make_plan(chosen, recipe, jets, 5)
+    assert made.devices.everywhere == 4
+    state = parallel.place_state(made.devices, made.start.state)
+    logits = made.score(state, jets.test)
+    scaled = (jets.test.data.inputs - jets.scaling.mean) / jets.scaling.std
+    dense = made.start.state.params["Dense_0"]
+    np.testing.assert_allclose(logits, scaled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-4)
+
+
+def test_sixteen_bits_compute_nearly_the_same_and_are_used():
+    recipe = recipes.make_recipe(options.MLP(), 5)
+    params, state = recipes.initialise(recipe, jax.random.key(0))
+    inputs = recipe.read(read_jets(), slice(200))
+    scaling = recipes.blank_scaling(recipe)
+    inputs = (inputs - inputs.mean(0)) / inputs.std(0)
+    full, half = (
+        jax.jit(recipes.make_apply(recipe, scaling, precision))(params, state, inputs, np.ones(200, bool), None)[0]
+        for precision in Precision
+    )
+    assert full.dtype == half.dtype == np.float32
+    apart = np.abs(np.asarray(full) - np.asarray(half))
+    assert 1e-5 < apart.max() < 0.1
+    assert set(np.unique(np.asarray(half).view(np.uint32) & 0xFFFF)) == {0}  # bfloat16 numbers in float32
+
+
+def test_sixteen_bits_train_with_float32_parameters(tmp_path):
+    from hepjax import experiment
+
+    chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
+    _, metrics = experiment.run(chosen)
+    assert metrics["accuracy"] > 0.3
+    tagger = experiment.load(tmp_path / "run")
+    assert tagger.scores(tagger.recipe.read(read_jets(), slice(9))).dtype == np.float32
+    template = (*recipes.initialise(tagger.recipe, jax.random.key(0)), recipes.blank_scaling(tagger.recipe))
+    saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(saved)} == {"float32"}

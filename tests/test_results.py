@@ -1,0 +1,46 @@
+"""The run folder: made whole or not at all, and what one of many trainings leaves in it."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax import InputError, experiment, models, options, parts, read_jets, recipes, results, runs, schema, training
+from hepjax.types import Epoch, Scaling
+
+
+@pytest.fixture
+def jets(jet_file):
+    chosen = options.Experiment(options.Logistic(), (jet_file(count=100),))
+    return parts.load(chosen, recipes.make_recipe(chosen.model, 5), schema.CLASSES)
+
+
+def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets, tmp_path):
+    def fail(folder, start):
+        assert (folder / "split.npz").is_file()
+        raise OSError("no space")
+
+    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run")
+    facts = results.facts(jets, models.Cost(1, 1))
+    with pytest.raises(OSError, match="no space"):
+        results.open_run(chosen, jets, facts, None, fail)
+    assert not (tmp_path / "run").exists()
+    assert results.open_run(chosen, jets, facts, 5, lambda *_: None) == (tmp_path / "run", 5)
+    with pytest.raises(InputError, match="exists already"):
+        results.open_run(chosen, jets, facts, 5, lambda *_: None)
+
+
+def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
+    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run" / "fold-1")
+    params, state = recipes.initialise(recipes.make_recipe(chosen.model, 5), jax.random.key(0))
+    model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
+    history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
+    results.write_member(chosen, results.facts(jets, models.Cost(1, 1)), model, history, {"accuracy": 0.5})
+    assert runs.read_history(chosen.out) == tuple(history)
+    tagger, read = experiment.load(chosen.out), read_jets()
+    dense, x = params["Dense_0"], (tagger.recipe.read(read, slice(9)) - 2) / 3
+    expected = jax.nn.softmax(x @ dense["kernel"] + dense["bias"])
+    np.testing.assert_allclose(tagger.scores(tagger.recipe.read(read, slice(9))), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(InputError, match="no such checkpoint"):
+        training.restore(chosen.out / "checkpoints" / "last.msgpack", {})
