@@ -1,0 +1,93 @@
+"""Memory and time of a training on streamed jets, from ten thousand to a million of them.
+
+    python benchmarks/streaming.py [--jets 10000 30000 100000 300000 1000000] [--memory 0.2]
+
+Each line is a process of its own: `hepjax train deepsets` for two epochs with small layers, on a file of 10,000 random
+jets of 30 particles (gzip level 1, chunks of 1,000) that is given so often that there are that many, and another for
+validation and test; `--memory` is small, so that all but nothing stays in it. Prints the jets per second of the second
+epoch, the share of it spent waiting for input, the seconds of both, and the largest resident memory of the process.
+Expected: the same jets per second and the same memory in all lines, but for the labels, lengths and row numbers of all
+jets, 16 bytes each.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+import tyro
+
+from hepjax import schema
+
+FILE = 10_000
+PROGRAM = """
+import resource, sys
+from hepjax import cli
+cli.main(sys.argv[1:])
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """What to measure."""
+
+    jets: tuple[int, ...] = (10_000, 30_000, 100_000, 300_000, 1_000_000)
+    """To train on, in multiples of 10,000."""
+    memory: float = 0.02
+    """Gigabytes that the jets may take."""
+
+
+def write_jets(path: Path, seed: int) -> None:
+    """A file of the public layout, compressed."""
+    rng = np.random.default_rng(seed)
+    mask = np.arange(30) < rng.lognormal(np.log(25), 0.4, FILE)[:, None]
+    pt = np.sort(rng.exponential(20, mask.shape), axis=1)[:, ::-1]
+    particles = np.repeat(pt[..., None], len(schema.PARTICLE_COLUMNS), axis=2) + rng.normal(size=(*mask.shape, 16))
+    particles[..., schema.PARTICLE_COLUMNS.index("j1_pt")] = pt
+    particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] = 2 * pt
+    jets = rng.normal(size=(FILE, len(schema.JET_COLUMNS)))
+    jets[:, -6:] = np.eye(6)[rng.integers(5, size=FILE)]
+    with h5py.File(path, "w") as file:
+        options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
+        data = (particles * mask[..., None]).astype(np.float32)
+        file.create_dataset(schema.CONSTITUENTS, data=data, chunks=(1000, *data.shape[1:]), **options)
+        file.create_dataset(schema.JETS, data=jets.astype(np.float32), chunks=(1000, jets.shape[1]), **options)
+        file[schema.PARTICLE_NAMES] = np.array([*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID], "S")
+        file[schema.JET_NAMES] = np.array(schema.JET_COLUMNS, "S")
+
+
+def measure(folder: Path, jets: int, memory: float) -> str:
+    """One line."""
+    out, files = folder / f"run-{jets}", [str(folder / "train.h5")] * (jets // FILE)
+    words = ["train", "--data", *files, "--val", str(folder / "other.h5"), "--test", str(folder / "other.h5")]
+    words += ["--out", str(out), "--epochs", "2", "--memory", str(memory)]
+    words += ["deepsets", "--particle", "16", "8", "--hidden", "16"]
+    done = subprocess.run([sys.executable, "-c", PROGRAM, *words], check=True, capture_output=True, text=True)  # noqa: S603
+    with (out / "history.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    last, seconds = rows[-1], sum(float(row["seconds"]) for row in rows)
+    return (
+        f"{jets:9,} jets: {float(last['jets_per_second']):9,.0f} jets/s, {float(last['waiting']):.0%} waiting for input, "
+        f"{seconds:6.1f} s for both epochs, {float(done.stdout.split()[-1]):6.0f} MB at most"
+    )
+
+
+def main(benchmark: Benchmark) -> None:
+    """Measures and prints."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for seed, file in enumerate(("train.h5", "other.h5")):
+            write_jets(folder / file, seed)
+        for jets in benchmark.jets:
+            print(measure(folder, jets, benchmark.memory), flush=True)
+
+
+if __name__ == "__main__":
+    main(tyro.cli(Benchmark))
