@@ -72,10 +72,11 @@ def measure(folder: Path, jets: int, memory: float) -> str:
     done = subprocess.run([sys.executable, "-c", PROGRAM, *words], check=True, capture_output=True, text=True)  # noqa: S603
     with (out / "history.csv").open() as file:
         rows = list(csv.DictReader(file))
-    last, seconds = rows[-1], sum(float(row["seconds"]) for row in rows)
+    speed, waiting = (float(rows[-1][name]) for name in ("jets_per_second", "waiting"))
+    seconds, memory = sum(float(row["seconds"]) for row in rows), float(done.stdout.split()[-1])
     return (
-        f"{jets:9,} jets: {float(last['jets_per_second']):9,.0f} jets/s, {float(last['waiting']):.0%} waiting for input, "
-        f"{seconds:6.1f} s for both epochs, {float(done.stdout.split()[-1]):6.0f} MB at most"
+        f"{jets:9,} jets: {speed:9,.0f} jets/s, {waiting:.0%} waiting for input, {seconds:6.1f} s for both epochs, "
+        f"{memory:6.0f} MB at most"
     )
 
 

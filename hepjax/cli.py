@@ -2,154 +2,31 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
 import logging
 import os
 import signal
 import sys
 import threading
 import traceback
-from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
-from typing import TYPE_CHECKING, Annotated, Any, TextIO, get_args
+from typing import TYPE_CHECKING, Any, TextIO
 
 import tyro
 
 from hepjax import runs
+from hepjax.commands import MODELS, Bench, Command, Evaluate, Fetch, Info, Predict, Simulate
 from hepjax.console import log_to, progress_bar, transfer_bar
 from hepjax.errors import InputError, LostProcessError
-from hepjax.fetch import Record  # noqa: TC001 — the same
-from hepjax.options import Experiment, Model
+from hepjax.options import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from rich.console import Console
 
     from hepjax.types import Progress
 
 LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
-
-
-@dataclasses.dataclass(frozen=True)
-class Simulate:
-    """Simulate jets with Pythia 8 and FastJet (needs `pip install 'hepjax[sim]'`).
-
-    Example: hepjax simulate jets.h5 --jets 10000
-    """
-
-    out: tyro.conf.Positional[Path]
-    """The HDF5 file to make."""
-    jets: int = 10_000
-    """How many, in equal parts gluon, light quark, W, Z and top."""
-    particles: int = 30
-    """Particles to keep per jet, the hardest first; the observables see all."""
-    seed: int = 1
-    """The same seed gives the same file, whatever the number of jobs."""
-    jobs: int | None = None
-    """Processes that simulate; the default is one per core."""
-    mantissa_bits: int | None = None
-    """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Fetch:
-    """Download a public record of jets, verified; a second call goes on where the first stopped.
-
-    Example: hepjax fetch jets-30p --to data
-    """
-
-    record: tyro.conf.Positional[Record]
-    """Which record, by its particles per jet."""
-    to: Path | None = None
-    """The folder to put it in; the default is the user's cache folder."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Info:
-    """Tell what files of jets or the folders of runs hold: columns, classes, ranges, problems; model, cost, results.
-
-    Example: hepjax info jets.h5 runs/mlp-1
-    """
-
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """The files or folders; none is the sample that comes with hepjax."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Evaluate:
-    """Measure a trained tagger on labelled jets.
-
-    Example: hepjax evaluate runs/mlp-1 --data jets.h5
-    """
-
-    run: tyro.conf.Positional[Path]
-    """The folder of the run."""
-    data: tuple[Path, ...]
-    """Files of jets, other than those it was trained on."""
-    out: Path | None = None
-    """A new folder for metrics.json and the pictures; the default only prints."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Predict:
-    """Write a trained tagger's scores, row for row in the input's order.
-
-    Example: hepjax predict runs/mlp-1 --data jets.h5 --out scores.h5
-    """
-
-    run: tyro.conf.Positional[Path]
-    """The folder of the run."""
-    out: Path
-    """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
-    data: tuple[Path, ...] = ()
-    """Files of jets; none is the sample that comes with hepjax."""
-
-
-_MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
-"""Name → the model with its default options."""
-_BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
-    nargs=1,
-    metavar=f"{{{','.join(sorted(_MODELS))}}}",
-    instance_from_str=lambda words: _MODELS[words[0]],
-    is_instance=lambda found: isinstance(found, Model),
-    str_from_instance=lambda model: [runs.model_name(model)],
-    choices=tuple(sorted(_MODELS)),
-)
-
-
-@dataclasses.dataclass(frozen=True)
-class Bench:
-    """Measure how fast models train and answer here, and how near that is to the fastest these devices can.
-
-    Each model has its default options and runs on the sample that comes with hepjax, all jets with as many particles.
-    The arithmetic is that of the whole program, which also scales features or draws images; a training step counts as
-    three answers. The peak is the fastest float32 matrix product of the same run on the same devices.
-
-    Example: hepjax bench mlp interaction-network --json speed.json
-    """
-
-    models: tyro.conf.Positional[tuple[Annotated[Model, _BY_NAME], ...]] = ()
-    """Which models; none is all."""
-    batch_size: int = 128
-    """Jets in a training step."""
-    block: int | None = None
-    """Jets that are evaluated at once; the default is what a training takes for the model."""
-    rounds: int = 5
-    """How often each speed is measured; the table shows the median and the range."""
-    json: Path | None = None
-    """A file for the numbers; an older one is replaced."""
-
-
-Command: Any = (
-    Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
-    | Evaluate
-    | Predict
-    | Info
-    | Simulate
-    | Fetch
-    | Bench
-)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -206,6 +83,8 @@ def _act(words: list[str]) -> None:
         sys.stdout.write(f"hepjax {__version__}\n")
         return
     command = _parse(words)
+    # XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(command, Experiment) and command.resume:
         # Once more with the run's own options as defaults, so that only what is given here can differ from them.
         command = _parse(words, runs.resumable(command.out))
@@ -292,8 +171,9 @@ def _train(command: Experiment, console: Console) -> None:
 
 
 def _evaluate(command: Evaluate, console: Console) -> None:
-    from hepjax import experiment, report
+    from hepjax import compilation, experiment, report
 
+    compilation.cache_programs()
     metrics = experiment.evaluate(command.run, command.data, command.out)
     console.print(report.metrics_table(metrics))
     if command.out is not None:
@@ -301,8 +181,9 @@ def _evaluate(command: Evaluate, console: Console) -> None:
 
 
 def _predict(command: Predict, console: Console) -> None:
-    from hepjax import experiment
+    from hepjax import compilation, experiment
 
+    compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
         jets = experiment.predict(command.run, command.data, command.out, advance)
     console.print(f"{command.out}: scores of {jets:,} jets")
@@ -377,7 +258,7 @@ def _bench(command: Bench, console: Console) -> None:
     if command.json is not None and not command.json.absolute().parent.is_dir():
         raise InputError(f"--json {command.json}: there is no folder {command.json.absolute().parent}; make it first")
     compilation.cache_programs()
-    chosen = dict.fromkeys(command.models or _MODELS.values())
+    chosen = dict.fromkeys(command.models or MODELS.values())
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
         sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
         found = bench.bench(tuple(chosen), **sizes, show=lambda name: advance(1, name))

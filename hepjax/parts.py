@@ -200,7 +200,8 @@ def _labelled(files: Sequence[Path], recipe: Recipe) -> Jets:
 
 def _bytes(recipe: Recipe) -> int:
     """Of one jet in memory, its label and weight included."""
-    return sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.example)) + 8
+    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.example))
+    return size + 8
 
 
 def _rows(jets: Jets, size: float) -> int:

@@ -6,7 +6,10 @@ import os
 import socket
 import tempfile
 
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, before jax is imported
+
 import h5py
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -17,6 +20,10 @@ from hepjax.parallel import devices
 jax.config.update("jax_num_cpu_devices", 8)
 # Runs take one device, as on most machines, but where a test is about several.
 devices._all = lambda: jax.devices()[:1]
+
+# How long an example takes depends on what was compiled before, and on what else the machine does.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 
 # Tests compile the same small programs over and over; the workers of one session share what they compiled.
 _CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")

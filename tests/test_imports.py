@@ -46,7 +46,19 @@ MAY_KNOW = {
     "predictions": COMMON | {"hdf5_files"},
 }
 """Top-level module or folder → what else of hepjax it may import."""
-MEETING_PLACES = {"__init__", "__main__", "bench", "cli", "experiment", "many", "results", "parts", "plan", "recipes"}
+MEETING_PLACES = {
+    "__init__",
+    "__main__",
+    "bench",
+    "cli",
+    "commands",
+    "experiment",
+    "many",
+    "results",
+    "parts",
+    "plan",
+    "recipes",
+}
 """These may import anything of hepjax."""
 
 ONLY_IN = {
@@ -60,7 +72,7 @@ ONLY_IN = {
     "pythia8mc": {"simulation"},
     "requests": {"fetch"},
     "rich": {"cli", "console", "report"},
-    "tyro": {"cli"},
+    "tyro": {"cli", "commands"},
 }
 """Package → the modules and folders that may import it."""
 COMPILED = {"chex", "flax", "jax", "jaxlib", "jraph", "optax", "orbax"}
@@ -74,7 +86,7 @@ DEVICE_WORDS = {
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 HEAVY = {"chex", "flax", "h5py", "jax", "matplotlib", "mplhep", "numpy", "optax", "orbax", "pooch", "requests", "scipy"}
 
-PLAIN_WORDS = {"__init__", "__main__", "console", "errors", "options", "schema", "types"}
+PLAIN_WORDS = {"__init__", "__main__", "commands", "console", "errors", "options", "schema", "types"}
 """Modules of names and fields, without behaviour of their own to test."""
 CROSSING = {"test_benchmarks", "test_experiments", "test_imports", "test_readme"}
 """Tests of the project as a whole."""

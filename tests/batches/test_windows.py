@@ -8,7 +8,7 @@ import chex
 import jax
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from hepjax import batches
@@ -71,7 +71,6 @@ def check_epoch(windows, count, size):
 LENGTHS = st.sampled_from([(), (16,), (8, 16)])
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(1, 120), share=st.integers(1, 9), devices=st.sampled_from([1, 2, 4]), lengths=LENGTHS,
     steps=st.integers(1, 9), epoch=st.integers(1, 3),
@@ -88,7 +87,6 @@ def test_kept_windows_give_every_jet_once(count, share, devices, lengths, steps,
     assert all(window.rows.shape[1:] == (devices, share) for window in windows)
 
 
-@settings(deadline=None)
 @given(
     count=st.integers(1, 120), share=st.integers(1, 9), devices=st.sampled_from([1, 2, 4]), lengths=LENGTHS,
     block=st.integers(1, 50),
@@ -159,7 +157,6 @@ def test_processes_take_as_many_steps():
 
 
 class TestBuckets:
-    @settings(deadline=None)
     @given(
         st.lists(st.integers(0, 500), min_size=2, max_size=151), st.integers(1, 4), st.integers(0, 1),
         st.floats(0.01, 0.5),

@@ -1,0 +1,135 @@
+"""The commands and their options, as frozen dataclasses: the command line's help is made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
+from typing import Annotated, Any, get_args
+
+import tyro
+
+from hepjax import runs
+from hepjax.fetch import Record  # noqa: TC001 — the same
+from hepjax.options import Experiment, Model
+
+
+@dataclasses.dataclass(frozen=True)
+class Simulate:
+    """Simulate jets with Pythia 8 and FastJet (needs `pip install 'hepjax[sim]'`).
+
+    Example: hepjax simulate jets.h5 --jets 10000
+    """
+
+    out: tyro.conf.Positional[Path]
+    """The HDF5 file to make."""
+    jets: int = 10_000
+    """How many, in equal parts gluon, light quark, W, Z and top."""
+    particles: int = 30
+    """Particles to keep per jet, the hardest first; the observables see all."""
+    seed: int = 1
+    """The same seed gives the same file, whatever the number of jobs."""
+    jobs: int | None = None
+    """Processes that simulate; the default is one per core."""
+    mantissa_bits: int | None = None
+    """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Fetch:
+    """Download a public record of jets, verified; a second call goes on where the first stopped.
+
+    Example: hepjax fetch jets-30p --to data
+    """
+
+    record: tyro.conf.Positional[Record]
+    """Which record, by its particles per jet."""
+    to: Path | None = None
+    """The folder to put it in; the default is the user's cache folder."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Info:
+    """Tell what files of jets or the folders of runs hold: columns, classes, ranges, problems; model, cost, results.
+
+    Example: hepjax info jets.h5 runs/mlp-1
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    """The files or folders; none is the sample that comes with hepjax."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """Measure a trained tagger on labelled jets.
+
+    Example: hepjax evaluate runs/mlp-1 --data jets.h5
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run."""
+    data: tuple[Path, ...]
+    """Files of jets, other than those it was trained on."""
+    out: Path | None = None
+    """A new folder for metrics.json and the pictures; the default only prints."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Predict:
+    """Write a trained tagger's scores, row for row in the input's order.
+
+    Example: hepjax predict runs/mlp-1 --data jets.h5 --out scores.h5
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run."""
+    out: Path
+    """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
+    data: tuple[Path, ...] = ()
+    """Files of jets; none is the sample that comes with hepjax."""
+
+
+MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
+"""Name → the model with its default options."""
+_BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
+    nargs=1,
+    metavar=f"{{{','.join(sorted(MODELS))}}}",
+    instance_from_str=lambda words: MODELS[words[0]],
+    is_instance=lambda found: isinstance(found, Model),
+    str_from_instance=lambda model: [runs.model_name(model)],
+    choices=tuple(sorted(MODELS)),
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """Measure how fast models train and answer here, and how near that is to the fastest these devices can.
+
+    Each model has its default options and runs on the sample that comes with hepjax, all jets with as many particles.
+    The arithmetic is that of the whole program, which also scales features or draws images; a training step counts as
+    three answers. The peak is the fastest float32 matrix product of the same run on the same devices.
+
+    Example: hepjax bench mlp interaction-network --json speed.json
+    """
+
+    models: tyro.conf.Positional[tuple[Annotated[Model, _BY_NAME], ...]] = ()
+    """Which models; none is all."""
+    batch_size: int = 128
+    """Jets in a training step."""
+    block: int | None = None
+    """Jets that are evaluated at once; the default is what a training takes for the model."""
+    rounds: int = 5
+    """How often each speed is measured; the table shows the median and the range."""
+    json: Path | None = None
+    """A file for the numbers; an older one is replaced."""
+
+
+Command: Any = (
+    Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
+    | Evaluate
+    | Predict
+    | Info
+    | Simulate
+    | Fetch
+    | Bench
+)
