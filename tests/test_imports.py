@@ -65,6 +65,7 @@ ONLY_IN = {
     "cattrs": {"runs"},
     "fastjet": {"simulation"},
     "h5py": {"hdf5_files", "models/published", "readers"},
+    "isal": {"readers"},
     "matplotlib": {"report"},
     "mplhep": {"report"},
     "optax": {"losses", "training"},
