@@ -27,6 +27,7 @@ __all__ = [
     "masking",
     "models",
     "observables",
+    "parallel",
     "read_jets",
     "readers",
     "report",

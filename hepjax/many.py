@@ -184,7 +184,7 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
     state = start.state._replace(
         opt_state=training.with_rates(start.state.opt_state, rates / experiment.optimizer.learning_rate)
     )
-    size = min(plan.block_size(cost), max(map(len, rows["test"])))
+    size = min(max(plan.block_size(cost) // len(members), 1), max(map(len, rows["test"])))
     resident = parallel.place_shared(devices, batches.member_rows(shared, padded["val"], size)[0])
 
     def place(window: Window) -> Window:

@@ -25,11 +25,15 @@ devices._all = lambda: jax.devices()[:1]
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# Tests compile the same small programs over and over; the workers of one session share what they compiled.
+# Tests compile the same small programs over and over; workers and processes share what they compiled.
 _CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")
-jax.config.update("jax_compilation_cache_dir", os.environ.setdefault("HEPJAX_TESTS_CACHE", _CACHE.name))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
-jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+for name, value in {
+    "jax_compilation_cache_dir": os.environ.setdefault("HEPJAX_TESTS_CACHE", _CACHE.name),
+    "jax_persistent_cache_min_compile_time_secs": 0,
+    "jax_persistent_cache_min_entry_size_bytes": -1,
+}.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
 
 
 @pytest.fixture(autouse=True)

@@ -112,7 +112,7 @@ def _filters(dataset: h5py.Dataset) -> list[int] | None:
 def _inflate(data: bytes, size: int) -> bytes:
     try:
         return isal_zlib.decompress(data, bufsize=size)  # at once: a fifth faster than into a buffer that grows
-    except (igzip_lib.IsalError, MemoryError, OverflowError) as error:
+    except (igzip_lib.IsalError, MemoryError, OverflowError) as error:  # type: ignore[misc]  # typed as a value
         raise ValueError(f"a chunk cannot be decompressed: {error}") from error
 
 

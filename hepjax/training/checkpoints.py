@@ -123,7 +123,7 @@ def restore_progress(path: Path, template: Progress) -> Progress:
 
 
 def save_many(path: Path, many: Many) -> None:
-    """Writes many trainings so that they can go on from there.
+    """Writes many trainings so that they can go on from there, on any number of devices.
 
     Args:
       path: the file; its folder must exist.
@@ -133,7 +133,8 @@ def save_many(path: Path, many: Many) -> None:
       InputError: as `save`.
     """
     members = tuple((one._replace(history=()), np.array(one.history, np.float64)) for one in many.members)
-    save(path, (many.state, many.best, members))
+    state, best = (jax.tree.map(lambda x: x[: len(members)], states) for states in (many.state, many.best))
+    save(path, (state, best, members))
 
 
 def restore_many(path: Path, template: Many) -> Many:
@@ -149,8 +150,13 @@ def restore_many(path: Path, template: Many) -> Many:
     Raises:
       InputError: as `restore`.
     """
-    blank = tuple((one._replace(history=()), np.empty(0)) for one in template.members)
-    state, best, members = restore(path, (template.state, template.best, blank))
+    count, blank = len(template.members), tuple((one._replace(history=()), np.empty(0)) for one in template.members)
+    own, rest = (
+        jax.tree.map(lambda x, part=part: x[part], template.state) for part in (slice(count), slice(count, None))
+    )
+    state, best, members = restore(path, (own, own, blank))
+    # What fills up the devices is as at the start.
+    state, best = (jax.tree.map(lambda *x: jnp.concatenate(x), some, rest) for some in (state, best))
     return Many(state, best, tuple(one._replace(history=_history(rows)) for one, rows in members))
 
 

@@ -102,11 +102,14 @@ class TestThreads:
         assert jets.constituents[np.array([0, 25])].shape == (2, 30, 16)
 
     def test_one_core_needs_none(self, jet_file, monkeypatch, use_cores):
-        jets, seen = read_jets(jet_file()), set()
+        jets, seen, decompress = read_jets(jet_file()), set(), isal_zlib.decompress
+
+        def watched(*given, **options):
+            seen.add(threading.get_ident())
+            return decompress(*given, **options)
+
         use_cores(1)
-        monkeypatch.setattr(
-            isal_zlib, "decompress", lambda *a, **k: seen.add(threading.get_ident()) or decompress(*a, **k)
-        )
+        monkeypatch.setattr(isal_zlib, "decompress", watched)
         jets[:]
         assert seen == {threading.get_ident()}
 
