@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import logging
 import zlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -217,10 +217,10 @@ def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: boo
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
     kept = {name: _room(recipe, len(r)) for name, r in rows.items()} if keep else {}
     labels, lengths = np.empty((2, count), np.int32)
-    moments, checksum = [], 0
+    moments, checksum, told = [], 0, cast("Any", jets.labels)
     for start, stop in _spans(jets, mine, size):
         inputs, here = recipe.read(jets, slice(start, stop)), slice(start - first, stop - first)
-        labels[here], lengths[here] = np.asarray(jets.labels)[start:stop], _lengths(inputs)
+        labels[here], lengths[here] = told[start:stop], _lengths(inputs)
         checksum += _checksum(start, inputs, labels[here])
         for name, chosen in rows.items():
             low, high = np.searchsorted(chosen, (start, stop))

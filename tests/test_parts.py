@@ -12,6 +12,7 @@ import pytest
 
 from hepjax import InputError, options, parts, read_jets, recipes, schema
 from hepjax.options import Experiment
+from hepjax.readers import hdf5
 
 RECIPE = recipes.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
@@ -115,6 +116,19 @@ class TestStream:
         for where, block in blocks:
             expected = jax.tree.map(lambda x, where=where: x[where], kept.train.data)
             chex.assert_trees_all_equal(block, expected)
+
+    def test_no_row_is_read_twice_in_the_first_pass(self, jet_file, monkeypatch):
+        seen, read = [], hdf5._Store.read
+        monkeypatch.setattr(
+            hdf5._Store,
+            "read",
+            lambda self, fields, rows: seen.append((tuple(fields), rows)) or read(self, fields, rows),
+        )
+        load(jet_file("a.h5", count=100), jet_file("b.h5", count=90, seed=1), memory=3e-5)
+        for field in ("constituents", "labels"):
+            rows = [np.arange(190)[some] for fields, some in seen if field in fields]
+            assert len(rows) > 20
+            assert np.concatenate(rows).tolist() == list(range(190))
 
     def test_order_follows_from_the_seed_and_mixes_rows_and_chunks(self, found):
         def order(seed):
