@@ -6,7 +6,8 @@ Two processes of this script take turns: one is bound to one core and sees one d
 sees two, among which `hepjax.parallel` divides the same batches. Jets have 30 particles, all slots filled; batch 128,
 but for the last line. Aimed at: 1.7. Expected before the first run: 1.7 or more for the networks of particles, whose
 steps take milliseconds; less than 1 for the perceptron at batch 128, whose steps take a tenth of one, about as long as
-two devices need to add their gradients up.
+two devices need to add their gradients up. Found: 1.9 for the interaction network, 1.3 for deep sets, 1.2 for the LSTM,
+0.1 for the perceptron, and 1.1 in large batches.
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
 """Memory and time of a training on streamed jets, from ten thousand to a million of them.
 
-    python benchmarks/streaming.py [--jets 10000 30000 100000 300000 1000000] [--memory 0.2]
+    python benchmarks/streaming.py [--jets 10000 30000 100000 300000 1000000] [--memory 0.02]
 
 Each line is a process of its own: `hepjax train deepsets` for two epochs with small layers, on a file of 10,000 random
 jets of 30 particles (gzip level 1, chunks of 1,000) that is given so often that there are that many, and another for
 validation and test; `--memory` is small, so that all but nothing stays in it. Prints the jets per second of the second
 epoch, the share of it spent waiting for input, the seconds of both, and the largest resident memory of the process.
 Expected: the same jets per second and the same memory in all lines, but for the labels, lengths and row numbers of all
-jets, 16 bytes each.
+jets, 16 bytes each. Found: 90,000 to 121,000 jets/s, and 522 to 547 MB.
 """
 
 from __future__ import annotations

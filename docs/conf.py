@@ -47,8 +47,8 @@ suppress_warnings = ["ref.python"]  # the same short name in two packages
 # What a reader looks for first; whatever else is public follows.
 ORDER = (
     "readers", "types", "schema", "kinematics", "masking", "fetch", "simulation", "observables", "representations",
-    "batches", "models", "losses", "training", "parallel", "evaluation", "report", "compilation", "profiling", "recipes",
-    "parts", "plan", "experiment", "many", "bench", "options", "errors",
+    "batches", "models", "losses", "training", "parallel", "evaluation", "report", "compilation", "profiling",
+    "recipes", "parts", "plan", "experiment", "many", "bench", "options", "errors",
 )  # fmt: skip
 INNER = {
     "simulation": ("processes", "detector", "clustering", "columns"),

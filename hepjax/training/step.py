@@ -56,8 +56,9 @@ def make_train_step(
         grads, (value, model_state) = average(jax.grad(objective, has_aux=True)(state.params))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=value)
         params = optax.apply_updates(state.params, updates)
-        largest, size = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), (grads, params))
-        finite = jnp.isfinite(jnp.stack([value, *jax.tree.leaves((largest, size))])).all()
+        largest = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), grads)
+        nothing = sum(jnp.sum(0 * x) for x in jax.tree.leaves(params))  # NaN where a parameter is not finite
+        finite = jnp.isfinite(jnp.stack([value, nothing, *jax.tree.leaves(largest)])).all()
         metrics = StepMetrics(value, jnp.sum(_together(batch.weights, axis)), largest, finite)
         return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
 
