@@ -7,7 +7,7 @@ divided among as many devices as there are cores, which is what `hepjax train ml
 each is the program of a single training, which is free to use all cores. All take turns, an epoch of all folds each;
 the first turn, in which all compile, is left out of the ratio and printed beside it: ten trainings compile once.
 Expected before the first run: 1.4 on one device, for the arithmetic of so small matrices is what takes the time; more
-than 2 on two, for each core then has members of its own and waits for no other. Aimed at: 2. Found on two cores: 1.5, and
+than 2 on two, for each core then has members of its own and waits for no other. Aimed at: 2. Found: 1.5, and
 2.9 to 3.4.
 """
 

