@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 import hepjax
-from hepjax import batches, losses, models, parallel, plan, readers, recipes, representations, runs, schema, training
+from hepjax import losses, models, parallel, plan, readers, recipes, representations, runs, schema, training
 from hepjax.errors import InputError
 from hepjax.types import Batch, Optimizer, Schedule, Window
 
@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
 _SECONDS = 0.3
 """The least that a round takes."""
-_BACKWARD = 3
-"""A training step counts as so many answers: the gradients of a matrix product are two more."""
 _PROGRAM_FLOP = 2e10
 """The arithmetic of the training steps that run as one program."""
 _PROGRAM_STEPS = 1000
@@ -94,16 +92,7 @@ def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) ->
     for option, value in (("--batch-size", batch_size), ("--block", block), ("--rounds", rounds)):
         if value is not None and value < 1:
             raise InputError(f"{option}: expected 1 or more, found {value}")
-    if batch_size % devices.everywhere:
-        near = _shared(batch_size, devices)
-        raise InputError(
-            f"--batch-size: {devices.everywhere} devices cannot share {batch_size} jets alike; give {near}"
-        )
-
-
-def _shared(count: int, devices: Devices) -> int:
-    """The next number of jets that the devices can share."""
-    return batches.steps_of(count, devices.everywhere) * devices.everywhere
+    parallel.check_shared(devices, batch_size)
 
 
 def _measure(
@@ -120,8 +109,8 @@ def _measure(
     run_window, evaluate = parallel.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
     state = parallel.place_state(devices, state)
-    block = _shared(block or plan.block_size(cost), devices)
-    window = _window(_batch(inputs, jets, _shared(len(jets), devices)), devices, batch_size, cost.flop_per_jet)
+    block = parallel.shared(devices, block or plan.block_size(cost))
+    window = _window(_batch(inputs, jets, parallel.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet)
     batch = parallel.place_batch(devices, _batch(inputs, jets, block))
 
     def result(rates: Sequence[float], flop: int) -> dict[str, Any]:
@@ -136,7 +125,7 @@ def _measure(
         "parameters": cost.parameters,
         "training": {
             "batch_size": batch_size,
-            **result([rate * len(window.which) * batch_size for rate in trained], _BACKWARD * cost.flop_per_jet),
+            **result([rate * len(window.which) * batch_size for rate in trained], plan.BACKWARD * cost.flop_per_jet),
         },
         "inference": {"batch_size": block, **result([rate * block for rate in answers], cost.flop_per_jet)},
     }
@@ -152,7 +141,7 @@ def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
 def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -> Window:
     """Many steps, over the jets of each device in one random order again and again."""
     share = batch_size // devices.everywhere
-    affordable = int(_PROGRAM_FLOP / (_BACKWARD * max(flop_per_jet, 1) * batch_size))
+    affordable = int(_PROGRAM_FLOP / (plan.BACKWARD * max(flop_per_jet, 1) * batch_size))
     steps = min(max(affordable, 1), _PROGRAM_STEPS)
     dealt = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), data)
     order = np.random.default_rng(0).permutation(dealt.weights.shape[1]).astype(np.int32)

@@ -231,10 +231,10 @@ def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: boo
                 jax.tree.map(lambda room, x, low=low, high=high: np.copyto(room[low:high], x), kept[name], part)
     parts = {}
     for name, chosen in rows.items():
-        told = labels[chosen - first], lengths[chosen - first]
-        data = Batch(kept[name], told[0], np.ones(len(chosen), np.float32)) if keep else None
-        stream = _whole(data) if data is not None else _stream(jets, chosen, told[0], recipe, size)
-        parts[name] = Part(chosen, *told, data, stream)
+        of_part = labels[chosen - first], lengths[chosen - first]
+        data = Batch(kept[name], of_part[0], np.ones(len(chosen), np.float32)) if keep else None
+        stream = _whole(data) if data is not None else _stream(jets, chosen, of_part[0], recipe, size)
+        parts[name] = Part(chosen, *of_part, data, stream)
     return _Read(parts, moments, checksum % 2**64, int((lengths == 0).sum()))
 
 

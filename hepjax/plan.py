@@ -10,7 +10,6 @@ import numpy as np
 
 from hepjax import batches, losses, models, parallel, parts, recipes, training
 from hepjax.compilation import watch_traces
-from hepjax.errors import InputError
 from hepjax.types import Schedule
 
 if TYPE_CHECKING:
@@ -79,7 +78,9 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     schedule, optimizer = make_optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
     labels = parallel.gather(jets.train.labels)
     step, eval_step = make_steps(experiment, apply, optimizer, labels, classes, devices.axis)
-    run_window = watch_traces(training.over_window(step), "training", 1 if jets.train.data else len(buckets))
+    run_window = watch_traces(
+        training.over_window(step), "training", 1 if jets.train.data is not None else len(buckets)
+    )
     eval_step = watch_traces(eval_step, "evaluation", len(buckets))
     programs = training.Programs(*parallel.compile_on(devices, run_window, eval_step))
     sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
@@ -96,7 +97,6 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
         patience=experiment.patience,
         min_change=experiment.min_change,
     )
-
     start = training.start(params, model_state, optimizer, key)
     return Plan(devices, cost, start, fit, partial(answer, programs.evaluate, buckets, sizes, devices))
 
@@ -229,10 +229,8 @@ def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     """The jets that this process gives to a step."""
     whole, processes = min(experiment.batch_size or count, count), parallel.process()[1]
     if not experiment.batch_size or whole < experiment.batch_size:
-        whole = batches.steps_of(whole, devices.everywhere) * devices.everywhere
-    if whole % devices.everywhere:
-        near = batches.steps_of(whole, devices.everywhere) * devices.everywhere
-        raise InputError(f"--batch-size: {devices.everywhere} devices cannot share {whole} jets alike; give {near}")
+        whole = parallel.shared(devices, whole)
+    parallel.check_shared(devices, whole)
     return whole // processes
 
 

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from hepjax.batches.lengths import Buckets, by_length
-from hepjax.batches.windows import steps_of
+from hepjax.batches.windows import shuffled_windows, steps_of
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
@@ -64,24 +64,14 @@ def member_windows(
     """
     own = _places(shared, members)
     counts = [max(steps_of(len(some), batch_size) for some in bucket) for bucket in own]
-    which = np.repeat(np.arange(len(own), dtype=np.int32), counts)
 
     def epoch(number: int) -> Iterator[Window]:
         drawn = [np.random.default_rng([seed, number, member]) for member in range(len(members))]
         shuffled = [[rng.permutation(some) for rng, some in zip(drawn, bucket, strict=True)] for bucket in own]
         rows = np.concatenate([_batches(*some, batch_size) for some in zip(shuffled, counts, strict=True)])
-        order = np.random.default_rng([seed, number]).permutation(len(rows))
-        length = steps_of(len(order), steps_of(len(order), steps))
-        for first in range(0, len(order), length):
-            taken = order[first : first + length]
-            missing = ((0, length - len(taken)),)
-            yield Window(
-                shared.data,
-                np.pad(which[taken], missing, constant_values=len(own)),
-                np.pad(rows[taken], (*missing, (0, 0), (0, 0), (0, 0)), constant_values=-1),
-            )
+        return shuffled_windows(shared.data, counts, rows, seed=[seed, number], steps=steps)
 
-    return len(which), epoch
+    return sum(counts), epoch
 
 
 def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) -> tuple[Window, np.ndarray]:

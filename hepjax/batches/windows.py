@@ -63,7 +63,7 @@ def make_windows(
     share = batch_size // devices
     dealt = [_deal(part, devices, agree) for _, part in by_length(data, buckets)]
     sizes = [sizes for sizes, _ in dealt]
-    counts = agree(np.array([steps_of(max(size), share) for size in sizes]))
+    counts: list[int] = agree(np.array([steps_of(max(size), share) for size in sizes])).tolist()
     nothing = np.zeros((0, devices, share), np.int32)
     resident = place(Window(tuple(part for _, part in dealt), np.zeros(0, np.int32), nothing)).data
 
@@ -71,11 +71,7 @@ def make_windows(
         own = np.random.default_rng([seed, number, process])
         rows = np.concatenate([_order(size, count, share, own) for size, count in zip(sizes, counts, strict=True)])
         # All processes shuffle the steps in the same way.
-        order = np.random.default_rng([seed, number]).permutation(len(rows))
-        which = np.repeat(np.arange(len(counts), dtype=np.int32), counts)[order]
-        length = -(-len(order) // -(-len(order) // steps))
-        for first in range(0, len(order), length):
-            yield place(_window(resident, which[first : first + length], rows[order[first : first + length]], length))
+        yield from map(place, shuffled_windows(resident, counts, rows, seed=[seed, number], steps=steps))
 
     return epoch
 
@@ -89,14 +85,33 @@ def steps_of(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def _window(data: tuple[Batch, ...], which: np.ndarray, rows: np.ndarray, length: int) -> Window:
-    """Filled up with steps that are none."""
-    missing = ((0, length - len(which)),)
-    return Window(
-        data,
-        np.pad(which, missing, constant_values=len(data)),
-        np.pad(rows, (*missing, (0, 0), (0, 0)), constant_values=-1),
-    )
+def shuffled_windows(
+    data: tuple[Batch, ...], counts: Sequence[int], rows: np.ndarray, *, seed: Sequence[int], steps: int
+) -> Iterator[Window]:
+    """Steps in random order, in windows of one shape; the last is filled up with steps that are none.
+
+    Args:
+      data: the examples of each length.
+      counts: the steps of each length, S in all.
+      rows: (S, ...) int32, what each step takes, the steps of one length after those of another.
+      seed: of the order.
+      steps: the most in a window.
+
+    Yields:
+      The windows.
+    """
+    which = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    order = np.random.default_rng(seed).permutation(len(rows))
+    length = steps_of(len(order), steps_of(len(order), steps))
+    for first in range(0, len(order), length):
+        taken = order[first : first + length]
+        missing = (0, length - len(taken))
+        whole = ((0, 0),) * (rows.ndim - 1)
+        yield Window(
+            data,
+            np.pad(which[taken], missing, constant_values=len(data)),
+            np.pad(rows[taken], (missing, *whole), constant_values=-1),
+        )
 
 
 def _deal(part: Batch, devices: int, agree: Agree) -> tuple[Sequence[int], Batch]:

@@ -2,12 +2,14 @@
 
 from hepjax.parallel.devices import (
     Devices,
+    check_shared,
     compile_on,
     make_devices,
     place_batch,
     place_state,
     place_window,
     rows_here,
+    shared,
     whole,
 )
 from hepjax.parallel.members import compile_members, member_devices, place_members, place_shared, use_cores
@@ -16,6 +18,7 @@ from hepjax.parallel.processes import agree, connect, ends_together, gather, is_
 __all__ = [
     "Devices",
     "agree",
+    "check_shared",
     "compile_members",
     "compile_on",
     "connect",
@@ -32,6 +35,7 @@ __all__ = [
     "process",
     "rows_here",
     "rows_of_process",
+    "shared",
     "use_cores",
     "whole",
 ]

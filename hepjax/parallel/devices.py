@@ -28,7 +28,6 @@ class Devices(NamedTuple):
     strategy: Strategy = Strategy.JIT
     shard_optimizer: bool = False
     """Divide the optimizer's state among the devices too, where an array's first axis can be divided."""
-
     coupled: bool = False
     """Whether the model sees the jets of a batch together, as batch normalisation does."""
 
@@ -87,6 +86,33 @@ def make_devices(
             raise InputError(f"--devices.strategy: {what} needs jit, found pmap")
     # Plain `Mesh`: the axes of `jax.make_mesh` are explicit, which Flax's recurrent layers do not take.
     return Devices(Mesh(np.array(found[:count]), (AXIS,)), strategy, shard_optimizer, coupled)
+
+
+def shared(devices: Devices, jets: int) -> int:
+    """The next number of jets that the devices can share alike.
+
+    >>> shared(make_devices(1), 100)
+    100
+    """
+    return -(-jets // devices.everywhere) * devices.everywhere
+
+
+def check_shared(devices: Devices, batch_size: int) -> None:
+    """Refuses batches that the devices cannot share alike.
+
+    Args:
+      devices: of all processes.
+      batch_size: the jets of a step.
+
+    Raises:
+      InputError: says the next number that they can.
+
+    >>> check_shared(make_devices(1), 100)
+    """
+    if (near := shared(devices, batch_size)) != batch_size:
+        raise InputError(
+            f"--batch-size: {devices.everywhere} devices cannot share {batch_size} jets alike; give {near}"
+        )
 
 
 def _all() -> list[jax.Device]:

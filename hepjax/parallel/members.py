@@ -9,7 +9,7 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from hepjax.errors import InputError
-from hepjax.parallel.devices import AXIS, Devices, make_devices, put
+from hepjax.parallel.devices import AXIS, Devices, make_devices, put, shared
 from hepjax.types import TrainState, Window
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def member_devices(members: int, count: int | None = None) -> tuple[Devices, int
         raise InputError("--folds, --ensemble and --rates: one process trains all; give it all devices")
     found = make_devices(count)
     devices = make_devices(min(found.everywhere, members))
-    return devices, -(-members // devices.everywhere) * devices.everywhere
+    return devices, shared(devices, members)
 
 
 def place_members(devices: Devices, state: TrainState) -> TrainState:

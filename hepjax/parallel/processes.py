@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -137,7 +138,8 @@ def gather(x: np.ndarray) -> np.ndarray:
     if jax.process_count() == 1:
         return x
     # As bytes: 64-bit numbers would lose half of them on the way through a device.
-    raw = np.ascontiguousarray(x).view(np.uint8).reshape(len(x), -1)
+    width = x.dtype.itemsize * math.prod(x.shape[1:])  # said, for a process may have no rows
+    raw = np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8).reshape(len(x), width)
     counts = np.asarray(multihost_utils.process_allgather(np.array([len(x)], np.int32))).ravel()
     padded = np.pad(raw, ((0, int(counts.max()) - len(x)), (0, 0)))
     found = np.asarray(multihost_utils.process_allgather(padded))

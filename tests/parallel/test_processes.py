@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import read_jets, runs, schema
+from hepjax import parallel, read_jets, runs, schema
 
 MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
 PATIENCE = 60
@@ -124,6 +124,14 @@ def wait_for(condition, processes, seconds=100):
         for process in processes:
             assert process.poll() is None, process.communicate()
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize("shape", [(3,), (3, 2), (0,), (0, 2)])
+def test_rows_of_others_come_bit_by_bit_also_where_there_are_none(monkeypatch, rng, shape):
+    x = rng.normal(size=shape)
+    monkeypatch.setattr("jax.process_count", lambda: 2)
+    monkeypatch.setattr("jax.experimental.multihost_utils.process_allgather", lambda own: np.stack([own, own]))
+    np.testing.assert_array_equal(parallel.gather(x), np.concatenate([x, x]))
 
 
 def test_each_process_reads_its_own_rows(path, monkeypatch):
