@@ -127,6 +127,7 @@ def run(
     jets = parts.load(experiment, recipe, schema.CLASSES)
     made = _make_plan(experiment, recipe, jets)
     found = results.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
+    found["jets"] = dict(zip(jets.split._fields, map(len, made.members[0][1:4]), strict=True))
     folder, many = results.open_run(experiment, jets, found, made.start, results.save_many)
 
     def on_epoch(many: Many) -> None:
@@ -144,7 +145,7 @@ def run(
             many = made.fit(many._replace(state=state, best=best), on_epoch=on_epoch)
         except KeyboardInterrupt:
             raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
-        return folder, _measure(folder, experiment, found, made, many)
+        return folder, _measure(folder, experiment, jets, found, made, many)
 
 
 def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Plan:
@@ -262,7 +263,10 @@ def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray
             batches.check_classes(labels[rows], present, f"{name} part of {member.name}", schema.CLASSES)
 
 
-def _measure(folder: Path, experiment: Experiment, found: dict[str, Any], made: _Plan, many: Many) -> dict[str, Any]:
+def _measure(
+    folder: Path, experiment: Experiment, jets: parts.Parts, found: dict[str, Any], made: _Plan, many: Many
+) -> dict[str, Any]:
+    rows = np.concatenate([part.rows for part in jets[:3]])
     scores, alone = made.test(many), {key: value for key, value in found.items() if key != "members"}
     metrics = [evaluation.figures_of_merit(some) for some in scores]
     best_params, best_state = jax.device_get((many.best.params, many.best.model_state))
@@ -275,11 +279,12 @@ def _measure(folder: Path, experiment: Experiment, found: dict[str, Any], made: 
             out=folder / member.name,
             optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
         )
-        jets = dict(zip(("train", "val", "test"), map(len, member[1:4]), strict=True))
+        split = batches.Split(*(rows[some] for some in member[1:4]))
         best = getattr(evaluation.best_epoch(progress.history), "epoch", None)
         results.write_member(
             own,
-            alone | {"jets": jets},
+            alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
+            split,
             (params, model_state, scaling),
             progress.history,
             metrics[i] | {"best_epoch": best},

@@ -22,6 +22,7 @@ from hepjax.types import Progress
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hepjax.batches import Split
     from hepjax.models import Cost
     from hepjax.options import Experiment
     from hepjax.parts import Parts
@@ -107,8 +108,7 @@ def open_run(
     folder = runs.create(experiment)
     try:
         runs.write_experiment(folder, experiment, found)
-        with writing(folder / "split.npz"):
-            np.savez(folder / "split.npz", **jets.split._asdict())
+        _write_split(folder, jets.split)
         save(folder, start)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
@@ -141,6 +141,11 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
             yield lambda _: None
 
 
+def _write_split(folder: Path, split: Split) -> None:
+    with writing(folder / "split.npz"):
+        np.savez(folder / "split.npz", **split._asdict())
+
+
 def how_to_go_on(folder: Path) -> str:
     """What an interrupted user is told.
 
@@ -153,6 +158,7 @@ def how_to_go_on(folder: Path) -> str:
 def write_member(
     experiment: Experiment,
     found: dict[str, Any],
+    split: Split,
     model: tuple[PyTree, PyTree, Scaling],
     history: Sequence[Epoch],
     metrics: dict[str, Any],
@@ -162,6 +168,7 @@ def write_member(
     Args:
       experiment: its options; its folder is `out`.
       found: from `facts`.
+      split: the rows in the files of its training, validation and test jets.
       model: the parameters, other variables and scaling.
       history: its epochs.
       metrics: its figures of merit.
@@ -169,6 +176,7 @@ def write_member(
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     runs.write_experiment(folder, experiment, found)
+    _write_split(folder, split)
     training.save(folder / "checkpoints" / "best.msgpack", model)
     runs.write_history(folder, history)
     runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

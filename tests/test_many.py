@@ -60,6 +60,8 @@ def test_folds(path, tmp_path, model):
     jets, split = read_jets(path), np.load(folder / "split.npz")
     rows = np.concatenate([np.sort(split[name]) for name in ("train", "val", "test")])
     test = np.sort(np.array_split(np.random.default_rng(0).permutation(300), 4)[1])
+    np.testing.assert_array_equal(np.load(folder / "fold-2" / "split.npz")["test"], rows[test])
+    assert runs.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
     tagger = experiment.load(folder / "fold-2")
     scores = tagger.scores(tagger.recipe.read(jets, rows[test]))
     own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), schema.CLASSES))

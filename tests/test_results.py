@@ -36,7 +36,7 @@ def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
     params, state = recipes.initialise(recipes.make_recipe(chosen.model, 5), jax.random.key(0))
     model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
-    results.write_member(chosen, results.facts(jets, models.Cost(1, 1)), model, history, {"accuracy": 0.5})
+    results.write_member(chosen, results.facts(jets, models.Cost(1, 1)), jets.split, model, history, {"accuracy": 0.5})
     assert runs.read_history(chosen.out) == tuple(history)
     tagger, read = experiment.load(chosen.out), read_jets()
     dense, x = params["Dense_0"], (tagger.recipe.read(read, slice(9)) - 2) / 3

@@ -51,22 +51,22 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     spread = metrics.get("spread", {})
 
     def cell(form: str, value: float | None, width: float | None, between: str) -> str:
-        return _number(value, form) + ("" if width is None or value is None else f"{between}± {form.format(width)}")
+        return _number(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
 
-    accuracy, loss = (cell("{:.4f}", metrics[key], spread.get(key), " ") for key in ("accuracy", "loss"))
+    accuracy, loss = (cell("{:.4f}", metrics[key], spread.get(key), " ± ") for key in ("accuracy", "loss"))
     summary = f"accuracy {accuracy}, loss {loss}"
     table = Table(
         box=box.SIMPLE_HEAD, pad_edge=False, caption=f"{summary}, {sum(jets.values()):,} jets" if jets else summary
     )
     table.add_column("Class")
     if jets:
-        table.add_column("Jets", justify="right")
+        table.add_column("Jets", justify="right", no_wrap=True)
     for _, title, _ in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for name, found in metrics["classes"].items():
         count = [f"{jets[name]:,}" if name in jets else _MISSING] if jets else []
         widths = spread.get("classes", {}).get(name, {})
-        cells = (cell(form, found.get(key), widths.get(key), "\n") for key, _, form in _COLUMNS)
+        cells = (cell(form, found.get(key), widths.get(key), "\n±") for key, _, form in _COLUMNS)
         table.add_row(drawn(name), *count, *cells)
     return table
 
