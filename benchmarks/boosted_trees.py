@@ -52,7 +52,7 @@ def main(comparison: Comparison) -> None:
             optimizer=Optimization(schedule=Schedule.COSINE, learning_rate=2e-3),
         )
         run, _ = experiment.run(chosen)
-        tagger, split = experiment.load(run), np.load(run / "split.npz")
+        tagger, split = hepjax.load(run), np.load(run / "split.npz")
         jets = hepjax.read_jets(list(comparison.data) or None)
         x, labels = tabular(jets), np.asarray(jets.labels)
         test = split["test"]

@@ -25,7 +25,7 @@ import torch
 import tyro
 from twins import copy_parameters, make_twin
 
-from hepjax import batches, evaluation, experiment, options, parts, readers, recipes, schema
+from hepjax import batches, evaluation, experiment, load, options, parts, readers, recipes, schema
 from hepjax.options import Experiment
 from hepjax.representations import apply_scaling
 from hepjax.types import Batch, Epoch, Progress, Scores
@@ -157,7 +157,7 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
 
     folder, _ = experiment.run(chosen, in_turn)
     twin.load_state_dict(best)
-    scores = np.stack([experiment.load(folder).scores(read.test.data.inputs), jax.nn.softmax(answers(twin, test))])
+    scores = np.stack([load(folder).scores(read.test.data.inputs), jax.nn.softmax(answers(twin, test))])
     draws = np.random.default_rng(chosen.seed).integers(len(test.targets), size=(resamples, len(test.targets)))
     return Result(
         parameters=sum(x.size for x in jax.tree.leaves(params)),

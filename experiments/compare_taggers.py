@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import evaluation, experiment, options, readers, report, runs
+from hepjax import evaluation, experiment, load, options, readers, report, runs
 from hepjax.types import Scores
 
 MODELS = (options.MLP(), options.Convnet(), options.Convnet1d(), options.LSTM(), options.GRU(), options.Deepsets(),
@@ -57,7 +57,7 @@ def aucs(scores: Scores) -> np.ndarray:
 
 def measure(folder: Path, data: tuple[Path, ...]) -> tuple[Scores, str]:
     """What a trained network says of its test jets, and its line of the table: AUC ± bootstrap deviation, and costs."""
-    tagger, test = experiment.load(folder), readers.read_jets(data or None)[np.load(folder / "split.npz")["test"]]
+    tagger, test = load(folder), readers.read_jets(data or None)[np.load(folder / "split.npz")["test"]]
     p = tagger.scores(tagger.recipe.read(test, slice(None)))
     scores = Scores(p, test.labels, np.ones(len(p)), tagger.classes)
     rows = np.random.default_rng(0).integers(len(p), size=(200, len(p)))

@@ -8,12 +8,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hepjax.errors import InputError
     from hepjax.readers import read_jets
+    from hepjax.taggers import load
     from hepjax.types import Jets
 
 __version__ = "0.1.0"
 
 # Everything loads on first use: `hepjax --help` must not wait for jax.
-_HOMES = {"InputError": "hepjax.errors", "Jets": "hepjax.types", "read_jets": "hepjax.readers"}
+_HOMES = {
+    "InputError": "hepjax.errors",
+    "Jets": "hepjax.types",
+    "load": "hepjax.taggers",
+    "read_jets": "hepjax.readers",
+}
 
 __all__ = [
     "InputError",
@@ -21,8 +27,10 @@ __all__ = [
     "batches",
     "evaluation",
     "experiment",
+    "explanation",
     "fetch",
     "kinematics",
+    "load",
     "losses",
     "masking",
     "models",
@@ -34,6 +42,7 @@ __all__ = [
     "representations",
     "schema",
     "simulation",
+    "taggers",
     "training",
     "types",
 ]

@@ -13,7 +13,19 @@ from typing import TYPE_CHECKING, Any, TextIO
 import tyro
 
 from hepjax import runs
-from hepjax.commands import MODELS, Bench, Command, Evaluate, Fetch, Info, Predict, Simulate
+from hepjax.commands import (
+    MODELS,
+    Bench,
+    Command,
+    Compare,
+    Evaluate,
+    Export,
+    Fetch,
+    Info,
+    Predict,
+    Report,
+    Simulate,
+)
 from hepjax.console import log_to, progress_bar, transfer_bar
 from hepjax.errors import InputError, LostProcessError
 from hepjax.options import Experiment
@@ -145,7 +157,7 @@ def _train(command: Experiment, console: Console) -> None:
     from hepjax import compilation, experiment, parallel, report
 
     compilation.cache_programs()
-    if command.folds or command.ensemble or command.rates:
+    if command.folds or command.ensemble or command.rates or command.sizes:
         parallel.use_cores()
     parallel.connect(command.coordinator, command.processes, command.process, cluster=command.cluster)
     if not parallel.is_first():
@@ -163,7 +175,7 @@ def _train(command: Experiment, console: Console) -> None:
     console.print(report.metrics_table(metrics))
     if console.is_terminal and parallel.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
-    console.print(f"{folder}: metrics.json, history.csv, roc.png, history.png, confusion.png, scores.png")
+    console.print(f"{folder}: metrics.json, history.csv, test.h5, roc.png, history.png, confusion.png, scores.png")
     if command.profile:
         console.print(
             f"{folder}/profile: a trace; open it with `tensorboard --logdir` and XProf, or in ui.perfetto.dev"
@@ -174,10 +186,10 @@ def _evaluate(command: Evaluate, console: Console) -> None:
     from hepjax import compilation, experiment, report
 
     compilation.cache_programs()
-    metrics = experiment.evaluate(command.run, command.data, command.out)
+    metrics = experiment.evaluate(command.tagger, command.data, command.out, calibrated=command.calibrated)
     console.print(report.metrics_table(metrics))
     if command.out is not None:
-        console.print(f"{command.out}: metrics.json, roc.png, confusion.png, scores.png")
+        console.print(f"{command.out}: metrics.json, test.h5, roc.png, confusion.png, scores.png")
 
 
 def _predict(command: Predict, console: Console) -> None:
@@ -185,8 +197,42 @@ def _predict(command: Predict, console: Console) -> None:
 
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = experiment.predict(command.run, command.data, command.out, advance)
+        jets = experiment.predict(command.tagger, command.data, command.out, advance, calibrated=command.calibrated)
     console.print(f"{command.out}: scores of {jets:,} jets")
+
+
+def _compare(command: Compare, console: Console) -> None:
+    import json
+
+    from hepjax import compare, compilation, report
+
+    _check_folder(command.json)
+    compilation.cache_programs()
+    names = [str(run) for run in command.runs]
+    found = compare.compare(command.runs, command.data)
+    console.print(report.comparison_table(names, found.metrics, found.differences, found.jets))
+    if command.json is not None:
+        numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
+        runs.write_text(command.json, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+        console.print(f"{command.json}: all numbers")
+
+
+def _report(command: Report, console: Console) -> None:
+    from hepjax import compilation, reporting
+
+    compilation.cache_programs()
+    with progress_bar(console, "reporting", None, "sections") as advance:
+        page = reporting.write(command.run, command.out, show=lambda words: advance(1, words))
+    console.print(f"{page}: open it in a browser")
+
+
+def _export(command: Export, console: Console) -> None:
+    from hepjax import shipping
+
+    files = shipping.export(command.run, command.out, command.format, calibrated=command.calibrated)
+    console.print(f"{files[0]}: the tagger")
+    for file in files[1:]:
+        console.print(f"{file}: {'its model card' if file.suffix == '.md' else 'what JAX must know of it'}")
 
 
 def _info(command: Info, console: Console) -> None:
@@ -255,8 +301,7 @@ def _bench(command: Bench, console: Console) -> None:
 
     from hepjax import bench, compilation, report
 
-    if command.json is not None and not command.json.absolute().parent.is_dir():
-        raise InputError(f"--json {command.json}: there is no folder {command.json.absolute().parent}; make it first")
+    _check_folder(command.json)
     compilation.cache_programs()
     chosen = dict.fromkeys(command.models or MODELS.values())
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
@@ -268,10 +313,18 @@ def _bench(command: Bench, console: Console) -> None:
         console.print(f"{command.json}: all numbers")
 
 
+def _check_folder(json: Path | None) -> None:
+    if json is not None and not json.absolute().parent.is_dir():
+        raise InputError(f"--json {json}: there is no folder {json.absolute().parent}; make it first")
+
+
 _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Experiment: _train,
     Evaluate: _evaluate,
     Predict: _predict,
+    Compare: _compare,
+    Report: _report,
+    Export: _export,
     Info: _info,
     Simulate: _simulate,
     Fetch: _fetch,

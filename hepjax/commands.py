@@ -12,6 +12,7 @@ import tyro
 from hepjax import runs
 from hepjax.fetch import Record  # noqa: TC001 — the same
 from hepjax.options import Experiment, Model
+from hepjax.types import ExportFormat
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +67,14 @@ class Evaluate:
     Example: hepjax evaluate runs/mlp-1 --data jets.h5
     """
 
-    run: tyro.conf.Positional[Path]
-    """The folder of the run."""
-    data: tuple[Path, ...]
-    """Files of jets, other than those it was trained on."""
+    tagger: tyro.conf.Positional[Path]
+    """The folder of a run, an exported file, or scores of labelled jets by hepjax predict."""
+    data: tuple[Path, ...] = ()
+    """Files of jets, other than those it was trained on; none for scores."""
     out: Path | None = None
-    """A new folder for metrics.json and the pictures; the default only prints."""
+    """A new folder for metrics.json, test.h5 and the pictures; the default only prints."""
+    calibrated: bool = False
+    """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,12 +84,65 @@ class Predict:
     Example: hepjax predict runs/mlp-1 --data jets.h5 --out scores.h5
     """
 
-    run: tyro.conf.Positional[Path]
-    """The folder of the run."""
+    tagger: tyro.conf.Positional[Path]
+    """The folder of a run, or an exported file."""
     out: Path
     """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
+    calibrated: bool = False
+    """Calibrate the probabilities by the temperature that fits the validation part of the run."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Compare:
+    """Compare taggers on the same jets: figures of merit, and how significant their differences are.
+
+    Without --data the jets are those that are in the test parts of all runs.
+
+    Example: hepjax compare runs/mlp-1 runs/gru-1
+    """
+
+    runs: tyro.conf.Positional[tuple[Path, ...]]
+    """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
+    data: tuple[Path, ...] = ()
+    """Files of labelled jets that none of them was trained on."""
+    json: Path | None = None
+    """A file for the numbers; an older one is replaced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """Write one HTML page about a run: how good, how sure, what it learnt, how to repeat it.
+
+    The page needs no network, and can be sent to a colleague as it is.
+
+    Example: hepjax report runs/mlp-1
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run."""
+    out: Path | None = None
+    """The page; the default is report.html in the folder of the run. An older one is replaced."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Export:
+    """Export a trained tagger to a file that runs without hepjax: raw columns in, probabilities out.
+
+    A model card, OUT.md, is written beside it. Needs `pip install 'hepjax[export]'`.
+
+    Example: hepjax export runs/mlp-1 --out mlp.onnx
+    """
+
+    run: tyro.conf.Positional[Path]
+    """The folder of the run; of folds or an ensemble all networks, of which the file gives the mean probability."""
+    out: Path
+    """The file to write."""
+    format: ExportFormat = ExportFormat.ONNX
+    """ONNX runs in ONNX Runtime, StableHLO in JAX."""
+    calibrated: bool = False
+    """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 
 
 MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
@@ -128,6 +184,9 @@ Command: Any = (
     Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
     | Evaluate
     | Predict
+    | Compare
+    | Report
+    | Export
     | Info
     | Simulate
     | Fetch

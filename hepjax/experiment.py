@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
 from hepjax import (
     evaluation,
-    losses,
     many,
-    models,
     options,
     parallel,
     parts,
@@ -23,11 +21,14 @@ from hepjax import (
     results,
     runs,
     schema,
+    taggers,
     training,
 )
 from hepjax.errors import InputError
-from hepjax.plan import make_plan, make_scorer
-from hepjax.types import Progress, Scaling, Scores, TrainState
+from hepjax.events import check_installed
+from hepjax.plan import make_plan
+from hepjax.predictions import Predictions
+from hepjax.types import Progress, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,23 +37,11 @@ if TYPE_CHECKING:
     from hepjax.options import Experiment
     from hepjax.parts import Part, Parts
     from hepjax.plan import Plan
-    from hepjax.recipes import Recipe
-    from hepjax.types import Jets
+    from hepjax.types import Scaling
 
-__all__ = ["Tagger", "evaluate", "load", "predict", "run"]
+__all__ = ["answers", "evaluate", "predict", "run"]
 
 log = logging.getLogger("hepjax")
-
-
-class Tagger(NamedTuple):
-    """A trained tagger in use."""
-
-    experiment: Experiment
-    classes: tuple[str, ...]
-    recipe: Recipe
-    """How jets are read for it."""
-    scores: Callable[[Any], np.ndarray]
-    """What `recipe.read` gives of N jets → (N, C) float32 class probabilities."""
 
 
 def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) -> tuple[Path, dict[str, Any]]:
@@ -70,6 +59,8 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
       DivergedError: the loss is not finite; the last good state is in checkpoints/last_good.msgpack.
     """
     options.check(experiment)
+    if experiment.tensorboard:
+        check_installed()
     experiment = runs.absolute(experiment)
     if experiment.resume:
         runs.check_resumable(experiment)
@@ -88,19 +79,6 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         return folder, _train(experiment, folder, progress, jets, plan, show)
 
 
-def _load_many(folders: Sequence[Path], experiment: Experiment) -> Tagger:
-    if experiment.rates:
-        return load(min(folders, key=lambda folder: min(row.val_loss for row in runs.read_history(folder))))
-    taggers = [load(folder) for folder in folders]
-    first = taggers[0]
-
-    def scores(inputs: Any) -> np.ndarray:
-        mean: np.ndarray = np.mean([tagger.scores(inputs) for tagger in taggers], axis=0)
-        return mean
-
-    return Tagger(experiment, first.classes, first.recipe, scores)
-
-
 def _train(
     experiment: Experiment,
     folder: Path,
@@ -112,7 +90,7 @@ def _train(
     def on_epoch(progress: Progress) -> None:
         _save(folder, progress, jets.scaling, plan)
         log.info("%s", report.epoch_line(progress.history[-1], experiment.epochs))
-        after(progress.epoch)
+        after(progress.history[-1])
         if show is not None:
             show(progress)
 
@@ -129,63 +107,102 @@ def _train(
             raise
         except KeyboardInterrupt:
             raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
-        return _measure(folder, progress, jets.test, plan)
+        return _measure(folder, progress, jets, plan)
 
 
-def evaluate(folder: Path, data: Sequence[Path], out: Path | None = None) -> dict[str, Any]:
-    """Measures the tagger of a run folder on labelled jets.
+def evaluate(
+    source: Path, data: Sequence[Path] = (), out: Path | None = None, *, calibrated: bool = False
+) -> dict[str, Any]:
+    """Measures a tagger on labelled jets.
 
     Args:
-      folder: of the run.
-      data: files of jets, other than those it was trained on.
-      out: a new folder for metrics.json and the pictures; None writes nothing.
+      source: a run folder, a file that `hepjax export` made, or scores of labelled jets, by `hepjax predict`.
+      data: files of jets, other than those it was trained on; none for scores.
+      out: a new folder for metrics.json, test.h5 and the pictures; None writes nothing.
+      calibrated: as in `taggers.load`.
 
     Returns:
-      The figures of merit.
+      The figures of merit and their intervals.
 
     Raises:
-      InputError: the folder, the files or `out` are not usable.
+      InputError: the source, the files or `out` are not usable.
     """
     runs.check_new(out)
-    tagger = load(folder)
-    jets = _open_jets(tagger, data)
-    if jets.labels is None:
-        raise InputError(f"{parts.names(data)}: no labels, so nothing can be measured; use hepjax predict")
-    blocks = list(_score(tagger, jets))
-    scores = Scores(
-        scores=np.concatenate([block for block, _ in blocks]),
-        labels=np.concatenate([labels for _, labels in blocks if labels is not None]),
-        weights=np.ones(len(jets)),
-        classes=tagger.classes,
-    )
-    parts.check_two_classes(np.unique(scores.labels).tolist(), tagger.classes, data)
-    metrics = evaluation.figures_of_merit(scores)
+    if predictions.is_file(source):
+        if data:
+            raise InputError(f"--data: {source} holds scores already, which need no jets; leave --data out")
+        test, name = predictions.read_predictions(source), str(source)
+    elif not data:
+        raise InputError("--data: expected files of labelled jets, other than those it was trained on; found none")
+    else:
+        test, name = answers(source, data, calibrated=calibrated), parts.names(data)
+    scores = test.measured()
+    parts.check_two_classes(np.unique(scores.labels).tolist(), test.classes, name)
+    metrics = evaluation.measure(scores)
+    for words in evaluation.remarks(scores):
+        log.warning("%s: %s", name, words)
     if out is not None:
         with runs.new_folder(out) as new:
-            results.write_metrics(new, scores, metrics)
+            results.write_metrics(new, test, metrics)
     return metrics
 
 
-def predict(folder: Path, data: Sequence[Path], out: Path, show: Callable[[int], None] | None = None) -> int:
-    """Writes the scores of a run folder's tagger, row for row in the files' order.
+def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> Predictions:
+    """A tagger's scores of labelled jets, held once: ten million take 200 MB.
 
     Args:
-      folder: of the run.
+      source: a run folder, or a file that `hepjax export` made.
+      data: files of jets.
+      calibrated: as in `taggers.load`.
+
+    Returns:
+      The scores, and what goes with them.
+
+    Raises:
+      InputError: the source or the files are not usable, or the jets have no labels.
+    """
+    tagger = taggers.load(source, calibrated=calibrated)
+    jets = taggers.open_jets(tagger, data)
+    if jets.labels is None:
+        raise InputError(f"{parts.names(data)}: no labels, so nothing can be measured; use hepjax predict")
+    scores, labels = np.empty((len(jets), len(tagger.classes)), np.float32), np.empty(len(jets), np.int32)
+    row = 0
+    for block, known in taggers.score_blocks(tagger, jets):
+        scores[row : row + len(block)] = block
+        labels[row : row + len(block)] = np.asarray(known)
+        row += len(block)
+    rows = np.arange(len(jets))
+    return Predictions(scores, labels, tagger.classes, rows, parts.observables(jets, rows, schema.BINNED))
+
+
+def predict(
+    source: Path,
+    data: Sequence[Path],
+    out: Path,
+    show: Callable[[int], None] | None = None,
+    *,
+    calibrated: bool = False,
+) -> int:
+    """Writes a tagger's scores, row for row in the files' order.
+
+    Args:
+      source: a run folder, or a file that `hepjax export` made.
       data: files of jets, labelled or not; none is the sample that comes with hepjax.
       out: a new HDF5 file with `scores` (N, C), and `labels` (N,) where known.
       show: called with the number of jets done since the last call.
+      calibrated: as in `taggers.load`.
 
     Returns:
       The number of jets.
 
     Raises:
-      InputError: the folder, the files or `out` are not usable.
+      InputError: the source, the files or `out` are not usable.
     """
-    tagger = load(folder)
-    jets = _open_jets(tagger, data)
+    tagger = taggers.load(source, calibrated=calibrated)
+    jets = taggers.open_jets(tagger, data)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for block in _score(tagger, jets):
+        for block in taggers.score_blocks(tagger, jets):
             yield block
             if show is not None:
                 show(len(block[0]))
@@ -194,66 +211,35 @@ def predict(folder: Path, data: Sequence[Path], out: Path, show: Callable[[int],
     return len(jets)
 
 
-def load(folder: Path) -> Tagger:
-    """Reads the best model of a run folder; of folds or an ensemble all, which answer with their mean probability.
-
-    Args:
-      folder: of the run.
-
-    Returns:
-      The tagger.
-
-    Raises:
-      InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
-    """
-    experiment, record = runs.read_experiment(folder)
-    if "members" in record:
-        return _load_many([folder / name for name in record["members"]], experiment)
-    classes = tuple(record["classes"])
-    recipe = recipes.make_recipe(experiment.model, len(classes))
-    key = jax.random.key(0)
-    template = (*recipes.initialise(recipe, key), recipes.blank_scaling(recipe))
-    params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-    apply = recipes.make_apply(recipe, scaling, experiment.precision)
-    cost = models.cost(apply, params, model_state, recipe.example)
-    eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
-    state = TrainState(params, model_state, (), np.zeros((), np.int32), key)
-    logits = make_scorer(recipe, eval_step, state, cost)
-    return Tagger(experiment, classes, recipe, lambda inputs: jax.device_get(jax.nn.softmax(logits(inputs))))
-
-
 def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> None:
     state, best = parallel.whole(plan.devices, (progress.state, progress.best))
     if parallel.is_first():
         results.save_progress(folder, progress._replace(state=state, best=best), scaling)
 
 
-def _measure(folder: Path, progress: Progress, test: Part, plan: Plan) -> dict[str, Any]:
-    logits, labels = plan.score(progress.best, test), parallel.gather(test.labels)
-    scores = Scores(jax.device_get(jax.nn.softmax(logits)), labels, np.ones(len(labels)), schema.CLASSES)
+def _measure(folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[str, Any]:
+    val, test = (_scores(plan, progress, part) for part in (jets.val, jets.test))
     verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
     metrics = {
-        **evaluation.figures_of_merit(scores),
+        **evaluation.measure(test),
+        "calibration": evaluation.calibration_figures(val, test),
         "best_epoch": getattr(evaluation.best_epoch(progress.history), "epoch", None),
         "verdict": {"kind": verdict.kind.value, "words": verdict.words},
     }
+    found = Predictions(
+        np.asarray(test.scores),
+        np.asarray(test.labels),
+        test.classes,
+        parallel.gather(jets.test.rows),
+        parts.observables(jets.test.jets, jets.test.rows, schema.BINNED),
+    )
     if parallel.is_first():
-        results.write_metrics(folder, scores, metrics)
+        results.write_metrics(folder, found, metrics)
         report.save(report.history_figure(progress.history), folder / "history.png")
     log.info("%s", verdict.words)
     return metrics
 
 
-def _open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
-    jets = parts.open_jets(files, tagger.recipe)
-    if jets.classes != tagger.classes:
-        raise InputError(
-            f"{parts.names(files)}: the jets' classes are {', '.join(jets.classes)}, "
-            f"those of the tagger {', '.join(tagger.classes)}; give jets of the same classes"
-        )
-    return jets
-
-
-def _score(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    for inputs, labels in parts.blocks(jets, tagger.recipe):
-        yield tagger.scores(inputs), labels
+def _scores(plan: Plan, progress: Progress, part: Part) -> Scores:
+    probabilities = jax.device_get(jax.nn.softmax(plan.score(progress.best, part)))
+    return Scores(probabilities, parallel.gather(part.labels), None, schema.CLASSES)

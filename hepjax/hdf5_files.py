@@ -1,4 +1,4 @@
-"""New HDF5 files, whole or not at all, even on a full disk."""
+"""HDF5 files: new ones whole or not at all, even on a full disk; old ones with errors that name them."""
 
 from __future__ import annotations
 
@@ -12,6 +12,12 @@ from hepjax.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    import h5py
+
+
+_BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
+"""What h5py raises for a file whose structure is damaged, depending on where."""
 
 
 class NewFile(NamedTuple):
@@ -63,6 +69,49 @@ def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def open_file(path: Path, kind: str = "file of the public jet layout") -> Iterator[h5py.File]:
+    """Opens an HDF5 file for one read: no handle outlives it, so processes never share one.
+
+    Args:
+      path: the file.
+      kind: what it should be, for messages.
+
+    Yields:
+      The open file.
+
+    Raises:
+      InputError: the file is missing, unreadable, not HDF5, or damaged.
+    """
+    import h5py
+
+    if not path.exists():
+        raise InputError(f"{path}: no such file; give the path of a {kind}")
+    try:
+        file = h5py.File(path, "r")
+    except _BROKEN as error:
+        if path.is_file() and not h5py.is_hdf5(path):
+            raise InputError(f"{path}: not an HDF5 file; give a {kind}") from error
+        words = f"cannot be opened, perhaps truncated; fetch or make it again ({one_line(error)})"
+        raise InputError(f"{path}: {words}") from error
+    try:
+        with file:
+            yield file
+    except InputError:
+        raise
+    except _BROKEN as error:
+        raise InputError(f"{path}: damaged; fetch or make it again ({one_line(error)})") from error
+
+
+def one_line(text: object) -> str:
+    r"""What a file says, fit for a message: control characters are escaped.
+
+    >>> one_line("a\nb")
+    'a\\nb'
+    """
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def check_target(path: Path, name: str | None = None) -> None:

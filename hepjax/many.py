@@ -30,6 +30,7 @@ from hepjax import (
 )
 from hepjax.compilation import watch_traces
 from hepjax.errors import InputError
+from hepjax.predictions import Predictions
 from hepjax.types import Batch, Scores, Strategy
 
 if TYPE_CHECKING:
@@ -39,11 +40,11 @@ if TYPE_CHECKING:
     from hepjax.options import Experiment
     from hepjax.recipes import Recipe
     from hepjax.training import Many
-    from hepjax.types import Progress, PyTree, Scaling, Window
+    from hepjax.types import Epoch, Progress, PyTree, Scaling, Window
 
 _SCALING = "scaling"
 """Where each member keeps its scaling, among the model's other variables."""
-_ALONE: dict[str, Any] = {"folds": None, "ensemble": None, "rates": ()}
+_ALONE: dict[str, Any] = {"folds": None, "ensemble": None, "rates": (), "sizes": ()}
 """The options of one training."""
 
 log = logging.getLogger("hepjax")
@@ -68,7 +69,7 @@ def is_many(experiment: Experiment) -> bool:
     >>> is_many(Experiment()), is_many(Experiment(folds=5))
     (False, True)
     """
-    return bool(experiment.folds or experiment.ensemble or experiment.rates)
+    return bool(experiment.folds or experiment.ensemble or experiment.rates or experiment.sizes)
 
 
 def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> list[Member]:
@@ -79,7 +80,11 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> list[
       split: the training, validation and test rows of one training.
 
     Returns:
-      The members. Of k folds, each is tested once; the next one validates, the others are trained on.
+      The members. Of k folds, each is tested once; the next one validates, the others are trained on. Of several sizes
+      the jets of a smaller one are among those of a larger one.
+
+    Raises:
+      InputError: there are fewer jets to train on than a size asks for.
     """
     (train, val, test), rate = split, experiment.optimizer.learning_rate
     if experiment.folds:
@@ -90,7 +95,12 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> list[
         return [Member(f"fold-{i + 1}", rest[i], folds[turn[1]], folds[i], rate) for i, turn in enumerate(turns)]
     if experiment.ensemble:
         return [Member(f"model-{i + 1}", train, val, test, rate) for i in range(experiment.ensemble)]
-    return [Member(f"rate-{rate:g}", train, val, test, rate) for rate in experiment.rates]
+    if experiment.rates:
+        return [Member(f"rate-{rate:g}", train, val, test, rate) for rate in experiment.rates]
+    if max(experiment.sizes) > len(train):
+        raise InputError(f"--sizes: there are {len(train)} jets to train on, found {max(experiment.sizes)}; give fewer")
+    order = np.random.default_rng(experiment.seed).permutation(train)
+    return [Member(f"size-{size}", np.sort(order[:size]), val, test, rate) for size in experiment.sizes]
 
 
 class _Plan(NamedTuple):
@@ -102,8 +112,8 @@ class _Plan(NamedTuple):
     start: Many
     fit: Callable[..., Many]
     """`training.fit_many` but for where to start."""
-    test: Callable[[Many], list[Scores]]
-    """The scores of each member on its test rows."""
+    score: Callable[[Many, str], list[Scores]]
+    """The scores of each member on its rows of this name."""
 
 
 def run(
@@ -133,9 +143,10 @@ def run(
     def on_epoch(many: Many) -> None:
         results.save_many(folder, many)
         log.info("%s", report.members_line([one.history for one in many.members], experiment.epochs))
-        after(max(one.epoch for one in many.members))
+        furthest = max(many.members, key=lambda one: one.epoch)
+        after(furthest.history[-1])
         if show is not None:
-            show(max(many.members, key=lambda one: one.epoch))
+            show(furthest)
 
     with results.watching(folder, experiment, max(one.epoch for one in many.members)) as after:
         log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*made.cost))
@@ -202,12 +213,12 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
         min_change=experiment.min_change,
     )
 
-    def test(many: Many) -> list[Scores]:
-        window, found = batches.member_rows(shared, padded["test"], size)
+    def score(many: Many, name: str) -> list[Scores]:
+        window, found = batches.member_rows(shared, padded[name], size)
         logits = jax.device_get(programs[1](many.best, place(window)).outputs)
-        return [_scores(logits[i], found[:, i], data, some) for i, some in enumerate(rows["test"])]
+        return [_scores(logits[i], found[:, i], data, some) for i, some in enumerate(rows[name])]
 
-    return _Plan(members, devices, cost, start._replace(state=state, best=state), fit, test)
+    return _Plan(members, devices, cost, start._replace(state=state, best=state), fit, score)
 
 
 def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray) -> Scores:
@@ -215,7 +226,7 @@ def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray
     there = found >= 0
     order = np.argsort(found[there])
     probabilities = jax.device_get(jax.nn.softmax(logits[there][order]))
-    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], np.ones(len(rows)), schema.CLASSES)
+    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, schema.CLASSES)
 
 
 def _draw(experiment: Experiment, recipe: Recipe, count: int) -> tuple[PyTree, PyTree, jax.Array]:
@@ -266,10 +277,10 @@ def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray
 def _measure(
     folder: Path, experiment: Experiment, jets: parts.Parts, found: dict[str, Any], made: _Plan, many: Many
 ) -> dict[str, Any]:
-    rows = np.concatenate([part.rows for part in jets[:3]])
-    scores, alone = made.test(many), {key: value for key, value in found.items() if key != "members"}
-    metrics = [evaluation.figures_of_merit(some) for some in scores]
+    scores, alone = made.score(many, "test"), {key: value for key, value in found.items() if key != "members"}
+    metrics, tests = [evaluation.measure(some) for some in scores], _tests(jets, made.members, scores)
     best_params, best_state = jax.device_get((many.best.params, many.best.model_state))
+    rows = np.concatenate([part.rows for part in jets[:3]])
     for i, (member, progress) in enumerate(zip(made.members, many.members, strict=True)):
         params, model_state = jax.tree.map(lambda x, i=i: x[i], (best_params, best_state))
         scaling = model_state.pop(_SCALING)
@@ -280,42 +291,107 @@ def _measure(
             optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
         )
         split = batches.Split(*(rows[some] for some in member[1:4]))
-        best = getattr(evaluation.best_epoch(progress.history), "epoch", None)
+        epoch = getattr(evaluation.best_epoch(progress.history), "epoch", None)
         results.write_member(
             own,
             alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
             split,
             (params, model_state, scaling),
             progress.history,
-            metrics[i] | {"best_epoch": best},
+            metrics[i] | {"best_epoch": epoch},
+            tests[i],
         )
-    mean, spread = evaluation.mean_and_spread(metrics)
-    best = int(np.argmin([one.best_loss for one in many.members]))
-    shown, answer = _answer(experiment, scores, metrics, mean, best)
-    words = f"{len(metrics)} trainings: accuracy {mean['accuracy']:.4f} ± {spread['accuracy']:.4f}"
-    if experiment.rates:
-        words = f"The best of {len(metrics)} learning rates is {made.members[best].rate:g}"
-    members = {member.name: some for member, some in zip(made.members, metrics, strict=True)}
-    whole = answer | {"verdict": {"kind": "many", "words": words}, "members": members}
-    whole |= {} if experiment.rates else {"spread": spread}
-    results.write_metrics(folder, shown, whole)
+    best = choose(experiment, [one.history for one in many.members])
+    test, whole = _answer(experiment, tests, metrics, best, lambda: made.score(many, "val"))
+    whole["members"] = {member.name: some for member, some in zip(made.members, metrics, strict=True)}
+    words = _words(experiment, made.members, whole, best)
+    whole["verdict"] = {"kind": "many", "words": words}
+    results.write_metrics(folder, test, whole)
     runs.write_history(folder, many.members[best].history)
     report.save(report.history_figure(many.members[best].history), folder / "history.png")
+    if experiment.sizes:
+        report.save(report.learning_curve_figure(experiment.sizes, metrics), folder / "learning_curve.png")
     log.info("%s", words)
     return whole
 
 
+def choose(experiment: Experiment, histories: Sequence[Sequence[Epoch]]) -> int:
+    """The number of the training that stands for all.
+
+    Args:
+      experiment: the options.
+      histories: of each training.
+
+    Returns:
+      Of several sizes the largest, otherwise the one with the lowest validation loss.
+    """
+    if experiment.sizes:
+        return int(np.argmax(experiment.sizes))
+    return int(np.argmin([min(row.val_loss for row in history) for history in histories]))
+
+
+def _tests(jets: parts.Parts, members: Sequence[Member], scores: Sequence[Scores]) -> list[Predictions]:
+    """The answers of each member to its test jets."""
+    found = [parts.observables(part.jets, part.rows, schema.BINNED) for part in jets[:3]]
+    observables = {name: np.concatenate([some[name] for some in found]) for name in found[0]}
+    rows = np.concatenate([part.rows for part in jets[:3]])
+    return [
+        Predictions(
+            np.asarray(some.scores),
+            np.asarray(some.labels),
+            some.classes,
+            rows[member.test],
+            {name: values[member.test] for name, values in observables.items()},
+        )
+        for member, some in zip(members, scores, strict=True)
+    ]
+
+
 def _answer(
-    experiment: Experiment, scores: Sequence[Scores], metrics: Sequence[dict[str, Any]], mean: dict[str, Any], best: int
-) -> tuple[Scores, dict[str, Any]]:
-    """What stands for all members: the scores that are drawn, and figures of merit."""
-    first = scores[0]
+    experiment: Experiment,
+    tests: Sequence[Predictions],
+    metrics: Sequence[dict[str, Any]],
+    best: int,
+    val: Callable[[], list[Scores]],
+) -> tuple[Predictions, dict[str, Any]]:
+    """What stands for all members: answers to the test jets, and figures of merit."""
+    mean, spread = evaluation.mean_and_spread(metrics)
+    if experiment.folds:
+        test = _pooled(tests)
+        pooled = evaluation.figures_of_merit(test.measured())
+        intervals = evaluation.fold_intervals(mean, spread, experiment.folds)
+        counted = {key: pooled[key] for key in ("jets", "effective_jets", "bounds")}
+        return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
     if experiment.ensemble:
-        shown = first._replace(scores=np.mean([some.scores for some in scores], axis=0))
-        return shown, evaluation.figures_of_merit(shown)
+        test = tests[0]._replace(scores=np.mean([some.scores for some in tests], axis=0))
+        known = val()
+        together = known[0]._replace(scores=np.mean([some.scores for some in known], axis=0))
+        return test, {
+            **evaluation.measure(test.measured()),
+            "calibration": evaluation.calibration_figures(together, test.measured()),
+            "spread": spread,
+            "bias_and_variance": evaluation.bias_and_variance([some.measured() for some in tests]),
+        }
+    chosen = evaluation.calibration_figures(val()[best], tests[best].measured())
+    return tests[best], metrics[best] | {"calibration": chosen}
+
+
+def _pooled(tests: Sequence[Predictions]) -> Predictions:
+    """The answers of all folds, each to its own jets."""
+    first = tests[0]
+    return first._replace(
+        scores=np.concatenate([some.scores for some in tests]),
+        labels=np.concatenate([some.labels for some in tests if some.labels is not None]),
+        rows=np.concatenate([some.rows for some in tests if some.rows is not None]),
+        observables={name: np.concatenate([some.observables[name] for some in tests]) for name in first.observables},
+    )
+
+
+def _words(experiment: Experiment, members: Sequence[Member], metrics: dict[str, Any], best: int) -> str:
     if experiment.rates:
-        return scores[best], metrics[best]
-    p, labels, weights = (np.concatenate(column) for column in zip(*(some[:3] for some in scores), strict=True))
-    shown = Scores(p, labels, weights, first.classes)
-    pooled = evaluation.figures_of_merit(shown)
-    return shown, pooled | mean | {"jets": pooled["jets"]}
+        return f"The best of {len(members)} learning rates is {members[best].rate:g}"
+    if experiment.sizes:
+        return f"The figures are those of {len(members[best].train):,} training jets, the most of {len(members)} sizes"
+    mean = np.mean([some["accuracy"] for some in metrics["members"].values()])
+    together = f", together {metrics['accuracy']:.4f}" if experiment.ensemble else ""
+    return f"{len(members)} trainings: accuracy {mean:.4f} ± {metrics['spread']['accuracy']:.4f}{together}"

@@ -29,6 +29,9 @@ _AT_ONCE = 2**28
 _SHARE = 16
 """The part of the memory for jets that the particles of one block of a stream may take."""
 
+_ROWS = 100_000
+"""Jets whose observables are read at once."""
+
 log = logging.getLogger("hepjax")
 
 
@@ -45,6 +48,8 @@ class Part(NamedTuple):
     """All of them, where they fit into memory."""
     blocks: Callable[[Sequence[int]], Iterator[batches.Block]]
     """A seed → all jets in blocks, each with the places of its jets in this part; random where they are read anew."""
+    jets: Jets | None = None
+    """Of the files that `rows` are of, lazily; None where there are no files."""
 
 
 class Parts(NamedTuple):
@@ -100,7 +105,7 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
     named = {name: part for read in found for name, part in read.parts.items()}
     labels = _total([np.bincount(named[name].labels, minlength=len(classes)) for name in split._fields])
     present = np.flatnonzero(labels.sum(axis=0)).tolist()
-    check_two_classes(present, classes, experiment.data)
+    check_two_classes(present, classes, names(experiment.data))
     for name, counts in zip(split._fields, labels, strict=True):
         batches.check_classes(np.flatnonzero(counts), present, name, classes)
     _warn_of_empty(int(_total([read.empty for read in found]).sum()), count)
@@ -166,6 +171,27 @@ def of_inputs(inputs: Any) -> Part:
     return Part(np.arange(len(lengths)), np.asarray(data.targets), lengths, data, _whole(data))
 
 
+def observables(jets: Jets | None, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Some observables of jets, for what is binned in them; of several processes, of all.
+
+    Args:
+      jets: lazy jets; None has no observables.
+      rows: (n,) those of this process.
+      names: of the observables; such as the files lack are left out.
+
+    Returns:
+      Name → (N,) float32, in the order of processes and rows.
+    """
+    if jets is None:
+        return {}
+    places = [jets.observable_names.index(name) for name in names if name in jets.observable_names]
+    blocks = np.array_split(rows, max(len(rows) // _ROWS, 1))
+    found = np.concatenate([np.asarray(jets.observables[block])[:, places] for block in blocks])
+    return {
+        jets.observable_names[place]: column for place, column in zip(places, parallel.gather(found).T, strict=True)
+    }
+
+
 def names(files: Sequence[Path]) -> str:
     """The files, for a message.
 
@@ -175,20 +201,20 @@ def names(files: Sequence[Path]) -> str:
     return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "") if files else "the embedded sample"
 
 
-def check_two_classes(present: Sequence[int], classes: Sequence[str], files: Sequence[Path]) -> None:
+def check_two_classes(present: Sequence[int], classes: Sequence[str], name: str) -> None:
     """Refuses jets of one class.
 
     Args:
       present: the classes that are there.
       classes: all classes' names.
-      files: for the message.
+      name: of the jets, for the message.
 
     Raises:
       InputError: there is one only.
     """
     if len(present) < 2:
         only = classes[present[0]]
-        raise InputError(f"{names(files)}: all jets are of class {only}; give jets of two classes or more")
+        raise InputError(f"{name}: all jets are of class {only}; give jets of two classes or more")
 
 
 def _labelled(files: Sequence[Path], recipe: Recipe) -> Jets:
@@ -234,7 +260,7 @@ def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: boo
         of_part = labels[chosen - first], lengths[chosen - first]
         data = Batch(kept[name], of_part[0], np.ones(len(chosen), np.float32)) if keep else None
         stream = _whole(data) if data is not None else _stream(jets, chosen, of_part[0], recipe, size)
-        parts[name] = Part(chosen, *of_part, data, stream)
+        parts[name] = Part(chosen, *of_part, data, stream, jets)
     return _Read(parts, moments, checksum % 2**64, int((lengths == 0).sum()))
 
 

@@ -43,6 +43,8 @@ class Recipe(NamedTuple):
     """(scaling, what was read) → the network's input; runs on the device, compiled with the network."""
     example: Any
     """What `read` gives of one jet, with zeros in it."""
+    columns: tuple[str, ...]
+    """The names of the last axis of what is read."""
     scaled: int
     """F, the columns that are scaled."""
     images: tuple[str, ...] = ()
@@ -155,6 +157,7 @@ def _of_features(model: options.Logistic | options.MLP, network: nn.Module) -> R
         moments=moments,
         represent=apply_scaling,
         example=np.zeros((1, len(model.features)), np.float32),
+        columns=model.features,
         scaled=len(model.features),
     )
 
@@ -166,6 +169,7 @@ def _of_sequences(model: _Listed, network: nn.Module) -> Recipe:
         moments=lambda x: moments(x.values, x.mask),
         represent=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
         example=_no_particles(model.particles, model.columns),
+        columns=model.columns,
         scaled=len(model.columns),
         spare=_spare(model),
     )
@@ -199,6 +203,7 @@ def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
         moments=lambda x: moments(x.values, x.mask),
         represent=represent,
         example=_no_particles(model.particles, columns),
+        columns=columns,
         scaled=len(columns),
         spare=0,
     )
@@ -229,6 +234,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
         moments=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
         represent=lambda _, x: jnp.log1p(x if model.images else draw(x)),
         example=blank if model.images else _no_particles(model.particles, columns),
+        columns=model.images or columns,
         scaled=0,
         images=model.images,
     )

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 import numpy as np
 
-from hepjax import parallel, report, runs, schema, training
+from hepjax import parallel, predictions, report, runs, schema, training
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
+from hepjax.events import write_events
 from hepjax.profiling import trace_epoch
 from hepjax.types import Progress
 
@@ -26,8 +27,9 @@ if TYPE_CHECKING:
     from hepjax.models import Cost
     from hepjax.options import Experiment
     from hepjax.parts import Parts
+    from hepjax.predictions import Predictions
     from hepjax.training import Many
-    from hepjax.types import Epoch, PyTree, Scaling, Scores
+    from hepjax.types import Epoch, PyTree, Scaling
 
 T = TypeVar("T")
 
@@ -117,8 +119,8 @@ def open_run(
 
 
 @contextlib.contextmanager
-def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callable[[int], None]]:
-    """Logs into log.txt too, and traces an epoch if that is asked for; the first process does so.
+def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callable[[Epoch], None]]:
+    """Logs into log.txt too, and traces an epoch or writes events if that is asked for; the first process does so.
 
     Args:
       folder: of the run.
@@ -126,7 +128,7 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
       done: the epochs done before.
 
     Yields:
-      The function to call with its number after each epoch.
+      The function to call with its row of the history after each epoch.
     """
     if not parallel.is_first():
         yield lambda _: None
@@ -135,10 +137,18 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
     lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(log_to(lines))
+        watchers: list[Callable[[Epoch], None]] = []
+        if experiment.tensorboard:
+            watchers.append(stack.enter_context(write_events(folder / "tensorboard", done)))
         if experiment.profile:
-            yield stack.enter_context(trace_epoch(folder / "profile", done, experiment.epochs))
-        else:
-            yield lambda _: None
+            trace = stack.enter_context(trace_epoch(folder / "profile", done, experiment.epochs))
+            watchers.append(lambda row: trace(row.epoch))
+
+        def after(row: Epoch) -> None:
+            for watcher in watchers:
+                watcher(row)
+
+        yield after
 
 
 def _write_split(folder: Path, split: Split) -> None:
@@ -162,6 +172,7 @@ def write_member(
     model: tuple[PyTree, PyTree, Scaling],
     history: Sequence[Epoch],
     metrics: dict[str, Any],
+    test: Predictions,
 ) -> None:
     """Writes one of many trainings as a run folder of its own, which can be used as any other.
 
@@ -172,6 +183,7 @@ def write_member(
       model: the parameters, other variables and scaling.
       history: its epochs.
       metrics: its figures of merit.
+      test: its answers to its test jets.
     """
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
@@ -179,18 +191,25 @@ def write_member(
     _write_split(folder, split)
     training.save(folder / "checkpoints" / "best.msgpack", model)
     runs.write_history(folder, history)
-    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    _write_measured(folder, test, metrics)
 
 
-def write_metrics(folder: Path, scores: Scores, metrics: dict[str, Any]) -> None:
-    """Writes metrics.json and the pictures of the scores.
+def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
+    """Writes test.h5, metrics.json and the pictures of the scores.
 
     Args:
       folder: of the run.
-      scores: of test jets.
+      test: the answers to the test jets.
       metrics: their figures of merit.
     """
-    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    _write_measured(folder, test, metrics)
+    scores = test.measured()
     report.save(report.roc_figure(scores), folder / "roc.png")
     report.save(report.confusion_figure(scores), folder / "confusion.png")
     report.save(report.scores_figure(scores), folder / "scores.png")
+
+
+def _write_measured(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
+    (folder / "test.h5").unlink(missing_ok=True)  # a run that goes on measures anew
+    predictions.write_predictions(folder / "test.h5", test)
+    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

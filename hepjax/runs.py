@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import functools
 import json
+import math
 import os
 import platform
 import shlex
@@ -39,7 +40,7 @@ _MODELS: dict[str, type[options.Model]] = {
     "lstm": options.LSTM,
     "mlp": options.MLP,
 }
-_PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile")
+_PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile", "tensorboard")
 """Options that say where a run is trained; it may go on elsewhere."""
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
@@ -245,14 +246,16 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
-    """Writes history.csv, one row an epoch.
+    """Writes history.csv and history.jsonl, one line an epoch.
 
     Args:
       folder: of the run.
-      history: its epochs.
+      history: its epochs; what is not finite is null in the JSON.
     """
     rows = [",".join(Epoch._fields), *(",".join(map(repr, row)) for row in history)]
     write_text(folder / "history.csv", "\n".join(rows) + "\n")
+    lines = [json.dumps({k: v if math.isfinite(v) else None for k, v in row._asdict().items()}) for row in history]
+    write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def read_history(folder: Path) -> tuple[Epoch, ...]:
@@ -268,6 +271,47 @@ def read_history(folder: Path) -> tuple[Epoch, ...]:
         return tuple(
             Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)
         )
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Reads metrics.json.
+
+    Args:
+      folder: of a run.
+
+    Returns:
+      Its figures of merit.
+
+    Raises:
+      InputError: the run is not finished, or the file is damaged.
+    """
+    path = folder / "metrics.json"
+    if not path.is_file():
+        raise InputError(f"{folder}: has no metrics.json, its training has not ended; go on with it by --resume")
+    try:
+        found: dict[str, Any] = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); train again") from error
+    return found
+
+
+def model_to_json(model: options.Model) -> str:
+    """A model's options as text.
+
+    >>> model_to_json(options.Logistic(features=("j_pt",)))
+    '{"features": ["j_pt"], "degree": 1, "name": "logistic"}'
+    """
+    return json.dumps(_converter().unstructure(model, options.Model))
+
+
+def model_from_json(text: str) -> options.Model:
+    """A model's options from text.
+
+    >>> model_from_json(model_to_json(options.MLP())) == options.MLP()
+    True
+    """
+    model: options.Model = _converter().structure(json.loads(text), options.Model)  # type: ignore[arg-type]
+    return model
 
 
 def write_text(path: Path, text: str) -> None:

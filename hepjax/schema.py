@@ -42,6 +42,9 @@ OBSERVABLE_COLUMNS = (
 )
 """The 53 jet observables; pt, masses and N-subjettiness in GeV."""
 
+BINNED = ("j_pt", "j_eta", "j_mass", "j_multiplicity")
+"""The observables that efficiencies are binned in; a run keeps those of its test jets."""
+
 LABEL_COLUMNS = tuple(f"j_{name}" for name in CLASSES)
 UNDEFINED = "j_undef"
 JET_COLUMNS = (*OBSERVABLE_COLUMNS, *LABEL_COLUMNS, UNDEFINED)

@@ -223,8 +223,8 @@ class Scores(NamedTuple):
     """(N, C) class probabilities."""
     labels: Array
     """(N,) integer class indices."""
-    weights: Array
-    """(N,) example weights."""
+    weights: Array | None
+    """(N,) example weights; None is 1 for each."""
     classes: tuple[str, ...]
     """The C class names, in the order of the columns of `scores`."""
 
@@ -295,6 +295,15 @@ class Precision(enum.Enum):
     FLOAT32 = "float32"
     BFLOAT16 = "bfloat16"
     """Half the memory, and faster on devices made for it; slower on most CPUs."""
+
+
+class ExportFormat(enum.Enum):
+    """What a trained tagger is exported to."""
+
+    ONNX = "onnx"
+    """For ONNX Runtime, in any language."""
+    STABLEHLO = "stablehlo"
+    """For JAX, and for compilers that take StableHLO."""
 
 
 class PixelValue(enum.Enum):

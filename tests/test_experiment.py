@@ -18,8 +18,9 @@ import numpy as np
 import pytest
 from flax import serialization
 
-from hepjax import InputError, experiment, models, options, read_jets, runs, schema, training
+from hepjax import InputError, experiment, load, models, options, read_jets, runs, schema, training
 from hepjax.evaluation import figures_of_merit
+from hepjax.predictions import read_predictions
 from hepjax.representations import tabular
 from hepjax.types import Norm, Optimizer, Schedule, Scores
 
@@ -66,7 +67,7 @@ def finished(tmp_path_factory):
 class TestRunFolder:
     def test_files(self, finished):
         folder, metrics, shown = finished
-        names = {"experiment.json", "history.csv", "metrics.json", "log.txt", "split.npz"}
+        names = {"experiment.json", "history.csv", "history.jsonl", "metrics.json", "test.h5", "log.txt", "split.npz"}
         pictures = {"roc.png", "history.png", "confusion.png", "scores.png"}
         assert {p.name for p in folder.iterdir()} == names | pictures | {"checkpoints"}
         assert json.loads((folder / "metrics.json").read_text()) == metrics
@@ -79,7 +80,7 @@ class TestRunFolder:
         for figures in metrics["classes"].values():
             assert set(figures) == {"auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01"} | {
                 f"background_rejection_at_{e}" for e in (0.3, 0.5, 0.8)
-            }
+            } | {"max_significance_improvement", "max_significance_improvement_at"}
             assert figures["auc"] > 0.75
         assert sum(metrics["jets"].values()) == 1000
 
@@ -99,6 +100,23 @@ class TestRunFolder:
         ]
         assert runs.read_history(folder) == shown[-1].history
         assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
+        lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+        assert [runs.Epoch(**line) for line in lines] == list(shown[-1].history)
+
+    def test_intervals_and_calibration(self, finished):
+        _, metrics, _ = finished
+        low, high = metrics["intervals"]["classes"]["t"]["auc"]
+        assert 0.003 < high - low < 0.05
+        assert 0.5 < metrics["calibration"]["temperature"] < 2
+
+    def test_the_answers_to_the_test_jets(self, finished):
+        folder, metrics, _ = finished
+        found, jets = read_predictions(folder / "test.h5"), read_jets()
+        assert figures_of_merit(found.measured())["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+        assert sorted(found.rows) == sorted(np.load(folder / "split.npz")["test"])
+        assert set(found.observables) == set(schema.BINNED)
+        column = jets.observable_names.index("j_pt")
+        np.testing.assert_array_equal(found.observables["j_pt"], np.asarray(jets.observables)[found.rows, column])
 
     def test_experiment_can_be_repeated(self, finished, tmp_path):
         folder, metrics, _ = finished
@@ -112,7 +130,7 @@ class TestRunFolder:
         folder, metrics, _ = finished
         split = np.load(folder / "split.npz")
         assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
-        tagger, jets = experiment.load(folder), read_jets()
+        tagger, jets = load(folder), read_jets()
         rows = np.sort(split["test"])
         scores = tagger.scores(tagger.recipe.read(jets, slice(None))[rows])
         own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
@@ -123,7 +141,7 @@ class TestLoad:
     def test_scaling_is_that_of_the_training_part(self, finished):
         folder, _, _ = finished
         train = tabular(read_jets())[np.load(folder / "split.npz")["train"]]
-        tagger = experiment.load(folder)
+        tagger = load(folder)
         scaled = (train - train.mean(0)) / train.std(0)
         params, state, _ = _content(folder / "checkpoints" / "best.msgpack").values()
         logits = models.MLP().apply({"params": params, **state}, scaled[:50])
@@ -135,12 +153,13 @@ class TestLoad:
         assert sum(metrics["jets"].values()) == 300
         assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
             "metrics.json",
+            "test.h5",
             "roc.png",
             "confusion.png",
             "scores.png",
         }
         assert experiment.predict(folder, [path, path], tmp_path / "scores.h5") == 600
-        tagger, jets = experiment.load(folder), read_jets(path)
+        tagger, jets = load(folder), read_jets(path)
         with h5py.File(tmp_path / "scores.h5") as file:
             assert list(file.attrs["classes"]) == list(schema.CLASSES)
             np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
@@ -240,7 +259,7 @@ class TestRefused:
         record["classes"] = ["q", "t"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match=r"best.msgpack: holds another model.*5.*2"):
-            experiment.load(folder)
+            load(folder)
 
     @pytest.mark.parametrize("model", [options.Convnet(), options.GRU(), options.GraphNetwork(), options.MLP()])
     def test_numbers_that_are_not_finite(self, path, tmp_path, monkeypatch, model):

@@ -24,7 +24,7 @@ MAY_KNOW = {
     "masking": set(),
     "kinematics": {"masking"},
     "hdf5_files": {"errors"},
-    "readers": COMMON,
+    "readers": COMMON | {"hdf5_files"},
     "fetch": COMMON,
     "simulation": COMMON | {"hdf5_files"},
     "observables": COMMON,
@@ -37,11 +37,13 @@ MAY_KNOW = {
     "compilation": {"errors", "types"},
     "evaluation": COMMON,
     "report": COMMON | {"evaluation"},
+    "explanation": COMMON,
     "export": COMMON,
     # What follows belongs to the room where the stages meet.
     "options": COMMON,
     "console": set(),
     "profiling": COMMON,
+    "events": COMMON,
     "runs": COMMON | {"options"},
     "predictions": COMMON | {"hdf5_files"},
 }
@@ -52,12 +54,16 @@ MEETING_PLACES = {
     "bench",
     "cli",
     "commands",
+    "compare",
     "experiment",
     "many",
     "results",
     "parts",
     "plan",
     "recipes",
+    "reporting",
+    "shipping",
+    "taggers",
 }
 """These may import anything of hepjax."""
 
@@ -73,6 +79,7 @@ ONLY_IN = {
     "pythia8mc": {"simulation"},
     "requests": {"fetch"},
     "rich": {"cli", "console", "report"},
+    "tensorboard": {"events"},
     "tyro": {"cli", "commands"},
 }
 """Package → the modules and folders that may import it."""

@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, many, options, read_jets, runs, schema
+from hepjax import InputError, experiment, load, many, options, read_jets, runs, schema
 from hepjax.evaluation import figures_of_merit
+from hepjax.predictions import read_predictions
 from hepjax.types import Optimizer, Scores, Strategy
 
 SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
@@ -62,13 +63,13 @@ def test_folds(path, tmp_path, model):
     test = np.sort(np.array_split(np.random.default_rng(0).permutation(300), 4)[1])
     np.testing.assert_array_equal(np.load(folder / "fold-2" / "split.npz")["test"], rows[test])
     assert runs.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
-    tagger = experiment.load(folder / "fold-2")
+    tagger = load(folder / "fold-2")
     scores = tagger.scores(tagger.recipe.read(jets, rows[test]))
     own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), schema.CLASSES))
     assert own["loss"] == pytest.approx(each[1]["loss"], rel=1e-4)
     assert own["jets"] == each[1]["jets"]
-    together = experiment.load(folder).scores(tagger.recipe.read(jets, slice(10)))
-    alone = [experiment.load(folder / f"fold-{i}").scores(tagger.recipe.read(jets, slice(10))) for i in range(1, 5)]
+    together = load(folder).scores(tagger.recipe.read(jets, slice(10)))
+    alone = [load(folder / f"fold-{i}").scores(tagger.recipe.read(jets, slice(10))) for i in range(1, 5)]
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-5)
 
 
@@ -79,6 +80,9 @@ def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
     assert len({one["loss"] for one in each}) == 3
     assert metrics["loss"] < np.mean([one["loss"] for one in each])  # the loss is convex
     assert metrics["accuracy"] > 0.4
+    parts = metrics["bias_and_variance"]
+    assert parts["brier"] == pytest.approx(parts["variance"] + parts["bias_and_noise"])
+    assert metrics["calibration"]["temperature"] > 0
     again = experiment.evaluate(folder, [path])
     assert again["accuracy"] > 0.4
 
@@ -92,10 +96,39 @@ def test_the_best_learning_rate_is_kept(path, tmp_path):
         own = folder / f"rate-{rate:g}"
         assert runs.read_experiment(own)[0].optimizer.learning_rate == rate
         assert runs.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
-    best = experiment.load(folder).scores(read_jets(path).observables[:5][:, :16])
-    np.testing.assert_array_equal(
-        best, experiment.load(folder / "rate-0.03").scores(read_jets(path).observables[:5][:, :16])
+    best = load(folder).scores(read_jets(path).observables[:5][:, :16])
+    np.testing.assert_array_equal(best, load(folder / "rate-0.03").scores(read_jets(path).observables[:5][:, :16]))
+
+
+def test_sizes_of_the_training_part_give_a_learning_curve(path, tmp_path):
+    chosen = small(
+        path, tmp_path / "run", sizes=(180, 40, 90), epochs=20, optimizer=options.Optimization(learning_rate=1e-2)
     )
+    folder, metrics = experiment.run(chosen)
+    assert list(metrics["members"]) == ["size-180", "size-40", "size-90"]
+    parts = [np.load(folder / f"size-{size}" / "split.npz") for size in (40, 90, 180)]
+    assert [len(part["train"]) for part in parts] == [40, 90, 180]
+    assert set(parts[0]["train"]) < set(parts[1]["train"]) < set(parts[2]["train"])
+    for part in parts:
+        np.testing.assert_array_equal(np.sort(part["test"]), np.sort(np.load(folder / "split.npz")["test"]))
+    assert metrics["loss"] == metrics["members"]["size-180"]["loss"] < metrics["members"]["size-40"]["loss"]
+    assert (folder / "learning_curve.png").is_file()
+    x = read_jets(path).observables[:5][:, :16]
+    np.testing.assert_array_equal(load(folder).scores(x), load(folder / "size-180").scores(x))
+
+
+def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
+    folder, metrics = experiment.run(small(path, tmp_path / "run", folds=3))
+    whole, jets = read_predictions(folder / "test.h5"), read_jets(path)
+    assert sorted(whole.rows) == list(range(300))
+    np.testing.assert_array_equal(whole.labels, np.asarray(jets.labels)[whole.rows])
+    np.testing.assert_array_equal(
+        whole.observables["j_mass"], np.asarray(jets.observables)[whole.rows, jets.observable_names.index("j_mass")]
+    )
+    one = read_predictions(folder / "fold-2" / "test.h5")
+    assert figures_of_merit(one.measured())["loss"] == pytest.approx(metrics["members"]["fold-2"]["loss"], rel=1e-6)
+    low, high = metrics["intervals"]["classes"]["t"]["auc"]
+    assert low < metrics["classes"]["t"]["auc"] < high
 
 
 def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
@@ -112,7 +145,9 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
     "changes, words",
     [
         ({"folds": 2}, "--folds: expected 3 or more"),
-        ({"folds": 5, "ensemble": 3}, "one of --folds"),
+        ({"folds": 5, "ensemble": 3}, "--sizes: expected one of them"),
+        ({"sizes": (10,)}, "two different ones"),
+        ({"sizes": (10, 500)}, "there are 180 jets to train on, found 500"),
         ({"rates": (1e-3, 1e-3)}, "two different ones"),
         ({"folds": 5, "memory": 1e-6}, "--memory: trainings at once need all jets"),
         ({"folds": 100}, "no jet of class"),

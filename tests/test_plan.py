@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import batches, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
+from hepjax import batches, load, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
 from hepjax.types import Precision, TrainState
 
 LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
@@ -116,7 +116,7 @@ def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
     _, metrics = experiment.run(chosen)
     assert metrics["accuracy"] > 0.3
-    tagger = experiment.load(tmp_path / "run")
+    tagger = load(tmp_path / "run")
     assert tagger.scores(tagger.recipe.read(read_jets(), slice(9))).dtype == np.float32
     template = (*recipes.initialise(tagger.recipe, jax.random.key(0)), recipes.blank_scaling(tagger.recipe))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)

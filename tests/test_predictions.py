@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 
+import chex
 import h5py
 import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.predictions import write_scores
+from hepjax.predictions import Predictions, read_predictions, write_predictions, write_scores
 
 
 def blocks(rng, sizes, labels=True):
@@ -26,6 +27,35 @@ def test_row_for_row(tmp_path, rng, labels):
         assert ("labels" in file) == labels
         if labels:
             np.testing.assert_array_equal(file["labels"], np.concatenate([found for _, found in given]))
+
+
+def test_all_that_is_known_comes_back(tmp_path, rng):
+    given = Predictions(
+        rng.random((6, 2), np.float32),
+        np.array([0, 1, 1, 0, 0, 1]),
+        ("q", "t"),
+        np.array([3, 1, 9, 2**40, 5, 6]),
+        {"j_pt": rng.random(6, np.float32), "j_eta": rng.random(6, np.float32)},
+    )
+    write_predictions(tmp_path / "s.h5", given)
+    chex.assert_trees_all_equal(read_predictions(tmp_path / "s.h5"), given)
+    few = given._replace(labels=None, rows=None, observables={})
+    write_predictions(tmp_path / "few.h5", few)
+    chex.assert_trees_all_equal(read_predictions(tmp_path / "few.h5"), few)
+    with pytest.raises(InputError, match="no labels"):
+        read_predictions(tmp_path / "few.h5").measured()
+
+
+def test_files_that_hold_no_scores_are_refused(tmp_path, rng, jet_file):
+    with pytest.raises(InputError, match="not a file of scores"):
+        read_predictions(jet_file())
+    with pytest.raises(InputError, match="no such file"):
+        read_predictions(tmp_path / "none.h5")
+    path = tmp_path / "s.h5"
+    write_scores(path, blocks(rng, (500,)), jets=500, classes=("a", "b", "c"))
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"s\.h5"):
+        read_predictions(path)
 
 
 def test_nothing_half_written(tmp_path, rng):

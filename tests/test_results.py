@@ -6,7 +6,20 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, models, options, parts, read_jets, recipes, results, runs, schema, training
+from hepjax import (
+    InputError,
+    load,
+    models,
+    options,
+    parts,
+    predictions,
+    read_jets,
+    recipes,
+    results,
+    runs,
+    schema,
+    training,
+)
 from hepjax.types import Epoch, Scaling
 
 
@@ -36,9 +49,12 @@ def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
     params, state = recipes.initialise(recipes.make_recipe(chosen.model, 5), jax.random.key(0))
     model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
-    results.write_member(chosen, results.facts(jets, models.Cost(1, 1)), jets.split, model, history, {"accuracy": 0.5})
+    test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), schema.CLASSES)
+    facts = results.facts(jets, models.Cost(1, 1))
+    results.write_member(chosen, facts, jets.split, model, history, {"accuracy": 0.5}, test)
+    assert predictions.read_predictions(chosen.out / "test.h5").classes == schema.CLASSES
     assert runs.read_history(chosen.out) == tuple(history)
-    tagger, read = experiment.load(chosen.out), read_jets()
+    tagger, read = load(chosen.out), read_jets()
     dense, x = params["Dense_0"], (tagger.recipe.read(read, slice(9)) - 2) / 3
     expected = jax.nn.softmax(x @ dense["kernel"] + dense["bias"])
     np.testing.assert_allclose(tagger.scores(tagger.recipe.read(read, slice(9))), expected, rtol=1e-4, atol=1e-5)

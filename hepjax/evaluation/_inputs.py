@@ -16,13 +16,28 @@ if TYPE_CHECKING:
 _ROW_SUM_TOLERANCE = 0.02  # a softmax in bfloat16 adds up to 1 within about 0.01
 
 
+_BLOCK = 2**18
+"""Rows that are looked at at once: ten million scores are not copied."""
+
+
 class Checked(NamedTuple):
     """Scores that are known to be sound."""
 
-    p: NDArray[np.float64]
-    labels: NDArray[np.int64]
-    weights: NDArray[np.float64]
+    p: NDArray[np.floating[Any]]
+    """(N, C) in float32 if they were given so, otherwise in float64."""
+    labels: NDArray[np.integer[Any]]
+    weights: NDArray[np.float64] | None
+    """None is 1 for each."""
     classes: tuple[str, ...]
+
+    @property
+    def effective(self) -> NDArray[np.float64]:
+        """(C,) the effective number of jets of each class, (Σw)²/Σw²; 0 where it has none."""
+        n = len(self.classes)
+        if self.weights is None:
+            return np.bincount(self.labels, minlength=n).astype(np.float64)
+        sums, squares = (np.bincount(self.labels, w, n) for w in (self.weights, self.weights**2))
+        return np.divide(sums**2, squares, out=np.zeros(n), where=squares > 0)
 
 
 def checked(scores: Scores) -> Checked:
@@ -30,22 +45,27 @@ def checked(scores: Scores) -> Checked:
     classes = tuple(scores.classes)
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise InputError(f"classes: expected two or more different names, found {classes}")
-    p = _numbers(scores.scores, "scores")
+    p = _numbers(scores.scores, "scores", single=True)
     if p.ndim != 2 or p.shape[1] != len(classes):
         raise InputError(f"scores: expected shape (N, {len(classes)}), one column per class, found {p.shape}")
     if p.shape[0] == 0:
         raise InputError("scores: expected one jet or more, found none")
-    _finite(p, "scores")
-    sums = p.sum(axis=1)
+    for start in range(0, len(p), _BLOCK):
+        _check_rows(p[start : start + _BLOCK], start)
+    weights = None if scores.weights is None else checked_weights(scores.weights, p.shape[0])
+    return Checked(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
+
+
+def _check_rows(p: NDArray[np.floating[Any]], start: int) -> None:
+    _finite(p, "scores", start)
+    sums = p.sum(axis=1, dtype=np.float64)
     wrong = (p < 0).any(axis=1) | (np.abs(sums - 1) > _ROW_SUM_TOLERANCE)
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(
-            f"scores: expected probabilities that add up to 1 in each row, found {wrong.sum()} rows that do not, "
-            f"first row {row} with sum {sums[row]:.4g} and minimum {p[row].min():.4g}; apply a softmax to logits"
+            f"scores: expected probabilities that add up to 1 in each row, found row {start + row} with sum "
+            f"{sums[row]:.4g} and minimum {p[row].min():.4g}; apply a softmax to logits"
         )
-    weights = checked_weights(scores.weights, p.shape[0])
-    return Checked(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
 
 
 def checked_weights(weights: Any, n: int) -> NDArray[np.float64]:
@@ -84,7 +104,7 @@ def checked_flags(is_signal: Any, n: int) -> NDArray[np.bool_]:
     return flags.astype(np.bool_)
 
 
-def _checked_labels(labels: Any, n: int, classes: int) -> NDArray[np.int64]:
+def _checked_labels(labels: Any, n: int, classes: int) -> NDArray[np.integer[Any]]:
     y = np.asarray(labels)
     if y.shape != (n,):
         raise InputError(f"labels: expected shape ({n},), one class index per jet, found {y.shape}")
@@ -94,20 +114,22 @@ def _checked_labels(labels: Any, n: int, classes: int) -> NDArray[np.int64]:
     if wrong.any():
         row = int(np.argmax(wrong))
         raise InputError(f"labels: expected indices from 0 to {classes - 1}, found {y[row]} at row {row}")
-    return y.astype(np.int64)
+    return y.astype(np.int64) if y.dtype.itemsize < 4 or y.dtype.kind == "u" else y
 
 
-def _numbers(values: Any, name: str) -> NDArray[np.float64]:
+def _numbers(values: Any, name: str, *, single: bool = False) -> NDArray[Any]:
+    """In float64; `single` leaves float32 as it is."""
     try:
-        return np.asarray(values, dtype=np.float64)
+        found = np.asarray(values)
+        return found if single and found.dtype == np.float32 else found.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected an array of real numbers, found {type(values).__name__}") from None
 
 
-def _finite(values: NDArray[np.float64], name: str) -> None:
+def _finite(values: NDArray[np.floating[Any]], name: str, start: int = 0) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
-        row = int(np.argwhere(bad)[0, 0])
+        row = start + int(np.argwhere(bad)[0, 0])
         raise InputError(
             f"{name}: expected finite numbers, found {bad.sum()} NaN or infinite, first at row {row}; "
             "check the model's output"

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.evaluation._inputs import checked
+from hepjax.evaluation._inputs import Checked, checked
 from hepjax.evaluation.confusion import accuracy, confusion_matrix
-from hepjax.evaluation.roc import auc, background_rejection, class_curves, pairwise_auc, tpr_at_fpr
+from hepjax.evaluation.intervals import FEWEST, rejection_bound
+from hepjax.evaluation.roc import auc, curve_of_class, fpr_at_tpr, pairwise_auc, tpr_at_fpr
+from hepjax.evaluation.significance import max_significance_improvement
+from hepjax.evaluation.working_points import working_points
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from hepjax.evaluation.roc import RocCurve
     from hepjax.types import Scores
 
@@ -35,11 +39,15 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
 
       - accuracy, loss: weighted, see `cross_entropy`;
       - classes: class to `auc`, `tpr_at_fpr_0.1`, `tpr_at_fpr_0.01`, `background_rejection_at_0.3`, `…_0.5`, `…_0.8`,
-        each of this class against all others. All are None where the class, or all others, have no jets. A rejection
-        alone is None where no background is left (1/0);
+        `max_significance_improvement` and the signal efficiency where it is, `max_significance_improvement_at`, each of
+        this class against all others. All are None where the class, or all others, have no jets. A rejection alone is
+        None where fewer than ten background jets pass, effectively, and so is a significance improvement;
+      - bounds: class to key of such a rejection to its lower bound at 95 % confidence;
+      - working_points: class to thresholds, see `working_points`;
       - pairwise_auc: class a to class b to the AUC of p_a / (p_a + p_b), None without jets of both;
       - confusion: weighted counts, [true][predicted];
-      - jets: class to the number of its jets, not weighted.
+      - jets: class to the number of its jets, not weighted;
+      - effective_jets: the same of weighted jets, (Σw)²/Σw².
 
     Raises:
       InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
@@ -50,16 +58,24 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
     >>> found["accuracy"], found["classes"]["q"]["auc"], found["classes"]["q"]["background_rejection_at_0.5"]
     (1.0, 1.0, None)
     """
-    _, labels, _, classes = checked(scores)
+    found = checked(scores)
+    classes, effective = found.classes, found.effective
     confusion = confusion_matrix(scores)
-    counts = np.bincount(labels, minlength=len(classes))
+    read, bounds, points = {}, {}, {}
+    for c, name in enumerate(classes):  # one curve at a time: those of ten million jets would not fit side by side
+        curve, background = curve_of_class(found, c), effective.sum() - effective[c]
+        read[name], bounds[name] = _of_curve(curve, background)
+        points[name] = working_points(curve, effective[c], background)
     return {
         "accuracy": accuracy(confusion),
         "loss": cross_entropy(scores),
-        "classes": {name: _of_curve(curve) for name, curve in class_curves(scores).items()},
+        "classes": read,
+        "bounds": {name: some for name, some in bounds.items() if some},
+        "working_points": points,
         "pairwise_auc": _nested(pairwise_auc(scores), classes),
         "confusion": confusion.tolist(),
-        "jets": dict(zip(classes, counts.tolist(), strict=True)),
+        "jets": dict(zip(classes, np.bincount(found.labels, minlength=len(classes)).tolist(), strict=True)),
+        "effective_jets": dict(zip(classes, effective.tolist(), strict=True)),
     }
 
 
@@ -83,21 +99,33 @@ def cross_entropy(scores: Scores) -> float:
     >>> round(cross_entropy(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))), 6)
     0.693147
     """
-    p, labels, weights, _ = checked(scores)
-    of_truth = np.take_along_axis(p, labels[:, None], axis=1)[:, 0]
+    found = checked(scores)
+    return float(np.average(costs(found), weights=found.weights))
+
+
+def costs(found: Checked) -> NDArray[np.float64]:
+    """(N,) what each jet adds to the cross-entropy."""
+    of_truth = np.take_along_axis(found.p, found.labels[:, None], axis=1)[:, 0].astype(np.float64)
     # Without the upper bound, a softmax that rounds to above 1 would give a negative loss.
-    costs = 0.0 - np.log(np.clip(of_truth, _SMALLEST, 1.0))
-    return float(np.average(costs, weights=weights))
+    return 0.0 - np.log(np.clip(of_truth, _SMALLEST, 1.0))
 
 
-def _of_curve(curve: RocCurve | None) -> dict[str, float | None]:
+def _of_curve(curve: RocCurve | None, background: float) -> tuple[dict[str, float | None], dict[str, float]]:
+    """What is read off a class's curve against so many background jets; and bounds of what would rest on too few."""
     found: dict[str, float | None] = {"auc": None if curve is None else auc(curve)}
+    bounds = {}
     for rate in FALSE_POSITIVE_RATES:
         found[f"tpr_at_fpr_{rate:g}"] = None if curve is None else tpr_at_fpr(curve, rate)
     for efficiency in SIGNAL_EFFICIENCIES:
-        rejection = math.inf if curve is None else background_rejection(curve, efficiency)
-        found[f"background_rejection_at_{efficiency:g}"] = rejection if math.isfinite(rejection) else None
-    return found
+        key = f"background_rejection_at_{efficiency:g}"
+        passing = 0.0 if curve is None else background * fpr_at_tpr(curve, efficiency)
+        enough = passing >= FEWEST * (1 - 1e-9)
+        found[key] = background / passing if enough else None
+        if curve is not None and not enough:
+            bounds[key] = rejection_bound(passing, background)
+    best = None if curve is None else max_significance_improvement(curve, background)
+    found["max_significance_improvement"], found["max_significance_improvement_at"] = best or (None, None)
+    return found, bounds
 
 
 def _nested(matrix: Any, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:

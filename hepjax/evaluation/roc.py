@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked, checked_flags, checked_scores, checked_weights
+from hepjax.evaluation._inputs import Checked, checked, checked_flags, checked_scores, checked_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,6 +144,31 @@ def background_rejection(curve: RocCurve, signal_efficiency: float) -> float:
     return 1 / background if background > 0 else math.inf
 
 
+def class_curve(scores: Scores, name: str) -> RocCurve | None:
+    """The ROC curve of one class against all the others, its probability being the score.
+
+    Args:
+      scores: class probabilities, labels and weights.
+      name: of the class.
+
+    Returns:
+      The curve; None for a class without jets, or without jets of any other class.
+
+    Raises:
+      InputError: there is no such class; for scores that are not class probabilities, or labels or weights that do not
+        fit them.
+
+    >>> import numpy as np
+    >>> from hepjax.types import Scores
+    >>> class_curve(Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t")), "t").tpr.tolist()
+    [0.0, 1.0, 1.0]
+    """
+    found = checked(scores)
+    if name not in found.classes:
+        raise InputError(f"name: expected one of {', '.join(found.classes)}, found {name!r}")
+    return curve_of_class(found, found.classes.index(name))
+
+
 def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
     """The ROC curve of each class against all the others, its probability being the score.
 
@@ -162,8 +187,8 @@ def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
     >>> {name: auc(curve) for name, curve in class_curves(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).items()}
     {'q': 1.0, 't': 1.0}
     """
-    p, labels, weights, classes = checked(scores)
-    return {name: _curve_or_none(p[:, c], labels == c, weights) for c, name in enumerate(classes)}
+    found = checked(scores)
+    return {name: curve_of_class(found, c) for c, name in enumerate(found.classes)}
 
 
 def pairwise_auc(scores: Scores) -> Floats:
@@ -193,16 +218,43 @@ def pairwise_auc(scores: Scores) -> Floats:
     matrix = np.full((len(classes), len(classes)), np.nan)
     for a, b in combinations(range(len(classes)), 2):
         both = np.concatenate([rows[a], rows[b]])
-        p_a, p_b = p[both, a], p[both, b]
+        p_a, p_b = p[both, a].astype(np.float64), p[both, b].astype(np.float64)
         total = p_a + p_b
         discriminant = np.divide(p_a, total, out=np.full_like(total, 0.5), where=total > 0)
-        curve = _curve_or_none(discriminant, np.arange(both.size) < rows[a].size, weights[both])
+        of_a = np.arange(both.size) < rows[a].size
+        curve = curve_of(discriminant, of_a, None if weights is None else weights[both])
         if curve is not None:
             matrix[a, b] = matrix[b, a] = auc(curve)
     return matrix
 
 
-def _curve(s: Floats, signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
+def curve_of_class(found: Checked, c: int) -> RocCurve | None:
+    """The ROC curve of class c against all the others; None where either has no jets."""
+    return curve_of(found.p[:, c], found.labels == c, found.weights)
+
+
+def thinned(curve: RocCurve, points: int = 1000) -> RocCurve:
+    """So many points of a curve as a picture needs: the curve of a million jets would take seconds to draw.
+
+    Args:
+      curve: a RocCurve.
+      points: those kept along each axis, and as many along a logarithmic axis of the false-positive rate.
+
+    Returns:
+      Some points of the curve, its ends among them.
+
+    >>> thinned(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])).tpr.tolist()
+    [0.0, 0.5, 1.0, 1.0]
+    """
+    positive = curve.fpr[curve.fpr > 0][0]
+    along = np.linspace(0, 1, points)
+    rows = [np.searchsorted(rate, along) for rate in (curve.tpr, curve.fpr)]
+    rows += [np.searchsorted(curve.fpr, np.geomspace(positive, 1, points)), np.array([0, curve.fpr.size - 1])]
+    chosen = np.unique(np.concatenate(rows).clip(max=curve.fpr.size - 1))
+    return RocCurve(*(values[chosen] for values in curve))
+
+
+def _curve(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
     if w is not None and not w.all():
         s, signal, w = s[w > 0], signal[w > 0], w[w > 0]
     for found, name in ((signal.any(), "signal"), (not signal.all(), "background")):
@@ -221,13 +273,14 @@ def _curve(s: Floats, signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
     return RocCurve(
         np.concatenate([[0.0], false / false[-1]]),
         np.concatenate([[0.0], true / true[-1]]),
-        np.concatenate([[np.inf], s[ends]]),
+        np.concatenate([[np.inf], s[ends]], dtype=np.float64),
     )
 
 
-def _curve_or_none(s: Floats, signal: NDArray[np.bool_], w: Floats) -> RocCurve | None:
-    counted = w > 0
-    if not (signal & counted).any() or not (~signal & counted).any():
+def curve_of(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve | None:
+    """`roc_curve` of arrays that are known to be sound; None without signal or without background."""
+    counted = signal if w is None else signal[w > 0]
+    if not counted.any() or counted.all():
         return None
     return _curve(s, signal, w)
 

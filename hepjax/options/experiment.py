@@ -84,6 +84,8 @@ class Experiment:
     """Train so many models at once, from different starts; their mean probability is the answer."""
     rates: tuple[float, ...] = ()
     """Train with each of these learning rates at once, and keep the best by its validation loss."""
+    sizes: tuple[int, ...] = ()
+    """A learning curve: train on so many of the training jets each, all at once; the answer is that of the most."""
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
     seed: int = 0
@@ -100,6 +102,8 @@ class Experiment:
     """Several processes: JAX finds the others by itself, as on a TPU pod."""
     profile: bool = False
     """Trace the second epoch, into the folder profile, for TensorBoard (XProf) and ui.perfetto.dev."""
+    tensorboard: bool = False
+    """Write the history into the folder tensorboard too (needs `pip install 'hepjax[tensorboard]'`)."""
     resume: bool = False
     """Go on with the run in --out; the other options are taken from there."""
 
@@ -128,11 +132,13 @@ def check(experiment: Experiment) -> None:
         ("--ensemble", e.ensemble, e.ensemble is None or e.ensemble >= 2, "2 or more"),
         ("--rates", e.rates, len(set(e.rates)) == len(e.rates) != 1, "two different ones or more"),
         ("--rates", e.rates, all(0 < rate < inf for rate in e.rates), "more than 0"),
+        ("--sizes", e.sizes, len(set(e.sizes)) == len(e.sizes) != 1, "two different ones or more"),
+        ("--sizes", e.sizes, all(size >= 1 for size in e.sizes), "1 or more"),
         (
-            "--ensemble and --rates",
-            (e.ensemble, e.rates),
-            sum(map(bool, (e.folds, e.ensemble, e.rates))) <= 1,
-            "one of --folds, --ensemble and --rates",
+            "--folds, --ensemble, --rates, --sizes",
+            (e.folds, e.ensemble, e.rates, e.sizes),
+            sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
+            "one of them",
         ),
         ("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         ("--memory", e.memory, 0 < e.memory < inf, "more than 0"),

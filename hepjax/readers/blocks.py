@@ -10,8 +10,8 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
+from hepjax.hdf5_files import open_file
 from hepjax.readers.chunks import make_read
-from hepjax.readers.header import open_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -10,13 +9,11 @@ import h5py
 
 from hepjax import schema
 from hepjax.errors import InputError
+from hepjax.hdf5_files import one_line, open_file
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
     from pathlib import Path
-
-_BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
-"""What h5py raises for a file whose structure is damaged, depending on where."""
 
 ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
@@ -51,46 +48,6 @@ class Header(NamedTuple):
     def particle(self, name: str) -> int:
         """The place of a particle column in the file."""
         return self.particles.places[self.particles.names.index(name)]
-
-
-@contextlib.contextmanager
-def open_file(path: Path) -> Iterator[h5py.File]:
-    """Opens an HDF5 file for one read: no handle outlives it, so processes never share one.
-
-    Args:
-      path: the file.
-
-    Yields:
-      The open file.
-
-    Raises:
-      InputError: the file is missing, unreadable, not HDF5, or damaged.
-    """
-    if not path.exists():
-        raise InputError(f"{path}: no such file; give the path of an HDF5 file of jets")
-    try:
-        file = h5py.File(path, "r")
-    except _BROKEN as error:
-        if path.is_file() and not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file; give a file of the public jet layout") from error
-        words = f"cannot be opened, perhaps truncated; fetch or make it again ({one_line(error)})"
-        raise InputError(f"{path}: {words}") from error
-    try:
-        with file:
-            yield file
-    except InputError:
-        raise
-    except _BROKEN as error:
-        raise InputError(f"{path}: damaged; fetch or make it again ({one_line(error)})") from error
-
-
-def one_line(text: object) -> str:
-    r"""What a file says, fit for a message: control characters are escaped.
-
-    >>> one_line("a\nb")
-    'a\\nb'
-    """
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
 def read_header(path: Path) -> Header:

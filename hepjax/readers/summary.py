@@ -10,8 +10,9 @@ import numpy as np
 
 from hepjax import schema
 from hepjax.errors import InputError
+from hepjax.hdf5_files import open_file
 from hepjax.readers.hdf5 import read_jets
-from hepjax.readers.header import open_file, read_header
+from hepjax.readers.header import read_header
 from hepjax.types import FileSummary
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ Each function returns a `matplotlib.figure.Figure` that no window knows of; `sav
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError, writing
-from hepjax.evaluation import auc, best_epoch, class_curves, confusion_matrix, row_normalised
+from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, row_normalised, thinned
 from hepjax.report.names import drawn
 from hepjax.report.style import colour, new_figure, put_label, style
 
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from hepjax.evaluation import RocCurve
     from hepjax.types import Epoch, Scores
 
 DPI = 150
@@ -31,7 +31,6 @@ DPI = 150
 
 _LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 _MANY = 1000  # jets of a class, for fine bins
-_POINTS = 1000  # a curve is drawn with about this many points per axis
 
 
 def roc_figure(scores: Scores, label: str = "") -> Figure:
@@ -53,17 +52,21 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
     >>> figure.axes[0].get_xlabel()
     'Signal efficiency'
     """
-    curves = {name: curve for name, curve in class_curves(scores).items() if curve is not None}
+    curves = {}
+    for name in scores.classes:  # one at a time: whole curves of ten million jets would not fit side by side
+        curve = class_curve(scores, name)
+        if curve is not None:
+            curves[name] = thinned(curve), auc(curve)
     if not curves:
         raise InputError("scores: expected jets of two classes or more for a ROC curve, found one")
-    bottom = _lowest_rate(np.asarray(scores.labels), len(scores.classes))
+    bottom = lowest_rate(np.asarray(scores.labels), len(scores.classes))
     with style():
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         for i, name in enumerate(scores.classes):
             if name in curves:
-                curve = _thinned(curves[name])
-                text = f"{drawn(name)}   AUC {auc(curves[name]):.3f}"
+                curve, area = curves[name]
+                text = f"{drawn(name)}   AUC {area:.3f}"
                 axes.plot(curve.tpr, curve.fpr, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
@@ -192,7 +195,8 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
     ['q score', 't score', '']
     """
     confusion_matrix(scores)  # raises for scores that are not sound
-    p, labels, weights = (np.asarray(values) for values in scores[:3])
+    p, labels = np.asarray(scores.scores), np.asarray(scores.labels)
+    weights = None if scores.weights is None else np.asarray(scores.weights)
     n = len(scores.classes)
     columns = min(3, n + 1)
     lines = math.ceil((n + 1) / columns)
@@ -249,26 +253,37 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         part.unlink(missing_ok=True)
 
 
-def _lowest_rate(labels: np.ndarray, classes: int) -> float:
+def png(figure: Figure, dpi: int = 100) -> bytes:
+    """A picture as the bytes of a PNG file.
+
+    Args:
+      figure: what a function of this package returned.
+      dpi: pixels per inch.
+
+    Returns:
+      The bytes.
+
+    >>> from hepjax.types import Epoch
+    >>> png(history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5)]))[1:4]
+    b'PNG'
+    """
+    found = io.BytesIO()
+    with style():
+        figure.savefig(found, format="png", dpi=dpi)
+    return found.getvalue()
+
+
+def lowest_rate(labels: np.ndarray, classes: int) -> float:
     """The decade down to which the smallest background still counts a few jets."""
     background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
     return float(10.0 ** np.clip(np.ceil(np.log10(4 / background)), -6, -3))
-
-
-def _thinned(curve: RocCurve) -> RocCurve:
-    """Enough points for a picture: a curve of a million jets would take seconds to draw."""
-    positive = curve.fpr[curve.fpr > 0][0]
-    at_tpr = np.searchsorted(curve.tpr, np.linspace(0, 1, _POINTS))
-    at_fpr = np.searchsorted(curve.fpr, np.geomspace(positive, 1, _POINTS))
-    rows = np.unique(np.concatenate([[0], at_tpr, at_fpr, [curve.fpr.size - 1]]).clip(max=curve.fpr.size - 1))
-    return type(curve)(*(values[rows] for values in curve))
 
 
 def _score_panel(
     axes: Axes,
     score: np.ndarray,
     labels: np.ndarray,
-    weights: np.ndarray,
+    weights: np.ndarray | None,
     classes: tuple[str, ...],
     signal: int,
     bins: int,
@@ -278,9 +293,10 @@ def _score_panel(
     handles: dict[str, Any] = {}
     for i, name in enumerate(classes):
         chosen = labels == i
-        total = weights[chosen].sum()
+        w = None if weights is None else weights[chosen]
+        total = np.count_nonzero(chosen) if w is None else w.sum()
         if total > 0:
-            heights = np.histogram(score[chosen].clip(0, 1), edges, weights=weights[chosen])[0] / total
+            heights = np.histogram(score[chosen].clip(0, 1), edges, weights=w)[0] / total
             if i == signal:
                 axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
             handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)

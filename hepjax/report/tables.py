@@ -34,7 +34,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
     Args:
       metrics: what `hepjax.evaluation.figures_of_merit` returns, or `metrics.json` holds; a number that is None or
-        absent is shown as a dash. Of many trainings, their `spread` is shown too.
+        absent is shown as a dash, or as the bound that is in `bounds`. Below each stands half of its interval, or of
+        many trainings their `spread`.
 
     Returns:
       A table with one row per class; accuracy and loss are in its caption.
@@ -47,28 +48,45 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
-    jets = metrics.get("jets", {})
-    spread = metrics.get("spread", {})
+    jets, bounds = metrics.get("jets", {}), metrics.get("bounds", {})
+    widths, words = _widths(metrics)
 
     def cell(form: str, value: float | None, width: float | None, between: str) -> str:
         return _number(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
 
-    accuracy, loss = (cell("{:.4f}", metrics[key], spread.get(key), " ± ") for key in ("accuracy", "loss"))
-    summary = f"accuracy {accuracy}, loss {loss}"
-    table = Table(
-        box=box.SIMPLE_HEAD, pad_edge=False, caption=f"{summary}, {sum(jets.values()):,} jets" if jets else summary
-    )
+    accuracy, loss = (cell("{:.4f}", metrics[key], widths.get(key), " ± ") for key in ("accuracy", "loss"))
+    parts = [f"accuracy {accuracy}, loss {loss}", f"{sum(jets.values()):,} jets" if jets else "", words]
+    if bounds:
+        parts.append("> is a 95 % bound, fewer than ten background jets pass")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=", ".join(filter(None, parts)))
     table.add_column("Class")
     if jets:
         table.add_column("Jets", justify="right", no_wrap=True)
     for _, title, _ in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for name, found in metrics["classes"].items():
-        count = [f"{jets[name]:,}" if name in jets else _MISSING] if jets else []
-        widths = spread.get("classes", {}).get(name, {})
-        cells = (cell(form, found.get(key), widths.get(key), "\n±") for key, _, form in _COLUMNS)
-        table.add_row(drawn(name), *count, *cells)
+        row = [drawn(name)] + ([f"{jets[name]:,}" if name in jets else _MISSING] if jets else [])
+        for key, _, form in _COLUMNS:
+            bound = bounds.get(name, {}).get(key)
+            width = widths.get("classes", {}).get(name, {}).get(key)
+            row.append(f"> {form.format(bound)}" if bound else cell(form, found.get(key), width, "\n±"))
+        table.add_row(*row)
     return table
+
+
+def _widths(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+    """What stands behind ±, in the shape of the metrics, and what it is."""
+    if "spread" in metrics:
+        return metrics["spread"], "± is the standard deviation of one training"
+    if "intervals" in metrics:
+        return _halves(metrics["intervals"]), "± is half of the 68 % interval"
+    return {}, ""
+
+
+def _halves(intervals: Any) -> Any:
+    if isinstance(intervals, dict):
+        return {key: _halves(value) for key, value in intervals.items()}
+    return None if intervals is None else (intervals[1] - intervals[0]) / 2
 
 
 def summary_tables(summary: FileSummary) -> Group:

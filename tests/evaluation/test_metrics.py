@@ -6,6 +6,7 @@ import math
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from hepjax.errors import InputError
@@ -19,6 +20,8 @@ KEYS = {
     "background_rejection_at_0.3",
     "background_rejection_at_0.5",
     "background_rejection_at_0.8",
+    "max_significance_improvement",
+    "max_significance_improvement_at",
 }
 
 
@@ -28,7 +31,9 @@ def _rows(scores, rows):
 
 def test_the_whole_dictionary(toy):
     found = figures_of_merit(toy)
-    assert set(found) == {"accuracy", "loss", "classes", "pairwise_auc", "confusion", "jets"}
+    assert set(found) == {
+        "accuracy", "loss", "classes", "bounds", "working_points", "pairwise_auc", "confusion", "jets", "effective_jets"
+    }  # fmt: skip
     assert list(found["classes"]) == ["g", "q", "w", "z", "t"]
     assert found["jets"] == dict(zip(toy.classes, np.bincount(toy.labels).tolist(), strict=True))
     predicted = toy.scores.argmax(axis=1)
@@ -85,7 +90,31 @@ def test_a_perfect_tagger_gives_null_rejections_and_no_loss():
         "background_rejection_at_0.3": None,
         "background_rejection_at_0.5": None,
         "background_rejection_at_0.8": None,
+        "max_significance_improvement": 1.0,
+        "max_significance_improvement_at": 1.0,
     }
+    assert found["bounds"]["g"]["background_rejection_at_0.5"] == pytest.approx(1 / stats.beta(1, 40).ppf(0.95))
+
+
+def test_a_rejection_rests_on_ten_background_jets_or_is_a_bound():
+    """Of 1,000 background jets 9 or 10 score as high as half of the signal."""
+    for above in (9, 10):
+        labels = np.repeat([0, 1], [100, 1000])
+        p = np.concatenate([np.full(50, 0.9), np.full(50, 0.4), np.full(above, 0.9), np.full(1000 - above, 0.1)])
+        found = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b")))
+        rejection = found["classes"]["s"]["background_rejection_at_0.5"]
+        bound = found["bounds"]["s"].get("background_rejection_at_0.5")
+        assert rejection == (None if above == 9 else pytest.approx(100))
+        assert bound == (pytest.approx(1 / stats.beta(10, 991).ppf(0.95)) if above == 9 else None)
+        weighted = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, np.full(1100, 7.0), ("s", "b")))
+        assert weighted["classes"]["s"]["background_rejection_at_0.5"] == rejection
+
+
+def test_effective_jets(toy):
+    found = figures_of_merit(toy)["effective_jets"]
+    w = toy.weights[toy.labels == 2]
+    assert found["w"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+    assert figures_of_merit(toy._replace(weights=None))["effective_jets"]["w"] == len(w)
 
 
 def test_a_probability_that_underflowed_has_a_finite_loss():
@@ -100,7 +129,8 @@ def test_weights_are_copies_and_their_scale_does_not_matter(toy):
     for key in ("accuracy", "loss"):
         assert weighted[key] == pytest.approx(repeated[key], rel=1e-12)
     for name in toy.classes:
-        assert weighted["classes"][name] == pytest.approx(repeated["classes"][name], rel=1e-9)
+        for key in ("auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "background_rejection_at_0.8"):
+            assert weighted["classes"][name][key] == pytest.approx(repeated["classes"][name][key], rel=1e-9)
         assert weighted["pairwise_auc"][name] == pytest.approx(repeated["pairwise_auc"][name], rel=1e-12)
 
 
@@ -127,7 +157,7 @@ def test_scores_from_jax_are_welcome(toy, dtype):
         ({"weights": np.full(2000, -1.0)}, "weights: expected none below 0, found 2000"),
         ({"weights": np.zeros(2000)}, "positive sum"),
         ({"weights": np.ones(3)}, r"weights: expected shape \(2000,\)"),
-        ({"scores": np.full((2000, 5), 3.0)}, "found 2000 rows that do not, first row 0 with sum 15"),
+        ({"scores": np.full((2000, 5), 3.0)}, "found row 0 with sum 15"),
     ],
 )
 def test_bad_scores_are_named(toy, change, words):
@@ -146,5 +176,5 @@ def test_the_first_bad_row_is_named(toy, value):
 def test_negative_probabilities_are_refused_even_if_the_sum_is_one(toy):
     p = toy.scores.copy()
     p[3] = [1.5, -0.5, 0, 0, 0]
-    with pytest.raises(InputError, match="1 rows that do not, first row 3"):
+    with pytest.raises(InputError, match=r"found row 3 with sum 1 and minimum -0\.5"):
         figures_of_merit(toy._replace(scores=p))

@@ -22,7 +22,7 @@ def printed(table, width=80):
 def metrics(rng):
     labels = rng.integers(0, 5, 120_000)
     logits = rng.normal(size=(labels.size, 5))
-    logits[np.arange(labels.size), labels] += 3
+    logits[np.arange(labels.size), labels] += 2.2
     p = np.exp(logits)
     return figures_of_merit(Scores(p / p.sum(1, keepdims=True), labels, np.ones(labels.size), tuple("gqwzt")))
 
@@ -39,6 +39,27 @@ def test_every_number_stands_in_its_class_row_within_80_columns(metrics):
         expected += [f"{found[f'background_rejection_at_{efficiency}']:,.1f}" for efficiency in (0.3, 0.5, 0.8)]
         assert row[1:] == expected
     assert f"accuracy {metrics['accuracy']:.4f}, loss {metrics['loss']:.4f}, 120,000 jets" in " ".join(lines)
+
+
+def test_uncertainties_and_bounds_stand_with_their_numbers():
+    found = {
+        "accuracy": 0.75,
+        "loss": 0.6,
+        "jets": {"w": 10},
+        "classes": {"w": {"auc": 0.95, "background_rejection_at_0.3": None, "background_rejection_at_0.5": 80.0}},
+        "bounds": {"w": {"background_rejection_at_0.3": 75.25}},
+        "intervals": {
+            "accuracy": [0.74, 0.77],
+            "loss": None,
+            "classes": {"w": {"auc": [0.94, 0.962], "background_rejection_at_0.5": [70.0, 100.0]}},
+        },
+    }
+    text = printed(metrics_table(found))
+    for words in ("> 75.2", "±0.0110", "±15.0", "accuracy 0.7500 ± 0.0150, loss 0.6000,", "fewer than ten background"):
+        assert words in " ".join(text.split()), words
+    several = printed(metrics_table(found | {"spread": {"accuracy": 0.5, "classes": {"w": {"auc": 0.25}}}}))
+    assert "±0.2500" in several
+    assert "standard deviation of one training" in " ".join(several.split())
 
 
 def test_numbers_that_do_not_exist_are_dashes():

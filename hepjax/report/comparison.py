@@ -1,0 +1,166 @@
+"""Taggers side by side, and one tagger for several sizes of its training part."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax.report.names import drawn
+from hepjax.report.style import colour, new_figure, put_label, style
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from hepjax.evaluation import Difference
+
+_SURE = 0.0027
+"""A difference is called significant below this p-value: three standard deviations of a Gaussian."""
+
+
+def comparison_table(
+    names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], jets: int
+) -> Table:
+    """Figures of merit of several taggers on the same jets, as a rich table.
+
+    Args:
+      names: of the taggers.
+      metrics: of each, from `evaluation.measure`.
+      differences: of each but the first, from `evaluation.compare`.
+      jets: how many there were.
+
+    Returns:
+      A table with a column a tagger: the figure, and below it the difference to the first; those of three standard
+      deviations or more have a star.
+
+    >>> from hepjax.evaluation import Difference
+    >>> found = [{"accuracy": 0.7, "loss": 0.9, "classes": {"t": {"auc": 0.9}}} for _ in range(2)]
+    >>> none = Difference(0.0, 0.01, 1.0)
+    >>> table = comparison_table(["a", "b"], found, [{"accuracy": none, "loss": none, "classes": {"t": {}}}], 10)
+    >>> table.row_count, len(table.columns)
+    (3, 3)
+    """
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        caption=f"{jets:,} jets; below each figure its difference to the first tagger, rejections as a ratio; "
+        f"* p < {_SURE}, for one comparison",
+    )
+    table.add_column("")
+    for name in names:
+        table.add_column(Text(name), justify="right")
+    for title, form, figures, found in _lines(metrics, differences):
+        cells = [_cell(figure, form, difference) for figure, difference in zip(figures, [None, *found], strict=True)]
+        table.add_row(title, *cells)
+    return table
+
+
+def comparison_numbers(
+    names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], jets: int
+) -> dict[str, Any]:
+    """The same numbers, ready for `json.dump`.
+
+    Args:
+      names: of the taggers.
+      metrics: of each.
+      differences: of each but the first.
+      jets: how many there were.
+
+    Returns:
+      jets; and taggers, a list of name, metrics and, but for the first, `difference` with value, error and p.
+
+    >>> comparison_numbers(["a"], [{"accuracy": 0.7}], [], 10)
+    {'jets': 10, 'taggers': [{'name': 'a', 'metrics': {'accuracy': 0.7}}]}
+    """
+    taggers: list[dict[str, Any]] = [
+        {"name": name, "metrics": dict(found)} for name, found in zip(names, metrics, strict=True)
+    ]
+    for tagger, difference in zip(taggers[1:], differences, strict=True):
+        tagger["difference"] = _plain(difference)
+    return {"jets": jets, "taggers": taggers}
+
+
+def learning_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]], label: str = "") -> Figure:
+    """How good a tagger gets with more jets to learn from.
+
+    Args:
+      sizes: the training jets of each training.
+      metrics: of each, from `evaluation.measure`; bars are its 68 % intervals.
+      label: text above the axes.
+
+    Returns:
+      The figure: the loss above, the AUC of each class below.
+
+    >>> found = [{"loss": 0.9, "classes": {"t": {"auc": 0.9}}}, {"loss": 0.8, "classes": {"t": {"auc": 0.92}}}]
+    >>> learning_curve_figure([100, 200], found).axes[1].get_xlabel()
+    'Training jets'
+    """
+    order = np.argsort(sizes)
+    x, found = np.asarray(sizes)[order], [metrics[i] for i in order]
+    with style():
+        figure = new_figure(9, 9.5)
+        panels = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
+        panels[0].errorbar(x, *_bars([(one["loss"], one.get("intervals", {}).get("loss")) for one in found]), fmt="o-")
+        panels[0].set_ylabel("Test loss")
+        for i, name in enumerate(found[0]["classes"]):
+            intervals = [one.get("intervals", {}).get("classes", {}).get(name, {}).get("auc") for one in found]
+            values = [one["classes"][name]["auc"] for one in found]
+            bars = _bars(list(zip(values, intervals, strict=True)))
+            panels[1].errorbar(x, *bars, fmt="o-", color=colour(i), label=drawn(name))
+        panels[1].set(xlabel="Training jets", ylabel="AUC against all others", xscale="log")
+        panels[1].legend(loc="lower right")
+        put_label(panels[0], label)
+    return figure
+
+
+def _bars(found: Sequence[tuple[float | None, Sequence[float] | None]]) -> tuple[np.ndarray, np.ndarray]:
+    """Values, and how far their intervals reach below and above; NaN is not drawn."""
+    values = np.array([np.nan if value is None else value for value, _ in found])
+    ends = np.array([interval or (np.nan, np.nan) for _, interval in found])
+    return values, np.nan_to_num(np.abs(ends.T - values))
+
+
+def _lines(
+    metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]]
+) -> list[tuple[str, str, list[Any], list[Difference | None]]]:
+    """Title, format, figures and differences of each row."""
+    lines: list[tuple[str, str, list[Any], list[Difference | None]]] = [
+        (key.capitalize(), "{:.4f}", [one[key] for one in metrics], [one[key] for one in differences])
+        for key in ("accuracy", "loss")
+    ]
+    for key, title, form in (
+        ("auc", "AUC", "{:.4f}"),
+        ("background_rejection_at_0.5", "1/ε_B at ε_S 50%", "{:,.1f}"),
+    ):
+        for name in metrics[0]["classes"]:
+            figures = [one["classes"][name].get(key) for one in metrics]
+            found = [one["classes"][name].get(key) for one in differences]
+            if any(figure is not None for figure in figures):
+                lines.append((f"{drawn(name)} {title}", form, figures, found))
+    return lines
+
+
+def _cell(figure: float | None, form: str, difference: Difference | None) -> str:
+    words = "–" if figure is None else form.format(figure)  # noqa: RUF001
+    if difference is None:
+        return words
+    ratio = form != "{:.4f}"
+    change = (
+        f"{difference.value:.2f}x ± {difference.error:.2f}"
+        if ratio
+        else f"{difference.value:+.4f} ± {difference.error:.4f}"
+    )
+    return f"{words}\n{change}{' *' if difference.p < _SURE else ''}"
+
+
+def _plain(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _plain(value) for key, value in tree.items()}
+    return tree if tree is None else tree._asdict()

@@ -1,0 +1,139 @@
+"""Trained taggers as functions of jets."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax import InputError, experiment, load, options, read_jets, runs, schema, taggers, training
+from hepjax.evaluation import apply_temperature
+from hepjax.predictions import read_predictions
+from hepjax.types import Sequences
+
+FEW = {"epochs": 1, "batch_size": 64, "patience": None}
+KINDS = {
+    "features": options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
+    "particles": options.Deepsets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel")),
+    "graphs": options.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(), neighbours=2, particles=6),
+    "pixels": options.Convnet(filters=(2,), kernels=(3,), hidden=(), pixels=8, pixel_size=0.1),
+}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    for name, model in KINDS.items():
+        experiment.run(options.Experiment(model, out=out / name, **FEW))
+    return out
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
+    tagger, jets = load(folders / kind), read_jets()
+    p = tagger(jets[:50])
+    assert p.shape == (50, 5)
+    assert p.dtype == np.float32
+    assert tagger.classes == schema.CLASSES
+    np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
+    inputs = tagger.recipe.read(jets, slice(50))
+    np.testing.assert_allclose(tagger(inputs), p, rtol=1e-5, atol=1e-7)
+    np.testing.assert_allclose(
+        tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
+    )
+    experiment.predict(folders / kind, (), tmp_path / "scores.h5")
+    found = read_predictions(tmp_path / "scores.h5")
+    np.testing.assert_allclose(found.scores[:50], p, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found.labels, jets.labels)
+
+
+def test_one_jet_no_jet_and_shorter_lists(folders):
+    tagger, jets = load(folders / "particles"), read_jets()
+    assert tagger(jets[3:4]).shape == (1, 5)
+    assert tagger(jets[:0]).shape == (0, 5)
+    short = np.asarray(tagger.recipe.read(jets, slice(20)).values)[:, :5]
+    padded = np.concatenate([short, np.zeros((20, 7, 2), np.float32)], axis=1)
+    np.testing.assert_allclose(tagger(short), tagger(padded), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "kind, given, words",
+    [
+        ("features", np.zeros((4, 2)), r"expected \(N, 3\), the columns j_pt, j_mass, j_zlogz; found \(4, 2\)"),
+        ("features", np.zeros(3), r"found \(3,\)"),
+        ("features", np.full((1, 3), np.nan), "finite"),
+        ("particles", np.zeros((4, 13, 2)), r"expected \(N, 12, 2\).*found \(4, 13, 2\)"),
+        ("particles", np.zeros((4, 12, 3)), r"found \(4, 12, 3\)"),
+        ("particles", np.array([[[0.0, 0.0], [1.0, 1.0]]]), "padding in between"),
+        ("features", Sequences(np.zeros((4, 3)), np.ones((4, 3), bool)), "the columns j_pt"),
+    ],
+)
+def test_arrays_of_another_kind_are_refused(folders, kind, given, words):
+    with pytest.raises(InputError, match=words):
+        load(folders / kind)(given)
+
+
+def test_jets_of_other_classes_are_refused(folders):
+    with pytest.raises(InputError, match="the jets' classes are a, b, those of the tagger g, q, w, z, t"):
+        load(folders / "features")(dataclasses.replace(read_jets()[:3], classes=("a", "b")))
+
+
+@pytest.mark.parametrize("kind", ["features", "particles"])
+def test_the_pure_answer_is_the_tagger(folders, kind):
+    tagger, jets = load(folders / kind), read_jets()
+    inputs = tagger.recipe.read(jets, slice(30))
+    answer = jax.jit(taggers.make_answer(tagger.networks))
+    np.testing.assert_allclose(answer(inputs), tagger(inputs), rtol=1e-5, atol=1e-7)
+    warm = taggers.make_answer(tagger.networks, temperature=2.0)(inputs)
+    np.testing.assert_allclose(warm, apply_temperature(tagger(inputs), 2.0), rtol=1e-4, atol=1e-6)
+
+
+def test_calibrated_scores_are_those_of_the_temperature(folders):
+    metrics = runs.read_metrics(folders / "features")
+    plain, calibrated = load(folders / "features"), load(folders / "features", calibrated=True)
+    assert calibrated.temperature == metrics["calibration"]["temperature"] != 1
+    p = plain(read_jets()[:9])
+    np.testing.assert_allclose(calibrated(read_jets()[:9]), apply_temperature(p, calibrated.temperature), rtol=1e-5)
+
+
+class TestDamaged:
+    @pytest.fixture
+    def folder(self, folders, tmp_path):
+        new = tmp_path / "run"
+        (new / "checkpoints").mkdir(parents=True)
+        for name in ("experiment.json", "metrics.json", "checkpoints/best.msgpack"):
+            (new / name).write_bytes((folders / "features" / name).read_bytes())
+        return new
+
+    def test_nothing_there(self, tmp_path):
+        with pytest.raises(InputError, match="no such folder or file"):
+            load(tmp_path / "none")
+        (tmp_path / "empty").mkdir()
+        with pytest.raises(InputError, match="not the folder of a run"):
+            load(tmp_path / "empty")
+
+    def test_without_its_scaling(self, folder):
+        path = folder / "checkpoints" / "best.msgpack"
+        (network,) = load(folder).networks
+        training.save(path, (network.params, network.model_state))
+        with pytest.raises(InputError, match=r"best\.msgpack"):
+            load(folder)
+
+    def test_without_its_parameters(self, folder):
+        (folder / "checkpoints" / "best.msgpack").unlink()
+        with pytest.raises(InputError, match="no such checkpoint"):
+            load(folder)
+
+    def test_without_a_temperature(self, folder):
+        (folder / "metrics.json").write_text(json.dumps({"accuracy": 0.5}))
+        with pytest.raises(InputError, match="no temperature to calibrate with"):
+            load(folder, calibrated=True)
+        (folder / "metrics.json").write_text("{")
+        with pytest.raises(InputError, match=r"metrics\.json: damaged"):
+            load(folder, calibrated=True)
+        (folder / "metrics.json").unlink()
+        with pytest.raises(InputError, match="its training has not ended"):
+            load(folder, calibrated=True)
