@@ -315,7 +315,7 @@ def model_from_json(text: str) -> options.Model:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file so that it is either whole or what it was.
+    """Writes a text file, in UTF-8, so that it is either whole or what it was.
 
     Args:
       path: the file.
@@ -324,10 +324,23 @@ def write_text(path: Path, text: str) -> None:
     Raises:
       InputError: it cannot be written.
     """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file so that it is either whole or what it was.
+
+    Args:
+      path: the file.
+      data: its new content.
+
+    Raises:
+      InputError: it cannot be written.
+    """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with writing(path):
         try:
-            part.write_text(text)
+            part.write_bytes(data)
             part.replace(path)
         finally:
             part.unlink(missing_ok=True)

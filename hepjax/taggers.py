@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -267,17 +266,8 @@ def _load_file(path: Path) -> Tagger:
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
     recipe = recipes.make_recipe(model, len(classes))
-    return Tagger(classes, recipe.columns, recipe, partial(_in_blocks, run))
+    return Tagger(classes, recipe.columns, recipe, run)
 
 
 _SMALLEST = 1.2e-38
 """Below the least probability, which is no zero, that float32 tells from its neighbours."""
-_BLOCK = 1000
-"""Jets that an exported file answers at once."""
-
-
-def _in_blocks(run: Callable[[Any], np.ndarray], inputs: Any) -> np.ndarray:
-    """An exported program has the memory of its whole batch."""
-    count = len(jax.tree.leaves(inputs)[0])
-    starts = range(0, max(count, 1), _BLOCK)
-    return np.concatenate([run(jax.tree.map(lambda x, i=i: x[i : i + _BLOCK], inputs)) for i in starts])

@@ -45,7 +45,10 @@ MODELS = {
     "mlp": ["--hidden", "8"],
 }
 """Every model, small, by options of its own."""
-COMMANDS = ["train", *(f"train {name}" for name in MODELS), "evaluate", "predict", "info", "simulate", "fetch", "bench"]
+COMMANDS = [
+    "train", *(f"train {name}" for name in MODELS), "evaluate", "predict", "compare", "report", "export", "info",
+    "simulate", "fetch", "bench",
+]  # fmt: skip
 TRAIN = ["--epochs", "2", "--hidden", "8"]
 
 
@@ -99,6 +102,36 @@ def test_from_files_to_scores(call, jet_file, tmp_path):
     refused(call("train", "--out", "run", "--resume", "--seed", "5"), "seed was 0")
     assert call("train", "mlp", "--out", "run", "--resume", "--epochs", "3", "--hidden", "8")[0] == 0
     assert len(Path("run/history.csv").read_text().splitlines()) == 4
+
+
+def test_from_runs_to_comparison_page_and_exported_file(call, jet_file):
+    train, other = jet_file(count=300), jet_file("other.h5", count=40, seed=2)
+    for name, model in (("a", "mlp"), ("b", "logistic")):
+        assert call("train", model, "--data", train, "--out", name, "--epochs", "2")[0] == 0
+    status, out, _ = call("compare", "a", "b", "--json", "found.json")
+    assert status == 0
+    for words in ("Accuracy", "60 jets", "±"):
+        assert words in out
+    assert [one["name"] for one in json.loads(Path("found.json").read_text())["taggers"]] == ["a", "b"]
+    assert "40 jets" in call("compare", "a", "b", "--data", other)[1]
+    status, out, error = call("report", "a", "--out", "page.html")
+    assert (status, error, out) == (0, "", "page.html: open it in a browser\n")
+    assert "<title>a" in Path("page.html").read_text()
+    status, out, error = call("export", "a", "--out", "a.onnx")
+    assert (status, error) == (0, "")
+    assert "a.onnx.md: its model card" in out
+    assert call("predict", "a.onnx", "--data", other, "--out", "exported.h5")[0] == 0
+    assert call("predict", "a", "--data", other, "--out", "own.h5")[0] == 0
+    with h5py.File("exported.h5") as exported, h5py.File("own.h5") as own:
+        np.testing.assert_allclose(exported["scores"], own["scores"], atol=1e-5)
+    status, out, _ = call("evaluate", "exported.h5")
+    assert status == 0
+    assert "40 jets" in out
+    refused(call("compare", "a"), "two runs or more")
+    refused(call("export", "a", "--out", "a.onnx"), "a.onnx: exists already")
+    refused(call("report", "none"), "none: not the folder of a run")
+    refused(call("evaluate", "a"), "--data: expected files of labelled jets")
+    refused(call("evaluate", "own.h5", "--data", other), "holds scores already")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -200,7 +233,7 @@ class TestBadInput:
         refused(call("train", "--data", "none.h5"), "none.h5", "no such file")
         refused(call("train", "--data", tmp_path / "text.h5"), "text.h5", "not an HDF5")
         refused(call("info", "none.h5"), "none.h5")
-        refused(call("evaluate", "none", "--data", jet_file()), "none", "not the folder of a run")
+        refused(call("evaluate", "none", "--data", jet_file()), "none", "no such folder or file")
         assert not list(Path().iterdir())
 
     def test_folder_exists(self, call, jet_file, tmp_path):

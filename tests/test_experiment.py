@@ -20,7 +20,7 @@ from flax import serialization
 
 from hepjax import InputError, experiment, load, models, options, read_jets, runs, schema, training
 from hepjax.evaluation import figures_of_merit
-from hepjax.predictions import read_predictions
+from hepjax.predictions import Predictions, read_predictions, write_predictions
 from hepjax.representations import tabular
 from hepjax.types import Norm, Optimizer, Schedule, Scores
 
@@ -181,6 +181,57 @@ class TestLoad:
         with pytest.raises(InputError, match="no labels"):
             experiment.run(small(unlabelled, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
+
+
+class TestMeasured:
+    """What cannot be measured is refused, and what can be measured in part is said to be so."""
+
+    def test_a_class_without_jets(self, finished, jet_file, caplog):
+        values = np.zeros((60, 59), np.float32)
+        values[:, -6:] = np.eye(6)[np.arange(60) % 3]
+        metrics = experiment.evaluate(finished[0], [jet_file(count=60, **{schema.JETS: values})])
+        assert "class z has no jets: it has no figures of merit" in caplog.text
+        assert set(metrics["classes"]["z"].values()) == {None}
+        assert metrics["classes"]["g"]["auc"] is not None
+
+    def test_a_single_jet(self, finished, jet_file, tmp_path):
+        path = jet_file(count=1)
+        with pytest.raises(InputError, match="all jets are of class g; give jets of two classes or more"):
+            experiment.evaluate(finished[0], [path])
+        assert experiment.predict(finished[0], [path], tmp_path / "one.h5") == 1
+
+    def test_scores_that_are_all_equal(self, tmp_path, caplog):
+        flat = Predictions(np.full((40, 2), 0.5, np.float32), np.repeat([0, 1], 20), ("q", "t"))
+        write_predictions(tmp_path / "s.h5", flat)
+        metrics = experiment.evaluate(tmp_path / "s.h5")
+        assert metrics["classes"]["q"]["auc"] == 0.5
+        assert "the q score is 0.5 for all jets: its figures of merit are those of a guess" in caplog.text
+
+    @pytest.mark.parametrize(
+        "scores, labels, words",
+        [
+            ([[0.5, 0.5], [np.nan, 0.5]], [0, 1], "scores: expected finite numbers, found 1 NaN"),
+            ([[0.5, 0.5], [2.0, 0.5]], [0, 1], "expected probabilities that add up to 1"),
+            ([[0.5, 0.5], [0.5, 0.5]], [0, 2], "labels: expected indices from 0 to 1, found 2 at row 1"),
+            ([[0.5, 0.5], [0.5, 0.5]], [1, 1], "all jets are of class t"),
+            ([[0.5, 0.5], [0.5, 0.5]], None, "no labels, so nothing can be measured"),
+        ],
+    )
+    def test_files_of_scores_that_are_not_sound(self, tmp_path, scores, labels, words):
+        given = Predictions(np.array(scores), None if labels is None else np.array(labels), ("q", "t"))
+        write_predictions(tmp_path / "s.h5", given)
+        with pytest.raises(InputError, match=words):
+            experiment.evaluate(tmp_path / "s.h5", out=tmp_path / "out")
+        assert not (tmp_path / "out").exists()
+
+    def test_an_evaluation_can_be_compared_and_measured_again(self, finished, jet_file, tmp_path):
+        path = jet_file(count=100)
+        metrics = experiment.evaluate(finished[0], [path], tmp_path / "found")
+        again = experiment.evaluate(tmp_path / "found" / "test.h5")
+        assert again["loss"] == pytest.approx(metrics["loss"])
+        warm = experiment.evaluate(finished[0], [path], calibrated=True)
+        assert warm["accuracy"] == metrics["accuracy"]
+        assert warm["loss"] != metrics["loss"]
 
 
 class TestOptions:

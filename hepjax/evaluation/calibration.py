@@ -28,7 +28,7 @@ COLDEST, HOTTEST = 0.02, 50.0
 
 _SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 is taken for this
 _BLOCK = 2**13  # rows that are looked at at once: few enough for a processor's cache
-_STEPS = 60  # of Newton's method or a bisection; ten are enough
+_STEPS = 60  # of Newton's method or a bisection; a dozen are enough
 _CLOSE = 1e-7  # where Newton's next step is the last: it doubles the digits
 
 
@@ -201,28 +201,27 @@ def fit_temperature(scores: Scores) -> float:
     found = checked(scores)
     if np.count_nonzero(found.effective) < 2:
         raise InputError("scores: expected jets of two classes or more to fit a temperature, found one; give more jets")
-    low, high = coldest, hottest = (
-        1 / HOTTEST,
-        1 / COLDEST,
-    )  # of 1/T, in which the slope only rises: it is 0 at the best
-    inverse = 1.0
+    # The slope of the cross-entropy only rises with 1/T; where it is 0 is the best.
+    low, high = 1 / HOTTEST, 1 / COLDEST
+    slope, curvature = _slope(found, low)
+    if slope >= 0:
+        why = "are no better than a guess" if curvature > 0 else "are the same for all classes"
+        raise InputError(f"scores: expected a best temperature up to {HOTTEST:g}, found none: they {why}; train first")
+    if _slope(found, high)[0] <= 0:
+        raise InputError(
+            f"scores: expected a best temperature from {COLDEST:g}, found none: as good as every jet is called right; "
+            "give more jets, of those that the training has not seen"
+        )
+    inverse, before = 1.0, math.inf
     for _ in range(_STEPS):
         slope, curvature = _slope(found, inverse)
-        if curvature == 0 or (inverse == coldest and slope >= 0):
-            why = "are no better than a guess" if curvature > 0 else "are the same for all classes"
-            raise InputError(
-                f"scores: expected a best temperature up to {HOTTEST:g}, found none: they {why}; train first"
-            )
-        if inverse == hottest and slope <= 0:
-            raise InputError(
-                f"scores: expected a best temperature from {COLDEST:g}, found none: as good as every jet is called "
-                "right; give more jets, of those that the training has not seen"
-            )
         low, high = (inverse, high) if slope < 0 else (low, inverse)
-        following = min(max(inverse - slope / curvature, coldest), hottest)
+        following = inverse - slope / curvature if curvature > 0 else math.inf
         if abs(following - inverse) <= _CLOSE * inverse:
             return 1 / following
-        inverse = following if low <= following <= high else math.sqrt(low * high)
+        # Where Newton's method leaves the range, or creeps along a tail, the range is halved.
+        fast = low < following < high and abs(slope) < 0.3 * before
+        inverse, before = (following, abs(slope)) if fast else (math.sqrt(low * high), math.inf)
     return 1 / inverse
 
 

@@ -234,14 +234,21 @@ def _choose(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[j
     matrix, parts, places = _matrix(kernel, p), _parts(x, kernel, p), p ** (x.ndim - 2)
     index = jnp.int8 if places < 128 else jnp.int32
 
-    def some(i: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        answers = jnp.split(_patches(_part(x, i, parts), kernel.shape[0], p) @ matrix, places, axis=-1)
+    def best(part: jax.Array) -> tuple[jax.Array, jax.Array]:
+        answers = jnp.split(_patches(part, kernel.shape[0], p) @ matrix, places, axis=-1)
         largest, place = answers[0], jnp.zeros(answers[0].shape, index)
         for at, answer in enumerate(answers[1:], 1):
             place = jnp.where(answer > largest, jnp.asarray(at, index), place)
             largest = jnp.maximum(answer, largest)
+        return largest, place
+
+    def some(i: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        largest, place = best(_part(x, i, parts))
         return _put(found[0], largest, i), _put(found[1], place, i)
 
+    if parts == 1:  # no loop, which an exported model would keep
+        largest, place = best(x)
+        return largest, (x, kernel, place)
     shape = (len(x) // parts, parts, *(size // p for size in x.shape[1:-1]), kernel.shape[-1])
     largest, place = jax.lax.fori_loop(0, parts, some, (_room(shape, x.dtype), _room(shape, index)))
     largest, place = (found.reshape(len(x), *shape[2:]) for found in (largest, place))

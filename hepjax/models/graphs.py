@@ -12,6 +12,7 @@ from flax import linen as nn
 from hepjax.models.activations import Activate, units
 from hepjax.models.empty import uniform_where_empty
 from hepjax.models.mlp import MLP
+from hepjax.models.shown import shown
 from hepjax.types import Activation
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class GraphNetwork(nn.Module):
 
         network: Callable[[jraph.GraphsTuple], jraph.GraphsTuple] = jraph.GraphNetwork(
             # What a node sends is left out, as in the paper's algorithm 1.
-            update_edge_fn=lambda *parts: self._layers(f"edge_{i}", self.edge, *parts),
+            update_edge_fn=lambda *parts: shown(self, f"messages_{i}", self._layers(f"edge_{i}", self.edge, *parts)),
             update_node_fn=lambda node, _, *parts: self._layers(f"node_{i}", self.node, node, *parts),
             update_global_fn=lambda *parts: self._layers(f"jet_{i}", self.jet, *parts),
             attention_logit_fn=scores if self.attention else None,

@@ -15,6 +15,7 @@ from hepjax.models.activations import FUNCTIONS, prelu, units
 from hepjax.models.empty import uniform_where_empty
 from hepjax.models.mlp import MLP
 from hepjax.models.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
+from hepjax.models.shown import shown
 from hepjax.types import Activation, PairForm, Readout, Sequences
 
 if TYPE_CHECKING:
@@ -100,16 +101,17 @@ class InteractionNetwork(nn.Module):
         f_o = _Layers(self.node, activations[1], name="node_network")(features + self.edge[-1])
         if not isinstance(inputs, Sequences):
             graphs = inputs.n_node.shape[0]
-            outputs = _segments(f_r, f_o, inputs)
+            outputs = _segments(self, f_r, f_o, inputs)
             which = jnp.repeat(jnp.arange(graphs), inputs.n_node, total_repeat_length=len(outputs))
             read, filled = jraph.segment_sum(outputs, which, graphs), inputs.n_node > 0
         else:
             if form is PairForm.SEGMENTS:
-                outputs = _segments(f_r, f_o, _all_pairs(x), counts).reshape(*x.shape[:2], -1)
+                outputs = _segments(self, f_r, f_o, _all_pairs(x), counts).reshape(*x.shape[:2], -1)
             else:
                 messages = (dense if form is PairForm.DENSE else by_receiver)(f_r, x, counts)
                 outputs = run(f_o, jnp.concatenate([x, messages], axis=-1))
             read, filled = self._read(outputs, counts), counts.any(axis=1)
+        self.sow("intermediates", "outputs", outputs)
         logits = MLP(self.hidden, self.classes, activations[2], name="classifier")(read)
         return uniform_where_empty(logits, filled)
 
@@ -195,18 +197,21 @@ def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
 
 
 def _segments(
-    f_r: Sequence[Layer], f_o: Sequence[Layer], graph: jraph.GraphsTuple, counts: jax.Array | None = None
+    module: nn.Module,
+    f_r: Sequence[Layer],
+    f_o: Sequence[Layer],
+    graph: jraph.GraphsTuple,
+    counts: jax.Array | None = None,
 ) -> jax.Array:
     """The nodes' outputs (N, D_O) by jraph; a node that `counts` for several sends as often, but not to itself."""
 
     def message(edges: jax.Array | None, sender: jax.Array, receiver: jax.Array) -> jax.Array:
         ends = [receiver, sender] if edges is None else [receiver, sender, edges]
         messages = run(f_r, jnp.concatenate(ends, axis=-1))
-        if counts is None:
-            return messages
-        times = weights(counts.reshape(-1)[graph.senders], graph.senders == graph.receivers)
-        sent: jax.Array = messages * times[:, None].astype(messages.dtype)
-        return sent
+        if counts is not None:
+            times = weights(counts.reshape(-1)[graph.senders], graph.senders == graph.receivers)
+            messages = messages * times[:, None].astype(messages.dtype)
+        return shown(module, "messages", messages)
 
     def output(nodes: jax.Array, messages: jax.Array) -> jax.Array:
         return run(f_o, jnp.concatenate([nodes, messages], axis=-1))

@@ -27,12 +27,9 @@ def polynomial_basis(x: jax.Array, degree: int) -> jax.Array:
     """
     if degree < 1:
         raise ValueError(f"degree: expected at least 1, found {degree}")
-    terms = [
-        jnp.prod(jnp.asarray(x)[..., jnp.array(powers)], axis=-1)
-        for d in range(1, degree + 1)
-        for powers in combinations_with_replacement(range(x.shape[-1]), d)
-    ]
-    return jnp.stack(terms, axis=-1)
+    x = jnp.asarray(x)
+    powers = (list(combinations_with_replacement(range(x.shape[-1]), d)) for d in range(1, degree + 1))
+    return jnp.concatenate([jnp.prod(x[..., jnp.array(each)], axis=-1) for each in powers], axis=-1)
 
 
 class Linear(nn.Module):

@@ -54,6 +54,8 @@ class Picture(NamedTuple):
     caption: str
     alt: str
     """What it shows, for those who cannot see it."""
+    wide: bool = False
+    """Whether it has many panels, and takes the whole width."""
 
 
 class Section(NamedTuple):
@@ -300,7 +302,13 @@ def _figure(picture: Picture, key: str) -> Html:
     width, height = struct.unpack(">II", picture.png[16:24])
     text = base64.b64encode(picture.png).decode("ascii")
     image = tag("img", src=f"data:image/png;base64,{text}", alt=picture.alt, width=width, height=height)
-    return tag("figure", image, tag("figcaption", picture.caption, id=key), aria_labelledby=key)
+    return tag(
+        "figure",
+        image,
+        tag("figcaption", picture.caption, id=key),
+        aria_labelledby=key,
+        class_="wide" if picture.wide else None,
+    )
 
 
 def legible(tone: str, paper: str, contrast: float = 3.0) -> str:

@@ -14,6 +14,7 @@ from hepjax import kinematics, schema
 from hepjax.errors import InputError
 from hepjax.masking import safe_divide, safe_sqrt
 from hepjax.representations.names import places
+from hepjax.representations.rounding import unfused
 from hepjax.representations.sequences import sequences
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def _squared_distance(points: Any, mask: jax.Array) -> jax.Array:
     """(B, P, P), one coordinate at a time: (B, P, P, D) would need D times the memory."""
     points = jnp.where(mask[..., None], points, 0)
     differences = (points[:, :, None, i] - points[:, None, :, i] for i in range(points.shape[-1]))
-    return sum((d**2 for d in differences), jnp.zeros((), points.dtype))
+    return sum((unfused(d**2) for d in differences), jnp.zeros((), points.dtype))
 
 
 def _pick(x: jax.Array, particles: jax.Array) -> jax.Array:
@@ -259,9 +260,16 @@ def _edge_features(p4: jax.Array, senders: jax.Array, receivers: jax.Array, real
 
 
 def _coordinates(p4: Any) -> Any:
-    """(..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair."""
-    parts = [kinematics.pt(p4), kinematics.rapidity(p4), kinematics.phi(p4), kinematics.mass(p4)]
-    return p4.__array_namespace__().stack(parts, axis=-1)
+    """(..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair.
+
+    As in `kinematics`, but for products that are not fused: of a light particle, m² is what rounding leaves.
+    """
+    xp = p4.__array_namespace__()
+    px, py, pz, e = xp.moveaxis(p4, -1, 0)
+    pt_2 = unfused(px**2) + unfused(py**2)
+    mass_2 = xp.maximum(unfused((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
+    rapidity = xp.asinh(safe_divide(pz, safe_sqrt(pt_2 + mass_2)))
+    return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
 
 
 def _pair_features(a: Any, b: Any) -> Any:

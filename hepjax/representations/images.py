@@ -15,6 +15,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.representations.names import places
+from hepjax.representations.rounding import unfused
 from hepjax.representations.sequences import sequences
 from hepjax.types import Channels, PixelValue, Sequences
 
@@ -253,4 +254,6 @@ def _heavier_side(x: jax.Array, pt: jax.Array) -> jax.Array:
 
 
 def _has_mass(px: Array, py: Array, pz: Array, e: Array) -> Array:
-    return (e - pz) * (e + pz) - px**2 - py**2 > jnp.maximum(_MASS_2, _ERROR * _ROUNDING * e**2)
+    along, px2, py2 = (unfused(product) for product in ((e - pz) * (e + pz), px**2, py**2))
+    massive: Array = along - px2 - py2 > jnp.maximum(_MASS_2, _ERROR * _ROUNDING * e**2)
+    return massive

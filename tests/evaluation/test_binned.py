@@ -165,7 +165,10 @@ def test_nothing_selected_has_no_spectrum():
 @pytest.mark.parametrize(
     "call, words",
     [
-        (lambda: rate_in_bins([True], [np.nan]), "values: expected finite numbers, found 1 NaN or infinite, first at row 0"),
+        (
+            lambda: rate_in_bins([True], [np.nan]),
+            "values: expected finite numbers, found 1 NaN or infinite, first at row 0",
+        ),
         (lambda: rate_in_bins([True], [[1.0]]), r"values: expected shape \(N,\)"),
         (lambda: rate_in_bins([True], ["a"]), "values: expected real numbers"),
         (lambda: rate_in_bins([1], [1.0]), r"selected: expected shape \(1,\) of True and False"),

@@ -124,7 +124,9 @@ def test_bad_mixtures_are_named(signal, background, words):
         fractions(BCU, signal, background)
 
 
-@pytest.mark.parametrize("p", [np.array([[0.5, 0.5]]), np.array([[np.nan, 0.5, 0.5]]), np.array([[2.0, 3.0, 1.0]]), 3.0, []])
+@pytest.mark.parametrize(
+    "p", [np.array([[0.5, 0.5]]), np.array([[np.nan, 0.5, 0.5]]), np.array([[2.0, 3.0, 1.0]]), 3.0, []]
+)
 def test_what_are_no_probabilities_is_named(p):
     with pytest.raises(InputError, match="scores: expected"):
         discriminant(p, BCU, "b")

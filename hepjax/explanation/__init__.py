@@ -1,0 +1,20 @@
+"""What a trained network has learnt: the features it needs, what it looks at in a jet, and what it makes of it."""
+
+from hepjax.explanation.gradients import by_particle, gradient_times_input
+from hepjax.explanation.hidden import hidden_features, pearson, spearman
+from hepjax.explanation.importance import Importance, log_likelihood, mean_auc, permutation_importance
+from hepjax.explanation.messages import Messages, message_relevance
+
+__all__ = [
+    "Importance",
+    "Messages",
+    "by_particle",
+    "gradient_times_input",
+    "hidden_features",
+    "log_likelihood",
+    "mean_auc",
+    "message_relevance",
+    "pearson",
+    "permutation_importance",
+    "spearman",
+]

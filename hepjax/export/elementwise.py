@@ -1,0 +1,189 @@
+"""What each number becomes by itself: JAX primitives as ONNX nodes that broadcast."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jax.lax import RoundingMethod
+
+from hepjax.errors import InputError
+from hepjax.export.graph import Graph, Value, broadcast, constant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def apply(graph: Graph, op: str, *values: Value, dtype: Any = None, **attributes: Any) -> Value:
+    """An elementwise node; the dtype is that of the first value unless given."""
+    shape = broadcast([value.shape for value in values])
+    return graph.node(op, values, shape, values[0].dtype if dtype is None else dtype, **attributes)
+
+
+def _plain(op: str, graph: Graph, _: Any, *values: Value) -> Value:
+    return apply(graph, op, *values)
+
+
+def _compare(op: str, graph: Graph, _: Any, *values: Value) -> Value:
+    if values[0].dtype == bool:
+        values = tuple(graph.cast(value, np.int32) for value in values)
+    return apply(graph, op, *values, dtype=bool)
+
+
+def _differ(graph: Graph, equation: Any, *values: Value) -> Value:
+    return apply(graph, "Not", _compare("Equal", graph, equation, *values))
+
+
+def _logical(op: str, bits: str, graph: Graph, _: Any, *values: Value) -> Value:
+    return apply(graph, op if values[0].dtype == bool else bits, *values)
+
+
+def _extreme(op: str, logical: str, graph: Graph, _: Any, a: Value, b: Value) -> Value:
+    if a.dtype == bool:
+        return apply(graph, logical, a, b)
+    if op == "Max" and b.name is None and b.shape == () and b.const == 0:
+        return apply(graph, "Relu", a)
+    return apply(graph, op, a, b)
+
+
+def _number(value: Value, x: float) -> Value:
+    return constant(np.array(x, value.dtype))
+
+
+def _round(graph: Graph, equation: Any, x: Value) -> Value:
+    if equation.params["rounding_method"] is not RoundingMethod.TO_NEAREST_EVEN:
+        raise InputError("ONNX export: rounding halves away from zero is not supported; export StableHLO")
+    return apply(graph, "Round", x)
+
+
+def _square(graph: Graph, _: Any, x: Value) -> Value:
+    return apply(graph, "Mul", x, x)
+
+
+def _power(graph: Graph, equation: Any, x: Value) -> Value:
+    """Repeated squaring, as XLA has it."""
+    exponent, found, factor = abs(equation.params["y"]), None, x
+    while exponent:
+        if exponent % 2:
+            found = factor if found is None else apply(graph, "Mul", found, factor)
+        exponent //= 2
+        factor = apply(graph, "Mul", factor, factor) if exponent else factor
+    one = _number(x, 1)
+    if found is None:
+        return one
+    return apply(graph, "Div", one, found) if equation.params["y"] < 0 else found
+
+
+def _rsqrt(graph: Graph, _: Any, x: Value) -> Value:
+    return apply(graph, "Reciprocal", apply(graph, "Sqrt", x))
+
+
+def _log1p(graph: Graph, _: Any, x: Value) -> Value:
+    return apply(graph, "Log", apply(graph, "Add", x, _number(x, 1)))
+
+
+def _divide(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
+    """A quotient, or the softmax that it ends: exponentials of x less one number a row, over their sum."""
+    exponential, total = graph.made_by("Exp", a), b
+    while (inner := graph.made_by("Reshape", total)) is not None:
+        total = inner[0]
+    summed = graph.made_by("ReduceSum", total)
+    difference = exponential and graph.made_by("Sub", exponential[0])
+    if summed and difference and summed[0] == a and np.asarray(summed[1].const).tolist() == [len(a.shape) - 1]:
+        x, shift = difference
+        if x.shape == a.shape == equation.outvars[0].aval.shape and b.shape[-1:] == shift.shape[-1:] == (1,):
+            return graph.node("Softmax", [x], x.shape, x.dtype, axis=-1)
+    return apply(graph, "Div", a, b)
+
+
+def _expm1(graph: Graph, _: Any, x: Value) -> Value:
+    return apply(graph, "Sub", apply(graph, "Exp", x), _number(x, 1))
+
+
+def _erfc(graph: Graph, _: Any, x: Value) -> Value:
+    return apply(graph, "Sub", _number(x, 1), apply(graph, "Erf", x))
+
+
+def _atan2(graph: Graph, _: Any, y: Value, x: Value) -> Value:
+    """The arctangent of y / x, and half a turn where x is below zero; a zero has the side that its sign says."""
+
+    def below(value: Value) -> Value:
+        zero = _number(value, 0)
+        sides = [apply(graph, "Less", v, zero, dtype=bool) for v in (value, apply(graph, "Reciprocal", value))]
+        return apply(graph, "Or", *sides)
+
+    level = apply(graph, "Equal", y, _number(y, 0), dtype=bool)
+    slope = apply(graph, "Atan", apply(graph, "Div", y, x))
+    half = apply(graph, "Where", below(y), _number(y, -np.pi), _number(y, np.pi), dtype=y.dtype)
+    turn = apply(graph, "Where", below(x), half, _number(y, 0), dtype=y.dtype)
+    return apply(graph, "Add", apply(graph, "Where", level, y, slope, dtype=y.dtype), turn)
+
+
+def _select(graph: Graph, _: Any, which: Value, *cases: Value) -> Value:
+    if len(cases) != 2:
+        raise InputError(f"ONNX export: a choice among {len(cases)} arrays is not supported; export StableHLO")
+    if which.dtype != bool:
+        which = graph.cast(which, bool)
+    return apply(graph, "Where", which, cases[1], cases[0], dtype=cases[0].dtype)
+
+
+def _clamp(graph: Graph, _: Any, low: Value, x: Value, high: Value) -> Value:
+    return apply(graph, "Min", apply(graph, "Max", x, low), high)
+
+
+def _convert(graph: Graph, equation: Any, x: Value) -> Value:
+    return graph.cast(x, equation.params["new_dtype"])
+
+
+def _remainder(graph: Graph, _: Any, a: Value, b: Value) -> Value:
+    return apply(graph, "Mod", a, b, fmod=1)
+
+
+def _finite(graph: Graph, _: Any, x: Value) -> Value:
+    strange = [apply(graph, op, x, dtype=bool) for op in ("IsNaN", "IsInf")]
+    return apply(graph, "Not", apply(graph, "Or", *strange))
+
+
+def _same(_graph: Graph, _: Any, *values: Value) -> list[Value]:
+    return list(values)
+
+
+_PLAIN = {
+    "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "add_any": "Add", "asin": "Asin", "asinh": "Asinh",
+    "atan": "Atan", "atanh": "Atanh", "ceil": "Ceil", "cos": "Cos", "cosh": "Cosh", "erf": "Erf", "exp": "Exp",
+    "floor": "Floor", "log": "Log", "logistic": "Sigmoid", "mul": "Mul", "neg": "Neg", "pow": "Pow", "sign": "Sign",
+    "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt", "sub": "Sub", "tan": "Tan", "tanh": "Tanh",
+}  # fmt: skip
+_COMPARED = {"eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less"}
+
+ELEMENTWISE: dict[str, Callable[..., Any]] = {
+    **{name: partial(_plain, op) for name, op in _PLAIN.items()},
+    **{name: partial(_compare, op) for name, op in _COMPARED.items()},
+    "and": partial(_logical, "And", "BitwiseAnd"),
+    "atan2": _atan2,
+    "clamp": _clamp,
+    "convert_element_type": _convert,
+    "div": _divide,
+    "copy": _same,
+    "copy_p": _same,
+    "erfc": _erfc,
+    "expm1": _expm1,
+    "integer_pow": _power,
+    "is_finite": _finite,
+    "log1p": _log1p,
+    "max": partial(_extreme, "Max", "Or"),
+    "min": partial(_extreme, "Min", "And"),
+    "ne": _differ,
+    "not": partial(_logical, "Not", "BitwiseNot"),
+    "optimization_barrier": _same,
+    "or": partial(_logical, "Or", "BitwiseOr"),
+    "rem": _remainder,
+    "round": _round,
+    "rsqrt": _rsqrt,
+    "select_n": _select,
+    "square": _square,
+    "stop_gradient": _same,
+    "xor": partial(_logical, "Xor", "BitwiseXor"),
+}
+"""JAX primitive → its rule."""

@@ -1,0 +1,208 @@
+"""Reshaping, joining, cutting and reducing: JAX primitives as ONNX nodes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax.errors import InputError
+from hepjax.export.graph import Graph, Value, constant
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def _integers(numbers: Any) -> Value:
+    return constant(np.array([int(number) for number in numbers], np.int64))
+
+
+def whole(graph: Graph, equation: Any, place: int, value: Value) -> Value:
+    """An argument with every axis written out."""
+    return graph.expanded(value, equation.invars[place].aval.shape)
+
+
+def _broadcast_in_dim(graph: Graph, equation: Any, x: Value, *_: Value) -> Value:
+    """Only axes of size 1 are put in; nothing is repeated."""
+    shape: list[Any] = [1] * len(equation.params["shape"])
+    for size, axis in zip(x.shape, equation.params["broadcast_dimensions"], strict=True):
+        shape[axis] = size
+    return graph.reshaped(x, tuple(shape))
+
+
+def _reshape(graph: Graph, equation: Any, x: Value, *_: Value) -> Value:
+    if equation.params["dimensions"] is not None:
+        x = graph.transposed(whole(graph, equation, 0, x), equation.params["dimensions"])
+    old, new = equation.invars[0].aval.shape, equation.params["new_sizes"]
+    if [size for size in old if size != 1] == [size for size in new if size != 1]:  # only sizes of 1 come and go
+        kept = iter([real for real, size in zip(x.shape, old, strict=True) if size != 1])
+        return graph.reshaped(x, tuple(1 if size == 1 else next(kept) for size in new))
+    return graph.reshaped(whole(graph, equation, 0, x), new)
+
+
+def _squeeze(graph: Graph, equation: Any, x: Value) -> Value:
+    gone = {int(axis) for axis in equation.params["dimensions"]}
+    return graph.reshaped(x, tuple(size for axis, size in enumerate(x.shape) if axis not in gone))
+
+
+def _expand_dims(graph: Graph, equation: Any, x: Value) -> Value:
+    shape = iter(x.shape)
+    new = {int(axis) for axis in equation.params["dimensions"]}
+    return graph.reshaped(x, tuple(1 if axis in new else next(shape) for axis in range(len(x.shape) + len(new))))
+
+
+def _transpose(graph: Graph, equation: Any, x: Value) -> Value:
+    return graph.transposed(x, equation.params["permutation"])
+
+
+def _slice(graph: Graph, equation: Any, x: Value) -> Value:
+    sizes = equation.invars[0].aval.shape
+    starts, limits = equation.params["start_indices"], equation.params["limit_indices"]
+    strides = equation.params["strides"] or (1,) * len(sizes)
+    cut = [
+        axis
+        for axis, (size, first, end, step) in enumerate(zip(sizes, starts, limits, strides, strict=True))
+        if not (isinstance(first, int) and first == 0 and end == size and step == 1)
+    ]
+    shape, real = list(x.shape), []
+    for axis in cut:
+        if x.shape[axis] == 1:  # it repeats itself, and so does each part of it
+            continue
+        real.append(axis)
+        shape[axis] = equation.outvars[0].aval.shape[axis]
+    if not real:
+        return x
+    bounds = [_integers(numbers[axis] for axis in real) for numbers in (starts, limits)]
+    return graph.node("Slice", [x, *bounds, _integers(real), _integers(strides[a] for a in real)], shape, x.dtype)
+
+
+def _reverse(graph: Graph, equation: Any, x: Value) -> Value:
+    axes = [int(axis) for axis in equation.params["dimensions"]]
+    many = [[number] * len(axes) for number in (-1, np.iinfo(np.int64).min + 1, -1)]
+    return graph.node("Slice", [x, *map(_integers, many[:2]), _integers(axes), _integers(many[2])], x.shape, x.dtype)
+
+
+def _pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
+    widths = equation.params["padding_config"]
+    if any(low < 0 or high < 0 or between for low, high, between in widths):
+        raise InputError("ONNX export: padding between numbers, or less than none, is not supported; export StableHLO")
+    pads = _integers([low for low, _, _ in widths] + [high for _, high, _ in widths])
+    x = whole(graph, equation, 0, x)
+    if x.dtype == bool:  # ONNX Runtime pads numbers only
+        numbers = [graph.cast(value, np.int32) for value in (x, fill)]
+        shape = equation.outvars[0].aval.shape
+        return graph.cast(graph.node("Pad", [numbers[0], pads, numbers[1]], shape, np.int32), bool)
+    return graph.node("Pad", [x, pads, fill], equation.outvars[0].aval.shape, x.dtype)
+
+
+def _concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
+    parts = [whole(graph, equation, place, value) for place, value in enumerate(values)]
+    out = equation.outvars[0].aval
+    return graph.node("Concat", parts, out.shape, out.dtype, axis=int(equation.params["dimension"]))
+
+
+def _stack(graph: Graph, equation: Any, *values: Value) -> Value:
+    axis, parts = int(equation.params["axis"]), []
+    for place, value in enumerate(values):
+        part = whole(graph, equation, place, value)
+        parts.append(graph.reshaped(part, (*part.shape[:axis], 1, *part.shape[axis:])))
+    return graph.node("Concat", parts, equation.outvars[0].aval.shape, values[0].dtype, axis=axis)
+
+
+def _split(graph: Graph, equation: Any, x: Value) -> list[Value]:
+    outputs = [(var.aval.shape, var.aval.dtype) for var in equation.outvars]
+    x = whole(graph, equation, 0, x)
+    return graph.many("Split", [x, _integers(equation.params["sizes"])], outputs, axis=int(equation.params["axis"]))
+
+
+def _tile(graph: Graph, equation: Any, x: Value) -> Value:
+    out = equation.outvars[0].aval
+    x = whole(graph, equation, 0, x)
+    return graph.node("Tile", [x, _integers(equation.params["reps"])], out.shape, out.dtype)
+
+
+def _iota(graph: Graph, equation: Any) -> Value:
+    """Along one axis; over the others it repeats itself."""
+    sizes, axis = equation.params["shape"], int(equation.params["dimension"])
+    dtype, length = equation.params["dtype"], equation.params["shape"][axis]
+    shape = [1] * len(sizes)
+    if isinstance(length, int):
+        shape[axis] = length
+        return constant(np.arange(length, dtype=dtype).reshape(shape))
+    shape[axis] = length
+    first, step = constant(np.array(0, np.int64)), constant(np.array(1, np.int64))
+    end = graph.reshaped(graph.sizes((length,)), ())
+    return graph.reshaped(graph.cast(graph.node("Range", [first, end, step], (length,), np.int64), dtype), shape)
+
+
+def _reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
+    axes = [int(axis) for axis in equation.params["axes"]]
+    out = equation.outvars[0].aval
+    wanted = equation.invars[0].aval.shape
+    # Axes that stay may go on repeating themselves; those that are reduced may not.
+    x = graph.expanded(x, tuple(wanted[a] if a in axes else size for a, size in enumerate(x.shape)))
+    shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
+    if not axes:
+        return x
+    return graph.node(op, [x, _integers(axes)], shape, out.dtype, keepdims=0)
+
+
+def _any_or_all(op: str, graph: Graph, equation: Any, x: Value) -> Value:
+    found = _reduce(op, graph, equation, graph.cast(x, np.int32))
+    return graph.cast(found._replace(dtype=np.dtype(np.int32)), bool)
+
+
+def _place_of(op: str, graph: Graph, equation: Any, x: Value) -> Value:
+    (axis,), out = equation.params["axes"], equation.outvars[0].aval
+    x = whole(graph, equation, 0, x)
+    return graph.cast(graph.node(op, [x], out.shape, np.int64, axis=int(axis), keepdims=0), out.dtype)
+
+
+def _cumulative_sum(graph: Graph, equation: Any, x: Value) -> Value:
+    axis = constant(np.array(int(equation.params["axis"]), np.int64))
+    x = whole(graph, equation, 0, x)
+    return graph.node("CumSum", [x, axis], x.shape, x.dtype, reverse=int(equation.params["reverse"]))
+
+
+def _top_k(graph: Graph, equation: Any, x: Value) -> list[Value]:
+    values, places = (var.aval for var in equation.outvars)
+    count, axis = _integers([equation.params["k"]]), equation.params.get("axis", len(values.shape) - 1)
+    x = whole(graph, equation, 0, x)
+    outputs = [(values.shape, values.dtype), (places.shape, np.int64)]
+    largest, which = graph.many("TopK", [x, count], outputs, axis=int(axis), largest=1, sorted=1)
+    return [largest, graph.cast(which, places.dtype)]
+
+
+def _empty(_: Graph, equation: Any) -> Value:
+    out = equation.outvars[0].aval
+    return constant(np.zeros((1,) * len(out.shape), out.dtype))
+
+
+SHAPES: dict[str, Callable[..., Any]] = {
+    "argmax": partial(_place_of, "ArgMax"),
+    "argmin": partial(_place_of, "ArgMin"),
+    "broadcast_in_dim": _broadcast_in_dim,
+    "concatenate": _concatenate,
+    "cumsum": _cumulative_sum,
+    "empty": _empty,
+    "expand_dims": _expand_dims,
+    "iota": _iota,
+    "pad": _pad,
+    "reduce_and": partial(_any_or_all, "ReduceMin"),
+    "reduce_max": partial(_reduce, "ReduceMax"),
+    "reduce_min": partial(_reduce, "ReduceMin"),
+    "reduce_or": partial(_any_or_all, "ReduceMax"),
+    "reduce_prod": partial(_reduce, "ReduceProd"),
+    "reduce_sum": partial(_reduce, "ReduceSum"),
+    "reshape": _reshape,
+    "rev": _reverse,
+    "slice": _slice,
+    "split": _split,
+    "squeeze": _squeeze,
+    "stack": _stack,
+    "tile": _tile,
+    "top_k": _top_k,
+    "transpose": _transpose,
+}
+"""JAX primitive → its rule."""

@@ -1,0 +1,250 @@
+"""A model card: what somebody must know who is handed an exported tagger (arXiv:1810.03993)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hepjax import schema
+from hepjax.report.names import drawn
+from hepjax.types import ExportFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+_TAU = ("j_tau1_", "j_tau2_", "j_tau3_")
+_GEV = ("_px", "_py", "_pz", "_e", "_pt")
+_FIGURES = (
+    ("auc", "AUC", "{:.4f}"),
+    ("tpr_at_fpr_0.01", "efficiency at a mistag rate of 1 %", "{:.3f}"),
+    ("background_rejection_at_0.5", "background rejection at an efficiency of 50 %", "{:,.1f}"),
+)
+_SAMPLE = "the sample that comes with hepjax"
+_ABSENT = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
+
+
+def model_card(
+    name: str,
+    record: Mapping[str, Any],
+    metrics: Mapping[str, Any],
+    columns: Sequence[str],
+    kind: ExportFormat = ExportFormat.ONNX,
+    *,
+    temperature: float = 1.0,
+    pt_range: tuple[float, float] | None = None,
+) -> str:
+    """The card of an exported tagger, in Markdown.
+
+    Args:
+      name: of the exported file.
+      record: what experiment.json holds.
+      metrics: what metrics.json holds; figures that are missing are left out.
+      columns: what the tagger reads, in their order; of images of the files their names.
+      kind: the file's format.
+      temperature: that divided the logarithms of the probabilities.
+      pt_range: lowest and highest pT of the jets that it was measured on, GeV.
+
+    Returns:
+      The text: model, inputs, outputs, data, training, figures of merit with their intervals, limits, how to run it and
+      how to repeat it.
+
+    >>> record = {"experiment": {"model": {"name": "mlp", "features": ["j_pt"]}}, "classes": ["q", "t"]}
+    >>> text = model_card("tagger.onnx", record, {"accuracy": 0.9, "loss": 0.3, "classes": {}}, ["j_pt"])
+    >>> text.splitlines()[0]
+    '# tagger.onnx'
+    """
+    classes = [str(each) for each in record.get("classes") or ()]
+    calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
+    sections = {
+        "Model": _model(kind, record),
+        "Inputs": _inputs(record, columns),
+        "Output": [
+            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_listed(classes)}.",
+            "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
+        ],
+        "Data": _data(record, metrics),
+        "Training": _training(record, metrics),
+        "Figures of merit": _figures(metrics),
+        "Limits": _limits(record, classes, pt_range),
+        "How to run it": _running(name, kind, record, columns),
+        "How to repeat it": _repeating(record),
+    }
+    body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
+    return f"# {name}\n\nA tagger of particle jets, made with hepjax.\n\n{body}\n"
+
+
+def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
+    options = dict(record["experiment"]["model"])
+    kind, size = options.pop("name", "model"), (record.get("cost") or {}).get("parameters")
+    parameters = f", {size:,} parameters" if size else ""
+    chosen = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in options.items())
+    form = "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs" if file is ExportFormat.STABLEHLO else "ONNX"
+    return [f"{kind}{parameters}. The file is {form}; the number of jets N is free.", f"Options: {chosen}."]
+
+
+def _inputs(record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    model = record["experiment"]["model"]
+    rows = [f"| {place} | `{column}` | {_unit(column)} |" for place, column in enumerate(columns)]
+    table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
+    if "features" in model:
+        words = (
+            f"`features`, (N, {len(columns)}) float32: the observables of each jet as the files have them, not scaled."
+        )
+        return [words, table]
+    if model.get("images"):
+        side = model["pixels"]
+        words = f"`images`, (N, {side}, {side}, {len(columns)}) float32: pT per pixel in GeV; axis 1 is Δφ, axis 2 Δη."
+        return [words, table]
+    order = f"falling `{model['order_by']}`" if model.get("order_by") else "falling pT"
+    slots = model["particles"]
+    return [
+        f"`particles`, (N, {slots}, {len(columns)}) float32: the particles in the order of {order}, not scaled.",
+        f"At most {slots} are read. What is left of the places is padding, zeros behind the last particle.",
+        f"`mask`, (N, {slots}) bool: true for a particle, false for padding.",
+        table,
+    ]
+
+
+def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    given = record["experiment"]
+    files = [str(file) for key in ("data", "val", "test") for file in given.get(key) or ()]
+    words = [f"Trained on {', '.join(files) or _SAMPLE}."]
+    counts, tested = record.get("jets") or {}, metrics.get("jets") or {}
+    if counts:
+        parts = {"train": "training", "val": "validation", "test": "test"}
+        words.append("Split: " + ", ".join(f"{n:,} {parts.get(part, part)} jets" for part, n in counts.items()) + ".")
+    if tested:
+        words.append("Test jets by class: " + ", ".join(f"{drawn(key)} {n:,.0f}" for key, n in tested.items()) + ".")
+    if record.get("fingerprint"):
+        words.append(f"Fingerprint of the jets: `{record['fingerprint']}`.")
+    return ["\n".join(words)]
+
+
+def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+    given = record["experiment"]
+    names = ("epochs", "patience", "batch_size", "optimizer", "seed", "precision", "folds", "ensemble")
+    chosen = [f"{name.replace('_', ' ')} {_plain(given[name])}" for name in names if given.get(name) is not None]
+    words = [f"Options: {', '.join(chosen)}."] if chosen else []
+    if metrics.get("best_epoch") is not None:
+        words.append(f"The parameters are those of epoch {metrics['best_epoch']}, the best on the validation part.")
+    if metrics.get("verdict"):
+        words.append(metrics["verdict"]["words"])
+    return ["\n".join(words) or "Not recorded."]
+
+
+def _figures(metrics: Mapping[str, Any]) -> list[str]:
+    intervals, bounds = metrics.get("intervals") or {}, metrics.get("bounds") or {}
+    lines = ["On the test part; in brackets the interval that holds 68 % of bootstrap samples."]
+    overall = [
+        f"{key} {_number(metrics[key], '{:.4f}', intervals.get(key))}" for key in ("accuracy", "loss") if key in metrics
+    ]
+    lines.append(", ".join(overall).capitalize() + ".")
+    rows = []
+    for name, found in (metrics.get("classes") or {}).items():
+        near, bound = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
+        cells = [_number(found.get(key), form, near.get(key), bound.get(key)) for key, _, form in _FIGURES]
+        rows.append(f"| {drawn(name)} | {' | '.join(cells)} |")
+    head = [f"| class | {' | '.join(title for _, title, _ in _FIGURES)} |", "| --- " * (len(_FIGURES) + 1) + "|"]
+    fitted = metrics.get("calibration") or {}
+    parts = ["\n".join(lines), *(["\n".join([*head, *rows])] if rows else [])]
+    if fitted.get("expected_calibration_error") is not None:
+        error = fitted["expected_calibration_error"]
+        parts.append(f"Expected calibration error: {error:.4f}; temperature {fitted.get('temperature') or 1:.3f}.")
+    return parts
+
+
+def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[float, float] | None) -> list[str]:
+    simulated = "" if record["experiment"].get("data") else " It was trained on simulated jets, not on measured ones."
+    measured = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
+    return [
+        "\n".join(
+            [
+                f"- It knows {_listed(classes)} only: any other jet is given one of these names, without a warning.",
+                f"- Its figures of merit hold for jets like those of its test part.{measured}{simulated}",
+                "- Other energies, jet radii, detectors, pile-up or generators change its inputs; how far its",
+                "  answers change was not measured. Measure it on your jets with `hepjax evaluate` first.",
+                "- The classes' shares in the training part are in the probabilities; for other shares, use ratios.",
+                "- A missing number is not refused: replace or leave out jets with NaN before.",
+            ]
+        )
+    ]
+
+
+def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+    model, count = record["experiment"]["model"], len(columns)
+    if "features" in model:
+        made = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
+    elif model.get("images"):
+        made = [f"images = np.zeros((2, {model['pixels']}, {model['pixels']}, {count}), np.float32)  # your jets"]
+    else:
+        made = [
+            f"particles = np.zeros((2, {model['particles']}, {count}), np.float32)  # your jets",
+            "mask = particles.any(axis=-1)",
+        ]
+    inputs = [line.split(" ", 1)[0] for line in made]
+    if kind is ExportFormat.STABLEHLO:
+        code = [
+            "import numpy as np",
+            "from jax import export",
+            *made,
+            f'tagger = export.deserialize(bytearray(np.fromfile("{name}", np.uint8)))',
+            f"probabilities = tagger.call({', '.join(inputs)})",
+        ]
+        package = "pip install jax flatbuffers numpy"
+    else:
+        fed = ", ".join(f'"{each}": {each}' for each in inputs)
+        code = [
+            "import numpy as np, onnxruntime",
+            *made,
+            f'session = onnxruntime.InferenceSession("{name}")',
+            f'probabilities = session.run(["probabilities"], {{{fed}}})[0]',
+        ]
+        package = "pip install onnxruntime numpy"
+    block = "\n".join(["```python", *code, "```"])
+    return [f"`{package}`, then", block, f"Or with hepjax: `hepjax predict {name} --data JETS.h5 --out scores.h5`."]
+
+
+def _repeating(record: Mapping[str, Any]) -> list[str]:
+    versions = record.get("versions") or {}
+    pinned = " ".join(f"{package}=={version}" for package, version in versions.items() if package != "python")
+    python = f"Python {versions['python']}" if "python" in versions else "Python"
+    lines = ["```sh", *([f"pip install {pinned}  # {python}"] if pinned else []), str(record.get("command", "")), "```"]
+    return ["\n".join(line for line in lines if line)]
+
+
+def _number(value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None) -> str:
+    """A figure with its interval; of one that rests on too few jets, its bound.
+
+    >>> _number(0.5, "{:.2f}", [0.4, 0.6]), _number(None, "{:.0f}", None, 30), _number(None, "{:.0f}") == _ABSENT
+    ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.', True)
+    """
+    if value is None:
+        return _ABSENT if bound is None else f"above {form.format(bound)} at 95 % C.L."
+    return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
+
+
+def _unit(column: str) -> str:
+    """The unit of a column of the public layout.
+
+    >>> [_unit(name) for name in ("j1_pt", "j1_phirel", "j_mass_mmdt", "j_zlogz", "jetImage")]
+    ['GeV', 'rad', 'GeV', '1', 'GeV']
+    """
+    if (
+        column.endswith(_GEV)
+        or column.startswith(_TAU)
+        or "_mass" in column
+        or column not in {*schema.JET_COLUMNS, *schema.PARTICLE_COLUMNS}
+    ):
+        return "GeV"
+    return "rad" if "_phi" in column else "1"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(drawn(name) for name in names)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{key.replace('_', ' ')} {_plain(each)}" for key, each in value.items() if each is not None)
+    if isinstance(value, list | tuple):
+        return " ".join(map(_plain, value)) or "none"
+    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)

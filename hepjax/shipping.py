@@ -1,0 +1,62 @@
+"""Trained taggers as files that run without hepjax, each with a model card beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from hepjax import __version__, predictions, report, runs, taggers
+from hepjax import export as formats
+from hepjax.hdf5_files import check_target
+from hepjax.types import ExportFormat
+
+
+def export(
+    folder: Path, out: Path, kind: ExportFormat = ExportFormat.ONNX, *, calibrated: bool = False
+) -> tuple[Path, ...]:
+    """Writes a run's tagger as a file of raw columns in, probabilities out, and its model card.
+
+    Args:
+      folder: of the run.
+      out: a new file; its card is OUT.md, and of StableHLO OUT.json holds what else JAX must know.
+      kind: the format.
+      calibrated: with the temperature that fits the validation part best.
+
+    Returns:
+      The files, the tagger's first.
+
+    Raises:
+      InputError: the folder is not a run's, its tagger cannot be exported, or a file exists or cannot be written.
+    """
+    card, beside = (Path(f"{out}.{suffix}") for suffix in ("md", "json"))
+    targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
+    for path in targets:
+        check_target(path, f"--out {path}")
+    networks, record = taggers.read_run(folder)
+    temperature = taggers.read_temperature(folder) if calibrated else 1.0
+    answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
+    facts = {
+        "model": runs.model_to_json(runs.read_experiment(folder)[0].model),
+        "classes": json.dumps(record["classes"]),
+        "columns": json.dumps(networks[0].recipe.columns),
+        "temperature": str(temperature),
+        "hepjax": __version__,
+    }
+    if kind is ExportFormat.ONNX:
+        runs.write_bytes(out, formats.to_onnx(answer, example, facts))
+    else:
+        data = formats.to_stablehlo(answer, example)
+        runs.write_bytes(out, data)
+        runs.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
+    about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder)}
+    words = report.model_card(out.name, record, runs.read_metrics(folder), networks[0].recipe.columns, **about)
+    runs.write_text(card, words)
+    return tuple(targets)
+
+
+def _pt_range(folder: Path) -> tuple[float, float] | None:
+    """Of the test jets, where a run of an older hepjax has not left them out."""
+    path = folder / "test.h5"
+    pt = predictions.read_predictions(path).observables.get("j_pt") if path.exists() else None
+    return None if pt is None or not len(pt) else (float(pt.min()), float(pt.max()))

@@ -1,0 +1,106 @@
+"""Small taggers of every kind, to be exported once each."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import hepjax
+from hepjax import options, recipes, representations
+from hepjax.types import Activation, Channels, Norm, PairForm, PixelValue, Readout, Sequences
+
+SMALL = {"hidden": (8,)}
+IMAGE = {"filters": (4, 4), "kernels": (3, 3), "hidden": (8,), "pixels": 16, "pixel_size": 0.05}
+GRAPH = {"rounds": 1, "edge": (8,), "node": (8,), "jet": (8,), "hidden": (8,), "particles": 16}
+PAIRS = {"edge": (8, 4), "node": (8, 4), "hidden": (8,), "particles": 16}
+MODELS = {
+    "logistic": options.Logistic(),
+    "logistic-curved": options.Logistic(degree=2, features=hepjax.schema.STANDARD_FEATURES[:5]),
+    **{f"mlp-{activation.value}": options.MLP(hidden=(8, 4), activation=activation) for activation in Activation},
+    "mlp-batch-norm": options.MLP(hidden=(8, 4), norm=Norm.BATCH),
+    "mlp-layer-norm": options.MLP(hidden=(16, 16), norm=Norm.LAYER),
+    "convnet": options.Convnet(**IMAGE),
+    "convnet-turned": options.Convnet(**IMAGE, value=PixelValue.ENERGY, rotate=True, flip=True, particles=20),
+    "convnet-two-channels": options.Convnet(**IMAGE, channels=Channels.CHARGED_NEUTRAL),
+    "convnet-of-files": options.Convnet(**IMAGE, images=("jetImage",)),
+    "convnet-batch-norm": options.Convnet(**IMAGE, norm=Norm.BATCH, activation=Activation.GELU, pool=1),
+    "convnet1d": options.Convnet1d(filters=(8,), kernels=(3,), hidden=(8,)),
+    "convnet1d-ordered": options.Convnet1d(
+        filters=(8,), kernels=(4,), hidden=(8,), pool=1, norm=Norm.BATCH, order_by="j1_e"
+    ),
+    "lstm": options.LSTM(units=(8, 4), hidden=(8,)),
+    "gru": options.GRU(units=(8,), hidden=(8,)),
+    "gru-both-ways": options.GRU(units=(8,), hidden=(8,), bidirectional=True),
+    "deepsets": options.Deepsets(particle=(8, 8), hidden=(8,)),
+    "deepsets-batch-norm": options.Deepsets(particle=(8,), hidden=(8,), norm=Norm.BATCH, activation=Activation.ELU),
+    "graph-all": options.GraphNetwork(**GRAPH),
+    "graph-neighbours": options.GraphNetwork(**GRAPH | {"rounds": 2}, neighbours=4, attention=True),
+    "graph-radius": options.GraphNetwork(**GRAPH, radius=0.2, edge_features=True, by=("j1_eta", "j1_phi")),
+    "graph-large": options.GraphNetwork(**GRAPH | {"particles": 30}, neighbours=3),
+    "pairs": options.InteractionNetwork(**PAIRS),
+    "pairs-padding-counts": options.InteractionNetwork(**PAIRS, masked=False, activation=Activation.SELU),
+    "pairs-flat": options.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN),
+    "pairs-flat-padding-counts": options.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN, masked=False),
+    "pairs-by-receiver": options.InteractionNetwork(**PAIRS, form=PairForm.RECEIVERS),
+    "pairs-by-edge": options.InteractionNetwork(**PAIRS, form=PairForm.SEGMENTS, activation=Activation.MAXOUT),
+}
+"""Every kind of model, and every option that changes what is computed."""
+FEWEST = (0, 1, 2, 3)
+"""Particles of the first jets."""
+
+
+def inputs_of(model: options.Model, recipe: recipes.Recipe, count: int = 1000):
+    """What is read of the first jets of the sample; a few have few particles or none."""
+    if getattr(model, "images", ()):
+        images = np.random.default_rng(0).exponential(1, (count, model.pixels, model.pixels, 1)).astype(np.float32)
+        images[0] = 0
+        return images
+    jets = hepjax.read_jets()[:count]
+    if getattr(model, "channels", None) is Channels.CHARGED_NEUTRAL:  # the sample's momenta are too rounded for masses
+        energy = hepjax.schema.PARTICLE_COLUMNS.index("j1_e")
+        p = jets.constituents[..., :3].astype(np.float64)
+        mass = np.where(np.arange(p.shape[1]) % 2, 0.14, 0) * jets.mask
+        jets.constituents[..., energy] = np.sqrt((p**2).sum(-1) + mass**2)
+    found = jax.tree.map(np.array, recipe.read(jets, slice(None)))
+    if isinstance(found, Sequences):
+        for row, number in enumerate(FEWEST):
+            found.mask[row, number:] = False
+            found.values[row, number:] = 0
+    return found
+
+
+def draw(shapes, rng):
+    """Random variables, drawn by NumPy: compiling the initialisation would take longer than all else."""
+
+    def one(path, leaf):
+        if path[-1].key == "var":
+            return rng.uniform(0.5, 1.5, leaf.shape).astype(np.float32)
+        width = 1 / np.sqrt(np.prod(leaf.shape[:-1])) if leaf.ndim > 1 else 0.1
+        return np.asarray(width * rng.normal(size=leaf.shape) + (path[-1].key == "scale"), np.float32)
+
+    return jax.tree_util.tree_map_with_path(one, shapes)
+
+
+def make_tagger(model: options.Model, seed: int = 0):
+    """The pure function of an untrained tagger, its inputs, and its answers in JAX, which differ from jet to jet."""
+    recipe = recipes.make_recipe(model, 5)
+    inputs = inputs_of(model, recipe)
+    scaling = representations.scaling_of([recipe.moments(inputs)])
+    shapes = jax.eval_shape(lambda key: recipes.initialise(recipe, key), jax.random.key(0))
+    params, state = draw(shapes, np.random.default_rng(seed))
+    apply = recipes.make_apply(recipe, scaling)
+
+    def logits(inputs):
+        mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
+        return apply(params, state, inputs, mask, None)[0]
+
+    # Sums over particles may be so large that all answers were 0 or 1: none is wider than those of a trained tagger.
+    found = np.asarray(jax.jit(logits)(inputs))
+    middle, width = found[len(FEWEST) :].mean(axis=0), max(found[len(FEWEST) :].std(axis=0).max(), 1)
+    wanted = np.asarray(jax.nn.softmax((found - middle) / width))
+    return lambda inputs: jax.nn.softmax((logits(inputs) - middle) / width), inputs, wanted
+
+
+def first(inputs, count):
+    return jax.tree.map(lambda x: x[:count], inputs)

@@ -1,0 +1,168 @@
+"""Pictures of rejection, significance, calibration and discriminants: what is in them, and that nothing overlaps."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+from hepjax.errors import InputError
+from hepjax.evaluation import class_curve
+from hepjax.evaluation.calibration import expected_calibration_error, reliability
+from hepjax.evaluation.intervals import rejection_bound
+from hepjax.evaluation.significance import max_significance_improvement
+from hepjax.report import save, style
+from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
+from hepjax.types import Scores
+
+
+def toy(classes="gqwzt", jets=1500, weighted=False):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, len(classes), jets)
+    logits = 1.3 * rng.normal(size=(jets, len(classes)))
+    logits[np.arange(jets), labels] += 2
+    p = np.exp(logits)
+    w = rng.uniform(0.5, 1.5, jets) if weighted else None
+    return Scores((p / p.sum(axis=1, keepdims=True)).astype(np.float32), labels, w, tuple(classes))
+
+
+FIVE, TWO = toy(weighted=True), toy(["background", "signal"])
+MANY = toy([f"class_{i}" for i in range(8)])
+FEW = toy(jets=25)
+FIGURES = {
+    "rejection": lambda: rejection_figure(FIVE, "hepjax simulation"),
+    "rejection of two": lambda: rejection_figure(TWO),
+    "rejection of few": lambda: rejection_figure(FEW),
+    "significance": lambda: significance_figure(FIVE, "hepjax simulation"),
+    "significance of many": lambda: significance_figure(MANY),
+    "significance of few": lambda: significance_figure(toy("gq", jets=15)),
+    "reliability": lambda: reliability_figure(FIVE, 1.25, "hepjax simulation"),
+    "reliability of few": lambda: reliability_figure(FEW),
+    "discriminant": lambda: discriminant_figure(FIVE, {"w": 0.5, "z": 0.5}, {"g": 0.3, "q": 0.7}, "hepjax simulation"),
+    "discriminant of two": lambda: discriminant_figure(TWO, "signal"),
+    "discriminant of many": lambda: discriminant_figure(MANY, "class_1"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_no_text_leaves_the_page_or_covers_another(name, tmp_path):
+    figure = FIGURES[name]()
+    save(figure, tmp_path / "picture.png")
+    assert (tmp_path / "picture.png").stat().st_size > 10_000
+    with style():  # as `save` draws it
+        boxes = visible_texts(figure)
+    assert len(boxes) > 5
+    page = figure.bbox
+    for text, box in boxes:
+        assert page.x0 - 1 <= box.x0 < box.x1 <= page.x1 + 1, text
+        assert page.y0 - 1 <= box.y0 < box.y1 <= page.y1 + 1, text
+    for (a, box_a), (b, box_b) in combinations(boxes, 2):
+        apart = min(box_a.x1, box_b.x1) - max(box_a.x0, box_b.x0), min(box_a.y1, box_b.y1) - max(box_a.y0, box_b.y0)
+        assert min(apart) <= 1, f"{a!r} and {b!r} overlap"
+
+
+def visible_texts(figure):
+    """Text and box in pixels of titles, axis labels, the ticks inside the limits and legends."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    found = [text for legend in figure.legends for text in (*legend.get_texts(), legend.get_title())]
+    for axes in figure.axes:
+        found += [*axes.texts, axes.title, axes._left_title]
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            low, high = sorted(limits)
+            found.append(axis.label)
+            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+        if axes.get_legend() is not None:
+            found += [*axes.get_legend().get_texts(), axes.get_legend().get_title()]
+    renderer = canvas.get_renderer()
+    return [(t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()]
+
+
+def test_rejections_are_quoted_from_ten_jets_on_and_bounded_below():
+    scores = toy()
+    (axes,) = rejection_figure(scores).axes
+    for c, name in enumerate(scores.classes):
+        quoted, bound = axes.lines[2 * c], axes.lines[2 * c + 1]
+        background = (scores.labels != c).sum()
+        rejection = quoted.get_ydata()
+        assert np.nanmax(rejection) <= background / 10 * (1 + 1e-9)
+        assert (np.isnan(rejection) != np.isnan(bound.get_ydata())).all()
+        curve = class_curve(scores, name)
+        known = {(t, 1 / f) for t, f in zip(curve.tpr, curve.fpr, strict=True) if f > 0}
+        finite = np.isfinite(rejection)
+        assert set(zip(quoted.get_xdata()[finite], rejection[finite], strict=True)) <= known
+        assert bound.get_ydata()[0] == pytest.approx(rejection_bound(0, background))
+    bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
+    assert len(bands) == 5
+    assert bands[0].min() < 1.2 < np.nanmax(axes.lines[0].get_ydata()) < bands[0].max()
+
+
+def test_the_largest_significance_is_marked():
+    scores = toy()
+    (axes,) = significance_figure(scores).axes
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    for c, name in enumerate(scores.classes):
+        exact = max_significance_improvement(class_curve(scores, name), (scores.labels != c).sum())
+        marked = axes.lines[2 * c + 1]
+        assert marked.get_ydata()[0] == pytest.approx(exact.value, rel=0.05)  # the curve is thinned
+        assert f"{marked.get_ydata()[0]:.2f} at {marked.get_xdata()[0]:.0%}" in words[c]
+        assert np.nanmax(axes.lines[2 * c].get_ydata()) == marked.get_ydata()[0]
+
+
+def test_with_few_jets_no_significance_is_quoted():
+    (axes,) = significance_figure(toy("gq", jets=15)).axes
+    assert [text.get_text() for text in axes.get_legend().get_texts()][:2] == ["g   too few jets", "q   too few jets"]
+
+
+def test_reliability_shows_what_a_temperature_mends():
+    top, classes, jets, _ = reliability_figure(FIVE, 1.25).axes
+    words = [text.get_text() for text in top.get_legend().get_texts()]
+    assert words[0].startswith(f"As trained   ECE {expected_calibration_error(FIVE):.4f} (noise ")
+    assert words[1].startswith("T = 1.250   ECE ")
+    exact = reliability(FIVE)
+    np.testing.assert_allclose(top.containers[0].lines[0].get_ydata(), exact.accuracy)
+    np.testing.assert_allclose(jets.patches[0].get_data().values.sum(), 1)
+    assert [text.get_text()[0] for text in classes.get_legend().get_texts()] == ["g", "q", "W", "Z", "t"]
+
+
+def test_the_discriminant_names_its_mixture():
+    (axes,) = discriminant_figure(FIVE, {"w": 0.5, "z": 0.5}, {"g": 0.3, "q": 0.7}).axes
+    assert axes.get_xlabel() == "Discriminant ln[(0.5 p(W) + 0.5 p(Z)) / (0.3 p(g) + 0.7 p(q))]"
+    words = [text.get_text() for text in axes.get_legend().get_texts()]
+    assert words == ["g   background 0.3", "q   background 0.7", "W   signal 0.5", "Z   signal 0.5", "t   not used"]
+    for stairs in axes.patches:
+        assert stairs.get_data().values.sum() == pytest.approx(1)
+    (axes,) = discriminant_figure(MANY, "class_1").axes
+    assert axes.get_xlabel() == "Discriminant ln[p(class_1) / Σ f p]"
+
+
+def test_a_class_without_jets_is_left_out():
+    rows = FIVE.labels != 2
+    part = Scores(FIVE.scores[rows], FIVE.labels[rows], FIVE.weights[rows], FIVE.classes)
+    for draw in (rejection_figure, significance_figure):
+        words = [text.get_text()[0] for text in draw(part).axes[0].get_legend().get_texts()]
+        assert words[:4] == ["g", "q", "Z", "t"]
+    assert len(reliability_figure(part).axes[1].get_legend().get_texts()) == 4
+    assert len(discriminant_figure(part, "w").axes[0].get_legend().get_texts()) == 4
+
+
+def test_all_scores_alike_can_be_drawn(tmp_path):
+    alike = Scores(np.full((60, 2), 0.5), np.arange(60) % 2, None, ("g", "q"))
+    for draw in (rejection_figure, significance_figure, reliability_figure, lambda s: discriminant_figure(s, "g")):
+        save(draw(alike), tmp_path / "picture.png")
+
+
+@pytest.mark.parametrize("draw", [rejection_figure, significance_figure])
+def test_one_class_alone_has_no_curve(draw):
+    with pytest.raises(InputError, match="two classes or more for a curve"):
+        draw(Scores(np.array([[0.5, 0.5]]), np.array([0]), None, ("g", "q")))
+
+
+@pytest.mark.parametrize(
+    "draw", [rejection_figure, significance_figure, reliability_figure, lambda scores: discriminant_figure(scores, "g")]
+)
+def test_scores_that_are_none_are_named(draw):
+    with pytest.raises(InputError, match="scores: expected finite"):
+        draw(Scores(np.full((4, 2), np.nan), np.array([0, 1, 0, 1]), None, ("g", "q")))

@@ -1,0 +1,149 @@
+"""The page of a run, from its folder alone and from its jets."""
+
+from __future__ import annotations
+
+import io
+import re
+import shutil
+
+import h5py
+import pytest
+from PIL import Image
+
+from hepjax import InputError, experiment, options, reporting, runs, schema
+
+FEW = {"epochs": 1, "batch_size": 64, "patience": None}
+KINDS = {
+    "features": options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
+    "linear": options.Logistic(),
+    "particles": options.Deepsets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel", "j1_phirel")),
+    "edges": options.InteractionNetwork(edge=(3,), node=(3,), hidden=(2,), particles=6),
+    "graph": options.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(2,), neighbours=2, particles=6),
+    "pixels": options.Convnet(filters=(2,), kernels=(3,), hidden=(3,), pixels=8, pixel_size=0.1),
+}
+EXPECTED = {
+    "features": ["Permutation importance", "Which observables the last hidden layer"],
+    "linear": ["Permutation importance"],
+    "particles": ["Permutation importance", "Which particles of one t jet speak for t", "the last hidden layer"],
+    "edges": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
+    "graph": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
+    "pixels": ["Permutation importance", "Which pixels speak for the true class", "the last hidden layer"],
+}
+
+
+def headings(page):
+    return [re.sub("<[^>]+>", "", words) for words in re.findall(r"<h2[^>]*>(.*?)</h2>", page)]
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, but not drawn, which takes most of the time."""
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "png")
+    monkeypatch.setattr("hepjax.report.png", lambda *_: pixel.getvalue())
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory):
+    """A run on the sample that comes with hepjax."""
+    folder = tmp_path_factory.mktemp("runs") / "mlp"
+    experiment.run(options.Experiment(options.MLP(hidden=(8,)), out=folder, epochs=3))
+    return folder
+
+
+def test_a_page_tells_the_whole_run(sample):
+    seen = []
+    page = reporting.write(sample, show=seen.append)
+    assert page == sample / "report.html"
+    text = page.read_text()
+    assert len(text) < 5e6
+    for title in (
+        "Summary",
+        "Figures of merit",
+        "ROC curves",
+        "Confusion",
+        "Working points",
+        "Calibration",
+        "History",
+        "Rejection and significance",
+        "Efficiency and mistag rate in bins",
+        "Mass sculpting",
+        "Jets",
+        "What the network looks at",
+        "How to repeat it",
+    ):
+        assert title in headings(text), title
+    assert seen == [title for title in headings(text) if title in set(seen)]
+    metrics = runs.read_metrics(sample)
+    assert f"{metrics['classes']['t']['auc']:.4f}" in text
+    assert str(runs.read_experiment(sample)[1]["fingerprint"]) in text
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_network_looks_at(kind, jet_file, tmp_path, undrawn):
+    path = jet_file(count=150)
+    chosen = options.Experiment(KINDS[kind], (path,), out=tmp_path / "run", **FEW)
+    experiment.run(chosen)
+    text = reporting.write(chosen.out, tmp_path / "page.html").read_text()
+    assert "What the network looks at" in headings(text)
+    for words in EXPECTED[kind]:
+        assert words in text, words
+    assert not (chosen.out / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    "changes, title",
+    [
+        ({"folds": 3}, "What the network looks at"),
+        ({"ensemble": 2}, "Bias and variance"),
+        ({"sizes": (50, 90)}, "Learning curve"),
+    ],
+)
+def test_many_trainings(changes, title, jet_file, tmp_path, undrawn):
+    chosen = options.Experiment(KINDS["features"], (jet_file(count=150),), out=tmp_path / "run", **FEW, **changes)
+    experiment.run(chosen)
+    text = reporting.write(chosen.out).read_text()
+    assert title in headings(text)
+    assert ("of fold-1" in text) == ("folds" in changes)
+
+
+@pytest.mark.usefixtures("undrawn")
+class TestJetsAreGone:
+    @pytest.fixture
+    def run(self, jet_file, tmp_path):
+        path = jet_file(count=150)
+        experiment.run(options.Experiment(KINDS["features"], (path,), out=tmp_path / "run", **FEW))
+        return tmp_path / "run", path
+
+    def test_files_are_missing(self, run, caplog):
+        folder, path = run
+        path.unlink()
+        text = reporting.write(folder).read_text()
+        assert "What the network looks at" not in headings(text)
+        assert "the jets could not be read" in text
+        assert "no such file" in caplog.text
+
+    def test_other_jets_have_taken_their_place(self, run, jet_file):
+        folder, path = run
+        with h5py.File(path, "r+") as file:
+            file[schema.JETS][:, -6:] = file[schema.JETS][:, -6:][::-1]
+        assert "other jets than when it was tested" in reporting.write(folder).read_text()
+        jet_file(count=20)
+        assert "fewer jets than when it was tested" in reporting.write(folder).read_text()
+
+    def test_a_folder_of_an_older_hepjax(self, run, caplog):
+        folder, _ = run
+        (folder / "test.h5").unlink()
+        text = reporting.write(folder).read_text()
+        assert "ROC curves" not in headings(text)
+        assert "Figures of merit" in headings(text)
+        assert "from an older hepjax" in caplog.text
+
+
+def test_a_run_that_has_not_ended_has_no_page(sample, tmp_path, undrawn):
+    shutil.copytree(sample, tmp_path / "run")
+    (tmp_path / "run" / "metrics.json").unlink()
+    with pytest.raises(InputError, match="its training has not ended"):
+        reporting.write(tmp_path / "run")
+    with pytest.raises(InputError, match="cannot be written"):
+        reporting.write(sample, tmp_path / "none" / "page.html")
