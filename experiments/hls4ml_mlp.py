@@ -7,7 +7,7 @@ hls4ml makes C++ with numbers of fixed point, compiles it with g++, and answers 
 needs the vendor's tools, and is not done here. Exported are scaling and logits: the table that hls4ml has for the
 softmax is wrong by up to 0.36 in its default size.
 
-Expected in a quarter of a minute on the sample that comes with hepjax: with sixteen bits behind the point, probabilities
+Expected in 15 seconds on the sample that comes with hepjax: with sixteen bits behind the point, probabilities
 differ from ONNX Runtime's by less than 0.005, and 99 % of the jets or more keep their class. Found: 0.0016, 99.9 %.
 """
 

@@ -175,7 +175,8 @@ def _train(command: Experiment, console: Console) -> None:
     console.print(report.metrics_table(metrics))
     if console.is_terminal and parallel.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
-    console.print(f"{folder}: metrics.json, history.csv, test.h5, roc.png, history.png, confusion.png, scores.png")
+    pictures = ", ".join(sorted(path.name for path in folder.glob("*.png")))
+    console.print(f"{folder}: metrics.json, history.csv, test.h5, {pictures}")
     if command.profile:
         console.print(
             f"{folder}/profile: a trace; open it with `tensorboard --logdir` and XProf, or in ui.perfetto.dev"

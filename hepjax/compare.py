@@ -88,6 +88,7 @@ def _take(one: Predictions, places: np.ndarray) -> Predictions:
         labels=None if one.labels is None else one.labels[places],
         rows=None if one.rows is None else one.rows[places],
         observables={name: values[places] for name, values in one.observables.items()},
+        weights=None if one.weights is None else one.weights[places],
     )
 
 

@@ -27,6 +27,8 @@ class Predictions(NamedTuple):
     """(N,) int64, the jets' rows in their files, where these are not all."""
     observables: Mapping[str, np.ndarray] = {}
     """Name → (N,) float32, what figures of merit may be binned in."""
+    weights: np.ndarray | None = None
+    """(N,) of the jets; None is 1 for each."""
 
     def measured(self) -> Scores:
         """To be measured.
@@ -36,7 +38,7 @@ class Predictions(NamedTuple):
         """
         if self.labels is None:
             raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
-        return Scores(self.scores, self.labels, None, self.classes)
+        return Scores(self.scores, self.labels, self.weights, self.classes)
 
 
 def is_file(path: Path) -> bool:
@@ -92,7 +94,11 @@ def write_predictions(path: Path, found: Predictions) -> None:
     with new_file(path) as new:
         new.file.attrs["classes"] = list(found.classes)
         new.file.create_dataset("scores", data=found.scores, dtype=np.float32)
-        for name, values, kind in (("labels", found.labels, np.int32), ("rows", found.rows, np.int64)):
+        for name, values, kind in (
+            ("labels", found.labels, np.int32),
+            ("rows", found.rows, np.int64),
+            ("weights", found.weights, np.float64),
+        ):
             if values is not None:
                 new.file.create_dataset(name, data=values, dtype=kind)
         for name, values in found.observables.items():
@@ -104,7 +110,7 @@ def read_predictions(path: Path) -> Predictions:
     """Reads a file of scores.
 
     Args:
-      path: written by `hepjax predict`, or `test.h5` of a run folder.
+      path: written by `hepjax predict`, to which a dataset `weights` may have been added, or `test.h5` of a run folder.
 
     Returns:
       What it holds.
@@ -121,4 +127,5 @@ def read_predictions(path: Path) -> Predictions:
             tuple(map(str, file.attrs["classes"])),
             file["rows"][:] if "rows" in file else None,
             {name: values[:] for name, values in file.get("observables", {}).items()},
+            file["weights"][:] if "weights" in file else None,
         )

@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from matplotlib.figure import Figure
-
     from hepjax.options import Experiment
     from hepjax.predictions import Predictions
     from hepjax.taggers import Tagger, Trained
@@ -242,7 +240,7 @@ def _importance_table(importance: explanation.Importance, columns: tuple[str, ..
     return Table("Permutation importance", ["Column", "Drop of the mean AUC", "Standard deviation"], rows, note)
 
 
-def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Figure, str]]:
+def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]:
     """What speaks for the true class in images, on average; or in one jet, of the last class."""
     if not hasattr(seen, "_fields"):
         if np.ndim(seen) == 4:
@@ -258,7 +256,7 @@ def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Figure, st
 
 def _in_one_jet(
     network: Trained, jet: Sequences, label: np.ndarray, name: str, columns: tuple[str, ...]
-) -> Iterator[tuple[Figure, str]]:
+) -> Iterator[tuple[Any, str]]:
     seen, mask = network.recipe.represent(network.scaling, jet), np.asarray(jet.mask)
     found = explanation.gradient_times_input(_relative_logits(network, 1), seen, label)
     if not isinstance(seen, Sequences):
@@ -286,7 +284,7 @@ def _relative_logits(network: Trained, jets: int) -> Callable[[Any], jax.Array]:
     return logits
 
 
-def _hidden(case: _Case, seen: Any) -> Iterator[tuple[Figure, str]]:
+def _hidden(case: _Case, seen: Any) -> Iterator[tuple[Any, str]]:
     network = case.network
     try:
         layers = explanation.hidden_features(network.recipe.network, network.params, network.model_state, seen)
@@ -304,5 +302,5 @@ def _hidden(case: _Case, seen: Any) -> Iterator[tuple[Figure, str]]:
         )
 
 
-def _picture(figure: Figure, caption: str, *, wide: bool = False) -> Picture:
+def _picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
     return Picture(report.png(figure, _DPI), caption, caption, wide)

@@ -9,7 +9,7 @@ from typing import Any
 from hepjax import __version__, predictions, report, runs, taggers
 from hepjax import export as formats
 from hepjax.hdf5_files import check_target
-from hepjax.types import ExportFormat
+from hepjax.types import ExportFormat, Precision
 
 
 def export(
@@ -33,7 +33,8 @@ def export(
     targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
     for path in targets:
         check_target(path, f"--out {path}")
-    networks, record = taggers.read_run(folder)
+    trained, record = taggers.read_run(folder)
+    networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
     facts = {

@@ -224,6 +224,18 @@ class TestMeasured:
             experiment.evaluate(tmp_path / "s.h5", out=tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
+    def test_weights_that_were_added_to_scores(self, tmp_path, rng):
+        p = rng.random(60, np.float32)
+        given = Predictions(np.stack([p, 1 - p], axis=1), np.repeat([0, 1], 30), ("q", "t"), weights=rng.random(60))
+        write_predictions(tmp_path / "s.h5", given)
+        metrics = experiment.evaluate(tmp_path / "s.h5")
+        assert metrics["loss"] == figures_of_merit(given.measured())["loss"]
+        assert metrics["effective_jets"]["q"] < 30 == metrics["jets"]["q"]
+        for weights, words in ((np.full(60, -1.0), "none below 0"), (np.zeros(60), "a positive sum, found all 0")):
+            write_predictions(tmp_path / f"{words}.h5", given._replace(weights=weights))
+            with pytest.raises(InputError, match=words):
+                experiment.evaluate(tmp_path / f"{words}.h5")
+
     def test_an_evaluation_can_be_compared_and_measured_again(self, finished, jet_file, tmp_path):
         path = jet_file(count=100)
         metrics = experiment.evaluate(finished[0], [path], tmp_path / "found")

@@ -36,10 +36,11 @@ def test_all_that_is_known_comes_back(tmp_path, rng):
         ("q", "t"),
         np.array([3, 1, 9, 2**40, 5, 6]),
         {"j_pt": rng.random(6, np.float32), "j_eta": rng.random(6, np.float32)},
+        np.arange(6.0),
     )
     write_predictions(tmp_path / "s.h5", given)
     chex.assert_trees_all_equal(read_predictions(tmp_path / "s.h5"), given)
-    few = given._replace(labels=None, rows=None, observables={})
+    few = given._replace(labels=None, rows=None, observables={}, weights=None)
     write_predictions(tmp_path / "few.h5", few)
     chex.assert_trees_all_equal(read_predictions(tmp_path / "few.h5"), few)
     with pytest.raises(InputError, match="no labels"):

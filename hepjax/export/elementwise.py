@@ -39,12 +39,15 @@ def _logical(op: str, bits: str, graph: Graph, _: Any, *values: Value) -> Value:
     return apply(graph, op if values[0].dtype == bool else bits, *values)
 
 
-def _extreme(op: str, logical: str, graph: Graph, _: Any, a: Value, b: Value) -> Value:
+def _larger(graph: Graph, _: Any, a: Value, b: Value) -> Value:
     if a.dtype == bool:
-        return apply(graph, logical, a, b)
-    if op == "Max" and b.name is None and b.shape == () and b.const == 0:
-        return apply(graph, "Relu", a)
-    return apply(graph, op, a, b)
+        return apply(graph, "Or", a, b)
+    zero = b.name is None and b.shape == () and b.const == 0
+    return apply(graph, "Relu", a) if zero else apply(graph, "Max", a, b)
+
+
+def _smaller(graph: Graph, _: Any, a: Value, b: Value) -> Value:
+    return apply(graph, "And" if a.dtype == bool else "Min", a, b)
 
 
 def _number(value: Value, x: float) -> Value:
@@ -172,8 +175,8 @@ ELEMENTWISE: dict[str, Callable[..., Any]] = {
     "integer_pow": _power,
     "is_finite": _finite,
     "log1p": _log1p,
-    "max": partial(_extreme, "Max", "Or"),
-    "min": partial(_extreme, "Min", "And"),
+    "max": _larger,
+    "min": _smaller,
     "ne": _differ,
     "not": partial(_logical, "Not", "BitwiseNot"),
     "optimization_barrier": _same,

@@ -73,7 +73,15 @@ def _window(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
     return graph.reshaped(graph.node("Slice", [x, *bounds], shape, x.dtype), equation.outvars[0].aval.shape)
 
 
-def _scatter(reduction: str, graph: Graph, equation: Any, x: Value, places: Value, updates: Value) -> Value:
+def _scatter(
+    reduction: str,
+    few: Callable[..., Value] | None,
+    graph: Graph,
+    equation: Any,
+    x: Value,
+    places: Value,
+    updates: Value,
+) -> Value:
     """Whole rows as (batch, place, row), added by a product or written by ScatterElements."""
     numbers, out = equation.params["dimension_numbers"], equation.outvars[0].aval
     x, places, updates = (whole(graph, equation, i, value) for i, value in enumerate((x, places, updates)))
@@ -103,12 +111,14 @@ def _scatter(reduction: str, graph: Graph, equation: Any, x: Value, places: Valu
     flat = graph.reshaped(flat, (*(flat.shape[: len(index_batch)] or (1,)), count, 1))
     updates = graph.transposed(updates, [*update_batch, *(free[axis] for axis in others), *window])
     updates = graph.reshaped(updates, (*head, count, width))
-    write = _sum_few if rows <= _FEW and reduction == "add" and out.dtype == np.float32 else _write_many
-    found = write(reduction, graph, x, flat, updates)
+    if few is not None and rows <= _FEW and out.dtype == np.float32:
+        found = few(graph, x, flat, updates)
+    else:
+        found = _write_many(reduction, graph, x, flat, updates)
     return graph.transposed(graph.reshaped(found, turned), np.argsort(turn).tolist())
 
 
-def _sum_few(_: str, graph: Graph, x: Value, flat: Value, updates: Value) -> Value:
+def _sum_few(graph: Graph, x: Value, flat: Value, updates: Value) -> Value:
     """Adds rows by a product with ones and zeros: (B, N, F), (B, E, 1) and (B, E, F) → (B, N, F).
 
     ONNX Runtime's ScatterElements runs on one core and is some five times slower for 30 places.
@@ -190,10 +200,10 @@ def _flat(graph: Graph, places: Value, limits: Sequence[int], mode: GatherScatte
 
 INDEXING: dict[str, Callable[..., Any]] = {
     "gather": _gather,
-    "scatter": partial(_scatter, "none"),
-    "scatter-add": partial(_scatter, "add"),
-    "scatter-max": partial(_scatter, "max"),
-    "scatter-min": partial(_scatter, "min"),
-    "scatter-mul": partial(_scatter, "mul"),
+    "scatter": partial(_scatter, "none", None),
+    "scatter-add": partial(_scatter, "add", _sum_few),
+    "scatter-max": partial(_scatter, "max", None),
+    "scatter-min": partial(_scatter, "min", None),
+    "scatter-mul": partial(_scatter, "mul", None),
 }
 """JAX primitive → its rule."""

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.extend import core
 from onnx import helper
 
 from hepjax.errors import InputError
@@ -26,7 +26,7 @@ _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2"}
 
 
-def lower(graph: Graph, closed: ClosedJaxpr, values: Sequence[Value]) -> list[Value]:
+def lower(graph: Graph, closed: core.ClosedJaxpr, values: Sequence[Value]) -> list[Value]:
     """Adds the nodes of a function.
 
     Args:
@@ -43,11 +43,11 @@ def lower(graph: Graph, closed: ClosedJaxpr, values: Sequence[Value]) -> list[Va
     return _lower(graph, closed.jaxpr, [*map(_array, closed.consts), *values], [True] * len(closed.jaxpr.outvars))
 
 
-def _lower(graph: Graph, jaxpr: Jaxpr, values: Sequence[Value], wanted: Sequence[bool]) -> list[Value]:
+def _lower(graph: Graph, jaxpr: core.Jaxpr, values: Sequence[Value], wanted: Sequence[bool]) -> list[Value]:
     known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
 
     def read(var: Any) -> Value:
-        if not isinstance(var, Literal):
+        if not isinstance(var, core.Literal):
             return known[var]
         kind: Any = var.aval
         return _array(np.asarray(var.val, kind.dtype))
@@ -62,13 +62,13 @@ _NOTHING = Value("", None, (), None)
 """What nobody asks for."""
 
 
-def _needed(jaxpr: Jaxpr, wanted: Sequence[bool]) -> list[Any]:
+def _needed(jaxpr: core.Jaxpr, wanted: Sequence[bool]) -> list[Any]:
     """The equations that the wanted answers need."""
-    live = {var for var, want in zip(jaxpr.outvars, wanted, strict=True) if want and not isinstance(var, Literal)}
+    live = {var for var, want in zip(jaxpr.outvars, wanted, strict=True) if want and not isinstance(var, core.Literal)}
     kept = []
     for equation in reversed(jaxpr.eqns):
         if live.intersection(equation.outvars):
-            live.update(var for var in equation.invars if not isinstance(var, Literal))
+            live.update(var for var in equation.invars if not isinstance(var, core.Literal))
             kept.append(equation)
     return kept[::-1]
 
@@ -77,7 +77,7 @@ def _answers(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     name = str(equation.primitive)
     if name in _CALLS:
         inner = next(equation.params[key] for key in _INNER if key in equation.params)
-        jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, ClosedJaxpr) else (inner, ())
+        jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
         return _lower(graph, jaxpr, [*map(_array, consts), *inputs], [True] * len(jaxpr.outvars))
     if all(_is_whole(value, var) for value, var in zip(inputs, equation.invars, strict=True)) and all(
         _is_static(var.aval.shape) for var in equation.outvars

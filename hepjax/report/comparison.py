@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hepjax.evaluation import Difference
 
+_REJECTION = "1/ε_B at ε_S 50%"
 _SURE = 0.0027
 """A difference is called significant below this p-value: three standard deviations of a Gaussian."""
 
@@ -57,7 +58,11 @@ def comparison_table(
     for name in names:
         table.add_column(Text(name), justify="right")
     for title, form, figures, found in _lines(metrics, differences):
-        cells = [_cell(figure, form, difference) for figure, difference in zip(figures, [None, *found], strict=True)]
+        ratio = title.endswith(_REJECTION)
+        cells = [
+            _cell(figure, form, difference, ratio=ratio)
+            for figure, difference in zip(figures, [None, *found], strict=True)
+        ]
         table.add_row(title, *cells)
     return table
 
@@ -137,7 +142,7 @@ def _lines(
     ]
     for key, title, form in (
         ("auc", "AUC", "{:.4f}"),
-        ("background_rejection_at_0.5", "1/ε_B at ε_S 50%", "{:,.1f}"),
+        ("background_rejection_at_0.5", _REJECTION, "{:,.1f}"),
     ):
         for name in metrics[0]["classes"]:
             figures = [one["classes"][name].get(key) for one in metrics]
@@ -147,17 +152,12 @@ def _lines(
     return lines
 
 
-def _cell(figure: float | None, form: str, difference: Difference | None) -> str:
+def _cell(figure: float | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
     words = "–" if figure is None else form.format(figure)  # noqa: RUF001
     if difference is None:
         return words
-    ratio = form != "{:.4f}"
-    change = (
-        f"{difference.value:.2f}x ± {difference.error:.2f}"
-        if ratio
-        else f"{difference.value:+.4f} ± {difference.error:.4f}"
-    )
-    return f"{words}\n{change}{' *' if difference.p < _SURE else ''}"
+    change = "{:.2f}x ± {:.2f}" if ratio else "{:+.4f} ± {:.4f}"
+    return f"{words}\n{change.format(*difference[:2])}{' *' if difference.p < _SURE else ''}"
 
 
 def _plain(tree: Any) -> Any:

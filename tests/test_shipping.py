@@ -1,0 +1,104 @@
+"""From a run folder to files that run elsewhere."""
+
+from __future__ import annotations
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from hepjax import InputError, experiment, load, options, read_jets, shipping
+from hepjax.types import ExportFormat, Precision
+
+FEW = {"epochs": 1, "batch_size": 64, "patience": None}
+
+
+@pytest.fixture(scope="module")
+def runs_of(tmp_path_factory):
+    out = tmp_path_factory.mktemp("runs")
+    small = options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
+    particles = options.Deepsets(particle=(3,), hidden=(), particles=8, columns=("j1_pt", "j1_etarel"))
+    experiment.run(options.Experiment(small, out=out / "mlp", **FEW))
+    experiment.run(options.Experiment(particles, out=out / "deepsets", precision=Precision.BFLOAT16, **FEW))
+    experiment.run(options.Experiment(small, out=out / "ensemble", ensemble=2, **FEW))
+    return out
+
+
+@pytest.mark.parametrize("kind", ExportFormat)
+@pytest.mark.parametrize("name", ["mlp", "deepsets", "ensemble"])
+def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
+    files = shipping.export(runs_of / name, tmp_path / f"tagger.{kind.value}", kind)
+    assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files}
+    tagger, jets = load(files[0]), read_jets()[:200]
+    own = load(runs_of / name)
+    assert (tagger.classes, tagger.columns) == (own.classes, own.columns)
+    tolerance = 2e-2 if name == "deepsets" else 1e-5  # its run computes in bfloat16
+    np.testing.assert_allclose(tagger(jets), own(jets), atol=tolerance)
+    assert tagger(jets[:0]).shape == (0, 5)
+
+
+@pytest.mark.parametrize("kind", ExportFormat)
+def test_calibrated(runs_of, tmp_path, kind):
+    file = shipping.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
+    jets = read_jets()[:50]
+    np.testing.assert_allclose(load(file)(jets), load(runs_of / "mlp", calibrated=True)(jets), atol=1e-5)
+    with pytest.raises(InputError, match="is calibrated or not since its export"):
+        load(file, calibrated=True)
+
+
+def test_the_card_stands_beside_it(runs_of, tmp_path):
+    _, card = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")
+    text = card.read_text()
+    for words in ("# tagger.onnx", "j_zlogz", "GeV", "onnxruntime", "simulated", "`g`"):
+        assert words in text, words
+    found = json.loads((runs_of / "mlp" / "metrics.json").read_text())
+    assert f"{found['classes']['t']['auc']:.3f}" in text
+
+
+class TestRefused:
+    def test_files_that_exist(self, runs_of, tmp_path):
+        (tmp_path / "a.onnx.md").write_text("mine")
+        with pytest.raises(InputError, match=r"a\.onnx\.md: exists already"):
+            shipping.export(runs_of / "mlp", tmp_path / "a.onnx")
+        assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.md"]
+
+    @pytest.mark.parametrize("kind", ExportFormat)
+    def test_cut_short(self, runs_of, tmp_path, kind):
+        file = shipping.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind)[0]
+        whole = file.read_bytes()
+        for part in (0, len(whole) // 2, len(whole) - 1):
+            file.write_bytes(whole[:part])
+            with pytest.raises(InputError, match=rf"tagger\.{kind.value}: .*export"):
+                load(file)
+
+    def test_another_opset(self, runs_of, tmp_path):
+        onnx = pytest.importorskip("onnx")
+        file = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        made = onnx.load(file)
+        made.opset_import[0].version = 9
+        onnx.save(made, file)
+        with pytest.raises(InputError, match="expected ONNX opset 18.*found 9"):
+            load(file)
+
+    def test_facts_of_another_program(self, runs_of, tmp_path):
+        onnx = pytest.importorskip("onnx")
+        file = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        made = onnx.load(file)
+        next(fact for fact in made.metadata_props if fact.key == "model").value = '{"name": "oracle"}'
+        onnx.save(made, file)
+        with pytest.raises(InputError, match="was not exported by hepjax, or is damaged"):
+            load(file)
+
+    def test_a_run_that_has_not_ended(self, runs_of, tmp_path):
+        with pytest.raises(InputError, match="not the folder of a run"):
+            shipping.export(tmp_path, tmp_path / "a.onnx")
+
+
+def test_the_stablehlo_runs_in_jax_alone(runs_of, tmp_path):
+    file = shipping.export(runs_of / "mlp", tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
+    call = jax.export.deserialize(bytearray(file.read_bytes())).call
+    tagger, jets = load(runs_of / "mlp"), read_jets()
+    for count in (1, 7):
+        x = tagger.recipe.read(jets, slice(count))
+        np.testing.assert_allclose(call(x), tagger(x), atol=1e-6)
