@@ -47,8 +47,9 @@ suppress_warnings = ["ref.python"]  # the same short name in two packages
 # What a reader looks for first; whatever else is public follows.
 ORDER = (
     "readers", "types", "schema", "kinematics", "masking", "fetch", "simulation", "observables", "representations",
-    "batches", "models", "losses", "training", "parallel", "evaluation", "report", "compilation", "profiling",
-    "recipes", "parts", "plan", "experiment", "many", "bench", "options", "errors",
+    "batches", "models", "losses", "training", "parallel", "evaluation", "explanation", "report", "export",
+    "compilation", "profiling", "events", "recipes", "parts", "plan", "experiment", "many", "taggers", "predictions",
+    "compare", "reporting", "shipping", "bench", "options", "errors",
 )  # fmt: skip
 INNER = {
     "simulation": ("processes", "detector", "clustering", "columns"),
@@ -137,8 +138,8 @@ def draw_pictures() -> None:
 INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
-`hepjax.read_jets`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.readers.read_jets`,
-`hepjax.types.Jets` and `hepjax.errors.InputError`.
+`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.readers.read_jets`,
+`hepjax.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
 
 ```{toctree}
 :maxdepth: 1

@@ -42,11 +42,11 @@ class Tagger:
     """What the C columns of its answer stand for."""
     columns: tuple[str, ...]
     """What the columns of an array that is given to it must be, in their own units (GeV, radians)."""
-    recipe: Recipe
+    recipe: Recipe = dataclasses.field(repr=False)
     """How jets are read for it."""
-    scores: Callable[[Any], np.ndarray]
+    scores: Callable[[Any], np.ndarray] = dataclasses.field(repr=False)
     """What `recipe.read` gives of N jets → (N, C) float32 class probabilities."""
-    networks: tuple[Trained, ...] = ()
+    networks: tuple[Trained, ...] = dataclasses.field(default=(), repr=False)
     """Their mean probability is the answer; none where it comes from an exported file."""
     temperature: float = 1.0
     """Logarithms of probabilities were divided by this to calibrate them."""

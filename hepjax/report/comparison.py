@@ -52,7 +52,7 @@ def comparison_table(
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         caption=f"{jets:,} jets; below each figure its difference to the first tagger, rejections as a ratio; "
-        f"* p < {_SURE}, for one comparison",
+        f"> is a 95 % bound; * p < {_SURE}, for one comparison",
     )
     table.add_column("")
     for name in names:
@@ -145,15 +145,21 @@ def _lines(
         ("background_rejection_at_0.5", _REJECTION, "{:,.1f}"),
     ):
         for name in metrics[0]["classes"]:
-            figures = [one["classes"][name].get(key) for one in metrics]
+            figures = [one["classes"][name].get(key) or _bound(one, name, key) for one in metrics]
             found = [one["classes"][name].get(key) for one in differences]
             if any(figure is not None for figure in figures):
                 lines.append((f"{drawn(name)} {title}", form, figures, found))
     return lines
 
 
-def _cell(figure: float | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
-    words = "–" if figure is None else form.format(figure)  # noqa: RUF001
+def _bound(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
+    """What is shown of a rejection that rests on too few jets."""
+    bound = metrics.get("bounds", {}).get(name, {}).get(key)
+    return None if bound is None else f"> {bound:,.1f}"
+
+
+def _cell(figure: float | str | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
+    words = figure if isinstance(figure, str) else "–" if figure is None else form.format(figure)  # noqa: RUF001
     if difference is None:
         return words
     change = "{:.2f}x ± {:.2f}" if ratio else "{:+.4f} ± {:.4f}"

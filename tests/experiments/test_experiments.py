@@ -4,6 +4,7 @@ import dataclasses
 import importlib.util
 import itertools
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -19,7 +20,13 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
 
 
+NEEDED = {"hls4ml_mlp": ("hls4ml", "qonnx", "onnxruntime")}
+"""What some need that the tests do not install."""
+
+
 def load(name):
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package, reason=f"{name} needs {package}")
     spec = importlib.util.spec_from_file_location(f"experiments_{name}", EXPERIMENTS / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # where dataclasses look annotations up
@@ -274,6 +281,14 @@ def test_compare_taggers_puts_all_on_the_same_jets_in_one_table(tmp_path):
         assert int(row[7].replace(",", "")) > 1000
     splits = [np.load(tmp_path / "new" / network.name / "split.npz")["test"] for network in networks]
     np.testing.assert_array_equal(*splits)
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="the firmware is compiled by g++")
+def test_hls4ml_mlp_answers_as_onnx_runtime_does(tmp_path):
+    module = load("hls4ml_mlp")
+    found = module.run(module.Firmware(epochs=1, out=tmp_path / "run"))
+    assert found["largest difference"] < 0.01
+    assert found["same class"] > 0.98
 
 
 def test_the_published_rows_have_the_mean_that_they_say():
