@@ -249,7 +249,11 @@ def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]
             figure = report.saliency_figure(found, pixels, case.labels, case.tagger.classes)
             yield figure, "Which pixels speak for the true class: gradient times input, the mean of each class"
         return
-    jet = slice(int(np.argmax(case.labels)), int(np.argmax(case.labels)) + 1)
+    filled = np.asarray(inputs.mask).any(axis=1)
+    if len(case.tagger.columns) < 2 or not filled.any():  # no plane to draw in, or nothing to draw
+        return
+    first = int(np.argmax(np.where(filled, case.labels, -1)))
+    jet = slice(first, first + 1)
     label, one = case.labels[jet], jax.tree.map(lambda x: np.asarray(x)[jet], inputs)
     yield from _in_one_jet(case.network, one, label, drawn(case.tagger.classes[label[0]]), case.tagger.columns)
 
@@ -265,10 +269,10 @@ def _in_one_jet(
     figure = report.relevance_figure(values, columns, particles=particles)
     yield figure, f"Which particles of one {name} jet speak for {name}: gradient times input"
     if isinstance(network.recipe.network, models.InteractionNetwork | models.GraphNetwork):
-        *_, last = explanation.message_relevance(
+        rounds = explanation.message_relevance(
             network.recipe.network, network.params, network.model_state, seen, label, mask
         )
-        messages = last.relevance[0][np.ix_(mask[0], mask[0])]
+        messages = sum(each.relevance[0] for each in rounds)[np.ix_(mask[0], mask[0])]
         figure = report.relevance_figure(values, columns, particles=particles, messages=messages)
         yield figure, f"Which messages between particles of that jet speak for {name}: the learnt edges"
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import os
 import socket
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, before jax is imported
 
@@ -13,6 +15,7 @@ import hypothesis
 import jax
 import numpy as np
 import pytest
+from PIL import Image
 
 from hepjax import schema
 from hepjax.parallel import devices
@@ -57,6 +60,18 @@ def many_devices(monkeypatch):
 
 
 @pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made but not drawn, which takes most of the time of a short run: their files hold a pixel."""
+    pixel = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(pixel, "png")
+
+    def savefig(figure, target, **_):
+        (target.write if hasattr(target, "write") else Path(target).write_bytes)(pixel.getvalue())
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+
+
+@pytest.fixture
 def rng():
     return np.random.default_rng(0)
 
@@ -85,6 +100,12 @@ def public_file(path, count=25, slots=30, seed=0, chunk=7, **changes):
                 chunks = (min(chunk, len(data)), *data.shape[1:]) if data.ndim > 1 and data.size else None
                 file.create_dataset(name, data=data, chunks=chunks, compression="gzip" if chunks else None)
     return path
+
+
+@pytest.fixture(scope="session")
+def write_jets():
+    """The same function for fixtures that live longer than a test: `write_jets(path, **changes)`."""
+    return public_file
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ import pytest
 from hepjax import cli, runs, schema
 from hepjax.fetch import Record
 
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
 MODELS = {
     "convnet": ["--filters", "2", "--kernels", "3", "--pixels", "8", "--pixel-size", "0.1", "--flip"],

@@ -7,6 +7,8 @@ import pytest
 
 from hepjax import InputError, compare, evaluation, experiment, options, predictions
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = {"epochs": 2, "batch_size": 64, "patience": None}
 
 

@@ -11,6 +11,8 @@ from hepjax import InputError, experiment, options, runs
 from hepjax.events import write_events
 from hepjax.types import Epoch
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="the events need tensorboard"
 )

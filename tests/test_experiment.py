@@ -24,6 +24,8 @@ from hepjax.predictions import Predictions, read_predictions, write_predictions
 from hepjax.representations import tabular
 from hepjax.types import Norm, Optimizer, Schedule, Scores
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = options.Experiment(
     model=options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH), epochs=4, batch_size=64, patience=None
 )

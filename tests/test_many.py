@@ -14,6 +14,8 @@ from hepjax.evaluation import figures_of_merit
 from hepjax.predictions import read_predictions
 from hepjax.types import Optimizer, Scores, Strategy
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
 
 

@@ -9,6 +9,8 @@ import pytest
 from hepjax import batches, load, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
 from hepjax.types import Precision, TrainState
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
 
 

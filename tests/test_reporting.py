@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import re
 import shutil
 
 import h5py
 import pytest
-from PIL import Image
 
 from hepjax import InputError, experiment, options, reporting, runs, schema
 
@@ -33,14 +31,6 @@ EXPECTED = {
 
 def headings(page):
     return [re.sub("<[^>]+>", "", words) for words in re.findall(r"<h2[^>]*>(.*?)</h2>", page)]
-
-
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures are made, but not drawn, which takes most of the time."""
-    pixel = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(pixel, "png")
-    monkeypatch.setattr("hepjax.report.png", lambda *_: pixel.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +79,17 @@ def test_what_the_network_looks_at(kind, jet_file, tmp_path, undrawn):
     for words in EXPECTED[kind]:
         assert words in text, words
     assert not (chosen.out / "report.html").exists()
+
+
+def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path, undrawn):
+    path = jet_file(count=150)
+    with h5py.File(path, "r+") as file:
+        file[schema.CONSTITUENTS][::4] = 0
+    for name, columns in (("one", ("j1_pt",)), ("two", ("j1_pt", "j1_etarel"))):
+        model = options.Deepsets(particle=(3,), hidden=(), particles=12, columns=columns)
+        experiment.run(options.Experiment(model, (path,), out=tmp_path / name, **FEW))
+        text = reporting.write(tmp_path / name).read_text()
+        assert ("Which particles of one t jet" in text) == (name == "two")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,8 @@ from hepjax.evaluation import apply_temperature
 from hepjax.predictions import read_predictions
 from hepjax.types import Sequences
 
+pytestmark = pytest.mark.usefixtures("undrawn")
+
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 KINDS = {
     "features": options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
@@ -24,10 +26,11 @@ KINDS = {
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
+def folders(tmp_path_factory, write_jets):
     out = tmp_path_factory.mktemp("runs")
+    path = write_jets(out / "jets.h5", count=200)
     for name, model in KINDS.items():
-        experiment.run(options.Experiment(model, out=out / name, **FEW))
+        experiment.run(options.Experiment(model, (path,), out=out / name, **FEW))
     return out
 
 

@@ -238,7 +238,7 @@ def thinned(curve: RocCurve, points: int = 1000) -> RocCurve:
 
     Args:
       curve: a RocCurve.
-      points: those kept along each axis, and as many along a logarithmic axis of the false-positive rate.
+      points: those kept along the true-positive rate, and as many along the logarithm of the false-positive rate.
 
     Returns:
       Some points of the curve, its ends among them.
@@ -247,10 +247,10 @@ def thinned(curve: RocCurve, points: int = 1000) -> RocCurve:
     [0.0, 0.5, 1.0, 1.0]
     """
     positive = curve.fpr[curve.fpr > 0][0]
-    along = np.linspace(0, 1, points)
-    rows = [np.searchsorted(rate, along) for rate in (curve.tpr, curve.fpr)]
-    rows += [np.searchsorted(curve.fpr, np.geomspace(positive, 1, points)), np.array([0, curve.fpr.size - 1])]
-    chosen = np.unique(np.concatenate(rows).clip(max=curve.fpr.size - 1))
+    last = curve.fpr.size - 1
+    at_tpr = np.searchsorted(curve.tpr, np.linspace(0, 1, points))
+    at_fpr = np.searchsorted(curve.fpr, np.geomspace(positive, 1, points))
+    chosen = np.unique(np.concatenate([at_tpr, at_fpr, [0, last]]).clip(max=last))
     return RocCurve(*(values[chosen] for values in curve))
 
 

@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError, experiment, losses, models, options, parallel, runs, training
 from hepjax.types import Batch, Norm, Optimizer, Schedule, Sequences, Strategy, Window
 
-pytestmark = pytest.mark.usefixtures("many_devices")
+pytestmark = pytest.mark.usefixtures("many_devices", "undrawn")
 
 STEPS, BATCH, C = 5, 16, 3
 NETWORKS = {
