@@ -110,8 +110,14 @@ def _is_whole(value: Value, var: Any) -> bool:
 
 def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     """A loop over the first axis: ONNX's Scan, or its only round."""
-    closed, consts, carries = (equation.params[key] for key in ("jaxpr", "num_consts", "num_carry"))
-    body, n_out = closed.jaxpr, len(equation.outvars)
+    closed, n_out = equation.params["jaxpr"], len(equation.outvars)
+    body = closed.jaxpr
+    # What is carried has the same shape inside and outside; what is run over has an axis more outside.
+    carries, rest = (
+        sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
+        for outside, inside in ((equation.outvars, body.outvars), (equation.invars, body.invars))
+    )
+    consts = rest - carries
     fixed, start, over = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]
     if equation.params["length"] == 1:
         over = [graph.reshaped(value, value.shape[1:]) for value in over]
