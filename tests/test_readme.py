@@ -29,13 +29,17 @@ def test_the_readme_example_trains_a_tagger(capsys):
     assert capsys.readouterr().out.startswith("accuracy 0.")
 
 
-def test_the_quickstart_examples_run(tmp_path, monkeypatch):
+def test_the_examples_of_quickstart_and_evaluation_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}
     for example in blocks(QUICKSTART, "python"):
         exec(example, names)  # noqa: S102 — the text is our own
     assert (names["folder"] / "metrics.json").is_file()
     assert names["p"].shape == (100, 5)
+    for example in blocks((ROOT / "docs" / "evaluation.md").read_text(), "python"):
+        exec(example, names)  # noqa: S102 — the text is our own
+    assert names["metrics"]["classes"]["t"]["auc"] > 0.8
+    assert names["found"].divergence > names["found"].expected
 
 
 @pytest.mark.parametrize("page", TUTORIAL, ids=lambda page: page.stem)

@@ -116,6 +116,13 @@ def _split(graph: Graph, equation: Any, x: Value) -> list[Value]:
     return graph.many("Split", [x, _integers(equation.params["sizes"])], outputs, axis=int(equation.params["axis"]))
 
 
+def _unstack(graph: Graph, equation: Any, x: Value) -> list[Value]:
+    axis, x = int(equation.params["axis"]), whole(graph, equation, 0, x)
+    one, rest = (*x.shape[:axis], 1, *x.shape[axis + 1 :]), equation.outvars[0].aval.shape
+    parts = graph.many("Split", [x, _integers([1] * x.shape[axis])], [(one, x.dtype)] * x.shape[axis], axis=axis)
+    return [graph.reshaped(part, rest) for part in parts]
+
+
 def _tile(graph: Graph, equation: Any, x: Value) -> Value:
     out = equation.outvars[0].aval
     x = whole(graph, equation, 0, x)
@@ -204,5 +211,6 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "tile": _tile,
     "top_k": _top_k,
     "transpose": _transpose,
+    "unstack": _unstack,
 }
 """JAX primitive → its rule."""
