@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib import image
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from hepjax import InputError, schema
-from hepjax.report import features_figure, image_figure, save, sequence_figure, style
+from hepjax.report import features_figure, image_figure, save, sequence_figure
 from hepjax.types import Sequences
 
 RNG = np.random.default_rng(0)
@@ -36,38 +33,8 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_text_leaves_the_page_or_covers_another(name, tmp_path):
-    figure = FIGURES[name]()
-    with style():  # as `save` draws it
-        boxes = visible_texts(figure)
-    assert len(boxes) > 5
-    page = figure.bbox
-    for text, box in boxes:
-        assert box.x0 >= page.x0 - 1, text
-        assert box.x1 <= page.x1 + 1, text
-        assert box.y0 >= page.y0 - 1, text
-        assert box.y1 <= page.y1 + 1, text
-    for (a, box_a), (b, box_b) in combinations(boxes, 2):
-        shared_x = min(box_a.x1, box_b.x1) - max(box_a.x0, box_b.x0)
-        shared_y = min(box_a.y1, box_b.y1) - max(box_a.y0, box_b.y0)
-        assert shared_x <= 1 or shared_y <= 1, f"{a!r} and {b!r} overlap"
-
-
-def visible_texts(figure):
-    """Text and box in pixels of titles, axis labels, the ticks inside the limits, and legends."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    found = [text for legend in figure.legends for text in legend.get_texts()]
-    for axes in figure.axes:
-        found += [*axes.texts, axes.title, axes._left_title, axes._right_title]
-        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            low, high = sorted(limits)
-            found.append(axis.label)
-            for tick in axis.get_major_ticks():
-                if low <= tick.get_loc() <= high:
-                    found += [text for text in (tick.label1, tick.label2) if text.get_visible()]
-    renderer = canvas.get_renderer()
-    return [(t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()]
+def test_no_text_leaves_the_page_or_covers_another(name, assert_legible):
+    assert_legible(FIGURES[name]())
 
 
 class TestImageFigure:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from itertools import combinations
-
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curve
 from hepjax.evaluation.calibration import expected_calibration_error, reliability
 from hepjax.evaluation.intervals import rejection_bound
 from hepjax.evaluation.significance import max_significance_improvement
-from hepjax.report import save, style
+from hepjax.report import save
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.types import Scores
 
@@ -47,37 +44,8 @@ FIGURES = {
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_no_text_leaves_the_page_or_covers_another(name, tmp_path):
-    figure = FIGURES[name]()
-    save(figure, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").stat().st_size > 10_000
-    with style():  # as `save` draws it
-        boxes = visible_texts(figure)
-    assert len(boxes) > 5
-    page = figure.bbox
-    for text, box in boxes:
-        assert page.x0 - 1 <= box.x0 < box.x1 <= page.x1 + 1, text
-        assert page.y0 - 1 <= box.y0 < box.y1 <= page.y1 + 1, text
-    for (a, box_a), (b, box_b) in combinations(boxes, 2):
-        apart = min(box_a.x1, box_b.x1) - max(box_a.x0, box_b.x0), min(box_a.y1, box_b.y1) - max(box_a.y0, box_b.y0)
-        assert min(apart) <= 1, f"{a!r} and {b!r} overlap"
-
-
-def visible_texts(figure):
-    """Text and box in pixels of titles, axis labels, the ticks inside the limits and legends."""
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    found = [text for legend in figure.legends for text in (*legend.get_texts(), legend.get_title())]
-    for axes in figure.axes:
-        found += [*axes.texts, axes.title, axes._left_title]
-        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
-            low, high = sorted(limits)
-            found.append(axis.label)
-            found += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
-        if axes.get_legend() is not None:
-            found += [*axes.get_legend().get_texts(), axes.get_legend().get_title()]
-    renderer = canvas.get_renderer()
-    return [(t.get_text(), t.get_window_extent(renderer)) for t in found if t.get_visible() and t.get_text().strip()]
+def test_no_text_leaves_the_page_or_covers_another(name, assert_legible):
+    assert_legible(FIGURES[name]())
 
 
 def test_rejections_are_quoted_from_ten_jets_on_and_bounded_below():
