@@ -101,7 +101,8 @@ def spectra(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats |
     curve = curve_of(s, signal, w)
     if curve is None:
         return None
-    rising = thinned(curve, _POINTS).thresholds[:0:-1].astype(s.dtype)
+    at_fpr = np.searchsorted(curve.fpr, np.linspace(0, 1, _POINTS)).clip(max=curve.fpr.size - 1)
+    rising = np.union1d(thinned(curve, _POINTS).thresholds, curve.thresholds[at_fpr])[:-1].astype(s.dtype)  # not ∞
     # A jet of weight 0 may lie below all thresholds; it adds nothing wherever it is put.
     places = len(rising) - np.searchsorted(rising, s, side="right").clip(min=1)
     return Spectra(places, signal, w, len(rising))
