@@ -254,7 +254,7 @@ def correlation_figure(
         axes.minorticks_off()
         dead = len(found) - len(alive)
         note = f" ({dead} more are constant)" if dead else ""
-        axes.set_xlabel(f"{len(alive)} hidden features{note}, by the observable they follow", fontsize="medium")
+        axes.set_xlabel(f"{len(alive)} hidden features{note}, by what they follow", fontsize="medium")
         bar = figure.colorbar(image, ax=axes, aspect=24)
         bar.set_label("Correlation")
         bar.ax.minorticks_off()

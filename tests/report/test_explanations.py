@@ -153,7 +153,7 @@ class TestCorrelations:
         expected = table[[0, 4, 3, 1]][:, [1, 0, 2]].T
         np.testing.assert_array_equal(axes.images[0].get_array(), expected)
         assert axes.images[0].get_clim() == (-1, 1)
-        assert axes.get_xlabel() == "4 hidden features (1 more are constant), by the observable they follow"
+        assert axes.get_xlabel() == "4 hidden features (1 more are constant), by what they follow"
 
     def test_the_observables_that_are_followed_least_are_left_out(self):
         axes = correlation_figure(np.array([[0.1, 0.9, np.nan]]), ["j_pt", "j_mass", "j_eta"], most=2).axes[0]
