@@ -47,8 +47,8 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = ()) -> Comparison:
     if len(sources) < 2:
         raise InputError(f"hepjax compare: expected two runs or more, found {len(sources)}")
     if data:
-        found = [experiment.answers(source, data) for source in sources]
         log.info("answering %s", parts.names(data))
+        found = [experiment.answers(source, data) for source in sources]
     else:
         found = _common([_tested(source) for source in sources], sources)
     scores = [one.measured() for one in found]

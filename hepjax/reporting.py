@@ -190,14 +190,15 @@ def _bias_and_variance(found: dict[str, float]) -> Section:
 def _read(folder: Path) -> _Case:
     experiment, _ = runs.read_experiment(folder)
     tagger, test = taggers.load(folder), predictions.read_predictions(folder / "test.h5")
-    jets = taggers.open_jets(tagger, experiment.test or experiment.data)
+    files = experiment.test or experiment.data
+    jets = taggers.open_jets(tagger, files)
     rows, labels = np.asarray(test.rows), np.asarray(test.labels)
     if rows.max() >= len(jets):
-        raise InputError(f"{parts.names(experiment.test or experiment.data)}: holds fewer jets than when it was tested")
+        raise InputError(f"{parts.names(files)}: holds fewer jets than when it was tested")
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:JETS])
     found = jets[rows[chosen]]
     if found.labels is None or (np.asarray(found.labels) != labels[chosen]).any():
-        raise InputError(f"{parts.names(experiment.test or experiment.data)}: holds other jets than when it was tested")
+        raise InputError(f"{parts.names(files)}: holds other jets than when it was tested")
     return _Case(tagger, found, labels[chosen])
 
 

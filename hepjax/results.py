@@ -210,6 +210,8 @@ def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> N
 
 
 def _write_measured(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
-    (folder / "test.h5").unlink(missing_ok=True)  # a run that goes on measures anew
-    predictions.write_predictions(folder / "test.h5", test)
+    new = folder / ".test.h5"  # a run that goes on measures anew: the old answers stay until the new ones are whole
+    new.unlink(missing_ok=True)
+    predictions.write_predictions(new, test)
+    new.replace(folder / "test.h5")
     runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

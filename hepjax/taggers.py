@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from hepjax.recipes import Recipe
     from hepjax.types import PyTree
 
+_SMALLEST = float(np.finfo(np.float32).tiny)
+"""What a probability that underflowed to 0 is taken for: the smallest normal float32."""
+
 
 class Trained(NamedTuple):
     """One trained network, as a run folder keeps it."""
@@ -267,7 +270,3 @@ def _load_file(path: Path) -> Tagger:
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
     recipe = recipes.make_recipe(model, len(classes))
     return Tagger(classes, recipe.columns, recipe, run)
-
-
-_SMALLEST = 1.2e-38
-"""Below the least probability, which is no zero, that float32 tells from its neighbours."""

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.evaluation._inputs import Checked, checked
-from hepjax.evaluation.intervals import FEWEST
+from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA
 from hepjax.evaluation.metrics import FALSE_POSITIVE_RATES, SIGNAL_EFFICIENCIES, costs
-from hepjax.evaluation.roc import RocCurve, auc, background_rejection, curve_of, fpr_at_tpr, thinned, tpr_at_fpr
+from hepjax.evaluation.roc import RocCurve, auc, background_rejection, curve_of, fpr_at_tpr, pair, thinned, tpr_at_fpr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -24,13 +24,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Interval = list[float] | None
 
-LEVEL = 0.6827
-"""Of the intervals: one standard deviation of a Gaussian."""
 REPLICATES = 200
 """Samples drawn; the ends of an interval are then known to a tenth of its half width."""
 
 _POINTS = 400  # where a curve is cut, along each axis: the jets between two cuts are drawn together
-_TAILS = (50 * (1 - LEVEL), 50 * (1 + LEVEL))
+_TAILS = (50 * (1 - ONE_SIGMA), 50 * (1 + ONE_SIGMA))
 
 
 class Spectra(NamedTuple):
@@ -87,7 +85,7 @@ def bootstrap_intervals(scores: Scores, metrics: Mapping[str, Any], *, seed: int
     each, counts = costs(found), found.effective
     return {
         "accuracy": _of_accuracy(found, metrics["accuracy"], rng),
-        "loss": _about(metrics["loss"], _standard_error(each, found.weights), counts.sum()),
+        "loss": _about(metrics["loss"], standard_error(each, found.weights), counts.sum()),
         "classes": {
             name: _of_class(found, c, metrics["classes"][name], rng, min(counts[c], counts.sum() - counts[c]))
             for c, name in enumerate(found.classes)
@@ -144,12 +142,7 @@ def _of_pairs(
 ) -> dict[str, dict[str, Interval]]:
     intervals: dict[str, dict[str, Interval]] = {a: {} for a in found.classes}
     for (a, name), (b, other) in combinations(enumerate(found.classes), 2):
-        jets = None
-        if min(counts[a], counts[b]) >= FEWEST:
-            both = (found.labels == a) | (found.labels == b)
-            p_a, p_b = (found.p[both, c].astype(np.float64) for c in (a, b))
-            ratio = np.divide(p_a, p_a + p_b, out=np.full(len(p_a), 0.5), where=p_a + p_b > 0)
-            jets = spectra(ratio, found.labels[both] == a, None if found.weights is None else found.weights[both])
+        jets = spectra(*pair(found, a, b)) if min(counts[a], counts[b]) >= FEWEST else None
         interval = None if jets is None else _intervals(jets, {"auc": auc}, {"auc": exact[name][other]}, rng)["auc"]
         intervals[name][other] = intervals[other][name] = interval
     return {name: {other: intervals[name][other] for other in found.classes if other != name} for name in found.classes}
@@ -191,7 +184,7 @@ def _of_accuracy(found: Checked, exact: float, rng: np.random.Generator) -> Inte
     )
 
 
-def _standard_error(values: Floats, weights: Floats | None) -> float:
+def standard_error(values: Floats, weights: Floats | None) -> float:
     """Of a weighted mean."""
     w = np.ones(len(values)) if weights is None else weights
     return float(np.sqrt((w**2 * (values - np.average(values, weights=w)) ** 2).sum()) / w.sum())

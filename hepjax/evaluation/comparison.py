@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import Checked, checked
-from hepjax.evaluation.bootstrap import REPLICATES, Spectra, curve_of_sums, spectra
+from hepjax.evaluation.bootstrap import REPLICATES, Spectra, curve_of_sums, spectra, standard_error
 from hepjax.evaluation.intervals import FEWEST
 from hepjax.evaluation.metrics import costs
 from hepjax.evaluation.roc import background_rejection
@@ -100,8 +100,7 @@ def _check_same(a: Checked, b: Checked) -> None:
 
 def _mean(values: Floats, w: Floats) -> Difference:
     """A weighted mean that is compared with 0."""
-    mean = float(np.average(values, weights=w))
-    error = float(np.sqrt((w**2 * (values - mean) ** 2).sum()) / w.sum())
+    mean, error = float(np.average(values, weights=w)), standard_error(values, w)
     return Difference(mean, error, _two_sided(mean, error))
 
 
@@ -142,8 +141,7 @@ def _beaten(s: NDArray[Any], which: NDArray[np.bool_], others_w: Floats) -> Floa
 def _scatter(values: Floats, w: Floats) -> float:
     """The standard error of a weighted mean, with the n - 1 of DeLong."""
     used = int((w > 0).sum())
-    mean = np.average(values, weights=w)
-    return float(np.sqrt((w**2 * (values - mean) ** 2).sum() * used / max(used - 1, 1)) / w.sum())
+    return standard_error(values, w) * math.sqrt(used / max(used - 1, 1))
 
 
 def _rejections(a: Checked, b: Checked, c: int, rng: np.random.Generator) -> Difference | None:

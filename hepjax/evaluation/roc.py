@@ -213,19 +213,22 @@ def pairwise_auc(scores: Scores) -> Floats:
     >>> pairwise_auc(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).tolist()
     [[nan, 1.0], [1.0, nan]]
     """
-    p, labels, weights, classes = checked(scores)
-    rows = [np.flatnonzero(labels == c) for c in range(len(classes))]
-    matrix = np.full((len(classes), len(classes)), np.nan)
-    for a, b in combinations(range(len(classes)), 2):
-        both = np.concatenate([rows[a], rows[b]])
-        p_a, p_b = p[both, a].astype(np.float64), p[both, b].astype(np.float64)
-        total = p_a + p_b
-        discriminant = np.divide(p_a, total, out=np.full_like(total, 0.5), where=total > 0)
-        of_a = np.arange(both.size) < rows[a].size
-        curve = curve_of(discriminant, of_a, None if weights is None else weights[both])
+    found = checked(scores)
+    matrix = np.full((len(found.classes), len(found.classes)), np.nan)
+    for a, b in combinations(range(len(found.classes)), 2):
+        curve = curve_of(*pair(found, a, b))
         if curve is not None:
             matrix[a, b] = matrix[b, a] = auc(curve)
     return matrix
+
+
+def pair(found: Checked, a: int, b: int) -> tuple[Floats, NDArray[np.bool_], Floats | None]:
+    """Of the jets of classes a and b the discriminant p_a / (p_a + p_b), whether they are of a, and their weights."""
+    both = np.flatnonzero((found.labels == a) | (found.labels == b))
+    p_a, p_b = (found.p[both, c].astype(np.float64) for c in (a, b))
+    total = p_a + p_b
+    discriminant = np.divide(p_a, total, out=np.full_like(total, 0.5), where=total > 0)
+    return discriminant, found.labels[both] == a, None if found.weights is None else found.weights[both]
 
 
 def curve_of_class(found: Checked, c: int) -> RocCurve | None:

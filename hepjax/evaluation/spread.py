@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepjax.evaluation.intervals import ONE_SIGMA
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -41,7 +43,7 @@ def mean_and_spread(found: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any],
 
 
 def fold_intervals(
-    mean: Mapping[str, Any], spread: Mapping[str, Any], folds: int, level: float = 0.6827
+    mean: Mapping[str, Any], spread: Mapping[str, Any], folds: int, level: float = ONE_SIGMA
 ) -> dict[str, Any]:
     """Intervals of the means of a cross-validation.
 

@@ -129,8 +129,11 @@ def test_weights_are_copies_and_their_scale_does_not_matter(toy):
     for key in ("accuracy", "loss"):
         assert weighted[key] == pytest.approx(repeated[key], rel=1e-12)
     for name in toy.classes:
-        for key in ("auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01", "background_rejection_at_0.8"):
-            assert weighted["classes"][name][key] == pytest.approx(repeated["classes"][name][key], rel=1e-9)
+        found, expected = (dict(some["classes"][name]) for some in (weighted, repeated))
+        for key in KEYS:  # copies are more jets than weights, on which it rests whether a number is quoted
+            rests = key.startswith("max") or (key.startswith("background") and None in (found[key], expected[key]))
+            assert rests or found[key] == pytest.approx(expected[key], rel=1e-9), key
+        assert found["background_rejection_at_0.8"] is not None
         assert weighted["pairwise_auc"][name] == pytest.approx(repeated["pairwise_auc"][name], rel=1e-12)
 
 

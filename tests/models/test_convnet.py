@@ -209,10 +209,10 @@ def test_examples_a_few_at_a_time(size, rng, monkeypatch):
     monkeypatch.setattr(convnet, "_AT_ONCE", 2**10)
     assert convnet._parts(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
     jax.clear_caches()
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), slopes(x), whole)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(x), whole)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[: 4 if size == 48 else 1]), ("data",))
     spread = jax.device_put(x, jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("data")))
-    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-4, atol=1e-4), slopes(spread), whole)
+    jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(spread), whole)
     several = jax.tree.map(lambda a: jnp.stack([a, 2 * a]), params)
     found = jax.jit(jax.vmap(jax.grad(total), in_axes=(0, None)))(several, x)
-    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-4, atol=1e-4), found, whole[1][0])
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a[0], b, rtol=1e-5, atol=1e-5), found, whole[1][0])
