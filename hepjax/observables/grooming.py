@@ -19,17 +19,17 @@ if TYPE_CHECKING:
     from hepjax.observables.clustering import Recombine
 
 
-def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Array, r0: float = 0.4) -> jax.Array:
+def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Array, r0: float = 1.0) -> jax.Array:
     """Walks the hardest line from the jet down until a splitting is hard enough: z > z_cut (ΔR / R0)^β.
 
-    Here z = min(pT_1, pT_2) / (pT_1 + pT_2) and R0 is the jet radius (arXiv:1402.2657, eq. 1.1). β = 0 is the modified
+    Here z = min(pT_1, pT_2) / (pT_1 + pT_2) (arXiv:1402.2657, eq. 1.1). β = 0 is the modified
     mass drop (arXiv:1307.0007). Where no splitting passes, the hardest line's last particle is left.
 
     Args:
       history: a Cambridge/Aachen clustering with an infinite radius.
       z_cut: the smallest momentum share at ΔR = R0.
       beta: the angular exponent; negative values groom hardest at small angles.
-      r0: the angle of reference.
+      r0: the angle of reference; FastJet takes 1, others the jet radius.
 
     Returns:
       (M,) bool, True for the particles that survive.

@@ -29,8 +29,9 @@ SLOTS = (32, 64, 96, 160, 256, 384)
 """Sizes to which jets are padded; above the last, whole multiples of it."""
 JETS_PER_CALL = 16
 SOFT_DROPS = ((0.1, 0.0), (0.1, 2.0), (0.1, -1.0))
-"""(z_cut, β) of mMDT, of `sdb2` and of `sdm1`, with R0 = 0.4."""
-RADIUS = 0.4
+"""(z_cut, β) of mMDT, of `sdb2` and of `sdm1`."""
+R0 = 1.0
+"""The angle of reference of soft drop; the public sample was made with FastJet's default."""
 TRIM_RADIUS, TRIM_SHARE = 0.2, 0.03
 PRUNE_SHARE, PRUNE_FACTOR = 0.1, 0.5
 _GROOMED_MASSES = ("j_mass_mmdt", "j_mass_sdb2", "j_mass_sdm1", "j_mass_trim", "j_mass_prun")
@@ -153,7 +154,7 @@ def survivors(p4: jax.Array, mask: jax.Array) -> jax.Array:
     r_cuts = jnp.stack([jnp.full_like(jet[0], inf)] * 2 + [grooming.pruning_radius(jet, PRUNE_FACTOR)])
     histories = jax.vmap(one)(algorithms, radii, r_cuts)
     plain, kt, pruned = (jax.tree.map(lambda x, i=i: x[i], histories) for i in range(3))
-    dropped = jax.vmap(lambda z_cut, beta: grooming.soft_drop(plain, z_cut, beta, RADIUS))(z_cuts, betas)
+    dropped = jax.vmap(lambda z_cut, beta: grooming.soft_drop(plain, z_cut, beta, R0))(z_cuts, betas)
     others = jnp.stack([grooming.trimmed(kt, jet, TRIM_SHARE), grooming.pruned(pruned)])
     return jnp.concatenate([dropped, others])
 

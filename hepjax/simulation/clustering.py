@@ -1,20 +1,23 @@
-"""Particles of several events → the jets that stem from their hard partons, with FastJet."""
+"""Particles of several collisions → the jets that are kept, with FastJet, and what these stem from."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from hepjax import kinematics
+from hepjax.simulation.conditions import Conditions, Keep
 from hepjax.simulation.processes import missing_extra
 
-RADIUS = 0.4
-PT_MIN = 800.0
-"""GeV; a softer jet has lost too much of its parton."""
-ETA_MAX = 2.0
-MATCH_RADIUS = 0.2
-"""Largest ΔR between a jet and its parton."""
+if TYPE_CHECKING:
+    from hepjax.simulation.collisions import Collisions, Particles
+
+PT_MIN = 100.0
+"""GeV; softer jets are not looked at."""
+FEWEST_PARTICLES = 2
+DECAYS = 3
+"""Decay products that are told of a boson or top."""
 
 
 class RaggedJets(NamedTuple):
@@ -22,85 +25,108 @@ class RaggedJets(NamedTuple):
 
     p4: np.ndarray
     """(K, 4) momenta of the jets' particles, one jet after another, GeV."""
+    ids: np.ndarray
+    """(K,) int32 their PDG identities; cells have those of a photon or a long-lived neutral kaon."""
     counts: np.ndarray
     """(N,) particles per jet."""
+    parton: np.ndarray
+    """(N, 5) momentum (px, py, pz, E), GeV, and PDG identity of the nearest hard parton or boson; 0 where none is."""
+    decays: np.ndarray
+    """(N, 3, 5) the same of what that decays to, a top's bottom quark first; 0 where there is nothing."""
 
 
-def cluster(p4: np.ndarray, counts: np.ndarray, pt_min: float = PT_MIN) -> tuple[RaggedJets, np.ndarray]:
-    """Anti-kT jets (arXiv:0802.1189) with R = 0.4 and the E-scheme.
-
-    The whole event is clustered: that takes less than a tenth of its generation, and is exact. FastJet's array
-    interface takes all events in one call, which is faster than one PseudoJet per particle.
+def jets_of(seen: Particles, collisions: Collisions, conditions: Conditions) -> RaggedJets:
+    """The jets that are kept.
 
     Args:
-      p4: (K, 4) momenta (px, py, pz, E) of the particles, one event after another, GeV.
-      counts: (E,) particles per event.
-      pt_min: least jet pT, GeV.
+      seen: what the detector saw of the collisions.
+      collisions: the collisions.
+      conditions: their `radius` and `keep` count.
 
     Returns:
-      The jets, and (N,) the index of their event, not decreasing.
+      The hardest jet of each collision, or those near a hard parton, of at least `PT_MIN` and `FEWEST_PARTICLES`; their
+      particles are not sorted.
 
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> p4 = np.array([[900.0, 0, 0, 900], [100, 1, 0, 101], [-1000, 0, 0, 1000]])
-    >>> cluster(p4, np.array([3]))[0].counts.tolist()  # doctest: +SKIP
-    [2, 1]
+    >>> jets_of(seen, collisions, Conditions()).counts.tolist()  # doctest: +SKIP
+    [35, 61]
+    """
+    p4, ids, counts, event = _cluster(seen, collisions.events, conditions.radius)
+    axes = sums(p4, counts)
+    distance = _distances(axes, event, collisions.hard)
+    kept = counts >= FEWEST_PARTICLES
+    if conditions.keep is Keep.MATCHED:
+        kept &= (distance < conditions.radius / 2).any(axis=1)
+    elif len(event):
+        hardest = np.lexsort((-kinematics.pt(axes), event))
+        leaders = hardest[np.r_[True, np.diff(event[hardest]) > 0]]
+        kept &= np.isin(np.arange(len(event)), leaders)
+    parton, decays = _truth(distance, collisions)
+    return select(RaggedJets(p4, ids, counts, parton, decays), np.flatnonzero(kept))
+
+
+def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Anti-kT jets (arXiv:0802.1189) by the E-scheme: momenta and identities of particles, their counts, and events.
+
+    FastJet's array interface takes all events in one call, which is faster than one PseudoJet per particle.
     """
     try:
         import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
         import fastjet
     except ImportError as error:
         raise missing_extra("fastjet") from error
-    events = ak.unflatten(ak.zip(dict(zip(("px", "py", "pz", "E"), np.ascontiguousarray(p4.T), strict=True))), counts)
-    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
-    members = fastjet.ClusterSequence(events, definition).constituent_index(min_pt=pt_min)
-    jets_per_event = ak.to_numpy(ak.num(members, axis=1))
-    jet_counts = ak.to_numpy(ak.flatten(ak.num(members, axis=2)))
-    event = np.repeat(np.arange(len(counts)), jets_per_event)
-    first = np.concatenate([[0], np.cumsum(counts)[:-1]])  # each event's first row in p4
-    index = ak.to_numpy(ak.flatten(members, axis=None)).astype(np.int64) + np.repeat(first[event], jet_counts)
-    return RaggedJets(p4[index], jet_counts.astype(np.int64)), event
+    lengths = np.bincount(seen.event, minlength=count)
+    columns = dict(zip(("px", "py", "pz", "E"), np.ascontiguousarray(seen.p4.T), strict=True))
+    definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
+    sequence = fastjet.ClusterSequence(ak.unflatten(ak.zip(columns), lengths), definition)
+    members = sequence.constituent_index(min_pt=PT_MIN)
+    counts = ak.to_numpy(ak.flatten(ak.num(members, axis=2))).astype(np.int64)
+    event = np.repeat(np.arange(count), ak.to_numpy(ak.num(members, axis=1)))
+    first = np.cumsum(lengths) - lengths  # each event's first row
+    rows = ak.to_numpy(ak.flatten(members, axis=None)).astype(np.int64) + np.repeat(first[event], counts)
+    return seen.p4[rows], seen.ids[rows].astype(np.int32), counts, event
 
 
-def matched(jets: RaggedJets, event: np.ndarray, partons: np.ndarray, parton_event: np.ndarray) -> np.ndarray:
-    """Chooses the jets that stem from a hard parton: both of an event, where both qualify.
-
-    Args:
-      jets: the jets.
-      event: (N,) the index of each jet's event.
-      partons: (H, 4) momenta of the hard partons or bosons, GeV.
-      parton_event: (H,) the index of their event.
-
-    Returns:
-      Row numbers of the jets within `ETA_MAX` that lie within `MATCH_RADIUS` of a parton of their event.
-
-    >>> jets = RaggedJets(np.array([[900.0, 0, 0, 900], [0, 950, 0, 950]]), np.array([1, 1]))
-    >>> matched(jets, np.array([0, 0]), np.array([[1000.0, 1, 0, 1000]]), np.array([0])).tolist()
-    [0]
-    """
-    axes = momenta(jets)
+def _distances(axes: np.ndarray, event: np.ndarray, hard: Particles) -> np.ndarray:
+    """(N, H) ΔR between jets and hard partons; infinite between different events."""
     eta, phi = kinematics.eta(axes)[:, None], kinematics.phi(axes)[:, None]
-    distance = kinematics.delta_r(eta, phi, kinematics.eta(partons)[None], kinematics.phi(partons)[None])
-    near = (distance < MATCH_RADIUS) & (event[:, None] == parton_event[None])
-    return np.flatnonzero(near.any(axis=1) & (np.abs(eta[:, 0]) < ETA_MAX))
+    distance = kinematics.delta_r(eta, phi, kinematics.eta(hard.p4)[None], kinematics.phi(hard.p4)[None])
+    return np.where(event[:, None] == hard.event[None], distance, np.inf)
 
 
-def momenta(jets: RaggedJets) -> np.ndarray:
-    """The jets' momenta.
+def _truth(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np.ndarray]:
+    """(N, 5) the nearest parton of each jet, and (N, 3, 5) its decay products."""
+    hard, products = (np.column_stack([p.p4, p.ids]) for p in (collisions.hard, collisions.decays))
+    # One more parton, of zeros, stands for none.
+    hard = np.concatenate([hard, np.zeros((1, 5))])
+    decays = np.zeros((len(hard), DECAYS, 5))
+    order = np.argsort(collisions.mother, kind="stable")
+    mother = collisions.mother[order]
+    rank = np.arange(len(mother)) - np.searchsorted(mother, mother)
+    decays[mother[rank < DECAYS], rank[rank < DECAYS]] = products[order][rank < DECAYS]
+    distance = np.column_stack([distance, np.full(len(distance), np.finfo(np.float64).max)])
+    nearest = distance.argmin(axis=1)
+    return hard[nearest], decays[nearest]
+
+
+def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The momenta of jets.
 
     Args:
-      jets: N jets.
+      p4: (K, 4) momenta of particles, one jet after another.
+      counts: (N,) particles per jet, none 0.
 
     Returns:
-      (N, 4) sums of their particles' momenta, GeV.
+      (N, 4) sums of their particles' momenta.
 
-    >>> momenta(RaggedJets(np.array([[1.0, 0, 0, 1], [2, 0, 0, 2], [3, 0, 0, 3]]), np.array([2, 1])))[:, 3].tolist()
+    >>> sums(np.array([[1.0, 0, 0, 1], [2, 0, 0, 2], [3, 0, 0, 3]]), np.array([2, 1]))[:, 3].tolist()
     [3.0, 3.0]
     """
-    if len(jets.counts) == 0:
+    if len(counts) == 0:
         return np.zeros((0, 4))
-    return np.add.reduceat(jets.p4, np.cumsum(jets.counts) - jets.counts, axis=0)
+    return np.add.reduceat(p4, np.cumsum(counts) - counts, axis=0)
 
 
 def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
@@ -113,13 +139,15 @@ def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     Returns:
       M jets.
 
-    >>> select(RaggedJets(np.array([[1.0, 0, 0, 1], [2, 0, 0, 2]]), np.array([1, 1])), np.array([1])).p4[0, 0].item()
-    2.0
+    >>> two = RaggedJets(np.eye(4)[:2], np.array([1, 2]), np.array([1, 1]), np.zeros((2, 5)), np.zeros((2, 3, 5)))
+    >>> select(two, np.array([1])).ids.tolist()
+    [2]
     """
     counts = jets.counts[rows]
     start = (np.cumsum(jets.counts) - jets.counts)[rows]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return RaggedJets(jets.p4[np.repeat(start, counts) + within], counts)
+    particles = np.repeat(start, counts) + within
+    return RaggedJets(jets.p4[particles], jets.ids[particles], counts, jets.parton[rows], jets.decays[rows])
 
 
 def concatenate(parts: list[RaggedJets]) -> RaggedJets:
@@ -131,29 +159,32 @@ def concatenate(parts: list[RaggedJets]) -> RaggedJets:
     Returns:
       All their jets, in order.
 
-    >>> one = RaggedJets(np.array([[1.0, 0, 0, 1]]), np.array([1]))
+    >>> one = RaggedJets(np.eye(4)[:1], np.array([22]), np.array([1]), np.zeros((1, 5)), np.zeros((1, 3, 5)))
     >>> concatenate([one, one]).counts.tolist()
     [1, 1]
     """
-    return RaggedJets(np.concatenate([p.p4 for p in parts]), np.concatenate([p.counts for p in parts]))
+    return RaggedJets(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def padded(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray]:
-    """The jets as one array.
+def padded(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The particles of the jets as arrays, by falling pT.
 
     Args:
       jets: N jets.
-      multiple: the array's length is a multiple of this.
+      multiple: the arrays' length is a multiple of this.
 
     Returns:
-      (N, M, 4) momenta, zero in the padding, and (N, M) the mask.
+      (N, M, 4) momenta and (N, M) int32 identities, zero in the padding, which comes last, and (N, M) the mask.
 
-    >>> padded(RaggedJets(np.ones((3, 4)), np.array([2, 1])))[1].sum(axis=1).tolist()
-    [2, 1]
+    >>> p4 = np.array([[1.0, 0, 0, 1], [9, 0, 0, 9], [2, 0, 0, 2]])
+    >>> jets = RaggedJets(p4, np.array([1, 2, 3]), np.array([2, 1]), np.zeros((2, 5)), np.zeros((2, 3, 5)))
+    >>> padded(jets)[1][:, :3].tolist()
+    [[2, 1, 0], [3, 0, 0]]
     """
     longest = int(jets.counts.max(initial=1))
-    length = -(-longest // multiple) * multiple
-    mask = np.arange(length) < jets.counts[:, None]
-    p4 = np.zeros((*mask.shape, 4))
-    p4[mask] = jets.p4
-    return p4, mask
+    mask = np.arange(-(-longest // multiple) * multiple) < jets.counts[:, None]
+    jet = np.repeat(np.arange(len(jets.counts)), jets.counts)
+    order = np.lexsort((-kinematics.pt(jets.p4), jet))
+    p4, ids = np.zeros((*mask.shape, 4)), np.zeros(mask.shape, np.int32)
+    p4[mask], ids[mask] = jets.p4[order], jets.ids[order]
+    return p4, ids, mask

@@ -7,32 +7,17 @@ import numpy as np
 from hepjax import kinematics
 from hepjax.masking import safe_divide
 
-
-def sort_by_pt(p4: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Orders the particles of each jet by falling pT, padding last.
-
-    Args:
-      p4: (N, P, 4) momenta (px, py, pz, E), GeV.
-      mask: (N, P) bool, True for a particle.
-
-    Returns:
-      The sorted momenta, zero in the padding, and the sorted mask.
-
-    >>> p4 = np.array([[[1.0, 0, 0, 1], [9.0, 9, 9, 9], [2.0, 0, 0, 2]]])
-    >>> sort_by_pt(p4, np.array([[True, False, True]]))[0][0, :, 3].tolist()
-    [2.0, 1.0, 0.0]
-    """
-    p4 = np.where(mask[..., None], p4, 0.0)
-    order = np.argsort(np.where(mask, -kinematics.pt(p4), np.inf), axis=1, kind="stable")
-    return np.take_along_axis(p4, order[..., None], axis=1), np.take_along_axis(mask, order, axis=1)
+SECOND_AXIS_MIN = 0.1
+"""Least ΔR between the leading particle and the second axis."""
 
 
 def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) -> np.ndarray:
     """The columns `schema.PARTICLE_COLUMNS` of each particle.
 
     `rel` columns refer to the whole jet. `rot` columns refer to the leading particle, turned about it so that the
-    second axis, the particle with the largest pT·ΔR from the leader, lies at z = 0 and y < 0 (layout of the public
-    dataset, Zenodo 3601436; the formula is the one that reproduces its columns).
+    second axis, the hardest particle beyond `SECOND_AXIS_MIN` from the leader, lies at z = 0 and y < 0, and mirrored
+    where the jet has more pT at smaller η than the leader's than at larger (layout of the public dataset,
+    Zenodo 3601436; this reproduces its columns).
 
     Args:
       p4: (N, P, 4) momenta (px, py, pz, E) by falling pT, GeV.
@@ -82,12 +67,14 @@ def _rotated(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarr
     d_eta, d_phi = eta - eta[:, :1], kinematics.wrap(phi - phi[:, :1])
     # Boost along the beam, then turn in φ: the leader now points along x.
     a, b, c = np.cos(d_phi), np.sin(d_phi), np.sinh(d_eta)
-    second = np.argmax(pt * np.hypot(d_eta, d_phi), axis=1, keepdims=True)
+    away = np.where(np.hypot(d_eta, d_phi) > SECOND_AXIS_MIN, pt, 0.0)
+    second = np.argmax(away, axis=1, keepdims=True)
+    found = np.take_along_axis(away, second, axis=1) > 0
     b2, c2 = np.take_along_axis(b, second, axis=1), np.take_along_axis(c, second, axis=1)
-    length = np.hypot(b2, c2)
-    # Turn about x: the second axis gets z = 0 and y < 0. A lone particle has none; any direction serves.
-    b2, c2 = np.where(length > 0, b2, 1.0), np.where(length > 0, c2, 0.0)
-    length = np.where(length > 0, length, 1.0)
-    y = -(b * b2 + c * c2) / length
-    z = -np.where(c2 < 0, -1.0, 1.0) * (c * b2 - b * c2) / length
-    return np.arcsinh(z / np.hypot(a, y)), np.arctan2(y, a)
+    length = np.where(found, np.hypot(b2, c2), 1.0)
+    # Turn about x: the second axis gets z = 0 and y < 0. A jet without one is not turned.
+    cosine, sine = np.where(found, -b2 / length, 1.0), np.where(found, c2 / length, 0.0)
+    y, z = cosine * b - sine * c, sine * b + cosine * c
+    # Mirror: of the jet as it was, the side of larger η gets the larger pT sum.
+    below, above = ((pt * side).sum(axis=1, keepdims=True) for side in (d_eta < 0, d_eta > 0))
+    return np.arcsinh(np.where(below > above, -z, z) / np.hypot(a, y)), np.arctan2(y, a)

@@ -3,97 +3,186 @@
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any, NamedTuple
 
 from hepjax.errors import InputError
-
-
-class Process(NamedTuple):
-    """How one class of jets is made."""
-
-    settings: tuple[str, ...]
-    """Pythia settings, beside the common ones."""
-    ids: tuple[int, ...]
-    """Absolute PDG identities of the parton or boson that a jet must stem from."""
-    status: int
-    """Absolute Pythia status of the copy whose direction the jet must match."""
-
+from hepjax.simulation.conditions import PUBLIC, Conditions
 
 COMMON = (
     "Beams:idA = 2212",
     "Beams:idB = 2212",
     "Beams:eCM = 13000.",
-    # A narrow window, as in the public sample (arXiv:1709.08705). Showers, ISR and MPI are on, with Pythia's own tune.
-    "PhaseSpace:pTHatMin = 990.",
-    "PhaseSpace:pTHatMax = 1030.",
+    # Showers, ISR and MPI are on, with Pythia's own tune.
     "Print:quiet = on",
     "Random:setSeed = on",
     "Random:seed = 1",
 )
-
-_HARD = 23
-"""Outgoing from the hard process, before showers."""
-_BEFORE_DECAY = 62
-"""The last copy of a resonance: after recoils, before its decay."""
+DECAYS = (
+    # The masses that MadGraph, which made the public sample's hard collisions, has.
+    "6:m0 = 173.",
+    "23:m0 = 91.188",
+    "24:m0 = 80.419",
+    "23:onMode = off",
+    "23:onIfAny = 1 2 3 4 5",
+    "24:onMode = off",
+    "24:onIfAny = 1 2 3 4 5",
+)
+"""Bosons and tops decay to quarks."""
 
 PROCESSES = {
-    "g": Process(("HardQCD:gg2gg = on", "HardQCD:qqbar2gg = on"), (21,), _HARD),
-    "q": Process(
-        ("HardQCD:gg2qqbar = on", "HardQCD:qq2qq = on", "HardQCD:qqbar2qqbarNew = on", "HardQCD:nQuarkNew = 3"),
-        (1, 2, 3),
-        _HARD,
-    ),
-    "w": Process(("WeakDoubleBoson:ffbar2WW = on", "24:onMode = off", "24:onIfAny = 1 2 3 4 5"), (24,), _BEFORE_DECAY),
-    "z": Process(
-        (
-            "WeakDoubleBoson:ffbar2gmZgmZ = on",
-            "WeakZ0:gmZmode = 2",  # no photons
-            "23:onMode = off",
-            "23:onIfAny = 1 2 3 4 5",
-        ),
-        (23,),
-        _BEFORE_DECAY,
-    ),
-    "t": Process(
-        ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on", "24:onMode = off", "24:onIfAny = 1 2 3 4 5"),
-        (6,),
-        _BEFORE_DECAY,
-    ),
+    "g": ("HardQCD:gg2gg = on", "HardQCD:qqbar2gg = on"),
+    "q": ("HardQCD:gg2qqbar = on", "HardQCD:qq2qq = on", "HardQCD:qqbar2qqbarNew = on", "HardQCD:nQuarkNew = 4"),
+    "w": ("WeakDoubleBoson:ffbar2WW = on",),
+    "z": ("WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2"),  # no photons
+    "t": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
 }
 """The keys are `schema.CLASSES`."""
 
+SOFT = ("SoftQCD:nonDiffractive = on",)
+"""Pile-up."""
+
+_HALF_ENERGY = 6500.0
+_ON_SHELL = ("PhaseSpace:useBreitWigners = off", "ProcessLevel:resonanceDecays = off", "PartonLevel:all = off")
+_UNWEIGHTED = 3
+"""The Les Houches strategy of events of weight one (hep-ph/0109068)."""
+_LARGEST_SEED = 900_000_000
+
+
+class Generator(NamedTuple):
+    """An initialised Pythia."""
+
+    pythia: Any
+    """The `pythia8mc.Pythia`."""
+    source: Any = None
+    """The Pythia that makes its hard collisions, where another one does."""
+    handover: Any = None
+    """What hands them over; kept here, since Pythia does not keep the Python half of it alive."""
+
 
 @functools.cache
-def generator(name: str) -> Any:
+def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     """The process's own Pythia of a class, initialised once: that takes a third of a second.
+
+    Where `conditions.undecayed` holds, a first Pythia makes the hard collisions and hands them over to a second one as
+    a matrix element generator does: bosons and tops on their mass shells, without their decays and polarisation.
 
     Args:
       name: a class of `schema.CLASSES`.
+      conditions: their `pt`, `undecayed` and `pythia` count.
 
     Returns:
-      An initialised `pythia8mc.Pythia`. Its random numbers are to be seeded before use (`pythia.rndm.init`); then
-      what it generates does not depend on what it did before.
+      The generator.
+
+    Raises:
+      InputError: the extra `sim` is missing, or Pythia refuses the conditions.
+
+    >>> generator("w").pythia.flag("HadronLevel:all")  # doctest: +SKIP
+    True
+    """
+    window = (f"PhaseSpace:pTHatMin = {conditions.pt[0]}", f"PhaseSpace:pTHatMax = {conditions.pt[1]}")
+    hard = (*PROCESSES[name], *window)
+    common = (*COMMON, *DECAYS, *conditions.pythia)
+    if not conditions.undecayed:
+        return Generator(started(*common, *hard))
+    source = started(*common, *hard, *_ON_SHELL)
+    handover = _handover(source)
+    return Generator(started(*common, "Beams:frameType = 5", source=handover), source, handover)
+
+
+def seed(generator: Generator, number: int) -> None:
+    """Seeds a generator: what it generates then does not depend on what it did before.
+
+    Args:
+      generator: any.
+      number: a non-negative integer.
+
+    >>> seed(generator("w"), 5)  # doctest: +SKIP
+    """
+    generator.pythia.rndm.init(number % _LARGEST_SEED + 1)
+    if generator.source is not None:
+        generator.source.rndm.init((number + 1) % _LARGEST_SEED + 1)
+
+
+@functools.cache
+def soft_generator() -> Generator:
+    """The Pythia of pile-up.
+
+    Returns:
+      The generator.
 
     Raises:
       InputError: the extra `sim` is missing.
-      RuntimeError: Pythia refuses the settings.
 
-    >>> generator("w").flag("HadronLevel:all")  # doctest: +SKIP
+    >>> soft_generator().pythia.flag("SoftQCD:nonDiffractive")  # doctest: +SKIP
     True
+    """
+    return Generator(started(*COMMON, *SOFT))
+
+
+def started(*settings: str, source: Any = None) -> Any:
+    """A Pythia with settings.
+
+    Args:
+      settings: lines as in Pythia's own files.
+      source: a `pythia8mc.LHAup` that hands over hard collisions; None makes them by itself.
+
+    Returns:
+      An initialised `pythia8mc.Pythia`.
+
+    Raises:
+      InputError: the extra `sim` is missing, or Pythia refuses the settings.
+
+    >>> started("Beams:eCM = fast")  # doctest: +SKIP
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: Pythia refuses the setting 'Beams:eCM = fast'; correct it, or see Pythia's manual
     """
     try:
         import pythia8mc
     except ImportError as error:
         raise missing_extra("pythia8mc") from error
     pythia = pythia8mc.Pythia("", False)
-    for setting in (*COMMON, *PROCESSES[name].settings):
+    for setting in settings:
         if not pythia.readString(setting):
-            raise RuntimeError(
-                f"Pythia refuses the setting {setting!r} of class {name!r}; is pythia8mc 8.317 installed?"
-            )
+            raise InputError(f"Pythia refuses the setting {setting!r}; correct it, or see Pythia's manual")
+    if source is not None:
+        pythia.setLHAupPtr(source)
     if not pythia.init():
-        raise RuntimeError(f"Pythia fails to initialise class {name!r}; is pythia8mc 8.317 installed?")
+        raise InputError(f"Pythia fails to initialise with the settings {'; '.join(settings)}; correct them")
     return pythia
+
+
+def _handover(source: Any) -> Any:
+    """A `pythia8mc.LHAup` that hands over the hard collisions of another Pythia, one whenever it is asked."""
+    import pythia8mc
+
+    class Handover(pythia8mc.LHAup):  # type: ignore[misc]  # no types
+        def setInit(self) -> bool:  # noqa: N802 — Pythia's name
+            for beam in (self.setBeamA, self.setBeamB):
+                beam(2212, _HALF_ENERGY, 0, 0)
+            self.setStrategy(_UNWEIGHTED)
+            self.addProcess(1, 1.0, 0.0, 1.0)
+            return True
+
+        def setEvent(self, number: int = 0) -> bool:  # noqa: N802, ARG002 — the same
+            if not source.next():
+                return False
+            info = source.infoPython()
+            self.setProcess(1, 1.0, math.sqrt(info.Q2Fac()), info.alphaEM(), info.alphaS())
+            # Entries 0 to 2 are the event and its beams, 3 and 4 come in; Les Houches counts from the first of these.
+            for entry in range(3, source.process.size()):
+                particle = source.process[entry]
+                status, mothers = (-1, (0, 0)) if entry in (3, 4) else (1, (1, 2))
+                momentum = (particle.px(), particle.py(), particle.pz(), particle.e(), particle.m())
+                colours = (particle.col(), particle.acol())
+                self.addParticle(particle.id(), status, *mothers, *colours, *momentum, 0.0, _UNPOLARISED, -1.0)
+            return True
+
+    return Handover(_UNWEIGHTED)
+
+
+_UNPOLARISED = 9.0
 
 
 def missing_extra(package: str) -> InputError:

@@ -17,7 +17,7 @@ from hepjax import __version__, schema
 from hepjax.errors import InputError
 from hepjax.hdf5_files import check_target
 from hepjax.simulation import clustering
-from hepjax.simulation.columns import constituent_columns, sort_by_pt
+from hepjax.simulation.columns import constituent_columns
 from hepjax.simulation.files import Attribute, check_mantissa_bits, jet_writer
 from hepjax.simulation.processes import missing_extra
 from hepjax.simulation.units import UNIT_JETS, Unit, simulate_unit
@@ -82,7 +82,7 @@ def simulate(
         contextlib.closing(_blocks(labels, seed, workers)) as blocks,
     ):
         for block_labels, block in blocks:
-            p4, mask = sort_by_pt(*clustering.padded(block))
+            p4, _, mask = clustering.padded(block)
             measured = _measure(observables, p4, mask)
             append(_hardest(p4, mask, particles), measured, block_labels)
             if progress is not None:

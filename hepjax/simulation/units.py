@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from hepjax import schema
-from hepjax.simulation import clustering
-from hepjax.simulation.detector import Particles, detect
-from hepjax.simulation.processes import PROCESSES, Process, generator
+from hepjax.errors import InputError
+from hepjax.simulation import clustering, collisions
+from hepjax.simulation.collisions import Collisions, Particles
+from hepjax.simulation.conditions import PUBLIC, Conditions
+from hepjax.simulation.detector import detect, visible
+from hepjax.simulation.processes import generator, seed, soft_generator
 
 UNIT_JETS = 100
-_LARGEST_PYTHIA_SEED = 900_000_000
 _MAX_EMPTY_BATCHES = 20
+_FEWEST_EVENTS = 4
 
 
 class Unit(NamedTuple):
@@ -25,12 +28,11 @@ class Unit(NamedTuple):
     number: int
     """The how-manieth unit of its class."""
     jets: int
+    conditions: Conditions = PUBLIC
 
 
 def simulate_unit(unit: Unit) -> clustering.RaggedJets:
-    """Generates events until the unit's number of jets is reached.
-
-    Both hard jets of an event are kept, one after the other, where both pass the selection.
+    """Generates collisions until the unit's number of jets is reached.
 
     Args:
       unit: what to make.
@@ -39,8 +41,7 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
       `unit.jets` jets; their particles are not sorted.
 
     Raises:
-      InputError: the extra `sim` is missing.
-      RuntimeError: Pythia fails.
+      InputError: the extra `sim` is missing, Pythia refuses the conditions or gives up, or no jets come out.
 
     >>> simulate_unit(Unit(seed=1, label=2, number=0, jets=1)).counts  # doctest: +SKIP
     array([35])
@@ -48,35 +49,54 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
     name = schema.CLASSES[unit.label]
     sequence = np.random.SeedSequence([unit.seed, unit.label, unit.number])
     rng = np.random.default_rng(sequence)
-    pythia = generator(name)
-    pythia.rndm.init(int(sequence.generate_state(1)[0]) % _LARGEST_PYTHIA_SEED + 1)
+    source = generator(name, unit.conditions)
+    seed(source, int(sequence.generate_state(1)[0]))
     parts: list[clustering.RaggedJets] = []
     missing, empty = unit.jets, 0
     while missing > 0:
-        # Two jets an event, less those that fail the selection.
-        particles, partons = _generate(pythia, PROCESSES[name], max(4, missing // 2 + 1))
-        seen = detect(particles, rng)
-        events = int(particles.event[-1]) + 1 if len(particles.event) else 0
-        jets, event = clustering.cluster(seen.p4, np.bincount(seen.event, minlength=events))
-        rows = clustering.matched(jets, event, partons.p4, partons.event)[:missing]
-        empty = 0 if len(rows) else empty + 1
+        # What Pythia gives up on is missing from the batch.
+        record = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing)).prt
+        jets = jets_of(collisions.from_record(record), unit.conditions, rng) if len(record) else None
+        found = 0 if jets is None else len(jets.counts)
+        empty = 0 if found else empty + 1
         if empty > _MAX_EMPTY_BATCHES:
-            raise RuntimeError(f"Pythia makes no jets of class {name!r} that pass the selection; check its settings")
-        parts.append(clustering.select(jets, rows))
-        missing -= len(rows)
+            raise InputError(f"no jets of class {name!r} come out under these conditions; correct them")
+        if jets is not None:
+            parts.append(clustering.select(jets, np.arange(min(found, missing))))
+        missing -= found
     return clustering.concatenate(parts)
 
 
-def _generate(pythia: Any, process: Process, events: int) -> tuple[Particles, Particles]:
-    """The final particles of some events, and the hard partons or bosons."""
-    import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
+def jets_of(collided: Collisions, conditions: Conditions, rng: np.random.Generator) -> clustering.RaggedJets:
+    """What is seen and kept of collisions.
 
-    # One call hands over all events as arrays, for a hundredth of the cost of visiting each particle.
-    record = pythia.nextBatch(events).prt
-    flat = ak.flatten(record)
-    status, ids = ak.to_numpy(flat.status), ak.to_numpy(flat.id)
-    p4 = np.stack([ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")], axis=1)
-    event = np.repeat(np.arange(len(record)), ak.to_numpy(ak.num(record)))
-    final = status > 0
-    hard = (status == -process.status) & np.isin(np.abs(ids), process.ids)
-    return Particles(p4[final], ids[final], event[final]), Particles(p4[hard], ids[hard], event[hard])
+    Args:
+      collided: the collisions.
+      conditions: pile-up, detector, jets.
+      rng: the source of pile-up and smearing.
+
+    Returns:
+      Jets by collision; their particles are not sorted.
+
+    Raises:
+      InputError: the extra `sim` is missing.
+
+    >>> jets_of(collided, Conditions(), np.random.default_rng(0)).counts  # doctest: +SKIP
+    array([35, 61])
+    """
+    final = visible(collided.final)
+    if conditions.pile_up > 0:
+        final = collisions.concatenate([final, visible(_pile_up(collided.events, conditions.pile_up, rng))])
+    seen = final if conditions.detector is None else detect(final, conditions.detector, rng)
+    return clustering.jets_of(seen, collided, conditions)
+
+
+def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
+    """The final particles of a Poisson number of soft collisions on top of each of so many hard ones."""
+    soft = soft_generator()
+    seed(soft, int(rng.integers(2**31)))
+    on_top = np.repeat(np.arange(count), rng.poisson(mean, count))
+    made = collisions.from_record(soft.pythia.nextBatch(len(on_top)).prt).final if len(on_top) else None
+    if made is None:
+        return Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+    return made._replace(event=on_top[made.event])

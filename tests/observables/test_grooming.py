@@ -8,7 +8,8 @@ import pytest
 from hepjax.observables import Algorithm, cluster, prune, soft_drop, trim
 
 pytestmark = pytest.mark.usefixtures("_x64")
-SETTINGS = ((0.1, 0.0), (0.1, 2.0), (0.1, -1.0), (0.3, 1.0))
+SETTINGS = ((0.1, 0.0, 0.4), (0.1, 2.0, 1.0), (0.1, -1.0, 1.0), (0.1, 2.0, 0.4), (0.3, 1.0, 0.4))
+"""z_cut, β, R0."""
 
 
 def slow_soft_drop(fastjet, jet, z_cut, beta, r0):
@@ -30,15 +31,15 @@ def test_soft_drop_equals_the_slow_walk(rng, make_jet, fastjet):
     @jax.jit
     def groom(p4):
         history = cluster(p4, jnp.ones(len(p4), bool), Algorithm.CAMBRIDGE_AACHEN)
-        return [soft_drop(history, z_cut, beta) for z_cut, beta in SETTINGS]
+        return [soft_drop(history, z_cut, beta, r0) for z_cut, beta, r0 in SETTINGS]
 
     sizes = set()
     for _ in range(8):
         p4 = make_jet(rng)
         sequence = fastjet.cluster(p4, Algorithm.CAMBRIDGE_AACHEN)
         whole = sequence.inclusive_jets()[0]
-        for found, (z_cut, beta) in zip(groom(p4), SETTINGS, strict=True):
-            assert chosen(found) == slow_soft_drop(fastjet, whole, z_cut, beta, 0.4)
+        for found, (z_cut, beta, r0) in zip(groom(p4), SETTINGS, strict=True):
+            assert chosen(found) == slow_soft_drop(fastjet, whole, z_cut, beta, r0)
             sizes.add(len(chosen(found)))
     assert len(sizes) > 5  # the walk stops at many depths
 

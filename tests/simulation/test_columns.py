@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepjax import kinematics, schema
-from hepjax.simulation.columns import constituent_columns, sort_by_pt
+from hepjax.simulation.columns import SECOND_AXIS_MIN, constituent_columns
 
 REAL_JETS = Path(__file__).parents[3] / "shared" / "reference" / "real_jets" / "five_jets_50p.npz"
 INDEX = {name: i for i, name in enumerate(schema.PARTICLE_COLUMNS)}
@@ -19,7 +19,10 @@ def toy_jets(rng, jets=20, particles=12):
     eta = rng.uniform(-1.5, 1.5, (jets, 1)) + rng.normal(0, 0.15, pt.shape)
     phi = rng.uniform(-np.pi, np.pi, (jets, 1)) + rng.normal(0, 0.15, pt.shape)
     p4 = kinematics.from_pt_eta_phi_mass(pt, eta, phi, np.full(pt.shape, 0.1396))
-    return sort_by_pt(p4, rng.random(pt.shape) < 0.8)
+    lengths = rng.integers(2, particles + 1, (jets, 1))
+    order = np.argsort(-pt, axis=1)[..., None]
+    mask = np.arange(particles) < lengths
+    return np.take_along_axis(p4, order, axis=1) * mask[..., None], mask
 
 
 @pytest.mark.skipif(not REAL_JETS.is_file(), reason=f"the real jets are not at {REAL_JETS}")
@@ -80,11 +83,33 @@ def test_rotated_frame_turns_the_second_axis_down(rng):
     columns = constituent_columns(p4, mask, p4.sum(axis=1))
     pt, eta, phi = (columns[..., INDEX[f"j1_{name}"]] for name in ("pt", "eta", "phi"))
     distance = kinematics.delta_r(eta, phi, eta[:, :1], phi[:, :1])
-    second = np.argmax(np.where(mask, pt * distance, 0), axis=1)
-    rows = np.arange(len(p4))
+    far = mask & (distance > SECOND_AXIS_MIN)
+    rows = np.flatnonzero(far.any(axis=1))
+    assert len(rows) > 15
+    second = np.argmax(np.where(far, pt, 0), axis=1)[rows]
     np.testing.assert_allclose(columns[rows, second, INDEX["j1_etarot"]], 0, atol=1e-6)
     assert np.all(columns[rows, second, INDEX["j1_phirot"]] < 0)
     np.testing.assert_allclose(columns[:, 0, [INDEX["j1_etarot"], INDEX["j1_phirot"]]], 0, atol=1e-7)
+
+
+def test_a_jet_and_its_mirror_image_have_the_same_frame(rng):
+    p4, mask = toy_jets(rng)
+    names = [INDEX["j1_etarot"], INDEX["j1_phirot"]]
+    before = constituent_columns(p4, mask, p4.sum(axis=1))[..., names]
+    mirrored = p4 * [1, 1, -1, 1]
+    np.testing.assert_allclose(constituent_columns(mirrored, mask, mirrored.sum(axis=1))[..., names], before, atol=2e-6)
+    assert np.abs(before[..., 0]).max() > 0.05
+
+
+def test_a_jet_narrower_than_the_second_axis_is_not_turned(rng):
+    offset = rng.uniform(0, 0.05, (2, 1, 8))
+    offset[:, :, 0] = 0
+    pt = np.sort(rng.uniform(1, 9, (1, 8)))[:, ::-1]
+    p4 = kinematics.from_pt_eta_phi_mass(pt, 0.3 + offset[0], 1 + offset[1], np.zeros((1, 8)))
+    columns = constituent_columns(p4, np.ones((1, 8), bool), p4.sum(axis=1))
+    # The boost along the beam keeps differences of η, and the turn in φ those of φ.
+    np.testing.assert_allclose(columns[..., INDEX["j1_etarot"]], offset[0], atol=1e-6)
+    np.testing.assert_allclose(columns[..., INDEX["j1_phirot"]], offset[1], atol=1e-6)
 
 
 @given(st.integers(0, 3), st.floats(-3, 3), st.floats(0.3, 2000))

@@ -1,0 +1,111 @@
+"""Collisions as arrays: their final particles, and what these stem from."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_INCOMING = 3
+"""Entry of the first incoming parton of the hard process in every record of Pythia."""
+_DECAYING = 22
+_PRODUCT = 23
+"""Status of what comes out of the hard process, or of a decay in it: decaying further, and not."""
+_BEFORE_DECAY = 62
+"""Status of the last copy of a hard boson or top: after recoils, before its decay."""
+
+
+class Particles(NamedTuple):
+    """K particles of several collisions."""
+
+    p4: np.ndarray
+    """(K, 4) momenta (px, py, pz, E), GeV."""
+    ids: np.ndarray
+    """(K,) PDG identities."""
+    event: np.ndarray
+    """(K,) the index of the collision, not decreasing."""
+
+
+class Collisions(NamedTuple):
+    """Several collisions."""
+
+    events: int
+    """How many."""
+    final: Particles
+    """What a detector may see: the stable particles."""
+    hard: Particles
+    """The partons and bosons that come out of the hard process."""
+    decays: Particles
+    """What hard bosons and tops decay to: quarks (or leptons), a top's bottom quark first."""
+    mother: np.ndarray
+    """(D,) row in `hard` of each decay product."""
+
+
+def take(particles: Particles, rows: np.ndarray) -> Particles:
+    """Some of the particles, by row numbers or mask.
+
+    >>> take(Particles(np.eye(4), np.arange(4), np.zeros(4)), np.array([2])).ids.tolist()
+    [2]
+    """
+    return Particles(*(array[rows] for array in particles))
+
+
+def concatenate(parts: list[Particles]) -> Particles:
+    """Several groups of particles as one, by collision.
+
+    >>> concatenate([Particles(np.eye(4), np.arange(4), np.array([0, 1, 1, 2]))] * 2).event.tolist()
+    [0, 0, 1, 1, 1, 1, 2, 2]
+    """
+    joined = Particles(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
+    return take(joined, np.argsort(joined.event, kind="stable"))
+
+
+def from_record(record: Any) -> Collisions:
+    """Collisions from the event records of Pythia.
+
+    Args:
+      record: the `prt` of `pythia8mc.Pythia.nextBatch`, an awkward array (events, particles).
+
+    Returns:
+      As many collisions. Hard bosons and tops are their last copies, after all recoils.
+
+    >>> from_record(generator.pythia.nextBatch(10).prt).events  # doctest: +SKIP
+    10
+    """
+    import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
+
+    # One call hands over all events as arrays, for a hundredth of the cost of visiting each particle.
+    flat, lengths = ak.flatten(record), ak.to_numpy(ak.num(record))
+    status, ids, mother = (ak.to_numpy(flat[name]) for name in ("status", "id", "mother1"))
+    p4 = np.stack([ak.to_numpy(flat.p[name]) for name in ("px", "py", "pz", "e")], axis=1)
+    event = np.repeat(np.arange(len(lengths)), lengths)
+    all_particles = Particles(p4, ids, event)
+    first = np.repeat(np.cumsum(lengths) - lengths, lengths)  # row of each event's first entry
+    outgoing = np.isin(np.abs(status), (_DECAYING, _PRODUCT))
+    roots = np.flatnonzero(outgoing & (mother == _INCOMING))
+    last = _last_copies(all_particles, status, roots)
+    products = np.flatnonzero((np.abs(status) == _PRODUCT) & (mother > _INCOMING + 1))
+    ancestor = products
+    while (climbing := ~np.isin(ancestor, roots) & (mother[ancestor] > _INCOMING)).any():
+        ancestor = np.where(climbing, first[ancestor] + mother[ancestor], ancestor)
+    known = np.isin(ancestor, roots)
+    return Collisions(
+        len(lengths),
+        take(all_particles, status > 0),
+        take(all_particles, last),
+        take(all_particles, products[known]),
+        np.searchsorted(roots, ancestor[known]),
+    )
+
+
+def _last_copies(particles: Particles, status: np.ndarray, roots: np.ndarray) -> np.ndarray:
+    """The rows of the last copies of what comes out of the hard processes."""
+    copies: dict[tuple[int, int], list[int]] = {}
+    decaying = roots[np.abs(status[roots]) == _DECAYING]
+    for row in np.flatnonzero((status == -_BEFORE_DECAY) & np.isin(particles.ids, particles.ids[decaying])).tolist():
+        copies.setdefault((particles.event[row], particles.ids[row]), []).append(row)
+    last = roots.copy()
+    for i, row in enumerate(roots.tolist()):
+        if abs(status[row]) == _DECAYING and (queue := copies.get((particles.event[row], particles.ids[row]))):
+            last[i] = queue.pop(0)
+    return last

@@ -1,0 +1,68 @@
+"""What collides, what is seen of it, and which jets are kept: everything that a sample depends on beside its seed."""
+
+from __future__ import annotations
+
+import enum
+from typing import NamedTuple
+
+
+class Keep(enum.Enum):
+    """Which jets of a collision are kept."""
+
+    LEADING = "leading"
+    """The hardest one, whatever it stems from, as in the public sample."""
+    MATCHED = "matched"
+    """Each that lies near a hard parton or boson."""
+
+
+class Calorimeter(NamedTuple):
+    """Cells and energy resolution σ(E)/E = stochastic/√E ⊕ noise/E ⊕ constant."""
+
+    cell: float
+    """Width in η; as many equal cells of at least this width go around the beam."""
+    stochastic: float
+    """√GeV."""
+    noise: float
+    """GeV."""
+    constant: float
+
+
+class Detector(NamedTuple):
+    """A fast detector, after arXiv:1709.08705; the defaults are those of the public sample."""
+
+    pt_min: float = 0.2
+    """GeV; softer particles are lost."""
+    electromagnetic: Calorimeter = Calorimeter(0.005, 0.027 * 1.6**0.5, 0.15 * 1.6, 0.005)
+    """The resolution of CMS, but for the share of charged hadrons that must be subtracted first."""
+    hadronic: Calorimeter = Calorimeter(0.01, 1.2 * 7**0.5, 0.0, 0.05)
+    track_pt_max: float = 220.0
+    """GeV; above it the hadronic calorimeter measures a charged hadron."""
+    track_efficiency: float = 1.0
+    track_slope: float = 0.00025
+    """1/GeV; the resolution of pT is slope times pT ⊕ constant."""
+    track_constant: float = 0.015
+    resolution: float = 0.5
+    """All resolutions are multiplied by this; 0 measures exactly."""
+
+
+class Conditions(NamedTuple):
+    """The defaults are those of the public sample, as far as they are known."""
+
+    pt: tuple[float, float] = (995.0, 1005.0)
+    """Window of the hard partons' or bosons' pT, GeV."""
+    radius: float = 0.4
+    """Of the anti-kT jets."""
+    keep: Keep = Keep.LEADING
+    undecayed: bool = True
+    """Hard bosons and tops are made on their mass shells, and bosons decay evenly in all directions, as when a matrix
+    element generator hands them over undecayed; False leaves both to Pythia."""
+    detector: Detector | None = Detector()
+    """None sees every particle but neutrinos, exactly."""
+    pile_up: float = 0.0
+    """Mean number of soft collisions on top of each hard one."""
+    pythia: tuple[str, ...] = ()
+    """Further settings of Pythia, such as "PartonLevel:MPI = off"."""
+
+
+PUBLIC = Conditions()
+"""Those of the public sample."""
