@@ -50,6 +50,8 @@ class Conditions(NamedTuple):
 
     pt: tuple[float, float] = (995.0, 1005.0)
     """Window of the hard partons' or bosons' pT, GeV."""
+    unlimited: tuple[str, ...] = ("g",)
+    """Classes that the window has no upper end for: gluons of the public sample reach pT of 2.5 TeV, and no others."""
     radius: float = 0.4
     """Of the anti-kT jets."""
     keep: Keep = Keep.LEADING

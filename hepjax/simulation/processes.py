@@ -69,7 +69,7 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
 
     Args:
       name: a class of `schema.CLASSES`.
-      conditions: their `pt`, `undecayed` and `pythia` count.
+      conditions: their `pt`, `unlimited`, `undecayed` and `pythia` count.
 
     Returns:
       The generator.
@@ -80,8 +80,10 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     >>> generator("w").pythia.flag("HadronLevel:all")  # doctest: +SKIP
     True
     """
-    window = (f"PhaseSpace:pTHatMin = {conditions.pt[0]}", f"PhaseSpace:pTHatMax = {conditions.pt[1]}")
-    hard = (*PROCESSES[name], *window)
+    low, high = conditions.pt
+    hard = (*PROCESSES[name], f"PhaseSpace:pTHatMin = {low}")
+    if name not in conditions.unlimited:
+        hard += (f"PhaseSpace:pTHatMax = {high}",)
     common = (*COMMON, *DECAYS, *conditions.pythia)
     if not conditions.undecayed:
         return Generator(started(*common, *hard))

@@ -24,7 +24,7 @@ def collided(name, conditions, events=100, number=3):
     [("g", {21}, 0), ("q", {1, 2, 3, 4, 5}, 0), ("w", {24}, 80.419), ("z", {23}, 91.188), ("t", {6}, 173)],
 )
 def test_hard_partons_are_on_their_shells_and_in_the_window(name, ids, mass):
-    found = collided(name, Conditions(pythia=BARE))
+    found = collided(name, Conditions(pythia=BARE, unlimited=()))
     assert found.events == 100
     assert set(np.abs(found.hard.ids)) <= ids
     np.testing.assert_array_equal(np.bincount(found.hard.event), 2)
@@ -34,6 +34,12 @@ def test_hard_partons_are_on_their_shells_and_in_the_window(name, ids, mass):
     assert 995 < np.median(pt) < 1005
     # Light quarks and gluons have no mass, bottom quarks 5 GeV.
     np.testing.assert_allclose(kinematics.mass(found.hard.p4), mass, atol=1e-3 if mass else 5)
+
+
+def test_the_window_can_be_open_above():
+    pt = kinematics.pt(collided("g", Conditions(pythia=BARE)).hard.p4)
+    assert pt.min() > 985
+    assert pt.max() > 1200
 
 
 @pytest.mark.parametrize("name, first, products", [("w", None, 2), ("z", None, 2), ("t", 5, 3)])
