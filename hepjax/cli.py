@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import tyro
 
-from hepjax import runs
+from hepjax import runs, schema
 from hepjax.commands import (
     MODELS,
     Bench,
@@ -267,24 +267,54 @@ def _info_of_run(folder: Path, console: Console) -> None:
         console.print(report.metrics_table(json.loads((folder / "metrics.json").read_text())))
 
 
+_HDF5 = (".h5", ".hdf5")
+_DEFAULT_JETS = 10_000
+
+
 def _simulate(command: Simulate, console: Console) -> None:
     from hepjax import observables, simulation
 
-    with progress_bar(console, "simulating", command.jets, "jets") as advance:
+    conditions = simulation.PUBLIC._replace(
+        radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia
+    )
+    if command.pt is not None:
+        conditions = conditions._replace(pt=command.pt, unlimited=())
+    if not command.detector:
+        conditions = conditions._replace(detector=None)
+    one, events, label = command.out.suffix in _HDF5, command.events, command.label
+    if events is None and label is not None:
+        raise InputError("--label is for --events: simulated jets know their classes; leave it out")
+    if events is not None and not one:
+        raise InputError(f"{command.out}: jets of --events go into one file; give a name that ends in .h5")
+    common: dict[str, Any] = {
+        "layout": simulation.Layout(command.particles, command.truth, command.mantissa_bits),
+        "seed": command.seed,
+        "jobs": command.jobs,
+        "conditions": conditions,
+        "observables": observables.jet_observables,
+    }
+    done, jets = 0, command.jets or _DEFAULT_JETS
+    with progress_bar(console, "simulating", jets if events is None else command.jets, "jets") as advance:
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            advance(count)
+
         try:
-            simulation.simulate(
-                command.out,
-                jets=command.jets,
-                particles=command.particles,
-                seed=command.seed,
-                jobs=command.jobs,
-                mantissa_bits=command.mantissa_bits,
-                observables=observables.jet_observables,
-                progress=advance,
-            )
-        except RuntimeError as error:  # a worker died, or Pythia failed: no bug of the user's, but one line will do
+            if events is not None:
+                known = None if label is None else schema.CLASSES.index(label.value)
+                simulation.jets_of_events(
+                    command.out, events, label=known, jets=command.jets, progress=progress, **common
+                )
+            elif one:
+                simulation.simulate(command.out, jets=jets, progress=progress, **common)
+            else:
+                per_file = command.per_file
+                simulation.simulate_files(command.out, jets=jets, per_file=per_file, progress=progress, **common)
+        except RuntimeError as error:  # a worker died: no bug of the user's, but one line will do
             raise InputError(str(error)) from error
-    console.print(f"{command.out}: {command.jets:,} simulated jets")
+    console.print(f"{command.out}: {done:,} simulated jets")
 
 
 def _fetch(command: Fetch, console: Console) -> None:

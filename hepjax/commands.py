@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import inspect
 from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
 from typing import Annotated, Any, get_args
@@ -12,26 +13,58 @@ import tyro
 from hepjax import runs
 from hepjax.fetch import Record  # noqa: TC001 — the same
 from hepjax.options import Experiment, Model
-from hepjax.types import ExportFormat
+from hepjax.types import ExportFormat, Keep
+
+
+class Label(enum.Enum):
+    """A class of jets."""
+
+    G = "g"
+    Q = "q"
+    W = "w"
+    Z = "z"
+    T = "t"
 
 
 @dataclasses.dataclass(frozen=True)
 class Simulate:
-    """Simulate jets with Pythia 8 and FastJet (needs `pip install 'hepjax[sim]'`).
+    """Simulate jets with Pythia 8 and FastJet, or take others' events (needs `pip install 'hepjax[sim]'`).
 
     Example: hepjax simulate jets.h5 --jets 10000
+    Example: hepjax simulate jets --jets 1000000
+    Example: hepjax simulate w.h5 --events events.lhe.gz --label w
     """
 
     out: tyro.conf.Positional[Path]
-    """The HDF5 file to make."""
-    jets: int = 10_000
-    """How many, in equal parts gluon, light quark, W, Z and top."""
+    """The HDF5 file to make (.h5), or a folder of several; what an interrupted run has finished is kept."""
+    jets: int | None = None
+    """How many, in equal parts gluon, light quark, W, Z and top: 10,000, or of --events all."""
+    per_file: int = 10_000
+    """Jets of each file of a folder; the first is made with the seed, the next with seed + 1, and so on."""
     particles: int = 30
     """Particles to keep per jet, the hardest first; the observables see all."""
     seed: int = 1
     """The same seed gives the same file, whatever the number of jobs."""
     jobs: int | None = None
     """Processes that simulate; the default is one per core."""
+    events: Path | None = None
+    """Take events from a Les Houches file (Pythia showers them) or a HepMC file, .gz or not."""
+    label: Label | None = None
+    """The class of all jets of --events; without one the file has no labels."""
+    pt: tuple[float, float] | None = None
+    """Lowest and highest pT of the hard partons and bosons, GeV; by itself 995 to 1005, for gluons from 995 on."""
+    radius: float = 0.4
+    """Of the anti-kT jets."""
+    keep: Keep = Keep.LEADING
+    """The hardest jet of each collision, whatever it stems from, or each one near a hard parton."""
+    detector: bool = True
+    """Smear momenta and merge neutral particles into cells; --no-detector sees all particles but neutrinos, exactly."""
+    pile_up: float = 0.0
+    """Mean number of soft collisions on top of each hard one."""
+    pythia: tuple[str, ...] = ()
+    """Further settings of Pythia, each in quotes: "PartonLevel:MPI = off"."""
+    truth: bool = False
+    """Write what the jets stem from too: parton, decay products, types and charges of particles."""
     mantissa_bits: int | None = None
     """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
 

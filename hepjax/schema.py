@@ -8,6 +8,9 @@ PARTICLE_NAMES = "particleFeatureNames"
 JETS = "jets"
 JET_NAMES = "jetFeatureNames"
 IMAGES = ("jetImage", "jetImageECAL", "jetImageHCAL")
+PARTICLE_TYPE, PARTICLE_CHARGE = "particleType", "particleCharge"
+JET_PARTON, JET_DECAYS = "jetParton", "jetPartonDecays"
+"""What simulated jets stem from, where that is kept; readers pass it over."""
 
 # fmt: off
 PARTICLE_COLUMNS = (

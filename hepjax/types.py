@@ -306,6 +306,15 @@ class ExportFormat(enum.Enum):
     """For JAX, and for compilers that take StableHLO."""
 
 
+class Keep(enum.Enum):
+    """Which jets of a simulated collision are kept."""
+
+    LEADING = "leading"
+    """The hardest one, whatever it stems from, as in the public sample."""
+    MATCHED = "matched"
+    """Each that lies near a hard parton or boson."""
+
+
 class PixelValue(enum.Enum):
     """What the pixels of a jet image add up."""
 

@@ -76,6 +76,7 @@ ONLY_IN = {
     "mplhep": {"report"},
     "optax": {"losses", "training"},
     "pooch": {"fetch"},
+    "pyhepmc": {"simulation"},
     "pythia8mc": {"simulation"},
     "requests": {"fetch"},
     "rich": {"cli", "console", "report"},

@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from hepjax.simulation.files import jet_writer, write_jets
-from hepjax.simulation.run import simulate
+from hepjax.simulation.conditions import PUBLIC, Calorimeter, Conditions, Detector
+from hepjax.simulation.files import Layout, Rows, jet_writer, write_jets
+from hepjax.simulation.run import jets_of_events, simulate, simulate_files
 
-__all__ = ["jet_writer", "simulate", "write_jets"]
+__all__ = [
+    "PUBLIC",
+    "Calorimeter",
+    "Conditions",
+    "Detector",
+    "Layout",
+    "Rows",
+    "jet_writer",
+    "jets_of_events",
+    "simulate",
+    "simulate_files",
+    "write_jets",
+]

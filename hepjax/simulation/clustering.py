@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax import kinematics
-from hepjax.simulation.conditions import Conditions, Keep
 from hepjax.simulation.processes import missing_extra
+from hepjax.types import Keep
 
 if TYPE_CHECKING:
     from hepjax.simulation.collisions import Collisions, Particles
+    from hepjax.simulation.conditions import Conditions
 
 PT_MIN = 100.0
 """GeV; softer jets are not looked at."""

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from typing import NamedTuple
 
-
-class Keep(enum.Enum):
-    """Which jets of a collision are kept."""
-
-    LEADING = "leading"
-    """The hardest one, whatever it stems from, as in the public sample."""
-    MATCHED = "matched"
-    """Each that lies near a hard parton or boson."""
+from hepjax.errors import InputError
+from hepjax.types import Keep
 
 
 class Calorimeter(NamedTuple):
@@ -68,3 +61,31 @@ class Conditions(NamedTuple):
 
 PUBLIC = Conditions()
 """Those of the public sample."""
+
+
+def check(conditions: Conditions) -> None:
+    """Raises InputError where conditions make no sense.
+
+    Args:
+      conditions: any.
+
+    Raises:
+      InputError: one of them is out of range.
+
+    >>> check(PUBLIC._replace(radius=-1.0))
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: radius: expected a number above 0 and up to 1.5, found -1.0
+    """
+    low, high = conditions.pt
+    if not 20 <= low < high <= _BEAM:
+        raise InputError(f"pt: expected a window low < high between 20 and {_BEAM:g} GeV, found {low:g} to {high:g}")
+    if not 0 < conditions.radius <= _WIDEST:
+        raise InputError(f"radius: expected a number above 0 and up to {_WIDEST}, found {conditions.radius}")
+    if not 0 <= conditions.pile_up <= _MOST_PILE_UP:
+        raise InputError(f"pile_up: expected a mean of 0 to {_MOST_PILE_UP} collisions, found {conditions.pile_up}")
+
+
+_BEAM = 6500.0
+_WIDEST = 1.5
+_MOST_PILE_UP = 300

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,61 @@ CHUNK_ROWS = 1000
 _MANTISSA_BITS = 23  # of float32
 
 Attribute = str | int | float
-Append = Callable[[np.ndarray, np.ndarray, np.ndarray], None]
+
+
+class Layout(NamedTuple):
+    """How much of each jet is written."""
+
+    particles: int = 30
+    """P, the hardest particles."""
+    truth: bool = False
+    """What the jets stem from too: the datasets `particleType`, `particleCharge`, `jetParton` and `jetPartonDecays`,
+    which readers pass over."""
+    mantissa_bits: int | None = None
+    """Round the particles to this many explicit mantissa bits, so that they compress better; None loses nothing."""
+
+
+LAYOUT = Layout()
+
+
+class Rows(NamedTuple):
+    """n jets as they are written; of those without truth, its three fields are None."""
+
+    constituents: np.ndarray
+    """(n, P, 16) the columns `schema.PARTICLE_COLUMNS`; E = 0 marks padding."""
+    observables: np.ndarray
+    """(n, 53) the columns `schema.OBSERVABLE_COLUMNS`."""
+    labels: np.ndarray
+    """(n,) integer indices into `schema.CLASSES`; -1 where the class is not known, then for all."""
+    ids: np.ndarray | None = None
+    """(n, P) PDG identities of the particles; 22 and 130 are calorimeter cells, 0 is padding."""
+    parton: np.ndarray | None = None
+    """(n, 5) momentum (px, py, pz, E), GeV, and PDG identity of the hard parton; 0 where none is known."""
+    decays: np.ndarray | None = None
+    """(n, 3, 5) the same of its decay products."""
+
+
+Append = Callable[[Rows], None]
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Several groups of jets as one.
+
+    >>> one = Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4]))
+    >>> joined([one, one]).labels.tolist()
+    [0, 4, 0, 4]
+    """
+    arrays = (None if some[0] is None else np.concatenate(some) for some in zip(*parts, strict=True))
+    return Rows(*arrays)  # type: ignore[arg-type]  # only the fields that may be None are
+
+
+def cut(rows: Rows, count: int) -> Rows:
+    """The first jets.
+
+    >>> cut(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
+    [0]
+    """
+    return Rows(*(None if array is None else array[:count] for array in rows))  # type: ignore[arg-type]  # likewise
 
 
 def write_jets(
@@ -50,13 +104,14 @@ def write_jets(
     constituents = np.asarray(constituents)
     if constituents.ndim != 3:
         raise InputError(f"constituents: expected shape (N, P, 16), found {constituents.shape}")
-    with jet_writer(path, constituents.shape[1], attributes=attributes, mantissa_bits=mantissa_bits) as append:
-        append(constituents, observables, labels)
+    layout = Layout(constituents.shape[1], mantissa_bits=mantissa_bits)
+    with jet_writer(path, layout, attributes=attributes) as append:
+        append(Rows(constituents, np.asarray(observables), np.asarray(labels)))
 
 
 @contextlib.contextmanager
 def jet_writer(
-    path: str | Path, particles: int, *, attributes: Mapping[str, Attribute], mantissa_bits: int | None = None
+    path: str | Path, layout: Layout, *, attributes: Mapping[str, Attribute], labelled: bool = True
 ) -> Iterator[Append]:
     """Opens a new file of the public layout, to be written block after block.
 
@@ -64,29 +119,31 @@ def jet_writer(
 
     Args:
       path: a file that does not exist yet.
-      particles: P, the particles kept per jet.
+      layout: how much of each jet is written.
       attributes: the file's root attributes.
-      mantissa_bits: as in `write_jets`.
+      labelled: write the label columns.
 
     Yields:
-      A function `(constituents, observables, labels)` that appends the jets of one block.
+      A function that appends the jets of one block.
 
     Raises:
       InputError: the file exists or cannot be written, or a block has the wrong shape.
 
     >>> import tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, jet_writer(f"{folder}/a.h5", 3, attributes={}) as append:
-    ...     append(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4]))
+    >>> with tempfile.TemporaryDirectory() as folder, jet_writer(f"{folder}/a.h5", Layout(3), attributes={}) as append:
+    ...     append(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])))
     """
-    check_mantissa_bits(mantissa_bits)
+    check_mantissa_bits(layout.mantissa_bits)
     with new_file(Path(path)) as new:
-        _create(new.file, particles, attributes)
-        pending: list[tuple[np.ndarray, np.ndarray]] = []
+        _create(new.file, layout, attributes, labelled=labelled)
+        pending: list[dict[str, np.ndarray]] = []
 
-        def append(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray) -> None:
-            _check_block(constituents, observables, labels, particles)
-            columns = np.asarray(constituents, np.float32)
-            pending.append((round_mantissas(columns, mantissa_bits), jet_columns(observables, labels)))
+        def append(rows: Rows) -> None:
+            _check_block(rows, layout.particles, labelled=labelled)
+            columns = round_mantissas(np.asarray(rows.constituents, np.float32), layout.mantissa_bits)
+            jets = jet_columns(rows.observables, rows.labels) if labelled else rows.observables.astype(np.float32)
+            block = {schema.CONSTITUENTS: columns, schema.JETS: jets}
+            pending.append(block | _truth_datasets(rows) if layout.truth else block)
             # Whole chunks only: each is compressed once, and a full disk shows at once.
             pending[:] = _write(new.file, pending, CHUNK_ROWS)
             new.check()
@@ -145,51 +202,85 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.concatenate([observables, one_hot, undefined], axis=1).astype(np.float32)
 
 
-def _check_block(constituents: np.ndarray, observables: np.ndarray, labels: np.ndarray, particles: int) -> None:
-    count = len(labels)
+_CHARGES = {11: -1, 13: -1, 15: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1}
+
+
+def charges(ids: np.ndarray) -> np.ndarray:
+    """Electric charges of the particles that a detector sees.
+
+    Args:
+      ids: PDG identities of any shape.
+
+    Returns:
+      int8 of that shape, in units of the positron's charge; 0 for what is neutral, for cells and padding.
+
+    >>> charges(np.array([211, -211, 11, 22, 0])).tolist()
+    [1, -1, -1, 0, 0]
+    """
+    kind = np.abs(ids)
+    found = sum(np.where(kind == known, charge, 0) for known, charge in _CHARGES.items())
+    return np.asarray(np.sign(ids) * found, np.int8)
+
+
+def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
+    ids = np.asarray(rows.ids, np.int32)
+    return {
+        schema.PARTICLE_TYPE: ids,
+        schema.PARTICLE_CHARGE: charges(ids),
+        schema.JET_PARTON: np.asarray(rows.parton, np.float32),
+        schema.JET_DECAYS: np.asarray(rows.decays, np.float32),
+    }
+
+
+def _check_block(rows: Rows, particles: int, *, labelled: bool) -> None:
+    count = len(rows.labels)
     expected = {
-        "constituents": (np.shape(constituents), (count, particles, len(schema.PARTICLE_COLUMNS))),
-        "observables": (np.shape(observables), (count, len(schema.OBSERVABLE_COLUMNS))),
+        "constituents": (np.shape(rows.constituents), (count, particles, len(schema.PARTICLE_COLUMNS))),
+        "observables": (np.shape(rows.observables), (count, len(schema.OBSERVABLE_COLUMNS))),
     }
     for name, (found, wanted) in expected.items():
         if found != wanted:
             raise InputError(f"{name}: expected shape {wanted}, found {found}")
-    labels = np.asarray(labels)
-    if not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(schema.CLASSES))):
+    labels = np.asarray(rows.labels)
+    if labelled and (
+        not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(schema.CLASSES)))
+    ):
         raise InputError(f"labels: expected integers from 0 to {len(schema.CLASSES) - 1}, found {np.unique(labels)}")
 
 
-def _create(file: Any, particles: int, attributes: Mapping[str, Attribute]) -> None:
+def _create(file: Any, layout: Layout, attributes: Mapping[str, Attribute], *, labelled: bool) -> None:
     for name, value in attributes.items():
         file.attrs[name] = value
-    columns = len(schema.PARTICLE_COLUMNS)
+    jet_names = schema.JET_COLUMNS if labelled else schema.OBSERVABLE_COLUMNS
     file.create_dataset(schema.PARTICLE_NAMES, data=np.array((*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID), "S"))
-    file.create_dataset(schema.JET_NAMES, data=np.array(schema.JET_COLUMNS, "S"))
-    options = {"dtype": np.float32, "compression": "gzip", "compression_opts": 4, "shuffle": True}
-    file.create_dataset(
-        schema.CONSTITUENTS,
-        (0, particles, columns),
-        maxshape=(None, particles, columns),
-        chunks=(CHUNK_ROWS, particles, columns),
-        **options,
-    )
-    width = len(schema.JET_COLUMNS)
-    file.create_dataset(schema.JETS, (0, width), maxshape=(None, width), chunks=(CHUNK_ROWS, width), **options)
+    file.create_dataset(schema.JET_NAMES, data=np.array(jet_names, "S"))
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        schema.CONSTITUENTS: ((layout.particles, len(schema.PARTICLE_COLUMNS)), np.float32),
+        schema.JETS: ((len(jet_names),), np.float32),
+    }
+    if layout.truth:
+        shapes |= {
+            schema.PARTICLE_TYPE: ((layout.particles,), np.int32),
+            schema.PARTICLE_CHARGE: ((layout.particles,), np.int8),
+            schema.JET_PARTON: ((5,), np.float32),
+            schema.JET_DECAYS: ((3, 5), np.float32),
+        }
+    for name, (shape, dtype) in shapes.items():
+        options = {"dtype": dtype, "compression": "gzip", "compression_opts": 4, "shuffle": True}
+        file.create_dataset(name, (0, *shape), maxshape=(None, *shape), chunks=(CHUNK_ROWS, *shape), **options)
 
 
-def _write(
-    file: Any, pending: list[tuple[np.ndarray, np.ndarray]], multiple: int
-) -> list[tuple[np.ndarray, np.ndarray]]:
+def _write(file: Any, pending: list[dict[str, np.ndarray]], multiple: int) -> list[dict[str, np.ndarray]]:
     """Writes as many pending rows as fill a multiple of rows; returns the rest."""
-    rows = sum(len(jets) for _, jets in pending)
+    rows = sum(len(block[schema.JETS]) for block in pending)
     full = rows - rows % multiple
     if full == 0:
         return pending
-    blocks = [np.concatenate(arrays) for arrays in zip(*pending, strict=True)]
-    for name, block in zip((schema.CONSTITUENTS, schema.JETS), blocks, strict=True):
+    joined = {name: np.concatenate([block[name] for block in pending]) for name in pending[0]}
+    for name, block in joined.items():
         dataset = file[name]
         start = dataset.shape[0]
         dataset.resize(start + full, axis=0)
         dataset[start:] = block[:full]
     file.flush()
-    return [(blocks[0][full:], blocks[1][full:])]
+    return [{name: block[full:] for name, block in joined.items()}]

@@ -55,7 +55,7 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
     missing, empty = unit.jets, 0
     while missing > 0:
         # What Pythia gives up on is missing from the batch.
-        record = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing)).prt
+        record = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing), "none").prt
         jets = jets_of(collisions.from_record(record), unit.conditions, rng) if len(record) else None
         found = 0 if jets is None else len(jets.counts)
         empty = 0 if found else empty + 1
@@ -96,7 +96,7 @@ def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
     soft = soft_generator()
     seed(soft, int(rng.integers(2**31)))
     on_top = np.repeat(np.arange(count), rng.poisson(mean, count))
-    made = collisions.from_record(soft.pythia.nextBatch(len(on_top)).prt).final if len(on_top) else None
+    made = collisions.from_record(soft.pythia.nextBatch(len(on_top), "none").prt).final if len(on_top) else None
     if made is None:
         return Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     return made._replace(event=on_top[made.event])

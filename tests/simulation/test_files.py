@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as hnp
 
 from hepjax import schema
 from hepjax.errors import InputError
-from hepjax.simulation import files, jet_writer, write_jets
+from hepjax.simulation import Layout, Rows, files, jet_writer, write_jets
 
 
 def toy(rng, jets=5, particles=4):
@@ -41,10 +41,10 @@ def test_blocks_of_any_size_give_the_same_bytes(tmp_path, rng):
     constituents, observables, labels = toy(rng, jets=2345)
     write_jets(tmp_path / "one.h5", constituents, observables, labels, attributes={})
     for name, size in (("a.h5", 250), ("b.h5", 250), ("c.h5", 1700)):
-        with jet_writer(tmp_path / name, 4, attributes={}) as append:
+        with jet_writer(tmp_path / name, Layout(4), attributes={}) as append:
             for start in range(0, 2345, size):
                 rows = slice(start, start + size)
-                append(constituents[rows], observables[rows], labels[rows])
+                append(Rows(constituents[rows], observables[rows], labels[rows]))
         with h5py.File(tmp_path / name) as file:
             np.testing.assert_array_equal(file["jetConstituentList"][:], constituents)
             np.testing.assert_array_equal(file["jets"][:, -6:-1].argmax(axis=1), labels)
@@ -99,8 +99,8 @@ def test_an_existing_file_stays_as_it_is(tmp_path, rng):
 
 
 def _write_and_then(path, arrays, action):
-    with jet_writer(path, 4, attributes={}) as append:
-        append(*arrays)
+    with jet_writer(path, Layout(4), attributes={}) as append:
+        append(Rows(*arrays))
         action()
 
 

@@ -1,0 +1,93 @@
+"""Worker processes that do units of work, in order."""
+
+from __future__ import annotations
+
+import collections
+import os
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+S = TypeVar("S")
+
+_AHEAD = 3
+"""Units per worker that may be finished or under way before they are needed."""
+
+
+def cores() -> int:
+    """The cores that this process may use.
+
+    >>> cores() > 0
+    True
+    """
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def finished(units: Iterable[T], work: Callable[[T], S], workers: int) -> Generator[tuple[T, S], None, None]:
+    """Does units of work, while workers are a few units ahead.
+
+    Args:
+      units: what to do; taken as workers get free.
+      work: a function of a module, which each worker imports.
+      workers: how many processes.
+
+    Yields:
+      Each unit and what came out, in order.
+
+    Raises:
+      RuntimeError: a worker died.
+      Exception: what `work` raises.
+    """
+    import multiprocessing
+
+    # Spawn, since forking a process that runs JAX threads can hang.
+    context = multiprocessing.get_context("spawn")
+    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
+    todo = iter(units)
+    running: collections.deque[tuple[T, Future[S]]] = collections.deque()
+    try:
+        while True:
+            while len(running) < _AHEAD * workers:
+                try:
+                    unit = next(todo)
+                except StopIteration:
+                    break
+                running.append((unit, pool.submit(work, unit)))
+            if not running:
+                return
+            unit, future = running.popleft()
+            yield unit, future.result()
+    except BrokenProcessPool as error:
+        raise RuntimeError(
+            "a simulation worker died: it ran out of memory, was killed, or the calling script lacks "
+            '`if __name__ == "__main__":`; use fewer jobs or correct the script'
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _start_worker() -> None:
+    """Silences a worker, and ties its life to the parent's."""
+    import multiprocessing
+    import signal
+    import threading
+
+    # Ctrl-C reaches the whole group; the parent alone answers it, and shuts the workers down.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Pythia and FastJet print banners past Python's own stdout.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    parent = multiprocessing.parent_process()
+
+    def follow_parent() -> None:
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
+    threading.Thread(target=follow_parent, daemon=True).start()
