@@ -52,7 +52,7 @@ ORDER = (
     "compare", "reporting", "shipping", "bench", "options", "errors",
 )  # fmt: skip
 INNER = {
-    "simulation": ("processes", "detector", "clustering", "columns"),
+    "simulation": ("conditions", "processes", "detector", "clustering", "columns"),
     "training": ("step", "stopping"),
 }
 """Modules that a package does not export, and that are worth reading about."""
@@ -125,12 +125,13 @@ def write_reference() -> None:
 
 
 def draw_pictures() -> None:
-    """Runs the Python of the tutorial, which draws the tutorial's pictures."""
-    folder = Path(__file__).parent / "tutorial"
-    (folder / "pictures").mkdir(exist_ok=True)
-    for page in sorted(folder.glob("*.md")):
+    """Runs the Python of the pages that show pictures, which draws these."""
+    docs = Path(__file__).parent
+    for page in (docs / "simulation.md", *sorted((docs / "tutorial").glob("*.md"))):
         names: dict[str, object] = {}
-        with contextlib.chdir(folder / "pictures"):
+        pictures = page.parent / "pictures"
+        pictures.mkdir(exist_ok=True)
+        with contextlib.chdir(pictures):
             for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
                 exec(block, names)  # noqa: S102 — the text is our own
 

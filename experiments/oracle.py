@@ -1,7 +1,7 @@
 """Can a network that was trained on the public jets tell that simulated ones are not? Its AUCs, effect by effect.
 
-    python experiments/oracle.py --weights IN_150_withSumO.npz
-    python experiments/oracle.py --weights IN_150_withSumO.npz --jets 2000 --effects
+    python experiments/oracle.py --weights IN_150_withSumO.params
+    python experiments/oracle.py --weights IN_150_withSumO.params --jets 1000 --effects
 
 The released JEDI-net with the sum over O (arXiv:1908.05318; DOI 10.5281/zenodo.3986966; its .params file, or its arrays
 under PyTorch's names in an .npz file) judges jets of the default recipe. The closer they are to the public ones,
@@ -58,7 +58,7 @@ EFFECTS = {
 class Oracle:
     """Lets the published network judge simulated jets."""
 
-    weights: Path
+    weights: Path = Path("IN_150_withSumO.params")
     """The released parameters: an .npz file of arrays, or PyTorch's .params."""
     jets: int = 10_000
     """Of each seed."""

@@ -19,6 +19,7 @@ import pytest
 
 from hepjax import cli, runs, schema
 from hepjax.fetch import Record
+from hepjax.types import Keep
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
@@ -225,6 +226,58 @@ class TestHelp:
     def test_records_are_those_of_fetch(self, call):
         out = call("fetch", "--help")[1]
         assert all(record.value in out for record in Record)
+
+
+class TestSimulate:
+    @pytest.fixture(autouse=True)
+    def sim(self):
+        for package in ("pythia8mc", "fastjet"):
+            pytest.importorskip(package, reason="the extra `sim` is not installed")
+
+    @pytest.fixture
+    def asked(self, monkeypatch):
+        """What the command line asks of the library."""
+        found = {}
+        for name in ("simulate", "simulate_files", "jets_of_events"):
+            monkeypatch.setattr(
+                f"hepjax.simulation.{name}", lambda *a, n=name, **k: found.update(k, function=n, paths=a)
+            )
+        return found
+
+    def test_conditions_reach_the_library(self, call, asked):
+        from hepjax.simulation import PUBLIC, Layout
+
+        assert call("simulate", "a.h5")[0] == 0
+        assert asked["function"] == "simulate"
+        assert (asked["jets"], asked["seed"], asked["layout"], asked["conditions"]) == (10_000, 1, Layout(), PUBLIC)
+        options = ["--pt", "495", "505", "--radius", "0.8", "--keep", "matched", "--no-detector", "--pile-up", "5"]
+        assert (
+            call("simulate", "jets", *options, "--pythia", "PartonLevel:MPI = off", "--truth", "--per-file", "9")[0]
+            == 0
+        )
+        assert (asked["function"], asked["per_file"], asked["layout"]) == ("simulate_files", 9, Layout(truth=True))
+        changed = {
+            "pt": (495, 505),
+            "unlimited": (),
+            "radius": 0.8,
+            "keep": Keep.MATCHED,
+            "detector": None,
+            "pile_up": 5.0,
+        }
+        assert asked["conditions"] == PUBLIC._replace(**changed, pythia=("PartonLevel:MPI = off",))
+        assert call("simulate", "a.h5", "--events", "some.lhe", "--label", "w")[0] == 0
+        assert (asked["function"], asked["label"], asked["jets"]) == ("jets_of_events", 2, None)
+        assert call("simulate", "a.h5", "--events", "some.lhe", "--jets", "7")[0] == 0
+        assert (asked["label"], asked["jets"]) == (None, 7)
+
+    def test_bad_input_is_one_line(self, call):
+        refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")
+        refused(call("simulate", "a.h5", "--label", "w"), "--label", "--events")
+        refused(call("simulate", "jets", "--events", "x.lhe"), "jets", ".h5")
+        refused(call("simulate", "a.h5", "--events", "x.lhe", "--jobs", "1"), "x.lhe", "No such file")
+        refused(call("simulate", "none/a.h5"), "none")
+        refused(call("simulate", "a.h5", "--jets", "5", "--jobs", "1", "--pythia", "Nonsense = on"), "Nonsense")
+        assert not list(Path().iterdir())
 
 
 class TestBadInput:

@@ -13,7 +13,7 @@ from hepjax import cli, options
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+TUTORIAL = [ROOT / "docs" / "simulation.md", *sorted((ROOT / "docs" / "tutorial").glob("*.md"))]
 QUICKSTART = (ROOT / "docs" / "quickstart.md").read_text()
 
 

@@ -11,6 +11,7 @@ _INCOMING = 3
 _DECAYING = 22
 _PRODUCT = 23
 """Status of what comes out of the hard process, or of a decay in it: decaying further, and not."""
+_STANDARD_MODEL = (1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16, 21, 22, 23, 24, 25)
 _BEFORE_DECAY = 62
 """Status of the last copy of a hard boson or top: after recoils, before its decay."""
 
@@ -67,7 +68,8 @@ def from_record(record: Any) -> Collisions:
       record: the `prt` of `pythia8mc.Pythia.nextBatch`, an awkward array (events, particles).
 
     Returns:
-      As many collisions. Hard bosons and tops are their last copies, after all recoils.
+      As many collisions. Hard bosons and tops are their last copies, after all recoils; resonances beyond the Standard
+      Model are replaced by what they decay to.
 
     >>> from_record(generator.pythia.nextBatch(10).prt).events  # doctest: +SKIP
     10
@@ -81,13 +83,20 @@ def from_record(record: Any) -> Collisions:
     event = np.repeat(np.arange(len(lengths)), lengths)
     all_particles = Particles(p4, ids, event)
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)  # row of each event's first entry
-    outgoing = np.isin(np.abs(status), (_DECAYING, _PRODUCT))
-    roots = np.flatnonzero(outgoing & (mother == _INCOMING))
+
+    def climb(rows: np.ndarray, goal: np.ndarray) -> np.ndarray:
+        """The nearest ancestors that are in the goal, past copies; where there is none, any row that is not."""
+        while (climbing := ~np.isin(rows, goal) & (mother[rows] > _INCOMING)).any():
+            rows = np.where(climbing, first[rows] + mother[rows], rows)
+        return rows
+
+    outgoing = np.flatnonzero(np.isin(np.abs(status), (_DECAYING, _PRODUCT)))
+    parent = climb(first[outgoing] + mother[outgoing], outgoing)
+    roots = _known(outgoing[mother[outgoing] == _INCOMING], outgoing, parent, ids)
     last = _last_copies(all_particles, status, roots)
     products = np.flatnonzero((np.abs(status) == _PRODUCT) & (mother > _INCOMING + 1))
-    ancestor = products
-    while (climbing := ~np.isin(ancestor, roots) & (mother[ancestor] > _INCOMING)).any():
-        ancestor = np.where(climbing, first[ancestor] + mother[ancestor], ancestor)
+    products = products[~np.isin(products, roots)]
+    ancestor = climb(products, roots)
     known = np.isin(ancestor, roots)
     return Collisions(
         len(lengths),
@@ -96,6 +105,16 @@ def from_record(record: Any) -> Collisions:
         take(all_particles, products[known]),
         np.searchsorted(roots, ancestor[known]),
     )
+
+
+def _known(roots: np.ndarray, outgoing: np.ndarray, parent: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Replaces what no jet is of by what it decays to, as long as there is any."""
+    while True:
+        unknown = roots[~np.isin(np.abs(ids[roots]), _STANDARD_MODEL)]
+        children = np.isin(parent, unknown)
+        if not children.any():
+            return roots
+        roots = np.sort(np.concatenate([np.setdiff1d(roots, parent[children]), outgoing[children]]))
 
 
 def _last_copies(particles: Particles, status: np.ndarray, roots: np.ndarray) -> np.ndarray:

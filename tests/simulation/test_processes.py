@@ -79,6 +79,15 @@ def test_events_do_not_depend_on_what_was_made_before():
     assert len(first.final.p4) != len(other.final.p4)
 
 
+def test_resonances_beyond_the_standard_model_are_replaced_by_what_they_decay_to():
+    settings = ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", "32:m0 = 3000.", "32:onMode = off")
+    pythia = processes.started(*processes.COMMON, *processes.DECAYS, *settings, "32:onIfAny = 6", *BARE)
+    found = from_record(pythia.nextBatch(20).prt)
+    np.testing.assert_array_equal(np.abs(found.hard.ids), 6)
+    np.testing.assert_array_equal(np.bincount(found.hard.event), 2)
+    np.testing.assert_array_equal(np.bincount(found.mother), 3)
+
+
 def test_a_wrong_setting_is_told():
     for setting in ("Beams:eCM = fast", "Parton:MPI = off", "nonsense"):
         with pytest.raises(InputError, match=f"refuses the setting '{setting}'"):
