@@ -3,8 +3,8 @@
     python experiments/dense_tagger.py
     python experiments/dense_tagger.py --form jedi-net-dense
 
-Expected in 20 seconds on the sample that comes with hepjax, 3,000 jets to train on: accuracy 0.65 in the first form and
-0.66 in the second; AUC of g, q, W, Z, t 0.88, 0.88, 0.87, 0.82, 0.92 and 0.88, 0.88, 0.88, 0.84, 0.93 (all ± 0.03).
+Expected in 20 seconds on the sample that comes with hepjax, 3,000 jets to train on: accuracy 0.71 in both forms; AUC of
+g, q, W, Z, t 0.91, 0.88, 0.93, 0.90, 0.94 in the first and 0.92, 0.88, 0.93, 0.91, 0.94 in the second (all ± 0.03).
 """
 
 from __future__ import annotations

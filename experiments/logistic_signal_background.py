@@ -3,7 +3,7 @@
     python experiments/logistic_signal_background.py
 
 W jets have a mass near 80 GeV, light quark jets less, top jets more. A straight boundary can cut off one side only.
-Expected in 10 seconds: AUC 0.67 for it, and 0.85 for one of degree two, which goes around the signal (± 0.02).
+Expected in 10 seconds: AUC 0.66 for it, and 0.90 for one of degree two, which goes around the signal (± 0.02).
 """
 
 from __future__ import annotations

@@ -136,8 +136,8 @@ def test_logistic_regression_agrees_with_scikit_learn_and_goes_around_the_signal
         expected = evaluation.auc(evaluation.roc_curve(oracle.decision_function(x[rows.test]), signal[rows.test]))
         assert evaluation.auc(found[f"boundary of degree {degree}"]) == pytest.approx(expected, abs=1e-3)
     straight, curved = (evaluation.auc(found[f"boundary of degree {degree}"]) for degree in (1, 2))
-    assert straight == pytest.approx(0.67, abs=0.03)
-    assert curved == pytest.approx(0.85, abs=0.03)
+    assert straight == pytest.approx(0.66, abs=0.03)
+    assert curved == pytest.approx(0.90, abs=0.03)
     assert_pictures(tmp_path / "new", "boundary.png")
 
 
