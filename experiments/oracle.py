@@ -4,9 +4,9 @@
     python experiments/oracle.py --weights IN_150_withSumO.params --jets 1000 --effects
 
 The released JEDI-net with the sum over O (arXiv:1908.05318; DOI 10.5281/zenodo.3986966; its .params file, or its arrays
-under PyTorch's names in an .npz file) judges jets of the default recipe. The closer they are to the public ones,
-the closer its AUCs come to those that were published. With --effects, the recipe is changed in one thing at a time.
-Intervals are of 68 %, by Student's t, of the mean of all seeds.
+under PyTorch's names in an .npz file) judges jets of the default recipe. The closer they are to the public ones, the
+closer it comes to its published AUCs. With --effects, the recipe is changed in one thing at a time.
+Expected in five minutes: AUC of g, q, W, Z, t 0.953, 0.927, 0.959, 0.952, 0.967 (± 0.002; intervals are of 68 %).
 """
 
 from __future__ import annotations
@@ -20,38 +20,30 @@ import tyro
 from rich.console import Console
 from scipy.stats import t as student
 
-from hepjax import evaluation, observables, readers, representations, runs, schema, simulation
+from hepjax import evaluation, readers, representations, runs, schema
 from hepjax.batches import by_length, even_buckets
 from hepjax.console import progress_bar
 from hepjax.models import published
-from hepjax.simulation import PUBLIC, Detector, Layout
+from hepjax.observables import jet_observables
+from hepjax.simulation import PUBLIC, Detector, Layout, simulate_files
 from hepjax.types import Batch, Keep, Scores
 
 PUBLISHED = (0.953, 0.929, 0.970, 0.965, 0.968)
-STEP = 200
-CMS = Detector(
-    electromagnetic=Detector().electromagnetic._replace(cell=0.0175), hadronic=Detector().hadronic._replace(cell=0.022)
-)
+ECAL, HCAL = Detector().electromagnetic._replace(cell=0.0175), Detector().hadronic._replace(cell=0.022)
 STABLE = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.")
 EFFECTS = {
-    "the recipe": {},
-    "gluons of no more than 1,005 GeV": {"unlimited": ()},
-    "bosons with width and polarisation": {"undecayed": False},
-    "all jets near a parton": {"keep": Keep.MATCHED},
-    "pT of 990 to 1,030 GeV": {"pt": (990.0, 1030.0)},
-    "R = 0.8": {"radius": 0.8},
-    "no detector": {"detector": None},
+    "the recipe": {}, "gluons of no more than 1,005 GeV": {"unlimited": ()},
+    "bosons with width and polarisation": {"undecayed": False}, "all jets near a parton": {"keep": Keep.MATCHED},
+    "pT of 990 to 1,030 GeV": {"pt": (990.0, 1030.0)}, "R = 0.8": {"radius": 0.8}, "no detector": {"detector": None},
     "resolutions doubled": {"detector": Detector(resolution=1.0)},
-    "cells of 0.0175 and 0.022": {"detector": CMS},
-    "no threshold of 0.2 GeV": {"detector": Detector(pt_min=0.0)},
-    "threshold of 0.5 GeV": {"detector": Detector(pt_min=0.5)},
+    "cells of 0.0175 and 0.022": {"detector": Detector(electromagnetic=ECAL, hadronic=HCAL)},
+    "no threshold": {"detector": Detector(pt_min=0.0)}, "threshold of 0.5 GeV": {"detector": Detector(pt_min=0.5)},
     "tracks of 90 % efficiency": {"detector": Detector(track_efficiency=0.9)},
-    "K0S and hyperons stable": {"pythia": STABLE},
+    "K0S and hyperons stable": {"pythia": STABLE}, "tune 4C": {"pythia": ("Tune:pp = 5",)},
     "no multiparton interactions": {"pythia": ("PartonLevel:MPI = off",)},
     "no initial-state radiation": {"pythia": ("PartonLevel:ISR = off",)},
     "initial-state radiation of any pT": {"pythia": ("SpaceShower:pTmaxMatch = 2",)},
-    "tune 4C": {"pythia": ("Tune:pp = 5",)},
-}
+}  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,29 +71,27 @@ def aucs(path: Path, weights: Path) -> list[float]:
     scores, ones = np.empty((len(jets.labels), len(schema.CLASSES))), np.ones(len(jets.labels))
     # One slot of padding stands for all, so that short jets need few slots.
     for rows, same in by_length(Batch(representations.sequences(jets), jets.labels, ones), even_buckets(150, spare=1)):
-        for i in range(0, len(rows), STEP):
-            scores[rows[i : i + STEP]] = answer(jax.tree.map(lambda x, i=i: x[i : i + STEP], same.inputs))
-    found = Scores(scores / scores.sum(axis=1, keepdims=True), jets.labels, None, schema.CLASSES)
-    return [evaluation.auc(curve) for curve in evaluation.class_curves(found).values()]
+        for i in range(0, len(rows), 200):
+            scores[rows[i : i + 200]] = answer(jax.tree.map(lambda x, i=i: x[i : i + 200], same.inputs))
+    found = evaluation.class_curves(Scores(scores / scores.sum(1, keepdims=True), jets.labels, None, schema.CLASSES))
+    return [evaluation.auc(curve) for curve in found.values()]
 
 
 def run(options: Oracle) -> str:
     """Simulates and judges; returns the table."""
-    lines = ["| AUC | g | q | W | Z | t |", "| --- | --- | --- | --- | --- | --- |"]
-    lines.append(f"| published | {' | '.join(f'{x:.3f}' for x in PUBLISHED)} |")
+    numbers = " | ".join(f"{x:.3f}" for x in PUBLISHED)
+    table = f"| AUC | g | q | W | Z | t |\n{'| --- ' * 6}|\n| published | {numbers} |\n"
     chosen, total = list(EFFECTS.items())[: None if options.effects else 1], options.jets * options.seeds
     for name, changes in chosen:
         folder = options.out / name.replace(" ", "_")
+        asked = {"per_file": options.jets, "layout": Layout(150), "conditions": PUBLIC._replace(**changes)}
         with progress_bar(Console(stderr=True), name, total, "jets") as advance:
-            files = simulation.simulate_files(
-                folder, jets=total, per_file=options.jets, layout=Layout(150), seed=1,
-                conditions=PUBLIC._replace(**changes), observables=observables.jet_observables, progress=advance,
-            )  # fmt: skip
+            files = simulate_files(folder, jets=total, seed=1, observables=jet_observables, progress=advance, **asked)
         found = np.array([aucs(file, options.weights) for file in files])
         half = student.ppf(0.84, len(found) - 1) * found.std(axis=0, ddof=1) / np.sqrt(len(found))
-        cells = [f"{mean:.3f} ± {h:.3f}" for mean, h in zip(found.mean(axis=0), half, strict=True)]
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    runs.write_text(options.out / "table.md", table := "\n".join(lines) + "\n")
+        numbers = " | ".join(f"{mean:.3f} ± {h:.3f}" for mean, h in zip(found.mean(axis=0), half, strict=True))
+        table += f"| {name} | {numbers} |\n"
+    runs.write_text(options.out / "table.md", table)
     return table
 
 
