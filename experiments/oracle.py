@@ -12,6 +12,7 @@ Expected in five minutes: AUC of g, q, W, Z, t 0.953, 0.927, 0.959, 0.952, 0.967
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -26,23 +27,21 @@ from hepjax.console import progress_bar
 from hepjax.models import published
 from hepjax.observables import jet_observables
 from hepjax.simulation import PUBLIC, Detector, Layout, simulate_files
-from hepjax.types import Batch, Keep, Scores
+from hepjax.types import Batch, Keep, Scores, Sequences
 
 PUBLISHED = (0.953, 0.929, 0.970, 0.965, 0.968)
 ECAL, HCAL = Detector().electromagnetic._replace(cell=0.0175), Detector().hadronic._replace(cell=0.022)
 STABLE = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.")
 EFFECTS = {
-    "the recipe": {}, "gluons of no more than 1,005 GeV": {"unlimited": ()},
-    "bosons with width and polarisation": {"undecayed": False}, "all jets near a parton": {"keep": Keep.MATCHED},
-    "pT of 990 to 1,030 GeV": {"pt": (990.0, 1030.0)}, "R = 0.8": {"radius": 0.8}, "no detector": {"detector": None},
-    "resolutions doubled": {"detector": Detector(resolution=1.0)},
-    "cells of 0.0175 and 0.022": {"detector": Detector(electromagnetic=ECAL, hadronic=HCAL)},
-    "no threshold": {"detector": Detector(pt_min=0.0)}, "threshold of 0.5 GeV": {"detector": Detector(pt_min=0.5)},
-    "tracks of 90 % efficiency": {"detector": Detector(track_efficiency=0.9)},
-    "K0S and hyperons stable": {"pythia": STABLE}, "tune 4C": {"pythia": ("Tune:pp = 5",)},
-    "no multiparton interactions": {"pythia": ("PartonLevel:MPI = off",)},
-    "no initial-state radiation": {"pythia": ("PartonLevel:ISR = off",)},
-    "initial-state radiation of any pT": {"pythia": ("SpaceShower:pTmaxMatch = 2",)},
+    "the recipe": {}, "cells of 0.0175 and 0.022": {"detector": Detector(electromagnetic=ECAL, hadronic=HCAL)},
+    "initial-state radiation of any pT": {"pythia": ("SpaceShower:pTmaxMatch = 2",)}, "no detector": {"detector": None},
+    "tracks of 90 % efficiency": {"detector": Detector(track_efficiency=0.9)}, "tune 4C": {"pythia": ("Tune:pp = 5",)},
+    "no multiparton interactions": {"pythia": ("PartonLevel:MPI = off",)}, "R = 0.8": {"radius": 0.8},
+    "no initial-state radiation": {"pythia": ("PartonLevel:ISR = off",)}, "K0S and hyperons stable": {"pythia": STABLE},
+    "resolutions doubled": {"detector": Detector(resolution=1.0)}, "no threshold": {"detector": Detector(pt_min=0.0)},
+    "bosons with width and polarisation": {"undecayed": False}, "gluons of no more than 1,005 GeV": {"unlimited": ()},
+    "threshold of 0.5 GeV": {"detector": Detector(pt_min=0.5)}, "pT of 990 to 1,030 GeV": {"pt": (990.0, 1030.0)},
+    "all jets near a parton": {"keep": Keep.MATCHED},
 }  # fmt: skip
 
 
@@ -59,17 +58,20 @@ class Oracle:
     effects: bool = False
     """Change the recipe in one thing at a time."""
     out: Path = Path("runs/oracle")
-    """A folder for the jets; a second start goes on where the first stopped."""
+    """For the jets; a second start goes on where the first stopped."""
 
 
-def aucs(path: Path, weights: Path) -> list[float]:
-    """What the network reaches on a file's jets, one class against the others."""
-    arrays = weights.suffix == ".npz"
-    model, params = published.from_arrays(dict(np.load(weights))) if arrays else published.jedinet(weights)
-    answer = jax.jit(lambda inputs: jax.nn.softmax(model.apply({"params": params}, inputs)))
+def oracle(weights: Path) -> Callable[[Sequences], jax.Array]:
+    """The network: particles in, probabilities out."""
+    known = published.from_arrays(dict(np.load(weights))) if weights.suffix == ".npz" else published.jedinet(weights)
+    model, params = known
+    return jax.jit(lambda inputs: jax.nn.softmax(model.apply({"params": params}, inputs)))
+
+
+def aucs(path: Path, answer: Callable[[Sequences], jax.Array]) -> list[float]:
+    """One class against the others, on a file's jets. One slot of padding stands for all: short jets need few."""
     jets = readers.read_jets([path], particles=150)
-    scores, ones = np.empty((len(jets.labels), len(schema.CLASSES))), np.ones(len(jets.labels))
-    # One slot of padding stands for all, so that short jets need few slots.
+    scores, ones = np.empty((len(jets.labels), 5)), np.ones(len(jets.labels))
     for rows, same in by_length(Batch(representations.sequences(jets), jets.labels, ones), even_buckets(150, spare=1)):
         for i in range(0, len(rows), 200):
             scores[rows[i : i + 200]] = answer(jax.tree.map(lambda x, i=i: x[i : i + 200], same.inputs))
@@ -79,15 +81,13 @@ def aucs(path: Path, weights: Path) -> list[float]:
 
 def run(options: Oracle) -> str:
     """Simulates and judges; returns the table."""
-    numbers = " | ".join(f"{x:.3f}" for x in PUBLISHED)
+    answer, numbers = oracle(options.weights), " | ".join(f"{x:.3f}" for x in PUBLISHED)
     table = f"| AUC | g | q | W | Z | t |\n{'| --- ' * 6}|\n| published | {numbers} |\n"
-    chosen, total = list(EFFECTS.items())[: None if options.effects else 1], options.jets * options.seeds
-    for name, changes in chosen:
-        folder = options.out / name.replace(" ", "_")
-        asked = {"per_file": options.jets, "layout": Layout(150), "conditions": PUBLIC._replace(**changes)}
-        with progress_bar(Console(stderr=True), name, total, "jets") as advance:
-            files = simulate_files(folder, jets=total, seed=1, observables=jet_observables, progress=advance, **asked)
-        found = np.array([aucs(file, options.weights) for file in files])
+    for name, changes in list(EFFECTS.items())[: None if options.effects else 1]:
+        asked = {"seed": 1, "jets": options.seeds * options.jets, "per_file": options.jets, "layout": Layout(150)}
+        with progress_bar(Console(stderr=True), name, options.seeds * options.jets, "jets") as advance:
+            asked |= {"observables": jet_observables, "progress": advance, "conditions": PUBLIC._replace(**changes)}
+            found = np.array([aucs(file, answer) for file in simulate_files(options.out / name, **asked)])
         half = student.ppf(0.84, len(found) - 1) * found.std(axis=0, ddof=1) / np.sqrt(len(found))
         numbers = " | ".join(f"{mean:.3f} ± {h:.3f}" for mean, h in zip(found.mean(axis=0), half, strict=True))
         table += f"| {name} | {numbers} |\n"
