@@ -19,7 +19,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 import hepjax
 from hepjax import evaluation, experiment
-from hepjax.options import Experiment, Optimization
+from hepjax.options import MLP, Experiment, Optimization
 from hepjax.representations import tabular
 from hepjax.types import Schedule
 
@@ -45,6 +45,7 @@ def main(comparison: Comparison) -> None:
     """Trains both and prints the table."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = Experiment(
+            MLP(),
             data=comparison.data,
             out=Path(folder) / "run",
             epochs=100,

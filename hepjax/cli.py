@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import collections
 import logging
 import os
 import signal
 import sys
 import threading
+import time
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -22,6 +24,7 @@ from hepjax.commands import (
     Export,
     Fetch,
     Info,
+    Label,
     Predict,
     Report,
     Simulate,
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from hepjax.simulation import Conditions
     from hepjax.types import Progress
 
 LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
@@ -269,52 +273,72 @@ def _info_of_run(folder: Path, console: Console) -> None:
 
 _HDF5 = (".h5", ".hdf5")
 _DEFAULT_JETS = 10_000
+_RATED_CALLS = 20
+"""Over how many calls jets a second are counted: an earlier run's jets, told at once, are soon out of it."""
 
 
 def _simulate(command: Simulate, console: Console) -> None:
-    from hepjax import observables, simulation
+    from hepjax import compilation, observables, simulation
 
-    conditions = simulation.PUBLIC._replace(
-        radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia
-    )
-    if command.pt is not None:
-        conditions = conditions._replace(pt=command.pt, unlimited=())
-    if not command.detector:
-        conditions = conditions._replace(detector=None)
-    one, events, label = command.out.suffix in _HDF5, command.events, command.label
-    if events is None and label is not None:
-        raise InputError("--label is for --events: simulated jets know their classes; leave it out")
-    if events is not None and not one:
-        raise InputError(f"{command.out}: jets of --events go into one file; give a name that ends in .h5")
+    one, events = command.out.suffix in _HDF5, command.events
+    _check_simulate(command, one=one)
+    compilation.cache_programs()
     common: dict[str, Any] = {
         "layout": simulation.Layout(command.particles, command.truth, command.mantissa_bits),
         "seed": command.seed,
         "jobs": command.jobs,
-        "conditions": conditions,
+        "conditions": _conditions(command),
         "observables": observables.jet_observables,
     }
-    done, jets = 0, command.jets or _DEFAULT_JETS
-    with progress_bar(console, "simulating", jets if events is None else command.jets, "jets") as advance:
+    jets = command.jets if events is not None or command.jets is not None else _DEFAULT_JETS
+    done, calls = 0, collections.deque[tuple[float, int]](maxlen=_RATED_CALLS)
+    with progress_bar(console, "simulating", jets, "jets") as advance:
 
         def progress(count: int) -> None:
             nonlocal done
             done += count
-            advance(count)
+            calls.append((time.perf_counter(), done))
+            seconds, new = calls[-1][0] - calls[0][0], done - calls[0][1]
+            advance(count, f"{new / seconds:.0f} jets/s" if seconds > 0 else "")
 
+        common["progress"] = progress
         try:
             if events is not None:
-                known = None if label is None else schema.CLASSES.index(label.value)
-                simulation.jets_of_events(
-                    command.out, events, label=known, jets=command.jets, progress=progress, **common
-                )
-            elif one:
-                simulation.simulate(command.out, jets=jets, progress=progress, **common)
+                label = None if command.label is None else schema.CLASSES.index(command.label.value)
+                simulation.jets_of_events(command.out, events, label=label, jets=jets, **common)
             else:
-                per_file = command.per_file
-                simulation.simulate_files(command.out, jets=jets, per_file=per_file, progress=progress, **common)
+                common |= {"jets": jets, "classes": tuple(label.value for label in command.classes)}
+                if one:
+                    simulation.simulate(command.out, **common)
+                else:
+                    simulation.simulate_files(command.out, per_file=command.per_file, **common)
         except RuntimeError as error:  # a worker died: no bug of the user's, but one line will do
             raise InputError(str(error)) from error
-    console.print(f"{command.out}: {done:,} simulated jets")
+    others = jets - done if events is None and jets is not None else 0
+    words = f", and {others:,} that other runs are making" if others else ""
+    console.print(f"{command.out}: {done:,} simulated jets{words}")
+
+
+def _check_simulate(command: Simulate, *, one: bool) -> None:
+    """Raises InputError where options do not go together."""
+    if command.events is None and command.label is not None:
+        raise InputError("--label is for --events: simulated jets know their classes; leave it out")
+    if command.events is not None:
+        if not one:
+            raise InputError(f"{command.out}: jets of --events go into one file; give a name that ends in .h5")
+        if command.pt is not None or set(command.classes) != set(Label):
+            raise InputError("--pt and --classes choose what is simulated, not which of --events count; leave them out")
+    if command.per_file < 1:
+        raise InputError(f"--per-file: expected an integer of at least 1, found {command.per_file}")
+
+
+def _conditions(command: Simulate) -> Conditions:
+    from hepjax.simulation import PUBLIC
+
+    found = PUBLIC._replace(radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia)
+    if command.pt is not None:
+        found = found._replace(pt=command.pt, unlimited=())
+    return found if command.detector else found._replace(detector=None)
 
 
 def _fetch(command: Fetch, console: Console) -> None:

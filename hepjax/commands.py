@@ -38,15 +38,17 @@ class Simulate:
     out: tyro.conf.Positional[Path]
     """The HDF5 file to make (.h5), or a folder of several; what an interrupted run has finished is kept."""
     jets: int | None = None
-    """How many, in equal parts gluon, light quark, W, Z and top: 10,000, or of --events all."""
+    """How many, in equal parts of each class: 10,000, or of --events all."""
     per_file: int = 10_000
-    """Jets of each file of a folder; the first is made with the seed, the next with seed + 1, and so on."""
+    """Jets of each file of a folder, which machines may share; the first has the seed, the next seed + 1, and so on."""
     particles: int = 30
     """Particles to keep per jet, the hardest first; the observables see all."""
     seed: int = 1
     """The same seed gives the same file, whatever the number of jobs."""
     jobs: int | None = None
     """Processes that simulate; the default is one per core."""
+    classes: tuple[Label, ...] = tuple(Label)
+    """The classes to make."""
     events: Path | None = None
     """Take events from a Les Houches file (Pythia showers them) or a HepMC file, .gz or not."""
     label: Label | None = None

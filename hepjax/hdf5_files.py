@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import io
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 _BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
 """What h5py raises for a file whose structure is damaged, depending on where."""
+
+
+_PARTIAL = ".{}.{}.part"
 
 
 class NewFile(NamedTuple):
@@ -53,7 +57,7 @@ def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
 
     name = str(path) if name is None else name
     check_target(path, name)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = path.with_name(_PARTIAL.format(path.name, os.getpid()))
     try:
         with _clear_errors(name), _open(partial) as raw:
             try:
@@ -134,6 +138,20 @@ def check_target(path: Path, name: str | None = None) -> None:
         raise InputError(f"{name}: cannot be written, the folder {path.parent} does not exist; create it first")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise InputError(f"{name}: cannot be written, the folder {path.parent} is not writable; give another place")
+
+
+def remove_leftovers(path: Path) -> None:
+    """Deletes what killed processes left of a new file, which nobody else may be writing.
+
+    Args:
+      path: the file that they did not finish.
+
+    >>> import pathlib
+    >>> remove_leftovers(pathlib.Path("new.h5"))
+    """
+    for partial in path.parent.glob(_PARTIAL.format(glob.escape(path.name), "[0-9]*")):
+        with contextlib.suppress(OSError):
+            partial.unlink()
 
 
 class _WriteError(Exception):

@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -269,12 +270,41 @@ class TestSimulate:
         assert (asked["function"], asked["label"], asked["jets"]) == ("jets_of_events", 2, None)
         assert call("simulate", "a.h5", "--events", "some.lhe", "--jets", "7")[0] == 0
         assert (asked["label"], asked["jets"]) == (None, 7)
+        assert call("simulate", "a.h5", "--classes", "t", "w")[0] == 0
+        assert asked["classes"] == ("t", "w")
+
+    def test_the_command_in_a_file_makes_it_again(self, call, asked):
+        from hepjax.simulation import PUBLIC, Detector, Layout
+        from hepjax.simulation.provenance import Sample, described, described_events
+
+        settings = ("PartonLevel:MPI = off", "Tune:pp = 5")
+        narrow = PUBLIC._replace(pt=(495.0, 505.5), unlimited=(), keep=Keep.MATCHED, pythia=settings)
+        other = PUBLIC._replace(radius=0.8, detector=None, pile_up=2.5)
+        for sample in (
+            Sample(10, Layout(), 1, conditions=PUBLIC),
+            Sample(20, Layout(100, mantissa_bits=9), 3, ("t", "w"), narrow),
+            Sample(30, Layout(truth=True), conditions=other),
+        ):
+            assert call(*shlex.split(described(sample)["command"])[1:])[0] == 0
+            assert sample == Sample(*(asked[name] for name in Sample._fields))
+        Path("my events.lhe").touch()
+        attributes = described_events(Sample(7, conditions=narrow), Path("my events.lhe"), 3)
+        assert call(*shlex.split(attributes["command"])[1:])[0] == 0
+        assert (asked["paths"][1].name, asked["label"], asked["jets"]) == ("my events.lhe", 3, 7)
+        assert asked["conditions"] == PUBLIC._replace(keep=Keep.MATCHED, pythia=settings)
+        assert attributes["events"].startswith("my events.lhe, sha256 e3b0c44298fc1c14")
+        # What no option says is not passed over.
+        special = PUBLIC._replace(undecayed=False, detector=Detector(resolution=1.0))
+        assert described(Sample(10, conditions=special))["command"].endswith("# and from Python: undecayed, detector")
 
     def test_bad_input_is_one_line(self, call):
         refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")
         refused(call("simulate", "a.h5", "--label", "w"), "--label", "--events")
         refused(call("simulate", "jets", "--events", "x.lhe"), "jets", ".h5")
         refused(call("simulate", "a.h5", "--events", "x.lhe", "--jobs", "1"), "x.lhe", "No such file")
+        refused(call("simulate", "a.h5", "--events", "x.lhe", "--pt", "9", "99"), "--pt", "--events")
+        refused(call("simulate", "a.h5", "--per-file", "0"), "--per-file", "found 0")
+        refused(call("simulate", "a.h5", "--classes", "w", "w"), "classes")
         refused(call("simulate", "none/a.h5"), "none")
         refused(call("simulate", "a.h5", "--jets", "5", "--jobs", "1", "--pythia", "Nonsense = on"), "Nonsense")
         assert not list(Path().iterdir())

@@ -41,7 +41,7 @@ def plan_of(labels: np.ndarray, seed: int, conditions: Conditions = PUBLIC, star
 
 
 def blocks(
-    labels: np.ndarray, seed: int, workers: int, conditions: Conditions, start: int
+    labels: np.ndarray, seed: int, workers: pool.Crew, conditions: Conditions, start: int
 ) -> Generator[tuple[np.ndarray, clustering.RaggedJets], None, None]:
     """The file's rows from `start` on, block after block: labels and jets."""
     # Jets of a unit that lie in rows before `start`.

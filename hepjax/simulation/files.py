@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,24 +54,14 @@ class Rows(NamedTuple):
 Append = Callable[[Rows], None]
 
 
-def joined(parts: Sequence[Rows]) -> Rows:
-    """Several groups of jets as one.
-
-    >>> one = Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4]))
-    >>> joined([one, one]).labels.tolist()
-    [0, 4, 0, 4]
-    """
-    arrays = (None if some[0] is None else np.concatenate(some) for some in zip(*parts, strict=True))
-    return Rows(*arrays)  # type: ignore[arg-type]  # only the fields that may be None are
-
-
 def cut(rows: Rows, count: int) -> Rows:
     """The first jets.
 
     >>> cut(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
     [0]
     """
-    return Rows(*(None if array is None else array[:count] for array in rows))  # type: ignore[arg-type]  # likewise
+    arrays = (None if array is None else array[:count] for array in rows)
+    return Rows(*arrays)  # type: ignore[arg-type]  # only the fields that may be None are
 
 
 def write_jets(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from concurrent.futures import Future
 
 T = TypeVar("T")
@@ -30,13 +31,49 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def finished(units: Iterable[T], work: Callable[[T], S], workers: int) -> Generator[tuple[T, S], None, None]:
+class Crew(NamedTuple):
+    """Processes that start when there is work for them."""
+
+    executor: ProcessPoolExecutor
+    size: int
+    """The most there are."""
+
+
+@contextlib.contextmanager
+def crew(size: int) -> Iterator[Crew]:
+    """Worker processes for as long as the context lasts; what is still under way at its end is given up.
+
+    Args:
+      size: how many processes.
+
+    Yields:
+      The workers.
+
+    >>> with crew(2) as workers:
+    ...     workers.size
+    2
+    """
+    import multiprocessing
+
+    # Spawn, since forking a process that runs JAX threads can hang.
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(size, mp_context=context, initializer=_start_worker)
+    try:
+        yield Crew(executor, size)
+    finally:
+        # A unit may take minutes, and Pythia does not let go before its end.
+        for process in list((executor._processes or {}).values()):
+            process.terminate()
+        executor.shutdown(cancel_futures=True)
+
+
+def finished(units: Iterable[T], work: Callable[[T], S], workers: Crew) -> Generator[tuple[T, S], None, None]:
     """Does units of work, while workers are a few units ahead.
 
     Args:
       units: what to do; taken as workers get free.
       work: a function of a module, which each worker imports.
-      workers: how many processes.
+      workers: who does it.
 
     Yields:
       Each unit and what came out, in order.
@@ -45,21 +82,16 @@ def finished(units: Iterable[T], work: Callable[[T], S], workers: int) -> Genera
       RuntimeError: a worker died.
       Exception: what `work` raises.
     """
-    import multiprocessing
-
-    # Spawn, since forking a process that runs JAX threads can hang.
-    context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start_worker)
     todo = iter(units)
     running: collections.deque[tuple[T, Future[S]]] = collections.deque()
     try:
         while True:
-            while len(running) < _AHEAD * workers:
+            while len(running) < _AHEAD * workers.size:
                 try:
                     unit = next(todo)
                 except StopIteration:
                     break
-                running.append((unit, pool.submit(work, unit)))
+                running.append((unit, workers.executor.submit(work, unit)))
             if not running:
                 return
             unit, future = running.popleft()
@@ -69,8 +101,6 @@ def finished(units: Iterable[T], work: Callable[[T], S], workers: int) -> Genera
             "a simulation worker died: it ran out of memory, was killed, or the calling script lacks "
             '`if __name__ == "__main__":`; use fewer jobs or correct the script'
         ) from error
-    finally:
-        pool.shutdown(cancel_futures=True)
 
 
 def _start_worker() -> None:

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
+import sys
 from importlib import metadata
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hepjax import __version__
+from hepjax import __version__, schema
 from hepjax.errors import InputError
 from hepjax.hdf5_files import open_file
-from hepjax.simulation.conditions import PUBLIC, Conditions
+from hepjax.simulation.conditions import PUBLIC, Conditions, Detector
+from hepjax.simulation.files import LAYOUT, Attribute, Layout
 from hepjax.simulation.processes import missing_extra
+from hepjax.types import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hepjax.simulation.files import Attribute, Layout
+
+class Sample(NamedTuple):
+    """What the content of a file depends on, beside the observables."""
+
+    jets: int
+    """How many, or the most."""
+    layout: Layout = LAYOUT
+    seed: int = 0
+    classes: tuple[str, ...] = schema.CLASSES
+    conditions: Conditions = PUBLIC
 
 
-def described(layout: Layout, seed: int, conditions: Conditions) -> dict[str, Attribute]:
-    """What the content of a file depends on.
+def described(sample: Sample) -> dict[str, Attribute]:
+    """How a file of simulated jets is made.
 
     Args:
-      layout: how much of each jet is written.
-      seed: of the file.
-      conditions: what collides and what is seen.
+      sample: what it depends on.
 
     Returns:
       Attributes for the file.
@@ -34,39 +46,67 @@ def described(layout: Layout, seed: int, conditions: Conditions) -> dict[str, At
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> described(layout, 1, PUBLIC)["conditions"]  # doctest: +SKIP
+    >>> described(Sample(100))["conditions"]  # doctest: +SKIP
     'those of the public sample'
     """
-    try:
-        versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
-    except metadata.PackageNotFoundError as error:
-        raise missing_extra(str(error.name)) from error
-    other = [f"{k}={v!r}" for k, v in conditions._asdict().items() if v != getattr(PUBLIC, k)]
-    return {
-        "description": "Simulated physics, not measured data: proton collisions by Pythia 8, a fast detector, and "
-        "anti-kT jets by FastJet.",
-        "generator": "hepjax.simulation",
-        "hepjax_version": __version__,
-        "pythia8_version": versions["pythia8mc"],
-        "fastjet_version": versions["fastjet"],
-        "conditions": ", ".join(other) or "those of the public sample",
-        "particles": layout.particles,
-        "truth": int(layout.truth),
-        "mantissa_bits": layout.mantissa_bits or 0,
-        "seed": seed,
-    }
+    words = ["--jets", str(sample.jets)]
+    if sample.classes != schema.CLASSES:
+        words += ["--classes", *sample.classes]
+    asked: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
+    return _common(sample) | asked | {"command": command(sample, words)}
 
 
-def command(layout: Layout, seed: int, what: str) -> str:
-    """The command line that makes a file again, but for its conditions.
+def described_events(sample: Sample, events: Path, label: int | None) -> dict[str, Attribute]:
+    """How a file of others' events is made.
 
-    >>> from hepjax.simulation.files import Layout
-    >>> command(Layout(), 5, "--jets 100")
-    'hepjax simulate OUT.h5 --jets 100 --particles 30 --seed 5'
+    Args:
+      sample: what it depends on beside the events; its classes do not count.
+      events: their file.
+      label: index into `schema.CLASSES`, or None.
+
+    Returns:
+      Attributes for the file.
+
+    Raises:
+      InputError: the extra `sim` is missing.
+
+    >>> import pathlib
+    >>> described_events(Sample(100), pathlib.Path("some.lhe"), 2)["command"]  # doctest: +SKIP
+    'hepjax simulate OUT.h5 --events some.lhe --label w --jets 100 --particles 30 --seed 0'
     """
-    rounding = "" if layout.mantissa_bits is None else f" --mantissa-bits {layout.mantissa_bits}"
-    truth = " --truth" if layout.truth else ""
-    return f"hepjax simulate OUT.h5 {what} --particles {layout.particles} --seed {seed}{rounding}{truth}"
+    ignored = {name: getattr(PUBLIC, name) for name in ("pt", "unlimited", "undecayed")}
+    sample = sample._replace(conditions=sample.conditions._replace(**ignored))
+    words = ["--events", events.name]
+    if label is not None:
+        words += ["--label", schema.CLASSES[label]]
+    if sample.jets != sys.maxsize:
+        words += ["--jets", str(sample.jets)]
+    generator = "events of another generator, then hepjax.simulation"
+    asked = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
+    return _common(sample) | asked | {"command": command(sample, words)}
+
+
+def command(sample: Sample, words: list[str]) -> str:
+    """The command line that makes a file again; what it has no option for stands in a comment.
+
+    Args:
+      sample: what the file depends on.
+      words: options that come first.
+
+    Returns:
+      The line.
+
+    >>> command(Sample(100, seed=5, conditions=PUBLIC._replace(radius=0.8)), ["--jets", "100"])
+    'hepjax simulate OUT.h5 --jets 100 --particles 30 --seed 5 --radius 0.8'
+    """
+    layout, conditions = sample.layout, sample.conditions
+    line = ["hepjax", "simulate", "OUT.h5", *words, "--particles", str(layout.particles), "--seed", str(sample.seed)]
+    if layout.mantissa_bits is not None:
+        line += ["--mantissa-bits", str(layout.mantissa_bits)]
+    if layout.truth:
+        line += ["--truth"]
+    options, rest = _options(conditions)
+    return shlex.join(line + options) + (f"  # and from Python: {', '.join(rest)}" if rest else "")
 
 
 def check_made_the_same(path: Path, wanted: Mapping[str, Attribute]) -> None:
@@ -87,3 +127,53 @@ def check_made_the_same(path: Path, wanted: Mapping[str, Attribute]) -> None:
                 f"{path}: exists already, made with {name} {value!r}, not {wanted[name]!r}; give another folder or "
                 "other seeds, or delete it"
             )
+
+
+def _common(sample: Sample) -> dict[str, Attribute]:
+    try:
+        versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
+    except metadata.PackageNotFoundError as error:
+        raise missing_extra(str(error.name)) from error
+    other = [f"{k}={v!r}" for k, v in sample.conditions._asdict().items() if v != getattr(PUBLIC, k)]
+    return {
+        "description": "Simulated physics, not measured data: proton collisions by Pythia 8, a fast detector, and "
+        "anti-kT jets by FastJet.",
+        "generator": "hepjax.simulation",
+        "hepjax_version": __version__,
+        "pythia8_version": versions["pythia8mc"],
+        "fastjet_version": versions["fastjet"],
+        "conditions": ", ".join(other) or "those of the public sample",
+        "particles": sample.layout.particles,
+        "truth": int(sample.layout.truth),
+        "mantissa_bits": sample.layout.mantissa_bits or 0,
+        "seed": sample.seed,
+    }
+
+
+def _options(conditions: Conditions) -> tuple[list[str], list[str]]:
+    """Options of the command line for conditions that differ from the public ones, and names of those without any."""
+    line, rest = [], []
+    window = (conditions.pt, conditions.unlimited)
+    if window != (PUBLIC.pt, PUBLIC.unlimited):
+        line += ["--pt", *(f"{value:.17g}" for value in conditions.pt)]
+        rest += ["unlimited"] if conditions.unlimited else []
+    if conditions.radius != PUBLIC.radius:
+        line += ["--radius", str(conditions.radius)]
+    if conditions.keep is not Keep.LEADING:
+        line += ["--keep", conditions.keep.value]
+    if conditions.detector is None:
+        line += ["--no-detector"]
+    if conditions.pile_up != PUBLIC.pile_up:
+        line += ["--pile-up", str(conditions.pile_up)]
+    if conditions.pythia:
+        line += ["--pythia", *conditions.pythia]
+    rest += ["undecayed"] if conditions.undecayed != PUBLIC.undecayed else []
+    rest += ["detector"] if conditions.detector not in (None, Detector()) else []
+    return line, rest
+
+
+def _digest(path: Path) -> str:
+    if not path.is_file():
+        return "unknown"
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import sys
-from collections.abc import Callable, Generator, Iterable
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -18,17 +18,17 @@ from hepjax.simulation.blocks import BLOCK_JETS, blocks, shuffled_labels
 from hepjax.simulation.columns import constituent_columns
 from hepjax.simulation.conditions import PUBLIC, Conditions, check
 from hepjax.simulation.events import EventsUnit, chunks, simulate_events
-from hepjax.simulation.files import LAYOUT, Attribute, Layout, Rows, check_mantissa_bits, cut, jet_writer, joined
-from hepjax.simulation.provenance import check_made_the_same, command, described
-from hepjax.simulation.units import UNIT_JETS
+from hepjax.simulation.files import LAYOUT, Attribute, Layout, Rows, check_mantissa_bits, cut, jet_writer
+from hepjax.simulation.provenance import Sample, check_made_the_same, described, described_events
 
-PART_JETS = 1000
-"""Jets that are kept at once, should the run be interrupted; a multiple of `BLOCK_JETS`."""
-PART_UNITS = 10
-"""Units of events that are kept at once."""
+_log = logging.getLogger(__name__)
 
 Observables = Callable[[np.ndarray, np.ndarray], np.ndarray]
 Progress = Callable[[int], None]
+
+
+def _nobody(count: int) -> None:
+    """Hears of progress where nobody listens."""
 
 
 def simulate(
@@ -41,7 +41,7 @@ def simulate(
     observables: Observables,
     classes: tuple[str, ...] = schema.CLASSES,
     conditions: Conditions = PUBLIC,
-    progress: Progress | None = None,
+    progress: Progress = _nobody,
 ) -> None:
     """Simulates jets of gluons, light quarks, W, Z and top near 1 TeV into a new file of the public layout.
 
@@ -62,26 +62,21 @@ def simulate(
         order; N is 250 but in the last block, M a multiple of 16.
       classes: the classes to make.
       conditions: what collides, what is seen, which jets are kept.
-      progress: called with the number of jets finished since the last call.
+      progress: called with the number of jets that are finished and kept since the last call, first of all with those
+        of an earlier run.
 
     Raises:
-      InputError: an argument is wrong, the extra `sim` is missing, Pythia refuses the conditions, the file exists or
-        cannot be written, or what is unfinished of it was begun with other arguments.
+      InputError: an argument is wrong, the extra `sim` is missing, Pythia refuses the conditions, the file exists, is
+        being made by another run or cannot be written, or what is unfinished of it was begun with other arguments.
       RuntimeError: a worker died.
 
     >>> simulate("jets.h5", jets=100, observables=observables)  # doctest: +SKIP
     """
-    path = Path(path)
-    workers = min(_checked(jets, layout, seed, jobs, conditions), -(-jets // UNIT_JETS) + len(classes))
-    attributes = _attributes(jets, layout, seed, classes, conditions)
-    labels = shuffled_labels(jets, classes, seed)
-
-    def parts(done: int, told: Progress) -> Generator[Rows, None, None]:
-        made = blocks(labels, seed, workers, conditions, done * PART_JETS)
-        measured = (_measured(block, some, observables, layout) for some, block in made)
-        yield from _grouped(measured, PART_JETS // BLOCK_JETS, told, made)
-
-    _make(path, layout, attributes, parts, progress)
+    path, sample = Path(path), Sample(jets, layout, seed, classes, conditions)
+    count = _checked(sample, jobs)
+    check_target(path)
+    with pool.crew(count) as workers:
+        _simulate(path, sample, workers, observables, progress)
 
 
 def simulate_files(
@@ -91,15 +86,17 @@ def simulate_files(
     per_file: int = 10_000,
     layout: Layout = LAYOUT,
     seed: int = 0,
+    jobs: int | None = None,
+    observables: Observables,
     classes: tuple[str, ...] = schema.CLASSES,
     conditions: Conditions = PUBLIC,
-    progress: Progress | None = None,
-    **others: Any,
+    progress: Progress = _nobody,
 ) -> list[Path]:
     """Simulates jets into several files, the first made with `seed`, the next with `seed + 1`, and so on.
 
-    Files that exist already are left as they are, so that a second call goes on where the first stopped. Machines that
-    share the work take seeds apart by the number of files.
+    Files that exist already are left as they are, so that a second call goes on where the first stopped; those that
+    another run is making are left to it. So machines with one folder in common may all do the same call, or take seeds
+    apart by the number of files.
 
     Args:
       folder: a folder; it is made where there is none.
@@ -107,13 +104,14 @@ def simulate_files(
       per_file: jets of each file but the last.
       layout: as in `simulate`.
       seed: of the first file.
+      jobs: as in `simulate`.
+      observables: as in `simulate`.
       classes: as in `simulate`.
       conditions: as in `simulate`.
       progress: as in `simulate`.
-      others: the other arguments of `simulate`.
 
     Returns:
-      The files.
+      The files that exist now.
 
     Raises:
       InputError: as in `simulate`, or a file is there that was made otherwise.
@@ -121,27 +119,28 @@ def simulate_files(
 
     >>> simulate_files("jets", jets=1_000_000, seed=1, observables=observables)  # doctest: +SKIP
     """
-    folder = Path(folder)
-    _checked(jets, layout, seed, 1, conditions)
+    whole = Sample(jets, layout, seed, classes, conditions)
+    count = _checked(whole, jobs)
     if per_file < 1:
         raise InputError(f"per_file: expected an integer of at least 1, found {per_file}")
+    folder = Path(folder)
+    samples = {
+        folder / f"jets_{layout.particles}p_{seed + i:06d}.h5": whole._replace(
+            jets=min(per_file, jets - start), seed=seed + i
+        )
+        for i, start in enumerate(range(0, jets, per_file))
+    }
+    made = {path for path, sample in samples.items() if _is_made(path, sample)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"{folder}: cannot be made ({error.strerror}); give another place") from error
-    files = []
-    for number, start in enumerate(range(0, jets, per_file)):
-        count, own = min(per_file, jets - start), seed + number
-        path = folder / f"jets_{layout.particles}p_{own:06d}.h5"
-        if path.exists():
-            check_made_the_same(path, _attributes(count, layout, own, classes, conditions))
-            if progress is not None:
-                progress(count)
-        else:
-            same = {"layout": layout, "classes": classes, "conditions": conditions, "progress": progress, **others}
-            simulate(path, jets=count, seed=own, **same)
-        files.append(path)
-    return files
+    progress(sum(samples[path].jets for path in made))
+    with pool.crew(count) as workers:
+        for path, sample in samples.items():
+            if path not in made:
+                _simulate_or_pass(path, sample, workers, observables, progress)
+    return [path for path in samples if path.exists()]
 
 
 def jets_of_events(
@@ -155,7 +154,7 @@ def jets_of_events(
     jobs: int | None = None,
     observables: Observables,
     conditions: Conditions = PUBLIC,
-    progress: Progress | None = None,
+    progress: Progress = _nobody,
 ) -> None:
     """Takes events of other generators through the detector and the clustering, into a new file of the public layout.
 
@@ -170,7 +169,7 @@ def jets_of_events(
       jobs: worker processes.
       observables: what to measure.
       conditions: their `pt`, `unlimited` and `undecayed` do not count.
-      progress: called with the number of jets finished since the last call.
+      progress: as in `simulate`.
 
     Raises:
       InputError: as in `simulate`, or the events are damaged or give no jets.
@@ -180,85 +179,96 @@ def jets_of_events(
     """
     path, events = Path(path), Path(events)
     most = sys.maxsize if jets is None else jets
-    workers = _checked(most, layout, seed, jobs, conditions)
-    what = f"--events {events.name}" + ("" if label is None else f" --label {schema.CLASSES[label]}")
-    attributes = {
-        **described(layout, seed, conditions),
-        "generator": "events of another generator, then hepjax.simulation",
-        "events": f"{events.name}, {events.stat().st_size if events.is_file() else 0:,} bytes",
-        "command": command(layout, seed, what if jets is None else f"{what} --jets {jets}"),
-    }
+    sample = Sample(most, layout, seed, schema.CLASSES, conditions)
+    count = _checked(sample, jobs)
+    if label is not None and not 0 <= label < len(schema.CLASSES):
+        raise InputError(f"label: expected None or an integer from 0 to {len(schema.CLASSES) - 1}, found {label}")
+    check_target(path)
 
-    def parts(done: int, told: Progress) -> Generator[Rows, None, None]:
-        missing = most - sum(len(rows.labels) for rows in unfinished.load(path, done))
-        units = (EventsUnit(seed, number, chunk, conditions) for number, chunk in enumerate(chunks(events)))
-        made = pool.finished((unit for unit in units if unit.number >= done * PART_UNITS), simulate_events, workers)
-        known = -1 if label is None else label
-        rows = (_measured(block, np.full(len(block.counts), known), observables, layout) for _, block in made)
-        for part in _grouped(rows, PART_UNITS, told, made):
-            if missing <= 0:
+    def parts(done: int, total: int) -> Generator[Rows, None, None]:
+        rest = (EventsUnit(seed, n, chunk, conditions) for n, chunk in enumerate(chunks(events)) if n >= done)
+        for _, block in pool.finished(rest, simulate_events, workers) if total < most else ():
+            labels = np.full(len(block.counts), -1 if label is None else label)
+            rows = cut(_measured(block, labels, observables, layout), most - total)
+            total += len(rows.labels)
+            yield rows
+            if total >= most:
                 return
-            yield cut(part, missing)
-            missing -= len(part.labels)
 
-    _make(path, layout, attributes, parts, progress, labelled=label is not None)
+    attributes = described_events(sample, events, label)
+    with pool.crew(count) as workers:
+        _make(path, layout, attributes, parts, progress, labelled=label is not None)
+
+
+def _simulate(path: Path, sample: Sample, workers: pool.Crew, observables: Observables, progress: Progress) -> None:
+    """Makes one file, or what is missing of it."""
+    labels = shuffled_labels(sample.jets, sample.classes, sample.seed)
+
+    def parts(done: int, _: int) -> Generator[Rows, None, None]:
+        for some, block in blocks(labels, sample.seed, workers, sample.conditions, done * BLOCK_JETS):
+            yield _measured(block, some, observables, sample.layout)
+
+    _make(path, sample.layout, described(sample), parts, progress)
+
+
+def _simulate_or_pass(
+    path: Path, sample: Sample, workers: pool.Crew, observables: Observables, progress: Progress
+) -> None:
+    """Makes one file of a folder, unless another run does or did."""
+    try:
+        if not path.exists():
+            _simulate(path, sample, workers, observables, progress)
+            return
+    except unfinished.BusyError:
+        _log.info("%s: left to another run", path)
+    if _is_made(path, sample):
+        progress(sample.jets)
+
+
+def _is_made(path: Path, sample: Sample) -> bool:
+    wanted = described(sample)
+    if there := path.exists():
+        check_made_the_same(path, wanted)
+    return there
 
 
 def _make(
     path: Path,
     layout: Layout,
     attributes: dict[str, Attribute],
-    parts: Callable[[int, Progress], Generator[Rows, None, None]],
-    progress: Progress | None,
+    parts: Callable[[int, int], Generator[Rows, None, None]],
+    progress: Progress,
     *,
     labelled: bool = True,
 ) -> None:
-    """Makes the parts of a file that are missing, then the file."""
-    check_target(path)
-    told = progress or (lambda _: None)
-    done = unfinished.begin(path, attributes)
-    try:
-        total = sum(len(rows.labels) for rows in unfinished.load(path, done))
-        told(total)
-        with contextlib.closing(parts(done, told)) as rest:
-            for rows in rest:
-                unfinished.save(path, done, rows)
-                done += 1
-                total += len(rows.labels)
-        _require_jets(path, total)
-        with jet_writer(path, layout, attributes=attributes, labelled=labelled) as append:
-            for rows in unfinished.load(path, done):
-                append(rows)
-    except KeyboardInterrupt as error:
-        if done:
+    """Makes a file out of the parts that are there and those that follow on so many parts and jets."""
+    with unfinished.begun(path, attributes) as whole:
+        done, total = whole, sum(len(rows.labels) for rows in unfinished.load(path, whole))
+        if total:
+            _log.info("%s: %s jets of an earlier run are there", path, f"{total:,}")
+        progress(total)
+        try:
+            with contextlib.closing(parts(done, total)) as rest:
+                for rows in rest:
+                    unfinished.save(path, done, rows)
+                    done, total = done + 1, total + len(rows.labels)
+                    progress(len(rows.labels))
+            _require_jets(path, total)
+            with jet_writer(path, layout, attributes=attributes, labelled=labelled) as append:
+                for rows in unfinished.load(path, done):
+                    append(rows)
+        except BaseException as error:
             words = f"{unfinished.folder_of(path)} keeps {total:,} jets; the same command goes on from there"
-            raise KeyboardInterrupt(words) from error
-        raise
-    finally:
-        if done == 0:
-            unfinished.end(path)
-    unfinished.end(path)
+            if total and isinstance(error, KeyboardInterrupt):
+                raise KeyboardInterrupt(words) from error
+            if total:
+                _log.warning("%s", words)
+            raise
 
 
 def _require_jets(path: Path, total: int) -> None:
     if total == 0:
         raise InputError(f"{path}: no jet comes out of these collisions; correct the conditions")
-
-
-def _grouped(
-    measured: Iterable[Rows], size: int, told: Progress, source: Generator[Any, None, None]
-) -> Generator[Rows, None, None]:
-    """Several blocks as one; `source`, which feeds them, is closed at the end."""
-    with contextlib.closing(source):
-        together: list[Rows] = []
-        for block in measured:
-            told(len(block.labels))
-            together.append(block)
-            if len(together) == size:
-                yield joined(together)
-                together = []
-        if together:
-            yield joined(together)
 
 
 def _measured(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observables, layout: Layout) -> Rows:
@@ -286,24 +296,21 @@ def _observed(observables: Observables, p4: np.ndarray, mask: np.ndarray) -> np.
     return measured
 
 
-def _checked(jets: int, layout: Layout, seed: int, jobs: int | None, conditions: Conditions) -> int:
+def _checked(sample: Sample, jobs: int | None) -> int:
     """The number of workers, if all arguments are in order."""
     jobs = pool.cores() if jobs is None else jobs
-    numbers = (("jets", jets, 1), ("particles", layout.particles, 1), ("seed", seed, 0), ("jobs", jobs, 1))
+    numbers = (
+        ("jets", sample.jets, 1),
+        ("particles", sample.layout.particles, 1),
+        ("seed", sample.seed, 0),
+        ("jobs", jobs, 1),
+    )
     for name, value, least in numbers:
         if value < least:
             raise InputError(f"{name}: expected an integer of at least {least}, found {value}")
-    check_mantissa_bits(layout.mantissa_bits)
-    check(conditions)
-    return jobs
-
-
-def _attributes(
-    jets: int, layout: Layout, seed: int, classes: tuple[str, ...], conditions: Conditions
-) -> dict[str, Attribute]:
-    unknown = [name for name in classes if name not in schema.CLASSES]
-    if unknown or not classes or len(set(classes)) < len(classes):
+    check_mantissa_bits(sample.layout.mantissa_bits)
+    check(sample.conditions)
+    classes = sample.classes
+    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(schema.CLASSES):
         raise InputError(f"classes: expected different ones of {', '.join(schema.CLASSES)}, found {classes}")
-    asked: dict[str, Attribute] = {"classes": " ".join(classes), "jets": jets}
-    asked["command"] = command(layout, seed, f"--jets {jets}")
-    return described(layout, seed, conditions) | asked
+    return jobs

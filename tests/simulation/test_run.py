@@ -1,8 +1,6 @@
-import os
-import signal
 import subprocess
 import sys
-import time
+from importlib.metadata import PackageNotFoundError
 
 import h5py
 import numpy as np
@@ -10,71 +8,17 @@ import pytest
 
 from hepjax import kinematics, read_jets, schema
 from hepjax.errors import InputError
-from hepjax.simulation import PUBLIC, Layout, blocks, clustering, jets_of_events, pool, run, simulate, simulate_files
-from hepjax.simulation.clustering import RaggedJets
-
-SIM = pytest.mark.usefixtures("sim")
-
-
-@pytest.fixture
-def sim():
-    for package in ("pythia8mc", "fastjet"):
-        pytest.importorskip(package, reason="the extra `sim` is not installed")
-
-
-@pytest.fixture(autouse=True)
-def versions(monkeypatch):
-    """Tests without Pythia need no Pythia."""
-    monkeypatch.setattr("hepjax.simulation.provenance.metadata.version", lambda name: "1")
-
-
-def toy_observables(p4, mask):
-    """pT, η, mass and multiplicity in their columns."""
-    jet = p4.sum(axis=1)
-    found = np.zeros((len(p4), 53))
-    for name, values in (
-        ("j_pt", kinematics.pt(jet)),
-        ("j_eta", kinematics.eta(jet)),
-        ("j_mass", kinematics.mass(jet)),
-        ("j_multiplicity", mask.sum(axis=1)),
-    ):
-        found[:, schema.OBSERVABLE_COLUMNS.index(name)] = values
-    return found
-
-
-def toy_unit(unit):
-    """Jets of random particles, without Pythia."""
-    rng = np.random.default_rng([unit.seed, unit.label, unit.number])
-    counts = rng.integers(2, 9, unit.jets)
-    total = counts.sum()
-    p4 = kinematics.from_pt_eta_phi_mass(
-        rng.uniform(1, 90, total), rng.normal(0, 0.1, total), rng.normal(0, 0.1, total), np.zeros(total)
-    )
-    return RaggedJets(
-        p4, rng.choice([211, -211, 22, 130], total), counts, rng.normal(size=(unit.jets, 5)), np.ones((unit.jets, 3, 5))
-    )
-
-
-@pytest.fixture
-def toys(monkeypatch):
-    """No processes, no Pythia, small blocks; the list tells which units were made."""
-    made = []
-
-    def finished(units, work, workers):
-        for unit in units:
-            made.append(unit)
-            yield unit, work(unit)
-
-    monkeypatch.setattr(pool, "finished", finished)
-    monkeypatch.setattr(blocks, "simulate_unit", toy_unit)
-    for module, name, value in (
-        (blocks, "UNIT_JETS", 7),
-        (blocks, "BLOCK_JETS", 10),
-        (run, "BLOCK_JETS", 10),
-        (run, "PART_JETS", 20),
-    ):
-        monkeypatch.setattr(module, name, value)
-    return made
+from hepjax.readers import summarise
+from hepjax.simulation import (
+    PUBLIC,
+    Layout,
+    blocks,
+    clustering,
+    jets_of_events,
+    simulate,
+    simulate_files,
+)
+from tests.simulation.conftest import toy_observables, toy_unit
 
 
 def contents(path):
@@ -84,7 +28,7 @@ def contents(path):
         }
 
 
-@SIM
+@pytest.mark.usefixtures("sim")
 def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
     done = []
     for jobs in (1, 2):
@@ -117,133 +61,15 @@ def test_truth_is_kept_where_asked_and_readers_pass_it_over(tmp_path):
     np.testing.assert_array_equal(charges, np.where(np.abs(kinds) == 211, np.sign(kinds), 0))
     jets = [read_jets([tmp_path / f"{truth}.h5"]) for truth in (False, True)]
     np.testing.assert_array_equal(jets[0].constituents[:], jets[1].constituents[:])
+    summaries = [summarise(tmp_path / f"{truth}.h5") for truth in (False, True)]
+    assert summaries[1].ranges == summaries[0].ranges
+    assert summaries[1].problems == ()
     # Types belong to their particles: those of each jet's unit, in order of pT.
     unit = toy_unit(blocks.Unit(0, 0, 0, 7))
     _, ids, _ = clustering.padded(unit)
     first = np.flatnonzero(np.argmax(np.array(told["jets"])[:, -6:-1], axis=1) == 0)[:7]
     np.testing.assert_array_equal(kinds[first], ids[:, :6])
     np.testing.assert_allclose(np.array(told["jetParton"])[first], unit.parton, rtol=1e-6)
-
-
-class StopError(Exception):
-    """A failure from outside."""
-
-
-def stopping(after):
-    def observe(p4, mask, left=[after]):  # noqa: B006 — counts calls
-        left[0] -= 1
-        if left[0] < 0:
-            raise StopError
-        return toy_observables(p4, mask)
-
-    return observe
-
-
-@pytest.mark.parametrize("calls", range(8))
-def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, toys, calls):
-    options = {"jets": 75, "layout": Layout(5, truth=True), "seed": 3}
-    simulate(tmp_path / "whole.h5", observables=toy_observables, **options)
-    everything = len(toys)
-    with pytest.raises(StopError):
-        simulate(tmp_path / "a.h5", observables=stopping(calls), **options)
-    kept = calls // 2  # two blocks a part
-    assert (tmp_path / "a.h5.unfinished").exists() == (kept > 0)
-    assert not (tmp_path / "a.h5").exists()
-    toys.clear()
-    told = []
-    simulate(tmp_path / "a.h5", observables=toy_observables, progress=told.append, **options)
-    assert contents(tmp_path / "a.h5") == contents(tmp_path / "whole.h5")
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    assert told[0] == 20 * kept
-    assert sum(told) == 75
-    assert len(toys) <= everything - 5 * max(0, kept - 2)
-    assert not (tmp_path / "a.h5.unfinished").exists()
-
-
-@pytest.mark.usefixtures("toys")
-def test_other_arguments_do_not_go_on(tmp_path):
-    with pytest.raises(StopError):
-        simulate(tmp_path / "a.h5", jets=75, seed=3, observables=stopping(4))
-    for other, words in (
-        ({"jets": 75, "seed": 4}, "seed 3, not 4"),
-        ({"jets": 76, "seed": 3}, "jets 75, not 76"),
-        ({"jets": 75, "seed": 3, "conditions": PUBLIC._replace(radius=0.8)}, "conditions 'those"),
-    ):
-        with pytest.raises(InputError, match=f"a.h5.unfinished: was begun with .*{words}.*delete it"):
-            simulate(tmp_path / "a.h5", observables=toy_observables, **other)
-    simulate(tmp_path / "a.h5", jets=75, seed=3, observables=toy_observables)
-
-
-@pytest.mark.parametrize(
-    "harm", [lambda p: p.write_bytes(p.read_bytes()[:500]), lambda p: p.write_bytes(b""), os.remove]
-)
-def test_a_damaged_part_is_made_again(tmp_path, toys, harm):
-    simulate(tmp_path / "whole.h5", jets=75, observables=toy_observables)
-    with pytest.raises(StopError):
-        simulate(tmp_path / "a.h5", jets=75, observables=stopping(6))
-    harm(tmp_path / "a.h5.unfinished" / "part_00001.npz")
-    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables)
-    assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-
-
-@pytest.mark.usefixtures("toys")
-def test_a_full_disk_keeps_what_was_finished(tmp_path, monkeypatch):
-    real, left = np.savez, [2]
-
-    def savez(file, **arrays):
-        left[0] -= 1
-        if left[0] < 0:
-            raise OSError(28, "No space left on device")
-        real(file, **arrays)
-
-    monkeypatch.setattr(np, "savez", savez)
-    with pytest.raises(InputError, match=r"part_00002.npz: cannot be written \(No space left on device\)"):
-        simulate(tmp_path / "a.h5", jets=75, observables=toy_observables)
-    left[0] = 100
-    told = []
-    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables, progress=told.append)
-    assert told[0] == 40
-
-
-KILLED = """
-import sys
-from tests.simulation.test_run import toy_observables
-from hepjax.simulation import simulate, run
-run.PART_JETS = 250
-if __name__ == "__main__":
-    def told(count):
-        print(count, flush=True)
-    simulate(sys.argv[1], jets=1000, seed=2, jobs=2, classes=("w",), observables=toy_observables, progress=told)
-"""
-
-
-@SIM
-@pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
-def test_a_killed_run_keeps_whole_parts_and_leaves_no_process(tmp_path, sign):
-    (tmp_path / "killed.py").write_text(KILLED)
-    command = [sys.executable, str(tmp_path / "killed.py"), str(tmp_path / "a.h5")]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        counts = [
-            int(process.stdout.readline()) for _ in range(3)
-        ]  # 0 at the start, then two blocks: one part at least
-        process.send_signal(sign)
-        process.wait(60)
-        words = process.stderr.read()
-    assert counts[:2] == [0, 250]
-    parts = sorted(path.name for path in (tmp_path / "a.h5.unfinished").glob("part_*[0-9].npz"))
-    assert parts
-    assert not (tmp_path / "a.h5").exists()
-    if sign == signal.SIGINT:
-        assert "the same command goes on from there" in words
-    for _ in range(100):
-        if not subprocess.run(["/usr/bin/env", "pgrep", "-f", str(tmp_path)], capture_output=True, check=False).stdout:
-            break
-        time.sleep(0.1)
-    else:
-        pytest.fail("a worker lives on")
 
 
 @pytest.mark.usefixtures("toys")
@@ -267,15 +93,15 @@ def test_files_of_a_folder_have_seeds_of_their_own_and_whole_ones_are_left(tmp_p
         simulate_files(tmp_path / "file", jets=70, **options)
 
 
-@pytest.mark.parametrize("start", [0, 10, 20, 50, 70])
-def test_rows_do_not_depend_on_where_a_run_starts(toys, start):
-    labels = blocks.shuffled_labels(75, schema.CLASSES, 4)
-    whole = list(blocks.blocks(labels, 1, 1, PUBLIC, 0))
-    rest = list(blocks.blocks(labels, 1, 1, PUBLIC, start))
-    for (names, jets), (others, same) in zip(rest, whole[start // 10 :], strict=True):
-        np.testing.assert_array_equal(names, others)
-        for mine, yours in zip(jets, same, strict=True):
-            np.testing.assert_array_equal(mine, yours)
+@pytest.mark.usefixtures("toys")
+def test_without_the_extra_nothing_is_made(tmp_path, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr("hepjax.simulation.provenance.metadata.version", missing)
+    with pytest.raises(InputError, match=r"simulation needs the package pythia8mc.*hepjax\[sim\]"):
+        simulate_files(tmp_path / "new", jets=10, observables=toy_observables)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.usefixtures("toys")
@@ -323,7 +149,7 @@ def test_a_failing_observables_function_leaves_nothing(tmp_path, observables, er
     assert list(tmp_path.iterdir()) == []
 
 
-@SIM
+@pytest.mark.usefixtures("sim")
 def test_what_pythia_refuses_is_one_line_and_leaves_nothing(tmp_path):
     wrong = PUBLIC._replace(pythia=("No:suchSetting = on",))
     with pytest.raises(InputError, match="Pythia refuses the setting 'No:suchSetting = on'"):
@@ -331,7 +157,7 @@ def test_what_pythia_refuses_is_one_line_and_leaves_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@SIM
+@pytest.mark.usefixtures("sim")
 def test_events_of_others_become_jets(tmp_path):
     hepmc = pytest.importorskip("pyhepmc")
     rng = np.random.default_rng(0)
@@ -352,6 +178,8 @@ def test_events_of_others_become_jets(tmp_path):
     found = read_jets([tmp_path / "a.h5"])
     np.testing.assert_array_equal(found.labels, np.full(30, 2))
     assert read_jets([tmp_path / "b.h5"]).labels is None
+    with pytest.raises(InputError, match="label: expected None or an integer from 0 to 4, found 5"):
+        jets_of_events(tmp_path / "c.h5", tmp_path / "events.hepmc", label=5, **common)
     assert contents(tmp_path / "b.h5")["jets"] == [row[:53] for row in contents(tmp_path / "a.h5")["jets"][:7]]
     np.testing.assert_allclose(found.observables[:, schema.OBSERVABLE_COLUMNS.index("j_pt")], 450, rtol=0.05)
 

@@ -1,0 +1,16 @@
+import numpy as np
+import pytest
+
+from hepjax import schema
+from hepjax.simulation import PUBLIC, blocks
+
+
+@pytest.mark.parametrize("start", [0, 10, 20, 50, 70])
+def test_rows_do_not_depend_on_where_a_run_starts(toys, start):
+    labels = blocks.shuffled_labels(75, schema.CLASSES, 4)
+    whole = list(blocks.blocks(labels, 1, None, PUBLIC, 0))
+    rest = list(blocks.blocks(labels, 1, None, PUBLIC, start))
+    for (names, jets), (others, same) in zip(rest, whole[start // 10 :], strict=True):
+        np.testing.assert_array_equal(names, others)
+        for mine, yours in zip(jets, same, strict=True):
+            np.testing.assert_array_equal(mine, yours)
