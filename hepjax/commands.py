@@ -31,7 +31,9 @@ class Simulate:
     """Simulate jets with Pythia 8 and FastJet, or take others' events (needs `pip install 'hepjax[sim]'`).
 
     Example: hepjax simulate jets.h5 --jets 10000
+
     Example: hepjax simulate jets --jets 1000000
+
     Example: hepjax simulate w.h5 --events events.lhe.gz --label w
     """
 

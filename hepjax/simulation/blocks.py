@@ -24,7 +24,7 @@ def shuffled_labels(jets: int, classes: tuple[str, ...], seed: int) -> np.ndarra
     share, rest = divmod(jets, len(classes))
     counts = [share + (i < rest) for i in range(len(classes))]
     labels = np.repeat([schema.CLASSES.index(name) for name in classes], counts)
-    # The units draw from [seed, label, index]; two numbers cannot collide with three.
+    # Units draw from [seed, label, number], whose labels are smaller.
     return np.random.default_rng([seed, len(schema.CLASSES)]).permutation(labels)
 
 

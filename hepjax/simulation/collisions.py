@@ -42,6 +42,10 @@ class Collisions(NamedTuple):
     """(D,) row in `hard` of each decay product."""
 
 
+_NOTHING = Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
+_NO_COLLISIONS = Collisions(0, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int64))
+
+
 def take(particles: Particles, rows: np.ndarray) -> Particles:
     """Some of the particles, by row numbers or mask.
 
@@ -61,21 +65,26 @@ def concatenate(parts: list[Particles]) -> Particles:
     return take(joined, np.argsort(joined.event, kind="stable"))
 
 
-def from_record(record: Any) -> Collisions:
-    """Collisions from the event records of Pythia.
+def from_batch(batch: Any) -> Collisions:
+    """Collisions from a batch of Pythia's.
 
     Args:
-      record: the `prt` of `pythia8mc.Pythia.nextBatch`, an awkward array (events, particles).
+      batch: of `pythia8mc.Pythia.nextBatch`, an awkward array of events, in which None stands for one that Pythia gave
+        up on.
 
     Returns:
-      As many collisions. Hard bosons and tops are their last copies, after all recoils; resonances beyond the Standard
-      Model are replaced by what they decay to.
+      The collisions, less those that Pythia gave up on. Hard bosons and tops are their last copies, after all recoils;
+      resonances beyond the Standard Model are replaced by what they decay to.
 
-    >>> from_record(generator.pythia.nextBatch(10).prt).events  # doctest: +SKIP
+    >>> from_batch(generator.pythia.nextBatch(10)).events  # doctest: +SKIP
     10
     """
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
 
+    made = ak.drop_none(batch, axis=0)
+    if len(made) == 0:  # nothing tells the fields of a batch in which there is nothing but None
+        return _NO_COLLISIONS
+    record = made.prt
     # One call hands over all events as arrays, for a hundredth of the cost of visiting each particle.
     flat, lengths = ak.flatten(record), ak.to_numpy(ak.num(record))
     status, ids, mother = (ak.to_numpy(flat[name]) for name in ("status", "id", "mother1"))

@@ -9,17 +9,16 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hepjax.errors import InputError
-from hepjax.simulation.collisions import Collisions, Particles, from_record
+from hepjax.simulation.collisions import from_batch
 from hepjax.simulation.event_files import Beams, shown
-from hepjax.simulation.processes import COMMON, DECAYS, Generator, missing_extra
+from hepjax.simulation.processes import COMMON, DECAYS, Generator, configured
 from hepjax.simulation.processes import seed as seed_generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hepjax.simulation.collisions import Collisions
     from hepjax.simulation.conditions import Conditions
     from hepjax.simulation.event_files import Chunk
 
@@ -37,10 +36,6 @@ _LARGEST = 2**31 - 1
 """Integer that Pythia can read."""
 _FEWEST = 20
 """So many events in a row that Pythia gives up on are no accident."""
-
-
-_NOTHING = Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-NO_COLLISIONS = Collisions(0, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int64))
 
 
 def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
@@ -82,18 +77,14 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
 
 
 def _collisions(chunk: Chunk, batch: Any) -> Collisions:
-    """The collisions of a batch, in which None stands for an event that Pythia gave up on."""
-    import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
-
-    made = batch[~ak.is_none(batch)]
-    if len(made) == 0:
-        if len(batch) >= _FEWEST:
-            raise InputError(
-                f"{_where(chunk)}: Pythia gives up on all of them; check their colours, mothers, masses and process "
-                "numbers, and the settings"
-            )
-        return NO_COLLISIONS
-    return from_record(made.prt)
+    """The collisions of a batch, unless Pythia gave up on all of many."""
+    made = from_batch(batch)
+    if made.events == 0 and len(batch) >= _FEWEST:
+        raise InputError(
+            f"{_where(chunk)}: Pythia gives up on all of them; check their colours, mothers, masses and process "
+            "numbers, and the settings"
+        )
+    return made
 
 
 def _where(chunk: Chunk) -> str:
@@ -109,14 +100,7 @@ def _written(folder: str, header: bytes, events: Sequence[bytes]) -> str:
 @functools.lru_cache(maxsize=2)
 def _reader(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
     """A Pythia for all files with this header, initialised once: that takes a quarter of a second."""
-    try:
-        import pythia8mc
-    except ImportError as error:
-        raise missing_extra("pythia8mc") from error
-    pythia = pythia8mc.Pythia("", False)
-    for setting in (*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4"):
-        if not pythia.readString(setting):
-            raise InputError(f"Pythia refuses the setting {setting!r}; correct it, or see Pythia's manual")
+    pythia = configured(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # By this method, for a path in a setting's line ends at the first blank.
         pythia.settings.word("Beams:LHEF", _written(folder, header, ()))

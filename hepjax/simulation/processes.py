@@ -123,7 +123,7 @@ def soft_generator() -> Generator:
 
 
 def started(*settings: str, source: Any = None) -> Any:
-    """A Pythia with settings.
+    """A Pythia that is ready to generate.
 
     Args:
       settings: lines as in Pythia's own files.
@@ -140,6 +140,29 @@ def started(*settings: str, source: Any = None) -> Any:
     ...
     hepjax.errors.InputError: Pythia refuses the setting 'Beams:eCM = fast'; correct it, or see Pythia's manual
     """
+    pythia = configured(*settings)
+    if source is not None:
+        pythia.setLHAupPtr(source)
+    if not pythia.init():
+        raise InputError(f"Pythia fails to initialise with the settings {'; '.join(settings)}; correct them")
+    return pythia
+
+
+def configured(*settings: str) -> Any:
+    """A Pythia that has its settings and is not initialised yet.
+
+    Args:
+      settings: lines as in Pythia's own files.
+
+    Returns:
+      A `pythia8mc.Pythia`.
+
+    Raises:
+      InputError: the extra `sim` is missing, or Pythia refuses a setting.
+
+    >>> configured("PartonLevel:MPI = off").flag("PartonLevel:MPI")  # doctest: +SKIP
+    False
+    """
     try:
         import pythia8mc
     except ImportError as error:
@@ -148,10 +171,6 @@ def started(*settings: str, source: Any = None) -> Any:
     for setting in settings:
         if not pythia.readString(setting):
             raise InputError(f"Pythia refuses the setting {setting!r}; correct it, or see Pythia's manual")
-    if source is not None:
-        pythia.setLHAupPtr(source)
-    if not pythia.init():
-        raise InputError(f"Pythia fails to initialise with the settings {'; '.join(settings)}; correct them")
     return pythia
 
 

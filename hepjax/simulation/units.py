@@ -54,15 +54,13 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
     parts: list[clustering.RaggedJets] = []
     missing, empty = unit.jets, 0
     while missing > 0:
-        # What Pythia gives up on is missing from the batch.
-        record = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing), "none").prt
-        jets = jets_of(collisions.from_record(record), unit.conditions, rng) if len(record) else None
-        found = 0 if jets is None else len(jets.counts)
+        batch = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing), "none")
+        jets = jets_of(collisions.from_batch(batch), unit.conditions, rng)
+        found = len(jets.counts)
         empty = 0 if found else empty + 1
         if empty > _MAX_EMPTY_BATCHES:
             raise InputError(f"no jets of class {name!r} come out under these conditions; correct them")
-        if jets is not None:
-            parts.append(clustering.select(jets, np.arange(min(found, missing))))
+        parts.append(clustering.select(jets, np.arange(min(found, missing))))
         missing -= found
     return clustering.concatenate(parts)
 
@@ -96,7 +94,7 @@ def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
     soft = soft_generator()
     seed(soft, int(rng.integers(2**31)))
     on_top = np.repeat(np.arange(count), rng.poisson(mean, count))
-    made = collisions.from_record(soft.pythia.nextBatch(len(on_top), "none").prt).final if len(on_top) else None
+    made = collisions.from_batch(soft.pythia.nextBatch(len(on_top), "none")).final if len(on_top) else None
     if made is None:
         return Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
     return made._replace(event=on_top[made.event])

@@ -300,7 +300,7 @@ def test_hepmc_events_are_those_that_pythia_made(tmp_path, written_as):
     for name in ("t", "w", "g"):
         generator = processes.generator(name)
         processes.seed(generator, 7)
-        wanted = collisions.from_record(generator.pythia.nextBatch(4).prt)
+        wanted = collisions.from_batch(generator.pythia.nextBatch(4))
         processes.seed(generator, 7)
         made = [as_hepmc(generator.pythia.event, i) for i in range(4) if generator.pythia.next()]
         chunk = next(chunks(write_hepmc(tmp_path / name, written_as, made)))

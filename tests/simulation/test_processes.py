@@ -4,7 +4,7 @@ import pytest
 from hepjax import kinematics
 from hepjax.errors import InputError
 from hepjax.simulation import processes
-from hepjax.simulation.collisions import from_record
+from hepjax.simulation.collisions import from_batch
 from hepjax.simulation.conditions import Conditions
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -16,7 +16,7 @@ BARE = ("PartonLevel:MPI = off", "PartonLevel:ISR = off", "PartonLevel:FSR = off
 def collided(name, conditions, events=100, number=3):
     source = processes.generator(name, conditions)
     processes.seed(source, number)
-    return from_record(source.pythia.nextBatch(events).prt)
+    return from_batch(source.pythia.nextBatch(events))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_events_do_not_depend_on_what_was_made_before():
 def test_resonances_beyond_the_standard_model_are_replaced_by_what_they_decay_to():
     settings = ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", "32:m0 = 3000.", "32:onMode = off")
     pythia = processes.started(*processes.COMMON, *processes.DECAYS, *settings, "32:onIfAny = 6", *BARE)
-    found = from_record(pythia.nextBatch(20).prt)
+    found = from_batch(pythia.nextBatch(20))
     np.testing.assert_array_equal(np.abs(found.hard.ids), 6)
     np.testing.assert_array_equal(np.bincount(found.hard.event), 2)
     np.testing.assert_array_equal(np.bincount(found.mother), 3)
