@@ -406,7 +406,8 @@ def test_folds_use_all_cores_and_are_told_as_mean_and_spread(jet_file, tmp_path)
 def test_interrupt_while_compiling(jet_file, tmp_path):
     """Threads that compile are still at work when the process ends."""
     out = tmp_path / "run"
-    options = ["--data", jet_file(count=300), "--out", out, "mlp", "--dropout", "0.1", "--norm", "batch"]
+    long = ["--epochs", "100000", "--patience", "None"]  # whatever this machine does meanwhile
+    options = ["--data", jet_file(count=300), "--out", out, *long, "mlp", "--dropout", "0.1", "--norm", "batch"]
     call = [sys.executable, "-m", "hepjax", "train", *options]
     slow = os.environ | {"JAX_ENABLE_COMPILATION_CACHE": "false"}
     process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=slow)
