@@ -12,6 +12,7 @@ import numpy as np
 from hepjax import (
     evaluation,
     many,
+    nuisances,
     options,
     parallel,
     parts,
@@ -107,7 +108,7 @@ def _train(
             raise
         except KeyboardInterrupt:
             raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
-        return _measure(folder, progress, jets, plan)
+        return _measure(experiment, folder, progress, jets, plan)
 
 
 def evaluate(
@@ -217,14 +218,14 @@ def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> Non
         results.save_progress(folder, progress._replace(state=state, best=best), scaling)
 
 
-def _measure(folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[str, Any]:
+def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[str, Any]:
     val, test = (_scores(plan, progress, part) for part in (jets.val, jets.test))
-    verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
+    verdict = _verdict(experiment, progress)
     metrics = {
         **evaluation.measure(test),
         "calibration": evaluation.calibration_figures(val, test),
         "best_epoch": getattr(evaluation.best_epoch(progress.history), "epoch", None),
-        "verdict": {"kind": verdict.kind.value, "words": verdict.words},
+        "verdict": verdict,
     }
     found = Predictions(
         np.asarray(test.scores),
@@ -236,8 +237,18 @@ def _measure(folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[
     if parallel.is_first():
         results.write_metrics(folder, found, metrics)
         report.save(report.history_figure(progress.history), folder / "history.png")
-    log.info("%s", verdict.words)
+    log.info("%s", verdict["words"])
     return metrics
+
+
+def _verdict(experiment: Experiment, progress: Progress) -> dict[str, str]:
+    if nuisances.is_contest(experiment.insensitive):
+        words = (
+            "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
+        )
+        return {"kind": "contest", "words": words}
+    found = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
+    return {"kind": found.kind.value, "words": found.words}
 
 
 def _scores(plan: Plan, progress: Progress, part: Part) -> Scores:

@@ -30,6 +30,7 @@ from hepjax import (
 )
 from hepjax.compilation import watch_traces
 from hepjax.errors import InputError
+from hepjax.independence import without_adversary
 from hepjax.predictions import Predictions
 from hepjax.types import Batch, Scores, Strategy
 
@@ -169,7 +170,7 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
     padded = {name: some + [np.arange(0)] * (count - len(members)) for name, some in rows.items()}
     params, model_state, keys = _draw(experiment, recipe, count)
     scalings = [_scaling(recipe, data, some) for some in rows["train"]]
-    one: tuple[PyTree, PyTree] = jax.tree.map(lambda x: x[0], (params, model_state))
+    one: tuple[PyTree, PyTree] = jax.tree.map(lambda x: x[0], (without_adversary(params), model_state))
     cost = models.cost(recipes.make_apply(recipe, scalings[0]), *one, recipe.example)
     lengths = np.concatenate([part.lengths for part in jets[:3]])
     rounds = plan.BACKWARD * experiment.epochs * len(members)
@@ -233,7 +234,7 @@ def _draw(experiment: Experiment, recipe: Recipe, count: int) -> tuple[PyTree, P
     """The members' parameters, other variables and keys, each from a seed of its own."""
     seeds = jax.vmap(partial(jax.random.fold_in, jax.random.key(experiment.seed)))(np.arange(count))
     keys = jax.vmap(jax.random.split)(seeds)
-    return *jax.jit(jax.vmap(partial(recipes.initialise, recipe)))(keys[:, 0]), keys[:, 1]
+    return *jax.jit(jax.vmap(partial(plan.draw, experiment, recipe)))(keys[:, 0]), keys[:, 1]
 
 
 def _scaling(recipe: Recipe, data: Batch, rows: np.ndarray) -> Scaling:
@@ -296,7 +297,7 @@ def _measure(
             own,
             alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
             split,
-            (params, model_state, scaling),
+            (without_adversary(params), model_state, scaling),
             progress.history,
             metrics[i] | {"best_epoch": epoch},
             tests[i],

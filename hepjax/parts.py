@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import jax
 import numpy as np
 
-from hepjax import batches, parallel, readers, representations
+from hepjax import batches, nuisances, parallel, readers, representations
 from hepjax.errors import InputError
 from hepjax.types import Batch, Jets, Moments, Scaling, Sequences
 
@@ -109,13 +109,14 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
     for name, counts in zip(split._fields, labels, strict=True):
         batches.check_classes(np.flatnonzero(counts), present, name, classes)
     _warn_of_empty(int(_total([read.empty for read in found]).sum()), count)
-    return Parts(
+    parts = Parts(
         **named,
         split=split,
         counts=tuple(labels.sum(axis=1).tolist()),
         scaling=representations.scaling_of(_of_all(found[0].moments)),
         fingerprint=zlib.crc32(_total([read.checksum for read in found]).tobytes()),
     )
+    return nuisances.attach(parts, recipe.columns, experiment.insensitive, experiment.seed)
 
 
 def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:

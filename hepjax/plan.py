@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batches, losses, models, parallel, parts, recipes, training
+from hepjax import batches, losses, models, nuisances, parallel, parts, recipes, training
 from hepjax.compilation import watch_traces
+from hepjax.independence import without_adversary
 from hepjax.types import Schedule
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from hepjax.parts import Part, Parts
     from hepjax.recipes import Recipe
     from hepjax.training.step import EvalStep, TrainStep
-    from hepjax.types import Batch, Progress, TrainState, Window
+    from hepjax.types import Batch, Progress, PyTree, TrainState, Window
 
 _BLOCK = 8192
 """The most jets that are evaluated at once."""
@@ -68,10 +69,10 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
       InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
     """
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
-    params, model_state = recipes.initialise(recipe, init_key)
+    params, model_state = draw(experiment, recipe, init_key)
     devices = parallel.make_devices(**vars(experiment.devices), coupled=bool(jax.tree.leaves(model_state)))
     apply = recipes.make_apply(recipe, jets.scaling, experiment.precision)
-    cost = models.cost(apply, params, model_state, recipe.example)
+    cost = models.cost(apply, without_adversary(params), model_state, recipe.example)
     buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
@@ -99,6 +100,21 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     )
     start = training.start(params, model_state, optimizer, key)
     return Plan(devices, cost, start, fit, partial(answer, programs.evaluate, buckets, sizes, devices))
+
+
+def draw(experiment: Experiment, recipe: Recipe, key: jax.Array) -> tuple[PyTree, PyTree]:
+    """Draws the parameters of an experiment: those of its model, and of its adversary where it has one.
+
+    Args:
+      experiment: the options.
+      recipe: of the model.
+      key: () typed PRNG key.
+
+    Returns:
+      The parameters, and the other variables.
+    """
+    params, model_state = recipes.initialise(recipe, key)
+    return nuisances.add_adversary(experiment.insensitive, params, key), model_state
 
 
 def make_scorer(
@@ -211,8 +227,9 @@ def make_steps(
     weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
     loss = partial(losses.categorical_cross_entropy, class_weights=weights)
     penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    step = training.make_train_step(apply, loss, optimizer, penalty, axis=axis)
-    return step, training.make_eval_step(apply, loss, axis=axis)
+    trained, trained_loss, val_loss = nuisances.make_losses(experiment.insensitive, apply, loss)
+    step = training.make_train_step(trained, trained_loss, optimizer, penalty, axis=axis)
+    return step, training.make_eval_step(apply, val_loss, axis=axis)
 
 
 def block_size(cost: models.Cost) -> int:

@@ -17,6 +17,7 @@ from hepjax import parallel, predictions, report, runs, schema, training
 from hepjax.console import log_to
 from hepjax.errors import InputError, writing
 from hepjax.events import write_events
+from hepjax.independence import without_adversary
 from hepjax.profiling import trace_epoch
 from hepjax.types import Progress
 
@@ -42,8 +43,8 @@ def save_progress(folder: Path, progress: Progress, scaling: Scaling) -> None:
       progress: after an epoch.
       scaling: of the model's input.
     """
-    best = progress.best
-    training.save(folder / "checkpoints" / "best.msgpack", (best.params, best.model_state, scaling))
+    best, params = progress.best, without_adversary(progress.best.params)
+    training.save(folder / "checkpoints" / "best.msgpack", (params, best.model_state, scaling))
     training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
     runs.write_history(folder, progress.history)
 

@@ -45,6 +45,14 @@ OBSERVABLE_COLUMNS = (
 )
 """The 53 jet observables; pt, masses and N-subjettiness in GeV."""
 
+IN_GEV = (
+    "j1_px", "j1_py", "j1_pz", "j1_e", "j1_pt", "j_pt",
+    *(name for name in OBSERVABLE_COLUMNS if name.startswith("j_mass")),
+    *(f"j_tau{n}_b{b}{groomed}" for groomed in ("", "_mmdt") for b in (1, 2) for n in (1, 2, 3)),
+    *IMAGES,
+)
+"""All columns and images that grow with the energy of a jet; the others stay as they are."""
+
 BINNED = ("j_pt", "j_eta", "j_mass", "j_multiplicity")
 """The observables that efficiencies are binned in; a run keeps those of its test jets."""
 

@@ -113,6 +113,65 @@ class Batch(NamedTuple):
     """(B,) int32 class indices, or (B, D) float32 for regression; padding is 0."""
     weights: Array
     """(B,) float32 example weights; padding is 0 and therefore counts nowhere."""
+    nuisance: Array | None = None
+    """(B,) float32 ranks, from 0 to 1, of what the answers shall not tell; None where there is no such thing."""
+
+    @property
+    def truth(self) -> tuple[Array, ...]:
+        """What a loss is given besides the answers: targets, weights and, where there is one, the nuisance."""
+        known = (self.targets, self.weights)
+        return known if self.nuisance is None else (*known, self.nuisance)
+
+
+class Conditioned(NamedTuple):
+    """Inputs of a network that is told what they are of."""
+
+    values: Any
+    """(B, ...) float32."""
+    condition: Array
+    """(B, K) float32, such as the class as 0 and 1."""
+
+
+class Reconstruction(NamedTuple):
+    """What an autoencoder makes of B examples."""
+
+    values: Array
+    """(B, ...) float32, its inputs as it gives them back."""
+    mean: Array
+    """(B, L) float32, of the latent distribution; the code itself where there is no distribution."""
+    log_variance: Array
+    """(B, L) float32, of the latent distribution; (B, 0) where there is none."""
+
+
+class Tree(NamedTuple):
+    """The splittings of a jet of M particles, as its Cambridge/Aachen clustering read backwards has them.
+
+    Splitting s undoes step s of the clustering, so that a branch's own splitting has a smaller number; jets with n
+    particles have the splittings 0 to n - 2, the rest is padding. N jets have one more axis in front.
+    """
+
+    mask: Array
+    """(M,) bool, True for a particle."""
+    jet: Array
+    """(4,) float, the momentum (px, py, pz, E) of all particles, GeV."""
+    first: Array
+    """() int32, the jet's own splitting; -1 for a jet of one particle."""
+    particles: Array
+    """(M, 2) int32, the particle at the end of the hardest line of the harder and of the softer branch; padding -1."""
+    branches: Array
+    """(M, 2) int32, the splitting of the harder and of the softer branch; -1 where it is a particle, padding -1."""
+    softer: Array
+    """(M, 4) float, the momentum of the softer branch, GeV; padding 0."""
+    delta_r: Array
+    """(M,) float, ΔR of the two branches in rapidity and azimuth; padding 0."""
+    z: Array
+    """(M,) float, the softer branch's share of the two transverse momenta; padding 0."""
+    psi: Array
+    """(M,) float, atan(Δy / Δφ) from the harder to the softer branch, radians; padding 0."""
+    mass: Array
+    """(M,) float, of both branches together, GeV; padding 0."""
+    kt: Array
+    """(M,) float, pT of the softer branch times ΔR, GeV; padding 0."""
 
 
 class Window(NamedTuple):
@@ -329,6 +388,15 @@ class Channels(enum.Enum):
     """One: all particles."""
     CHARGED_NEUTRAL = "charged-neutral"
     """Two: particles with a mass, which charged ones have, and those without."""
+
+
+class Decorrelation(enum.Enum):
+    """How answers are made independent of a nuisance."""
+
+    DISTANCE_CORRELATION = "distance-correlation"
+    """By its addition to the loss (arXiv:2001.05310)."""
+    ADVERSARY = "adversary"
+    """By a second network that learns to read the nuisance off the answers (arXiv:1611.01046)."""
 
 
 class Optimizer(enum.Enum):

@@ -1,6 +1,6 @@
 """What a user may choose, as frozen dataclasses that import nothing heavy: the command line's help is made of them."""
 
-from hepjax.options.experiment import Devices, Experiment, Optimization, check
+from hepjax.options.experiment import Devices, Experiment, Insensitivity, Optimization, check
 from hepjax.options.models import (
     GRU,
     LSTM,
@@ -24,6 +24,7 @@ __all__ = [
     "Devices",
     "Experiment",
     "GraphNetwork",
+    "Insensitivity",
     "InteractionNetwork",
     "Logistic",
     "Model",

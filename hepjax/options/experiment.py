@@ -6,9 +6,10 @@ import dataclasses
 from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
+from hepjax import schema
 from hepjax.errors import InputError
 from hepjax.options.models import InteractionNetwork, Model, Rule, rules
-from hepjax.types import Optimizer, Precision, Schedule, Strategy
+from hepjax.types import Decorrelation, Optimizer, Precision, Schedule, Strategy
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,6 +49,24 @@ class Devices:
 
 
 @dataclasses.dataclass(frozen=True)
+class Insensitivity:
+    """What the answers shall not tell of a jet, so that it cannot bias them."""
+
+    to: str | None = None
+    """An observable, such as j_mass; cuts on the answers then hardly bend its spectrum."""
+    energy_scale: float = 0.0
+    """Or the scale of energies: those of each jet are multiplied by a number between 1 - this and 1 + this."""
+    by: Decorrelation = Decorrelation.DISTANCE_CORRELATION
+    """How: by a term of the loss, or by a second network that learns to read it off the answers."""
+    strength: float = 1.0
+    """How much that counts beside the cross-entropy."""
+    background: tuple[str, ...] = ("g", "q")
+    """Among jets of these classes: the background of a search, or all classes."""
+    signal: tuple[str, ...] = ()
+    """The classes whose answers against the background count; the default is all others."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Experiment:
     """Train a tagger on files of jets, measure it, and draw what it learnt.
 
@@ -69,6 +88,7 @@ class Experiment:
     batch_size: int = 128
     """Jets in a step; 0 takes all of them, which is plain gradient descent."""
     optimizer: Optimization = Optimization()
+    insensitive: Insensitivity = Insensitivity()
     devices: Devices = Devices()
     patience: int | None = 10
     """Stop when the validation loss has not fallen for so many epochs; None never stops early."""
@@ -157,6 +177,27 @@ def check(experiment: Experiment) -> None:
         ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         ("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    for option, found, good, expected in (*own, *rules(e.model)):
+    for option, found, good, expected in (*own, *_insensitive_rules(e.insensitive), *rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {found}")
+
+
+def _insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
+    scale, classes = chosen.energy_scale, ", ".join(schema.CLASSES)
+
+    def known(names: tuple[str, ...]) -> bool:
+        return len({*names} & {*schema.CLASSES}) == len(names)
+
+    return (
+        ("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
+        ("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
+        ("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
+        ("--insensitive.background", chosen.background, known(chosen.background), f"different ones of {classes}"),
+        ("--insensitive.signal", chosen.signal, known(chosen.signal), f"different ones of {classes}"),
+        (
+            "--insensitive.background",
+            chosen.background,
+            all({*chosen.background} - {name} for name in chosen.signal or ("",)),
+            "a class that is not the signal",
+        ),
+    )

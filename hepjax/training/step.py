@@ -31,7 +31,7 @@ def make_train_step(
 
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
-      loss: (outputs, targets, weights) → () mean over the true examples.
+      loss: (outputs, targets, weights) → () mean over the true examples; given the nuisance too where batches have one.
       optimizer: any optax transformation that takes extra arguments; it is given `value`, the loss.
       penalty: params → () term added to the loss.
       axis: the name of the devices' axis where each runs the step on its share of the batch, as under `jax.shard_map`
@@ -49,7 +49,7 @@ def make_train_step(
             key = jax.random.fold_in(state.key, state.step)
             key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
             outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights > 0, key)
-            value = loss(*_together((outputs, batch.targets, batch.weights), axis))
+            value = loss(*_together((outputs, *batch.truth), axis))
             return value + penalty(params), (value, model_state)
 
         # Each device has the gradient of the whole loss through its own share, as often as there are devices.
@@ -79,8 +79,8 @@ def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *,
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
-        answers, targets, weights = _together((outputs, batch.targets, batch.weights), axis)
-        weight, value = jnp.sum(weights), loss(answers, targets, weights)
+        answers, targets, weights, *nuisance = _together((outputs, *batch.truth), axis)
+        weight, value = jnp.sum(weights), loss(answers, targets, weights, *nuisance)
         correct = jnp.sum(_correct(answers, targets) * weights)
         return EvalMetrics(value * weight, correct, weight, outputs)
 

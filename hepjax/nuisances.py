@@ -1,0 +1,175 @@
+"""What the answers of an experiment shall not tell: an observable of its jets, or the scale of their energies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax import independence, models, parallel, schema
+from hepjax.errors import InputError
+from hepjax.independence import ADVERSARY
+from hepjax.types import Decorrelation, Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    import jax
+
+    from hepjax.batches.stream import Block
+    from hepjax.independence import Loss
+    from hepjax.models import Apply
+    from hepjax.options import Insensitivity
+    from hepjax.parts import Part, Parts
+    from hepjax.types import Batch, PyTree
+
+_ADVERSARY = models.MLP(hidden=(32, 32), classes=independence.BINS)
+_ROWS = 100_000
+"""Jets whose observables are read at once."""
+
+
+def is_asked(insensitive: Insensitivity) -> bool:
+    """Whether there is anything that the answers shall not tell.
+
+    >>> from hepjax.options import Insensitivity
+    >>> is_asked(Insensitivity()), is_asked(Insensitivity(to="j_mass"))
+    (False, True)
+    """
+    return insensitive.to is not None or insensitive.energy_scale > 0
+
+
+def is_contest(insensitive: Insensitivity) -> bool:
+    """Whether the tagger is trained against an adversary, so that its two losses are not of the same kind.
+
+    >>> from hepjax.options import Insensitivity
+    >>> is_contest(Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
+    True
+    """
+    return is_asked(insensitive) and insensitive.by is Decorrelation.ADVERSARY
+
+
+def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Parts:
+    """Gives each jet its nuisance.
+
+    Args:
+      jets: as they were read.
+      columns: of what was read.
+      insensitive: says what the nuisance is.
+      seed: of shifted energies.
+
+    Returns:
+      The same, with ranks in their batches: of an observable the share of training jets that have less of it, among
+      those that count; of the energy scale that of its factor, by which the energies of training and validation jets
+      are multiplied. Test jets stay as they are.
+
+    Raises:
+      InputError: the files lack the observable, it is not finite, or a class that counts has no jets.
+    """
+    if not is_asked(insensitive):
+        return jets
+    own = {"train": jets.train, "val": jets.val, "test": jets.test}
+    ranks = _of_energies(own, seed) if insensitive.to is None else _of_observable(own, insensitive)
+    in_gev = np.isin(columns, schema.IN_GEV)
+
+    def changed(part: Part, rank: np.ndarray) -> Part:
+        factor = (1 + insensitive.energy_scale * (2 * rank - 1)).astype(np.float32)
+
+        def told(batch: Batch, places: Any) -> Batch:
+            inputs = _scaled(batch.inputs, in_gev, factor[places]) if insensitive.energy_scale else batch.inputs
+            return batch._replace(inputs=inputs, nuisance=rank[places])
+
+        def blocks(given: Sequence[int]) -> Iterator[Block]:
+            return ((places, told(batch, places)) for places, batch in part.blocks(given))
+
+        data = None if part.data is None else told(part.data, slice(None))
+        return part._replace(data=data, blocks=blocks)
+
+    train, val, test = (changed(part, ranks[name]) for name, part in own.items())
+    return jets._replace(train=train, val=val, test=test)
+
+
+def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array) -> PyTree:
+    """The parameters of a tagger, with those of its adversary where it is trained against one.
+
+    Args:
+      insensitive: says how.
+      params: of the tagger.
+      key: () typed PRNG key.
+
+    Returns:
+      The parameters.
+    """
+    if not is_contest(insensitive):
+        return params
+    return {**params, ADVERSARY: models.initialise(_ADVERSARY, key, jnp.zeros((1, len(_signal(insensitive)))))[0]}
+
+
+def make_losses(insensitive: Insensitivity, apply: Apply, loss: Loss) -> tuple[Apply, Loss, Loss]:
+    """What is trained, and by which loss.
+
+    Args:
+      insensitive: says what the answers shall not tell, and how that is reached.
+      apply: the model's function.
+      loss: (logits, labels, weights) → () mean.
+
+    Returns:
+      The function to train; its loss; and the loss that validates, which adds the distance correlation in both ways.
+    """
+    if not is_asked(insensitive):
+        return apply, loss, loss
+    background = jnp.array([name in insensitive.background for name in schema.CLASSES])
+    signal = _signal(insensitive)
+    correlated = independence.correlation_loss(loss, insensitive.strength, background, signal)
+    if not is_contest(insensitive):
+        return apply, correlated, correlated
+    contest = independence.contest(apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal)
+    return contest, independence.contest_loss(loss, background, signal), correlated
+
+
+def _signal(insensitive: Insensitivity) -> list[int]:
+    """The classes whose answers count; all where none is named and all are background."""
+    others = insensitive.signal or [name for name in schema.CLASSES if name not in insensitive.background]
+    return [schema.CLASSES.index(name) for name in others or schema.CLASSES]
+
+
+def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
+    """Ranks drawn at random, by a jet's row in its file; the energies of test jets are as they are."""
+    drawn = [
+        np.random.default_rng([seed, i]).random(len(part.jets or ()), np.float32) for i, part in enumerate(own.values())
+    ]
+    ranks = {name: some[part.rows] for some, (name, part) in zip(drawn, own.items(), strict=True)}
+    return ranks | {"test": np.full_like(ranks["test"], 0.5)}
+
+
+def _of_observable(own: dict[str, Part], insensitive: Insensitivity) -> dict[str, np.ndarray]:
+    values = {name: _observable(part, str(insensitive.to)) for name, part in own.items()}
+    counts = np.isin(own["train"].labels, [schema.CLASSES.index(name) for name in insensitive.background])
+    known = np.sort(parallel.gather(values["train"][counts]))
+    if not len(known):
+        words = " or ".join(insensitive.background)
+        raise InputError(
+            f"--insensitive.background: no jet to train on is of class {words}; name classes that the files have"
+        )
+    return {name: (np.searchsorted(known, some) / len(known)).astype(np.float32) for name, some in values.items()}
+
+
+def _observable(part: Part, name: str) -> np.ndarray:
+    jets = part.jets
+    if jets is None or name not in jets.observable_names:
+        raise InputError(f"--insensitive.to: expected an observable of the files, found {name}; hepjax info lists them")
+    blocks = np.array_split(part.rows, max(len(part.rows) // _ROWS, 1))
+    place = jets.observable_names.index(name)
+    values = np.concatenate([np.asarray(jets.observables[block])[:, place] for block in blocks])
+    if not np.isfinite(values).all():
+        raise InputError(
+            f"--insensitive.to: {name} is not finite in {(~np.isfinite(values)).sum()} jets; leave them out"
+        )
+    return values
+
+
+def _scaled(inputs: Any, in_gev: np.ndarray, factor: np.ndarray) -> Any:
+    """What was read of jets whose energies are all multiplied by one factor each."""
+    if isinstance(inputs, Sequences):
+        return inputs._replace(values=_scaled(inputs.values, in_gev, factor))
+    return np.where(in_gev, inputs * factor.reshape(-1, *[1] * (inputs.ndim - 1)), inputs)
