@@ -6,7 +6,7 @@ evenly between 0 and 1. Only jets of some classes count: of the others the nuisa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from hepjax.masking import safe_divide, safe_sqrt, weighted_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax.types import PyTree
+    from hepjax.types import Array, PyTree
 
     Loss = Callable[..., jax.Array]
     Apply = Callable[..., tuple[Any, PyTree]]
@@ -52,17 +52,14 @@ def distance_correlation(x: Any, y: Any, weights: Any = None) -> jax.Array:
     """
     w = jnp.ones(len(x)) if weights is None else jnp.asarray(weights)
     share = safe_divide(w, jnp.sum(w))
-    a, b = (_centred_distances(_counted(v.reshape(len(v), -1), w), share) for v in (jnp.asarray(x), jnp.asarray(y)))
-
-    def mean(product: jax.Array) -> jax.Array:
-        found: jax.Array = share @ product @ share
-        return found
-
-    found: jax.Array = safe_divide(mean(a * b), safe_sqrt(mean(a * a) * mean(b * b)))
+    a, b = (_distances(_counted(v.reshape(len(v), -1), w), share) for v in (jnp.asarray(x), jnp.asarray(y)))
+    both = _covariance(a, b, share @ (a.pairs * b.pairs) @ share, share)
+    each = [_covariance(one, one, one.square, share) for one in (a, b)]
+    found: jax.Array = safe_divide(both, safe_sqrt(each[0] * each[1]))
     return found
 
 
-def odds(logits: jax.Array, background: jax.Array, signal: Sequence[int]) -> jax.Array:
+def odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Array:
     """The log odds of each signal class against the background.
 
     Args:
@@ -73,15 +70,16 @@ def odds(logits: jax.Array, background: jax.Array, signal: Sequence[int]) -> jax
     Returns:
       (B, S) ln p_signal − ln Σ p over the background, without the signal class.
 
-    >>> odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2]).round(3).tolist()
-    [[1.386]]
+    >>> found = odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2])
+    >>> found.shape, round(float(found[0, 0]), 3)
+    ((1, 1), 1.386)
     """
-    others = [jnp.where(background.at[c].set(False), logits, -jnp.inf) for c in signal]
+    others = [jnp.where(jnp.asarray(background).at[c].set(False), logits, -jnp.inf) for c in signal]
     found: list[jax.Array] = [logits[:, c] - jax.nn.logsumexp(x, axis=1) for c, x in zip(signal, others, strict=True)]
     return jnp.stack(found, axis=1)
 
 
-def correlation_loss(loss: Loss, strength: float, background: jax.Array, signal: Sequence[int]) -> Loss:
+def correlation_loss(loss: Loss, strength: float, background: Array, signal: Sequence[int]) -> Loss:
     """A loss to which the distance correlation of answers and nuisance is added (arXiv:2001.05310, eq. 10).
 
     An answer is D = p_signal / (p_signal + p_background). Background jets count by their D: where D and the nuisance
@@ -100,7 +98,7 @@ def correlation_loss(loss: Loss, strength: float, background: jax.Array, signal:
     each = jax.vmap(jax.vmap(distance_correlation, (0, None, 0)), (0, 0, 0))
 
     def total(logits: jax.Array, labels: jax.Array, weights: jax.Array, nuisance: jax.Array) -> jax.Array:
-        counts = weights * background[labels]
+        counts = weights * jnp.asarray(background)[labels]
         answers = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
         counts = counts[:, None] * jax.lax.stop_gradient(answers)
         grouped = [_in_groups(x) for x in (answers, nuisance, counts)]
@@ -111,7 +109,7 @@ def correlation_loss(loss: Loss, strength: float, background: jax.Array, signal:
     return total
 
 
-def contest(apply: Apply, adversary: Apply, strength: float, background: jax.Array, signal: Sequence[int]) -> Apply:
+def contest(apply: Apply, adversary: Apply, strength: float, background: Array, signal: Sequence[int]) -> Apply:
     """A tagger in training against an adversary, which reads the nuisance off its answers (arXiv:1611.01046).
 
     The adversary learns to do so; behind the reversed gradient (arXiv:1505.07818, eq. 13 to 15) the tagger learns to
@@ -138,7 +136,7 @@ def contest(apply: Apply, adversary: Apply, strength: float, background: jax.Arr
     return both
 
 
-def contest_loss(loss: Loss, background: jax.Array, signal: Sequence[int]) -> Loss:
+def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
     """The loss of a contest: the tagger's, less the nats that the adversary knows of the nuisance.
 
     Args:
@@ -154,7 +152,7 @@ def contest_loss(loss: Loss, background: jax.Array, signal: Sequence[int]) -> Lo
         outputs: tuple[jax.Array, jax.Array], labels: jax.Array, weights: jax.Array, nuisance: jax.Array
     ) -> jax.Array:
         logits, guess = outputs
-        counts = weights * background[labels]
+        counts = weights * jnp.asarray(background)[labels]
         answers = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
         counts = counts * jax.lax.stop_gradient(jnp.mean(answers, axis=1))
         place = jnp.clip((nuisance * BINS).astype(jnp.int32), 0, BINS - 1)
@@ -199,11 +197,24 @@ def _counted(x: jax.Array, weights: jax.Array) -> jax.Array:
     return jnp.where(weights[:, None] > 0, x, 0)
 
 
-def _centred_distances(x: jax.Array, share: jax.Array) -> jax.Array:
-    """(N, N) distances, less the mean of their row and of their column, plus that of all."""
-    distance: jax.Array = safe_sqrt(jnp.sum((x[:, None] - x[None]) ** 2, axis=-1))
-    means = distance @ share
-    return distance - means[:, None] - means + share @ means
+class _Distances(NamedTuple):
+    pairs: jax.Array
+    """(N, N) the distance of each two jets."""
+    rows: jax.Array
+    """(N,) the mean distance of each to all."""
+    square: jax.Array
+    """() the mean of the squared distances, which is twice the variance."""
+
+
+def _distances(x: jax.Array, share: jax.Array) -> _Distances:
+    pairs: jax.Array = safe_sqrt(jnp.sum((x[:, None] - x[None]) ** 2, axis=-1))
+    return _Distances(pairs, pairs @ share, 2 * share @ jnp.sum((x - share @ x) ** 2, axis=1))
+
+
+def _covariance(a: _Distances, b: _Distances, product: jax.Array, share: jax.Array) -> jax.Array:
+    """The mean product of centred distances, without centring them; `product` is the mean of the plain ones."""
+    found: jax.Array = product - 2 * share @ (a.rows * b.rows) + (share @ a.rows) * (share @ b.rows)
+    return found
 
 
 def _in_groups(x: jax.Array) -> jax.Array:

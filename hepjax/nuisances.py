@@ -70,13 +70,13 @@ def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed
         return jets
     own = {"train": jets.train, "val": jets.val, "test": jets.test}
     ranks = _of_energies(own, seed) if insensitive.to is None else _of_observable(own, insensitive)
-    in_gev = np.isin(columns, schema.IN_GEV)
 
     def changed(part: Part, rank: np.ndarray) -> Part:
         factor = (1 + insensitive.energy_scale * (2 * rank - 1)).astype(np.float32)
 
         def told(batch: Batch, places: Any) -> Batch:
-            inputs = _scaled(batch.inputs, in_gev, factor[places]) if insensitive.energy_scale else batch.inputs
+            shifted = insensitive.energy_scale > 0
+            inputs = scale_energies(batch.inputs, columns, factor[places]) if shifted else batch.inputs
             return batch._replace(inputs=inputs, nuisance=rank[places])
 
         def blocks(given: Sequence[int]) -> Iterator[Block]:
@@ -87,6 +87,26 @@ def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed
 
     train, val, test = (changed(part, ranks[name]) for name, part in own.items())
     return jets._replace(train=train, val=val, test=test)
+
+
+def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray) -> Any:
+    """Jets as they would look with another calibration: all energies of each jet are multiplied by one factor.
+
+    Args:
+      inputs: what a recipe has read of N jets.
+      columns: its columns; those in GeV change. No particle crosses a threshold, and no jet is clustered anew.
+      factor: (N,).
+
+    Returns:
+      The same structure.
+
+    >>> scale_energies(np.array([[80.0, 0.3]]), ("j_mass", "j_tau32_b1"), np.array([1.05])).tolist()
+    [[84.0, 0.3]]
+    """
+    if isinstance(inputs, Sequences):
+        return inputs._replace(values=scale_energies(inputs.values, columns, factor))
+    by = factor.reshape(-1, *[1] * (inputs.ndim - 1)).astype(inputs.dtype)
+    return np.where(np.isin(columns, schema.IN_GEV), inputs * by, inputs)
 
 
 def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array) -> PyTree:
@@ -166,10 +186,3 @@ def _observable(part: Part, name: str) -> np.ndarray:
             f"--insensitive.to: {name} is not finite in {(~np.isfinite(values)).sum()} jets; leave them out"
         )
     return values
-
-
-def _scaled(inputs: Any, in_gev: np.ndarray, factor: np.ndarray) -> Any:
-    """What was read of jets whose energies are all multiplied by one factor each."""
-    if isinstance(inputs, Sequences):
-        return inputs._replace(values=_scaled(inputs.values, in_gev, factor))
-    return np.where(in_gev, inputs * factor.reshape(-1, *[1] * (inputs.ndim - 1)), inputs)

@@ -1,0 +1,93 @@
+"""What does it cost a tagger not to know the mass? W jets against gluons and quarks, whose spectrum shall not bend.
+
+    python experiments/decorrelated_tagger.py
+    python experiments/decorrelated_tagger.py --data jets.h5 --test more.h5 --epochs 150
+
+A search looks for a bump in the mass of the jets that a tagger has selected. A tagger that reads the mass makes such a
+bump of mere background. One term in the loss prevents it: distance correlation (arXiv:2001.05310), or an adversary who
+reads the mass off the answers (arXiv:1611.01046). Beside them stands what a cut in each bin of mass makes of the plain
+tagger: nothing is bent then, but the cut is another for each mass.
+
+Expected in TIME on the sample that comes with hepjax: FIGURES
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from hepjax import experiment, options, predictions, report, runs, schema
+from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
+from hepjax.options import Insensitivity, Optimization
+from hepjax.types import Decorrelation, Schedule
+
+MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
+EFFICIENCIES = (0.5, 0.8)
+
+
+@dataclasses.dataclass(frozen=True)
+class DecorrelatedTagger:
+    """Trains taggers of W jets that know less and less of the mass."""
+
+    correlation: tuple[float, ...] = (3.0, 10.0, 30.0)
+    """Strengths of the distance correlation."""
+    adversary: tuple[float, ...] = (1.0, 3.0, 10.0)
+    """Strengths of the adversary."""
+    observable: str = "j_mass"
+    """What shall not be known: j_mass, j_pt, j_eta or j_multiplicity."""
+    data: tuple[Path, ...] = ()
+    """Files of jets to train on; none is the sample that comes with hepjax."""
+    test: tuple[Path, ...] = ()
+    """Files to measure on; without any, a fifth of the jets is set apart."""
+    epochs: int = 100
+    """Of each tagger; the best one counts."""
+    seed: int = 0
+    """Of the split, the first parameters and the order of jets."""
+    out: Path = Path("runs/decorrelated-tagger")
+    """A new folder, with a run folder for each tagger, figures.json and pictures."""
+
+
+def measure(folder: Path, observable: str, *, in_bins: bool = False) -> list[TradeOff]:
+    """AUC of W against gluon and quark, and how far cuts bend their spectrum; with a cut in each bin on request."""
+    test = predictions.read_predictions(folder / "test.h5")
+    labels = np.asarray(test.labels)
+    signal, rows = labels == schema.CLASSES.index("w"), labels <= schema.CLASSES.index("w")
+    answers, values = discriminant(test.scores, test.classes, "w", {"g": 0.5, "q": 0.5}), test.observables[observable]
+    if in_bins:
+        answers = ranks_in_bins(answers, labels < schema.CLASSES.index("w"), values)
+    return [trade_off(answers[rows], signal[rows], values[rows], efficiency) for efficiency in EFFICIENCIES]
+
+
+def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
+    """Trains, measures and draws; returns the figures of each tagger, at two efficiencies."""
+    runs.check_new(chosen.out)
+    common = {"data": chosen.data, "test": chosen.test, "epochs": chosen.epochs, "patience": None, "seed": chosen.seed}
+    common |= {"batch_size": 1024, "optimizer": Optimization(schedule=Schedule.COSINE)}
+    ways = {"plain": [Insensitivity()]}
+    for by, strengths in zip(Decorrelation, (chosen.correlation, chosen.adversary), strict=True):
+        ways[by.value] = [Insensitivity(chosen.observable, by=by, strength=s, signal=("w",)) for s in strengths]
+    found = {}
+    for way, insensitive in [(name, one) for name, some in ways.items() for one in some]:
+        out = chosen.out / (f"{way}-{insensitive.strength:g}" if insensitive.to else way)
+        experiment.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        found[out.name] = measure(out, chosen.observable)
+    found["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
+    text = json.dumps({name: [one._asdict() for one in some] for name, some in found.items()}, indent=2)
+    runs.write_text(chosen.out / "figures.json", text + "\n")
+    for i, efficiency in enumerate(EFFICIENCIES):
+        lines = {
+            way: [some[i] for name, some in found.items() if name.startswith(f"{way}-") or name == way] for way in ways
+        }
+        figure = report.trade_off_figure(lines, found["plain, cut in bins"][i])
+        report.save(figure, chosen.out / f"trade_off_{100 * efficiency:.0f}.png")
+    return found
+
+
+if __name__ == "__main__":
+    for name, found in run(tyro.cli(DecorrelatedTagger, description=__doc__)).items():
+        words = [f"JS {t.divergence:.4f} (chance {t.chance:.4f}), mistag {t.mistag_rate:.4f}" for t in found]
+        print(f"{name:24}  AUC {found[0].auc:.4f} ± {found[0].auc_error:.4f}  {';  '.join(words)}")

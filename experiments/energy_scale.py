@@ -1,0 +1,93 @@
+"""How far do a tagger's answers move where the energy scale is off, and what does it cost that they do not?
+
+    python experiments/energy_scale.py
+    python experiments/energy_scale.py --data jets.h5 --test more.h5 --shift 0.05
+
+The energy of a jet is known to some per cent. Where the energies of all test jets are multiplied by 0.95 or 1.05, a cut
+selects other shares of signal and background: a systematic uncertainty. Training on jets that are shifted at random
+teaches the scale away in part; a term in the loss, by distance correlation or by an adversary, more of it.
+
+Expected in TIME on the sample that comes with hepjax: FIGURES
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import tyro
+
+from hepjax import evaluation, experiment, load, nuisances, options, parts, runs, schema
+from hepjax.options import Insensitivity, Optimization
+from hepjax.types import Decorrelation, Schedule
+
+MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
+
+
+@dataclasses.dataclass(frozen=True)
+class EnergyScale:
+    """Trains taggers that know less and less of the energy scale."""
+
+    shift: float = 0.05
+    """How far the scale may be off."""
+    correlation: float = 10.0
+    """Strength of the distance correlation."""
+    adversary: float = 1.0
+    """Strength of the adversary."""
+    efficiency: float = 0.5
+    """Of the signal, where the cut is at the right scale."""
+    data: tuple[Path, ...] = ()
+    """Files of jets to train on; none is the sample that comes with hepjax."""
+    test: tuple[Path, ...] = ()
+    """Files to measure on; without any, a fifth of the jets is set apart."""
+    epochs: int = 60
+    """Of each tagger; the best one counts."""
+    seed: int = 0
+    """Of the split, the first parameters and the order of jets."""
+    out: Path = Path("runs/energy-scale")
+    """A new folder, with a run folder for each tagger and figures.json."""
+
+
+def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
+    """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
+    tagger, jets = load(folder), parts.open_jets(chosen.test or chosen.data, load(folder).recipe)
+    jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
+    x, labels = tagger.recipe.read(jets, slice(None)), np.asarray(jets.labels)
+    scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
+    answers = [tagger.scores(nuisances.scale_energies(x, tagger.columns, scale)) for scale in scales]
+    rates, aucs = [], []
+    for c in range(len(tagger.classes)):
+        cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)
+        rates.append([[np.mean(p[jets_of, c] >= cut) for jets_of in (labels == c, labels != c)] for p in answers])
+        aucs.append(evaluation.auc(evaluation.roc_curve(answers[0][:, c], labels == c)))
+    right, off = np.array(rates)[:, :1], np.array(rates)[:, 1:]
+    efficiency, mistag_rate = np.abs(off / right - 1).max(axis=1).mean(axis=0)
+    return {"auc": float(np.mean(aucs)), "efficiency": float(efficiency), "mistag_rate": float(mistag_rate)}
+
+
+def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
+    """Trains and measures; returns the figures of each tagger: the mean AUC and relative changes."""
+    runs.check_new(chosen.out)
+    shifted = {"energy_scale": chosen.shift, "background": schema.CLASSES}
+    ways = {
+        "plain": Insensitivity(),
+        "shifted jets": Insensitivity(**shifted, strength=0),
+        "distance correlation": Insensitivity(**shifted, strength=chosen.correlation),
+        "adversary": Insensitivity(**shifted, strength=chosen.adversary, by=Decorrelation.ADVERSARY),
+    }
+    common = {"data": chosen.data, "test": chosen.test, "epochs": chosen.epochs, "patience": None, "seed": chosen.seed}
+    common |= {"batch_size": 1024, "optimizer": Optimization(schedule=Schedule.COSINE)}
+    found = {}
+    for name, insensitive in ways.items():
+        out = chosen.out / name.replace(" ", "-")
+        experiment.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        found[name] = measure(out, chosen)
+    runs.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
+    return found
+
+
+if __name__ == "__main__":
+    for name, figures in run(tyro.cli(EnergyScale, description=__doc__)).items():
+        print(f"{name:22}", "  ".join(f"{key} {value:.4f}" for key, value in figures.items()))

@@ -1,0 +1,50 @@
+"""The trade-off of a tagger that shall not know the mass."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hepjax.errors import InputError
+from hepjax.report.style import colour, new_figure, style
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from hepjax.evaluation import TradeOff
+
+_MARKERS = "osD^vP"
+
+
+def trade_off_figure(found: Mapping[str, Sequence[TradeOff]], limit: TradeOff | None = None) -> Figure:
+    """AUC over 1 / divergence, a line for each way of training: the best lie at the upper right.
+
+    Args:
+      found: name of the way → its taggers, all at the same signal efficiency, in the order of their strengths.
+      limit: a cut in each bin of the observable, drawn as a dashed line at its AUC.
+
+    Returns:
+      The figure, with bars of one standard deviation.
+
+    Raises:
+      InputError: there is no tagger.
+
+    >>> from hepjax.evaluation import TradeOff
+    >>> trade_off_figure({"plain": [TradeOff(0.9, 0.01, 0.5, 0.01, 0.5, 0.1, 0.01)]}).axes[0].get_ylabel()
+    'AUC'
+    """
+    if not any(found.values()):
+        raise InputError("found: expected one tagger or more, found none")
+    with style():
+        figure = new_figure(9, 7)
+        axes = figure.subplots()
+        for i, (name, line) in enumerate(found.items()):
+            look: dict[str, Any] = {"color": colour(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
+            axes.errorbar([1 / t.divergence for t in line], [t.auc for t in line], [t.auc_error for t in line], **look)
+        if limit is not None:
+            axes.axhline(limit.auc, color="0.5", linestyle="--", label="plain, cut in bins")
+        efficiency = next(t.efficiency for line in found.values() for t in line)
+        axes.set(xscale="log", xlabel=f"1 / Jensen-Shannon divergence at {100 * efficiency:.0f}% signal", ylabel="AUC")
+        axes.legend()
+    return figure
