@@ -35,7 +35,7 @@ def lint(session: nox.Session) -> None:
 @nox.session
 def types(session: nox.Session) -> None:
     """Static types, strictly."""
-    session.install(".[export,sim]", *group("types"))
+    session.install(".[export,gymnasium,sim]", *group("types"))
     session.run("mypy", *session.posargs)
 
 

@@ -23,6 +23,7 @@ from hepjax.observables.correlators import (
 from hepjax.observables.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
 from hepjax.observables.jets import from_jets, jet_observables, substructure, survivors
 from hepjax.observables.subjettiness import n_subjettiness, winner_take_all_axes
+from hepjax.observables.trees import jet_tree, jet_trees, soft_dropped
 
 __all__ = [
     "Algorithm",
@@ -34,6 +35,8 @@ __all__ = [
     "exclusive_slots",
     "from_jets",
     "jet_observables",
+    "jet_tree",
+    "jet_trees",
     "momentum_fractions",
     "n_subjettiness",
     "pairwise_angles",
@@ -43,6 +46,7 @@ __all__ = [
     "pruning_radius",
     "ratios",
     "soft_drop",
+    "soft_dropped",
     "subjets",
     "substructure",
     "survivors",

@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections import deque
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from hepjax import InputError
+from hepjax.reinforcement import add, empty, sample
+
+
+def test_the_newest_are_held_as_in_a_deque():
+    held, replay, number = deque(maxlen=7), empty((jnp.zeros(2), jnp.zeros((), jnp.int32)), 7), 0
+    write = jax.jit(add)
+    for count in (3, 3, 3, 7, 3, 3):
+        some = np.arange(number, number + count)
+        replay = write(replay, (jnp.stack([some, -some], axis=1).astype(float), jnp.asarray(some, jnp.int32)))
+        held.extend(some.tolist())
+        number += count
+        filled = int(replay.filled)
+        assert sorted(np.asarray(replay.data[1])[:filled].tolist()) == list(held)
+        np.testing.assert_array_equal(replay.data[0][:, 1], -replay.data[0][:, 0])
+        assert int(replay.data[1][(replay.place - 1) % 7]) == held[-1]
+
+
+def test_all_that_is_held_is_drawn_equally_often():
+    replay = add(empty(jnp.zeros(()), 100), jnp.arange(1.0, 6.0))
+    drawn = np.asarray(jax.jit(sample, static_argnums=2)(replay, jax.random.key(0), 5000))
+    np.testing.assert_allclose(np.bincount(drawn.astype(int), minlength=6) / 5000, [0, *[0.2] * 5], atol=0.03)
+
+
+def test_what_has_no_room_is_refused():
+    with pytest.raises(InputError, match="capacity: expected at least 1"):
+        empty(jnp.zeros(()), 0)
+    with pytest.raises(InputError, match="room for 4 transitions at once, found 3"):
+        add(empty(jnp.zeros(()), 3), jnp.zeros(4))
