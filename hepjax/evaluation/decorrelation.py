@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation.binned import bin_edges, sculpting
+from hepjax.evaluation.binned import MASS_BINS, bin_edges, sculpting
 from hepjax.evaluation.intervals import FEWEST
 from hepjax.evaluation.roc import auc, roc_curve
 
@@ -74,7 +74,7 @@ def trade_off(answers: Any, signal: Any, values: Any, efficiency: float = 0.5, *
     return TradeOff(auc(curve), error, efficiency, float(passing.mean()), *figures)
 
 
-def ranks_in_bins(answers: Any, background: Any, values: Any, per_bin: int = 50) -> Floats:
+def ranks_in_bins(answers: Any, background: Any, values: Any, bins: int = MASS_BINS) -> Floats:
     """Answers as their ranks among background jets of like value: a cut on them is another in each bin.
 
     By construction such a cut leaves the spectrum of this background as it was, whatever the tagger knows. It is the
@@ -84,25 +84,25 @@ def ranks_in_bins(answers: Any, background: Any, values: Any, per_bin: int = 50)
       answers: (N,) larger for signal.
       background: (N,) bool, the jets to rank among.
       values: (N,) the observable.
-      per_bin: background jets in a bin.
+      bins: how many, of equally many background jets; the rank of an answer is known to one over these.
 
     Returns:
       (N,) the share of background jets in the same bin that have a smaller answer; equal answers count half.
 
     Raises:
-      InputError: there are fewer background jets than in a bin.
+      InputError: there are fewer background jets than bins.
 
     Reference: as the fixed-rate cuts of arXiv:1603.00027, section 4.
 
     >>> mass = np.repeat([10.0, 90.0], 100)
-    >>> ranks = ranks_in_bins(np.arange(200.0), np.full(200, True), mass, per_bin=100)
+    >>> ranks = ranks_in_bins(np.arange(200.0), np.full(200, True), mass, bins=2)
     >>> ranks[[0, 50, 100, 150]].tolist()
     [0.005, 0.505, 0.005, 0.505]
     """
     given, known, x = np.asarray(answers, np.float64), np.asarray(background, bool), np.asarray(values, np.float64)
-    if known.sum() < per_bin:
-        raise InputError(f"background: expected {per_bin} jets or more, those of one bin, found {known.sum()}")
-    edges = bin_edges(x[known], int(known.sum()) // per_bin)[1:-1]
+    if known.sum() < bins:
+        raise InputError(f"background: expected {bins} jets or more, one in each bin, found {known.sum()}")
+    edges = bin_edges(x[known], bins)[1:-1]
     places, found = np.searchsorted(edges, x, side="right"), np.empty(len(given))
     for place in range(len(edges) + 1):
         here = places == place

@@ -39,7 +39,7 @@ def test_the_error_is_the_scatter_of_other_samples():
 def test_an_answer_that_knows_the_mass_bends_and_its_ranks_do_not():
     signal, mass, answers, other = jets()
     knowing, blind = (trade_off(some, signal, mass) for some in (answers, other))
-    ranked = trade_off(ranks_in_bins(answers, ~signal, mass, per_bin=100), signal, mass)
+    ranked = trade_off(ranks_in_bins(answers, ~signal, mass), signal, mass)
     assert knowing.divergence > 0.1
     assert blind.divergence < blind.chance + 4 * blind.chance_spread
     assert ranked.divergence < blind.chance  # by construction less than chance
@@ -50,7 +50,7 @@ def test_an_answer_that_knows_the_mass_bends_and_its_ranks_do_not():
 def test_ranks_keep_the_order_in_a_bin_and_share_ties():
     answers, mass = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.ones(5)
     known = np.array([True, True, True, True, False])
-    assert ranks_in_bins(answers, known, mass, per_bin=4).tolist() == [0.875, 0.125, 0.5, 0.5, 1.0]
+    assert ranks_in_bins(answers, known, mass, bins=1).tolist() == [0.875, 0.125, 0.5, 0.5, 1.0]
 
 
 def test_what_cannot_be_measured_is_said():
@@ -58,5 +58,5 @@ def test_what_cannot_be_measured_is_said():
     assert np.isnan(trade_off(signal + 0.0, signal, mass).divergence)  # no background jet passes
     with pytest.raises(InputError, match=r"efficiency: .* found 1.5"):
         trade_off(answers, signal, mass, 1.5)
-    with pytest.raises(InputError, match=r"background: expected 50 jets or more, .* found 9"):
+    with pytest.raises(InputError, match=r"background: expected 40 jets or more, .* found 9"):
         ranks_in_bins(answers, np.arange(400) < 9, mass)
