@@ -1,0 +1,97 @@
+"""Do jets fall into five heaps by themselves? k-means on observables, on principal components, on learned features.
+
+    python experiments/jet_structure.py
+    python experiments/jet_structure.py --data jets.h5
+
+A tagger is trained on the 16 observables of the training jets; what its last hidden layer makes of them is compared
+with the observables themselves. Centres and axes are found without labels on the training jets, and measured on test
+jets: purity and adjusted Rand index (ARI), with bootstrap errors. Clusters at random are the floor, the tagger's own
+answers the ceiling.
+Expected in a minute on 20,000 jets, 4,000 of them to test on: purity 0.43 and ARI 0.17 on observables and on five
+components, 0.67 and 0.36 on learned features; the tagger itself has accuracy 0.72 and ARI 0.43 (all ± 0.01).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import tyro
+
+import hepjax
+from hepjax import evaluation, experiment, explanation, options, report, runs, structure
+from hepjax.representations import apply_scaling, fit_scaling
+
+
+@dataclasses.dataclass(frozen=True)
+class JetStructure:
+    """Clusters jets."""
+
+    clusters: int = 5
+    """As many as there are classes."""
+    components: tuple[int, ...] = (2, 5)
+    """Principal components of the observables that are clustered too."""
+    starts: int = 20
+    """Of each k-means, of which the lowest inertia counts."""
+    data: tuple[Path, ...] = ()
+    """Files of jets; none is the sample that comes with hepjax."""
+    epochs: int = 30
+    """Of the tagger; the best one counts."""
+    seed: int = 0
+    """Of the split, the tagger's first parameters, the first centres."""
+    out: Path = Path("runs/jet-structure")
+    """A new folder, with pictures, figures.json and the tagger's run folder."""
+
+
+def learned(network: hepjax.taggers.Trained, x: np.ndarray) -> np.ndarray:
+    """(N, 32) what the last hidden layer holds."""
+    inputs = network.recipe.represent(network.scaling, x)
+    layers = explanation.hidden_features(network.recipe.network, network.params, network.model_state, inputs)
+    return [*layers.values()][-1]
+
+
+def cluster(train: np.ndarray, test: np.ndarray, chosen: JetStructure) -> np.ndarray:
+    """(N,) the clusters of test jets, whose centres are those of training jets."""
+    found = structure.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
+    return np.asarray(structure.nearest(test, found.centres))
+
+
+def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
+    """Trains, clusters and draws; returns purity and adjusted Rand index of each, with their errors."""
+    runs.check_new(chosen.out)
+    common = {"data": chosen.data, "epochs": chosen.epochs, "seed": chosen.seed, "out": chosen.out / "tagger"}
+    folder, _ = experiment.run(options.Experiment(options.MLP(), patience=None, **common))
+    tagger, split, jets = hepjax.load(folder), np.load(folder / "split.npz"), hepjax.read_jets(chosen.data or None)
+    rows = [np.sort(split[part]) for part in ("train", "test")]
+    labels, given = np.asarray(jets.labels)[rows[1]], [tagger.recipe.read(jets, part) for part in rows]
+    tables = {}
+    for name, parts in {
+        "observables": given,
+        "learned features": [learned(tagger.networks[0], x) for x in given],
+    }.items():
+        tables[name] = [apply_scaling(fit_scaling(parts[0]), x) for x in parts]
+    for count in chosen.components:
+        axes = structure.fit_pca(tables["observables"][0], count)
+        tables[f"{count} components"] = [np.asarray(structure.apply_pca(axes, x)) for x in tables["observables"]]
+    found = {name: cluster(*parts, chosen) for name, parts in tables.items()}
+    for name in ("observables", "learned features"):
+        axes = structure.fit_pca(tables[name][0], 2)
+        words = [f"Component {i} ({100 * share:.0f} %)" for i, share in enumerate(axes.ratio, 1)]
+        points = structure.apply_pca(axes, tables[name][1])
+        figure = report.plane_figure(
+            points, labels, found[name], jets.classes, axes=(words[0], words[1]), label=name.capitalize()
+        )
+        report.save(figure, chosen.out / f"{name.replace(' ', '-')}.png")
+    found["random"] = np.random.default_rng(chosen.seed).integers(chosen.clusters, size=len(labels))
+    found["the tagger's answers"] = tagger.scores(given[1]).argmax(axis=1)
+    figures = {name: evaluation.cluster_figures(clusters, labels) for name, clusters in found.items()}
+    runs.write_text(chosen.out / "figures.json", json.dumps(figures, indent=2) + "\n")
+    return figures
+
+
+if __name__ == "__main__":
+    for name, figures in run(tyro.cli(JetStructure, description=__doc__)).items():
+        print(f"{name:22}" + "".join(f"  {what} {value:.3f} ± {error:.3f}" for what, (value, error) in figures.items()))

@@ -1,0 +1,114 @@
+"""Jets as points in a plane: one panel coloured by class, one by cluster."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax import schema
+from hepjax.errors import InputError
+from hepjax.evaluation import cluster_table
+from hepjax.report.names import drawn
+from hepjax.report.style import colour, new_figure, put_label, style
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from matplotlib.figure import Figure
+
+_TAIL = 0.5  # percent of the jets left out at each end of each axis
+_ROOM = 0.05  # between the jets and the edges
+
+
+def plane_figure(
+    points: np.ndarray,
+    labels: np.ndarray,
+    clusters: np.ndarray,
+    classes: Sequence[str] = schema.CLASSES,
+    *,
+    axes: tuple[str, str] = ("First principal component", "Second principal component"),
+    most: int = 2000,
+    label: str = "",
+) -> Figure:
+    """Jets in two dimensions, on the left coloured by their class, on the right by the cluster they were put in.
+
+    A cluster has the colour of its largest class; of several clusters with the same, the one with the most jets of it
+    has, and the others have colours that no class has.
+
+    Args:
+      points: (N, 2), such as their first two principal components.
+      labels: (N,) indices into `classes`.
+      clusters: (N,) cluster indices from 0.
+      classes: the class names; those without jets have no colour.
+      axes: what the horizontal and the vertical axis are.
+      most: how many jets to draw, the first ones; legends tell of all.
+      label: text above the panels.
+
+    Returns:
+      The figure. Both panels show the same jets; the outermost half a percent at each end may lie outside.
+
+    Raises:
+      InputError: shapes do not fit, a point is not finite, or labels are no indices into `classes`.
+
+    >>> figure = plane_figure(np.eye(2), np.array([0, 4]), np.array([1, 0]))
+    >>> [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
+    ['1: 100 % t', '2: 100 % g']
+    """
+    points = np.asarray(points, np.float64)
+    if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
+        raise InputError(f"points: expected shape (N, 2) of finite numbers, found {points.shape}")
+    table = cluster_table(clusters, labels)
+    for name, given in (("clusters", clusters), ("labels", labels)):
+        if len(given) != len(points):
+            raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(given)}")
+    if table.shape[1] > len(classes):
+        raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
+    colours = _colours(table, len(classes))
+    names = {c: drawn(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
+    shares = {k: _share(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
+    panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colours))
+    with style():
+        from matplotlib.lines import Line2D
+
+        figure = new_figure(14, 7.8)
+        spots = figure.subplots(1, 2, sharex=True, sharey=True)
+        for spot, (title, kinds, words, painted) in zip(spots, panels, strict=True):
+            shades = [colour(painted[kind]) for kind in np.asarray(kinds)[:most]]
+            spot.scatter(*points[:most].T, s=11, c=shades, alpha=0.7, linewidths=0, rasterized=True)
+            dots = [Line2D([], [], marker="o", linestyle="", color=colour(painted[kind])) for kind in words]
+            spot.legend(dots, words.values(), title=title, loc="upper center", fontsize="small", **_below(len(words)))
+            spot.set(xlabel=axes[0], ylabel=axes[1] if spot is spots[0] else "")
+        spots[0].set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
+        put_label(spots[0], label)
+    return figure
+
+
+def _colours(table: np.ndarray, free: int) -> list[int]:
+    """(K,) the numbers of the clusters' colours; those from `free` on belong to no class."""
+    found = [-1] * len(table)
+    for k in np.argsort(-table.max(axis=1), kind="stable"):
+        largest = int(np.argmax(table[k]))
+        if largest in found:
+            largest, free = free, free + 1
+        found[k] = largest
+    return found
+
+
+def _share(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
+    """The largest class of a cluster; clusters are counted from 1."""
+    largest = int(np.argmax(counts))
+    return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {drawn(classes[largest])}".replace("%", " %")
+
+
+def _below(entries: int) -> dict[str, Any]:
+    return {
+        "bbox_to_anchor": (0.5, -0.12), "ncols": min(entries, 5),
+        "markerscale": 1.4, "columnspacing": 1.0, "handletextpad": 0.1,
+    }  # fmt: skip
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = np.percentile(values, [_TAIL, 100 - _TAIL])
+    room = _ROOM * (high - low) or 1.0
+    return float(low - room), float(high + room)

@@ -1,0 +1,65 @@
+"""The ROC curves of several taggers, one panel a class."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from hepjax.errors import InputError
+from hepjax.evaluation import class_curves, thinned
+from hepjax.report.names import drawn
+from hepjax.report.style import colour, new_figure, put_label, style
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from matplotlib.figure import Figure
+
+    from hepjax.types import Scores
+
+_POINTS = 400  # along each axis of a curve
+_LINES = ("-", "--", ":", "-.")
+_ALIKE = 6  # lines of one style
+
+
+def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label: str = "") -> Figure:
+    """Mistag rate (log) over signal efficiency of each tagger, a panel for each class against all others.
+
+    Args:
+      taggers: name → class probabilities, labels and weights; the classes must be the same.
+      lowest: the mistag rate where the axes end.
+      label: text above the panels.
+
+    Returns:
+      The figure.
+
+    Raises:
+      InputError: there is no tagger, classes differ, or scores are not sound.
+
+    >>> import numpy as np
+    >>> from hepjax.types import Scores
+    >>> scores = Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "w"))
+    >>> [axes.get_xlabel() for axes in taggers_figure({"guess": scores}).axes[:2]]
+    ['q efficiency', 'W efficiency']
+    """
+    every = {name: class_curves(scores) for name, scores in taggers.items()}
+    kinds = [tuple(scores.classes) for scores in taggers.values()]
+    if len(set(kinds)) != 1:
+        raise InputError(f"taggers: expected one or more of the same classes, found {sorted(set(kinds))}")
+    panels = [name for name in kinds[0] if all(curves[name] for curves in every.values())]
+    lines = math.ceil((len(panels) + 1) / 3)
+    columns = math.ceil((len(panels) + 1) / lines)
+    with style():
+        figure = new_figure(6 * columns, 5.5 * lines)
+        spots = figure.subplots(lines, columns, squeeze=False).ravel()
+        for spot, name in zip(spots, panels, strict=False):
+            for i, (tagger, curves) in enumerate(every.items()):
+                if curve := curves[name]:
+                    some, line = thinned(curve, _POINTS), _LINES[i // _ALIKE % len(_LINES)]
+                    spot.semilogy(some.tpr, some.fpr, label=tagger, color=colour(i), linestyle=line)
+            spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{drawn(name)} efficiency", ylabel="Mistag rate")
+        for spot in spots[len(panels) :]:
+            spot.axis("off")
+        spots[-1].legend(*spots[0].get_legend_handles_labels(), loc="center")
+        put_label(spots[0], label)
+    return figure
