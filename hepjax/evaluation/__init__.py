@@ -3,6 +3,7 @@
 NumPy in float64; no jax.
 """
 
+from hepjax.evaluation.anomalies import anomaly_figures
 from hepjax.evaluation.binned import (
     Binned,
     Sculpting,
@@ -24,10 +25,23 @@ from hepjax.evaluation.calibration import (
     reliability,
     scaled,
 )
+from hepjax.evaluation.clusters import adjusted_rand_index, cluster_figures, cluster_table, purity
 from hepjax.evaluation.comparison import Difference, compare
 from hepjax.evaluation.confusion import accuracy, confusion_matrix, row_normalised
+from hepjax.evaluation.decorrelation import TradeOff, ranks_in_bins, trade_off
+from hepjax.evaluation.detections import Detections, detections
 from hepjax.evaluation.diagnosis import Fit, Verdict, best_epoch, verdict
 from hepjax.evaluation.discriminants import discriminant, discriminant_curve, fractions
+from hepjax.evaluation.distances import (
+    Beside,
+    Distance,
+    beside_floor,
+    distances_by_class,
+    each_beside_floor,
+    wasserstein,
+    wasserstein_distance,
+    wasserstein_floor,
+)
 from hepjax.evaluation.ensembles import bias_and_variance
 from hepjax.evaluation.intervals import (
     FEWEST,
@@ -40,6 +54,7 @@ from hepjax.evaluation.intervals import (
 )
 from hepjax.evaluation.measure import calibration_figures, measure, remarks
 from hepjax.evaluation.metrics import cross_entropy, figures_of_merit
+from hepjax.evaluation.peaks import Peak, bootstrap_peaks, peak, peak_figures
 from hepjax.evaluation.roc import (
     RocCurve,
     auc,
@@ -58,36 +73,50 @@ from hepjax.evaluation.working_points import WorkingPoint, selection, working_po
 
 __all__ = [
     "FEWEST",
+    "Beside",
     "Binned",
+    "Detections",
     "Difference",
+    "Distance",
     "Fit",
     "Improvement",
     "Interval",
+    "Peak",
     "Reliability",
     "RocCurve",
     "Sculpting",
+    "TradeOff",
     "Verdict",
     "WorkingPoint",
     "accuracy",
+    "adjusted_rand_index",
+    "anomaly_figures",
     "apply_temperature",
     "auc",
     "background_rejection",
+    "beside_floor",
     "best_epoch",
     "bias_and_variance",
     "bin_edges",
     "binomial_interval",
     "bootstrap_intervals",
+    "bootstrap_peaks",
     "brier_score",
     "calibration_figures",
     "calibration_noise",
     "class_curve",
     "class_curves",
     "class_rates_in_bins",
+    "cluster_figures",
+    "cluster_table",
     "compare",
     "confusion_matrix",
     "cross_entropy",
+    "detections",
     "discriminant",
     "discriminant_curve",
+    "distances_by_class",
+    "each_beside_floor",
     "effective_count",
     "effective_trials",
     "expected_calibration_error",
@@ -102,7 +131,11 @@ __all__ = [
     "mean_and_spread",
     "measure",
     "pairwise_auc",
+    "peak",
+    "peak_figures",
     "poisson_upper",
+    "purity",
+    "ranks_in_bins",
     "rate_in_bins",
     "rejection_bound",
     "reliability",
@@ -115,7 +148,11 @@ __all__ = [
     "significance_improvement",
     "thinned",
     "tpr_at_fpr",
+    "trade_off",
     "verdict",
+    "wasserstein",
+    "wasserstein_distance",
+    "wasserstein_floor",
     "working_point",
     "working_points",
 ]

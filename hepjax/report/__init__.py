@@ -1,16 +1,28 @@
 """Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
 
+from hepjax.report.anomalies import (
+    anomaly_roc_figure,
+    anomaly_score_figure,
+    anomaly_table,
+    anomaly_tables,
+    contamination_figure,
+)
 from hepjax.report.binned import rates_figure, sculpting_figure
 from hepjax.report.card import model_card
+from hepjax.report.clouds import cloud_spectra_figure
 from hepjax.report.comparison import comparison_numbers, comparison_table, learning_curve_figure
+from hepjax.report.decorrelation import trade_off_figure
 from hepjax.report.explanations import correlation_figure, importance_figure, relevance_figure, saliency_figure
 from hepjax.report.figures import confusion_figure, history_figure, png, roc_figure, save, scores_figure
+from hepjax.report.generation import distances_figure, distances_table, generation_table
 from hepjax.report.graphs import graph_figure
+from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import axis_label, drawn
 from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_markup import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
+from hepjax.report.planes import plane_figure
 from hepjax.report.style import new_figure, style
 from hepjax.report.tables import (
     bench_table,
@@ -21,23 +33,38 @@ from hepjax.report.tables import (
     run_table,
     summary_tables,
 )
+from hepjax.report.taggers import taggers_figure
+from hepjax.report.transients import detections_table, efficiency_figure, segment_figure
 
 __all__ = [
     "Picture",
     "Section",
     "Table",
+    "anomaly_roc_figure",
+    "anomaly_score_figure",
+    "anomaly_table",
+    "anomaly_tables",
     "axis_label",
     "bench_table",
+    "cloud_spectra_figure",
     "comparison_numbers",
     "comparison_table",
     "confusion_figure",
+    "contamination_figure",
     "correlation_figure",
     "cost_line",
+    "detections_table",
     "discriminant_figure",
+    "distances_figure",
+    "distances_table",
     "drawn",
+    "dropped_figure",
+    "efficiency_figure",
     "epoch_line",
     "features_figure",
+    "generation_table",
     "graph_figure",
+    "groomed_masses_figure",
     "history_figure",
     "image_figure",
     "importance_figure",
@@ -47,6 +74,8 @@ __all__ = [
     "model_card",
     "new_figure",
     "page",
+    "peaks_table",
+    "plane_figure",
     "png",
     "rates_figure",
     "rejection_figure",
@@ -58,8 +87,11 @@ __all__ = [
     "save",
     "scores_figure",
     "sculpting_figure",
+    "segment_figure",
     "sequence_figure",
     "significance_figure",
     "style",
     "summary_tables",
+    "taggers_figure",
+    "trade_off_figure",
 ]

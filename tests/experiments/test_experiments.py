@@ -12,7 +12,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, evaluation, read_jets, recipes, runs
+from hepjax import InputError, classical, evaluation, read_jets, recipes, runs
 from hepjax.batches import split
 from hepjax.representations import tabular
 
@@ -299,6 +299,37 @@ def test_compare_taggers_puts_all_on_the_same_jets_in_one_table(tmp_path):
     np.testing.assert_array_equal(*splits)
 
 
+def test_compare_taggers_has_trees_and_support_vectors_on_the_very_same_jets(tmp_path, undrawn):
+    module = load("compare_taggers")
+    chosen = (module.Network["mlp"], module.Classical["svm"], module.Classical["trees"])
+    table = module.run(module.CompareTaggers(networks=chosen, epochs=2, out=tmp_path / "new"))
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:5]]
+    assert [row[0] for row in rows] == ["svm", "trees", "mlp"]  # what needs scikit-learn comes first
+    cells = {row[0]: [tuple(map(float, cell.rstrip(")").split("("))) for cell in row[1:7]] for row in rows}
+    jets, split = read_jets(), np.load(tmp_path / "new" / "mlp" / "split.npz")
+    x, labels = tabular(jets), np.asarray(jets.labels)
+    train, val = ((x[split[part]], labels[split[part]]) for part in ("train", "val"))
+    p = classical.boosted_trees(train, val, 5)(x[split["test"]])  # trees do not care for scaling
+    aucs = [evaluation.auc(evaluation.roc_curve(p[:, c], labels[split["test"]] == c)) for c in range(5)]
+    np.testing.assert_allclose([value for value, _ in cells["trees"]], [*aucs, np.mean(aucs)], atol=2e-3)
+    assert 0.87 < cells["svm"][5][0] < cells["trees"][5][0] - 0.005
+    for row in (rows[0], rows[2]):
+        gain, sigma = map(float, row[10].rstrip(")").split("("))
+        assert gain == pytest.approx(cells[row[0]][5][0] - cells["trees"][5][0], abs=1.5e-3)
+        assert 1 <= sigma < 0.9 * np.hypot(cells[row[0]][5][1], cells["trees"][5][1])  # the luck of the jets cancels
+    assert (rows[1][7:9], rows[1][10]) == (["", ""], "")
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"mlp", "roc.png", "table.md"}
+
+
+def test_compare_taggers_without_scikit_learn_ends_before_any_training(tmp_path, monkeypatch):
+    module = load("compare_taggers")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    monkeypatch.setattr("hepjax.training.make_train_step", lambda *_: pytest.fail("it started to train"))
+    with pytest.raises(InputError, match=r"needs scikit-learn; pip install 'hepjax\[trees\]'"):
+        module.run(module.CompareTaggers(out=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.skipif(shutil.which("g++") is None, reason="the firmware is compiled by g++")
 def test_hls4ml_mlp_answers_as_onnx_runtime_does(tmp_path):
     module = load("hls4ml_mlp")
@@ -336,3 +367,161 @@ def test_place_size_and_number_do_not_tell_circles_from_rings():
     size = (((values - centre[:, None]) ** 2).sum(axis=2) * mask).sum(axis=1) / (number - 1)
     for quantity in (number, *centre.T, size):
         assert evaluation.auc(evaluation.roc_curve(quantity, targets)) == pytest.approx(0.5, abs=0.03)
+
+
+def test_an_agent_learns_to_groom_w_jets_at_least_as_well_as_mmdt(tmp_path, capsys, monkeypatch):
+    module = load("groom_by_learning")
+    monkeypatch.delitem(module.REWARDS, "t")  # one agent is enough
+    found = module.run(module.GroomByLearning(steps=3000, out=tmp_path / "new"))
+    w = {groomer: {window: one["width"] for window, one in windows.items()} for groomer, windows in found["w"].items()}
+    for window in ("40%", "68%"):
+        assert w["agent of w"][window][0] < w["mMDT"][window][0] + w["mMDT"][window][1]
+    # Not by doing nothing: the agent drops what shifts the peak of no grooming upwards.
+    places = {groomer: windows["68%"]["place"][0] for groomer, windows in found["w"].items()}
+    assert places["agent of w"] < places["no grooming"]
+    assert "agent of w: step 3000 of 3000, loss 0." in capsys.readouterr().out
+    assert json.loads((tmp_path / "new" / "figures.json").read_text()).keys() == {"w"}
+    assert (tmp_path / "new" / "table.md").read_text().count("| agent of w |") == 1
+    assert_pictures(tmp_path / "new", "masses.png")
+
+
+def test_decorrelated_tagger_pays_for_what_it_does_not_know(tmp_path, undrawn):
+    module = load("decorrelated_tagger")
+    options = module.DecorrelatedTagger(correlation=(10.0,), adversary=(), epochs=30, out=tmp_path / "new")
+    found = module.run(options)
+    plain, blind, in_bins = (found[name][1] for name in ("plain", "distance-correlation-10", "plain, cut in bins"))
+    assert plain.efficiency == 0.8
+    assert plain.auc > blind.auc > 0.6
+    assert blind.divergence < 0.5 * plain.divergence
+    assert plain.auc > in_bins.auc > 0.7
+    assert json.loads((tmp_path / "new" / "figures.json").read_text())["plain"][1]["auc"] == plain.auc
+    assert {path.name for path in (tmp_path / "new").glob("*.png")} == {"trade_off_50.png", "trade_off_80.png"}
+
+
+def test_energy_scale_moves_a_plain_tagger_most(tmp_path, undrawn):
+    module = load("energy_scale")
+    found = module.run(module.EnergyScale(shift=0.1, correlation=30.0, epochs=8, out=tmp_path / "new"))
+    assert set(found) == {"plain", "shifted jets", "distance correlation", "adversary"}
+    assert found["plain"]["auc"] > 0.7
+    assert found["plain"]["efficiency"] > 0.05
+    assert found["distance correlation"]["efficiency"] < found["plain"]["efficiency"]
+
+
+def test_jets_cluster_better_in_what_a_tagger_has_learnt(tmp_path, undrawn):
+    module = load("jet_structure")
+    found = module.run(module.JetStructure(epochs=25, starts=4, components=(16,), out=tmp_path / "new"))
+    purity, rand = ({name: one[key] for name, one in found.items()} for key in ("purity", "adjusted_rand_index"))
+    for figures in (purity, rand):
+        order = ("random", "observables", "learned features", "the tagger's answers")
+        for (low, error), (high, other) in itertools.pairwise(figures[name] for name in order):
+            assert low + error < high - other
+    assert abs(rand["random"][0]) < 0.01
+    assert rand["16 components"][0] == pytest.approx(rand["observables"][0], abs=0.03)  # the axes are only turned
+    metrics = json.loads((tmp_path / "new" / "tagger" / "metrics.json").read_text())
+    assert purity["the tagger's answers"][0] >= metrics["accuracy"] - 1e-6
+    assert json.loads((tmp_path / "new" / "figures.json").read_text())["random"]["purity"] == [*purity["random"]]
+    assert_pictures(tmp_path / "new", "observables.png", "learned-features.png")
+
+
+def test_generate_particles_makes_jets_and_measures_them(tmp_path, undrawn, monkeypatch):
+    module = load("generate_particles")
+    seen = []
+
+    def tell_apart(found, truth, fitting):  # which has tests of its own
+        seen.append(found)
+        return evaluation.Distance(0.5, 0.1)
+
+    monkeypatch.setattr(module, "tell_clouds_apart", tell_apart)
+    small = {"particles": 6, "jets": 300, "layers": 1, "epochs": 6, "classes": ("q", "t")}
+    found = module.run(module.GenerateParticles(**small, learning_rate=5e-3, out=tmp_path / "new"))
+    assert_pictures(tmp_path / "new", "distances.png", "images.png", "spectra.png")
+    assert list(found["distances"]) == ["all", "q", "t"]
+    mass = found["distances"]["t"]["j_mass"]
+    assert mass["flow"].found.distance < 0.8 * mass["independent"].found.distance
+    written = json.loads((tmp_path / "new" / "figures.json").read_text())
+    assert written["distances"]["t"]["j_mass"]["flow"][0] == list(mass["flow"].found)
+    assert list(written["auc"]) == ["floor", "flow", "independent"]
+    assert "j_mass" in (tmp_path / "new" / "table.md").read_text()
+    floor, flow, independent = seen
+    np.testing.assert_array_equal(flow.mask, independent.mask)
+    assert np.isfinite(flow.values).all()
+    assert len(floor.mask) == len(flow.mask) == 300
+
+
+def test_generate_particles_wants_classes_that_are_there(tmp_path):
+    module = load("generate_particles")
+    with pytest.raises(InputError, match="classes: h is not in the files"):
+        module.run(module.GenerateParticles(classes=("q", "h"), out=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_network_finds_chirps_and_does_not_beat_the_likelihood_ratio(tmp_path, monkeypatch, capsys, undrawn):
+    module = load("transient_search")
+    small = module.models.ConvNet1D(filters=(16, 16), kernels=(16, 16), hidden=(16,), classes=2)
+    monkeypatch.setattr(module, "NETWORKS", {"ConvNet": (small, 8)})  # one is enough
+    options = module.TransientSearch(snr=(6.0, 12.0), epochs=4, steps=32, segments=512, out=tmp_path / "new")
+    found = module.run(options)
+    assert list(found) == ["matched filter", "likelihood ratio", "ConvNet", "excess power"]
+    loud = {name: one.efficiency[0.01].rate[-1] for name, one in found.items()}
+    assert loud["matched filter"] == loud["likelihood ratio"] == 1
+    assert loud["ConvNet"] > 0.8 > loud["excess power"]
+    assert found["excess power"].auc + 0.02 < found["ConvNet"].auc < found["likelihood ratio"].auc + 0.005
+    assert "ConvNet epoch 4/4  train loss 0." in capsys.readouterr().out
+    assert (tmp_path / "new" / "table.md").read_text().count("| ConvNet |") == 1
+    assert_pictures(tmp_path / "new", "chirp.png", "detections.png")
+
+
+def test_generated_observables_are_like_simulated_ones_and_the_flow_beats_its_baseline(tmp_path, capsys):
+    module = load("generate_observables")
+    options = module.GenerateObservables(classes=("q", "t"), epochs=10, learning_rate=4e-3, out=tmp_path / "new")
+    found = module.run(options)
+    for name in ("all", "q", "t"):
+        assert found["distances"][name]["j_mass_mmdt"]["flow"].ratio < 4
+    aucs = found["auc"]
+    assert aucs["floor"].distance == pytest.approx(0.5, abs=4 * aucs["floor"].uncertainty)
+    assert max(one.distance for one in aucs.values()) < 0.8
+    nll = found["nll"]
+    assert nll["flow"].distance < nll["normal"].distance - 0.3
+    assert nll["VAE"].uncertainty == pytest.approx(0)  # a bound on the mean
+    assert "flow: epoch 10/10  train loss" in capsys.readouterr().out
+    assert json.loads((tmp_path / "new" / "figures.json").read_text()).keys() == {"distances", "auc", "nll"}
+    assert (tmp_path / "new" / "table.md").read_text().count("| j_mass_mmdt |") == 1
+    assert_pictures(tmp_path / "new", "distances.png", "spectra.png")
+
+
+def test_generated_observables_need_their_classes(tmp_path):
+    module = load("generate_observables")
+    with pytest.raises(InputError, match="h is not in the files, which hold g, q, w, z, t"):
+        module.run(module.GenerateObservables(classes=("q", "h"), out=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()
+
+
+def test_autoencoders_find_what_they_have_not_seen(tmp_path, undrawn, monkeypatch):
+    module = load("anomaly_detection")
+    monkeypatch.setattr(module, "KINDS", {module.IMAGES: module.KINDS[module.IMAGES]})  # the others take as long each
+    options = module.AnomalyDetection(contamination=(0.01,), anomalies=("w", "t"), epochs=4, out=tmp_path / "new")
+    figures = module.run(options)
+    assert list(figures) == ["w", "t", "w+t"]
+    found = {kind: some["0.01"] for kind, some in figures.items()}
+    assert found["t"]["convolutional: both"]["auc"]["value"] > 0.85
+    for kind, key in (("w", "background_rejection_at_0.3"), ("w", "background_rejection_at_0.5"), ("w+t", "auc")):
+        assert found[kind]["convolutional: both"][key]["value"] > found[kind]["groomed mass"][key]["value"]
+    assert json.loads((tmp_path / "new" / "figures.json").read_text()) == figures
+    assert "## W + t, 1 % among the jets to learn from" in (tmp_path / "new" / "table.md").read_text()
+    assert_pictures(tmp_path / "new", "roc_0.01.png", "contamination.png")
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ({"background": ("g", "b")}, "background: expected classes .* found b"),
+        ({"anomalies": ("h",)}, "anomalies: expected classes .* found h"),
+        ({"contamination": (0.0, 0.5)}, "contamination: expected 0 or a share from 0.001 to 0.1, found 0.5"),
+        ({"anomalies": ("q", "t")}, "anomalies: expected classes other than the background's, found q, t"),
+    ],
+)
+def test_anomaly_detection_refuses_what_it_cannot_learn_before_it_starts(tmp_path, given, words):
+    module = load("anomaly_detection")
+    with pytest.raises(InputError, match=words):
+        module.run(module.AnomalyDetection(**given, out=tmp_path / "new"))
+    assert not (tmp_path / "new").exists()

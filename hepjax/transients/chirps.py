@@ -1,0 +1,87 @@
+"""Newtonian inspirals: two masses circle each other, ever faster, until they meet. Seconds, hertz and solar masses."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from hepjax.types import Array
+
+SUN = 4.925490947e-6
+"""G M / c³ of the sun, seconds."""
+RISE = 1 / 16
+"""Seconds in which a chirp is faded in."""
+
+
+def frequency_before(chirp_mass: Any, seconds: Any) -> Any:
+    """The frequency of a Newtonian inspiral, so long before its coalescence.
+
+    f = (5 / 256 τ)^(3/8) (G M / c³)^(−5/8) / π (M. Maggiore, Gravitational Waves 1, 2008, eq. 4.19).
+
+    Args:
+      chirp_mass: (...) solar masses.
+      seconds: (...) τ, broadcasts.
+
+    Returns:
+      (...) of the wave, Hz.
+
+    >>> round(frequency_before(12.0, seconds_before(12.0, 50.0)), 6)
+    50.0
+    """
+    return (5 / (256 * seconds)) ** 0.375 * (SUN * chirp_mass) ** -0.625 / math.pi
+
+
+def seconds_before(chirp_mass: Any, frequency: Any) -> Any:
+    """How long before coalescence a Newtonian inspiral has a frequency; undoes `frequency_before`."""
+    return 5 / 256 * (math.pi * frequency) ** (-8 / 3) * (SUN * chirp_mass) ** (-5 / 3)
+
+
+def end_frequency(chirp_mass: Any) -> Any:
+    """Where the inspiral of two equal masses ends, at their innermost stable circular orbit: c³ / (6^1.5 π G M).
+
+    Args:
+      chirp_mass: (...) solar masses, M = 2^1.2 of it.
+
+    Returns:
+      (...) Hz.
+
+    >>> round(end_frequency(12.0), 1)
+    159.5
+    """
+    return 1 / (6**1.5 * math.pi * SUN * 2**1.2 * chirp_mass)
+
+
+@jax.jit
+def chirp(times: Array, chirp_mass: Any, coalescence: Any, phase: Any, lowest: float = 30.0) -> jax.Array:
+    """A Newtonian inspiral: f ∝ (t_c − t)^(−3/8), amplitude ∝ f^(2/3), from `lowest` to its end frequency.
+
+    It is faded in within 1/16 s, and out within one period of its end frequency. One that would have begun before the
+    segment is cut, and faded in, at the segment's start.
+
+    Args:
+      times: (N,) seconds.
+      chirp_mass: () solar masses.
+      coalescence: () t_c, seconds.
+      phase: () at coalescence, radians.
+      lowest: Hz.
+
+    Returns:
+      (N,) float32, of amplitude 1 at the end frequency.
+
+    >>> chirp(jnp.arange(1024) / 1024, 20.0, 0.8, 0.0).shape
+    (1024,)
+    """
+    last = end_frequency(chirp_mass)
+    shortest, longest = (seconds_before(chirp_mass, f) for f in (last, lowest))
+    left = coalescence - times
+    longest = jnp.minimum(longest, left[0])
+    seconds = jnp.clip(left, shortest, longest)
+    angle = phase - 2 * (seconds / (5 * SUN * chirp_mass)) ** 0.625
+    rise, fall = (jnp.clip(x, 0, 1) for x in ((longest - left) / RISE, (left - shortest) * last))
+    taper = jnp.square(jnp.sin(jnp.pi / 2 * rise) * jnp.sin(jnp.pi / 2 * fall))
+    wave: jax.Array = taper * (frequency_before(chirp_mass, seconds) / last) ** (2 / 3) * jnp.cos(angle)
+    return wave
