@@ -10,8 +10,8 @@ tagger: nothing is bent then, but the cut is another for each mass.
 
 Expected in one to two minutes on the sample that comes with hepjax: AUC 0.95 (plain), 0.91 and 0.88 (distance
 correlation 3 and 10), 0.91 and 0.90 (adversary 1 and 3), each ± 0.015; 1,000 test jets hardly show the sculpting. On
-20,000 jets, with 40,000 to test: 0.971, 0.944 and 0.926, 0.950 and 0.927; divergence at 80 % of W 0.66, 0.04, 0.01, 0.24
-and 0.11.
+20,000 jets, with 40,000 to test: 0.971, 0.944 and 0.926, 0.950 and 0.927; divergence at 80 % of W 0.66, 0.04, 0.01,
+0.24 and 0.11.
 """
 
 from __future__ import annotations

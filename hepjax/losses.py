@@ -16,7 +16,7 @@ from hepjax.masking import weighted_mean
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from hepjax.types import PyTree
+    from hepjax.types import PyTree, Reconstruction
 
     Loss = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
     """(outputs, targets, weights) → () loss."""
@@ -128,6 +128,111 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
         return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
 
     return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+
+
+def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
+    """How badly each example comes back from an autoencoder (arXiv:1808.08979, eq. 3; 1808.08992, eq. 3).
+
+    Args:
+      outputs: of an autoencoder, values (B, ...).
+      targets: (B, ...), its inputs.
+
+    Returns:
+      (B,) the sum of squared differences.
+
+    Raises:
+      ValueError: the shapes do not fit.
+
+    >>> from hepjax.types import Reconstruction
+    >>> squared_distance(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])).tolist()
+    [5.0]
+    """
+    _check_fit("squared_distance", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+    return _squared_distance(outputs.values, targets)
+
+
+def kl_divergence(outputs: Reconstruction) -> jax.Array:
+    """How far each example's code lies from the prior, a standard normal distribution (arXiv:1312.6114, eq. 10).
+
+    Args:
+      outputs: of a variational autoencoder, mean and log_variance (B, L).
+
+    Returns:
+      (B,) ½ Σ (μ² + σ² - 1 - ln σ²), in nats; 0 for L = 0.
+
+    >>> from hepjax.types import Reconstruction
+    >>> kl_divergence(Reconstruction(None, jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2)))).tolist()
+    [12.5]
+    """
+    return _kl_divergence(outputs.mean, outputs.log_variance)
+
+
+def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = None) -> jax.Array:
+    """The squared difference between an autoencoder's inputs and what comes back, averaged over all their numbers.
+
+    Args:
+      outputs: of an autoencoder, values (B, ...).
+      targets: (B, ...), its inputs.
+      weights: (B,) example weights; None is 1.
+
+    Returns:
+      () the mean.
+
+    Raises:
+      ValueError: the shapes do not fit.
+
+    >>> from hepjax.types import Reconstruction
+    >>> float(reconstruction_error(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])))
+    2.5
+    """
+    found, wanted = (jnp.reshape(x, (jnp.shape(x)[0], -1)) for x in (outputs.values, targets))
+    return mean_squared_error(found, wanted, weights)
+
+
+def negative_elbo(
+    outputs: Reconstruction, targets: Any, weights: Any = None, *, beta: float = 1.0, variance: float = 1.0
+) -> jax.Array:
+    """What a variational autoencoder is trained on: a bound on -ln p of its inputs, up to a constant.
+
+    Σ (x - x')² / 2σ² + β · KL; with β = 1 of arXiv:1312.6114, eq. 10, else of a β-VAE.
+
+    Args:
+      outputs: of a variational autoencoder.
+      targets: (B, ...), its inputs.
+      weights: (B,) example weights; None is 1.
+      beta: β, how much the code's distance from the prior counts.
+      variance: σ², of an input about what is decoded.
+
+    Returns:
+      () the mean over examples, in nats.
+
+    Raises:
+      ValueError: the shapes do not fit, or beta is negative or variance not positive.
+
+    >>> from hepjax.types import Reconstruction
+    >>> outputs = Reconstruction(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, 4.0]]), jnp.zeros((1, 2)))
+    >>> float(negative_elbo(outputs, jnp.array([[3.0, 3.0]])))
+    15.0
+    """
+    if not (beta >= 0 and variance > 0):
+        raise ValueError(
+            f"negative_elbo: expected beta of 0 or more and variance above 0, found {beta} and {variance}; change them"
+        )
+    _check_fit("negative_elbo", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+
+    def values(x: jax.Array, y: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
+        return _squared_distance(x, y) / (2 * variance) + beta * _kl_divergence(mean, log_variance)
+
+    factor = _factor(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
+    return _mean(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
+
+
+def _squared_distance(x: Any, y: Any) -> jax.Array:
+    return jnp.sum(optax.squared_error(x, y), axis=tuple(range(1, jnp.ndim(x))))
+
+
+def _kl_divergence(mean: Any, log_variance: Any) -> jax.Array:
+    return 0.5 * jnp.sum(mean**2 + jnp.exp(log_variance) - 1 - log_variance, axis=-1)
 
 
 def balanced_class_weights(labels: Any, classes: int) -> jax.Array:

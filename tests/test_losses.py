@@ -11,6 +11,7 @@ from scipy import stats
 from sklearn.metrics import log_loss, mean_squared_error
 
 from hepjax import losses
+from hepjax.types import Reconstruction
 
 B, C = 40, 5
 
@@ -188,3 +189,57 @@ class TestPenalty:
     def test_refused(self, strengths):
         with pytest.raises(ValueError, match="penalty"):
             losses.make_penalty(strengths)
+
+
+def reconstruction(rng, latent=3):
+    return Reconstruction(*(rng.normal(size=(B, *shape)) for shape in ((4, 2), (latent,), (latent,))))
+
+
+def test_kl_divergence_is_that_of_normal_distributions(rng):
+    """Against SciPy's densities, averaged over draws; each code is one example."""
+    outputs = reconstruction(rng, latent=1)
+    mean, width = np.asarray(outputs.mean), np.exp(np.asarray(outputs.log_variance) / 2)
+    z = mean + width * stats.norm.ppf((np.arange(20_000) + 0.5) / 20_000)
+    oracle = (stats.norm.logpdf(z, mean, width) - stats.norm.logpdf(z)).mean(axis=1)
+    np.testing.assert_allclose(losses.kl_divergence(outputs), oracle, rtol=2e-3, atol=2e-3)
+    assert (np.asarray(losses.kl_divergence(reconstruction(rng, latent=0))) == 0).all()
+
+
+def test_reconstruction_error_is_scikit_learns(rng, weights):
+    outputs, x = reconstruction(rng), rng.normal(size=(B, 4, 2))
+    oracle = mean_squared_error(x.reshape(B, -1), outputs.values.reshape(B, -1), sample_weight=weights)
+    np.testing.assert_allclose(losses.reconstruction_error(outputs, x, weights), oracle, rtol=1e-5)
+    each = losses.squared_distance(outputs, x)
+    np.testing.assert_allclose(np.average(each, weights=weights) / 8, oracle, rtol=1e-5)
+
+
+def test_negative_elbo_adds_a_gaussian_likelihood_and_the_divergence(rng, weights):
+    outputs, x = reconstruction(rng), rng.normal(size=(B, 4, 2))
+    likelihood = stats.norm.logpdf(x, outputs.values, np.sqrt(0.3)).sum((1, 2)) - 8 * stats.norm.logpdf(
+        0, 0, np.sqrt(0.3)
+    )
+    oracle = np.average(2 * np.asarray(losses.kl_divergence(outputs)) - likelihood, weights=weights)
+    np.testing.assert_allclose(losses.negative_elbo(outputs, x, weights, beta=2.0, variance=0.3), oracle, rtol=1e-5)
+
+
+def test_what_does_not_count_changes_neither_the_elbo_nor_its_gradients(rng):
+    x, w = rng.normal(size=(B, 4, 2)), np.arange(B) % 3 > 0
+    outputs = reconstruction(rng)
+    wild = jax.tree.map(lambda a: np.where(w.reshape(B, *[1] * (a.ndim - 1)), a, np.nan), outputs)
+    value, grads = jax.jit(jax.value_and_grad(losses.negative_elbo))(wild, jnp.array(x), w.astype(float))
+    np.testing.assert_allclose(value, losses.negative_elbo(jax.tree.map(lambda a: a[w], outputs), x[w]), rtol=1e-5)
+    for grad in grads:
+        assert (np.asarray(grad)[~w] == 0).all()
+        assert (np.asarray(grad)[w] != 0).any()
+
+
+@pytest.mark.parametrize("wrong", [{"beta": -1.0}, {"variance": 0.0}, {"variance": np.nan}])
+def test_negative_elbo_refuses_what_is_no_bound(rng, wrong):
+    with pytest.raises(ValueError, match="expected beta of 0 or more and variance above 0"):
+        losses.negative_elbo(reconstruction(rng), np.zeros((B, 4, 2)), **wrong)
+
+
+def test_reconstructions_must_have_the_shape_of_the_inputs(rng):
+    for loss in (losses.squared_distance, losses.reconstruction_error, losses.negative_elbo):
+        with pytest.raises(ValueError, match="do not fit targets of shape"):
+            loss(reconstruction(rng), np.zeros((B, 4, 1)))

@@ -1,0 +1,353 @@
+"""Jets as clouds of massless particles, and the numbers of a flow that they become."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hepjax import kinematics
+from hepjax.errors import InputError
+from hepjax.masking import safe_sqrt
+from hepjax.types import Conditioned, Scaling, Sequences
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+CLOUD_COLUMNS = ("j1_etarel", "j1_phirel", "j1_ptrel")
+"""What is generated of a particle."""
+FEWEST = 10
+"""Jets of a class that a generator can learn from at least."""
+
+_MOST = 1.02  # the shares of pT add up to about 1 at most; rounding of files adds a little
+_LEAST = 1e-3
+_LIGHTEST = 1.0  # GeV; a single particle has no mass, and no logarithm of it
+
+
+class Clouds(NamedTuple):
+    """N jets as at most P massless particles, in NumPy."""
+
+    values: np.ndarray
+    """(N, P, 3) float, the columns `CLOUD_COLUMNS`: Δη, Δφ in radians, pT over that of the jet; padding is 0."""
+    mask: np.ndarray
+    """(N, P) bool, True for a particle; they come first, by falling pT."""
+    pt: np.ndarray
+    """(N,) the whole jet's pT, GeV."""
+    labels: np.ndarray
+    """(N,) int, class indices."""
+
+    def take(self, rows: Any) -> Clouds:
+        """The clouds of these rows."""
+        return Clouds(*(x[rows] for x in self))
+
+
+class CloudScaling(NamedTuple):
+    """Statistics of the training part, to standardise by."""
+
+    particles: Scaling
+    """(P, 3) each, Δη, Δφ and ln of the pT share of the particles of each rank, by themselves."""
+    jets: Scaling
+    """(2,) each, number of particles and ln of pT in GeV."""
+    totals: Scaling
+    """(2,) each, ln of the mass in GeV and -ln(1.02 - Σ pT shares)."""
+
+
+def make_clouds(sequences: Sequences, pt: Any, labels: Any, classes: Sequence[str], chosen: Sequence[str]) -> Clouds:
+    """Checks jets that a generator is to learn from, and keeps those of the classes asked for.
+
+    Args:
+      sequences: (N, P, 3) values of the columns `CLOUD_COLUMNS`, and their mask.
+      pt: (N,) jet pT, GeV.
+      labels: (N,) indices into `classes`; None is refused.
+      classes: the names of the classes in the files.
+      chosen: the classes to keep; their order is that of the new labels.
+
+    Returns:
+      The clouds; jets without particles are left out.
+
+    Raises:
+      InputError: jets have no labels, a class is not in the files or has fewer than ten jets, or a momentum share or a
+        pT is not positive and finite.
+
+    >>> two = Sequences(np.full((20, 2, 3), 0.1), np.ones((20, 2), bool))
+    >>> clouds = make_clouds(two, np.full(20, 1e3), np.repeat([0, 1], 10), ("q", "t"), ("t",))
+    >>> len(clouds.pt), set(clouds.labels.tolist())
+    (10, {0})
+    """
+    if labels is None:
+        raise InputError("labels: a generator of each class needs jets with labels, found none; give other files")
+    values, mask = np.asarray(sequences.values, np.float64), np.asarray(sequences.mask)
+    pt, labels = np.asarray(pt, np.float64), np.asarray(labels)
+    if values.shape != (*mask.shape, len(CLOUD_COLUMNS)):
+        raise InputError(f"particles: expected the columns {', '.join(CLOUD_COLUMNS)}, found shape {values.shape}")
+    for name in chosen:
+        found = int(np.sum((labels == classes.index(name)) & mask.any(axis=1))) if name in classes else 0
+        if found == 0:
+            there = [one for i, one in enumerate(classes) if (labels == i).any()]
+            raise InputError(f"classes: {name} is not in the files, which hold {', '.join(there)}; choose of these")
+        if found < FEWEST:
+            raise InputError(
+                f"classes: expected {FEWEST} jets of {name} or more to learn from, found {found}; give more files"
+            )
+    places = np.full(len(classes), -1)
+    places[[classes.index(name) for name in chosen]] = np.arange(len(chosen))
+    keep = (places[labels] >= 0) & mask.any(axis=1)
+    clouds = Clouds(np.where(mask[..., None], values, 0), mask, pt, places[labels]).take(keep)
+    there = clouds.values[clouds.mask]
+    if not (np.isfinite(there).all() and (there[:, 2] > 0).all() and (clouds.pt > 0).all()):
+        raise InputError("particles: expected finite angles and positive pT, found others; remove those jets")
+    return clouds
+
+
+def cloud_observables(clouds: Clouds) -> dict[str, np.ndarray]:
+    """What the particles of a cloud add up to.
+
+    Args:
+      clouds: N jets.
+
+    Returns:
+      (N,) `j_mass` and `j_pt` in GeV, of the sum of the particles; `share`, the sum of their pT over that of the whole
+      jet; `j_multiplicity`, their number.
+
+    >>> back_to_back = np.array([[[0.0, 0.3, 0.5], [0.0, -0.3, 0.5]]])
+    >>> found = cloud_observables(Clouds(back_to_back, np.ones((1, 2), bool), np.array([1000.0]), np.array([0])))
+    >>> found["j_mass"].round(2).item(), (1000 * np.sin(0.3)).round(2).item()
+    (295.52, 295.52)
+    """
+    eta, phi, share = np.moveaxis(np.asarray(clouds.values, np.float64), -1, 0)
+    share = np.where(clouds.mask, share, 0)
+    total = kinematics.from_pt_eta_phi_mass(share * clouds.pt[:, None], eta, phi, np.zeros_like(eta)).sum(axis=1)
+    return {
+        "j_mass": kinematics.mass(total),
+        "j_pt": kinematics.pt(total),
+        "share": share.sum(axis=1),
+        "j_multiplicity": clouds.mask.sum(axis=1).astype(np.float64),
+    }
+
+
+def cloud_quantities(clouds: Clouds, classes: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
+    """All that generated jets are compared in.
+
+    Args:
+      clouds: N jets.
+      classes: the C class names.
+
+    Returns:
+      `j_mass`, `j_pt`, `j_multiplicity` of jets, and the `CLOUD_COLUMNS` of particles → class → (n,) values.
+    """
+    whole, found = cloud_observables(clouds), {}
+    of_jets = [clouds.labels == i for i in range(len(classes))]
+    for name in ("j_mass", "j_pt", "j_multiplicity"):
+        found[name] = {one: whole[name][own] for one, own in zip(classes, of_jets, strict=True)}
+    for f, name in enumerate(CLOUD_COLUMNS):
+        values = clouds.values[..., f]
+        found[name] = {one: values[own][clouds.mask[own]] for one, own in zip(classes, of_jets, strict=True)}
+    return found
+
+
+def pixels(clouds: Clouds, count: int = 40, size: float = 0.02) -> np.ndarray:
+    """Jets as images of pT.
+
+    Args:
+      clouds: N jets.
+      count: of pixels along Δη and Δφ, around the axis.
+      size: of one.
+
+    Returns:
+      (N, count, count) float32 GeV; axis 1 is Δφ, axis 2 is Δη. What lies outside is left out.
+
+    >>> one = Clouds(np.array([[[0.01, -0.01, 0.5]]]), np.ones((1, 1), bool), np.array([1000.0]), np.array([0]))
+    >>> pixels(one, 2)[0].tolist()
+    [[0.0, 500.0], [0.0, 0.0]]
+    """
+    places = np.floor(clouds.values[..., 1::-1] / size + count / 2).astype(int)
+    inside = clouds.mask & ((places >= 0) & (places < count)).all(axis=-1)
+    jets = np.broadcast_to(np.arange(len(clouds.pt))[:, None], inside.shape)
+    found = np.zeros((len(clouds.pt), count, count), np.float32)
+    np.add.at(found, (jets[inside], *places[inside].T), (clouds.values[..., 2] * clouds.pt[:, None])[inside])
+    return found
+
+
+def take_equally(clouds: Clouds, jets: int, classes: int) -> tuple[Clouds, Clouds]:
+    """Divides jets in two: some with as many jets of each class, and as many of each class of the rest.
+
+    Args:
+      clouds: N jets.
+      jets: in the first part, jets // C of each class; the class of a jet is its row modulo C.
+      classes: C.
+
+    Returns:
+      Both parts.
+
+    Raises:
+      InputError: there are too few jets of a class to leave any.
+    """
+    rows = [np.flatnonzero(clouds.labels == i) for i in range(classes)]
+    each, fewest = jets // classes, min(map(len, rows))
+    if not 0 < each < fewest:
+        raise InputError(
+            f"jets: expected {classes} to {classes * (fewest - 1)}, found {jets}; change it, or give files"
+        )
+    first, rest = (np.stack([own[part] for own in rows], axis=1).ravel() for part in (slice(each), slice(each, fewest)))
+    return clouds.take(first), clouds.take(rest)
+
+
+def fit_clouds(clouds: Clouds) -> CloudScaling:
+    """Means and standard deviations, to be fitted on the training part only.
+
+    Args:
+      clouds: N jets.
+
+    Returns:
+      Their statistics; a deviation is 1 where a number is constant, or a rank has no two particles.
+    """
+    ranks = [features[there] for features, there in zip(_particles(clouds).swapaxes(0, 1), clouds.mask.T, strict=True)]
+    each = [_scaling(features) for features in ranks]
+    return CloudScaling(
+        Scaling(np.stack([one.mean for one in each]), np.stack([one.std for one in each])),
+        _scaling(_jets(clouds)),
+        _scaling(_totals(clouds)),
+    )
+
+
+def encode_totals(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
+    """What the flow of totals learns from.
+
+    Args:
+      clouds: N jets.
+      scaling: of the training part.
+      classes: C.
+
+    Returns:
+      (N, 2) float32 standardised totals, and (N, C + 2) conditions: the class as 0 and 1, the number of particles and
+      ln pT, standardised.
+    """
+    kind = np.eye(classes)[clouds.labels]
+    condition = np.concatenate([kind, _standard(_jets(clouds), scaling.jets)], axis=1)
+    return Conditioned(_standard(_totals(clouds), scaling.totals), condition.astype(np.float32))
+
+
+def encode_particles(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
+    """What the flow of particles learns from.
+
+    Args:
+      clouds: N jets.
+      scaling: of the training part.
+      classes: C.
+
+    Returns:
+      `Sequences` of (N, P, 3) standardised particles, and (N, C + 4) float32 conditions: those of `encode_totals` and
+      the totals themselves.
+    """
+    totals = encode_totals(clouds, scaling, classes)
+    values = np.where(clouds.mask[..., None], _standard(_particles(clouds), scaling.particles), np.float32(0))
+    return Conditioned(Sequences(values, clouds.mask), np.concatenate([totals.condition, totals.values], axis=1))
+
+
+def make_view(scaling: CloudScaling) -> Callable[[Conditioned], Conditioned]:
+    """The function that tells the network of particles more about where a flow is.
+
+    Args:
+      scaling: of the training part.
+
+    Returns:
+      The function of points (B, P, 3) with their mask, and of conditions. A particle then has its rank, its transverse
+      momentum and its part of the squared mass too, (B, P, 3 + P + 4), and the conditions end with what these add up
+      to and the mass, as shares of the jet's pT: five more.
+    """
+    slots = len(scaling.particles.mean)
+
+    def view(inputs: Conditioned) -> Conditioned:
+        there = jnp.asarray(inputs.values.mask)
+        values = jnp.where(there[..., None], inputs.values.values, 0)
+        eta, phi, log_share = jnp.moveaxis(values * scaling.particles.std + scaling.particles.mean, -1, 0)
+        share = jnp.where(there, jnp.exp(jnp.minimum(log_share, 1.0)), 0)
+        own = jnp.stack([share, share * eta, share * phi, share * (eta**2 + phi**2)], axis=-1)
+        whole = jnp.sum(own, axis=1)
+        mass = safe_sqrt(whole[:, 0] * whole[:, 3] - whole[:, 1] ** 2 - whole[:, 2] ** 2)
+        # Factors that make them of order one.
+        told = jnp.concatenate([whole * jnp.array([2, 20, 20, 50]), 10 * mass[:, None]], axis=1)
+        ranks = jnp.broadcast_to(jnp.eye(slots), (len(share), slots, slots))
+        more = jnp.concatenate([values, ranks, own * jnp.array([10, 100, 100, 500])], axis=-1)
+        return Conditioned(Sequences(more, there), jnp.concatenate([inputs.condition, told], axis=1))
+
+    return view
+
+
+def mirror(key: jax.Array, values: Sequences) -> Sequences:
+    """Turns each jet's Δη and Δφ around at random, which makes another jet, as probable: four of one.
+
+    Args:
+      key: () typed PRNG key.
+      values: (B, P, F), Δη and Δφ first, with means near 0.
+
+    Returns:
+      The same shape.
+    """
+    x = jnp.asarray(values.values)
+    sign = jax.random.rademacher(key, (len(x), 1, 2), x.dtype)
+    return values._replace(values=jnp.concatenate([x[..., :2] * sign, x[..., 2:]], axis=-1))
+
+
+def decode_totals(values: np.ndarray, scaling: CloudScaling) -> tuple[np.ndarray, np.ndarray]:
+    """The way back from the numbers of the flow of totals.
+
+    Args:
+      values: (N, 2) standardised.
+      scaling: that of `encode_totals`.
+
+    Returns:
+      (N,) masses in GeV and (N,) shares of the jet's pT.
+    """
+    log_mass, log_rest = (np.asarray(values, np.float64) * scaling.totals.std + scaling.totals.mean).T
+    return np.exp(log_mass), np.maximum(_MOST - np.exp(-log_rest), _LEAST)
+
+
+def decode_particles(values: np.ndarray, like: Clouds, scaling: CloudScaling) -> Clouds:
+    """The way back from the numbers of the flow of particles, which come out by falling pT.
+
+    Args:
+      values: (N, P, 3) standardised.
+      like: N jets, of which all but the particles' own numbers is taken.
+      scaling: that of `encode_particles`.
+
+    Returns:
+      The clouds. No particle has more than the jet's pT.
+    """
+    features = np.asarray(values, np.float64) * scaling.particles.std + scaling.particles.mean
+    features[..., 2] = np.exp(np.minimum(features[..., 2], 0))
+    features = np.where(like.mask[..., None], features, 0)
+    order = np.argsort(-features[..., 2], axis=1, kind="stable")
+    return like._replace(values=np.take_along_axis(features, order[..., None], axis=1))
+
+
+def _particles(clouds: Clouds) -> np.ndarray:
+    """(N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding."""
+    share = np.log(np.where(clouds.mask, clouds.values[..., 2], 1))
+    return np.concatenate([clouds.values[..., :2], share[..., None]], axis=-1)
+
+
+def _jets(clouds: Clouds) -> np.ndarray:
+    return np.stack([clouds.mask.sum(axis=1), np.log(clouds.pt)], axis=1)
+
+
+def _totals(clouds: Clouds) -> np.ndarray:
+    found = cloud_observables(clouds)
+    rest = np.maximum(_MOST - found["share"], _LEAST)
+    return np.stack([np.log(np.maximum(found["j_mass"], _LIGHTEST)), -np.log(rest)], axis=1)
+
+
+def _scaling(features: np.ndarray) -> Scaling:
+    """Of (n, F) features; n may be 0."""
+    width = features.shape[1]
+    mean, std = np.zeros(width), np.ones(width)
+    if len(features) > 1:
+        mean, std = features.mean(axis=0), features.std(axis=0)
+    return Scaling(mean.astype(np.float32), np.where(std > 1e-7, std, 1.0).astype(np.float32))
+
+
+def _standard(features: np.ndarray, scaling: Scaling) -> np.ndarray:
+    return ((features - scaling.mean) / scaling.std).astype(np.float32)

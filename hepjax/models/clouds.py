@@ -1,0 +1,76 @@
+"""A velocity for each particle of a cloud: the network of a flow that makes jets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from hepjax.masking import masked_sum, weighted_mean
+from hepjax.models.activations import Activate, units
+from hepjax.types import Activation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from hepjax.types import Conditioned
+
+_USUAL = 32
+"""Particles; sums over a cloud are divided by it, so that they are of order one."""
+
+
+class CloudVelocity(nn.Module):
+    """Layers of equivariant point clouds (EPiC, arXiv:2301.08128, eq. 2 to 4), as in the flow of arXiv:2310.00049.
+
+    The cloud has a vector of its own. In each layer it hears the mean and the sum of all particles; then each particle
+    hears the vector. So the cost grows with the number of particles, not of pairs. Particles in another order get their
+    velocities in that order, and padding takes no part.
+
+    Attributes:
+      features: F, the first columns of a particle, which move; others are only seen.
+      width: of each particle's hidden layers, and of the cloud's.
+      summary: the width of the cloud's vector between two layers.
+      layers: how often particles and cloud hear of each other.
+      frequencies: the time t is seen as cos(π k t) and sin(π k t), k from 1 to this.
+      activation: a name, or any function of one array.
+    """
+
+    features: int = 3
+    width: int = 64
+    summary: int = 16
+    layers: int = 5
+    frequencies: int = 6
+    activation: Activation | Callable[[Any], Any] = Activation.LEAKY_RELU
+
+    @nn.compact
+    def __call__(self, x: Conditioned, mask: jax.Array | None = None, train: bool = False) -> jax.Array:  # noqa: ARG002
+        """Args: x, its values particles (B, P, ≥ F) with their mask (B, P), its condition (B, K), first the time t.
+
+        Returns: (B, P, F) velocities dx/dt, 0 in the padding.
+        """
+        there = x.values.mask[..., None]
+        inputs = jnp.where(there, x.values.values, 0)
+        time, rest = x.condition[:, :1], x.condition[:, 1:]
+        turns = jnp.pi * jnp.arange(1, self.frequencies + 1) * time
+        told = jnp.concatenate([jnp.cos(turns), jnp.sin(turns), rest], axis=1)
+        act = Activate(self.activation)
+
+        def dense(width: int, *parts: jax.Array) -> jax.Array:
+            return nn.Dense(units(self.activation, width))(jnp.concatenate(parts, axis=-1))
+
+        def heard(particles: jax.Array, cloud: jax.Array) -> jax.Array:
+            """A layer of particles and of their cloud; the cloud's share is computed once."""
+            own = nn.Dense(units(self.activation, self.width), use_bias=False)(particles)
+            return own + dense(self.width, cloud, told)[:, None]
+
+        h = act(heard(inputs, told[:, :0]))
+        cloud = jnp.zeros((len(told), self.summary))
+        for _ in range(self.layers):
+            pooled = (weighted_mean(h, there, axis=1), masked_sum(h, there, axis=1) / _USUAL)
+            y = act(dense(self.width, *pooled, cloud, told))
+            cloud = act(dense(self.summary, y) + cloud)
+            h = act(nn.Dense(units(self.activation, self.width))(act(heard(h, cloud))) + h)
+        velocity: jax.Array = nn.Dense(self.features)(h)
+        return jnp.where(there, velocity, 0)

@@ -1,0 +1,210 @@
+"""Pictures and tables of how well anomaly scores do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax.errors import InputError
+from hepjax.evaluation import auc, class_curve, thinned
+from hepjax.report.figures import _LINES, lowest_rate
+from hepjax.report.names import drawn
+from hepjax.report.style import colour, new_figure, put_label, style
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from matplotlib.figure import Figure
+
+    from hepjax.types import Scores
+
+_HEADS = ("AUC", "rejection at 0.3", "rejection at 0.5")
+
+
+def anomaly_roc_figure(
+    scores: Mapping[str, Mapping[str, Scores]],
+    names: Sequence[str] = (),
+    baselines: Sequence[str] = (),
+    label: str = "",
+) -> Figure:
+    """ROC curves of anomaly scores: a panel for each kind of anomaly, mistag rate (log) over signal efficiency.
+
+    Args:
+      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.anomalies.told_from` gives of it.
+      names: of the scores to draw; none is all.
+      baselines: those that are drawn in black.
+      label: text above the axes.
+
+    Returns:
+      The figure, with each score's AUC in the legends.
+
+    Raises:
+      InputError: there is nothing to draw, or no background or no anomalies among the jets.
+
+    >>> from hepjax.types import Scores
+    >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
+    >>> figure = anomaly_roc_figure({"w": {"jet mass": Scores(p, np.array([0, 1]), None, ("background", "w"))}})
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['Signal efficiency, W']
+    """
+    if not scores or not all(scores.values()):
+        raise InputError("scores: expected a kind of anomaly or more, and a score or more of each, found none")
+    with style():
+        figure = new_figure(max(8, 5.5 * len(scores)), 6)
+        panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
+        for axes, (kind, given) in zip(panels, scores.items(), strict=True):
+            bottom = min(lowest_rate(np.asarray(some.labels), 2) for some in given.values())
+            for i, name in enumerate(names or given):
+                some = given[name]
+                curve = class_curve(some, some.classes[1])
+                if curve is None:
+                    raise InputError(f"scores: expected background and anomalies of {kind}, found one of both")
+                thin, text = thinned(curve), f"{name}  {auc(curve):.3f}"
+                shade = "k" if name in baselines else colour(i)
+                axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=_LINES[i % len(_LINES)], label=text)
+            axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_together(kind)}")
+            axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
+            axes.legend(loc="lower right", fontsize="x-small", title="AUC")
+        panels[0].set_ylabel("Background efficiency (mistag rate)")
+        put_label(panels[0], label)
+    return figure
+
+
+def anomaly_score_figure(
+    scores: Any, labels: np.ndarray, classes: Sequence[str], name: str = "Anomaly score", label: str = ""
+) -> Figure:
+    """The spectrum of an anomaly score, a line for each class of jets.
+
+    Args:
+      scores: (N,) positive.
+      labels: (N,) indices into `classes`.
+      classes: the class names; those without jets have no line.
+      name: of the score, for the axis.
+      label: text above the axes.
+
+    Returns:
+      The figure; the axis of the score is logarithmic and leaves out one jet in a hundred at both ends.
+
+    Raises:
+      InputError: a score is not a positive number.
+
+    >>> figure = anomaly_score_figure(np.arange(1.0, 9.0), np.arange(8) % 2, ("q", "t"), "KL [nats]")
+    >>> figure.axes[0].get_xlabel()
+    'KL [nats]'
+    """
+    values = np.asarray(scores, np.float64)
+    if not (np.isfinite(values).all() and np.min(values, initial=1) > 0 and values.size):
+        raise InputError("scores: expected positive numbers, found none, or some that are not; draw another score")
+    low, high = np.percentile(values, [1, 99])
+    edges = np.geomspace(low, high if high > low else 2 * low, 26)
+    with style():
+        figure = new_figure(8, 6)
+        axes = figure.subplots()
+        for i, kind in enumerate(classes):
+            own = values[labels == i]
+            if own.size:
+                heights = np.histogram(own, edges)[0] / own.size
+                line = _LINES[i % len(_LINES)]
+                axes.stairs(heights, edges, color=colour(i), linestyle=line, linewidth=2.2, label=drawn(kind))
+        axes.set(xscale="log", xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
+        axes.set_ylim(bottom=0)
+        axes.legend(loc="upper right")
+        put_label(axes, label)
+    return figure
+
+
+def contamination_figure(
+    figures: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Sequence[str] = (), label: str = ""
+) -> Figure:
+    """AUC over the share of anomalies among the jets that were learnt from.
+
+    Args:
+      figures: share, such as "0.01" → score → what `evaluation.anomaly_figures` gave of it.
+      names: of the scores to draw; none is all.
+      label: text above the axes.
+
+    Returns:
+      The figure; shares stand side by side, whatever lies between them.
+
+    Raises:
+      InputError: there is nothing to draw.
+
+    >>> some = {"KL": {"auc": {"value": 0.9, "interval": [0.89, 0.91]}}}
+    >>> contamination_figure({"0": some, "0.01": some}).axes[0].get_ylabel()
+    'AUC'
+    """
+    shares = sorted(figures, key=float)
+    if not shares:
+        raise InputError("figures: expected a share of contamination or more, found none")
+    with style():
+        figure = new_figure(9, 7.5)
+        axes = figure.subplots()
+        for i, name in enumerate(names or figures[shares[0]]):
+            found = [figures[share][name]["auc"] for share in shares]
+            value = np.array([one["value"] for one in found])
+            ends = np.array([one["interval"] or [one["value"]] * 2 for one in found]).T
+            look: dict[str, Any] = {"color": colour(i), "linestyle": _LINES[i % len(_LINES)], "marker": "o"}
+            axes.errorbar(np.arange(len(shares)) + 0.03 * i, value, np.abs(ends - value), capsize=4, label=name, **look)
+        axes.set_xticks(range(len(shares)), [f"{100 * float(share):g} %" for share in shares])
+        axes.tick_params(axis="x", which="minor", bottom=False, top=False)
+        axes.set(xlabel="Anomalies among the jets to learn from", ylabel="AUC")
+        figure.legend(loc="outside upper center", ncols=2, fontsize="small")
+        put_label(axes, label)
+    return figure
+
+
+def anomaly_tables(figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]) -> str:
+    """A Markdown table for each kind of anomaly and share of contamination.
+
+    Args:
+      figures: kind, such as "w+z" → share, such as "0.01" → what `anomaly_table` takes.
+
+    Returns:
+      The tables, each below its title.
+
+    >>> print(anomaly_tables({"w+t": {"0.01": {}}}).splitlines()[0])
+    ## W + t, 1 % among the jets to learn from
+    """
+    return "\n\n".join(
+        f"## {_together(kind)}, {100 * float(share):g} % among the jets to learn from\n\n{anomaly_table(found)}"
+        for kind, some in figures.items()
+        for share, found in some.items()
+    )
+
+
+def anomaly_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """What `evaluation.anomaly_figures` finds of several scores, as a Markdown table.
+
+    Args:
+      figures: score → what `anomaly_figures` gave of it.
+
+    Returns:
+      The table; errors are half the width of the intervals, and bounds are at 95 % confidence.
+
+    >>> one = {"value": 0.8954, "interval": [0.890, 0.900]}
+    >>> none = {"value": None, "interval": None, "bound": 31.2}
+    >>> keys = ("auc", "background_rejection_at_0.3", "background_rejection_at_0.5")
+    >>> print(anomaly_table({"KL": dict(zip(keys, (one, none, {"value": 21.4, "interval": [20, 24]})))}))
+    | score | AUC | rejection at 0.3 | rejection at 0.5 |
+    | --- | --- | --- | --- |
+    | KL | 0.895 ± 0.005 | > 31 | 21.4 ± 2.0 |
+    """
+    lines = ["| score | " + " | ".join(_HEADS) + " |", "| --- " * (1 + len(_HEADS)) + "|"]
+    for name, found in figures.items():
+        cells = [_cell(one, digits) for one, digits in zip(found.values(), (3, 1, 1), strict=True)]
+        lines.append("| " + " | ".join([name, *cells]) + " |")
+    return "\n".join(lines)
+
+
+def _cell(one: Mapping[str, Any], digits: int) -> str:
+    if one["value"] is None:
+        return f"> {one['bound']:.0f}" if "bound" in one else "-"
+    if one["interval"] is None:
+        return f"{one['value']:.{digits}f}"
+    low, high = one["interval"]
+    return f"{one['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+
+
+def _together(kind: str) -> str:
+    return " + ".join(map(drawn, kind.split("+")))
