@@ -19,9 +19,9 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 
 import hepjax
 from hepjax import evaluation, experiment
+from hepjax.choices import Schedule
 from hepjax.options import MLP, Experiment, Optimization
 from hepjax.representations import tabular
-from hepjax.types import Schedule
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,7 +24,8 @@ import torch
 import tyro
 
 from hepjax import losses, models, training
-from hepjax.types import Activation, Batch, Optimizer
+from hepjax.choices import Activation, Optimizer
+from hepjax.types import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -47,7 +47,8 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
     import optax
 
     from hepjax import batches, losses, options, parallel, recipes, training
-    from hepjax.types import Batch, Optimizer, Sequences
+    from hepjax.choices import Optimizer
+    from hepjax.types import Batch, Sequences
 
     kinds = {"interaction-network": options.InteractionNetwork, "deepsets": options.Deepsets, "lstm": options.LSTM}
     kind, jets, rng = kinds.get(case, options.MLP), JETS.get(case, 65_536), np.random.default_rng(0)

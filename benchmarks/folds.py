@@ -25,8 +25,9 @@ import tyro
 
 import hepjax
 from hepjax import batches, losses, models, parallel, training
+from hepjax.choices import Optimizer
 from hepjax.representations import apply_scaling, fit_scaling, tabular
-from hepjax.types import Batch, Optimizer
+from hepjax.types import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -28,8 +28,9 @@ import optax
 import torch
 import tyro
 
+from hepjax.choices import Activation
 from hepjax.models.published import from_arrays
-from hepjax.types import Activation, Batch, Sequences
+from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -24,7 +24,8 @@ import torch
 import tyro
 
 from hepjax import losses, models, training
-from hepjax.types import Batch, Cell, Optimizer, Sequences
+from hepjax.choices import Cell, Optimizer
+from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

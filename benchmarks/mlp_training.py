@@ -21,8 +21,9 @@ import tyro
 
 import hepjax
 from hepjax import batches, losses, models, training
+from hepjax.choices import Optimizer
 from hepjax.representations import apply_scaling, fit_scaling, tabular
-from hepjax.types import Batch, Optimizer, Progress
+from hepjax.types import Batch, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from hepjax import options
-from hepjax.types import Activation
+from hepjax.choices import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -46,11 +46,12 @@ suppress_warnings = ["ref.python"]  # the same short name in two packages
 
 # What a reader looks for first; whatever else is public follows.
 ORDER = (
-    "readers", "types", "schema", "kinematics", "masking", "fetch", "simulation", "observables", "representations",
-    "batches", "models", "losses", "independence", "training", "parallel", "evaluation", "explanation", "structure", "anomalies", "generation",
-    "reinforcement", "transients", "report", "export",
-    "compilation", "profiling", "events", "recipes", "nuisances", "parts", "plan", "experiment", "many", "taggers", "predictions",
-    "detectors", "generators", "cloud_generators", "classical", "compare", "reporting", "shipping", "bench", "options", "errors",
+    "readers", "types", "choices", "schema", "kinematics", "masking", "fetch", "simulation", "observables",
+    "representations", "batches", "models", "losses", "independence", "training", "parallel", "evaluation",
+    "explanation", "structure", "anomalies", "generation", "reinforcement", "transients", "report", "export",
+    "compilation", "profiling", "events", "recipes", "nuisances", "parts", "plan", "experiment", "many", "taggers",
+    "predictions", "detectors", "generators", "cloud_generators", "classical", "compare", "reporting", "shipping",
+    "bench", "options", "errors",
 )  # fmt: skip
 INNER = {
     "simulation": ("conditions", "processes", "detector", "clustering", "columns"),

@@ -19,7 +19,8 @@ import tyro
 from matplotlib.figure import Figure
 
 from hepjax import losses, models, report, runs, training
-from hepjax.types import Batch, Optimizer, Schedule
+from hepjax.choices import Optimizer, Schedule
+from hepjax.types import Batch
 
 GRID = np.linspace(-1, 1, 200)[:, None]
 TRUTH = np.sin(3 * GRID + 1)

@@ -19,8 +19,9 @@ import numpy as np
 import tyro
 
 from hepjax import batches, losses, models, report, runs, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.representations import build_graph
-from hepjax.types import Batch, Optimizer, Schedule, Sequences
+from hepjax.types import Batch, Sequences
 
 
 @dataclasses.dataclass(frozen=True)

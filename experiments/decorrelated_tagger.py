@@ -24,9 +24,9 @@ import numpy as np
 import tyro
 
 from hepjax import experiment, options, predictions, report, runs, schema
+from hepjax.choices import Decorrelation, Schedule
 from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
 from hepjax.options import Insensitivity, Optimization
-from hepjax.types import Decorrelation, Schedule
 
 MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
 EFFICIENCIES = (0.5, 0.8)

@@ -18,8 +18,8 @@ import tyro
 from rich.console import Console
 
 from hepjax import experiment, report
+from hepjax.choices import Activation
 from hepjax.options import MLP, Experiment, Optimization
-from hepjax.types import Activation
 
 
 class Form(enum.Enum):

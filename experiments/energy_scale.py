@@ -23,8 +23,8 @@ import numpy as np
 import tyro
 
 from hepjax import evaluation, experiment, load, nuisances, options, parts, runs, schema
+from hepjax.choices import Decorrelation, Schedule
 from hepjax.options import Insensitivity, Optimization
-from hepjax.types import Decorrelation, Schedule
 
 MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
 

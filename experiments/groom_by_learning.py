@@ -27,7 +27,7 @@ import tyro
 
 from hepjax import batches, evaluation, kinematics, models, observables, readers, report, runs, training
 from hepjax import reinforcement as rl
-from hepjax.types import Optimizer, Schedule
+from hepjax.choices import Optimizer, Schedule
 
 REWARDS = {"w": (rl.W_BOSON, 0.48), "t": (rl.TOP_QUARK, 0.2)}  # as published, with the share of QCD jets
 RULES = {"mMDT": (0.1, 0.0, False), "soft drop": (0.1, 2.0, False), "recursive soft drop": (0.05, 1.0, True)}

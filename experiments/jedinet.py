@@ -27,8 +27,8 @@ import tyro
 from rich.console import Console
 
 from hepjax import experiment, report, schema
+from hepjax.choices import Activation, Readout
 from hepjax.options import Experiment, InteractionNetwork, Optimization
-from hepjax.types import Activation, Readout
 
 
 class Form(enum.Enum):

@@ -21,7 +21,8 @@ import tyro
 from matplotlib.figure import Figure
 
 from hepjax import losses, models, report, runs, training
-from hepjax.types import Batch, Optimizer, Schedule
+from hepjax.choices import Optimizer, Schedule
+from hepjax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True)

@@ -19,8 +19,9 @@ import tyro
 from matplotlib.figure import Figure
 
 from hepjax import batches, evaluation, losses, models, readers, report, runs, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.representations import apply_scaling, fit_scaling, tabular
-from hepjax.types import Batch, Optimizer, Schedule
+from hepjax.types import Batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +88,7 @@ def run(options: SignalBackground) -> dict[str, evaluation.RocCurve]:
     runs.check_new(options.out)
     jets = read(options)
     rows = batches.split(len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets)
-    train, test = (Batch(*(x[part] for x in jets)) for part in (rows.train, rows.test))
+    train, test = (jax.tree.map(lambda x, part=part: x[part], jets) for part in (rows.train, rows.test))
     fits = {f"boundary of degree {n}": fit(n, train, jax.random.key(options.seed)) for n in (1, options.degree)}
     options.out.mkdir(parents=True)
     report.save(draw(fits, test, options), options.out / "boundary.png")

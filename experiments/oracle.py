@@ -23,11 +23,12 @@ from scipy.stats import t as student
 
 from hepjax import evaluation, readers, representations, runs, schema
 from hepjax.batches import by_length, even_buckets
+from hepjax.choices import Keep
 from hepjax.console import progress_bar
 from hepjax.models import published
 from hepjax.observables import jet_observables
 from hepjax.simulation import PUBLIC, Detector, Layout, simulate_files
-from hepjax.types import Batch, Keep, Scores, Sequences
+from hepjax.types import Batch, Scores, Sequences
 
 PUBLISHED = (0.953, 0.929, 0.970, 0.965, 0.968)
 ECAL, HCAL = Detector().electromagnetic._replace(cell=0.0175), Detector().hadronic._replace(cell=0.022)

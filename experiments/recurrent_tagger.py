@@ -20,8 +20,8 @@ import tyro
 from rich.console import Console
 
 from hepjax import experiment, report
+from hepjax.choices import Cell
 from hepjax.options import GRU, LSTM, Experiment, Optimization
-from hepjax.types import Cell
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 from hepjax import evaluation, losses, models, report, runs, training, transients
-from hepjax.types import Cell, Optimizer, Schedule
+from hepjax.choices import Cell, Optimizer, Schedule
 
 CONVNET = models.ConvNet1D(filters=(16, 32, 64), kernels=(32, 16, 8), pool=4, hidden=(64,), classes=2)
 LSTM = models.Recurrent(cell=Cell.LSTM, units=(64,), hidden=(64,), classes=2)

@@ -26,6 +26,7 @@ __all__ = [
     "Jets",
     "anomalies",
     "batches",
+    "choices",
     "classical",
     "cloud_generators",
     "detectors",

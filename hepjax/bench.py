@@ -16,8 +16,9 @@ import numpy as np
 
 import hepjax
 from hepjax import losses, models, parallel, plan, readers, recipes, representations, runs, schema, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
-from hepjax.types import Batch, Optimizer, Schedule, Window
+from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -9,8 +9,9 @@ import jax
 import numpy as np
 
 from hepjax import batches, evaluation, generation, losses, models, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.generators import VALIDATION, Fitting
-from hepjax.types import Batch, Optimizer, Schedule, Scores, Sequences
+from hepjax.types import Batch, Scores, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -11,9 +11,9 @@ from typing import Annotated, Any, get_args
 import tyro
 
 from hepjax import runs
+from hepjax.choices import ExportFormat, Keep
 from hepjax.fetch import Record  # noqa: TC001 — the same
 from hepjax.options import Experiment, Model
-from hepjax.types import ExportFormat, Keep
 
 
 class Label(enum.Enum):

@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import anomalies, batches, losses, models, training
-from hepjax.types import Batch, Optimizer, Reconstruction, Schedule
+from hepjax.choices import Optimizer, Schedule
+from hepjax.types import Batch, Reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from hepjax import batches, evaluation, generation, losses, models, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
 from hepjax.representations import apply_scaling, fit_scaling
-from hepjax.types import Batch, Conditioned, Optimizer, Schedule, Scores
+from hepjax.types import Batch, Conditioned, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

@@ -28,11 +28,12 @@ from hepjax import (
     schema,
     training,
 )
+from hepjax.choices import Strategy
 from hepjax.compilation import watch_traces
 from hepjax.errors import InputError
 from hepjax.independence import without_adversary
 from hepjax.predictions import Predictions
-from hepjax.types import Batch, Scores, Strategy
+from hepjax.types import Batch, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import independence, models, parallel, schema
+from hepjax.choices import Decorrelation
 from hepjax.errors import InputError
 from hepjax.independence import ADVERSARY
-from hepjax.types import Decorrelation, Sequences
+from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

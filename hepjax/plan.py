@@ -9,9 +9,9 @@ import jax
 import numpy as np
 
 from hepjax import batches, losses, models, nuisances, parallel, parts, recipes, training
+from hepjax.choices import Schedule
 from hepjax.compilation import watch_traces
 from hepjax.independence import without_adversary
-from hepjax.types import Schedule
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

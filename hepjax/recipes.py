@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, options, representations
+from hepjax.choices import Cell, Channels, Precision
 from hepjax.errors import InputError
 from hepjax.representations import apply_scaling, moments
-from hepjax.types import Cell, Channels, Moments, Precision, Scaling, Sequences
+from hepjax.types import Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable

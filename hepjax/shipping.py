@@ -8,8 +8,8 @@ from typing import Any
 
 from hepjax import __version__, predictions, report, runs, taggers
 from hepjax import export as formats
+from hepjax.choices import ExportFormat, Precision
 from hepjax.hdf5_files import check_target
-from hepjax.types import ExportFormat, Precision
 
 
 def export(

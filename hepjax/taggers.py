@@ -14,11 +14,12 @@ import numpy as np
 from hepjax import evaluation, losses, many, models, parts, recipes, runs, training
 from hepjax.errors import InputError
 from hepjax.plan import make_scorer
-from hepjax.types import Jets, Precision, Scaling, Sequences, TrainState
+from hepjax.types import Jets, Scaling, Sequences, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from hepjax.choices import Precision
     from hepjax.recipes import Recipe
     from hepjax.types import PyTree
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import options, recipes, runs
+from hepjax.choices import Activation
 from hepjax.representations import apply_scaling
-from hepjax.types import Activation, Sequences
+from hepjax.types import Sequences
 
 torch = pytest.importorskip("torch", reason="the twins need torch")
 

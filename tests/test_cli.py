@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 
 from hepjax import cli, runs, schema
+from hepjax.choices import Keep
 from hepjax.fetch import Record
-from hepjax.types import Keep
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 

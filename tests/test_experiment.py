@@ -19,10 +19,11 @@ import pytest
 from flax import serialization
 
 from hepjax import InputError, experiment, load, models, options, read_jets, runs, schema, training
+from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.evaluation import figures_of_merit
 from hepjax.predictions import Predictions, read_predictions, write_predictions
 from hepjax.representations import tabular
-from hepjax.types import Norm, Optimizer, Schedule, Scores
+from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -35,7 +36,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from hepjax import experiment, options
-from hepjax.types import Norm
+from hepjax.choices import Norm
 
 model = options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
 data, out, resume = (Path(sys.argv[1]),), Path(sys.argv[2]), sys.argv[3] == "resume"

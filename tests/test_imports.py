@@ -16,8 +16,9 @@ MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
 HELP_SECONDS = 0.5
 
-COMMON = {"errors", "kinematics", "masking", "schema", "types"}
+COMMON = {"choices", "errors", "kinematics", "masking", "schema", "types"}
 MAY_KNOW = {
+    "choices": set(),
     "errors": set(),
     "schema": set(),
     "types": set(),
@@ -108,7 +109,7 @@ DEVICE_WORDS = {
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 HEAVY = {"chex", "flax", "h5py", "jax", "matplotlib", "mplhep", "numpy", "optax", "orbax", "pooch", "requests", "scipy"}
 
-PLAIN_WORDS = {"__init__", "__main__", "commands", "console", "errors", "options", "schema", "types"}
+PLAIN_WORDS = {"__init__", "__main__", "choices", "commands", "console", "errors", "options", "schema", "types"}
 """Modules of names and fields, without behaviour of their own to test."""
 CROSSING = {"test_benchmarks", "test_experiments", "test_imports", "test_readme"}
 """Tests of the project as a whole."""

@@ -7,19 +7,19 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import losses
+from hepjax import independence, losses
 from hepjax.independence import (
     ADVERSARY,
     BINS,
     contest,
     contest_loss,
     correlation_loss,
-    distance_correlation,
     odds,
     reverse_gradient,
     without_adversary,
 )
 
+distance_correlation = jax.jit(independence.distance_correlation)
 BACKGROUND = jnp.array([True, True, False, False])
 SIGNAL = [2, 3]
 
@@ -79,7 +79,7 @@ def test_what_has_no_weight_changes_nothing_even_nan():
     w[5:9] = 0
     x[5:9], y[5:7] = np.nan, np.inf
     kept = w > 0
-    value, gradient = jax.jit(jax.value_and_grad(distance_correlation))(jnp.asarray(x), y, w)
+    value, gradient = jax.jit(jax.value_and_grad(independence.distance_correlation))(jnp.asarray(x), y, w)
     assert value == pytest.approx(float(distance_correlation(x[kept], y[kept], w[kept])), rel=1e-4)
     assert np.isfinite(gradient).all()
     assert (np.asarray(gradient)[5:9] == 0).all()

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, experiment, load, many, options, read_jets, runs, schema
+from hepjax.choices import Optimizer, Strategy
 from hepjax.evaluation import figures_of_merit
 from hepjax.predictions import read_predictions
-from hepjax.types import Optimizer, Scores, Strategy
+from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -10,9 +10,9 @@ import pytest
 
 import hepjax
 from hepjax import InputError, experiment, nuisances, options, parts, predictions, recipes, runs, schema
+from hepjax.choices import Decorrelation
 from hepjax.independence import ADVERSARY, distance_correlation
 from hepjax.options import Experiment, Insensitivity
-from hepjax.types import Decorrelation
 
 MODEL = options.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
 RECIPE = recipes.make_recipe(MODEL, 5)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from hepjax import batches, load, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
-from hepjax.types import Precision, TrainState
+from hepjax.choices import Precision
+from hepjax.types import TrainState
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, options, read_jets, recipes, representations, runs
+from hepjax.choices import Channels, Readout
 from hepjax.kinematics import wrap
-from hepjax.types import Channels, Readout, Scaling
+from hepjax.types import Scaling
 
 SMALL = {
     "convnet": options.Convnet(filters=(2, 3), kernels=(3, 3), hidden=(4,), pixels=12, pixel_size=0.06),

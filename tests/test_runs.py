@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from hepjax import InputError, options, runs
-from hepjax.types import Activation, Channels, Epoch, Norm, Optimizer, PairForm, Readout, Schedule
+from hepjax.choices import Activation, Channels, Norm, Optimizer, PairForm, Readout, Schedule
+from hepjax.types import Epoch
 
 FOUND = {"classes": ["g", "q"], "fingerprint": 1}
 

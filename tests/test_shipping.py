@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, experiment, load, options, read_jets, shipping, taggers
-from hepjax.types import ExportFormat, Precision
+from hepjax.choices import ExportFormat, Precision
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

@@ -9,9 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import PairForm
 from hepjax.errors import InputError
 from hepjax.explanation.gradients import of_class
-from hepjax.types import PairForm, Sequences
+from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from flax import linen as nn

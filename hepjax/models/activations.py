@@ -10,7 +10,7 @@ from flax import linen as nn
 from jax.nn import elu, gelu, leaky_relu, relu, selu, sigmoid, softplus
 from jax.numpy import arctan, tanh
 
-from hepjax.types import Activation
+from hepjax.choices import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,10 +9,11 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from hepjax.choices import Activation
 from hepjax.errors import InputError
 from hepjax.models.activations import Activate, units
 from hepjax.models.mlp import MLP
-from hepjax.types import Activation, Conditioned, Reconstruction
+from hepjax.types import Conditioned, Reconstruction
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.linen.dtypes import promote_dtype
 
+from hepjax.choices import Activation, Norm
 from hepjax.errors import InputError
 from hepjax.models.activations import Activate, units
 from hepjax.models.empty import counted, uniform_where_empty
 from hepjax.models.mlp import MLP
 from hepjax.models.norms import normalise
-from hepjax.types import Activation, Norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

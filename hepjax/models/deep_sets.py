@@ -8,12 +8,12 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from hepjax.choices import Activation, Norm
 from hepjax.masking import masked_sum
 from hepjax.models.activations import Activate, units
 from hepjax.models.empty import counted, uniform_where_empty
 from hepjax.models.mlp import MLP
 from hepjax.models.norms import normalise
-from hepjax.types import Activation, Norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

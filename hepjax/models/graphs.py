@@ -9,11 +9,11 @@ import jax.numpy as jnp
 import jraph
 from flax import linen as nn
 
+from hepjax.choices import Activation
 from hepjax.models.activations import Activate, units
 from hepjax.models.empty import uniform_where_empty
 from hepjax.models.mlp import MLP
 from hepjax.models.shown import shown
-from hepjax.types import Activation
 
 if TYPE_CHECKING:
     from collections.abc import Callable

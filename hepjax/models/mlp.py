@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from flax import linen as nn
 
+from hepjax.choices import Activation, Norm
 from hepjax.models.activations import Activate, units
 from hepjax.models.norms import normalise
-from hepjax.types import Activation, Norm
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from hepjax.types import Norm
+from hepjax.choices import Norm
 
 
 def normalise(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:

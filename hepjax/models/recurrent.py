@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
+from hepjax.choices import Activation, Cell
 from hepjax.models.empty import uniform_where_empty
 from hepjax.models.mlp import MLP
-from hepjax.types import Activation, Cell
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,9 +7,9 @@ from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
 from hepjax import schema
+from hepjax.choices import Decorrelation, Optimizer, Precision, Schedule, Strategy
 from hepjax.errors import InputError
 from hepjax.options.models import InteractionNetwork, Model, Rule, rules
-from hepjax.types import Decorrelation, Optimizer, Precision, Schedule, Strategy
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from hepjax import schema
-from hepjax.types import Activation, Channels, Norm, PairForm, PixelValue, Readout
+from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
 
 if TYPE_CHECKING:
     from collections.abc import Callable

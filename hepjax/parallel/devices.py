@@ -9,8 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from hepjax.choices import Strategy
 from hepjax.errors import InputError
-from hepjax.types import Batch, EvalMetrics, Strategy, TrainState, Window
+from hepjax.types import Batch, EvalMetrics, TrainState, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable

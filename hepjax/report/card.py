@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax import schema
+from hepjax.choices import ExportFormat
 from hepjax.report.names import drawn
-from hepjax.types import ExportFormat
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -13,11 +13,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import Channels, PixelValue
 from hepjax.errors import InputError
 from hepjax.representations.names import places
 from hepjax.representations.rounding import unfused
 from hepjax.representations.sequences import sequences
-from hepjax.types import Channels, PixelValue, Sequences
+from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax import kinematics
+from hepjax.choices import Keep
 from hepjax.simulation.processes import missing_extra
-from hepjax.types import Keep
 
 if TYPE_CHECKING:
     from hepjax.simulation.collisions import Collisions, Particles

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hepjax.choices import Keep
 from hepjax.errors import InputError
-from hepjax.types import Keep
 
 
 class Calorimeter(NamedTuple):

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hepjax.choices import Keep
 from hepjax.errors import InputError
 from hepjax.simulation import clustering, hepmc, les_houches
 from hepjax.simulation.conditions import PUBLIC, Conditions
 from hepjax.simulation.event_files import Beams, Chunk, Format, chunks
 from hepjax.simulation.units import jets_of
-from hepjax.types import Keep
 
 if TYPE_CHECKING:
     from hepjax.simulation.collisions import Collisions

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax import __version__, schema
+from hepjax.choices import Keep
 from hepjax.errors import InputError
 from hepjax.hdf5_files import open_file
 from hepjax.simulation.conditions import PUBLIC, Conditions, Detector
 from hepjax.simulation.files import LAYOUT, Attribute, Layout
 from hepjax.simulation.processes import missing_extra
-from hepjax.types import Keep
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

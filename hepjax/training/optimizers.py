@@ -13,7 +13,8 @@ import optax.contrib
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from hepjax.types import Array, Optimizer, PyTree
+    from hepjax.choices import Optimizer
+    from hepjax.types import Array, PyTree
 
 
 def make_optimizer(

@@ -9,8 +9,8 @@ import jax
 import optax
 import optax.contrib
 
+from hepjax.choices import Schedule
 from hepjax.training.optimizers import OwnRate
-from hepjax.types import Schedule
 
 if TYPE_CHECKING:
     from hepjax.types import TrainState

@@ -361,7 +361,7 @@ def test_a_graph_network_tells_circles_from_rings_and_a_perceptron_does_not(tmp_
 
 def test_place_size_and_number_do_not_tell_circles_from_rings():
     module = load("circle_or_ring")
-    (values, mask), targets, _ = module.draw_sets(20_000, np.random.default_rng(0))
+    (values, mask), targets, *_ = module.draw_sets(20_000, np.random.default_rng(0))
     number = mask.sum(axis=1)
     centre = values.sum(axis=1) / number[:, None]
     size = (((values - centre[:, None]) ** 2).sum(axis=2) * mask).sum(axis=1) / (number - 1)

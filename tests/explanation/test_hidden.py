@@ -9,9 +9,10 @@ import pytest
 from scipy import stats
 
 from hepjax import InputError, models
+from hepjax.choices import Cell, Norm
 from hepjax.explanation import hidden_features, pearson, spearman
 from hepjax.representations import build_graph
-from hepjax.types import Cell, Norm, Sequences
+from hepjax.types import Sequences
 
 B, P, F = 6, 5, 3
 

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models
+from hepjax.choices import PairForm, Readout
 from hepjax.explanation import message_relevance
 from hepjax.models import GraphNetwork, InteractionNetwork, graphs, interaction
 from hepjax.representations import build_graph
-from hepjax.types import PairForm, Readout, Sequences
+from hepjax.types import Sequences
 
 B, P, F, C = 4, 5, 3, 4
 WHICH = np.array([1, 3, 0, 2])

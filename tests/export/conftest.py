@@ -8,7 +8,8 @@ import numpy as np
 
 import hepjax
 from hepjax import options, recipes, representations
-from hepjax.types import Activation, Channels, Norm, PairForm, PixelValue, Readout, Sequences
+from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
+from hepjax.types import Sequences
 
 SMALL = {"hidden": (8,)}
 IMAGE = {"filters": (4, 4), "kernels": (3, 3), "hidden": (8,), "pixels": 16, "pixel_size": 0.05}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, export, options, recipes
-from hepjax.types import Precision
+from hepjax.choices import Precision
 
 from .conftest import FEWEST, MODELS, first, make_tagger
 

@@ -9,8 +9,9 @@ import pytest
 from flax import linen as nn
 
 from hepjax import InputError, models
+from hepjax.choices import Activation
 from hepjax.models import autoencoders
-from hepjax.types import Activation, Conditioned
+from hepjax.types import Conditioned
 
 F, K, L = 6, 2, 3
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import models
-from hepjax.types import Activation, Conditioned, Sequences
+from hepjax.choices import Activation
+from hepjax.types import Conditioned, Sequences
 
 MODEL = models.CloudVelocity(width=5, summary=3, layers=2, frequencies=2, activation=Activation.TANH)
 

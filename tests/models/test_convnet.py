@@ -12,8 +12,9 @@ import pytest
 from flax import linen as nn
 
 from hepjax import InputError, models
+from hepjax.choices import Activation, Norm
 from hepjax.models import activations, convnet
-from hepjax.types import Activation, Norm, Sequences
+from hepjax.types import Sequences
 
 
 def convolved(x, kernel, bias):

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import models
-from hepjax.types import Activation, Norm, Sequences
+from hepjax.choices import Activation, Norm
+from hepjax.types import Sequences
 
 
 def drawn(model, inputs, rng):

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from hepjax import models
+from hepjax.choices import Activation, PairForm, Readout
 from hepjax.models import InteractionNetwork, pairs
 from hepjax.representations import build_graph
-from hepjax.types import Activation, PairForm, Readout, Sequences
+from hepjax.types import Sequences
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"
 B, P, F, C = 5, 6, 3, 4

@@ -13,9 +13,10 @@ import pytest
 from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
+from hepjax.choices import Activation, Cell, Norm, Readout
 from hepjax.models import activations
 from hepjax.representations import build_graph
-from hepjax.types import Activation, Cell, Norm, Readout, Sequences
+from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable

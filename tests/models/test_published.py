@@ -21,8 +21,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hepjax import InputError
+from hepjax.choices import Activation, Readout
 from hepjax.models import published
-from hepjax.types import Activation, Readout, Sequences
+from hepjax.types import Sequences
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001

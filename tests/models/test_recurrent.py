@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import models
-from hepjax.types import Activation, Cell, Norm, Sequences
+from hepjax.choices import Activation, Cell, Norm
+from hepjax.types import Sequences
 
 
 def sigmoid(x):

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, experiment, losses, models, options, parallel, runs, training
-from hepjax.types import Batch, Norm, Optimizer, Schedule, Sequences, Strategy, Window
+from hepjax.choices import Norm, Optimizer, Schedule, Strategy
+from hepjax.types import Batch, Sequences, Window
 
 pytestmark = pytest.mark.usefixtures("many_devices", "undrawn")
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, training
+from hepjax.choices import Optimizer
 from hepjax.reinforcement import (
     DivergedError,
     Environment,
@@ -18,7 +19,6 @@ from hepjax.reinforcement import (
     make_reward,
     td_loss,
 )
-from hepjax.types import Optimizer
 
 LENGTH, DISCOUNT = 5, 0.8
 SMALL = Settings(

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import export
+from hepjax.choices import ExportFormat
 from hepjax.report.card import model_card
-from hepjax.types import ExportFormat, Sequences
+from hepjax.types import Sequences
 
 METRICS = {
     "accuracy": 0.6543,

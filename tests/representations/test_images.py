@@ -13,9 +13,10 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hepjax import InputError, read_jets, schema
+from hepjax.choices import Channels, PixelValue
 from hepjax.kinematics import from_pt_eta_phi_mass
 from hepjax.representations import check_masses_known, draw, file_images, image_columns, images
-from hepjax.types import Channels, Jets, PixelValue, Sequences
+from hepjax.types import Jets, Sequences
 
 REAL_JETS = Path(__file__).parents[3] / "shared" / "reference" / "real_jets" / "five_jets_50p.npz"
 ENERGY = image_columns(PixelValue.ENERGY)

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from hepjax import kinematics
+from hepjax.choices import Keep
 from hepjax.simulation import clustering
 from hepjax.simulation.clustering import RaggedJets
 from hepjax.simulation.collisions import Collisions, Particles
 from hepjax.simulation.conditions import Conditions
-from hepjax.types import Keep
 
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
 

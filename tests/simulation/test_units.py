@@ -2,9 +2,9 @@ import numpy as np
 import pytest
 
 from hepjax import kinematics, schema
+from hepjax.choices import Keep
 from hepjax.simulation import clustering, units
 from hepjax.simulation.conditions import Conditions, Detector
-from hepjax.types import Keep
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import batches, losses, models, training
-from hepjax.types import Batch, Norm, Optimizer, Schedule, Sequences, Window
+from hepjax.choices import Norm, Optimizer, Schedule
+from hepjax.types import Batch, Sequences, Window
 
 C = 3
 

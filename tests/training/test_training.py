@@ -10,8 +10,9 @@ import optax
 import pytest
 
 from hepjax import InputError, batches, losses, models, training
+from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.training.stopping import watch
-from hepjax.types import Batch, Epoch, Norm, Optimizer, Schedule
+from hepjax.types import Batch, Epoch
 
 N, F, C = 200, 4, 3
 

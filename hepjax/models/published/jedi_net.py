@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import Activation, Readout
 from hepjax.errors import InputError
 from hepjax.models.interaction import InteractionNetwork
 from hepjax.models.published.pytorch import read_pytorch
-from hepjax.types import Activation, Readout
 
 if TYPE_CHECKING:
     import os

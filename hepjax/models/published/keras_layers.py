@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 from flax.errors import FlaxError
 
+from hepjax.choices import Activation
 from hepjax.errors import InputError
 from hepjax.models.activations import FUNCTIONS
 from hepjax.models.published.keras_files import read_architecture, read_keras
-from hepjax.types import Activation
 
 if TYPE_CHECKING:
     import os

@@ -1,0 +1,151 @@
+"""What options choose from, by name."""
+
+from __future__ import annotations
+
+import enum
+
+
+class Activation(enum.Enum):
+    """The activations of the field; `hepjax.models.activations` has each as a function."""
+
+    IDENTITY = "identity"
+    BINARY_STEP = "binary-step"
+    SIGMOID = "sigmoid"
+    TANH = "tanh"
+    ARCTAN = "arctan"
+    RELU = "relu"
+    LEAKY_RELU = "leaky-relu"
+    PRELU = "prelu"
+    ELU = "elu"
+    SELU = "selu"
+    GELU = "gelu"
+    SOFTPLUS = "softplus"
+    MAXOUT = "maxout"
+
+
+class Norm(enum.Enum):
+    """Normalisation between a dense layer and its activation."""
+
+    NONE = "none"
+    BATCH = "batch"
+    LAYER = "layer"
+
+
+class Cell(enum.Enum):
+    """The memory of a recurrent network."""
+
+    LSTM = "lstm"
+    GRU = "gru"
+
+
+class Readout(enum.Enum):
+    """How the answers of a jet's particles become one vector."""
+
+    SUM = "sum"
+    FLATTEN = "flatten"
+
+
+class PairForm(enum.Enum):
+    """How an interaction network runs over pairs of particles; all give the same answer."""
+
+    DENSE = "dense"
+    """All pairs as one tensor: the fastest for few."""
+    RECEIVERS = "receivers"
+    """One receiving particle after another, which needs the memory of one: the fastest for many."""
+    SEGMENTS = "segments"
+    """A list of edges and segment sums, as jraph has it: for graphs of any edges."""
+
+
+class Strategy(enum.Enum):
+    """How one training step runs on several devices; both give the answer of one."""
+
+    JIT = "jit"
+    """One program for all, which the compiler divides among them."""
+    PMAP = "pmap"
+    """A program for each, which average their gradients themselves."""
+
+
+class Precision(enum.Enum):
+    """The numbers a network computes with; parameters, losses and sums are float32 always."""
+
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    """Half the memory, and faster on devices made for it; slower on most CPUs."""
+
+
+class ExportFormat(enum.Enum):
+    """What a trained tagger is exported to."""
+
+    ONNX = "onnx"
+    """For ONNX Runtime, in any language."""
+    STABLEHLO = "stablehlo"
+    """For JAX, and for compilers that take StableHLO."""
+
+
+class Keep(enum.Enum):
+    """Which jets of a simulated collision are kept."""
+
+    LEADING = "leading"
+    """The hardest one, whatever it stems from, as in the public sample."""
+    MATCHED = "matched"
+    """Each that lies near a hard parton or boson."""
+
+
+class PixelValue(enum.Enum):
+    """What the pixels of a jet image add up."""
+
+    PT = "pt"
+    ENERGY = "energy"
+
+
+class Channels(enum.Enum):
+    """The channels of a jet image."""
+
+    ALL = "all"
+    """One: all particles."""
+    CHARGED_NEUTRAL = "charged-neutral"
+    """Two: particles with a mass, which charged ones have, and those without."""
+
+
+class Decorrelation(enum.Enum):
+    """How answers are made independent of a nuisance."""
+
+    DISTANCE_CORRELATION = "distance-correlation"
+    """By its addition to the loss (arXiv:2001.05310)."""
+    ADVERSARY = "adversary"
+    """By a second network that learns to read the nuisance off the answers (arXiv:1611.01046)."""
+
+
+class Optimizer(enum.Enum):
+    """The optimizers of optax that need nothing but gradients and a learning rate; values are their names there."""
+
+    ADABELIEF = "adabelief"
+    ADADELTA = "adadelta"
+    ADAFACTOR = "adafactor"
+    ADAGRAD = "adagrad"
+    ADAM = "adam"
+    ADAMAX = "adamax"
+    ADAMAXW = "adamaxw"
+    ADAMW = "adamw"
+    ADAN = "adan"
+    AMSGRAD = "amsgrad"
+    FROMAGE = "fromage"
+    LAMB = "lamb"
+    LARS = "lars"
+    LION = "lion"
+    NADAM = "nadam"
+    NADAMW = "nadamw"
+    NOVOGRAD = "novograd"
+    RADAM = "radam"
+    RMSPROP = "rmsprop"
+    SGD = "sgd"
+    YOGI = "yogi"
+
+
+class Schedule(enum.Enum):
+    """How the learning rate changes over a training."""
+
+    CONSTANT = "constant"
+    COSINE = "cosine"
+    ONE_CYCLE = "one-cycle"
+    PLATEAU = "plateau"
