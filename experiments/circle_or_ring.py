@@ -18,8 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from hepjax import batches, losses, models, report, runs, training
-from hepjax.choices import Optimizer, Schedule
+from hepjax import batches, choices, losses, models, report, runs, training
 from hepjax.representations import build_graph
 from hepjax.types import Batch, Sequences
 
@@ -59,8 +58,8 @@ def as_graph(sets: Sequences) -> Any:
 def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options: CircleOrRing) -> np.ndarray:
     """Trains; returns the probabilities (N, 2) of the test sets."""
     network, loss, key = models.make_apply(model), losses.categorical_cross_entropy, jax.random.key(options.seed)
-    schedule = training.make_schedule(Schedule.COSINE, 5e-3, steps=options.epochs * -(-options.sets // 64))
-    optimizer = training.make_optimizer(Optimizer.ADAM, schedule)
+    schedule = training.make_schedule(choices.Schedule.COSINE, 5e-3, steps=options.epochs * -(-options.sets // 64))
+    optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
 
     def apply(params: Any, model_state: Any, sets: Sequences, mask: Any, key: Any) -> Any:
         logits, model_state = network(params, model_state, see(sets), mask, key)

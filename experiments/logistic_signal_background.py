@@ -16,10 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 import tyro
-from matplotlib.figure import Figure
 
-from hepjax import batches, evaluation, losses, models, readers, report, runs, training
-from hepjax.choices import Optimizer, Schedule
+from hepjax import batches, choices, evaluation, losses, models, readers, report, runs, training
 from hepjax.representations import apply_scaling, fit_scaling, tabular
 from hepjax.types import Batch
 
@@ -58,14 +56,15 @@ def fit(degree: int, train: Batch, key: jax.Array) -> Any:
     scaling, model = fit_scaling(train.inputs), models.Logistic(classes=2, degree=degree)
     data = jax.device_put(train._replace(inputs=apply_scaling(scaling, train.inputs)))
     loss = partial(losses.binary_cross_entropy, class_weights=losses.balanced_class_weights(train.targets, 2))
-    optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=3000))
+    schedule = training.make_schedule(choices.Schedule.COSINE, 0.3, steps=3000)
+    optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
     step = training.make_train_step(models.make_apply(model), loss, optimizer)
     first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
-    last, _ = training.run_steps(step, first, data, 3000)
-    return lambda x: np.asarray(model.apply({"params": last.params}, apply_scaling(scaling, x)))
+    params = training.run_steps(step, first, data, 3000)[0].params
+    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x)))
 
 
-def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Figure:
+def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
     """A panel for each fit: the test jets, the probability of signal, and the boundary where it is one half."""
     x, y = np.meshgrid(*np.linspace(test.inputs.min(axis=0), test.inputs.max(axis=0), 200).T)
     labels = [*map(report.axis_label, options.observables)]
@@ -87,8 +86,8 @@ def run(options: SignalBackground) -> dict[str, evaluation.RocCurve]:
     """Fits both boundaries, draws them, and returns their ROC curves."""
     runs.check_new(options.out)
     jets = read(options)
-    rows = batches.split(len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets)
-    train, test = (jax.tree.map(lambda x, part=part: x[part], jets) for part in (rows.train, rows.test))
+    rows, _, other = batches.split(len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets)
+    train, test = (jax.tree.map(lambda x, part=part: x[part], jets) for part in (rows, other))
     fits = {f"boundary of degree {n}": fit(n, train, jax.random.key(options.seed)) for n in (1, options.degree)}
     options.out.mkdir(parents=True)
     report.save(draw(fits, test, options), options.out / "boundary.png")

@@ -21,9 +21,8 @@ import tyro
 from rich.console import Console
 from scipy.stats import t as student
 
-from hepjax import evaluation, readers, representations, runs, schema
+from hepjax import choices, evaluation, readers, representations, runs, schema
 from hepjax.batches import by_length, even_buckets
-from hepjax.choices import Keep
 from hepjax.console import progress_bar
 from hepjax.models import published
 from hepjax.observables import jet_observables
@@ -42,7 +41,7 @@ EFFECTS = {
     "resolutions doubled": {"detector": Detector(resolution=1.0)}, "no threshold": {"detector": Detector(pt_min=0.0)},
     "bosons with width and polarisation": {"undecayed": False}, "gluons of no more than 1,005 GeV": {"unlimited": ()},
     "threshold of 0.5 GeV": {"detector": Detector(pt_min=0.5)}, "pT of 990 to 1,030 GeV": {"pt": (990.0, 1030.0)},
-    "all jets near a parton": {"keep": Keep.MATCHED},
+    "all jets near a parton": {"keep": choices.Keep.MATCHED},
 }  # fmt: skip
 
 
