@@ -80,7 +80,7 @@ def fit_cloud_generator(
         apply = generation.averaged(generation.make_matching(networks[-1], augment))
         start = (first, generation.start_average(first, state))
         longer = fitting._replace(epochs=fitting.epochs * epochs)
-        found = _learn(name, apply, start, generation.matching_loss, parts, longer)
+        found = _learn(name, apply, start, losses.mean_answer, parts, longer)
         params.append(found.model_state[generation.AVERAGE])
     generate = generation.make_generator(networks[0], networks[1], scaling, count, steps=steps)
 

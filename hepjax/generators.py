@@ -90,9 +90,7 @@ def fit_flow(
     network = models.CouplingFlow(generation.COORDINATES, len(classes), layers, hidden)
     apply = models.make_apply(network)
     first, _ = models.initialise(network, key, jax.tree.map(lambda values: values[:2], parts.train.inputs))
-    plan = _plan(
-        generation.averaged(apply, _DECAY), generation.negative_log_likelihood, len(parts.train.targets), fitting
-    )
+    plan = _plan(generation.averaged(apply, _DECAY), losses.mean_answer, len(parts.train.targets), fitting)
     state = _learn("flow", (first, generation.start_average(first, {})), plan, parts.train, parts.val, fitting)
     params = {"params": state.model_state[generation.AVERAGE]}
     there, back = (partial(network.apply, params, method=way) for way in ("to_latent", "from_latent"))

@@ -167,6 +167,23 @@ def kl_divergence(outputs: Reconstruction) -> jax.Array:
     return _kl_divergence(outputs.mean, outputs.log_variance)
 
 
+def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
+    """The loss of networks that answer with each example's loss themselves, such as flows with -ln p.
+
+    Args:
+      outputs: (B,) float.
+      targets: anything; what counts is among the inputs.
+      weights: (B,) example weights.
+
+    Returns:
+      () the mean.
+
+    >>> float(mean_answer(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
+    2.0
+    """
+    return _mean(lambda x: x, outputs, jnp.asarray(weights))
+
+
 def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = None) -> jax.Array:
     """The squared difference between an autoencoder's inputs and what comes back, averaged over all their numbers.
 

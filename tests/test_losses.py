@@ -243,3 +243,10 @@ def test_reconstructions_must_have_the_shape_of_the_inputs(rng):
     for loss in (losses.squared_distance, losses.reconstruction_error, losses.negative_elbo):
         with pytest.raises(ValueError, match="do not fit targets of shape"):
             loss(reconstruction(rng), np.zeros((B, 4, 1)))
+
+
+def test_the_mean_of_what_a_network_answers_has_no_gradient_where_nothing_counts():
+    answers, weights = jnp.array([1.0, 4.0, jnp.nan, jnp.inf]), jnp.array([2.0, 1.0, 0.0, 0.0])
+    assert losses.mean_answer(answers, None, weights) == 2
+    np.testing.assert_allclose(jax.grad(losses.mean_answer)(answers, None, weights), [2 / 3, 1 / 3, 0, 0])
+    assert losses.mean_answer(answers, None, jnp.ones(4)) != 2

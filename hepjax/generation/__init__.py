@@ -28,7 +28,6 @@ from hepjax.generation.flow_matching import (
     heun,
     integrate,
     make_matching,
-    matching_loss,
     midpoint,
     seen_by,
     solve_flow,
@@ -37,7 +36,6 @@ from hepjax.generation.flow_matching import (
 )
 from hepjax.generation.flows import (
     check_flow,
-    negative_log_likelihood,
     normal_nll,
     sample,
 )
@@ -88,10 +86,8 @@ __all__ = [
     "make_generator",
     "make_matching",
     "make_view",
-    "matching_loss",
     "midpoint",
     "mirror",
-    "negative_log_likelihood",
     "noisy_decoder",
     "normal_nll",
     "pixels",

@@ -72,24 +72,6 @@ def make_matching(network: Apply, augment: Callable[[jax.Array, Any], Any] | Non
     return apply
 
 
-def matching_loss(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
-    """The mean of what `make_matching` answers.
-
-    Args:
-      outputs: (B,) squared distances.
-      targets: anything; the data are among the inputs.
-      weights: (B,) example weights.
-
-    Returns:
-      () the mean.
-
-    >>> float(matching_loss(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
-    2.0
-    """
-    mean: jax.Array = weighted_mean(outputs, jnp.asarray(weights))
-    return mean
-
-
 def at_time(inputs: Conditioned, t: Any) -> Conditioned:
     """Puts the times in front of the conditions, where networks look for them.
 

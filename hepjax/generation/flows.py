@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.masking import weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,24 +19,6 @@ TOLERANCE = 0.01
 """By how much, in standard deviations, a jet may come back changed."""
 
 _REMEDY = "take fewer layers, more jets or a lower learning rate"
-
-
-def negative_log_likelihood(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
-    """The mean of what a flow answers.
-
-    Args:
-      outputs: (B,) -ln p.
-      targets: anything; the data are among the inputs.
-      weights: (B,) example weights.
-
-    Returns:
-      () the mean.
-
-    >>> float(negative_log_likelihood(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
-    2.0
-    """
-    mean: jax.Array = weighted_mean(outputs, jnp.asarray(weights))
-    return mean
 
 
 def normal_nll(values: Any) -> np.ndarray:
