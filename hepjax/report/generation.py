@@ -54,7 +54,7 @@ def generation_table(
     Args:
       found: what `evaluation.distances_by_class` gives.
       auc: "floor" and generators → the AUC of a classifier that tells their jets from simulated ones.
-      nll: generator → the mean of -ln p of simulated jets, in nats.
+      nll: generator → the mean of -ln p of simulated jets, in nats; empty where none has it.
       spectrum: the observable whose distances are told of each class.
 
     Returns:
@@ -66,10 +66,9 @@ def generation_table(
     | flow | 0.520 ± 0.010 | 0.520 ± 0.010 |
     """
     masses = {drawn(name): rows[spectrum] for name, rows in found.items()}
-    lines = ["| jets | AUC against simulated ones | -ln p of simulated jets, nats |", "| --- | --- | --- |"]
-    lines += [
-        f"| {name} | {_written(one)} | {_written(nll[name]) if name in nll else ''} |" for name, one in auc.items()
-    ]
+    rows = [("jets", "AUC against simulated ones", "-ln p of simulated jets, nats"), ("---",) * 3]
+    rows += [(name, _written(one), _written(nll[name]) if name in nll else "") for name, one in auc.items()]
+    lines = ["| " + " | ".join(row if nll else row[:2]) + " |" for row in rows]
     tables = [distances_table(found["all"]), distances_table(masses, f"{spectrum} of"), "\n".join(lines)]
     return "\n\n".join(tables)
 

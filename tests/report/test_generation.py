@@ -38,6 +38,8 @@ def test_all_that_is_known_stands_in_three_tables():
     text = generation_table({"all": FOUND, "w": FOUND}, auc, {"flow": Distance(12.3, 0.1)}, "j_mass")
     tables = text.split("\n\n")
     assert len(tables) == 3
+    assert "-ln p" in tables[2]
+    assert "-ln p" not in generation_table({"all": FOUND}, auc, {}, "j_mass")
     assert "| W | 1.00 ± 0.25 |" in tables[1]
     assert tables[2].splitlines()[2:] == [
         "| floor | 0.501 ± 0.012 |  |",
