@@ -48,7 +48,7 @@ def make_optimizer(
     Raises:
       InputError: the optimizer has no momentum or weight decay and one is given.
 
-    >>> from hepjax.types import Optimizer
+    >>> from hepjax.choices import Optimizer
     >>> optimizer = make_optimizer(Optimizer.SGD, optax.constant_schedule(0.5), momentum=0.9)
     >>> updates, _ = optimizer.update({"w": 1.0}, optimizer.init({"w": 0.0}), {"w": 0.0}, value=1.0)
     >>> float(updates["w"])

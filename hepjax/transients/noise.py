@@ -55,7 +55,7 @@ def coloured_noise(key: Array, spectrum: Array, rate: float, shape: tuple[int, .
       shape: of the segments.
 
     Returns:
-      (*shape, N) float32.
+      (..., N) float32, ... the `shape`.
 
     >>> coloured_noise(jax.random.key(0), jnp.ones(513), 1024.0, (2,)).shape
     (2, 1024)
