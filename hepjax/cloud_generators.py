@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batches, evaluation, generation, losses, models, training
-from hepjax.choices import Optimizer, Schedule
-from hepjax.generators import VALIDATION, Fitting
-from hepjax.types import Batch, Scores, Sequences
+from hepjax import batches, evaluation, generation, losses, models
+from hepjax.generators import VALIDATION, Fitting, learn, make_plan, separation
+from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hepjax.generation import Clouds
+    from hepjax.types import TrainState
 
 HIDDEN = (64, 64, 64)
 """The layers of the network of totals."""
@@ -80,7 +80,7 @@ def fit_cloud_generator(
         apply = generation.averaged(generation.make_matching(networks[-1], augment))
         start = (first, generation.start_average(first, state))
         longer = fitting._replace(epochs=fitting.epochs * epochs)
-        found = _learn(name, apply, start, losses.mean_answer, parts, longer)
+        found = _learn(name, apply, start, losses.mean_answer, (parts[0], parts[1]), longer)
         params.append(found.model_state[generation.AVERAGE])
     generate = generation.make_generator(networks[0], networks[1], scaling, count, steps=steps)
 
@@ -118,11 +118,9 @@ def tell_clouds_apart(
     first = models.initialise(model, jax.random.key(fitting.seed), jax.tree.map(lambda v: v[:1], train.inputs))
     apply = models.make_apply(model)
     best = _learn("classifier", apply, first, losses.categorical_cross_entropy, (train, val), fitting)
-    p = jax.nn.softmax(jax.jit(apply)(best.params, best.model_state, test.inputs, test.weights > 0, None)[0])
-    scores = Scores(np.asarray(p, np.float64), test.targets, None, ("simulated", "generated"))
-    figures = evaluation.figures_of_merit(scores)
-    low, high = evaluation.bootstrap_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
-    return evaluation.Distance(figures["classes"]["generated"]["auc"], (high - low) / 2)
+    return separation(
+        jax.jit(apply)(best.params, best.model_state, test.inputs, test.weights > 0, None)[0], test.targets
+    )
 
 
 def cloud_distances(
@@ -162,24 +160,8 @@ def cloud_distances(
     return found
 
 
-def _learn(name: str, apply: Any, first: Any, loss: Any, parts: Sequence[Batch], fitting: Fitting) -> Any:
-    """Trains; returns the best state, or the last good one where the training diverges."""
+def _learn(name: str, apply: Any, first: Any, loss: Any, parts: tuple[Batch, Batch], fitting: Fitting) -> TrainState:
+    """Trains with a warm-up, which flows need; returns the best state, or the last good one."""
     train, val = parts
-    steps = fitting.epochs * batches.steps_of(len(train.targets), fitting.batch_size)
-    warmup = min(100, steps // 10)
-    schedule = training.make_schedule(Schedule.COSINE, fitting.learning_rate, steps=steps, warmup_steps=warmup)
-    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=1.0)
-    step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
-    try:
-        return training.fit(
-            training.start(first[0], first[1], optimizer, jax.random.key(fitting.seed)),
-            train=batches.make_windows(train, batch_size=fitting.batch_size, seed=fitting.seed),
-            val=lambda: batches.eval_batches(val, batch_size=min(500, len(val.targets))),
-            programs=training.compile_here(step, measure),
-            epochs=fitting.epochs,
-            schedule=schedule,
-            on_epoch=lambda progress: fitting.on_epoch(name, progress.history[-1]),
-        ).best
-    except training.DivergedError as error:
-        fitting.tell(f"{name}: {error}; the last good state is kept")
-        return error.state
+    plan = make_plan(apply, loss, len(train.targets), fitting, clip_norm=1.0, most_warmup=100)
+    return learn(name, first, plan, parts, fitting, min(500, len(val.targets)))

@@ -90,8 +90,10 @@ def fit_flow(
     network = models.CouplingFlow(generation.COORDINATES, len(classes), layers, hidden)
     apply = models.make_apply(network)
     first, _ = models.initialise(network, key, jax.tree.map(lambda values: values[:2], parts.train.inputs))
-    plan = _plan(generation.averaged(apply, _DECAY), losses.mean_answer, len(parts.train.targets), fitting)
-    state = _learn("flow", (first, generation.start_average(first, {})), plan, parts.train, parts.val, fitting)
+    plan = make_plan(generation.averaged(apply, _DECAY), losses.mean_answer, len(parts.train.targets), fitting)
+    state = learn(
+        "flow", (first, generation.start_average(first, {})), plan, parts[1:], fitting, len(parts.val.targets)
+    )
     params = {"params": state.model_state[generation.AVERAGE]}
     there, back = (partial(network.apply, params, method=way) for way in ("to_latent", "from_latent"))
     answers = partial(_answers, plan, state, len(parts.val.targets))
@@ -125,8 +127,8 @@ def fit_vae(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitt
         # Validation draws codes too, the same ones each time: else its loss were no bound.
         return network(params, state, inputs, mask, key if own is None else own)
 
-    plan = _plan(apply, generation.variational_loss, len(parts.train.targets), fitting)
-    state = _learn("VAE", first, plan, parts.train, parts.val, fitting)
+    plan = make_plan(apply, generation.variational_loss, len(parts.train.targets), fitting)
+    state = learn("VAE", first, plan, parts[1:], fitting)
     answers = partial(_answers, plan, state, len(parts.val.targets))
 
     def decode(z: Array, condition: Array) -> Any:
@@ -186,19 +188,15 @@ def tell_apart(
     targets = np.repeat(np.array([1, 0], np.int32), [len(labels), len(truth)])
     rows = batches.split(len(kinds), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
     model, loss, kind = models.MLP((64, 64), classes=2), losses.categorical_cross_entropy, np.eye(max(kinds) + 1)[kinds]
-    plan, found = _plan(models.make_apply(model), loss, len(rows.train), fitting), {}
+    plan, found = make_plan(models.make_apply(model), loss, len(rows.train), fitting), {}
     first = models.initialise(model, jax.random.key(fitting.seed), np.zeros((1, np.shape(truth)[1] + kind.shape[1])))
     for name, jets in made.items():
         x = np.concatenate([jets, truth])
         inputs = np.concatenate([apply_scaling(fit_scaling(x[rows.train]), x), kind], axis=1).astype(np.float32)
         data = Batch(inputs, targets, np.ones(len(x), np.float32))
         train, val, test = (Batch(*(values[part] for values in data[:3])) for part in rows)
-        best = _learn(f"{name} against simulation", first, plan, train, val, fitting)
-        p = jax.nn.softmax(plan.programs.evaluate(best, test).outputs)
-        scores = Scores(np.asarray(p, np.float64), test.targets, None, ("simulated", "generated"))
-        figures = evaluation.figures_of_merit(scores)
-        low, high = evaluation.bootstrap_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
-        found[name] = evaluation.Distance(figures["classes"]["generated"]["auc"], (high - low) / 2)
+        best = learn(f"{name} against simulation", first, plan, (train, val), fitting)
+        found[name] = separation(plan.programs.evaluate(best, test).outputs, test.targets)
     return found
 
 
@@ -228,7 +226,7 @@ def _batch(inputs: Conditioned) -> Batch:
     return Batch(inputs, inputs.values, np.ones(len(inputs.values), np.float32))
 
 
-def _answers(plan: _Plan, state: TrainState, size: int, inputs: Conditioned) -> tuple[Any, float]:
+def _answers(plan: Plan, state: TrainState, size: int, inputs: Conditioned) -> tuple[Any, float]:
     """What a network says of N jets, and its mean loss, by the program that validates `size` of them."""
     blocks = batches.eval_batches(_batch(inputs), batch_size=size)
     found = [jax.device_get(plan.programs.evaluate(state, block)) for block in blocks]
@@ -261,7 +259,7 @@ def _generator(
     return Generator(make, lambda x, labels: np.asarray(nll(_inputs(preparation, x, labels, 0)), np.float64))
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """A training that is ready to start, for any data of these shapes."""
 
     programs: training.Programs
@@ -269,21 +267,53 @@ class _Plan(NamedTuple):
     schedule: Any
 
 
-def _plan(apply: Any, loss: Any, jets: int, fitting: Fitting) -> _Plan:
-    count = fitting.epochs * -(-jets // fitting.batch_size)
-    schedule = training.make_schedule(Schedule.COSINE, fitting.learning_rate, steps=count)
-    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=5.0)
-    steps = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
-    return _Plan(training.compile_here(*steps), optimizer, schedule)
+def make_plan(
+    apply: Any, loss: Any, jets: int, fitting: Fitting, *, clip_norm: float = 5.0, most_warmup: int = 0
+) -> Plan:
+    """Compiles a training by Adam, with a learning rate that falls to 0.
+
+    Args:
+      apply: the function of a network.
+      loss: (outputs, targets, weights) → () mean.
+      jets: how many there are to train on.
+      fitting: how it is trained.
+      clip_norm: longer gradients are shortened to it.
+      most_warmup: the learning rate rises over the first tenth of the steps, but no more than so many.
+
+    Returns:
+      The plan.
+    """
+    steps = fitting.epochs * batches.steps_of(jets, fitting.batch_size)
+    schedule = training.make_schedule(
+        Schedule.COSINE, fitting.learning_rate, steps=steps, warmup_steps=min(most_warmup, steps // 10)
+    )
+    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=clip_norm)
+    step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
+    return Plan(training.compile_here(step, measure), optimizer, schedule)
 
 
-def _learn(name: str, first: Any, plan: _Plan, train: Batch, val: Batch, fitting: Fitting) -> TrainState:
-    """Trains; returns the best state, or the last good one where the training diverges."""
+def learn(
+    name: str, first: Any, plan: Plan, data: tuple[Batch, Batch], fitting: Fitting, at_once: int | None = None
+) -> TrainState:
+    """Trains a network.
+
+    Args:
+      name: of what is trained, for what is told.
+      first: its parameters and other variables.
+      plan: from `make_plan`.
+      data: to train on, and to tell the best epoch.
+      fitting: how it is trained.
+      at_once: so many jets are validated at once; None is all.
+
+    Returns:
+      The best state, or the last good one where the training diverges.
+    """
+    train, val = data
     try:
         return training.fit(
             training.start(first[0], first[1], plan.optimizer, jax.random.key(fitting.seed)),
             train=batches.make_windows(train, batch_size=fitting.batch_size, seed=fitting.seed),
-            val=lambda: batches.eval_batches(val, batch_size=len(val.targets)),
+            val=lambda: batches.eval_batches(val, batch_size=at_once or len(val.targets)),
             programs=plan.programs,
             epochs=fitting.epochs,
             schedule=plan.schedule,
@@ -292,3 +322,23 @@ def _learn(name: str, first: Any, plan: _Plan, train: Batch, val: Batch, fitting
     except training.DivergedError as error:
         fitting.tell(f"{name}: {error}; the last good state is kept")
         return error.state
+
+
+def separation(logits: Any, generated: Any) -> evaluation.Distance:
+    """How well a classifier tells generated jets from simulated ones.
+
+    Args:
+      logits: (N, 2) of simulated and of generated.
+      generated: (N,) 1 for generated jets, 0 for simulated ones.
+
+    Returns:
+      The AUC and its standard deviation, by the bootstrap.
+
+    >>> separation(np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([1, 0] * 20)).distance
+    1.0
+    """
+    probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+    scores = Scores(probabilities, generated, None, ("simulated", "generated"))
+    figures = evaluation.figures_of_merit(scores)
+    low, high = evaluation.bootstrap_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
+    return evaluation.Distance(figures["classes"]["generated"]["auc"], (high - low) / 2)

@@ -86,6 +86,12 @@ def test_what_makes_no_sense_is_refused(insensitive, words, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+def test_shifted_energies_are_no_fold_to_test_on(tmp_path):
+    shifted = Experiment(MODEL, insensitive=Insensitivity(energy_scale=0.1), folds=3, out=tmp_path / "new")
+    with pytest.raises(InputError, match="--folds: expected none where energies are shifted, found 3"):
+        experiment.run(shifted)
+
+
 def test_a_background_without_jets_is_refused(jet_file):
     jets = np.zeros((100, len(schema.JET_COLUMNS)), np.float32)
     jets[:, -6:] = np.eye(6)[2 + np.arange(100) % 2]

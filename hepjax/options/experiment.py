@@ -160,6 +160,7 @@ def check(experiment: Experiment) -> None:
             sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
             "one of them",
         ),
+        ("--folds", e.folds, not (e.folds and e.insensitive.energy_scale), "none where energies are shifted"),
         ("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         ("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
