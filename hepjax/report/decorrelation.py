@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
@@ -41,7 +42,10 @@ def trade_off_figure(found: Mapping[str, Sequence[TradeOff]], limit: TradeOff | 
         axes = figure.subplots()
         for i, (name, line) in enumerate(found.items()):
             look: dict[str, Any] = {"color": colour(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
-            axes.errorbar([1 / t.divergence for t in line], [t.auc for t in line], [t.auc_error for t in line], **look)
+            flat = [
+                1 / t.divergence if t.divergence else math.inf for t in line
+            ]  # what is not bent at all is not drawn
+            axes.errorbar(flat, [t.auc for t in line], [t.auc_error for t in line], **look)
         if limit is not None:
             axes.axhline(limit.auc, color="0.5", linestyle="--", label="plain, cut in bins")
         efficiency = next(t.efficiency for line in found.values() for t in line)

@@ -22,6 +22,15 @@ def test_each_way_is_a_line_and_the_limit_dashed():
     assert "50%" in axes.get_xlabel()
 
 
+def test_what_bends_nothing_and_what_is_unknown_leave_the_others(tmp_path):
+    line = [tagger(0.9, 0.1), tagger(0.85, 0.05), tagger(0.8, 0.0), tagger(0.7, float("nan"))]
+    figure = report.trade_off_figure({"adversary": line})
+    report.save(figure, tmp_path / "figure.png")
+    low, high = figure.axes[0].get_xlim()
+    assert 5 < low < 10
+    assert 20 < high < 40
+
+
 def test_no_tagger_is_refused():
     with pytest.raises(InputError, match="one tagger or more"):
         report.trade_off_figure({"plain": []})
