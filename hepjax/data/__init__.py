@@ -1,0 +1,1 @@
+"""Files of jets, their layouts, and how they are read and written."""

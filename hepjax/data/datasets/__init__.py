@@ -1,0 +1,1 @@
+"""The layouts that are known by name, one file each."""

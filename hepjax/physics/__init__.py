@@ -1,0 +1,1 @@
+"""Kinematics, jet substructure and simulation."""

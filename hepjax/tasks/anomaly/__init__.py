@@ -1,0 +1,1 @@
+"""Anomalies: jets that are unlike the background."""
