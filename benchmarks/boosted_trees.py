@@ -18,10 +18,12 @@ import tyro
 from sklearn.ensemble import HistGradientBoostingClassifier
 
 import hepjax
-from hepjax import evaluation, experiment
+from hepjax import evaluation
 from hepjax.choices import Schedule
-from hepjax.options import MLP, Experiment, Optimization
-from hepjax.representations import tabular
+from hepjax.inputs import tabular
+from hepjax.models.options import MLP
+from hepjax.runs import train
+from hepjax.runs.options import Experiment, Optimization
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,7 +54,7 @@ def main(comparison: Comparison) -> None:
             seed=comparison.seed,
             optimizer=Optimization(schedule=Schedule.COSINE, learning_rate=2e-3),
         )
-        run, _ = experiment.run(chosen)
+        run, _ = train.run(chosen)
         tagger, split = hepjax.load(run), np.load(run / "split.npz")
         jets = hepjax.read_jets(list(comparison.data) or None)
         x, labels = tabular(jets), np.asarray(jets.labels)

@@ -23,8 +23,9 @@ import optax
 import torch
 import tyro
 
-from hepjax import losses, models, training
+from hepjax import models, training
 from hepjax.choices import Activation, Optimizer
+from hepjax.training import losses
 from hepjax.types import Batch
 
 if TYPE_CHECKING:

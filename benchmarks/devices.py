@@ -3,7 +3,7 @@
     python benchmarks/devices.py [--rounds 5]
 
 Two processes of this script take turns: one is bound to one core and sees one device, the other is bound to two and
-sees two, among which `hepjax.parallel` divides the same batches. Jets have 30 particles, all slots filled; batch 128,
+sees two, among which `hepjax.runtime` divides the same batches. Jets have 30 particles, all slots filled; batch 128,
 but for the last line. Aimed at: 1.7. Expected before the first run: 1.7 or more for the networks of particles, whose
 steps take milliseconds; less than 1 for the perceptron at batch 128, whose steps take a tenth of one, about as long as
 two devices need to add their gradients up. Found: 1.9 for the interaction network, 1.3 for deep sets, 1.2 for the LSTM,
@@ -46,26 +46,29 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
     import jax
     import optax
 
-    from hepjax import batches, losses, options, parallel, recipes, training
+    from hepjax import runtime, training
     from hepjax.choices import Optimizer
+    from hepjax.inputs import batching, pipelines
+    from hepjax.runs import options
+    from hepjax.training import losses
     from hepjax.types import Batch, Sequences
 
     kinds = {"interaction-network": options.InteractionNetwork, "deepsets": options.Deepsets, "lstm": options.LSTM}
     kind, jets, rng = kinds.get(case, options.MLP), JETS.get(case, 65_536), np.random.default_rng(0)
-    recipe = recipes.make_recipe(kind(), 5)
+    recipe = pipelines.make_recipe(kind(), 5)
     shapes = [(jets, *x.shape[1:]) for x in jax.tree.leaves(recipe.example)]
     values = rng.normal(size=shapes[0]).astype(np.float32)
     inputs = Sequences(values, np.ones(shapes[1], bool)) if case in kinds else values
     data = Batch(inputs, rng.integers(5, size=jets).astype(np.int32), np.ones(jets, np.float32))
-    apply, loss = recipes.make_apply(recipe, recipes.blank_scaling(recipe)), losses.categorical_cross_entropy
+    apply, loss = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)), losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(1e-3))
-    start = training.start(*recipes.initialise(recipe, jax.random.key(0)), optimizer, jax.random.key(0))
-    devices = parallel.make_devices(count)
+    start = training.start(*pipelines.initialise(recipe, jax.random.key(0)), optimizer, jax.random.key(0))
+    devices = runtime.make_devices(count)
     run_window = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
-    run, _ = parallel.compile_on(devices, run_window, training.make_eval_step(apply, loss))
-    place = partial(parallel.place_window, devices)
-    epoch = batches.make_windows(data, batch_size=CASES[case], seed=0, devices=count, place=place)
-    state = parallel.place_state(devices, start.state)
+    run, _ = runtime.compile_on(devices, run_window, training.make_eval_step(apply, loss))
+    place = partial(runtime.place_window, devices)
+    epoch = batching.make_windows(data, batch_size=CASES[case], seed=0, devices=count, place=place)
+    state = runtime.place_state(devices, start.state)
 
     def turn() -> None:
         nonlocal state

@@ -24,9 +24,10 @@ import optax
 import tyro
 
 import hepjax
-from hepjax import batches, losses, models, parallel, training
+from hepjax import models, runtime, training
 from hepjax.choices import Optimizer
-from hepjax.representations import apply_scaling, fit_scaling, tabular
+from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
+from hepjax.training import losses
 from hepjax.types import Batch
 
 if TYPE_CHECKING:
@@ -73,12 +74,12 @@ def set_up(folds: int) -> tuple[list[TrainState], Any, Any]:
 def one_after_another(train: Batch, rows: list[np.ndarray]) -> Callable[[], Any]:
     """One turn of single trainings."""
     states, run_window, evaluate = set_up(len(rows))
-    devices = parallel.make_devices(1)
-    run, _ = parallel.compile_on(devices, run_window, evaluate)
-    states = [parallel.place_state(devices, state) for state in states]
-    place = partial(parallel.place_window, devices)
+    devices = runtime.make_devices(1)
+    run, _ = runtime.compile_on(devices, run_window, evaluate)
+    states = [runtime.place_state(devices, state) for state in states]
+    place = partial(runtime.place_window, devices)
     parts = [jax.tree.map(lambda x, own=own: x[own], train) for own in rows]
-    epochs = [batches.make_windows(part, batch_size=BATCH, seed=i, place=place) for i, part in enumerate(parts)]
+    epochs = [batching.make_windows(part, batch_size=BATCH, seed=i, place=place) for i, part in enumerate(parts)]
 
     def turn() -> Any:
         for i, epoch in enumerate(epochs):
@@ -92,18 +93,18 @@ def one_after_another(train: Batch, rows: list[np.ndarray]) -> Callable[[], Any]
 def at_once(train: Batch, rows: list[np.ndarray], count: int) -> Callable[[], Any]:
     """One turn of all together on so many devices."""
     states, run_window, evaluate = set_up(len(rows))
-    devices, padded = parallel.member_devices(len(rows), count)
+    devices, padded = runtime.member_devices(len(rows), count)
     states += states[:1] * (padded - len(rows))
-    run, _ = parallel.compile_members(devices, *training.over_members(run_window, evaluate))
-    state = parallel.place_members(devices, jax.tree.map(lambda *x: jax.numpy.stack(x), *states))
-    shared, filled = batches.share(train), [*rows, *[np.arange(0)] * (padded - len(rows))]
-    _, epoch = batches.member_windows(shared, filled, batch_size=BATCH, seed=0, steps=1024)
-    resident = parallel.place_shared(devices, next(epoch(1))).data
+    run, _ = runtime.compile_members(devices, *training.over_members(run_window, evaluate))
+    state = runtime.place_members(devices, jax.tree.map(lambda *x: jax.numpy.stack(x), *states))
+    shared, filled = batching.share(train), [*rows, *[np.arange(0)] * (padded - len(rows))]
+    _, epoch = batching.member_windows(shared, filled, batch_size=BATCH, seed=0, steps=1024)
+    resident = runtime.place_shared(devices, next(epoch(1))).data
 
     def turn() -> Any:
         nonlocal state
         for window in epoch(1):
-            state, metrics = run(state, parallel.place_shared(devices, window._replace(data=resident)))
+            state, metrics = run(state, runtime.place_shared(devices, window._replace(data=resident)))
             jax.device_get(metrics)
 
     return turn
@@ -118,7 +119,7 @@ def seconds(turn: Callable[[], Any]) -> float:
 
 def main(benchmark: Benchmark) -> None:
     """Measures and prints."""
-    parallel.use_cores()
+    runtime.use_cores()
     train, cores = data(benchmark.jets), len(jax.devices())
     folds = np.array_split(np.random.default_rng(0).permutation(benchmark.jets), benchmark.folds)
     rows = [

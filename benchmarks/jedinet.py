@@ -29,7 +29,7 @@ import torch
 import tyro
 
 from hepjax.choices import Activation
-from hepjax.models.published import from_arrays
+from hepjax.models.pretrained import from_arrays
 from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:

@@ -23,7 +23,10 @@ import numpy as np
 import tyro
 
 import hepjax
-from hepjax import export, options, recipes, representations, runs
+from hepjax import export
+from hepjax import inputs as representations
+from hepjax.inputs import pipelines
+from hepjax.runs import options, run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,10 +71,10 @@ def cell(times: list[float]) -> str:
 
 def make(model: options.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
-    recipe = recipes.make_recipe(model, CLASSES)
+    recipe = pipelines.make_recipe(model, CLASSES)
     inputs = recipe.read(hepjax.read_jets(), slice(max(COUNTS)))
-    params, state = recipes.initialise(recipe, jax.random.key(0))
-    apply = recipes.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    apply = pipelines.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
 
     def answer(inputs: Any) -> jax.Array:
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
@@ -103,7 +106,7 @@ def measure(model: options.Model, rounds: int) -> str:
                 found[kind].append(milliseconds(run, part))
         cells += [cell(times) for times in found.values()]
     difference = float(np.abs(np.asarray(compiled(inputs)) - session(inputs)).max())
-    name = runs.model_name(model) + (", 8 neighbours" if getattr(model, "neighbours", None) else "")
+    name = run_folder.model_name(model) + (", 8 neighbours" if getattr(model, "neighbours", None) else "")
     return f"| {name} | {' | '.join(cells)} | {difference:.0e} | {len(made) / 1e3:,.0f} | {seconds:.1f} |"
 
 

@@ -23,8 +23,9 @@ import optax
 import torch
 import tyro
 
-from hepjax import losses, models, training
+from hepjax import models, training
 from hepjax.choices import Cell, Optimizer
+from hepjax.training import losses
 from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:

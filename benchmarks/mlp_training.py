@@ -20,9 +20,10 @@ import torch
 import tyro
 
 import hepjax
-from hepjax import batches, losses, models, training
+from hepjax import models, training
 from hepjax.choices import Optimizer
-from hepjax.representations import apply_scaling, fit_scaling, tabular
+from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
+from hepjax.training import losses
 from hepjax.types import Batch, Progress
 
 if TYPE_CHECKING:
@@ -60,8 +61,8 @@ def train_hepjax(train: Batch, epochs: int, on_epoch: Callable[[Progress], None]
     few = jax.tree.map(lambda x: x[:1000], train)
     training.fit(
         training.start(*models.initialise(model, key, train.inputs[:1]), optimizer, key),
-        batches.make_windows(train, batch_size=BATCH, seed=0),
-        lambda: batches.eval_batches(few, batch_size=1000),
+        batching.make_windows(train, batch_size=BATCH, seed=0),
+        lambda: batching.eval_batches(few, batch_size=1000),
         training.compile_here(training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)),
         epochs=epochs,
         schedule=schedule,

@@ -24,11 +24,12 @@ import h5py
 import numpy as np
 import tyro
 
-from hepjax import read_jets, schema
-from hepjax.batches.stream import prefetch
-from hepjax.readers import chunk_starts
-from hepjax.readers.chunks import cores
-from hepjax.representations import sequences
+from hepjax import read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import chunk_starts
+from hepjax.data.hdf5.chunks import cores
+from hepjax.inputs import sequences
+from hepjax.inputs.batching.stream import prefetch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -55,10 +56,10 @@ def write(path: Path, jets: int, shuffle: bool) -> None:
     """A file of random jets."""
     random = np.random.default_rng(0)
     options = {"compression": "gzip", "compression_opts": 1, "shuffle": shuffle}
-    names = list(schema.PARTICLE_COLUMNS)
+    names = list(hls4ml.PARTICLE_COLUMNS)
     with h5py.File(path, "w") as file:
-        file[schema.PARTICLE_NAMES], file[schema.JET_NAMES] = np.array(names, "S"), np.array(schema.JET_COLUMNS, "S")
-        shapes = {schema.CONSTITUENTS: (SLOTS, len(names)), schema.JETS: (len(schema.JET_COLUMNS),)}
+        file[hls4ml.PARTICLE_NAMES], file[hls4ml.JET_NAMES] = np.array(names, "S"), np.array(hls4ml.JET_COLUMNS, "S")
+        shapes = {hls4ml.CONSTITUENTS: (SLOTS, len(names)), hls4ml.JETS: (len(hls4ml.JET_COLUMNS),)}
         for name, shape in shapes.items():
             file.create_dataset(name, (jets, *shape), np.float32, chunks=(CHUNK, *shape), **options)
         for first in range(0, jets, CHUNK):
@@ -67,20 +68,20 @@ def write(path: Path, jets: int, shuffle: bool) -> None:
             particles = random.normal(size=(count, SLOTS, len(names))).astype(np.float32)
             pt = -np.sort(-random.exponential(20, (count, SLOTS)))
             particles[..., names.index("j1_pt")], particles[..., names.index("j1_e")] = pt, 1.5 * pt
-            table = random.normal(size=(count, len(schema.JET_COLUMNS))).astype(np.float32)
+            table = random.normal(size=(count, len(hls4ml.JET_COLUMNS))).astype(np.float32)
             table[:, -6:] = np.eye(6)[random.integers(0, 5, count)]
-            file[schema.CONSTITUENTS][first : first + count] = (
+            file[hls4ml.CONSTITUENTS][first : first + count] = (
                 particles * (np.arange(SLOTS) < lengths[:, None])[..., None]
             )
-            file[schema.JETS][first : first + count] = table
+            file[hls4ml.JETS][first : first + count] = table
 
 
 def read_in_line(path: Path) -> int:
     """All of a file by h5py, a chunk at a time; returns how many jets."""
     seen = 0
     with h5py.File(path) as file:
-        for first in range(0, len(file[schema.JETS]), CHUNK):
-            particles, table = (file[name][first : first + CHUNK] for name in (schema.CONSTITUENTS, schema.JETS))
+        for first in range(0, len(file[hls4ml.JETS]), CHUNK):
+            particles, table = (file[name][first : first + CHUNK] for name in (hls4ml.CONSTITUENTS, hls4ml.JETS))
             seen += min(len(particles), len(table))
     return seen
 
@@ -117,7 +118,7 @@ def read_whole(jets: Jets, rows: np.ndarray) -> Arrays:
 
 def read_lists(jets: Jets, rows: np.ndarray) -> Arrays:
     """Some particles and columns."""
-    return *sequences(jets, schema.PARTICLE_FEATURES, rows=rows), jets.labels[rows]
+    return *sequences(jets, hls4ml.PARTICLE_FEATURES, rows=rows), jets.labels[rows]
 
 
 def read_mixed(jets: Jets, read: Callable[[Jets, np.ndarray], Arrays], count: int) -> int:

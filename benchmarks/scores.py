@@ -28,7 +28,8 @@ import numpy as np
 import tyro
 from sklearn import metrics as sk
 
-from hepjax import evaluation, schema
+from hepjax import evaluation
+from hepjax.data.datasets import hls4ml
 from hepjax.types import Scores
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def main(benchmark: Benchmark) -> None:
     p, labels = draw(benchmark.jets, rng)
     print("| weights | hepjax, s | scikit-learn, s | ratio | largest difference |\n| --- | --- | --- | --- | --- |")
     for name, weights in (("none", None), ("random", rng.uniform(0.1, 2, benchmark.jets))):
-        scores = Scores(p, labels, weights, schema.CLASSES)
+        scores = Scores(p, labels, weights, hls4ml.CLASSES)
         turns = [(timed(ours, scores), timed(peers, scores)) for _ in range(benchmark.rounds)]
         difference = np.abs(np.subtract(turns[0][0][1], turns[0][1][1])).max()
         a, b = ([turn[i][0] for turn in turns] for i in (0, 1))
@@ -116,7 +117,7 @@ def main(benchmark: Benchmark) -> None:
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "scores.h5"
         with h5py.File(file, "w") as new:
-            new.attrs["classes"] = list(schema.CLASSES)
+            new.attrs["classes"] = list(hls4ml.CLASSES)
             new["scores"], new["labels"] = draw(benchmark.many, rng)
         words = ["evaluate", str(file), "--out", f"{folder}/out"]
         done = subprocess.run([sys.executable, "-c", PROGRAM, *words], capture_output=True, text=True, check=True)  # noqa: S603

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 import tyro
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 
 FILE = 10_000
 PROGRAM = """
@@ -49,18 +49,18 @@ def write_jets(path: Path, seed: int) -> None:
     rng = np.random.default_rng(seed)
     mask = np.arange(30) < rng.lognormal(np.log(25), 0.4, FILE)[:, None]
     pt = np.sort(rng.exponential(20, mask.shape), axis=1)[:, ::-1]
-    particles = np.repeat(pt[..., None], len(schema.PARTICLE_COLUMNS), axis=2) + rng.normal(size=(*mask.shape, 16))
-    particles[..., schema.PARTICLE_COLUMNS.index("j1_pt")] = pt
-    particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] = 2 * pt
-    jets = rng.normal(size=(FILE, len(schema.JET_COLUMNS)))
+    particles = np.repeat(pt[..., None], len(hls4ml.PARTICLE_COLUMNS), axis=2) + rng.normal(size=(*mask.shape, 16))
+    particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_pt")] = pt
+    particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_e")] = 2 * pt
+    jets = rng.normal(size=(FILE, len(hls4ml.JET_COLUMNS)))
     jets[:, -6:] = np.eye(6)[rng.integers(5, size=FILE)]
     with h5py.File(path, "w") as file:
         options = {"compression": "gzip", "compression_opts": 1, "shuffle": True}
         data = (particles * mask[..., None]).astype(np.float32)
-        file.create_dataset(schema.CONSTITUENTS, data=data, chunks=(1000, *data.shape[1:]), **options)
-        file.create_dataset(schema.JETS, data=jets.astype(np.float32), chunks=(1000, jets.shape[1]), **options)
-        file[schema.PARTICLE_NAMES] = np.array([*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID], "S")
-        file[schema.JET_NAMES] = np.array(schema.JET_COLUMNS, "S")
+        file.create_dataset(hls4ml.CONSTITUENTS, data=data, chunks=(1000, *data.shape[1:]), **options)
+        file.create_dataset(hls4ml.JETS, data=jets.astype(np.float32), chunks=(1000, jets.shape[1]), **options)
+        file[hls4ml.PARTICLE_NAMES] = np.array([*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID], "S")
+        file[hls4ml.JET_NAMES] = np.array(hls4ml.JET_COLUMNS, "S")
 
 
 def measure(folder: Path, jets: int, memory: float) -> str:

@@ -25,15 +25,19 @@ import torch
 import tyro
 from twins import copy_parameters, make_twin
 
-from hepjax import batches, evaluation, experiment, load, options, parts, readers, recipes, schema
-from hepjax.options import Experiment
-from hepjax.representations import apply_scaling
+from hepjax import evaluation, load
+from hepjax.data import hdf5
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import apply_scaling, batching, pipelines, subsets
+from hepjax.runs import options
+from hepjax.runs import train as experiment
+from hepjax.runs.options import Experiment
 from hepjax.types import Batch, Epoch, Progress, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hepjax.recipes import Recipe
+    from hepjax.inputs.pipelines import Recipe
     from hepjax.types import Scaling
 
 Network = Literal["mlp", "convnet", "convnet1d", "lstm", "gru", "deepsets", "interaction-network", "graph-network"]
@@ -115,31 +119,31 @@ def main(comparison: Comparison) -> list[Result]:
 
 def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
     """The files, or copies that end early."""
-    for i, path in enumerate(readers.list_files(comparison.data or None)):
+    for i, path in enumerate(hdf5.list_files(comparison.data or None)):
         if comparison.jets is None:
             yield path
             continue
         short = folder / f"{i}-{path.name}"
         with h5py.File(path) as whole, h5py.File(short, "w") as part:
-            for name in (schema.CONSTITUENTS, schema.JETS):
+            for name in (hls4ml.CONSTITUENTS, hls4ml.JETS):
                 part[name] = whole[name][: comparison.jets]
-            for name in (schema.PARTICLE_NAMES, schema.JET_NAMES):
+            for name in (hls4ml.PARTICLE_NAMES, hls4ml.JET_NAMES):
                 part[name] = whole[name][:]
         yield short
 
 
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
-    recipe = recipes.make_recipe(chosen.model, len(schema.CLASSES))
-    read = parts.load(chosen, recipe, schema.CLASSES)
+    recipe = pipelines.make_recipe(chosen.model, len(hls4ml.CLASSES))
+    read = subsets.load(chosen, recipe, hls4ml.CLASSES)
     train, val, test = (for_torch(chosen.model, recipe, read.scaling, part.data) for part in read[:3])
-    # As hepjax.experiment draws them.
-    params, state = recipes.initialise(recipe, jax.random.split(jax.random.key(chosen.seed))[0])
+    # As hepjax.runs.train draws them.
+    params, state = pipelines.initialise(recipe, jax.random.split(jax.random.key(chosen.seed))[0])
     torch.manual_seed(chosen.seed)
-    own = make_twin(chosen.model, jax.tree.leaves(train.inputs)[0].shape[-1], len(schema.CLASSES))
+    own = make_twin(chosen.model, jax.tree.leaves(train.inputs)[0].shape[-1], len(hls4ml.CLASSES))
     twin = copy_parameters(params, copy.deepcopy(own))
     few: Batch = jax.tree.map(lambda x: x[:BLOCK], read.test.data)
-    logits, _ = recipes.make_apply(recipe, read.scaling)(params, state, few.inputs, few.weights > 0, None)
+    logits, _ = pipelines.make_apply(recipe, read.scaling)(params, state, few.inputs, few.weights > 0, None)
     apart = float(np.abs(np.asarray(logits) - answers(twin, test)[:BLOCK]).max())
     if not apart <= AGREEMENT:
         raise ValueError(f"{type(chosen.model).__name__}: before training the logits are {apart:.2g} apart")
@@ -179,7 +183,7 @@ def for_torch(model: options.Model, recipe: Recipe, scaling: Scaling, data: Batc
 
     # In blocks of one shape, for images of all jets at once take much memory to draw.
     blocks = [
-        jax.device_get(jax.jit(represent)(block.inputs)) for block in batches.eval_batches(data, batch_size=BLOCK)
+        jax.device_get(jax.jit(represent)(block.inputs)) for block in batching.eval_batches(data, batch_size=BLOCK)
     ]
     inputs = jax.tree.map(lambda *x: np.concatenate(x)[: len(data.targets)], *blocks)
     return Batch(inputs, np.asarray(data.targets, np.int64), data.weights)
@@ -189,7 +193,7 @@ def torch_training(twin: torch.nn.Module, chosen: Experiment, train: Batch, val:
     """The ordinary loop, over the batches that hepjax trains on; its function trains the epoch of this number."""
     rate = chosen.optimizer.learning_rate
     optimizer, criterion = torch.optim.Adam(twin.parameters(), lr=rate), torch.nn.CrossEntropyLoss()
-    windows = batches.make_windows(train, batch_size=chosen.batch_size, seed=chosen.seed)
+    windows = batching.make_windows(train, batch_size=chosen.batch_size, seed=chosen.seed)
     tensors = jax.tree.map(torch.from_numpy, train)
 
     def epoch(number: int) -> Epoch:
@@ -220,7 +224,7 @@ def answers(twin: torch.nn.Module, data: Batch) -> np.ndarray:
 
 def mean_aucs(scores: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """(2, N, C) → (2,)."""
-    classes, ones = schema.CLASSES, np.ones(len(labels))
+    classes, ones = hls4ml.CLASSES, np.ones(len(labels))
     curves = [evaluation.class_curves(Scores(x, labels, ones, classes)).values() for x in scores]
     return np.array([np.mean([evaluation.auc(curve) for curve in found]) for found in curves])
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from hepjax import options
 from hepjax.choices import Activation
+from hepjax.runs import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

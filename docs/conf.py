@@ -141,8 +141,8 @@ def draw_pictures() -> None:
 INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
-`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.readers.read_jets`,
-`hepjax.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
+`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.data.hdf5.read_jets`,
+`hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
 
 ```{toctree}
 :maxdepth: 1
@@ -179,7 +179,7 @@ def shorten(
     app: object, what: str, name: str, obj: object, options: object, signature: str | None, returns: str | None
 ) -> tuple[str | None, str | None]:
     """Leaves out what Flax adds to every module, and options, whose defaults stand beside their fields."""
-    if what == "class" and obj.__module__.startswith("hepjax.options"):
+    if what == "class" and obj.__module__.startswith("hepjax.runs.options"):
         return "", None
     if what == "class" and issubclass(obj, nn.Module):  # type: ignore[arg-type]
         signature = re.sub(r",? ?parent: .*(?=\)$)", "", signature or "")

@@ -22,7 +22,13 @@ from typing import Any
 import numpy as np
 import tyro
 
-from hepjax import anomalies, batches, detectors, evaluation, losses, models, readers, report, representations, runs
+from hepjax import evaluation, models, report
+from hepjax import inputs as representations
+from hepjax.data import atomic_files, hdf5
+from hepjax.inputs import batching
+from hepjax.tasks.anomaly import fit
+from hepjax.tasks.anomaly import scores as anomalies
+from hepjax.training import losses
 
 TABLE, IMAGES = "dense, observables", "convolutional"  # the others see flat images
 KINDS = {
@@ -56,7 +62,7 @@ class AnomalyDetection:
 
 def judge(jets: Any, known: np.ndarray, test: np.ndarray, options: AnomalyDetection) -> dict[str, np.ndarray]:
     """Trains all on three quarters of the known jets; returns the scores of the test jets by name."""
-    train, val, _ = (known[rows] for rows in batches.split(len(known), seed=options.seed, fractions=(0.75, 0.25, 0.0)))
+    train, val, _ = (known[rows] for rows in batching.split(len(known), seed=options.seed, fractions=(0.75, 0.25, 0.0)))
     found = {name: representations.tabular(jets, [column])[test, 0] for name, column in MASSES.items()}
     found["near 80.4 GeV (told)"] = -np.abs(found["groomed mass"] - 80.4)  # what nobody could know
     x = representations.tabular(jets)
@@ -65,17 +71,17 @@ def judge(jets: Any, known: np.ndarray, test: np.ndarray, options: AnomalyDetect
     inputs[TABLE] = representations.apply_scaling(representations.fit_scaling(x[train]), x)
     for kind, (model, loss) in KINDS.items():
         x, how = inputs[kind], {"epochs": options.epochs, "seed": options.seed, "tell": partial(print, f"{kind}:")}
-        detector = detectors.fit_autoencoder(model, x[train], x[val], loss, **how)
-        scores = detectors.anomaly_scores(detector, x[test], x[train], x[val])
+        detector = fit.fit_autoencoder(model, x[train], x[val], loss, **how)
+        scores = fit.anomaly_scores(detector, x[test], x[train], x[val])
         found |= {f"{kind}: {name}": score for name, score in scores.items()}
     return found
 
 
 def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
     """Trains, measures, draws; returns anomaly → contamination → score → `evaluation.anomaly_figures`."""
-    runs.check_new(options.out)
-    jets, sought = readers.read_jets(list(options.data) or None)[:], options.anomalies
-    rows, _, test = batches.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
+    atomic_files.check_new(options.out)
+    jets, sought = hdf5.read_jets(list(options.data) or None)[:], options.anomalies
+    rows, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
     told = partial(anomalies.told_from, labels=jets.labels[test], classes=jets.classes, background=options.background)
     told(jets.labels[test], anomalies=sought)  # refuses classes that are not there before any work
     draw = partial(anomalies.background_rows, jets.labels[rows], jets.classes, options.background, sought)
@@ -90,8 +96,8 @@ def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
         drawn = [name for name in scores if name.endswith(("both", "KL divergence", *MASSES))]
         report.save(report.anomaly_roc_figure(answers, drawn, [*MASSES]), options.out / f"roc_{share:g}.png")
     report.save(report.contamination_figure(figures["+".join(sought)], drawn), options.out / "contamination.png")
-    runs.write_text(options.out / "table.md", report.anomaly_tables(figures) + "\n")
-    runs.write_text(options.out / "figures.json", json.dumps(figures, indent=1) + "\n")
+    atomic_files.write_text(options.out / "table.md", report.anomaly_tables(figures) + "\n")
+    atomic_files.write_text(options.out / "figures.json", json.dumps(figures, indent=1) + "\n")
     return figures
 
 

@@ -18,8 +18,10 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from hepjax import losses, models, report, runs, training
+from hepjax import models, report, training
 from hepjax.choices import Optimizer, Schedule
+from hepjax.data import atomic_files
+from hepjax.training import losses
 from hepjax.types import Batch
 
 GRID = np.linspace(-1, 1, 200)[:, None]
@@ -85,7 +87,7 @@ def draw(found: dict[int, tuple[float, ...]]) -> Figure:
 
 def run(options: BiasVariance) -> dict[int, tuple[float, ...]]:
     """Takes apart the error at each degree, and draws."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     found = {degree: take_apart(degree, options) for degree in options.degrees}
     options.out.mkdir(parents=True)
     report.save(draw(found), options.out / "decomposition.png")

@@ -18,8 +18,10 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from hepjax import batches, choices, losses, models, report, runs, training
-from hepjax.representations import build_graph
+from hepjax import choices, models, report, training
+from hepjax.data import atomic_files
+from hepjax.inputs import batching, build_graph
+from hepjax.training import losses
 from hepjax.types import Batch, Sequences
 
 
@@ -68,8 +70,8 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
     step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
     best = training.fit(
         training.start(*models.initialise(model, key, see(val.inputs)), optimizer, key),
-        train=batches.make_windows(train, batch_size=64, seed=options.seed),
-        val=lambda: batches.eval_batches(val, batch_size=len(val.targets)),
+        train=batching.make_windows(train, batch_size=64, seed=options.seed),
+        val=lambda: batching.eval_batches(val, batch_size=len(val.targets)),
         programs=training.compile_here(step, measure), epochs=options.epochs, schedule=schedule,
     ).best  # fmt: skip
     return np.asarray(jax.nn.softmax(jax.jit(measure)(best, test).outputs))
@@ -77,7 +79,7 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
 
 def run(options: CircleOrRing) -> dict[str, float]:
     """Trains, draws eight sets and the probabilities of what they are, and returns accuracies on the test sets."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     rng, mlp = np.random.default_rng(options.seed), models.MLP(hidden=(64, 64), classes=2)
     graph_network = models.GraphNetwork(rounds=1, edge=(16, 16), node=(16, 16), jet=(16,), classes=2)
     networks = {"MLP": (mlp, lambda x: x.values.reshape(len(x.mask), -1)), "graph network": (graph_network, as_graph)}

@@ -19,14 +19,18 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import batches, classical, evaluation, experiment, options, predictions, readers, report, runs
-from hepjax.representations import apply_scaling, fit_scaling, tabular
+from hepjax import evaluation, report
+from hepjax.data import atomic_files, hdf5
+from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
+from hepjax.runs import options, predictions, run_folder
+from hepjax.runs import train as experiment
+from hepjax.tasks.classification import baselines
 from hepjax.types import Scores
 
 MODELS = (options.MLP(), options.Convnet(), options.Convnet1d(), options.LSTM(), options.GRU(), options.Deepsets(),
           options.InteractionNetwork(), options.GraphNetwork(neighbours=8))  # fmt: skip
-Network = Enum("Network", {runs.model_name(model): model for model in MODELS})
-Classical = Enum("Classical", {"trees": member(classical.boosted_trees), "svm": member(classical.support_vectors)})
+Network = Enum("Network", {run_folder.model_name(model): model for model in MODELS})
+Classical = Enum("Classical", {"trees": member(baselines.boosted_trees), "svm": member(baselines.support_vectors)})
 TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | training, s | mean - trees |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
 {}| published: dense, 16 features | .938 | .903 | .954 | .946 | .962 | .941 | 14,725 | | | |
@@ -57,15 +61,18 @@ def train(network: Network, chosen: CompareTaggers) -> tuple[Scores, str]:
     """What a network says of the test jets, and its costs."""
     common = {"data": chosen.data, "epochs": chosen.epochs, "seed": chosen.seed, "out": chosen.out / network.name}
     folder, _ = experiment.run(options.Experiment(network.value, patience=None, **common))
-    cost, seconds = runs.read_experiment(folder)[1]["cost"], sum(e.seconds for e in runs.read_history(folder))
+    cost, seconds = (
+        run_folder.read_experiment(folder)[1]["cost"],
+        sum(e.seconds for e in run_folder.read_history(folder)),
+    )
     scores = predictions.read_predictions(folder / "test.h5").measured()
     return scores, f"{cost['parameters']:,} | {cost['flop_per_jet'] / 1e6:.2f} | {seconds:.0f}"
 
 
 def learn(kind: Classical, chosen: CompareTaggers) -> tuple[Scores, str]:
     """What trees or support vectors say of the same jets, by rising row as in the test.h5 of a run, and the time."""
-    jets = readers.read_jets(chosen.data or None)
-    x, y, rows = tabular(jets), np.asarray(jets.labels), batches.split(len(jets), seed=chosen.seed)
+    jets = hdf5.read_jets(chosen.data or None)
+    x, y, rows = tabular(jets), np.asarray(jets.labels), batching.split(len(jets), seed=chosen.seed)
     x, test, start = apply_scaling(fit_scaling(x[rows.train]), x), np.sort(rows.test), time.perf_counter()
     answer = kind.value(*((x[part], y[part]) for part in rows[:2]), len(jets.classes))
     return Scores(answer(x[test]), y[test], None, jets.classes), f"| | {time.perf_counter() - start:.0f}"
@@ -80,7 +87,7 @@ def aucs(scores: Scores) -> np.ndarray:
 
 def run(chosen: CompareTaggers) -> str:
     """Trains, measures and draws; returns the table."""
-    runs.check_new(chosen.out)
+    atomic_files.check_new(chosen.out)
     which = sorted(chosen.networks, key=lambda one: one in Network)  # without scikit-learn, it ends at once
     found = {one.name: (train if one in Network else learn)(one, chosen) for one in which}
     drawn, lines = {name: aucs(scores) for name, (scores, _) in found.items()}, []
@@ -91,7 +98,7 @@ def run(chosen: CompareTaggers) -> str:
         lines.append(f"| {name} | {' | '.join([*cells, costs, told])} |\n")
     chosen.out.mkdir(parents=True, exist_ok=True)
     report.save(report.taggers_figure({name: scores for name, (scores, _) in found.items()}), chosen.out / "roc.png")
-    runs.write_text(chosen.out / "table.md", table := TABLE.format("".join(lines)))
+    atomic_files.write_text(chosen.out / "table.md", table := TABLE.format("".join(lines)))
     return table
 
 

@@ -20,8 +20,11 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from hepjax import experiment, readers, report, representations
-from hepjax.options import Convnet, Experiment, Optimization
+from hepjax import inputs, report
+from hepjax.data import hdf5
+from hepjax.models.options import Convnet
+from hepjax.runs import train
+from hepjax.runs.options import Experiment, Optimization
 
 JETS = 5000
 """The most that are averaged."""
@@ -55,8 +58,8 @@ class ConvnetTagger:
 
 def draw(options: ConvnetTagger) -> Any:
     """The mean image of each class, as the network sees the jets."""
-    jets = readers.read_jets(list(options.data) or None)[:JETS]
-    pixels = representations.images(
+    jets = hdf5.read_jets(list(options.data) or None)[:JETS]
+    pixels = inputs.images(
         jets, pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles
     )
     axes = ("Across the principal axis", "Along the principal axis") if options.rotate else ("Δη", "Δφ [rad]")
@@ -65,7 +68,7 @@ def draw(options: ConvnetTagger) -> Any:
 
 def run(options: ConvnetTagger) -> dict[str, Any]:
     """Trains, measures and draws; returns the figures of merit on the test jets."""
-    folder, metrics = experiment.run(
+    folder, metrics = train.run(
         Experiment(
             model=Convnet(pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles),
             data=options.data,

@@ -23,12 +23,15 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import experiment, options, predictions, report, runs, schema
+from hepjax import report
 from hepjax.choices import Decorrelation, Schedule
+from hepjax.data import atomic_files
+from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
-from hepjax.options import Insensitivity, Optimization
+from hepjax.runs import options, predictions, train
+from hepjax.runs.options import Insensitivity, Optimization
 
-MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
+MODEL = options.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 EFFICIENCIES = (0.5, 0.8)
 
 
@@ -58,16 +61,16 @@ def measure(folder: Path, observable: str, *, in_bins: bool = False) -> list[Tra
     """AUC of W against gluon and quark, and how far cuts bend their spectrum; with a cut in each bin on request."""
     test = predictions.read_predictions(folder / "test.h5")
     labels = np.asarray(test.labels)
-    signal, rows = labels == schema.CLASSES.index("w"), labels <= schema.CLASSES.index("w")
+    signal, rows = labels == hls4ml.CLASSES.index("w"), labels <= hls4ml.CLASSES.index("w")
     answers, values = discriminant(test.scores, test.classes, "w", {"g": 0.5, "q": 0.5}), test.observables[observable]
     if in_bins:
-        answers = ranks_in_bins(answers, labels < schema.CLASSES.index("w"), values)
+        answers = ranks_in_bins(answers, labels < hls4ml.CLASSES.index("w"), values)
     return [trade_off(answers[rows], signal[rows], values[rows], efficiency) for efficiency in EFFICIENCIES]
 
 
 def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
     """Trains, measures and draws; returns the figures of each tagger, at two efficiencies."""
-    runs.check_new(chosen.out)
+    atomic_files.check_new(chosen.out)
     common = {"data": chosen.data, "test": chosen.test, "epochs": chosen.epochs, "patience": None, "seed": chosen.seed}
     common |= {"batch_size": 1024, "optimizer": Optimization(schedule=Schedule.COSINE)}
     ways = {"plain": [Insensitivity()]}
@@ -76,11 +79,11 @@ def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
     found = {}
     for way, insensitive in [(name, one) for name, some in ways.items() for one in some]:
         out = chosen.out / (f"{way}-{insensitive.strength:g}" if insensitive.to else way)
-        experiment.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        train.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
         found[out.name] = measure(out, chosen.observable)
     found["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
     text = json.dumps({name: [one._asdict() for one in some] for name, some in found.items()}, indent=2)
-    runs.write_text(chosen.out / "figures.json", text + "\n")
+    atomic_files.write_text(chosen.out / "figures.json", text + "\n")
     for i, efficiency in enumerate(EFFICIENCIES):
         lines = {
             way: [some[i] for name, some in found.items() if name.startswith(f"{way}-") or name == way] for way in ways

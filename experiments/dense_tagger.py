@@ -17,9 +17,11 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from hepjax import experiment, report
+from hepjax import report
 from hepjax.choices import Activation
-from hepjax.options import MLP, Experiment, Optimization
+from hepjax.models.options import MLP
+from hepjax.runs import train
+from hepjax.runs.options import Experiment, Optimization
 
 
 class Form(enum.Enum):
@@ -58,7 +60,7 @@ class DenseTagger:
 
 def run(options: DenseTagger) -> dict[str, Any]:
     """Trains, measures and draws; returns the figures of merit on the test jets."""
-    _, metrics = experiment.run(
+    _, metrics = train.run(
         Experiment(
             model=FORMS[options.form],
             data=options.data,

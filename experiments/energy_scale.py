@@ -22,11 +22,16 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import evaluation, experiment, load, nuisances, options, parts, runs, schema
+from hepjax import evaluation, load
 from hepjax.choices import Decorrelation, Schedule
-from hepjax.options import Insensitivity, Optimization
+from hepjax.data import atomic_files
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import subsets
+from hepjax.runs import options, train
+from hepjax.runs.options import Insensitivity, Optimization
+from hepjax.tasks.classification import decorrelation
 
-MODEL = options.MLP(features=schema.OBSERVABLE_COLUMNS, dropout=0.1)
+MODEL = options.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,11 +60,11 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), parts.open_jets(chosen.test or chosen.data, load(folder).recipe)
+    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data, load(folder).recipe)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.recipe.read(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
-    answers = [tagger.scores(nuisances.scale_energies(x, tagger.columns, scale)) for scale in scales]
+    answers = [tagger.scores(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
     rates, aucs = [], []
     for c in range(len(tagger.classes)):
         cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)
@@ -72,8 +77,8 @@ def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
 
 def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
     """Trains and measures; returns the figures of each tagger: the mean AUC and relative changes."""
-    runs.check_new(chosen.out)
-    shifted = {"energy_scale": chosen.shift, "background": schema.CLASSES}
+    atomic_files.check_new(chosen.out)
+    shifted = {"energy_scale": chosen.shift, "background": hls4ml.CLASSES}
     ways = {
         "plain": Insensitivity(),
         "shifted jets": Insensitivity(**shifted, strength=0),
@@ -85,9 +90,9 @@ def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
     found = {}
     for name, insensitive in ways.items():
         out = chosen.out / name.replace(" ", "-")
-        experiment.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        train.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
         found[name] = measure(out, chosen)
-    runs.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
+    atomic_files.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
     return found
 
 

@@ -3,7 +3,7 @@
     python experiments/generate_observables.py
     python experiments/generate_observables.py --data jets.h5 --test others.h5
 
-Both learn the observables as normal numbers (see `hepjax.generation.prepare`); a multivariate normal distribution of
+Both learn the observables as normal numbers (see `hepjax.tasks.generation.prepare`); a multivariate normal distribution of
 these, with each class's covariance, is their baseline. Figures of merit, each beside its floor, that of two simulated
 samples: Wasserstein-1 distances to simulated jets (arXiv:2106.11535), and the AUC of a classifier that tells generated
 from simulated jets (arXiv:2106.05285). And -ln p of simulated jets.
@@ -23,17 +23,21 @@ from typing import Any
 import numpy as np
 import tyro
 
-from hepjax import batches, evaluation, generation, generators, readers, report, runs, schema
-from hepjax.representations import tabular
+from hepjax import evaluation, report
+from hepjax.data import atomic_files, hdf5
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import batching, tabular
+from hepjax.tasks import generation
+from hepjax.tasks.generation import fit_observables
 
-NAMES, DRAWN = schema.STANDARD_FEATURES, ("j_mass_mmdt", "j_multiplicity", "j_d2_b2_mmdt")
+NAMES, DRAWN = hls4ml.STANDARD_FEATURES, ("j_mass_mmdt", "j_multiplicity", "j_d2_b2_mmdt")
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerateObservables:
     """Trains generators of jet observables and measures what they make."""
 
-    classes: tuple[str, ...] = schema.CLASSES
+    classes: tuple[str, ...] = hls4ml.CLASSES
     """To generate."""
     data: tuple[Path, ...] = ()
     """Files of jets to learn from; none is the sample that comes with hepjax."""
@@ -51,7 +55,7 @@ class GenerateObservables:
 
 def read(paths: tuple[Path, ...], options: GenerateObservables) -> tuple[np.ndarray, np.ndarray]:
     """(N, 16) observables and (N,) classes of the jets asked for."""
-    jets = readers.read_jets(list(paths) or None)
+    jets = hdf5.read_jets(list(paths) or None)
     labels = generation.choose_classes(jets.labels, jets.classes, options.classes)
     return tabular(jets)[labels >= 0], labels[labels >= 0]
 
@@ -60,7 +64,7 @@ def parts(options: GenerateObservables) -> list[tuple[np.ndarray, np.ndarray]]:
     """Jets to learn from, those to compare with, and others as many."""
     (x, y), seed = read(options.data, options), options.seed
     if not options.test:
-        return [(x[i], y[i]) for i in batches.split(len(x), seed=seed, fractions=(0.5, 0.25, 0.25), labels=y)]
+        return [(x[i], y[i]) for i in batching.split(len(x), seed=seed, fractions=(0.5, 0.25, 0.25), labels=y)]
     new, kinds = read(options.test, options)
     rows = np.random.default_rng(seed).permutation(len(new))[: 2 * len(x)]
     return [(x, y), *((new[some], kinds[some]) for some in (rows[::2], rows[1::2]))]
@@ -68,14 +72,16 @@ def parts(options: GenerateObservables) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def run(options: GenerateObservables) -> dict[str, Any]:
     """Trains, generates, measures and draws; returns the figures of merit."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     known, (x, y), (more, kinds) = parts(options)
-    fitting = generators.Fitting(options.epochs, options.learning_rate, seed=options.seed, tell=print, on_epoch=tell)
-    fits = {"flow": generators.fit_flow, "VAE": generators.fit_vae, "normal": generators.fit_normal}
+    fitting = fit_observables.Fitting(
+        options.epochs, options.learning_rate, seed=options.seed, tell=print, on_epoch=tell
+    )
+    fits = {"flow": fit_observables.fit_flow, "VAE": fit_observables.fit_vae, "normal": fit_observables.fit_normal}
     trained = {name: fit(*known, options.classes, fitting) for name, fit in fits.items()}
     made = {name: one.make(kinds, options.seed) for name, one in trained.items()}
     found = evaluation.distances_by_class(made, (x, y), (more, kinds), NAMES, options.classes, seed=options.seed)
-    auc = generators.tell_apart({"floor": more, **made}, x, kinds, y, fitting)
+    auc = fit_observables.tell_apart({"floor": more, **made}, x, kinds, y, fitting)
     nll = ((name, one.nll(x, y)) for name, one in trained.items())
     likely = {name: evaluation.Distance(z.mean(), z.std() / len(z) ** 0.5) for name, z in nll}
     figures = {"distances": found, "auc": auc, "nll": likely}

@@ -22,15 +22,20 @@ from typing import Any
 import numpy as np
 import tyro
 
-from hepjax import batches, generation, generators, models, readers, report, representations, runs, schema
-from hepjax.cloud_generators import cloud_distances, fit_cloud_generator, tell_clouds_apart
+from hepjax import inputs, models, report
+from hepjax.data import atomic_files, hdf5
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import batching
+from hepjax.tasks import generation
+from hepjax.tasks.generation import fit_observables
+from hepjax.tasks.generation.fit_clouds import cloud_distances, fit_cloud_generator, tell_clouds_apart
 
 
 @dataclasses.dataclass(frozen=True)
 class GenerateParticles:
     """Trains a generator of jets as clouds of particles and measures what it makes."""
 
-    classes: tuple[str, ...] = schema.CLASSES
+    classes: tuple[str, ...] = hls4ml.CLASSES
     """To generate."""
     data: tuple[Path, ...] = ()
     """Files of jets to learn from; none is the sample that comes with hepjax."""
@@ -54,21 +59,21 @@ class GenerateParticles:
 
 def read(paths: tuple[Path, ...], options: GenerateParticles) -> generation.Clouds:
     """The jets of the classes asked for."""
-    jets = readers.read_jets(list(paths) or None)
-    particles = representations.sequences(jets, generation.CLOUD_COLUMNS, particles=options.particles)
-    pt = representations.tabular(jets, ["j_pt"])[:, 0]
+    jets = hdf5.read_jets(list(paths) or None)
+    particles = inputs.sequences(jets, generation.CLOUD_COLUMNS, particles=options.particles)
+    pt = inputs.tabular(jets, ["j_pt"])[:, 0]
     return generation.make_clouds(particles, pt, jets.labels, jets.classes, options.classes)
 
 
 def run(options: GenerateParticles) -> dict[str, Any]:
     """Trains, generates, measures and draws; returns the figures of merit."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     known, seed, classes = read(options.data, options), options.seed, options.classes
     if not options.test:
-        rows = batches.split(len(known.pt), seed=seed, fractions=(0.6, 0.0, 0.4), labels=known.labels)
+        rows = batching.split(len(known.pt), seed=seed, fractions=(0.6, 0.0, 0.4), labels=known.labels)
     unseen = read(options.test, options) if options.test else known.take(rows.test)
     other, truth = generation.take_equally(unseen, options.jets, len(classes))
-    fitting = generators.Fitting(options.epochs, options.learning_rate, seed=seed, tell=print, on_epoch=tell)
+    fitting = fit_observables.Fitting(options.epochs, options.learning_rate, seed=seed, tell=print, on_epoch=tell)
     network, known = models.CloudVelocity(layers=options.layers), known if options.test else known.take(rows.train)
     trained = fit_cloud_generator(known, classes, fitting, network=network)
     like = trained.like(other.labels, seed)

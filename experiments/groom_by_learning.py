@@ -25,9 +25,12 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from hepjax import batches, evaluation, kinematics, models, observables, readers, report, runs, training
-from hepjax import reinforcement as rl
+from hepjax import evaluation, models, report, training
 from hepjax.choices import Optimizer, Schedule
+from hepjax.data import atomic_files, hdf5
+from hepjax.inputs import batching
+from hepjax.physics import kinematics, substructure
+from hepjax.tasks import grooming as rl
 
 REWARDS = {"w": (rl.W_BOSON, 0.48), "t": (rl.TOP_QUARK, 0.2)}  # as published, with the share of QCD jets
 RULES = {"mMDT": (0.1, 0.0, False), "soft drop": (0.1, 2.0, False), "recursive soft drop": (0.05, 1.0, True)}
@@ -64,16 +67,16 @@ def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -
 
 def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
     """Trains, grooms, draws; returns signal → groomer → what `evaluation.peak_figures` finds."""
-    runs.check_new(options.out)
-    jets = readers.read_jets(list(options.data) or None)[:]
+    atomic_files.check_new(options.out)
+    jets = hdf5.read_jets(list(options.data) or None)[:]
     p4 = jets.constituents[..., [jets.particle_names.index(f"j1_{c}") for c in ("px", "py", "pz", "e")]].astype(float)
     kind = np.array([{"g": "QCD", "q": "QCD"}.get(name, name) for name in jets.classes])[jets.labels]
-    train, _, test = batches.split(len(jets), seed=options.seed, fractions=(0.5, 0.0, 0.5), labels=jets.labels)
-    trees = observables.jet_trees(p4, jets.mask)
+    train, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.5, 0.0, 0.5), labels=jets.labels)
+    trees = substructure.jet_trees(p4, jets.mask)
     new, p4 = jax.tree.map(lambda x: x[test], trees), p4[test]
     kept = {"no grooming": new.mask}
     for key, (z_cut, beta, recursive) in RULES.items():
-        drop = partial(observables.soft_dropped, z_cut=z_cut, beta=beta, recursive=recursive)
+        drop = partial(substructure.soft_dropped, z_cut=z_cut, beta=beta, recursive=recursive)
         kept[key] = jax.jit(jax.vmap(lambda tree, drop=drop: rl.groomed(tree, drop(tree))))(new)
     for name in REWARDS:
         rows = train[np.isin(kind[train], (name, "QCD"))]

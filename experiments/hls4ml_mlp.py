@@ -29,8 +29,11 @@ from qonnx.util.cleanup import cleanup_model
 from rich.console import Console
 
 import hepjax
-from hepjax import experiment, export, recipes, taggers
-from hepjax.options import MLP, Experiment
+from hepjax import export
+from hepjax.inputs import pipelines
+from hepjax.models.options import MLP
+from hepjax.runs import taggers, train
+from hepjax.runs.options import Experiment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,9 +60,9 @@ def fixed_batch(data: bytes) -> Any:
 
 def run(options: Firmware) -> dict[str, float]:
     """Trains, converts, compiles; returns how far the answers differ."""
-    folder, _ = experiment.run(Experiment(model=MLP(hidden=options.hidden), out=options.out, epochs=options.epochs))
+    folder, _ = train.run(Experiment(model=MLP(hidden=options.hidden), out=options.out, epochs=options.epochs))
     (network, *_), _ = taggers.read_run(folder)
-    apply = recipes.make_apply(network.recipe, network.scaling)
+    apply = pipelines.make_apply(network.recipe, network.scaling)
 
     def logits(features: jax.Array) -> jax.Array:
         return apply(network.params, network.model_state, features, jnp.ones(features.shape[0], bool), None)[0]

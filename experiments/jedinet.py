@@ -26,9 +26,12 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from hepjax import experiment, report, schema
+from hepjax import report
 from hepjax.choices import Activation, Readout
-from hepjax.options import Experiment, InteractionNetwork, Optimization
+from hepjax.data.datasets import hls4ml
+from hepjax.models.options import InteractionNetwork
+from hepjax.runs import train
+from hepjax.runs.options import Experiment, Optimization
 
 
 class Form(enum.Enum):
@@ -46,7 +49,7 @@ def published(
 ) -> InteractionNetwork:
     """A form of the paper, by its number of particles, its hidden width, D_E and D_O."""
     return InteractionNetwork(
-        columns=schema.PARTICLE_COLUMNS,
+        columns=hls4ml.PARTICLE_COLUMNS,
         particles=particles,
         edge=(width, width // 2, message),
         node=(width, width // 2, answer),
@@ -88,7 +91,7 @@ def run(options: JediNet) -> dict[str, Any]:
     adam = Optimization(learning_rate=1e-3)
     network, data, out, epochs = FORMS[options.form], options.data, options.out, options.epochs
     jedi_net = Experiment(network, data=data, out=out, epochs=epochs, optimizer=adam, seed=options.seed)
-    return experiment.run(jedi_net)[1]
+    return train.run(jedi_net)[1]
 
 
 if __name__ == "__main__":

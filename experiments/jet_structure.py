@@ -22,8 +22,13 @@ import numpy as np
 import tyro
 
 import hepjax
-from hepjax import evaluation, experiment, explanation, options, report, runs, structure
-from hepjax.representations import apply_scaling, fit_scaling
+from hepjax import evaluation, report
+from hepjax.data import atomic_files
+from hepjax.evaluation import explanation
+from hepjax.inputs import apply_scaling, fit_scaling
+from hepjax.runs import options
+from hepjax.runs import train as experiment
+from hepjax.tasks import clustering
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +51,7 @@ class JetStructure:
     """A new folder, with pictures, figures.json and the tagger's run folder."""
 
 
-def learned(network: hepjax.taggers.Trained, x: np.ndarray) -> np.ndarray:
+def learned(network: hepjax.runs.taggers.Trained, x: np.ndarray) -> np.ndarray:
     """(N, 32) what the last hidden layer holds."""
     inputs = network.recipe.represent(network.scaling, x)
     layers = explanation.hidden_features(network.recipe.network, network.params, network.model_state, inputs)
@@ -55,13 +60,13 @@ def learned(network: hepjax.taggers.Trained, x: np.ndarray) -> np.ndarray:
 
 def cluster(train: np.ndarray, test: np.ndarray, chosen: JetStructure) -> np.ndarray:
     """(N,) the clusters of test jets, whose centres are those of training jets."""
-    found = structure.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
-    return np.asarray(structure.nearest(test, found.centres))
+    found = clustering.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
+    return np.asarray(clustering.nearest(test, found.centres))
 
 
 def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     """Trains, clusters and draws; returns purity and adjusted Rand index of each, with their errors."""
-    runs.check_new(chosen.out)
+    atomic_files.check_new(chosen.out)
     common = {"data": chosen.data, "epochs": chosen.epochs, "seed": chosen.seed, "out": chosen.out / "tagger"}
     folder, _ = experiment.run(options.Experiment(options.MLP(), patience=None, **common))
     tagger, split, jets = hepjax.load(folder), np.load(folder / "split.npz"), hepjax.read_jets(chosen.data or None)
@@ -74,13 +79,13 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     }.items():
         tables[name] = [apply_scaling(fit_scaling(parts[0]), x) for x in parts]
     for count in chosen.components:
-        axes = structure.fit_pca(tables["observables"][0], count)
-        tables[f"{count} components"] = [np.asarray(structure.apply_pca(axes, x)) for x in tables["observables"]]
+        axes = clustering.fit_pca(tables["observables"][0], count)
+        tables[f"{count} components"] = [np.asarray(clustering.apply_pca(axes, x)) for x in tables["observables"]]
     found = {name: cluster(*parts, chosen) for name, parts in tables.items()}
     for name in ("observables", "learned features"):
-        axes = structure.fit_pca(tables[name][0], 2)
+        axes = clustering.fit_pca(tables[name][0], 2)
         words = [f"Component {i} ({100 * share:.0f} %)" for i, share in enumerate(axes.ratio, 1)]
-        points = structure.apply_pca(axes, tables[name][1])
+        points = clustering.apply_pca(axes, tables[name][1])
         figure = report.plane_figure(
             points, labels, found[name], jets.classes, axes=(words[0], words[1]), label=name.capitalize()
         )
@@ -88,7 +93,7 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     found["random"] = np.random.default_rng(chosen.seed).integers(chosen.clusters, size=len(labels))
     found["the tagger's answers"] = tagger.scores(given[1]).argmax(axis=1)
     figures = {name: evaluation.cluster_figures(clusters, labels) for name, clusters in found.items()}
-    runs.write_text(chosen.out / "figures.json", json.dumps(figures, indent=2) + "\n")
+    atomic_files.write_text(chosen.out / "figures.json", json.dumps(figures, indent=2) + "\n")
     return figures
 
 

@@ -18,8 +18,12 @@ from typing import Any
 
 import tyro
 
-from hepjax import experiment, readers, report, representations, runs
-from hepjax.options import Experiment, GraphNetwork, Optimization
+from hepjax import inputs, report
+from hepjax.data import atomic_files, hdf5
+from hepjax.models.options import GraphNetwork
+from hepjax.runs import run_folder
+from hepjax.runs import train as experiment
+from hepjax.runs.options import Experiment, Optimization
 
 COLUMNS = ("j1_pt", "j1_etarel", "j1_phirel")
 
@@ -63,20 +67,20 @@ def train(neighbours: int | None, out: Path, options: KnnGraphTagger) -> dict[st
             seed=options.seed,
         )
     )
-    seconds = sum(epoch.seconds for epoch in runs.read_history(folder))
-    return {**metrics, **runs.read_experiment(folder)[1]["cost"], "seconds": seconds}
+    seconds = sum(epoch.seconds for epoch in run_folder.read_history(folder))
+    return {**metrics, **run_folder.read_experiment(folder)[1]["cost"], "seconds": seconds}
 
 
 def draw(neighbours: int | None, options: KnnGraphTagger) -> Any:
     """The graph of one jet."""
-    jet = readers.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
-    graph = representations.graphs(jet, COLUMNS, particles=options.particles, neighbours=neighbours)
+    jet = hdf5.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
+    graph = inputs.graphs(jet, COLUMNS, particles=options.particles, neighbours=neighbours)
     return report.graph_figure(graph, COLUMNS)
 
 
 def run(options: KnnGraphTagger) -> dict[str, dict[str, Any]]:
     """Trains, measures and draws; returns the figures of merit of each network."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     found = {}
     for neighbours in (*options.neighbours, None):
         name = f"{neighbours or 'all'}-neighbours"

@@ -20,8 +20,10 @@ import numpy as np
 import tyro
 from matplotlib.figure import Figure
 
-from hepjax import losses, models, report, runs, training
+from hepjax import models, report, training
 from hepjax.choices import Optimizer, Schedule
+from hepjax.data import atomic_files
+from hepjax.training import losses
 from hepjax.types import Batch
 
 
@@ -84,7 +86,7 @@ def draw(curves: dict[str, Any], data: Batch) -> Figure:
 
 def run(options: LinearRegression) -> dict[str, tuple[float, float, float]]:
     """Fits, compares and draws; returns each fit's figures."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     rng = np.random.default_rng(options.seed)
     data, test = measure(options.points, rng), measure(10 * options.points, rng)
     kinds = {"line": (1, 1), "polynomial": (1, options.degree), "learned width": (2, options.degree)}

@@ -17,8 +17,10 @@ import jax
 import numpy as np
 import tyro
 
-from hepjax import batches, choices, evaluation, losses, models, readers, report, runs, training
-from hepjax.representations import apply_scaling, fit_scaling, tabular
+from hepjax import choices, evaluation, models, report, training
+from hepjax.data import atomic_files, hdf5
+from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
+from hepjax.training import losses
 from hepjax.types import Batch
 
 
@@ -44,7 +46,7 @@ class SignalBackground:
 
 def read(options: SignalBackground) -> Batch:
     """Both observables of all signal and background jets; the target is 1 for signal."""
-    jets = readers.read_jets(list(options.data) or None)
+    jets = hdf5.read_jets(list(options.data) or None)
     signal, background = ([jets.classes.index(c) for c in part] for part in (options.signal, options.background))
     x, labels = tabular(jets, options.observables), np.asarray(jets.labels)
     rows = np.isin(labels, signal + background)
@@ -84,9 +86,11 @@ def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
 
 def run(options: SignalBackground) -> dict[str, evaluation.RocCurve]:
     """Fits both boundaries, draws them, and returns their ROC curves."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     jets = read(options)
-    rows, _, other = batches.split(len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets)
+    rows, _, other = batching.split(
+        len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets
+    )
     train, test = (jax.tree.map(lambda x, part=part: x[part], jets) for part in (rows, other))
     fits = {f"boundary of degree {n}": fit(n, train, jax.random.key(options.seed)) for n in (1, options.degree)}
     options.out.mkdir(parents=True)

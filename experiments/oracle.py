@@ -21,12 +21,15 @@ import tyro
 from rich.console import Console
 from scipy.stats import t as student
 
-from hepjax import choices, evaluation, readers, representations, runs, schema
-from hepjax.batches import by_length, even_buckets
-from hepjax.console import progress_bar
-from hepjax.models import published
-from hepjax.observables import jet_observables
-from hepjax.simulation import PUBLIC, Detector, Layout, simulate_files
+from hepjax import choices, evaluation
+from hepjax import inputs as representations
+from hepjax.cli.progress import progress_bar
+from hepjax.data import atomic_files, hdf5
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs.batching import by_length, even_buckets
+from hepjax.models import pretrained
+from hepjax.physics.simulation import PUBLIC, Detector, Layout, simulate_files
+from hepjax.physics.substructure import jet_observables
 from hepjax.types import Batch, Scores, Sequences
 
 PUBLISHED = (0.953, 0.929, 0.970, 0.965, 0.968)
@@ -63,19 +66,19 @@ class Oracle:
 
 def oracle(weights: Path) -> Callable[[Sequences], jax.Array]:
     """The network: particles in, probabilities out."""
-    known = published.from_arrays(dict(np.load(weights))) if weights.suffix == ".npz" else published.jedinet(weights)
+    known = pretrained.from_arrays(dict(np.load(weights))) if weights.suffix == ".npz" else pretrained.jedinet(weights)
     model, params = known
     return jax.jit(lambda inputs: jax.nn.softmax(model.apply({"params": params}, inputs)))
 
 
 def aucs(path: Path, answer: Callable[[Sequences], jax.Array]) -> list[float]:
     """One class against the others, on a file's jets. One slot of padding stands for all: short jets need few."""
-    jets = readers.read_jets([path], particles=150)
+    jets = hdf5.read_jets([path], particles=150)
     scores, ones = np.empty((len(jets.labels), 5)), np.ones(len(jets.labels))
     for rows, same in by_length(Batch(representations.sequences(jets), jets.labels, ones), even_buckets(150, spare=1)):
         for i in range(0, len(rows), 200):
             scores[rows[i : i + 200]] = answer(jax.tree.map(lambda x, i=i: x[i : i + 200], same.inputs))
-    found = evaluation.class_curves(Scores(scores / scores.sum(1, keepdims=True), jets.labels, None, schema.CLASSES))
+    found = evaluation.class_curves(Scores(scores / scores.sum(1, keepdims=True), jets.labels, None, hls4ml.CLASSES))
     return [evaluation.auc(curve) for curve in found.values()]
 
 
@@ -91,7 +94,7 @@ def run(options: Oracle) -> str:
         half = student.ppf(0.84, len(found) - 1) * found.std(axis=0, ddof=1) / np.sqrt(len(found))
         numbers = " | ".join(f"{mean:.3f} ± {h:.3f}" for mean, h in zip(found.mean(axis=0), half, strict=True))
         table += f"| {name} | {numbers} |\n"
-    runs.write_text(options.out / "table.md", table)
+    atomic_files.write_text(options.out / "table.md", table)
     return table
 
 

@@ -19,9 +19,11 @@ from typing import Any
 import tyro
 from rich.console import Console
 
-from hepjax import experiment, report
+from hepjax import report
 from hepjax.choices import Cell
-from hepjax.options import GRU, LSTM, Experiment, Optimization
+from hepjax.models.options import GRU, LSTM
+from hepjax.runs import train
+from hepjax.runs.options import Experiment, Optimization
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,7 +55,7 @@ class RecurrentTagger:
 def run(options: RecurrentTagger) -> dict[str, Any]:
     """Trains, measures and draws; returns the figures of merit on the test jets."""
     network = {Cell.GRU: GRU, Cell.LSTM: LSTM}[options.cell]
-    _, metrics = experiment.run(
+    _, metrics = train.run(
         Experiment(
             model=network(units=options.units, bidirectional=options.bidirectional, particles=options.particles),
             data=options.data,

@@ -21,8 +21,11 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from hepjax import evaluation, losses, models, report, runs, training, transients
+from hepjax import evaluation, models, report, training
 from hepjax.choices import Cell, Optimizer, Schedule
+from hepjax.data import atomic_files
+from hepjax.tasks import transients
+from hepjax.training import losses
 
 CONVNET = models.ConvNet1D(filters=(16, 32, 64), kernels=(32, 16, 8), pool=4, hidden=(64,), classes=2)
 LSTM = models.Recurrent(cell=Cell.LSTM, units=(64,), hidden=(64,), classes=2)
@@ -74,7 +77,7 @@ def learn(name: str, search: transients.Search, options: TransientSearch) -> Any
 
 def run(options: TransientSearch) -> dict[str, evaluation.Detections]:
     """Trains, searches and draws; returns what each search finds."""
-    runs.check_new(options.out)
+    atomic_files.check_new(options.out)
     search = transients.Search(snr=options.snr)
     networks = [learn(name, search, options) for name in NETWORKS]
     bank, parts = transients.make_bank(search), []

@@ -5,56 +5,43 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from hepjax.errors import InputError
-    from hepjax.readers import read_jets
-    from hepjax.taggers import load
-    from hepjax.types import Jets
+from hepjax.version import __version__
 
-__version__ = "0.1.0"
+if TYPE_CHECKING:
+    from hepjax.data.hdf5 import read_jets
+    from hepjax.errors import InputError
+    from hepjax.runs.taggers import load
+    from hepjax.types import Jets
 
 # Everything loads on first use: `hepjax --help` must not wait for jax.
 _HOMES = {
     "InputError": "hepjax.errors",
     "Jets": "hepjax.types",
-    "load": "hepjax.taggers",
-    "read_jets": "hepjax.readers",
+    "load": "hepjax.runs.taggers",
+    "read_jets": "hepjax.data.hdf5",
 }
 
 __all__ = [
     "InputError",
     "Jets",
-    "anomalies",
-    "batches",
+    "__version__",
     "choices",
-    "classical",
-    "cloud_generators",
-    "detectors",
+    "cli",
+    "data",
+    "errors",
     "evaluation",
-    "experiment",
-    "explanation",
-    "fetch",
-    "generation",
-    "generators",
-    "independence",
-    "kinematics",
+    "export",
+    "inputs",
     "load",
-    "losses",
-    "masking",
     "models",
-    "observables",
-    "parallel",
+    "numerics",
+    "physics",
     "read_jets",
-    "readers",
-    "reinforcement",
     "report",
-    "representations",
-    "schema",
-    "simulation",
-    "structure",
-    "taggers",
+    "runs",
+    "runtime",
+    "tasks",
     "training",
-    "transients",
     "types",
 ]
 
@@ -68,4 +55,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return __all__

@@ -1,6 +1,6 @@
 """`python -m hepjax` is the command line."""
 
-from hepjax.cli import entry
+from hepjax.cli.app import entry
 
 if __name__ == "__main__":
     entry()

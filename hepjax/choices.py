@@ -6,7 +6,7 @@ import enum
 
 
 class Activation(enum.Enum):
-    """The activations of the field; `hepjax.models.activations` has each as a function."""
+    """The activations of the field; `hepjax.models.layers.activations` has each as a function."""
 
     IDENTITY = "identity"
     BINARY_STEP = "binary-step"

@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hepjax import schema
-from hepjax.parallel import devices
+from hepjax.data.datasets import hls4ml
+from hepjax.runtime import devices
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Runs take one device, as on most machines, but where a test is about several.
@@ -82,16 +82,16 @@ def public_file(path, count=25, slots=30, seed=0, chunk=7, **changes):
     particles = rng.normal(size=(count, slots, 16)).astype(np.float32)
     filled = rng.integers(2, slots + 1, size=count)
     pt = np.sort(rng.exponential(20, size=(count, slots)).astype(np.float32), axis=1)[:, ::-1]
-    particles[..., schema.PARTICLE_COLUMNS.index("j1_pt")] = pt
-    particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] = pt * 1.5
+    particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_pt")] = pt
+    particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_e")] = pt * 1.5
     particles *= (np.arange(slots) < filled[:, None])[..., None]
-    values = rng.normal(size=(count, len(schema.JET_COLUMNS))).astype(np.float32)
+    values = rng.normal(size=(count, len(hls4ml.JET_COLUMNS))).astype(np.float32)
     values[:, -6:] = np.eye(6)[np.arange(count) % 5]
     datasets = {
-        schema.CONSTITUENTS: particles,
-        schema.PARTICLE_NAMES: np.array([*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID], "S"),
-        schema.JETS: values,
-        schema.JET_NAMES: np.array(schema.JET_COLUMNS, "S"),
+        hls4ml.CONSTITUENTS: particles,
+        hls4ml.PARTICLE_NAMES: np.array([*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID], "S"),
+        hls4ml.JETS: values,
+        hls4ml.JET_NAMES: np.array(hls4ml.JET_COLUMNS, "S"),
         **changes,
     }
     with h5py.File(path, "w") as file:

@@ -9,9 +9,9 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import options, recipes, runs
 from hepjax.choices import Activation
-from hepjax.representations import apply_scaling
+from hepjax.inputs import apply_scaling, pipelines
+from hepjax.runs import options, run_folder
 from hepjax.types import Sequences
 
 torch = pytest.importorskip("torch", reason="the twins need torch")
@@ -48,14 +48,14 @@ def inputs_of(model, recipe, rng, jets=6):
         mask = np.arange(slots) < lengths[:, None]
         values = rng.uniform(0.1, 1, size=(jets, slots, recipe.example.values.shape[-1])).astype(np.float32)
         read = Sequences(values * mask[..., None], mask)
-    scaling = recipes.blank_scaling(recipe)
+    scaling = pipelines.blank_scaling(recipe)
     if isinstance(model, options.GraphNetwork):
         return read, read._replace(values=apply_scaling(scaling, read.values, read.mask))
     return read, jax.device_get(recipe.represent(scaling, read))
 
 
 def test_every_network_of_the_command_line_has_a_twin(benchmark):
-    assert {runs.model_name(kind()): kind for kind in options.Model.__args__ if kind is not options.Logistic} == (
+    assert {run_folder.model_name(kind()): kind for kind in options.Model.__args__ if kind is not options.Logistic} == (
         benchmark.KINDS
     )
     assert set(SMALL) == set(benchmark.KINDS)
@@ -64,11 +64,11 @@ def test_every_network_of_the_command_line_has_a_twin(benchmark):
 @pytest.mark.parametrize("name", SMALL)
 def test_twins_have_the_same_logits_and_parameters(name, benchmark, rng):
     model = SMALL[name]
-    recipe = recipes.make_recipe(model, 5)
-    params, state = recipes.initialise(recipe, jax.random.key(0))
+    recipe = pipelines.make_recipe(model, 5)
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)  # biases, too
     read, seen = inputs_of(model, recipe, rng)
-    apply = jax.jit(recipes.make_apply(recipe, recipes.blank_scaling(recipe)))
+    apply = jax.jit(pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)))
     ours, _ = apply(params, state, read, np.ones(6, bool), None)
     features = jax.tree.leaves(seen)[0].shape[-1]
     twin = benchmark.copy_parameters(params, benchmark.make_twin(model, features, 5))

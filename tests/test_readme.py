@@ -9,7 +9,8 @@ import typing
 
 import pytest
 
-from hepjax import cli, options
+from hepjax.cli import app
+from hepjax.runs import options
 
 ROOT = pathlib.Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -58,7 +59,7 @@ def test_the_commands_of_the_tutorial_are_understood(page):
     told = re.findall(r"^hepjax (.+)$", "\n".join(blocks(page.read_text(), "sh")), re.MULTILINE)
     assert told
     for words in told:
-        command = cli._parse(words.split())
+        command = app._parse(words.split())
         if isinstance(command, options.Experiment):
             options.check(command)
     for script in re.findall(r"python (experiments/\w+\.py)", page.read_text()):
@@ -67,7 +68,7 @@ def test_the_commands_of_the_tutorial_are_understood(page):
 
 @pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
 def test_commands_are_those_of_the_command_line(text):
-    known = {"train", *(kind.__name__.lower() for kind in typing.get_args(cli.Command) if kind in cli._ACTIONS)}
+    known = {"train", *(kind.__name__.lower() for kind in typing.get_args(app.Command) if kind in app._ACTIONS)}
     models = {kind.__name__.lower() for kind in typing.get_args(options.Model)}
     told = re.findall(
         r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.MULTILINE

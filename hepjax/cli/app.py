@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import tyro
 
-from hepjax import runs, schema
-from hepjax.commands import (
+from hepjax.cli.options import (
     MODELS,
     Bench,
     Command,
@@ -29,9 +28,13 @@ from hepjax.commands import (
     Report,
     Simulate,
 )
-from hepjax.console import log_to, progress_bar, transfer_bar
+from hepjax.cli.progress import progress_bar, transfer_bar
+from hepjax.data import atomic_files
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError, LostProcessError
-from hepjax.options import Experiment
+from hepjax.runs import run_folder
+from hepjax.runs.log import log_to
+from hepjax.runs.options import Experiment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,7 +42,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from hepjax.simulation import Conditions
+    from hepjax.physics.simulation import Conditions
     from hepjax.types import Progress
 
 LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
@@ -88,13 +91,13 @@ def entry() -> None:
 
 
 def _one_of_several() -> bool:
-    parallel = sys.modules.get("hepjax.parallel")
-    return parallel is not None and parallel.process()[1] > 1
+    runtime = sys.modules.get("hepjax.runtime")
+    return runtime is not None and runtime.process()[1] > 1
 
 
 def _act(words: list[str]) -> None:
     if "--version" in words:
-        from hepjax import __version__
+        from hepjax.version import __version__
 
         sys.stdout.write(f"hepjax {__version__}\n")
         return
@@ -103,7 +106,7 @@ def _act(words: list[str]) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if isinstance(command, Experiment) and command.resume:
         # Once more with the run's own options as defaults, so that only what is given here can differ from them.
-        command = _parse(words, runs.resumable(command.out))
+        command = _parse(words, run_folder.resumable(command.out))
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
@@ -158,13 +161,15 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 def _train(command: Experiment, console: Console) -> None:
-    from hepjax import compilation, experiment, parallel, report
+    from hepjax import report, runtime
+    from hepjax.runs import train
+    from hepjax.runtime import compilation
 
     compilation.cache_programs()
     if command.folds or command.ensemble or command.rates or command.sizes:
-        parallel.use_cores()
-    parallel.connect(command.coordinator, command.processes, command.process, cluster=command.cluster)
-    if not parallel.is_first():
+        runtime.use_cores()
+    runtime.connect(command.coordinator, command.processes, command.process, cluster=command.cluster)
+    if not runtime.is_first():
         console.quiet = True
         logging.getLogger("hepjax").setLevel(logging.WARNING)
     shown = 0
@@ -175,9 +180,9 @@ def _train(command: Experiment, console: Console) -> None:
         advance(new, f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}")
 
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
-        folder, metrics = experiment.run(command, show)
+        folder, metrics = train.run(command, show)
     console.print(report.metrics_table(metrics))
-    if console.is_terminal and parallel.is_first():  # elsewhere the log has said it
+    if console.is_terminal and runtime.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
     pictures = ", ".join(sorted(path.name for path in folder.glob("*.png")))
     console.print(f"{folder}: metrics.json, history.csv, test.h5, {pictures}")
@@ -188,28 +193,33 @@ def _train(command: Experiment, console: Console) -> None:
 
 
 def _evaluate(command: Evaluate, console: Console) -> None:
-    from hepjax import compilation, experiment, report
+    from hepjax import report
+    from hepjax.runs import train
+    from hepjax.runtime import compilation
 
     compilation.cache_programs()
-    metrics = experiment.evaluate(command.tagger, command.data, command.out, calibrated=command.calibrated)
+    metrics = train.evaluate(command.tagger, command.data, command.out, calibrated=command.calibrated)
     console.print(report.metrics_table(metrics))
     if command.out is not None:
         console.print(f"{command.out}: metrics.json, test.h5, roc.png, confusion.png, scores.png")
 
 
 def _predict(command: Predict, console: Console) -> None:
-    from hepjax import compilation, experiment
+    from hepjax.runs import train
+    from hepjax.runtime import compilation
 
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = experiment.predict(command.tagger, command.data, command.out, advance, calibrated=command.calibrated)
+        jets = train.predict(command.tagger, command.data, command.out, advance, calibrated=command.calibrated)
     console.print(f"{command.out}: scores of {jets:,} jets")
 
 
 def _compare(command: Compare, console: Console) -> None:
     import json
 
-    from hepjax import compare, compilation, report
+    from hepjax import report
+    from hepjax.runs import compare
+    from hepjax.runtime import compilation
 
     _check_folder(command.json)
     compilation.cache_programs()
@@ -218,12 +228,13 @@ def _compare(command: Compare, console: Console) -> None:
     console.print(report.comparison_table(names, found.metrics, found.differences, found.jets))
     if command.json is not None:
         numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
-        runs.write_text(command.json, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
+        atomic_files.write_text(command.json, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
         console.print(f"{command.json}: all numbers")
 
 
 def _report(command: Report, console: Console) -> None:
-    from hepjax import compilation, reporting
+    from hepjax.runs import report as reporting
+    from hepjax.runtime import compilation
 
     compilation.cache_programs()
     with progress_bar(console, "reporting", None, "sections") as advance:
@@ -232,25 +243,26 @@ def _report(command: Report, console: Console) -> None:
 
 
 def _export(command: Export, console: Console) -> None:
-    from hepjax import shipping
+    from hepjax.runs import export
 
-    files = shipping.export(command.run, command.out, command.format, calibrated=command.calibrated)
+    files = export.export(command.run, command.out, command.format, calibrated=command.calibrated)
     console.print(f"{files[0]}: the tagger")
     for file in files[1:]:
         console.print(f"{file}: {'its model card' if file.suffix == '.md' else 'what JAX must know of it'}")
 
 
 def _info(command: Info, console: Console) -> None:
-    from hepjax import readers, report
+    from hepjax import report
+    from hepjax.data import hdf5
 
-    folders = [path for path in command.files if runs.is_run(path)]
+    folders = [path for path in command.files if run_folder.is_run(path)]
     for folder in folders:
         _info_of_run(folder, console)
     files = [path for path in command.files if path not in folders]
     problems = []
-    for path in readers.list_files(files or None) if files or not folders else ():
+    for path in hdf5.list_files(files or None) if files or not folders else ():
         try:
-            summary = readers.summarise(path)
+            summary = hdf5.summarise(path)
         except InputError as error:
             problems.append(str(error))
         else:
@@ -265,8 +277,8 @@ def _info_of_run(folder: Path, console: Console) -> None:
 
     from hepjax import report
 
-    _, record = runs.read_experiment(folder)
-    console.print(report.run_table(str(folder), record, len(runs.read_history(folder))))
+    _, record = run_folder.read_experiment(folder)
+    console.print(report.run_table(str(folder), record, len(run_folder.read_history(folder))))
     if (folder / "metrics.json").is_file():
         console.print(report.metrics_table(json.loads((folder / "metrics.json").read_text())))
 
@@ -278,7 +290,8 @@ _RATED_CALLS = 20
 
 
 def _simulate(command: Simulate, console: Console) -> None:
-    from hepjax import compilation, observables, simulation
+    from hepjax.physics import simulation, substructure
+    from hepjax.runtime import compilation
 
     one, events = command.out.suffix in _HDF5, command.events
     _check_simulate(command, one=one)
@@ -288,7 +301,7 @@ def _simulate(command: Simulate, console: Console) -> None:
         "seed": command.seed,
         "jobs": command.jobs,
         "conditions": _conditions(command),
-        "observables": observables.jet_observables,
+        "observables": substructure.jet_observables,
     }
     jets = command.jets if events is not None or command.jets is not None else _DEFAULT_JETS
     done, calls = 0, collections.deque[tuple[float, int]](maxlen=_RATED_CALLS)
@@ -304,7 +317,7 @@ def _simulate(command: Simulate, console: Console) -> None:
         common["progress"] = progress
         try:
             if events is not None:
-                label = None if command.label is None else schema.CLASSES.index(command.label.value)
+                label = None if command.label is None else hls4ml.CLASSES.index(command.label.value)
                 simulation.jets_of_events(command.out, events, label=label, jets=jets, **common)
             else:
                 common |= {"jets": jets, "classes": tuple(label.value for label in command.classes)}
@@ -333,7 +346,7 @@ def _check_simulate(command: Simulate, *, one: bool) -> None:
 
 
 def _conditions(command: Simulate) -> Conditions:
-    from hepjax.simulation import PUBLIC
+    from hepjax.physics.simulation import PUBLIC
 
     found = PUBLIC._replace(radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia)
     if command.pt is not None:
@@ -342,10 +355,10 @@ def _conditions(command: Simulate) -> Conditions:
 
 
 def _fetch(command: Fetch, console: Console) -> None:
-    from hepjax import fetch, readers
+    from hepjax.data import download, hdf5
 
     with transfer_bar(console) as show:
-        files = fetch.fetch(command.record, command.to, progress=show, check=readers.read_header)
+        files = download.fetch(command.record, command.to, progress=show, check=hdf5.read_header)
     console.print(f"{len(files)} files of jets:")
     for file in files:
         console.print(f"  {file}", soft_wrap=True)
@@ -354,7 +367,9 @@ def _fetch(command: Fetch, console: Console) -> None:
 def _bench(command: Bench, console: Console) -> None:
     import json
 
-    from hepjax import bench, compilation, report
+    from hepjax import report
+    from hepjax.runs import bench
+    from hepjax.runtime import compilation
 
     _check_folder(command.json)
     compilation.cache_programs()
@@ -364,7 +379,7 @@ def _bench(command: Bench, console: Console) -> None:
         found = bench.bench(tuple(chosen), **sizes, show=lambda name: advance(1, name))
     console.print(report.bench_table(found))
     if command.json is not None:
-        runs.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        atomic_files.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
         console.print(f"{command.json}: all numbers")
 
 

@@ -10,10 +10,11 @@ from typing import Annotated, Any, get_args
 
 import tyro
 
-from hepjax import runs
 from hepjax.choices import ExportFormat, Keep
-from hepjax.fetch import Record  # noqa: TC001 — the same
-from hepjax.options import Experiment, Model
+from hepjax.data.download import Record  # noqa: TC001 — the same
+from hepjax.models.options import Model
+from hepjax.runs import run_folder
+from hepjax.runs.options import Experiment
 
 
 class Label(enum.Enum):
@@ -140,7 +141,7 @@ class Compare:
     Example: hepjax compare runs/mlp-1 runs/gru-1
     """
 
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    run_folder: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
     data: tuple[Path, ...] = ()
     """Files of labelled jets that none of them was trained on."""
@@ -182,14 +183,14 @@ class Export:
     """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 
 
-MODELS = {runs.model_name(kind()): kind() for kind in get_args(Model)}
+MODELS = {run_folder.model_name(kind()): kind() for kind in get_args(Model)}
 """Name → the model with its default options."""
 _BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
     nargs=1,
     metavar=f"{{{','.join(sorted(MODELS))}}}",
     instance_from_str=lambda words: MODELS[words[0]],
     is_instance=lambda found: isinstance(found, Model),
-    str_from_instance=lambda model: [runs.model_name(model)],
+    str_from_instance=lambda model: [run_folder.model_name(model)],
     choices=tuple(sorted(MODELS)),
 )
 

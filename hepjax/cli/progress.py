@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -11,26 +10,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console
     from rich.progress import TaskID
-
-
-@contextlib.contextmanager
-def log_to(handler: logging.Handler) -> Iterator[None]:
-    """Gives what hepjax logs to one more handler inside a `with`.
-
-    Args:
-      handler: where to; it is closed at the end.
-
-    Yields:
-      Nothing.
-    """
-    log = logging.getLogger("hepjax")
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        handler.close()
 
 
 @contextlib.contextmanager

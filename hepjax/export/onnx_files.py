@@ -64,9 +64,9 @@ def to_onnx(answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mappi
     need("onnx")
     from onnx import checker, helper
 
-    from hepjax import __version__
     from hepjax.export.graph import Graph, Value
     from hepjax.export.lowering import lower
+    from hepjax.version import __version__
 
     inputs = slots(example)
     closed = jax.make_jaxpr(flat(answer, example))(*specs(inputs))

@@ -1,10 +1,10 @@
 """`Jets` → model input."""
 
-from hepjax.representations.graphs import build_graph, coordinates, graphs, pair_features
-from hepjax.representations.images import check_masses_known, draw, file_images, image_columns, images
-from hepjax.representations.scaling import apply_scaling, fit_scaling, moments, scaling_of
-from hepjax.representations.sequences import sequences
-from hepjax.representations.tabular import tabular
+from hepjax.inputs.graphs import build_graph, coordinates, graphs, pair_features
+from hepjax.inputs.images import check_masses_known, draw, file_images, image_columns, images
+from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, scaling_of
+from hepjax.inputs.sequences import sequences
+from hepjax.inputs.tabular import tabular
 
 __all__ = [
     "apply_scaling",

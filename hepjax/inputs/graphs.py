@@ -10,12 +10,13 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from hepjax import kinematics, schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.masking import safe_divide, safe_sqrt
-from hepjax.representations.names import places
-from hepjax.representations.rounding import unfused
-from hepjax.representations.sequences import sequences
+from hepjax.inputs.names import places
+from hepjax.inputs.rounding import unfused
+from hepjax.inputs.sequences import sequences
+from hepjax.numerics import safe_divide, safe_sqrt
+from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -102,7 +103,7 @@ def build_graph(
 
 def graphs(
     jets: Jets,
-    columns: Sequence[str] = schema.PARTICLE_COLUMNS,
+    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
     *,
     particles: int | None = None,
     neighbours: int | None = None,

@@ -15,9 +15,9 @@ import numpy as np
 
 from hepjax.choices import Channels, PixelValue
 from hepjax.errors import InputError
-from hepjax.representations.names import places
-from hepjax.representations.rounding import unfused
-from hepjax.representations.sequences import sequences
+from hepjax.inputs.names import places
+from hepjax.inputs.rounding import unfused
+from hepjax.inputs.sequences import sequences
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

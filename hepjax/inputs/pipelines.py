@@ -9,10 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import models, options, representations
+from hepjax import inputs as representations
+from hepjax import models
 from hepjax.choices import Cell, Channels, Precision
 from hepjax.errors import InputError
-from hepjax.representations import apply_scaling, moments
+from hepjax.inputs import apply_scaling, moments
+from hepjax.runs import options
 from hepjax.types import Moments, Scaling, Sequences
 
 if TYPE_CHECKING:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.representations.names import places
+from hepjax.inputs.names import places
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def sequences(
     jets: Jets,
-    columns: Sequence[str] = schema.PARTICLE_COLUMNS,
+    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
     *,
     particles: int | None = None,
     order_by: str | None = None,

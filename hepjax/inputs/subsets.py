@@ -13,16 +13,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import jax
 import numpy as np
 
-from hepjax import batches, nuisances, parallel, readers, representations
+from hepjax import inputs as representations
+from hepjax import runtime
+from hepjax.data import hdf5
 from hepjax.errors import InputError
+from hepjax.inputs import batching
+from hepjax.tasks.classification import decorrelation
 from hepjax.types import Batch, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hepjax.options import Experiment
-    from hepjax.recipes import Recipe
+    from hepjax.inputs.pipelines import Recipe
+    from hepjax.runs.options import Experiment
 
 _AT_ONCE = 2**28
 """Bytes of a file's particles that are read at once."""
@@ -46,7 +50,7 @@ class Part(NamedTuple):
     """(n,) int32, the particles of each; 0 where the model does not look at particles."""
     data: Batch | None
     """All of them, where they fit into memory."""
-    blocks: Callable[[Sequence[int]], Iterator[batches.Block]]
+    blocks: Callable[[Sequence[int]], Iterator[batching.Block]]
     """A seed → all jets in blocks, each with the places of its jets in this part; random where they are read anew."""
     jets: Jets | None = None
     """Of the files that `rows` are of, lazily; None where there are no files."""
@@ -58,7 +62,7 @@ class Parts(NamedTuple):
     train: Part
     val: Part
     test: Part
-    split: batches.Split
+    split: batching.Split
     """Of the files that are split, the rows of each part, for all processes."""
     counts: tuple[int, int, int]
     """The jets of each part, of all processes."""
@@ -96,18 +100,18 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
     own = {name: files for name, files in (("val", experiment.val), ("test", experiment.test)) if files}
     shares = (0.6 + 0.2 * len(own), 0.0 if "val" in own else 0.2, 0.0 if "test" in own else 0.2)
     shared = _labelled(experiment.data, recipe)
-    split = batches.split(len(shared), seed=experiment.seed, fractions=shares)
+    split = batching.split(len(shared), seed=experiment.seed, fractions=shares)
     wanted = [(shared, {name: rows for name, rows in split._asdict().items() if name not in own})]
     wanted += [(jets := _labelled(files, recipe), {name: np.arange(len(jets))}) for name, files in own.items()]
     count, memory = sum(len(jets) for jets, _ in wanted), experiment.memory * 1e9
-    keep = count * _bytes(recipe) <= memory * parallel.process()[1]
+    keep = count * _bytes(recipe) <= memory * runtime.process()[1]
     found = [_read(*some, recipe, keep=keep, at_once=min(memory / _SHARE, _AT_ONCE)) for some in wanted]
     named = {name: part for read in found for name, part in read.parts.items()}
     labels = _total([np.bincount(named[name].labels, minlength=len(classes)) for name in split._fields])
     present = np.flatnonzero(labels.sum(axis=0)).tolist()
     check_two_classes(present, classes, names(experiment.data))
     for name, counts in zip(split._fields, labels, strict=True):
-        batches.check_classes(np.flatnonzero(counts), present, name, classes)
+        batching.check_classes(np.flatnonzero(counts), present, name, classes)
     _warn_of_empty(int(_total([read.empty for read in found]).sum()), count)
     parts = Parts(
         **named,
@@ -116,7 +120,7 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
         scaling=representations.scaling_of(_of_all(found[0].moments)),
         fingerprint=zlib.crc32(_total([read.checksum for read in found]).tobytes()),
     )
-    return nuisances.attach(parts, recipe.columns, experiment.insensitive, experiment.seed)
+    return decorrelation.attach(parts, recipe.columns, experiment.insensitive, experiment.seed)
 
 
 def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:
@@ -132,9 +136,9 @@ def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:
     Raises:
       InputError: a file is not usable.
     """
-    paths = readers.list_files(files or None)
-    slots = min(readers.read_header(path).slots for path in paths)
-    return readers.read_jets(paths, particles=slots, images=recipe.images)
+    paths = hdf5.list_files(files or None)
+    slots = min(hdf5.read_header(path).slots for path in paths)
+    return hdf5.read_jets(paths, particles=slots, images=recipe.images)
 
 
 def blocks(jets: Jets, recipe: Recipe) -> Iterator[tuple[Any, np.ndarray | None]]:
@@ -188,9 +192,7 @@ def observables(jets: Jets | None, rows: np.ndarray, names: Sequence[str]) -> di
     places = [jets.observable_names.index(name) for name in names if name in jets.observable_names]
     blocks = np.array_split(rows, max(len(rows) // _ROWS, 1))
     found = np.concatenate([np.asarray(jets.observables[block])[:, places] for block in blocks])
-    return {
-        jets.observable_names[place]: column for place, column in zip(places, parallel.gather(found).T, strict=True)
-    }
+    return {jets.observable_names[place]: column for place, column in zip(places, runtime.gather(found).T, strict=True)}
 
 
 def names(files: Sequence[Path]) -> str:
@@ -239,7 +241,7 @@ def _rows(jets: Jets, size: float) -> int:
 
 def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: bool, at_once: float) -> _Read:
     """One pass over this process's share of some files, which looks at every jet and keeps those that it shall."""
-    mine, size = parallel.rows_of_process(len(jets)), _rows(jets, at_once)
+    mine, size = runtime.rows_of_process(len(jets)), _rows(jets, at_once)
     first, count = mine.start, mine.stop - mine.start
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
     kept = {name: _room(recipe, len(r)) for name, r in rows.items()} if keep else {}
@@ -267,24 +269,24 @@ def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: boo
 
 def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
     """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
-    starts = readers.chunk_starts(jets)
+    starts = hdf5.chunk_starts(jets)
     edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
     kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
     return itertools.pairwise([*kept, rows.stop])
 
 
-def _whole(data: Batch) -> Callable[[Sequence[int]], Iterator[batches.Block]]:
+def _whole(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     return lambda _: iter([(np.arange(len(data.targets)), data)])
 
 
 def _stream(
     jets: Jets, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, size: int
-) -> Callable[[Sequence[int]], Iterator[batches.Block]]:
+) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     """Some rows of files, whole chunks at a time: the chunks in random order, `size` rows or so shuffled at once."""
-    starts = np.append(readers.chunk_starts(jets), len(jets))
+    starts = np.append(hdf5.chunk_starts(jets), len(jets))
     chunks = np.split(np.arange(len(rows)), np.searchsorted(rows, starts[1:-1]))
 
-    def blocks(seed: Sequence[int]) -> Iterator[batches.Block]:
+    def blocks(seed: Sequence[int]) -> Iterator[batching.Block]:
         rng = np.random.default_rng(seed)
         order = rng.permutation([i for i, chunk in enumerate(chunks) if len(chunk)])
         cuts = np.flatnonzero(np.diff(np.cumsum(np.diff(starts)[order]) // size)) + 1
@@ -317,13 +319,13 @@ def _checksum(first: int, inputs: Any, labels: np.ndarray) -> int:
 
 def _total(counts: Sequence[Any]) -> np.ndarray:
     """The sum over all processes."""
-    total: np.ndarray = parallel.gather(np.asarray(counts, np.uint64)[None]).sum(axis=0)
+    total: np.ndarray = runtime.gather(np.asarray(counts, np.uint64)[None]).sum(axis=0)
     return total
 
 
 def _of_all(parts: Sequence[Moments]) -> list[Moments]:
     """The moments that all processes have found."""
-    rows = parallel.gather(np.array([[part.rows, *part.mean, *part.squares] for part in parts]))
+    rows = runtime.gather(np.array([[part.rows, *part.mean, *part.squares] for part in parts]))
     return [Moments(row[0], *np.split(row[1:], 2)) for row in rows]
 
 

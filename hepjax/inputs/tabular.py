@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax import schema
-from hepjax.representations.names import places
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs.names import places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def tabular(
-    jets: Jets, features: Sequence[str] = schema.STANDARD_FEATURES, *, rows: slice | np.ndarray = slice(None)
+    jets: Jets, features: Sequence[str] = hls4ml.STANDARD_FEATURES, *, rows: slice | np.ndarray = slice(None)
 ) -> np.ndarray:
     """Picks jet observables by name.
 

@@ -11,7 +11,7 @@ from flax import linen as nn
 
 from hepjax.choices import Activation
 from hepjax.errors import InputError
-from hepjax.models.activations import Activate, units
+from hepjax.models.layers.activations import Activate, units
 from hepjax.models.mlp import MLP
 from hepjax.types import Conditioned, Reconstruction
 

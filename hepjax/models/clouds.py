@@ -9,8 +9,8 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.masking import masked_sum, weighted_mean
-from hepjax.models.activations import Activate, units
+from hepjax.models.layers.activations import Activate, units
+from hepjax.numerics import masked_sum, weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

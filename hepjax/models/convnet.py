@@ -14,10 +14,10 @@ from flax.linen.dtypes import promote_dtype
 
 from hepjax.choices import Activation, Norm
 from hepjax.errors import InputError
-from hepjax.models.activations import Activate, units
-from hepjax.models.empty import counted, uniform_where_empty
+from hepjax.models.layers.activations import Activate, units
+from hepjax.models.layers.empty_jets import counted, uniform_where_empty
+from hepjax.models.layers.norms import normalise
 from hepjax.models.mlp import MLP
-from hepjax.models.norms import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

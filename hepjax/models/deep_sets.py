@@ -9,11 +9,11 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.masking import masked_sum
-from hepjax.models.activations import Activate, units
-from hepjax.models.empty import counted, uniform_where_empty
+from hepjax.models.layers.activations import Activate, units
+from hepjax.models.layers.empty_jets import counted, uniform_where_empty
+from hepjax.models.layers.norms import normalise
 from hepjax.models.mlp import MLP
-from hepjax.models.norms import normalise
+from hepjax.numerics import masked_sum
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -10,10 +10,10 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.activations import Activate, units
-from hepjax.models.empty import uniform_where_empty
+from hepjax.models.layers.activations import Activate, units
+from hepjax.models.layers.empty_jets import uniform_where_empty
+from hepjax.models.layers.inspection import shown
 from hepjax.models.mlp import MLP
-from hepjax.models.shown import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -12,11 +12,11 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation, PairForm, Readout
-from hepjax.models.activations import FUNCTIONS, prelu, units
-from hepjax.models.empty import uniform_where_empty
+from hepjax.models.layers.activations import FUNCTIONS, prelu, units
+from hepjax.models.layers.empty_jets import uniform_where_empty
+from hepjax.models.layers.inspection import shown
+from hepjax.models.layers.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
 from hepjax.models.mlp import MLP
-from hepjax.models.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
-from hepjax.models.shown import shown
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.models.activations import Activate, units
-from hepjax.models.norms import normalise
+from hepjax.models.layers.activations import Activate, units
+from hepjax.models.layers.norms import normalise
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from hepjax import schema
 from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
+from hepjax.data.datasets import hls4ml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ Rule = tuple[str, object, bool, str]
 class _Features:
     """What the models of jet observables have in common."""
 
-    features: tuple[str, ...] = schema.STANDARD_FEATURES
+    features: tuple[str, ...] = hls4ml.STANDARD_FEATURES
     """The jet observables to learn from, by name; `hepjax info` lists them."""
 
 
@@ -35,7 +35,7 @@ class _Particles:
 class _Columns(_Particles):
     """What the models of particle lists have in common."""
 
-    columns: tuple[str, ...] = schema.PARTICLE_FEATURES
+    columns: tuple[str, ...] = hls4ml.PARTICLE_FEATURES
     """The particle columns to learn from, by name; `hepjax info` lists them."""
 
 

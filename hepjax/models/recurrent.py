@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation, Cell
-from hepjax.models.empty import uniform_where_empty
+from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.mlp import MLP
 
 if TYPE_CHECKING:

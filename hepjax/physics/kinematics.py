@@ -9,7 +9,7 @@ from __future__ import annotations
 from math import pi
 from typing import Any
 
-from hepjax.masking import safe_divide, safe_sqrt
+from hepjax.numerics import safe_divide, safe_sqrt
 
 
 def wrap(phi: Any) -> Any:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hepjax import schema
 from hepjax.choices import ExportFormat
+from hepjax.data.datasets import hls4ml
 from hepjax.report.names import drawn
 
 if TYPE_CHECKING:
@@ -232,7 +232,7 @@ def _unit(column: str) -> str:
         column.endswith(_GEV)
         or column.startswith(_TAU)
         or "_mass" in column
-        or column not in {*schema.JET_COLUMNS, *schema.PARTICLE_COLUMNS}
+        or column not in {*hls4ml.JET_COLUMNS, *hls4ml.PARTICLE_COLUMNS}
     ):
         return "GeV"
     return "rad" if "_phi" in column else "1"

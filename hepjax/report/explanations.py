@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.graphs import _areas, _plane, _size_legend, _window
 from hepjax.report.jets import _DYNAMIC, _label_outside, _mean_images
@@ -36,7 +36,7 @@ def importance_figure(
     """What a tagger loses when a feature is shuffled, the feature that it needs most on top.
 
     Args:
-      mean: (G,) the mean loss of each feature or group, from `hepjax.explanation.permutation_importance`.
+      mean: (G,) the mean loss of each feature or group, from `hepjax.evaluation.explanation.permutation_importance`.
       std: (G,) its standard deviation over repeats, drawn as an error bar.
       names: G column names or groups' names.
       quantity: what is lost.
@@ -78,7 +78,7 @@ def saliency_figure(
     saliency: np.ndarray,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = schema.CLASSES,
+    classes: Sequence[str] = hls4ml.CLASSES,
     *,
     size: float = 0.02,
     axes: tuple[str, str] = ("Δη", "Δφ [rad]"),
@@ -87,7 +87,7 @@ def saliency_figure(
     """Which pixels speak for a class, beneath the image itself: of one jet, or the means of each class.
 
     Args:
-      saliency: (H, W, C), one jet, or (N, H, W, C), from `hepjax.explanation.gradient_times_input`; channels add up.
+      saliency: (H, W, C), one jet, or (N, H, W, C), from `hepjax.evaluation.explanation.gradient_times_input`; channels add up.
       images: of the same jets, GeV; None draws the saliency alone.
       labels: (N,) indices into `classes`, for a mean of each; None is the mean of all.
       classes: the class names; those without jets have no panel.
@@ -215,7 +215,7 @@ def correlation_figure(
     """Which observables the hidden features follow.
 
     Args:
-      correlations: (H, K), from `hepjax.explanation.pearson` or `spearman`; features of NaN only, which are constant,
+      correlations: (H, K), from `hepjax.evaluation.explanation.pearson` or `spearman`; features of NaN only, which are constant,
         are left out.
       observables: the K names.
       most: how many observables to draw, those that some feature follows most closely.

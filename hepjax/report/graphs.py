@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.names import column_label
 from hepjax.report.style import colour, new_figure, put_label, style
@@ -25,7 +25,7 @@ _SMALLEST = 14.0
 
 def graph_figure(
     graph: Any,
-    columns: Sequence[str] = schema.PARTICLE_COLUMNS,
+    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
     index: int = 0,
     *,
     plane: tuple[str, str] | None = None,
@@ -34,7 +34,7 @@ def graph_figure(
     """One jet's particles, as large as their pT, and the edges between them.
 
     Args:
-      graph: what `hepjax.representations.graphs` gave: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
+      graph: what `hepjax.inputs.graphs` gave: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
         `n_edge` (N,).
       columns: the F column names of the nodes.
       index: which of the N jets.

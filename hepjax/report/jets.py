@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.names import column_label, drawn
 from hepjax.report.style import colour, new_figure, put_label, style
@@ -29,7 +29,7 @@ _DYNAMIC = 1e5  # of the colour scale of images
 def image_figure(
     images: np.ndarray,
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = schema.CLASSES,
+    classes: Sequence[str] = hls4ml.CLASSES,
     *,
     channels: Sequence[str] = (),
     size: float = 0.02,
@@ -101,7 +101,7 @@ def sequence_figure(
     sequences: Sequences,
     columns: Sequence[str],
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = schema.CLASSES,
+    classes: Sequence[str] = hls4ml.CLASSES,
     *,
     label: str = "",
 ) -> Figure:
@@ -136,7 +136,7 @@ def features_figure(
     x: np.ndarray,
     names: Sequence[str],
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = schema.CLASSES,
+    classes: Sequence[str] = hls4ml.CLASSES,
     *,
     label: str = "",
 ) -> Figure:

@@ -41,7 +41,7 @@ def drawn(name: str) -> str:
     """The field's symbol for a class: W, Z and H bosons are capital, any other name stays as it is.
 
     Args:
-      name: a class name, such as those of `hepjax.schema.CLASSES`.
+      name: a class name, such as those of `hepjax.data.datasets.hls4ml.CLASSES`.
 
     Returns:
       The name as it is drawn in pictures and tables.
@@ -56,7 +56,7 @@ def axis_label(name: str) -> str:
     """An observable as the label of an axis, with its unit; a name without one of its own stays as it is.
 
     Args:
-      name: such as those of `hepjax.schema.OBSERVABLE_COLUMNS`.
+      name: such as those of `hepjax.data.datasets.hls4ml.OBSERVABLE_COLUMNS`.
 
     Returns:
       The label.
@@ -71,7 +71,7 @@ def column_label(name: str) -> str:
     """A particle column or any observable as the label of an axis, in the symbols of papers.
 
     Args:
-      name: such as those of `hepjax.schema.PARTICLE_COLUMNS` and `OBSERVABLE_COLUMNS`.
+      name: such as those of `hepjax.data.datasets.hls4ml.PARTICLE_COLUMNS` and `OBSERVABLE_COLUMNS`.
 
     Returns:
       The label.

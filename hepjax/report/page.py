@@ -9,7 +9,6 @@ import struct
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax import __version__
 from hepjax.errors import InputError
 from hepjax.evaluation.calibration import reliability
 from hepjax.report.names import drawn
@@ -35,6 +34,7 @@ from hepjax.report.page_tables import (
     working_points,
 )
 from hepjax.report.style import colour
+from hepjax.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

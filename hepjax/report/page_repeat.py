@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hepjax import __version__
 from hepjax.report.names import drawn
 from hepjax.report.page_markup import (
     MISSING,
@@ -20,6 +19,7 @@ from hepjax.report.page_markup import (
     tag,
     whole_table,
 )
+from hepjax.version import __version__
 
 if TYPE_CHECKING:
     import datetime as dt

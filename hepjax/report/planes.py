@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
 from hepjax.report.names import drawn
@@ -25,7 +25,7 @@ def plane_figure(
     points: np.ndarray,
     labels: np.ndarray,
     clusters: np.ndarray,
-    classes: Sequence[str] = schema.CLASSES,
+    classes: Sequence[str] = hls4ml.CLASSES,
     *,
     axes: tuple[str, str] = ("First principal component", "Second principal component"),
     most: int = 2000,

@@ -200,7 +200,7 @@ def bench_table(found: Mapping[str, Any]) -> Table:
     """How fast models are, as a table for a terminal of 80 columns.
 
     Args:
-      found: what `hepjax.bench.bench` returns.
+      found: what `hepjax.runs.bench.bench` returns.
 
     Returns:
       A table with two rows a model; the machine is in its caption.

@@ -15,7 +15,12 @@ import jax
 import numpy as np
 
 import hepjax
-from hepjax import losses, models, parallel, plan, readers, recipes, representations, runs, schema, training
+from hepjax.training import losses
+from hepjax import models, runtime, inputs as representations, training
+from hepjax.runs import setup, run_folder
+from hepjax.data import hdf5
+from hepjax.inputs import pipelines
+from hepjax.data.datasets import hls4ml
 from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
 from hepjax.types import Batch, Window
@@ -23,8 +28,8 @@ from hepjax.types import Batch, Window
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax import options
-    from hepjax.parallel import Devices
+    from hepjax.runs import options
+    from hepjax.runtime import Devices
     from hepjax.types import Jets
 
 _SECONDS = 0.3
@@ -68,13 +73,13 @@ def bench(
     Raises:
       InputError: a number below 1, or a batch that the devices cannot share.
     """
-    devices = parallel.make_devices()
+    devices = runtime.make_devices()
     _check(devices, batch_size, block, rounds)
-    jets = readers.read_jets()
+    jets = hdf5.read_jets()
     peak = _peak(devices, rounds)
     found: dict[str, Any] = {}
     for model in chosen:
-        name = runs.model_name(model)
+        name = run_folder.model_name(model)
         found[name] = _measure(model, jets, devices, peak, batch_size=batch_size, block=block, rounds=rounds)
         speeds = (found[name][kind]["jets_per_second"]["median"] for kind in ("training", "inference"))
         log.info("%s: %s jets/s in training, %s at inference", name, *(f"{speed:,.0f}" for speed in speeds))
@@ -93,26 +98,26 @@ def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) ->
     for option, value in (("--batch-size", batch_size), ("--block", block), ("--rounds", rounds)):
         if value is not None and value < 1:
             raise InputError(f"{option}: expected 1 or more, found {value}")
-    parallel.check_shared(devices, batch_size)
+    runtime.check_shared(devices, batch_size)
 
 
 def _measure(
     model: options.Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
 ) -> dict[str, Any]:
-    recipe = recipes.make_recipe(model, len(schema.CLASSES))
+    recipe = pipelines.make_recipe(model, len(hls4ml.CLASSES))
     inputs = recipe.read(jets, slice(None))
-    apply = recipes.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
-    params, model_state = recipes.initialise(recipe, jax.random.key(0))
+    apply = pipelines.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
+    params, model_state = pipelines.initialise(recipe, jax.random.key(0))
     cost = models.cost(apply, params, model_state, recipe.example)
     loss = losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.CONSTANT, 1e-3, steps=1))
     steps = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
-    run_window, evaluate = parallel.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
+    run_window, evaluate = runtime.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
-    state = parallel.place_state(devices, state)
-    block = parallel.shared(devices, block or plan.block_size(cost))
-    window = _window(_batch(inputs, jets, parallel.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet)
-    batch = parallel.place_batch(devices, _batch(inputs, jets, block))
+    state = runtime.place_state(devices, state)
+    block = runtime.shared(devices, block or setup.block_size(cost))
+    window = _window(_batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet)
+    batch = runtime.place_batch(devices, _batch(inputs, jets, block))
 
     def result(rates: Sequence[float], flop: int) -> dict[str, Any]:
         middle = statistics.median(rates)
@@ -126,7 +131,7 @@ def _measure(
         "parameters": cost.parameters,
         "training": {
             "batch_size": batch_size,
-            **result([rate * len(window.which) * batch_size for rate in trained], plan.BACKWARD * cost.flop_per_jet),
+            **result([rate * len(window.which) * batch_size for rate in trained], setup.BACKWARD * cost.flop_per_jet),
         },
         "inference": {"batch_size": block, **result([rate * block for rate in answers], cost.flop_per_jet)},
     }
@@ -142,12 +147,12 @@ def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
 def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -> Window:
     """Many steps, over the jets of each device in one random order again and again."""
     share = batch_size // devices.everywhere
-    affordable = int(_PROGRAM_FLOP / (plan.BACKWARD * max(flop_per_jet, 1) * batch_size))
+    affordable = int(_PROGRAM_FLOP / (setup.BACKWARD * max(flop_per_jet, 1) * batch_size))
     steps = min(max(affordable, 1), _PROGRAM_STEPS)
     dealt = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), data)
     order = np.random.default_rng(0).permutation(dealt.weights.shape[1]).astype(np.int32)
     rows = np.broadcast_to(np.resize(order, (steps, 1, share)), (steps, devices.everywhere, share))
-    return parallel.place_window(devices, Window((dealt,), np.zeros(steps, np.int32), rows))
+    return runtime.place_window(devices, Window((dealt,), np.zeros(steps, np.int32), rows))
 
 
 def _rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
@@ -174,7 +179,7 @@ def _peak(devices: Devices, rounds: int) -> float:
     for size in _SIZES:
         matrix = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
         many = np.broadcast_to(matrix, (devices.everywhere, size, size))
-        placed = parallel.place_batch(devices, Batch(many, *np.zeros((2, len(many)), np.float32))).inputs
+        placed = runtime.place_batch(devices, Batch(many, *np.zeros((2, len(many)), np.float32))).inputs
         rate = statistics.median(_rates(lambda _: product(placed), None, rounds))  # noqa: B023 — it is called here
         best = max(best, rate * 2 * size**3 * len(many))
         if 2**3 / rate > _LONG:  # the next would take

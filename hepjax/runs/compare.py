@@ -8,14 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepjax import evaluation, experiment, parts, predictions
+from hepjax import evaluation
+from hepjax.runs import train, predictions
+from hepjax.inputs import subsets
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from hepjax.predictions import Predictions
+    from hepjax.runs.predictions import Predictions
 
 log = logging.getLogger("hepjax")
 
@@ -47,8 +49,8 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = ()) -> Comparison:
     if len(sources) < 2:
         raise InputError(f"hepjax compare: expected two runs or more, found {len(sources)}")
     if data:
-        log.info("answering %s", parts.names(data))
-        found = [experiment.answers(source, data) for source in sources]
+        log.info("answering %s", subsets.names(data))
+        found = [train.answers(source, data) for source in sources]
     else:
         found = _common([_tested(source) for source in sources], sources)
     scores = [one.measured() for one in found]

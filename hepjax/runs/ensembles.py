@@ -13,34 +13,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import (
-    batches,
-    evaluation,
-    models,
-    parallel,
-    parts,
-    plan,
-    recipes,
-    report,
-    representations,
-    results,
-    runs,
-    schema,
-    training,
-)
+from hepjax.inputs import batching, subsets, pipelines
+from hepjax import evaluation, models, runtime, report, inputs as representations, training
+from hepjax.runs import setup, outputs, run_folder
+from hepjax.data.datasets import hls4ml
 from hepjax.choices import Strategy
-from hepjax.compilation import watch_traces
+from hepjax.runtime.compilation import watch_traces
 from hepjax.errors import InputError
-from hepjax.independence import without_adversary
-from hepjax.predictions import Predictions
+from hepjax.training.decorrelation import without_adversary
+from hepjax.runs.predictions import Predictions
 from hepjax.types import Batch, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.options import Experiment
-    from hepjax.recipes import Recipe
+    from hepjax.runs.options import Experiment
+    from hepjax.inputs.pipelines import Recipe
     from hepjax.training import Many
     from hepjax.types import Epoch, Progress, PyTree, Scaling, Window
 
@@ -67,7 +56,7 @@ class Member(NamedTuple):
 def is_many(experiment: Experiment) -> bool:
     """Whether an experiment asks for several trainings at once.
 
-    >>> from hepjax.options import Experiment
+    >>> from hepjax.runs.options import Experiment
     >>> is_many(Experiment()), is_many(Experiment(folds=5))
     (False, True)
     """
@@ -109,7 +98,7 @@ class _Plan(NamedTuple):
     """Trainings that are ready to start."""
 
     members: list[Member]
-    devices: parallel.Devices
+    devices: runtime.Devices
     cost: models.Cost
     start: Many
     fit: Callable[..., Many]
@@ -136,60 +125,60 @@ def run(
       InputError: bad data or options; nothing is written then.
       DivergedError: a member's loss is not finite.
     """
-    jets = parts.load(experiment, recipe, schema.CLASSES)
+    jets = subsets.load(experiment, recipe, hls4ml.CLASSES)
     made = _make_plan(experiment, recipe, jets)
-    found = results.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
+    found = outputs.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
     found["jets"] = dict(zip(jets.split._fields, map(len, made.members[0][1:4]), strict=True))
-    folder, many = results.open_run(experiment, jets, found, made.start, results.save_many)
+    folder, many = outputs.open_run(experiment, jets, found, made.start, outputs.save_many)
 
     def on_epoch(many: Many) -> None:
-        results.save_many(folder, many)
+        outputs.save_many(folder, many)
         log.info("%s", report.members_line([one.history for one in many.members], experiment.epochs))
         furthest = max(many.members, key=lambda one: one.epoch)
         after(furthest.history[-1])
         if show is not None:
             show(furthest)
 
-    with results.watching(folder, experiment, max(one.epoch for one in many.members)) as after:
-        log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*made.cost))
+    with outputs.watching(folder, experiment, max(one.epoch for one in many.members)) as after:
+        log.info("%s: %s", run_folder.model_name(experiment.model), report.cost_line(*made.cost))
         log.info("%d trainings at once on %d devices, into %s", len(made.members), made.devices.everywhere, folder)
-        state, best = (parallel.place_members(made.devices, state) for state in (many.state, many.best))
+        state, best = (runtime.place_members(made.devices, state) for state in (many.state, many.best))
         try:
             many = made.fit(many._replace(state=state, best=best), on_epoch=on_epoch)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
+            raise KeyboardInterrupt(outputs.how_to_go_on(folder)) from None
         return folder, _measure(folder, experiment, jets, found, made, many)
 
 
-def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Plan:
+def _make_plan(experiment: Experiment, recipe: Recipe, jets: subsets.Parts) -> _Plan:
     data = _together(experiment, jets)
     members = choose_members(experiment, np.split(np.arange(len(data.targets)), np.cumsum(jets.counts[:2])))
     _check(experiment, members, np.asarray(data.targets))
-    devices, count = parallel.member_devices(len(members), experiment.devices.count)
+    devices, count = runtime.member_devices(len(members), experiment.devices.count)
     # What fills up the devices has no jets.
     rows = {name: [getattr(one, name) for one in members] for name in ("train", "val", "test")}
     padded = {name: some + [np.arange(0)] * (count - len(members)) for name, some in rows.items()}
     params, model_state, keys = _draw(experiment, recipe, count)
     scalings = [_scaling(recipe, data, some) for some in rows["train"]]
     one: tuple[PyTree, PyTree] = jax.tree.map(lambda x: x[0], (without_adversary(params), model_state))
-    cost = models.cost(recipes.make_apply(recipe, scalings[0]), *one, recipe.example)
+    cost = models.cost(pipelines.make_apply(recipe, scalings[0]), *one, recipe.example)
     lengths = np.concatenate([part.lengths for part in jets[:3]])
-    rounds = plan.BACKWARD * experiment.epochs * len(members)
-    shared = batches.share(data, plan.choose_buckets(recipe, lengths, experiment.lengths, rounds, cost))
+    rounds = setup.BACKWARD * experiment.epochs * len(members)
+    shared = batching.share(data, setup.choose_buckets(recipe, lengths, experiment.lengths, rounds, cost))
     size = min(experiment.batch_size or len(rows["train"][0]), len(rows["train"][0]))
-    steps, windows = batches.member_windows(
+    steps, windows = batching.member_windows(
         shared,
         padded["train"],
         batch_size=size,
         seed=experiment.seed,
-        steps=plan.window_steps(cost, size * len(members)),
+        steps=setup.window_steps(cost, size * len(members)),
     )
-    schedule, optimizer = plan.make_optimizer(experiment, steps, own_rate=True)
-    own = plan.make_steps(
-        experiment, _scaled_apply(recipe, experiment), optimizer, np.asarray(data.targets), len(schema.CLASSES)
+    schedule, optimizer = setup.make_optimizer(experiment, steps, own_rate=True)
+    own = setup.make_steps(
+        experiment, _scaled_apply(recipe, experiment), optimizer, np.asarray(data.targets), len(hls4ml.CLASSES)
     )
     run_windows, evaluate = training.over_members(training.over_window(own[0]), own[1])
-    programs = parallel.compile_members(
+    programs = runtime.compile_members(
         devices, watch_traces(run_windows, "training"), watch_traces(evaluate, "evaluation", shapes=2)
     )
     stacked = jax.tree.map(lambda *x: np.stack(x), *scalings, *scalings[:1] * (count - len(members)))
@@ -198,11 +187,11 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
     state = start.state._replace(
         opt_state=training.with_rates(start.state.opt_state, rates / experiment.optimizer.learning_rate)
     )
-    size = min(max(plan.block_size(cost) // len(members), 1), max(map(len, rows["test"])))
-    resident = parallel.place_shared(devices, batches.member_rows(shared, padded["val"], size)[0])
+    size = min(max(setup.block_size(cost) // len(members), 1), max(map(len, rows["test"])))
+    resident = runtime.place_shared(devices, batching.member_rows(shared, padded["val"], size)[0])
 
     def place(window: Window) -> Window:
-        return parallel.place_shared(devices, window._replace(data=resident.data))
+        return runtime.place_shared(devices, window._replace(data=resident.data))
 
     fit = partial(
         training.fit_many,
@@ -216,7 +205,7 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: parts.Parts) -> _Pl
     )
 
     def score(many: Many, name: str) -> list[Scores]:
-        window, found = batches.member_rows(shared, padded[name], size)
+        window, found = batching.member_rows(shared, padded[name], size)
         logits = jax.device_get(programs[1](many.best, place(window)).outputs)
         return [_scores(logits[i], found[:, i], data, some) for i, some in enumerate(rows[name])]
 
@@ -228,14 +217,14 @@ def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray
     there = found >= 0
     order = np.argsort(found[there])
     probabilities = jax.device_get(jax.nn.softmax(logits[there][order]))
-    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, schema.CLASSES)
+    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, hls4ml.CLASSES)
 
 
 def _draw(experiment: Experiment, recipe: Recipe, count: int) -> tuple[PyTree, PyTree, jax.Array]:
     """The members' parameters, other variables and keys, each from a seed of its own."""
     seeds = jax.vmap(partial(jax.random.fold_in, jax.random.key(experiment.seed)))(np.arange(count))
     keys = jax.vmap(jax.random.split)(seeds)
-    return *jax.jit(jax.vmap(partial(plan.draw, experiment, recipe)))(keys[:, 0]), keys[:, 1]
+    return *jax.jit(jax.vmap(partial(setup.draw, experiment, recipe)))(keys[:, 0]), keys[:, 1]
 
 
 def _scaling(recipe: Recipe, data: Batch, rows: np.ndarray) -> Scaling:
@@ -250,14 +239,14 @@ def _scaled_apply(recipe: Recipe, experiment: Experiment) -> models.Apply:
     ) -> tuple[jax.Array, PyTree]:
         scaling = model_state[_SCALING]
         rest = {name: value for name, value in model_state.items() if name != _SCALING}
-        own = recipes.make_apply(recipe, scaling, experiment.precision)
+        own = pipelines.make_apply(recipe, scaling, experiment.precision)
         logits, rest = own(params, rest, inputs, mask, key)
         return logits, {**rest, _SCALING: scaling}
 
     return apply
 
 
-def _together(experiment: Experiment, jets: parts.Parts) -> Batch:
+def _together(experiment: Experiment, jets: subsets.Parts) -> Batch:
     """All jets, in the order of the parts."""
     data = [part.data for part in jets[:3] if part.data is not None]
     if len(data) < 3:
@@ -273,11 +262,11 @@ def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray
     for member in members:
         for name in ("train", "val", "test"):
             rows = getattr(member, name)
-            batches.check_classes(labels[rows], present, f"{name} part of {member.name}", schema.CLASSES)
+            batching.check_classes(labels[rows], present, f"{name} part of {member.name}", hls4ml.CLASSES)
 
 
 def _measure(
-    folder: Path, experiment: Experiment, jets: parts.Parts, found: dict[str, Any], made: _Plan, many: Many
+    folder: Path, experiment: Experiment, jets: subsets.Parts, found: dict[str, Any], made: _Plan, many: Many
 ) -> dict[str, Any]:
     scores, alone = made.score(many, "test"), {key: value for key, value in found.items() if key != "members"}
     metrics, tests = [evaluation.measure(some) for some in scores], _tests(jets, made.members, scores)
@@ -292,9 +281,9 @@ def _measure(
             out=folder / member.name,
             optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
         )
-        split = batches.Split(*(rows[some] for some in member[1:4]))
+        split = batching.Split(*(rows[some] for some in member[1:4]))
         epoch = getattr(evaluation.best_epoch(progress.history), "epoch", None)
-        results.write_member(
+        outputs.write_member(
             own,
             alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
             split,
@@ -308,8 +297,8 @@ def _measure(
     whole["members"] = {member.name: some for member, some in zip(made.members, metrics, strict=True)}
     words = _words(experiment, made.members, whole, best)
     whole["verdict"] = {"kind": "many", "words": words}
-    results.write_metrics(folder, test, whole)
-    runs.write_history(folder, many.members[best].history)
+    outputs.write_metrics(folder, test, whole)
+    run_folder.write_history(folder, many.members[best].history)
     report.save(report.history_figure(many.members[best].history), folder / "history.png")
     if experiment.sizes:
         report.save(report.learning_curve_figure(experiment.sizes, metrics), folder / "learning_curve.png")
@@ -332,9 +321,9 @@ def choose(experiment: Experiment, histories: Sequence[Sequence[Epoch]]) -> int:
     return int(np.argmin([min(row.val_loss for row in history) for history in histories]))
 
 
-def _tests(jets: parts.Parts, members: Sequence[Member], scores: Sequence[Scores]) -> list[Predictions]:
+def _tests(jets: subsets.Parts, members: Sequence[Member], scores: Sequence[Scores]) -> list[Predictions]:
     """The answers of each member to its test jets."""
-    found = [parts.observables(part.jets, part.rows, schema.BINNED) for part in jets[:3]]
+    found = [subsets.observables(part.jets, part.rows, hls4ml.BINNED) for part in jets[:3]]
     observables = {name: np.concatenate([some[name] for some in found]) for name in found[0]}
     rows = np.concatenate([part.rows for part in jets[:3]])
     return [

@@ -6,10 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hepjax import __version__, predictions, report, runs, taggers
+from hepjax.data import atomic_files
+from hepjax import report
+from hepjax.version import __version__
+from hepjax.runs import predictions, run_folder, taggers
 from hepjax import export as formats
 from hepjax.choices import ExportFormat, Precision
-from hepjax.hdf5_files import check_target
+from hepjax.data.atomic_hdf5 import check_target
 
 
 def export(
@@ -38,21 +41,21 @@ def export(
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
     facts = {
-        "model": runs.model_to_json(runs.read_experiment(folder)[0].model),
+        "model": run_folder.model_to_json(run_folder.read_experiment(folder)[0].model),
         "classes": json.dumps(record["classes"]),
         "columns": json.dumps(networks[0].recipe.columns),
         "temperature": str(temperature),
         "hepjax": __version__,
     }
     if kind is ExportFormat.ONNX:
-        runs.write_bytes(out, formats.to_onnx(answer, example, facts))
+        atomic_files.write_bytes(out, formats.to_onnx(answer, example, facts))
     else:
         data = formats.to_stablehlo(answer, example)
-        runs.write_bytes(out, data)
-        runs.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
+        atomic_files.write_bytes(out, data)
+        atomic_files.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
     about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder)}
-    words = report.model_card(out.name, record, runs.read_metrics(folder), networks[0].recipe.columns, **about)
-    runs.write_text(card, words)
+    words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].recipe.columns, **about)
+    atomic_files.write_text(card, words)
     return tuple(targets)
 
 

@@ -6,10 +6,10 @@ import dataclasses
 from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 
-from hepjax import schema
-from hepjax.choices import Decorrelation, Optimizer, Precision, Schedule, Strategy
+from hepjax.choices import Optimizer, Precision, Schedule, Strategy
 from hepjax.errors import InputError
-from hepjax.options.models import InteractionNetwork, Model, Rule, rules
+from hepjax.models.options import GRU, LSTM, MLP, Convnet, Convnet1d, Deepsets, GraphNetwork, InteractionNetwork, Logistic, Model, Rule, rules  # noqa: F401
+from hepjax.tasks.classification.options import Insensitivity, insensitive_rules
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,24 +46,6 @@ class Devices:
     """How a step is spread over several: one program for all, or one for each."""
     shard_optimizer: bool = False
     """Divide the optimizer's state among the devices, for models that need the memory."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Insensitivity:
-    """What the answers shall not tell of a jet, so that it cannot bias them."""
-
-    to: str | None = None
-    """An observable, such as j_mass; cuts on the answers then hardly bend its spectrum."""
-    energy_scale: float = 0.0
-    """Or the scale of energies: those of each jet are multiplied by a number between 1 - this and 1 + this."""
-    by: Decorrelation = Decorrelation.DISTANCE_CORRELATION
-    """How: by a term of the loss, or by a second network that learns to read it off the answers."""
-    strength: float = 1.0
-    """How much that counts beside the cross-entropy."""
-    background: tuple[str, ...] = ("g", "q")
-    """Among jets of these classes: the background of a search, or all classes."""
-    signal: tuple[str, ...] = ()
-    """The classes whose answers against the background count; the default is all others."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -178,27 +160,6 @@ def check(experiment: Experiment) -> None:
         ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         ("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    for option, found, good, expected in (*own, *_insensitive_rules(e.insensitive), *rules(e.model)):
+    for option, found, good, expected in (*own, *insensitive_rules(e.insensitive), *rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {found}")
-
-
-def _insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
-    scale, classes = chosen.energy_scale, ", ".join(schema.CLASSES)
-
-    def known(names: tuple[str, ...]) -> bool:
-        return len({*names} & {*schema.CLASSES}) == len(names)
-
-    return (
-        ("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
-        ("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
-        ("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
-        ("--insensitive.background", chosen.background, known(chosen.background), f"different ones of {classes}"),
-        ("--insensitive.signal", chosen.signal, known(chosen.signal), f"different ones of {classes}"),
-        (
-            "--insensitive.background",
-            chosen.background,
-            all({*chosen.background} - {name} for name in chosen.signal or ("",)),
-            "a class that is not the signal",
-        ),
-    )

@@ -13,22 +13,25 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 import numpy as np
 
-from hepjax import parallel, predictions, report, runs, schema, training
-from hepjax.console import log_to
+from hepjax.data import atomic_files
+from hepjax import runtime, report, training
+from hepjax.runs import predictions, run_folder
+from hepjax.data.datasets import hls4ml
+from hepjax.runs.log import log_to
 from hepjax.errors import InputError, writing
-from hepjax.events import write_events
-from hepjax.independence import without_adversary
-from hepjax.profiling import trace_epoch
+from hepjax.runtime.tensorboard import write_events
+from hepjax.training.decorrelation import without_adversary
+from hepjax.runtime.profiling import trace_epoch
 from hepjax.types import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hepjax.batches import Split
+    from hepjax.inputs.batching import Split
     from hepjax.models import Cost
-    from hepjax.options import Experiment
-    from hepjax.parts import Parts
-    from hepjax.predictions import Predictions
+    from hepjax.runs.options import Experiment
+    from hepjax.inputs.subsets import Parts
+    from hepjax.runs.predictions import Predictions
     from hepjax.training import Many
     from hepjax.types import Epoch, PyTree, Scaling
 
@@ -46,7 +49,7 @@ def save_progress(folder: Path, progress: Progress, scaling: Scaling) -> None:
     best, params = progress.best, without_adversary(progress.best.params)
     training.save(folder / "checkpoints" / "best.msgpack", (params, best.model_state, scaling))
     training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
-    runs.write_history(folder, progress.history)
+    run_folder.write_history(folder, progress.history)
 
 
 def save_many(folder: Path, many: Many) -> None:
@@ -70,7 +73,7 @@ def facts(jets: Parts, cost: Cost) -> dict[str, Any]:
       Classes, jets, cost, a fingerprint of the data, devices.
     """
     return {
-        "classes": schema.CLASSES,
+        "classes": hls4ml.CLASSES,
         "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
         "cost": cost._asdict(),
         "fingerprint": jets.fingerprint,
@@ -97,20 +100,20 @@ def open_run(
       InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
     """
     if experiment.resume and experiment.out is not None:
-        saved, record = runs.read_experiment(experiment.out)
+        saved, record = run_folder.read_experiment(experiment.out)
         if record["fingerprint"] != found["fingerprint"]:
             raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
         restore: Any = training.restore_progress if isinstance(start, Progress) else training.restore_many
         progress = restore(experiment.out / "checkpoints" / "last.msgpack", start)
-        if saved.epochs != experiment.epochs and parallel.is_first():
+        if saved.epochs != experiment.epochs and runtime.is_first():
             longer = dataclasses.replace(saved, epochs=experiment.epochs)
-            runs.write_experiment(experiment.out, longer, found | {"command": record["command"]})
+            run_folder.write_experiment(experiment.out, longer, found | {"command": record["command"]})
         return experiment.out, progress
-    if not parallel.is_first():
+    if not runtime.is_first():
         return experiment.out or Path(), start
-    folder = runs.create(experiment)
+    folder = run_folder.create(experiment)
     try:
-        runs.write_experiment(folder, experiment, found)
+        run_folder.write_experiment(folder, experiment, found)
         _write_split(folder, jets.split)
         save(folder, start)
     except BaseException:
@@ -131,7 +134,7 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
     Yields:
       The function to call with its row of the history after each epoch.
     """
-    if not parallel.is_first():
+    if not runtime.is_first():
         yield lambda _: None
         return
     lines = logging.FileHandler(folder / "log.txt")
@@ -188,10 +191,10 @@ def write_member(
     """
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    runs.write_experiment(folder, experiment, found)
+    run_folder.write_experiment(folder, experiment, found)
     _write_split(folder, split)
     training.save(folder / "checkpoints" / "best.msgpack", model)
-    runs.write_history(folder, history)
+    run_folder.write_history(folder, history)
     _write_measured(folder, test, metrics)
 
 
@@ -215,4 +218,4 @@ def _write_measured(folder: Path, test: Predictions, metrics: dict[str, Any]) ->
     new.unlink(missing_ok=True)
     predictions.write_predictions(new, test)
     new.replace(folder / "test.h5")
-    runs.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")
+    atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

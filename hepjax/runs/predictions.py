@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.hdf5_files import new_file, open_file
+from hepjax.data.atomic_hdf5 import new_file, open_file
 from hepjax.types import Scores
 
 if TYPE_CHECKING:

@@ -9,7 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import evaluation, explanation, models, parts, predictions, report, representations, runs, schema, taggers
+from hepjax.data import atomic_files
+from hepjax import evaluation, models, report, inputs as representations
+from hepjax.evaluation import explanation
+from hepjax.inputs import subsets
+from hepjax.runs import predictions, run_folder, taggers
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report import Picture, Section, Table, drawn
 from hepjax.types import Sequences
@@ -18,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from hepjax.options import Experiment
-    from hepjax.predictions import Predictions
-    from hepjax.taggers import Tagger, Trained
+    from hepjax.runs.options import Experiment
+    from hepjax.runs.predictions import Predictions
+    from hepjax.runs.taggers import Tagger, Trained
     from hepjax.types import Jets, Scores
 
 EFFICIENCY = 0.5
@@ -63,8 +68,8 @@ def write(folder: Path, out: Path | None = None, show: Callable[[str], None] = l
     Raises:
       InputError: the folder is not a run's, or is damaged; or the page cannot be written.
     """
-    experiment, record = runs.read_experiment(folder)
-    metrics, history = runs.read_metrics(folder), runs.read_history(folder)
+    experiment, record = run_folder.read_experiment(folder)
+    metrics, history = run_folder.read_metrics(folder), run_folder.read_history(folder)
     test = predictions.read_predictions(folder / "test.h5") if (folder / "test.h5").exists() else None
     sections = []
     for section in _sections(folder, experiment, record, metrics, test):
@@ -72,7 +77,7 @@ def write(folder: Path, out: Path | None = None, show: Callable[[str], None] = l
         sections.append(section)
     scores = None if test is None else test.measured()
     target = folder / "report.html" if out is None else out
-    runs.write_text(target, report.page(str(folder), record, metrics, history, scores, sections))
+    atomic_files.write_text(target, report.page(str(folder), record, metrics, history, scores, sections))
     return target
 
 
@@ -123,7 +128,7 @@ def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
     names = [name for name, n in zip(scores.classes, counts, strict=True) if n >= _LEAST]
     if not test.observables or len(names) < 2:
         return
-    observables = {name: test.observables[name] for name in schema.BINNED if name in test.observables}
+    observables = {name: test.observables[name] for name in hls4ml.BINNED if name in test.observables}
     bins = int(np.clip(min(counts[counts >= _LEAST]) / _LEAST, 3, 8))
     edges = {name: evaluation.bin_edges(values, bins) for name, values in observables.items()}
     cut = f"the cut on a class's probability that keeps {EFFICIENCY:.0%} of its jets"
@@ -188,17 +193,17 @@ def _bias_and_variance(found: dict[str, float]) -> Section:
 
 
 def _read(folder: Path) -> _Case:
-    experiment, _ = runs.read_experiment(folder)
+    experiment, _ = run_folder.read_experiment(folder)
     tagger, test = taggers.load(folder), predictions.read_predictions(folder / "test.h5")
     files = experiment.test or experiment.data
     jets = taggers.open_jets(tagger, files)
     rows, labels = np.asarray(test.rows), np.asarray(test.labels)
     if rows.max() >= len(jets):
-        raise InputError(f"{parts.names(files)}: holds fewer jets than when it was tested")
+        raise InputError(f"{subsets.names(files)}: holds fewer jets than when it was tested")
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:JETS])
     found = jets[rows[chosen]]
     if found.labels is None or (np.asarray(found.labels) != labels[chosen]).any():
-        raise InputError(f"{parts.names(files)}: holds other jets than when it was tested")
+        raise InputError(f"{subsets.names(files)}: holds other jets than when it was tested")
     return _Case(tagger, found, labels[chosen])
 
 

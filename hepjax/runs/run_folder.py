@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
 import functools
 import json
 import math
-import os
 import platform
 import shlex
-import shutil
 import sys
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepjax import options
-from hepjax.errors import InputError, writing
+from hepjax.runs import options
+from hepjax.data.atomic_files import check_new, write_text
+from hepjax.errors import InputError
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     import cattrs
 
@@ -93,20 +91,6 @@ def absolute(experiment: options.Experiment) -> options.Experiment:
     """
     paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test")}
     return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
-
-
-def check_new(folder: Path | None, remedy: str = "give another name") -> None:
-    """Refuses a folder that exists, before any work is done.
-
-    Args:
-      folder: where results are to go; None is a new folder anyway.
-      remedy: what the user can do.
-
-    Raises:
-      InputError: it exists.
-    """
-    if folder is not None and folder.exists():
-        raise InputError(f"--out {folder}: exists already; {remedy}")
 
 
 def _make(folder: Path) -> None:
@@ -221,30 +205,6 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-@contextlib.contextmanager
-def new_folder(path: Path) -> Iterator[Path]:
-    """A folder that appears under its name when it is complete, or not at all.
-
-    Args:
-      path: the folder; it must not exist.
-
-    Yields:
-      The folder to fill.
-
-    Raises:
-      InputError: it exists, or cannot be written.
-    """
-    check_new(path)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
-        try:
-            part.mkdir(parents=True)
-            yield part
-            part.rename(path)
-        finally:
-            shutil.rmtree(part, ignore_errors=True)
-
-
 def write_history(folder: Path, history: Sequence[Epoch]) -> None:
     """Writes history.csv and history.jsonl, one line an epoch.
 
@@ -312,38 +272,6 @@ def model_from_json(text: str) -> options.Model:
     """
     model: options.Model = _converter().structure(json.loads(text), options.Model)  # type: ignore[arg-type]
     return model
-
-
-def write_text(path: Path, text: str) -> None:
-    """Writes a text file, in UTF-8, so that it is either whole or what it was.
-
-    Args:
-      path: the file.
-      text: its new content.
-
-    Raises:
-      InputError: it cannot be written.
-    """
-    write_bytes(path, text.encode())
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Writes a file so that it is either whole or what it was.
-
-    Args:
-      path: the file.
-      data: its new content.
-
-    Raises:
-      InputError: it cannot be written.
-    """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
-        try:
-            part.write_bytes(data)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
 
 
 @functools.cache

@@ -8,20 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batches, losses, models, nuisances, parallel, parts, recipes, training
+from hepjax.inputs import batching, subsets, pipelines
+from hepjax.training import losses
+from hepjax import models, runtime, training
+from hepjax.tasks.classification import decorrelation
 from hepjax.choices import Schedule
-from hepjax.compilation import watch_traces
-from hepjax.independence import without_adversary
+from hepjax.runtime.compilation import watch_traces
+from hepjax.training.decorrelation import without_adversary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hepjax.batches import Buckets
+    from hepjax.inputs.batching import Buckets
     from hepjax.models import Apply
-    from hepjax.options import Experiment
-    from hepjax.parallel import Devices
-    from hepjax.parts import Part, Parts
-    from hepjax.recipes import Recipe
+    from hepjax.runs.options import Experiment
+    from hepjax.runtime import Devices
+    from hepjax.inputs.subsets import Part, Parts
+    from hepjax.inputs.pipelines import Recipe
     from hepjax.training.step import EvalStep, TrainStep
     from hepjax.types import Batch, Progress, PyTree, TrainState, Window
 
@@ -70,26 +73,26 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     """
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
     params, model_state = draw(experiment, recipe, init_key)
-    devices = parallel.make_devices(**vars(experiment.devices), coupled=bool(jax.tree.leaves(model_state)))
-    apply = recipes.make_apply(recipe, jets.scaling, experiment.precision)
+    devices = runtime.make_devices(**vars(experiment.devices), coupled=bool(jax.tree.leaves(model_state)))
+    apply = pipelines.make_apply(recipe, jets.scaling, experiment.precision)
     cost = models.cost(apply, without_adversary(params), model_state, recipe.example)
     buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
-    schedule, optimizer = make_optimizer(experiment, sum(batches.steps_of(count, batch_size) for count in counts))
-    labels = parallel.gather(jets.train.labels)
+    schedule, optimizer = make_optimizer(experiment, sum(batching.steps_of(count, batch_size) for count in counts))
+    labels = runtime.gather(jets.train.labels)
     step, eval_step = make_steps(experiment, apply, optimizer, labels, classes, devices.axis)
     run_window = watch_traces(
         training.over_window(step), "training", 1 if jets.train.data is not None else len(buckets)
     )
     eval_step = watch_traces(eval_step, "evaluation", len(buckets))
-    programs = training.Programs(*parallel.compile_on(devices, run_window, eval_step))
+    programs = training.Programs(*runtime.compile_on(devices, run_window, eval_step))
     sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": experiment.seed, "buckets": buckets, "devices": devices}
     fit = partial(
         training.fit,
         train=_train_windows(
-            jets.train, counts, steps=window_steps(cost, batch_size * parallel.process()[1]), **shared
+            jets.train, counts, steps=window_steps(cost, batch_size * runtime.process()[1]), **shared
         ),
         val=_val_batches(jets.val, buckets, sizes, devices),
         programs=programs,
@@ -113,8 +116,8 @@ def draw(experiment: Experiment, recipe: Recipe, key: jax.Array) -> tuple[PyTree
     Returns:
       The parameters, and the other variables.
     """
-    params, model_state = recipes.initialise(recipe, key)
-    return nuisances.add_adversary(experiment.insensitive, params, key), model_state
+    params, model_state = pipelines.initialise(recipe, key)
+    return decorrelation.add_adversary(experiment.insensitive, params, key), model_state
 
 
 def make_scorer(
@@ -131,17 +134,17 @@ def make_scorer(
     Returns:
       What the recipe has read of N jets → (N, C) logits; on all devices there are.
     """
-    devices = parallel.make_devices(coupled=True)  # the compiler divides the answer, with nothing to add up
-    _, evaluate = parallel.compile_on(devices, eval_step, eval_step)
-    placed = parallel.place_state(devices, state)
+    devices = runtime.make_devices(coupled=True)  # the compiler divides the answer, with nothing to add up
+    _, evaluate = runtime.compile_on(devices, eval_step, eval_step)
+    placed = runtime.place_state(devices, state)
 
     def score(inputs: Any) -> np.ndarray:
-        part = parts.of_inputs(inputs)
+        part = subsets.of_inputs(inputs)
         # Few sizes and lengths, whatever the calls, for each is compiled.
-        buckets, size = batches.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
+        buckets, size = batching.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
         if recipe.spare is not None and len(part.rows) * cost.flop_per_jet > _COMPILATION_FLOP:
-            buckets, size = batches.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(size, _MIXED)
-        size = batches.steps_of(size, devices.here) * devices.here
+            buckets, size = batching.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(size, _MIXED)
+        size = batching.steps_of(size, devices.here) * devices.here
         return answer(evaluate, buckets, [size] * len(buckets), devices, placed, part)
 
     return score
@@ -165,10 +168,10 @@ def answer(
     """
     found = np.zeros((0, 0), np.float32)
     for places, batch in _batches(part, buckets, sizes, devices):
-        logits = parallel.rows_here(evaluate(state, batch).outputs)
+        logits = runtime.rows_here(evaluate(state, batch).outputs)
         found = found if found.size else np.zeros((len(part.rows), logits.shape[-1]), np.float32)
         found[places[places >= 0]] = logits[places >= 0]
-    return parallel.gather(found)
+    return runtime.gather(found)
 
 
 def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost) -> Buckets:
@@ -185,10 +188,10 @@ def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, 
       The lengths; none where the model needs jets of one shape.
     """
     if recipe.spare is None:
-        return batches.Buckets()
-    counts = parallel.gather(np.bincount(lengths, minlength=recipe.example.mask.shape[1] + 1)[None]).sum(axis=0)
+        return batching.Buckets()
+    counts = runtime.gather(np.bincount(lengths, minlength=recipe.example.mask.shape[1] + 1)[None]).sum(axis=0)
     work = max(counts.sum() * rounds * cost.flop_per_jet, 1)
-    return batches.choose_buckets(counts, most=most, spare=recipe.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
+    return batching.choose_buckets(counts, most=most, spare=recipe.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
 
 
 def window_steps(cost: models.Cost, jets: int) -> int:
@@ -227,7 +230,7 @@ def make_steps(
     weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
     loss = partial(losses.categorical_cross_entropy, class_weights=weights)
     penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    trained, trained_loss, val_loss = nuisances.make_losses(experiment.insensitive, apply, loss)
+    trained, trained_loss, val_loss = decorrelation.make_losses(experiment.insensitive, apply, loss)
     step = training.make_train_step(trained, trained_loss, optimizer, penalty, axis=axis)
     return step, training.make_eval_step(apply, val_loss, axis=axis)
 
@@ -244,10 +247,10 @@ def block_size(cost: models.Cost) -> int:
 
 def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     """The jets that this process gives to a step."""
-    whole, processes = min(experiment.batch_size or count, count), parallel.process()[1]
+    whole, processes = min(experiment.batch_size or count, count), runtime.process()[1]
     if not experiment.batch_size or whole < experiment.batch_size:
-        whole = parallel.shared(devices, whole)
-    parallel.check_shared(devices, whole)
+        whole = runtime.shared(devices, whole)
+    runtime.check_shared(devices, whole)
     return whole // processes
 
 
@@ -287,25 +290,25 @@ def make_optimizer(
 def _counts(part: Part, buckets: Buckets) -> list[int]:
     """The jets in each bucket, of the process that has the most."""
     own = np.bincount(buckets.of_lengths(part.lengths), minlength=len(buckets))
-    counts: list[int] = parallel.agree(own).tolist()
+    counts: list[int] = runtime.agree(own).tolist()
     return counts
 
 
 def _sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
     """The jets of this process in a batch that is evaluated: no more than there are in the larger part."""
-    own = max(most // parallel.process()[1], 1)
+    own = max(most // runtime.process()[1], 1)
     fitting = (max(min(own, max(some)), 1) for some in zip(*counts, strict=True))
-    return [batches.steps_of(size, devices.here) * devices.here for size in fitting]
+    return [batching.steps_of(size, devices.here) * devices.here for size in fitting]
 
 
 def _train_windows(
     part: Part, counts: Sequence[int], *, steps: int, seed: int, devices: Devices, **shared: Any
 ) -> Callable[[int], Iterator[Window]]:
-    process = parallel.process()[0]
-    shared |= {"seed": seed, "devices": devices.here, "place": partial(parallel.place_window, devices)}
+    process = runtime.process()[0]
+    shared |= {"seed": seed, "devices": devices.here, "place": partial(runtime.place_window, devices)}
     if part.data is None:
-        return batches.stream_windows(lambda epoch: part.blocks([seed, epoch, process]), counts, **shared)
-    return batches.make_windows(part.data, process=process, agree=parallel.agree, steps=steps, **shared)
+        return batching.stream_windows(lambda epoch: part.blocks([seed, epoch, process]), counts, **shared)
+    return batching.make_windows(part.data, process=process, agree=runtime.agree, steps=steps, **shared)
 
 
 def _val_batches(part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices) -> Callable[[], Iterator[Batch]]:
@@ -315,7 +318,7 @@ def _val_batches(part: Part, buckets: Buckets, sizes: Sequence[int], devices: De
         return (batch for _, batch in _batches(part, buckets, sizes, devices))
 
     if part.data is None:
-        return lambda: batches.prefetch(placed())
+        return lambda: batching.prefetch(placed())
     stay = list(placed())
     return lambda: iter(stay)
 
@@ -324,6 +327,6 @@ def _batches(
     part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """The jets of a part, each once: their places, and batches of all processes; as many in each process."""
-    order = batches.draw_order(_counts(part, buckets), sizes, [0])
-    for _, places, batch in batches.draw(part.blocks([0]), order, sizes, buckets):
-        yield places, parallel.place_batch(devices, batch)
+    order = batching.draw_order(_counts(part, buckets), sizes, [0])
+    for _, places, batch in batching.draw(part.blocks([0]), order, sizes, buckets):
+        yield places, runtime.place_batch(devices, batch)

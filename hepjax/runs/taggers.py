@@ -11,16 +11,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import evaluation, losses, many, models, parts, recipes, runs, training
+from hepjax import evaluation, models, training
+from hepjax.training import losses
+from hepjax.runs import ensembles, run_folder
+from hepjax.inputs import subsets, pipelines
 from hepjax.errors import InputError
-from hepjax.plan import make_scorer
+from hepjax.runs.setup import make_scorer
 from hepjax.types import Jets, Scaling, Sequences, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.choices import Precision
-    from hepjax.recipes import Recipe
+    from hepjax.inputs.pipelines import Recipe
     from hepjax.types import PyTree
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -69,7 +72,7 @@ class Tagger:
           InputError: columns or particles are missing, an array has another shape, or numbers are not finite.
         """
         if isinstance(jets, Jets):
-            blocks = [self.scores(inputs) for inputs, _ in parts.blocks(self.check(jets), self.recipe)]
+            blocks = [self.scores(inputs) for inputs, _ in subsets.blocks(self.check(jets), self.recipe)]
             return np.concatenate(blocks or [np.zeros((0, len(self.classes)), np.float32)])
         return self.scores(self._inputs(jets))
 
@@ -162,16 +165,16 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
     Raises:
       InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
     """
-    experiment, record = runs.read_experiment(folder)
+    experiment, record = run_folder.read_experiment(folder)
     if "members" not in record:
         classes = len(record["classes"])
-        recipe = recipes.make_recipe(experiment.model, classes)
-        template = (*recipes.initialise(recipe, jax.random.key(0)), recipes.blank_scaling(recipe))
+        recipe = pipelines.make_recipe(experiment.model, classes)
+        template = (*pipelines.initialise(recipe, jax.random.key(0)), pipelines.blank_scaling(recipe))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
         return (Trained(classes, recipe, params, model_state, scaling, experiment.precision),), record
     members = [folder / name for name in record["members"]]
     if experiment.rates or experiment.sizes:
-        members = [members[many.choose(experiment, [runs.read_history(member) for member in members])]]
+        members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
     return tuple(network for member in members for network in read_run(member)[0]), record
 
 
@@ -184,7 +187,7 @@ def read_temperature(folder: Path) -> float:
     Raises:
       InputError: the run has none.
     """
-    metrics = runs.read_metrics(folder)
+    metrics = run_folder.read_metrics(folder)
     found = metrics.get("calibration", {}).get("temperature")
     if found is None:
         raise InputError(
@@ -208,7 +211,7 @@ def make_answer(networks: Sequence[Trained], temperature: float = 1.0) -> Callab
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
         found = []
         for one in networks:
-            apply = recipes.make_apply(one.recipe, one.scaling, one.precision)
+            apply = pipelines.make_apply(one.recipe, one.scaling, one.precision)
             found.append(jax.nn.softmax(apply(one.params, one.model_state, inputs, mask, None)[0]))
         mean = sum(found[1:], found[0]) / len(found)
         if temperature == 1:
@@ -228,7 +231,7 @@ def open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
     Raises:
       InputError: a file is not usable, or the classes are not those of the tagger.
     """
-    return tagger.check(parts.open_jets(files, tagger.recipe), parts.names(files))
+    return tagger.check(subsets.open_jets(files, tagger.recipe), subsets.names(files))
 
 
 def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -241,14 +244,14 @@ def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.nd
     Yields:
       (n, C) probabilities, and (n,) labels where they are known.
     """
-    for inputs, labels in parts.blocks(jets, tagger.recipe):
+    for inputs, labels in subsets.blocks(jets, tagger.recipe):
         yield tagger.scores(inputs), labels
 
 
 def _scores(network: Trained) -> Callable[[Any], np.ndarray]:
     """Compiled, in few shapes, on all devices."""
     recipe = network.recipe
-    apply = recipes.make_apply(recipe, network.scaling, network.precision)
+    apply = pipelines.make_apply(recipe, network.scaling, network.precision)
     cost = models.cost(apply, network.params, network.model_state, recipe.example)
     eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
     state = TrainState(network.params, network.model_state, (), np.zeros((), np.int32), jax.random.key(0))
@@ -266,8 +269,8 @@ def _load_file(path: Path) -> Tagger:
 
     run, facts = export.read(path)
     try:
-        model, classes = runs.model_from_json(facts["model"]), tuple(json.loads(facts["classes"]))
+        model, classes = run_folder.model_from_json(facts["model"]), tuple(json.loads(facts["classes"]))
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
-    recipe = recipes.make_recipe(model, len(classes))
+    recipe = pipelines.make_recipe(model, len(classes))
     return Tagger(classes, recipe.columns, recipe, run)

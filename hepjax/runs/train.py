@@ -9,35 +9,25 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from hepjax import (
-    evaluation,
-    many,
-    nuisances,
-    options,
-    parallel,
-    parts,
-    predictions,
-    recipes,
-    report,
-    results,
-    runs,
-    schema,
-    taggers,
-    training,
-)
+from hepjax.data import atomic_files
+from hepjax import evaluation, runtime, report, training
+from hepjax.runs import ensembles, options, predictions, outputs, run_folder, taggers
+from hepjax.tasks.classification import decorrelation
+from hepjax.inputs import subsets, pipelines
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.events import check_installed
-from hepjax.plan import make_plan
-from hepjax.predictions import Predictions
+from hepjax.runtime.tensorboard import check_installed
+from hepjax.runs.setup import make_plan
+from hepjax.runs.predictions import Predictions
 from hepjax.types import Progress, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hepjax.options import Experiment
-    from hepjax.parts import Part, Parts
-    from hepjax.plan import Plan
+    from hepjax.runs.options import Experiment
+    from hepjax.inputs.subsets import Part, Parts
+    from hepjax.runs.setup import Plan
     from hepjax.types import Scaling
 
 __all__ = ["answers", "evaluate", "predict", "run"]
@@ -62,20 +52,20 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     options.check(experiment)
     if experiment.tensorboard:
         check_installed()
-    experiment = runs.absolute(experiment)
+    experiment = run_folder.absolute(experiment)
     if experiment.resume:
-        runs.check_resumable(experiment)
+        run_folder.check_resumable(experiment)
     else:
-        runs.check_new(experiment.out, "add --resume to go on with that run, or give another name")
-    recipe = recipes.make_recipe(experiment.model, len(schema.CLASSES))
-    with parallel.ends_together():
-        if many.is_many(experiment):
-            return many.run(experiment, recipe, show)
-        jets = parts.load(experiment, recipe, schema.CLASSES)
-        plan = make_plan(experiment, recipe, jets, len(schema.CLASSES))
-        found, save = results.facts(jets, plan.cost), partial(results.save_progress, scaling=jets.scaling)
-        folder, progress = results.open_run(experiment, jets, found, plan.start, save)
-        state, best = (parallel.place_state(plan.devices, state) for state in (progress.state, progress.best))
+        atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
+    recipe = pipelines.make_recipe(experiment.model, len(hls4ml.CLASSES))
+    with runtime.ends_together():
+        if ensembles.is_many(experiment):
+            return ensembles.run(experiment, recipe, show)
+        jets = subsets.load(experiment, recipe, hls4ml.CLASSES)
+        plan = make_plan(experiment, recipe, jets, len(hls4ml.CLASSES))
+        found, save = outputs.facts(jets, plan.cost), partial(outputs.save_progress, scaling=jets.scaling)
+        folder, progress = outputs.open_run(experiment, jets, found, plan.start, save)
+        state, best = (runtime.place_state(plan.devices, state) for state in (progress.state, progress.best))
         progress = progress._replace(state=state, best=best)
         return folder, _train(experiment, folder, progress, jets, plan, show)
 
@@ -95,19 +85,19 @@ def _train(
         if show is not None:
             show(progress)
 
-    with results.watching(folder, experiment, progress.epoch) as after:
-        log.info("%s: %s", runs.model_name(experiment.model), report.cost_line(*plan.cost))
+    with outputs.watching(folder, experiment, progress.epoch) as after:
+        log.info("%s: %s", run_folder.model_name(experiment.model), report.cost_line(*plan.cost))
         log.info("training on %d jets, into %s", jets.counts[0], folder)
         try:
             progress = plan.fit(progress, on_epoch=on_epoch)
         except training.DivergedError as error:
-            state = parallel.whole(plan.devices, error.state)
-            if parallel.is_first():
+            state = runtime.whole(plan.devices, error.state)
+            if runtime.is_first():
                 training.save(folder / "checkpoints" / "last_good.msgpack", state)
             log.info("%s", error)
             raise
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(results.how_to_go_on(folder)) from None
+            raise KeyboardInterrupt(outputs.how_to_go_on(folder)) from None
         return _measure(experiment, folder, progress, jets, plan)
 
 
@@ -128,7 +118,7 @@ def evaluate(
     Raises:
       InputError: the source, the files or `out` are not usable.
     """
-    runs.check_new(out)
+    atomic_files.check_new(out)
     if predictions.is_file(source):
         if data:
             raise InputError(f"--data: {source} holds scores already, which need no jets; leave --data out")
@@ -136,15 +126,15 @@ def evaluate(
     elif not data:
         raise InputError("--data: expected files of labelled jets, other than those it was trained on; found none")
     else:
-        test, name = answers(source, data, calibrated=calibrated), parts.names(data)
+        test, name = answers(source, data, calibrated=calibrated), subsets.names(data)
     scores = test.measured()
-    parts.check_two_classes(np.unique(scores.labels).tolist(), test.classes, name)
+    subsets.check_two_classes(np.unique(scores.labels).tolist(), test.classes, name)
     metrics = evaluation.measure(scores)
     for words in evaluation.remarks(scores):
         log.warning("%s: %s", name, words)
     if out is not None:
-        with runs.new_folder(out) as new:
-            results.write_metrics(new, test, metrics)
+        with atomic_files.new_folder(out) as new:
+            outputs.write_metrics(new, test, metrics)
     return metrics
 
 
@@ -165,7 +155,7 @@ def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> 
     tagger = taggers.load(source, calibrated=calibrated)
     jets = taggers.open_jets(tagger, data)
     if jets.labels is None:
-        raise InputError(f"{parts.names(data)}: no labels, so nothing can be measured; use hepjax predict")
+        raise InputError(f"{subsets.names(data)}: no labels, so nothing can be measured; use hepjax predict")
     scores, labels = np.empty((len(jets), len(tagger.classes)), np.float32), np.empty(len(jets), np.int32)
     row = 0
     for block, known in taggers.score_blocks(tagger, jets):
@@ -173,7 +163,7 @@ def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> 
         labels[row : row + len(block)] = np.asarray(known)
         row += len(block)
     rows = np.arange(len(jets))
-    return Predictions(scores, labels, tagger.classes, rows, parts.observables(jets, rows, schema.BINNED))
+    return Predictions(scores, labels, tagger.classes, rows, subsets.observables(jets, rows, hls4ml.BINNED))
 
 
 def predict(
@@ -213,9 +203,9 @@ def predict(
 
 
 def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> None:
-    state, best = parallel.whole(plan.devices, (progress.state, progress.best))
-    if parallel.is_first():
-        results.save_progress(folder, progress._replace(state=state, best=best), scaling)
+    state, best = runtime.whole(plan.devices, (progress.state, progress.best))
+    if runtime.is_first():
+        outputs.save_progress(folder, progress._replace(state=state, best=best), scaling)
 
 
 def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[str, Any]:
@@ -231,26 +221,26 @@ def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Par
         np.asarray(test.scores),
         np.asarray(test.labels),
         test.classes,
-        parallel.gather(jets.test.rows),
-        parts.observables(jets.test.jets, jets.test.rows, schema.BINNED),
+        runtime.gather(jets.test.rows),
+        subsets.observables(jets.test.jets, jets.test.rows, hls4ml.BINNED),
     )
-    if parallel.is_first():
-        results.write_metrics(folder, found, metrics)
+    if runtime.is_first():
+        outputs.write_metrics(folder, found, metrics)
         report.save(report.history_figure(progress.history), folder / "history.png")
     log.info("%s", verdict["words"])
     return metrics
 
 
 def _verdict(experiment: Experiment, progress: Progress) -> dict[str, str]:
-    if nuisances.is_contest(experiment.insensitive):
+    if decorrelation.is_contest(experiment.insensitive):
         words = (
             "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
         )
         return {"kind": "contest", "words": words}
-    found = evaluation.verdict(progress.history, chance_loss=float(np.log(len(schema.CLASSES))))
+    found = evaluation.verdict(progress.history, chance_loss=float(np.log(len(hls4ml.CLASSES))))
     return {"kind": found.kind.value, "words": found.words}
 
 
 def _scores(plan: Plan, progress: Progress, part: Part) -> Scores:
     probabilities = jax.device_get(jax.nn.softmax(plan.score(progress.best, part)))
-    return Scores(probabilities, parallel.gather(part.labels), None, schema.CLASSES)
+    return Scores(probabilities, runtime.gather(part.labels), None, hls4ml.CLASSES)

@@ -1,6 +1,6 @@
 """Devices and processes: the only place that knows how many there are."""
 
-from hepjax.parallel.devices import (
+from hepjax.runtime.devices import (
     Devices,
     check_shared,
     compile_on,
@@ -12,8 +12,8 @@ from hepjax.parallel.devices import (
     shared,
     whole,
 )
-from hepjax.parallel.members import compile_members, member_devices, place_members, place_shared, use_cores
-from hepjax.parallel.processes import agree, connect, ends_together, gather, is_first, process, rows_of_process
+from hepjax.runtime.members import compile_members, member_devices, place_members, place_shared, use_cores
+from hepjax.runtime.processes import agree, connect, ends_together, gather, is_first, process, rows_of_process
 
 __all__ = [
     "Devices",

@@ -9,7 +9,7 @@ import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
 from hepjax.errors import InputError
-from hepjax.parallel.devices import AXIS, Devices, make_devices, put, shared
+from hepjax.runtime.devices import AXIS, Devices, make_devices, put, shared
 from hepjax.types import TrainState, Window
 
 if TYPE_CHECKING:

@@ -1,8 +1,8 @@
 """Pure steps, and the loop that runs them."""
 
 from hepjax.training.checkpoints import restore, restore_many, restore_progress, save, save_many, save_progress
+from hepjax.training.ensembles import Many, fit_many, over_members, start_many
 from hepjax.training.loop import DivergedError, fit, run_steps, start
-from hepjax.training.many import Many, fit_many, over_members, start_many
 from hepjax.training.optimizers import make_optimizer, with_rates
 from hepjax.training.schedules import learning_rate, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step

@@ -12,7 +12,7 @@ import numpy as np
 from flax import serialization
 
 from hepjax.errors import InputError, writing
-from hepjax.training.many import Many
+from hepjax.training.ensembles import Many
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:

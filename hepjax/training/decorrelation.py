@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from hepjax.masking import safe_divide, safe_sqrt, weighted_mean
+from hepjax.numerics import safe_divide, safe_sqrt, weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

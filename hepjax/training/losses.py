@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hepjax.masking import weighted_mean
+from hepjax.numerics import weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

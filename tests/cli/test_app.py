@@ -18,9 +18,11 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import cli, runs, schema
 from hepjax.choices import Keep
-from hepjax.fetch import Record
+from hepjax.cli import app
+from hepjax.data.datasets import hls4ml
+from hepjax.data.download import Record
+from hepjax.runs import run_folder
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
@@ -64,7 +66,7 @@ def call(capsys, monkeypatch, tmp_path):
 
     def run(*arguments):
         try:
-            cli.main([str(argument) for argument in arguments])
+            app.main([str(argument) for argument in arguments])
             status = 0
         except SystemExit as end:
             status = end.code
@@ -157,9 +159,9 @@ def test_every_model_trains_measures_and_predicts(call, jet_file, model):
 
 
 def test_train_alone_means_the_interaction_network(call):
-    command = cli._parse(["train"])
-    assert runs.model_name(command.model) == "interaction-network"
-    assert cli._parse(["train", "--epochs", "3"]).model == command.model
+    command = app._parse(["train"])
+    assert run_folder.model_name(command.model) == "interaction-network"
+    assert app._parse(["train", "--epochs", "3"]).model == command.model
 
 
 def test_logistic_without_data_uses_the_sample_that_comes_along(call):
@@ -178,11 +180,11 @@ def test_info(call, jet_file):
     assert status == 0
     assert "Simulated physics" in out
     with h5py.File(jet_file("bad.h5"), "r+") as file:
-        file[schema.CONSTITUENTS][3, 0, 0] = np.nan
+        file[hls4ml.CONSTITUENTS][3, 0, 0] = np.nan
     status, out, error = call("info", jet_file().parent / "bad.h5")
     assert status == 2
     assert "row 3" in out
-    assert f"bad.h5: {schema.CONSTITUENTS} has 1 NaN" in error
+    assert f"bad.h5: {hls4ml.CONSTITUENTS} has 1 NaN" in error
 
 
 def test_info_shows_a_file_as_it_is(call, jet_file):
@@ -241,12 +243,12 @@ class TestSimulate:
         found = {}
         for name in ("simulate", "simulate_files", "jets_of_events"):
             monkeypatch.setattr(
-                f"hepjax.simulation.{name}", lambda *a, n=name, **k: found.update(k, function=n, paths=a)
+                f"hepjax.physics.simulation.{name}", lambda *a, n=name, **k: found.update(k, function=n, paths=a)
             )
         return found
 
     def test_conditions_reach_the_library(self, call, asked):
-        from hepjax.simulation import PUBLIC, Layout
+        from hepjax.physics.simulation import PUBLIC, Layout
 
         assert call("simulate", "a.h5")[0] == 0
         assert asked["function"] == "simulate"
@@ -274,8 +276,8 @@ class TestSimulate:
         assert asked["classes"] == ("t", "w")
 
     def test_the_command_in_a_file_makes_it_again(self, call, asked):
-        from hepjax.simulation import PUBLIC, Detector, Layout
-        from hepjax.simulation.provenance import Sample, described, described_events
+        from hepjax.physics.simulation import PUBLIC, Detector, Layout
+        from hepjax.physics.simulation.provenance import Sample, described, described_events
 
         settings = ("PartonLevel:MPI = off", "Tune:pp = 5")
         narrow = PUBLIC._replace(pt=(495.0, 505.5), unlimited=(), keep=Keep.MATCHED, pythia=settings)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.hdf5_files import check_target, new_file
+from hepjax.data.atomic_hdf5 import check_target, new_file
 
 
 def write(path, then=lambda: None):

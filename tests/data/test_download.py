@@ -18,8 +18,8 @@ import threading
 
 import pytest
 
+from hepjax.data.download import SOURCES, Archive, Record, Retry, Source, _download, _unpack, fetch
 from hepjax.errors import InputError
-from hepjax.fetch import SOURCES, Archive, Record, Retry, Source, _download, _unpack, fetch
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
 QUICK = Retry(delays=(0.0, 0.0, 0.0), timeout=10.0, longest=0.0)
@@ -734,7 +734,7 @@ def test_two_processes_at_once(server, tmp_path):
     server.answers = [slowly]
     code = (
         "import sys, pathlib\n"
-        "from hepjax.fetch import Archive, Record, Source, fetch\n"
+        "from hepjax.data.download import Archive, Record, Source, fetch\n"
         "sources = {Record.JETS_30P: Source(sys.argv[1], (Archive(sys.argv[2], 'train'),))}\n"
         "print(len(fetch(Record.JETS_30P, pathlib.Path(sys.argv[3]), sources=sources)))\n"
     )
@@ -745,5 +745,5 @@ def test_two_processes_at_once(server, tmp_path):
 
 
 def test_the_names_of_the_records_cost_no_heavy_import():
-    code = "import sys, hepjax.fetch; print({'jax', 'numpy', 'pooch', 'requests', 'h5py'} & set(sys.modules))"
+    code = "import sys, hepjax.data.download; print({'jax', 'numpy', 'pooch', 'requests', 'h5py'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "set()"

@@ -12,9 +12,11 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, classical, evaluation, read_jets, recipes, runs
-from hepjax.batches import split
-from hepjax.representations import tabular
+from hepjax import InputError, evaluation, read_jets
+from hepjax.inputs import pipelines, tabular
+from hepjax.inputs.batching import split
+from hepjax.runs import run_folder
+from hepjax.tasks.classification import baselines
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 NAMES = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
@@ -240,8 +242,8 @@ def test_recurrent_tagger_tags(tmp_path):
 @pytest.mark.parametrize("form,parameters", [("30", 16_573), ("100", 33_625), ("150-sum", 8_481)])
 def test_jedinet_has_its_published_size(form, parameters):
     module = load("jedinet")
-    recipe = recipes.make_recipe(module.FORMS[module.Form(f"published-{form}")], classes=5)
-    params, _ = jax.eval_shape(lambda key: recipes.initialise(recipe, key), jax.random.key(0))
+    recipe = pipelines.make_recipe(module.FORMS[module.Form(f"published-{form}")], classes=5)
+    params, _ = jax.eval_shape(lambda key: pipelines.initialise(recipe, key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
 
 
@@ -309,7 +311,7 @@ def test_compare_taggers_has_trees_and_support_vectors_on_the_very_same_jets(tmp
     jets, split = read_jets(), np.load(tmp_path / "new" / "mlp" / "split.npz")
     x, labels = tabular(jets), np.asarray(jets.labels)
     train, val = ((x[split[part]], labels[split[part]]) for part in ("train", "val"))
-    p = classical.boosted_trees(train, val, 5)(x[split["test"]])  # trees do not care for scaling
+    p = baselines.boosted_trees(train, val, 5)(x[split["test"]])  # trees do not care for scaling
     aucs = [evaluation.auc(evaluation.roc_curve(p[:, c], labels[split["test"]] == c)) for c in range(5)]
     np.testing.assert_allclose([value for value, _ in cells["trees"]], [*aucs, np.mean(aucs)], atol=2e-3)
     assert 0.87 < cells["svm"][5][0] < cells["trees"][5][0] - 0.005
@@ -348,7 +350,7 @@ def test_the_published_rows_have_the_mean_that_they_say():
 def test_every_model_of_the_command_line_that_sees_more_than_a_line_is_compared():
     module = load("compare_taggers")
     names = {network.name for network in module.Network}
-    assert names == set(runs._MODELS) - {"logistic"}
+    assert names == set(run_folder._MODELS) - {"logistic"}
 
 
 def test_a_graph_network_tells_circles_from_rings_and_a_perceptron_does_not(tmp_path):

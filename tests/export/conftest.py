@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import hepjax
-from hepjax import options, recipes, representations
+from hepjax import inputs as representations
 from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
+from hepjax.inputs import pipelines
+from hepjax.runs import options
 from hepjax.types import Sequences
 
 SMALL = {"hidden": (8,)}
@@ -17,7 +19,7 @@ GRAPH = {"rounds": 1, "edge": (8,), "node": (8,), "jet": (8,), "hidden": (8,), "
 PAIRS = {"edge": (8, 4), "node": (8, 4), "hidden": (8,), "particles": 16}
 MODELS = {
     "logistic": options.Logistic(),
-    "logistic-curved": options.Logistic(degree=2, features=hepjax.schema.STANDARD_FEATURES[:5]),
+    "logistic-curved": options.Logistic(degree=2, features=hepjax.data.datasets.hls4ml.STANDARD_FEATURES[:5]),
     **{f"mlp-{activation.value}": options.MLP(hidden=(8, 4), activation=activation) for activation in Activation},
     "mlp-batch-norm": options.MLP(hidden=(8, 4), norm=Norm.BATCH),
     "mlp-layer-norm": options.MLP(hidden=(16, 16), norm=Norm.LAYER),
@@ -51,7 +53,7 @@ FEWEST = (0, 1, 2, 3)
 """Particles of the first jets."""
 
 
-def inputs_of(model: options.Model, recipe: recipes.Recipe, count: int = 1000):
+def inputs_of(model: options.Model, recipe: pipelines.Recipe, count: int = 1000):
     """What is read of the first jets of the sample; a few have few particles or none."""
     if getattr(model, "images", ()):
         images = np.random.default_rng(0).exponential(1, (count, model.pixels, model.pixels, 1)).astype(np.float32)
@@ -59,7 +61,7 @@ def inputs_of(model: options.Model, recipe: recipes.Recipe, count: int = 1000):
         return images
     jets = hepjax.read_jets()[:count]
     if getattr(model, "channels", None) is Channels.CHARGED_NEUTRAL:  # the sample's momenta are too rounded for masses
-        energy = hepjax.schema.PARTICLE_COLUMNS.index("j1_e")
+        energy = hepjax.data.datasets.hls4ml.PARTICLE_COLUMNS.index("j1_e")
         p = jets.constituents[..., :3].astype(np.float64)
         mass = np.where(np.arange(p.shape[1]) % 2, 0.14, 0) * jets.mask
         jets.constituents[..., energy] = np.sqrt((p**2).sum(-1) + mass**2)
@@ -85,12 +87,12 @@ def draw(shapes, rng):
 
 def make_tagger(model: options.Model, seed: int = 0):
     """The pure function of an untrained tagger, its inputs, and its answers in JAX, which differ from jet to jet."""
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = inputs_of(model, recipe)
     scaling = representations.scaling_of([recipe.moments(inputs)])
-    shapes = jax.eval_shape(lambda key: recipes.initialise(recipe, key), jax.random.key(0))
+    shapes = jax.eval_shape(lambda key: pipelines.initialise(recipe, key), jax.random.key(0))
     params, state = draw(shapes, np.random.default_rng(seed))
-    apply = recipes.make_apply(recipe, scaling)
+    apply = pipelines.make_apply(recipe, scaling)
 
     def logits(inputs):
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)

@@ -9,8 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import InputError, export, options, recipes
+from hepjax import InputError, export
 from hepjax.choices import Precision
+from hepjax.inputs import pipelines
+from hepjax.runs import options
 
 from .conftest import FEWEST, MODELS, first, make_tagger
 
@@ -158,9 +160,9 @@ def test_an_absent_extra_is_named(small, monkeypatch):
 
 
 def test_sixteen_bits_and_unknown_operations_are_refused():
-    recipe = recipes.make_recipe(options.MLP(hidden=(4,)), 5)
-    params, state = recipes.initialise(recipe, jax.random.key(0))
-    apply = recipes.make_apply(recipe, recipes.blank_scaling(recipe), Precision.BFLOAT16)
+    recipe = pipelines.make_recipe(options.MLP(hidden=(4,)), 5)
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    apply = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe), Precision.BFLOAT16)
     with pytest.raises(InputError, match="bfloat16"):
         export.to_onnx(lambda x: apply(params, state, x, jnp.ones(1, bool), None)[0], recipe.example, {})
     with pytest.raises(InputError, match="JAX's fft"):

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepjax import InputError, kinematics, read_jets
-from hepjax.representations import build_graph, graphs, pair_features, sequences
+from hepjax import InputError, read_jets
+from hepjax.inputs import build_graph, graphs, pair_features, sequences
+from hepjax.physics import kinematics
 
 B, P, F = 4, 6, 3
 RULES = {

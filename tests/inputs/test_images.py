@@ -12,10 +12,11 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from hepjax import InputError, read_jets, schema
+from hepjax import InputError, read_jets
 from hepjax.choices import Channels, PixelValue
-from hepjax.kinematics import from_pt_eta_phi_mass
-from hepjax.representations import check_masses_known, draw, file_images, image_columns, images
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import check_masses_known, draw, file_images, image_columns, images
+from hepjax.physics.kinematics import from_pt_eta_phi_mass
 from hepjax.types import Jets, Sequences
 
 REAL_JETS = Path(__file__).parents[3] / "shared" / "reference" / "real_jets" / "five_jets_50p.npz"
@@ -188,13 +189,13 @@ def simulated(rng, count=30, jets=2100):
     """Jets in memory with half of the particles pions, half massless, in full precision."""
     pt, eta, phi = rng.exponential(10, (jets, count)), *rng.normal(scale=0.1, size=(2, jets, count))
     pion = rng.random((jets, count)) < 0.5
-    columns = dict.fromkeys(schema.PARTICLE_COLUMNS, np.zeros((jets, count)))
+    columns = dict.fromkeys(hls4ml.PARTICLE_COLUMNS, np.zeros((jets, count)))
     p4 = from_pt_eta_phi_mass(pt, 0.3 + eta, phi - 1, np.where(pion, 0.1396, 0.0))
     columns |= dict(zip(("j1_px", "j1_py", "j1_pz", "j1_e"), np.moveaxis(p4, -1, 0), strict=True))
     columns |= {"j1_pt": pt, "j1_etarel": eta, "j1_phirel": phi}
     mask = np.arange(count) < rng.integers(0, count + 1, size=(jets, 1))
     constituents = np.where(mask[..., None], np.stack(list(columns.values()), axis=-1), 0).astype(np.float32)
-    jets = Jets(constituents, mask, np.zeros((jets, 0)), None, schema.PARTICLE_COLUMNS, (), schema.CLASSES)
+    jets = Jets(constituents, mask, np.zeros((jets, 0)), None, hls4ml.PARTICLE_COLUMNS, (), hls4ml.CLASSES)
     return jets, pion & mask
 
 
@@ -205,7 +206,7 @@ class TestImages:
         jets, _ = simulated(rng)
         found = images(jets, pixels=20)
         eta, phi, pt = (
-            jets.constituents[..., schema.PARTICLE_COLUMNS.index(name)] for name in ("j1_etarel", "j1_phirel", "j1_pt")
+            jets.constituents[..., hls4ml.PARTICLE_COLUMNS.index(name)] for name in ("j1_etarel", "j1_phirel", "j1_pt")
         )
         expected = paint(particles(eta, phi, pt, jets.mask), pixels=20, size=0.02)
         np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -227,7 +228,7 @@ class TestImages:
     def test_charged_and_neutral(self, rng):
         jets, pion = simulated(rng, jets=400)
         two = images(jets, channels=Channels.CHARGED_NEUTRAL, size=0.05)
-        pt = jets.constituents[..., schema.PARTICLE_COLUMNS.index("j1_pt")]
+        pt = jets.constituents[..., hls4ml.PARTICLE_COLUMNS.index("j1_pt")]
         np.testing.assert_allclose(two[..., 0].sum((1, 2)), np.where(pion, pt, 0).sum(1), rtol=1e-5)
         np.testing.assert_allclose(two.sum(-1, keepdims=True), images(jets, size=0.05), rtol=1e-5)
 
@@ -250,7 +251,7 @@ class TestImages:
             check_masses_known(np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent))
 
     def test_columns_that_are_missing(self, rng):
-        jets = dataclasses.replace(simulated(rng, jets=3)[0], particle_names=("j1_etare", *schema.PARTICLE_COLUMNS[1:]))
+        jets = dataclasses.replace(simulated(rng, jets=3)[0], particle_names=("j1_etare", *hls4ml.PARTICLE_COLUMNS[1:]))
         jets = dataclasses.replace(
             jets, particle_names=tuple(n.replace("phirel", "phi_rel") for n in jets.particle_names)
         )

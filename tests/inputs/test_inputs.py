@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from sklearn.preprocessing import StandardScaler
 
-from hepjax import InputError, read_jets, schema
-from hepjax.representations import apply_scaling, fit_scaling, tabular
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import apply_scaling, fit_scaling, tabular
 
 
 def test_tabular_picks_by_name(jet_file):
@@ -17,7 +18,7 @@ def test_tabular_picks_by_name(jet_file):
     found = tabular(jets, ["j_multiplicity", "j_pt"])
     np.testing.assert_array_equal(found, whole[:, [52, 1]])
     np.testing.assert_array_equal(tabular(jets[:], ["j_multiplicity", "j_pt"], rows=slice(3, 9)), found[3:9])
-    assert tabular(jets).shape == (25, len(schema.STANDARD_FEATURES))
+    assert tabular(jets).shape == (25, len(hls4ml.STANDARD_FEATURES))
 
 
 @pytest.mark.parametrize(

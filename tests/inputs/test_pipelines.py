@@ -9,9 +9,12 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, options, read_jets, recipes, representations, runs
+from hepjax import InputError, read_jets
+from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
-from hepjax.kinematics import wrap
+from hepjax.inputs import pipelines
+from hepjax.physics.kinematics import wrap
+from hepjax.runs import options, run_folder
 from hepjax.types import Scaling
 
 SMALL = {
@@ -49,16 +52,16 @@ def scaling(recipe, inputs):
 
 
 def logits_of(model, jets, rows=slice(None)):
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, rows)
-    apply = jax.jit(recipes.make_apply(recipe, scaling(recipe, inputs)))
-    params, state = recipes.initialise(recipe, jax.random.key(0))
+    apply = jax.jit(pipelines.make_apply(recipe, scaling(recipe, inputs)))
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
     count = len(jax.tree.leaves(inputs)[0])
     return apply(params, state, inputs, np.ones(count, bool), None)[0]
 
 
 def test_there_is_one_for_each_model_of_the_command_line():
-    assert {runs.model_name(model) for model in SMALL.values()} == set(SMALL)
+    assert {run_folder.model_name(model) for model in SMALL.values()} == set(SMALL)
     assert {type(model) for model in SMALL.values()} == set(options.Model.__args__)
 
 
@@ -72,16 +75,16 @@ def test_from_jets_to_logits(name, jets):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_example_is_what_is_read_of_one_jet(name, jets):
-    recipe = recipes.make_recipe(MODELS[name], 5)
+    recipe = pipelines.make_recipe(MODELS[name], 5)
     chex.assert_trees_all_equal_shapes_and_dtypes(recipe.example, recipe.read(jets, slice(1)))
-    blank = recipes.blank_scaling(recipe)
+    blank = pipelines.blank_scaling(recipe)
     chex.assert_trees_all_equal_shapes_and_dtypes(blank, scaling(recipe, recipe.read(jets, slice(None))))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_option_of_the_network_reaches_it(name):
     model = MODELS[name]
-    network = recipes.make_recipe(model, 5).network
+    network = pipelines.make_recipe(model, 5).network
     for field, value in vars(model).items():
         if hasattr(network, field):
             assert getattr(network, field) == value
@@ -90,7 +93,7 @@ def test_every_option_of_the_network_reaches_it(name):
 
 def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
     model = options.Deepsets(columns=("j1_ptrel", "j1_etarel"), particles=30)
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     scaled = recipe.represent(scaling(recipe, inputs), inputs)
     np.testing.assert_allclose(scaled.values[inputs.mask].mean(axis=0), 0, atol=1e-5)
@@ -100,10 +103,10 @@ def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
 
 def test_nearest_is_measured_before_scaling(jets):
     model = dataclasses.replace(SMALL["graph-network"], neighbours=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     distorted = Scaling(np.zeros(3, np.float32), np.array([1, 1e-3, 1e3], np.float32))
-    plain = recipe.represent(recipes.blank_scaling(recipe), inputs)
+    plain = recipe.represent(pipelines.blank_scaling(recipe), inputs)
     np.testing.assert_array_equal(recipe.represent(distorted, inputs).senders, plain.senders)
 
 
@@ -114,21 +117,21 @@ def test_absolute_azimuths_are_near_across_their_step(jets):
     turned = jets.constituents.copy()
     turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
     jets = dataclasses.replace(jets, constituents=turned)
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     found = recipe.represent(scaling(recipe, inputs), inputs)
     expected = representations.graphs(jets, model.columns, particles=8, neighbours=2, by=model.by)
     np.testing.assert_array_equal(found.senders[: len(expected.senders)], expected.senders)
     relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
-    inputs = recipes.make_recipe(relative, 5).read(jets, slice(None))
-    near = recipes.make_recipe(relative, 5).represent(scaling(recipe, inputs), inputs)
+    inputs = pipelines.make_recipe(relative, 5).read(jets, slice(None))
+    near = pipelines.make_recipe(relative, 5).represent(scaling(recipe, inputs), inputs)
     # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
     assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
 
 
 def test_images_are_log_gev(jets):
     model = SMALL["convnet"]
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     drawn = representations.images(jets, particles=30, pixels=12, size=0.06)
     found = recipe.represent(scaling(recipe, inputs), inputs)
@@ -140,7 +143,7 @@ class TestImagesOfFiles:
         images = rng.exponential(size=(25, 12, 12)).astype(np.float32)
         path = jet_file(jetImage=images, jetImageECAL=2 * images)
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage", "jetImageECAL"))
-        recipe = recipes.make_recipe(model, 5)
+        recipe = pipelines.make_recipe(model, 5)
         jets = read_jets(path, images=recipe.images)
         inputs = recipe.read(jets, slice(3, 9))
         np.testing.assert_array_equal(inputs, np.stack([images, 2 * images], axis=-1)[3:9])
@@ -150,13 +153,13 @@ class TestImagesOfFiles:
         path = jet_file(jetImage=np.ones((25, 10, 10), np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match="--pixels: expected those of jetImage in the files, 10 by 10, found 12"):
-            recipes.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
 
     def test_below_zero_are_refused(self, jet_file):
         path = jet_file(jetImage=np.full((25, 12, 12), -0.5, np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match=r"--images: expected pT of 0 or more in jetImage, found -0\.5"):
-            recipes.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
 
 
 def test_charges_of_rounded_particles_are_refused(jets):

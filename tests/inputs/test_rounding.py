@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import numpy as np
 
-from hepjax.representations.rounding import unfused
+from hepjax.inputs.rounding import unfused
 
 
 def test_a_compiled_sum_of_squares_rounds_as_in_numpy(rng):

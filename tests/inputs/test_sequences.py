@@ -9,10 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepjax import InputError, read_jets, schema
-from hepjax.representations import sequences
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import sequences
 
-PLACE = schema.PARTICLE_COLUMNS.index
+PLACE = hls4ml.PARTICLE_COLUMNS.index
 
 
 @pytest.fixture
@@ -38,9 +39,9 @@ def slow(jets, columns, particles, order_by):
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
 @given(
-    columns=st.lists(st.sampled_from(schema.PARTICLE_COLUMNS), min_size=1, max_size=5, unique=True),
+    columns=st.lists(st.sampled_from(hls4ml.PARTICLE_COLUMNS), min_size=1, max_size=5, unique=True),
     particles=st.integers(1, 30),
-    order_by=st.none() | st.sampled_from(schema.PARTICLE_COLUMNS),
+    order_by=st.none() | st.sampled_from(hls4ml.PARTICLE_COLUMNS),
 )
 def test_the_slow_way_gives_the_same(opened, columns, particles, order_by):
     values, mask = slow(opened[1], columns, particles, order_by)

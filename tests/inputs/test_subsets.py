@@ -10,15 +10,18 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, options, parts, read_jets, recipes, schema
-from hepjax.options import Experiment
-from hepjax.readers import hdf5
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import lazy_jets
+from hepjax.inputs import pipelines, subsets
+from hepjax.runs import options
+from hepjax.runs.options import Experiment
 
-RECIPE = recipes.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+RECIPE = pipelines.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
 
 def load(*data, **changes):
-    return parts.load(Experiment(data=data, **changes), RECIPE, schema.CLASSES)
+    return subsets.load(Experiment(data=data, **changes), RECIPE, hls4ml.CLASSES)
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ def hollow(jet_file):
     """100 jets of which three have no particle."""
     path = jet_file("hollow.h5", count=100)
     with h5py.File(path, "r+") as file:
-        file[schema.CONSTITUENTS][[4, 5, 60]] = 0
+        file[hls4ml.CONSTITUENTS][[4, 5, 60]] = 0
     return path
 
 
@@ -34,7 +37,7 @@ def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
     assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    whole = RECIPE.read(parts.open_jets((tmp_path / "jets.h5",), RECIPE), slice(None))
+    whole = RECIPE.read(subsets.open_jets((tmp_path / "jets.h5",), RECIPE), slice(None))
     for part, rows in zip(found[:3], found.split, strict=True):
         np.testing.assert_array_equal(part.rows, np.sort(rows))
         chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))
@@ -65,10 +68,10 @@ def test_jets_without_particles_are_counted(hollow, jet_file, caplog):
 
 
 def test_jets_without_particles_are_counted_in_blocks(hollow, monkeypatch, caplog):
-    monkeypatch.setattr(parts, "_AT_ONCE", 30 * 20 * 16 * 4)
+    monkeypatch.setattr(subsets, "_AT_ONCE", 30 * 20 * 16 * 4)
     jets = read_jets(hollow, particles=20)
     with caplog.at_level(logging.WARNING, "hepjax"):
-        blocks = list(parts.blocks(jets, RECIPE))
+        blocks = list(subsets.blocks(jets, RECIPE))
     assert [len(labels) for _, labels in blocks] == [35, 28, 28, 9]  # chunks of 7
     assert caplog.text.count("3 of 100 jets have no particle") == 1
 
@@ -78,12 +81,12 @@ def test_fingerprint_sees_every_number_and_its_place(jet_file):
     assert before == load(jet_file("copy.h5", count=100)).fingerprint
     assert before == load(jet_file("small.h5", count=100), memory=1e-5).fingerprint
     with h5py.File(jet_file("other.h5", count=100), "r+") as file:
-        particles = file[schema.CONSTITUENTS]
-        particles[3, 0, schema.PARTICLE_COLUMNS.index("j1_etarel")] += 1
+        particles = file[hls4ml.CONSTITUENTS]
+        particles[3, 0, hls4ml.PARTICLE_COLUMNS.index("j1_etarel")] += 1
         path = file.filename
     assert load(path).fingerprint != before
     with h5py.File(jet_file("turned.h5", count=100), "r+") as file:
-        for name in (schema.CONSTITUENTS, schema.JETS):
+        for name in (hls4ml.CONSTITUENTS, hls4ml.JETS):
             file[name][:2] = file[name][:2][::-1]
         path = file.filename
     assert load(path).fingerprint != before
@@ -118,9 +121,9 @@ class TestStream:
             chex.assert_trees_all_equal(block, expected)
 
     def test_no_row_is_read_twice_in_the_first_pass(self, jet_file, monkeypatch):
-        seen, read = [], hdf5._Store.read
+        seen, read = [], lazy_jets._Store.read
         monkeypatch.setattr(
-            hdf5._Store,
+            lazy_jets._Store,
             "read",
             lambda self, fields, rows: seen.append((tuple(fields), rows)) or read(self, fields, rows),
         )
@@ -142,14 +145,14 @@ class TestStream:
 
 
 def test_one_class_is_refused(jet_file):
-    values = np.zeros((30, len(schema.JET_COLUMNS)), np.float32)
-    values[:, schema.JET_COLUMNS.index("j_w")] = 1
+    values = np.zeros((30, len(hls4ml.JET_COLUMNS)), np.float32)
+    values[:, hls4ml.JET_COLUMNS.index("j_w")] = 1
     with pytest.raises(InputError, match="all jets are of class w"):
         load(jet_file(count=30, jets=values))
 
 
 def test_unlabelled_jets_are_refused(jet_file):
-    names = np.array(schema.OBSERVABLE_COLUMNS, "S")
+    names = np.array(hls4ml.OBSERVABLE_COLUMNS, "S")
     path = jet_file(jets=np.ones((25, len(names)), np.float32), jetFeatureNames=names)
     with pytest.raises(InputError, match="no labels"):
         load(path)

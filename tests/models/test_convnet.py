@@ -13,7 +13,8 @@ from flax import linen as nn
 
 from hepjax import InputError, models
 from hepjax.choices import Activation, Norm
-from hepjax.models import activations, convnet
+from hepjax.models import convnet
+from hepjax.models.layers import activations
 from hepjax.types import Sequences
 
 

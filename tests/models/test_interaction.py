@@ -14,8 +14,9 @@ import pytest
 
 from hepjax import models
 from hepjax.choices import Activation, PairForm, Readout
-from hepjax.models import InteractionNetwork, pairs
-from hepjax.representations import build_graph
+from hepjax.inputs import build_graph
+from hepjax.models import InteractionNetwork
+from hepjax.models.layers import pairs
 from hepjax.types import Sequences
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"

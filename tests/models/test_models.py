@@ -14,8 +14,8 @@ from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
 from hepjax.choices import Activation, Cell, Norm, Readout
-from hepjax.models import activations
-from hepjax.representations import build_graph
+from hepjax.inputs import build_graph
+from hepjax.models.layers import activations
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

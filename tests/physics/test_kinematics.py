@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from hepjax import kinematics
+from hepjax.physics import kinematics
 
 momenta = arrays(np.float64, 3, elements=st.floats(-1e4, 1e4)).filter(lambda p: np.hypot(p[0], p[1]) > 1e-3)
 masses = st.floats(0, 500)

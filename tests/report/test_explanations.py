@@ -7,11 +7,12 @@ import pytest
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import LogNorm
 
-from hepjax import InputError, schema
+from hepjax import InputError
+from hepjax.data.datasets import hls4ml
 from hepjax.report.explanations import correlation_figure, importance_figure, relevance_figure, saliency_figure
 
 RNG = np.random.default_rng(0)
-NAMES = schema.STANDARD_FEATURES
+NAMES = hls4ml.STANDARD_FEATURES
 MEAN, STD = RNG.exponential(0.05, 16) - 0.01, RNG.random(16) * 0.01
 LABELS = np.arange(40) % 5
 IMAGES = RNG.exponential(size=(40, 8, 8, 2)).astype(np.float32) * (RNG.random((40, 8, 8, 2)) < 0.2)

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from hepjax import InputError, schema
+from hepjax import InputError
+from hepjax.data.datasets import hls4ml
 from hepjax.report import features_figure, image_figure, save, sequence_figure
 from hepjax.types import Sequences
 
@@ -26,8 +27,8 @@ FIGURES = {
     "channels alone": lambda: image_figure(IMAGES, channels=("charged", "neutral"), axes=("Minor", "Principal")),
     "particles": lambda: sequence_figure(PARTICLES, COLUMNS, LABELS, label="hepjax simulation"),
     "one column": lambda: sequence_figure(PARTICLES._replace(values=PARTICLES.values[..., :1]), COLUMNS[:1], LABELS),
-    "observables": lambda: features_figure(FEATURES, schema.STANDARD_FEATURES, LABELS, label="hepjax simulation"),
-    "five observables": lambda: features_figure(FEATURES[:, :5], schema.STANDARD_FEATURES[:5], LABELS),
+    "observables": lambda: features_figure(FEATURES, hls4ml.STANDARD_FEATURES, LABELS, label="hepjax simulation"),
+    "five observables": lambda: features_figure(FEATURES[:, :5], hls4ml.STANDARD_FEATURES[:5], LABELS),
     "observables together": lambda: features_figure(FEATURES[:, :3], ["j_tau1_b1", "j_tau32_b2_mmdt", "j_pt"]),
 }
 
@@ -137,7 +138,7 @@ class TestDistributions:
         with pytest.raises(InputError, match="names: expected 16, one for each column, found 2"):
             features_figure(FEATURES, ["j_pt", "j_mass"])
         with pytest.raises(InputError, match="x: expected"):
-            features_figure(FEATURES[:0], schema.STANDARD_FEATURES)
+            features_figure(FEATURES[:0], hls4ml.STANDARD_FEATURES)
         with pytest.raises(InputError, match="values: found NaN"):
             features_figure(np.full((3, 1), np.nan), ["j_pt"])
         with pytest.raises(InputError, match="sequences: expected one particle"):

@@ -14,7 +14,9 @@ import pytest
 from rich.console import Console
 
 import hepjax
-from hepjax import InputError, bench, cli, models, options, parallel, report
+from hepjax import InputError, models, runtime, report
+from hepjax.runs import bench, options
+from hepjax.cli import app
 
 TINY = (options.MLP(hidden=(4,)), options.Deepsets(particle=(2,), hidden=(2,), particles=3))
 
@@ -62,7 +64,7 @@ def test_slow_products_are_left_out(monkeypatch):
     monkeypatch.setattr(bench, "_SECONDS", 0.0)
     monkeypatch.setattr(bench, "_SIZES", (8, 10**9))
     monkeypatch.setattr(bench, "_LONG", 0.0)
-    assert bench._peak(parallel.make_devices(), 1) > 0
+    assert bench._peak(runtime.make_devices(), 1) > 0
 
 
 def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
@@ -71,7 +73,7 @@ def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
     data = bench._batch(np.arange(13.0), jets, 16)
     assert data.inputs.tolist() == [*range(13), 0, 1, 2]
     assert data.targets.tolist() == [*jets.labels, *jets.labels[:3]]
-    window = bench._window(data, parallel.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))
+    window = bench._window(data, runtime.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))
     assert window.rows.shape == (10, 8, 1)
     assert window.data[0].inputs.shape == (8, 2)
     for device in range(8):
@@ -128,7 +130,7 @@ class TestCommand:
 
         def run(*words):
             try:
-                cli.main(["bench", *words])
+                app.main(["bench", *words])
                 status = 0
             except SystemExit as end:
                 status = end.code

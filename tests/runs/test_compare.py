@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepjax import InputError, compare, evaluation, experiment, options, predictions
+from hepjax import InputError, evaluation
+from hepjax.runs import compare, train, options, predictions
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -17,10 +18,10 @@ def runs_of(tmp_path_factory):
     """Folders of a good tagger, a poor one, and one whose jets were split by another seed."""
     out = tmp_path_factory.mktemp("runs")
     good = options.Optimization(learning_rate=1e-2)
-    experiment.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "good", optimizer=good, **SMALL))
+    train.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "good", optimizer=good, **SMALL))
     poor = options.Logistic(features=("j_pt", "j_eta"))
-    experiment.run(options.Experiment(poor, out=out / "poor", **SMALL))
-    experiment.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "other", seed=5, **SMALL))
+    train.run(options.Experiment(poor, out=out / "poor", **SMALL))
+    train.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "other", seed=5, **SMALL))
     return out
 
 
@@ -50,12 +51,12 @@ def test_on_files_of_their_own(runs_of, jet_file):
     path = jet_file(count=200)
     found = compare.compare([runs_of / "good", runs_of / "poor"], [path])
     assert found.jets == 200
-    assert found.metrics[0]["jets"] == experiment.evaluate(runs_of / "good", [path])["jets"]
+    assert found.metrics[0]["jets"] == train.evaluate(runs_of / "good", [path])["jets"]
 
 
 def test_jets_that_differ_are_refused(runs_of, jet_file, tmp_path):
     chosen = options.Experiment(options.Logistic(), (jet_file(count=5000, slots=3),), out=tmp_path / "run", **SMALL)
-    experiment.run(chosen)
+    train.run(chosen)
     with pytest.raises(InputError, match="its test jets are not those of"):
         compare.compare([runs_of / "good", tmp_path / "run"])
 
@@ -66,6 +67,6 @@ def test_bad_input(runs_of, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: has no test\.h5"):
         compare.compare([runs_of / "good", tmp_path / "empty"])
-    experiment.predict(runs_of / "good", (), tmp_path / "scores.h5")
+    train.predict(runs_of / "good", (), tmp_path / "scores.h5")
     with pytest.raises(InputError, match="does not say which jets"):
         compare.compare([runs_of / "good", tmp_path / "scores.h5"])

@@ -9,10 +9,12 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, load, many, options, read_jets, runs, schema
+from hepjax import InputError, load, read_jets
+from hepjax.runs import train, ensembles, options, run_folder
+from hepjax.data.datasets import hls4ml
 from hepjax.choices import Optimizer, Strategy
 from hepjax.evaluation import figures_of_merit
-from hepjax.predictions import read_predictions
+from hepjax.runs.predictions import read_predictions
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -25,7 +27,7 @@ def path(jet_file):
     """300 jets of five classes; the mean of one feature tells which."""
     found = jet_file(count=300)
     with h5py.File(found, "r+") as file:
-        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
+        file[hls4ml.JETS][:, hls4ml.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
     return found
 
 
@@ -37,7 +39,7 @@ class TestMembers:
     @pytest.mark.parametrize("folds", [3, 10])
     def test_every_jet_is_tested_once_by_a_model_that_never_saw_it(self, folds):
         split = np.split(np.arange(103), [60, 80])
-        members = many.choose_members(options.Experiment(folds=folds), split)
+        members = ensembles.choose_members(options.Experiment(folds=folds), split)
         assert sorted(np.concatenate([member.test for member in members])) == list(range(103))
         for member in members:
             assert sorted(np.concatenate(member[1:4])) == list(range(103))
@@ -45,14 +47,14 @@ class TestMembers:
 
     def test_seed_decides_the_folds(self):
         split = np.split(np.arange(50), [30, 40])
-        a, b, c = (many.choose_members(options.Experiment(folds=5, seed=s), split)[0].test for s in (1, 1, 2))
+        a, b, c = (ensembles.choose_members(options.Experiment(folds=5, seed=s), split)[0].test for s in (1, 1, 2))
         np.testing.assert_array_equal(a, b)
         assert not np.array_equal(a, c)
 
 
 @pytest.mark.parametrize("model", [options.MLP(hidden=(8,)), options.Deepsets(particle=(3,), hidden=(), particles=20)])
 def test_folds(path, tmp_path, model):
-    folder, metrics = experiment.run(small(path, tmp_path / "run", folds=4, model=model))
+    folder, metrics = train.run(small(path, tmp_path / "run", folds=4, model=model))
     assert json.loads((folder / "metrics.json").read_text()) == metrics
     each = [metrics["members"][f"fold-{i}"] for i in range(1, 5)]
     aucs = [one["classes"]["t"]["auc"] for one in each]
@@ -65,10 +67,10 @@ def test_folds(path, tmp_path, model):
     rows = np.concatenate([np.sort(split[name]) for name in ("train", "val", "test")])
     test = np.sort(np.array_split(np.random.default_rng(0).permutation(300), 4)[1])
     np.testing.assert_array_equal(np.load(folder / "fold-2" / "split.npz")["test"], rows[test])
-    assert runs.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
+    assert run_folder.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
     tagger = load(folder / "fold-2")
     scores = tagger.scores(tagger.recipe.read(jets, rows[test]))
-    own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), schema.CLASSES))
+    own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), hls4ml.CLASSES))
     assert own["loss"] == pytest.approx(each[1]["loss"], rel=1e-4)
     assert own["jets"] == each[1]["jets"]
     together = load(folder).scores(tagger.recipe.read(jets, slice(10)))
@@ -78,7 +80,7 @@ def test_folds(path, tmp_path, model):
 
 def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
     optimizer = options.Optimization(learning_rate=1e-2)
-    folder, metrics = experiment.run(small(path, tmp_path / "run", ensemble=3, epochs=20, optimizer=optimizer))
+    folder, metrics = train.run(small(path, tmp_path / "run", ensemble=3, epochs=20, optimizer=optimizer))
     each = [metrics["members"][f"model-{i}"] for i in range(1, 4)]
     assert len({one["loss"] for one in each}) == 3
     assert metrics["loss"] < np.mean([one["loss"] for one in each])  # the loss is convex
@@ -86,19 +88,19 @@ def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
     parts = metrics["bias_and_variance"]
     assert parts["brier"] == pytest.approx(parts["variance"] + parts["bias_and_noise"])
     assert metrics["calibration"]["temperature"] > 0
-    again = experiment.evaluate(folder, [path])
+    again = train.evaluate(folder, [path])
     assert again["accuracy"] > 0.4
 
 
 def test_the_best_learning_rate_is_kept(path, tmp_path):
     chosen = small(path, tmp_path / "run", rates=(1e-5, 3e-2, 1e-4), epochs=10)
-    folder, metrics = experiment.run(chosen)
+    folder, metrics = train.run(chosen)
     assert "0.03" in metrics["verdict"]["words"]
     assert metrics["loss"] == metrics["members"]["rate-0.03"]["loss"]
     for rate in chosen.rates:
         own = folder / f"rate-{rate:g}"
-        assert runs.read_experiment(own)[0].optimizer.learning_rate == rate
-        assert runs.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
+        assert run_folder.read_experiment(own)[0].optimizer.learning_rate == rate
+        assert run_folder.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
     best = load(folder).scores(read_jets(path).observables[:5][:, :16])
     np.testing.assert_array_equal(best, load(folder / "rate-0.03").scores(read_jets(path).observables[:5][:, :16]))
 
@@ -107,7 +109,7 @@ def test_sizes_of_the_training_part_give_a_learning_curve(path, tmp_path):
     chosen = small(
         path, tmp_path / "run", sizes=(180, 40, 90), epochs=20, optimizer=options.Optimization(learning_rate=1e-2)
     )
-    folder, metrics = experiment.run(chosen)
+    folder, metrics = train.run(chosen)
     assert list(metrics["members"]) == ["size-180", "size-40", "size-90"]
     parts = [np.load(folder / f"size-{size}" / "split.npz") for size in (40, 90, 180)]
     assert [len(part["train"]) for part in parts] == [40, 90, 180]
@@ -121,7 +123,7 @@ def test_sizes_of_the_training_part_give_a_learning_curve(path, tmp_path):
 
 
 def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
-    folder, metrics = experiment.run(small(path, tmp_path / "run", folds=3))
+    folder, metrics = train.run(small(path, tmp_path / "run", folds=3))
     whole, jets = read_predictions(folder / "test.h5"), read_jets(path)
     assert sorted(whole.rows) == list(range(300))
     np.testing.assert_array_equal(whole.labels, np.asarray(jets.labels)[whole.rows])
@@ -136,11 +138,11 @@ def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
 
 def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
     whole = small(path, tmp_path / "whole", folds=3, epochs=4)
-    experiment.run(whole)
-    experiment.run(dataclasses.replace(whole, out=tmp_path / "half", epochs=2))
-    experiment.run(dataclasses.replace(runs.resumable(tmp_path / "half"), epochs=4))
+    train.run(whole)
+    train.run(dataclasses.replace(whole, out=tmp_path / "half", epochs=2))
+    train.run(dataclasses.replace(run_folder.resumable(tmp_path / "half"), epochs=4))
     for fold in (1, 2, 3):
-        a, b = (runs.read_history(tmp_path / name / f"fold-{fold}") for name in ("whole", "half"))
+        a, b = (run_folder.read_history(tmp_path / name / f"fold-{fold}") for name in ("whole", "half"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
 
 
@@ -159,19 +161,19 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
 )
 def test_refused(path, tmp_path, changes, words):
     with pytest.raises(InputError, match=words):
-        experiment.run(small(path, tmp_path / "run", **changes))
+        train.run(small(path, tmp_path / "run", **changes))
     assert not (tmp_path / "run").exists()
 
 
 def test_folds_go_with_no_files_of_their_own(path, tmp_path):
     with pytest.raises(InputError, match="none where --val or --test is given"):
-        experiment.run(small(path, tmp_path / "run", folds=3, test=(path,)))
+        train.run(small(path, tmp_path / "run", folds=3, test=(path,)))
 
 
 def test_a_training_that_diverges_is_named(path, tmp_path):
     wild = options.Optimization(name=Optimizer.SGD, learning_rate=1e37)
     with pytest.raises(InputError, match=r"training \d diverged in epoch 1"):
-        experiment.run(small(path, tmp_path / "run", ensemble=2, optimizer=wild))
+        train.run(small(path, tmp_path / "run", ensemble=2, optimizer=wild))
 
 
 def test_more_devices_than_one_give_the_same_and_go_on(path, tmp_path, many_devices):
@@ -179,8 +181,8 @@ def test_more_devices_than_one_give_the_same_and_go_on(path, tmp_path, many_devi
     losses = []
     for count in (1, 2):
         chosen = small(path, tmp_path / f"run-{count}", folds=3, devices=options.Devices(count))
-        experiment.run(chosen)
+        train.run(chosen)
         other = options.Devices(3 - count)
-        longer = dataclasses.replace(runs.resumable(chosen.out), epochs=4, devices=other)
-        losses.append([one["loss"] for one in experiment.run(longer)[1]["members"].values()])
+        longer = dataclasses.replace(run_folder.resumable(chosen.out), epochs=4, devices=other)
+        losses.append([one["loss"] for one in train.run(longer)[1]["members"].values()])
     np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -8,7 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, load, options, read_jets, shipping, taggers
+from hepjax import InputError, load, read_jets
+from hepjax.runs import train, options, export, taggers
 from hepjax.choices import ExportFormat, Precision
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -22,16 +23,16 @@ def runs_of(tmp_path_factory, write_jets):
     data = (write_jets(out / "jets.h5", count=200),)
     small = options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
     particles = options.Deepsets(particle=(3,), hidden=(), particles=8, columns=("j1_pt", "j1_etarel"))
-    experiment.run(options.Experiment(small, data, out=out / "mlp", **FEW))
-    experiment.run(options.Experiment(particles, data, out=out / "deepsets", precision=Precision.BFLOAT16, **FEW))
-    experiment.run(options.Experiment(small, data, out=out / "ensemble", ensemble=2, **FEW))
+    train.run(options.Experiment(small, data, out=out / "mlp", **FEW))
+    train.run(options.Experiment(particles, data, out=out / "deepsets", precision=Precision.BFLOAT16, **FEW))
+    train.run(options.Experiment(small, data, out=out / "ensemble", ensemble=2, **FEW))
     return out
 
 
 @pytest.mark.parametrize("kind", ExportFormat)
 @pytest.mark.parametrize("name", ["mlp", "deepsets", "ensemble"])
 def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
-    files = shipping.export(runs_of / name, tmp_path / f"tagger.{kind.value}", kind)
+    files = export.export(runs_of / name, tmp_path / f"tagger.{kind.value}", kind)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files}
     tagger, jets = load(files[0]), read_jets()[:200]
     own = load(runs_of / name)
@@ -45,7 +46,7 @@ def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
 
 @pytest.mark.parametrize("kind", ExportFormat)
 def test_calibrated(runs_of, tmp_path, kind):
-    file = shipping.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
+    file = export.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
     jets = read_jets()[:50]
     np.testing.assert_allclose(load(file)(jets), load(runs_of / "mlp", calibrated=True)(jets), atol=1e-5)
     with pytest.raises(InputError, match="is calibrated or not since its export"):
@@ -53,7 +54,7 @@ def test_calibrated(runs_of, tmp_path, kind):
 
 
 def test_the_card_stands_beside_it(runs_of, tmp_path):
-    _, card = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")
+    _, card = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")
     text = card.read_text()
     for words in ("# tagger.onnx", "j_zlogz", "GeV", "onnxruntime", "g, q, W, Z, t"):
         assert words in text, words
@@ -65,12 +66,12 @@ class TestRefused:
     def test_files_that_exist(self, runs_of, tmp_path):
         (tmp_path / "a.onnx.md").write_text("mine")
         with pytest.raises(InputError, match=r"a\.onnx\.md: exists already"):
-            shipping.export(runs_of / "mlp", tmp_path / "a.onnx")
+            export.export(runs_of / "mlp", tmp_path / "a.onnx")
         assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.md"]
 
     @pytest.mark.parametrize("kind", ExportFormat)
     def test_cut_short(self, runs_of, tmp_path, kind):
-        file = shipping.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind)[0]
+        file = export.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind)[0]
         whole = file.read_bytes()
         for part in (0, len(whole) // 2, len(whole) - 1):
             file.write_bytes(whole[:part])
@@ -79,7 +80,7 @@ class TestRefused:
 
     def test_another_opset(self, runs_of, tmp_path):
         onnx = pytest.importorskip("onnx")
-        file = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        file = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         made.opset_import[0].version = 9
         onnx.save(made, file)
@@ -88,7 +89,7 @@ class TestRefused:
 
     def test_facts_of_another_program(self, runs_of, tmp_path):
         onnx = pytest.importorskip("onnx")
-        file = shipping.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        file = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         next(fact for fact in made.metadata_props if fact.key == "model").value = '{"name": "oracle"}'
         onnx.save(made, file)
@@ -97,11 +98,11 @@ class TestRefused:
 
     def test_a_run_that_has_not_ended(self, runs_of, tmp_path):
         with pytest.raises(InputError, match="not the folder of a run"):
-            shipping.export(tmp_path, tmp_path / "a.onnx")
+            export.export(tmp_path, tmp_path / "a.onnx")
 
 
 def test_the_stablehlo_runs_in_jax_alone(runs_of, tmp_path):
-    file = shipping.export(runs_of / "mlp", tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
+    file = export.export(runs_of / "mlp", tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
     call = jax.export.deserialize(bytearray(file.read_bytes())).call
     tagger, jets = load(runs_of / "mlp"), read_jets()
     for count in (1, 7):

@@ -6,27 +6,17 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import (
-    InputError,
-    load,
-    models,
-    options,
-    parts,
-    predictions,
-    read_jets,
-    recipes,
-    results,
-    runs,
-    schema,
-    training,
-)
+from hepjax import InputError, load, models, read_jets, training
+from hepjax.runs import options, predictions, outputs, run_folder
+from hepjax.inputs import subsets, pipelines
+from hepjax.data.datasets import hls4ml
 from hepjax.types import Epoch, Scaling
 
 
 @pytest.fixture
 def jets(jet_file):
     chosen = options.Experiment(options.Logistic(), (jet_file(count=100),))
-    return parts.load(chosen, recipes.make_recipe(chosen.model, 5), schema.CLASSES)
+    return subsets.load(chosen, pipelines.make_recipe(chosen.model, 5), hls4ml.CLASSES)
 
 
 def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets, tmp_path):
@@ -35,25 +25,25 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
         raise OSError("no space")
 
     chosen = options.Experiment(options.Logistic(), out=tmp_path / "run")
-    facts = results.facts(jets, models.Cost(1, 1))
+    facts = outputs.facts(jets, models.Cost(1, 1))
     with pytest.raises(OSError, match="no space"):
-        results.open_run(chosen, jets, facts, None, fail)
+        outputs.open_run(chosen, jets, facts, None, fail)
     assert not (tmp_path / "run").exists()
-    assert results.open_run(chosen, jets, facts, 5, lambda *_: None) == (tmp_path / "run", 5)
+    assert outputs.open_run(chosen, jets, facts, 5, lambda *_: None) == (tmp_path / "run", 5)
     with pytest.raises(InputError, match="exists already"):
-        results.open_run(chosen, jets, facts, 5, lambda *_: None)
+        outputs.open_run(chosen, jets, facts, 5, lambda *_: None)
 
 
 def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
     chosen = options.Experiment(options.Logistic(), out=tmp_path / "run" / "fold-1")
-    params, state = recipes.initialise(recipes.make_recipe(chosen.model, 5), jax.random.key(0))
+    params, state = pipelines.initialise(pipelines.make_recipe(chosen.model, 5), jax.random.key(0))
     model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
-    test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), schema.CLASSES)
-    facts = results.facts(jets, models.Cost(1, 1))
-    results.write_member(chosen, facts, jets.split, model, history, {"accuracy": 0.5}, test)
-    assert predictions.read_predictions(chosen.out / "test.h5").classes == schema.CLASSES
-    assert runs.read_history(chosen.out) == tuple(history)
+    test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)
+    facts = outputs.facts(jets, models.Cost(1, 1))
+    outputs.write_member(chosen, facts, jets.split, model, history, {"accuracy": 0.5}, test)
+    assert predictions.read_predictions(chosen.out / "test.h5").classes == hls4ml.CLASSES
+    assert run_folder.read_history(chosen.out) == tuple(history)
     tagger, read = load(chosen.out), read_jets()
     dense, x = params["Dense_0"], (tagger.recipe.read(read, slice(9)) - 2) / 3
     expected = jax.nn.softmax(x @ dense["kernel"] + dense["bias"])

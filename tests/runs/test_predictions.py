@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.predictions import Predictions, read_predictions, write_predictions, write_scores
+from hepjax.runs.predictions import Predictions, read_predictions, write_predictions, write_scores
 
 
 def blocks(rng, sizes, labels=True):

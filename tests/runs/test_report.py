@@ -8,7 +8,9 @@ import shutil
 import h5py
 import pytest
 
-from hepjax import InputError, experiment, options, reporting, runs, schema
+from hepjax import InputError
+from hepjax.runs import train, options, report, run_folder
+from hepjax.data.datasets import hls4ml
 
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 KINDS = {
@@ -37,13 +39,13 @@ def headings(page):
 def sample(tmp_path_factory):
     """A run on the sample that comes with hepjax."""
     folder = tmp_path_factory.mktemp("runs") / "mlp"
-    experiment.run(options.Experiment(options.MLP(hidden=(8,)), out=folder, epochs=3))
+    train.run(options.Experiment(options.MLP(hidden=(8,)), out=folder, epochs=3))
     return folder
 
 
 def test_a_page_tells_the_whole_run(sample):
     seen = []
-    page = reporting.write(sample, show=seen.append)
+    page = report.write(sample, show=seen.append)
     assert page == sample / "report.html"
     text = page.read_text()
     assert len(text) < 5e6
@@ -64,17 +66,17 @@ def test_a_page_tells_the_whole_run(sample):
     ):
         assert title in headings(text), title
     assert seen == [title for title in headings(text) if title in set(seen)]
-    metrics = runs.read_metrics(sample)
+    metrics = run_folder.read_metrics(sample)
     assert f"{metrics['classes']['t']['auc']:.4f}" in text
-    assert str(runs.read_experiment(sample)[1]["fingerprint"]) in text
+    assert str(run_folder.read_experiment(sample)[1]["fingerprint"]) in text
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_network_looks_at(kind, jet_file, tmp_path, undrawn):
     path = jet_file(count=150)
     chosen = options.Experiment(KINDS[kind], (path,), out=tmp_path / "run", **FEW)
-    experiment.run(chosen)
-    text = reporting.write(chosen.out, tmp_path / "page.html").read_text()
+    train.run(chosen)
+    text = report.write(chosen.out, tmp_path / "page.html").read_text()
     assert "What the network looks at" in headings(text)
     for words in EXPECTED[kind]:
         assert words in text, words
@@ -84,11 +86,11 @@ def test_what_the_network_looks_at(kind, jet_file, tmp_path, undrawn):
 def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path, undrawn):
     path = jet_file(count=150)
     with h5py.File(path, "r+") as file:
-        file[schema.CONSTITUENTS][::4] = 0
+        file[hls4ml.CONSTITUENTS][::4] = 0
     for name, columns in (("one", ("j1_pt",)), ("two", ("j1_pt", "j1_etarel"))):
         model = options.Deepsets(particle=(3,), hidden=(), particles=12, columns=columns)
-        experiment.run(options.Experiment(model, (path,), out=tmp_path / name, **FEW))
-        text = reporting.write(tmp_path / name).read_text()
+        train.run(options.Experiment(model, (path,), out=tmp_path / name, **FEW))
+        text = report.write(tmp_path / name).read_text()
         assert ("Which particles of one t jet" in text) == (name == "two")
 
 
@@ -102,8 +104,8 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
 )
 def test_many_trainings(changes, title, jet_file, tmp_path, undrawn):
     chosen = options.Experiment(KINDS["features"], (jet_file(count=150),), out=tmp_path / "run", **FEW, **changes)
-    experiment.run(chosen)
-    text = reporting.write(chosen.out).read_text()
+    train.run(chosen)
+    text = report.write(chosen.out).read_text()
     assert title in headings(text)
     assert ("of fold-1" in text) == ("folds" in changes)
 
@@ -113,13 +115,13 @@ class TestJetsAreGone:
     @pytest.fixture
     def run(self, jet_file, tmp_path):
         path = jet_file(count=150)
-        experiment.run(options.Experiment(KINDS["features"], (path,), out=tmp_path / "run", **FEW))
+        train.run(options.Experiment(KINDS["features"], (path,), out=tmp_path / "run", **FEW))
         return tmp_path / "run", path
 
     def test_files_are_missing(self, run, caplog):
         folder, path = run
         path.unlink()
-        text = reporting.write(folder).read_text()
+        text = report.write(folder).read_text()
         assert "What the network looks at" not in headings(text)
         assert "the jets could not be read" in text
         assert "no such file" in caplog.text
@@ -127,15 +129,15 @@ class TestJetsAreGone:
     def test_other_jets_have_taken_their_place(self, run, jet_file):
         folder, path = run
         with h5py.File(path, "r+") as file:
-            file[schema.JETS][:, -6:] = file[schema.JETS][:, -6:][::-1]
-        assert "other jets than when it was tested" in reporting.write(folder).read_text()
+            file[hls4ml.JETS][:, -6:] = file[hls4ml.JETS][:, -6:][::-1]
+        assert "other jets than when it was tested" in report.write(folder).read_text()
         jet_file(count=20)
-        assert "fewer jets than when it was tested" in reporting.write(folder).read_text()
+        assert "fewer jets than when it was tested" in report.write(folder).read_text()
 
     def test_a_folder_of_an_older_hepjax(self, run, caplog):
         folder, _ = run
         (folder / "test.h5").unlink()
-        text = reporting.write(folder).read_text()
+        text = report.write(folder).read_text()
         assert "ROC curves" not in headings(text)
         assert "Figures of merit" in headings(text)
         assert "from an older hepjax" in caplog.text
@@ -145,6 +147,6 @@ def test_a_run_that_has_not_ended_has_no_page(sample, tmp_path, undrawn):
     shutil.copytree(sample, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()
     with pytest.raises(InputError, match="its training has not ended"):
-        reporting.write(tmp_path / "run")
+        report.write(tmp_path / "run")
     with pytest.raises(InputError, match="cannot be written"):
-        reporting.write(sample, tmp_path / "none" / "page.html")
+        report.write(sample, tmp_path / "none" / "page.html")

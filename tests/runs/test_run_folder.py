@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from hepjax import InputError, options, runs
+from hepjax.data import atomic_files
+from hepjax import InputError
+from hepjax.runs import options, run_folder
 from hepjax.choices import Activation, Channels, Norm, Optimizer, PairForm, Readout, Schedule
 from hepjax.types import Epoch
 
@@ -35,8 +37,8 @@ EXPERIMENTS = [
 
 @pytest.mark.parametrize("chosen", EXPERIMENTS)
 def test_experiments_come_back_from_json(tmp_path, chosen):
-    runs.write_experiment(tmp_path, chosen, FOUND)
-    back, record = runs.read_experiment(tmp_path)
+    run_folder.write_experiment(tmp_path, chosen, FOUND)
+    back, record = run_folder.read_experiment(tmp_path)
     assert back == chosen
     assert record["classes"] == ["g", "q"]
     assert record["versions"]["hepjax"]
@@ -44,57 +46,57 @@ def test_experiments_come_back_from_json(tmp_path, chosen):
 
 def test_history_comes_back_exactly(tmp_path):
     history = [Epoch(1, 0.1, 1 / 3, 0.5, 1e-3, 2.5, 1e5), Epoch(2, float("nan"), float("inf"), 0.0, 0.0, 0.1, 2.0)]
-    runs.write_history(tmp_path, history)
-    assert repr(runs.read_history(tmp_path)) == repr(tuple(history))
+    run_folder.write_history(tmp_path, history)
+    assert repr(run_folder.read_history(tmp_path)) == repr(tuple(history))
 
 
 def test_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = [runs.create(options.Experiment(options.MLP())) for _ in range(3)]
+    found = [run_folder.create(options.Experiment(options.MLP())) for _ in range(3)]
     assert [str(folder) for folder in found] == ["runs/mlp-1", "runs/mlp-2", "runs/mlp-3"]
-    assert str(runs.create(options.Experiment(model=options.Logistic()))) == "runs/logistic-1"
+    assert str(run_folder.create(options.Experiment(model=options.Logistic()))) == "runs/logistic-1"
     with pytest.raises(InputError, match="exists already"):
-        runs.create(options.Experiment(options.MLP(), out=found[0]))
+        run_folder.create(options.Experiment(options.MLP(), out=found[0]))
     with pytest.raises(InputError, match="cannot be made"):
-        runs.create(options.Experiment(out=Path("/proc/run")))
+        run_folder.create(options.Experiment(out=Path("/proc/run")))
     (tmp_path / "runs" / "mlp-4").write_text("a file in the way")
-    assert runs.create(options.Experiment(options.MLP())).name == "mlp-5"
+    assert run_folder.create(options.Experiment(options.MLP())).name == "mlp-5"
 
 
 def test_newer(tmp_path):
-    runs.write_experiment(tmp_path, options.Experiment(), FOUND)
+    run_folder.write_experiment(tmp_path, options.Experiment(), FOUND)
     path = tmp_path / "experiment.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": runs.FORMAT + 1}))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": run_folder.FORMAT + 1}))
     with pytest.raises(InputError, match="knows up to 1; upgrade"):
-        runs.read_experiment(tmp_path)
+        run_folder.read_experiment(tmp_path)
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": 1, "experiment": {"model": {"name": "unknown"}}}'])
 def test_damaged(tmp_path, text):
     (tmp_path / "experiment.json").write_text(text)
     with pytest.raises(InputError, match="damaged"):
-        runs.read_experiment(tmp_path)
+        run_folder.read_experiment(tmp_path)
 
 
 def test_not_a_run(tmp_path):
     with pytest.raises(InputError, match="not the folder of a run"):
-        runs.read_experiment(tmp_path)
+        run_folder.read_experiment(tmp_path)
 
 
 @pytest.mark.parametrize("key", FOUND)
 def test_lacking(tmp_path, key):
-    runs.write_experiment(tmp_path, options.Experiment(), {k: v for k, v in FOUND.items() if k != key})
+    run_folder.write_experiment(tmp_path, options.Experiment(), {k: v for k, v in FOUND.items() if k != key})
     with pytest.raises(InputError, match=f"lacks {key}"):
-        runs.read_experiment(tmp_path)
+        run_folder.read_experiment(tmp_path)
 
 
 class TestResume:
     def test_takes_the_options_of_the_run(self, tmp_path):
         chosen = options.Experiment(model=options.MLP(hidden=(3,)), out=Path("elsewhere"), batch_size=7, epochs=9)
-        runs.write_experiment(tmp_path, chosen, FOUND)
-        back = runs.resumable(tmp_path)
+        run_folder.write_experiment(tmp_path, chosen, FOUND)
+        back = run_folder.resumable(tmp_path)
         assert back == dataclasses.replace(chosen, out=tmp_path, resume=True)
-        runs.check_resumable(dataclasses.replace(back, epochs=11))
+        run_folder.check_resumable(dataclasses.replace(back, epochs=11))
 
     @pytest.mark.parametrize(
         "changes, words",
@@ -107,19 +109,19 @@ class TestResume:
         ],
     )
     def test_refuses_others(self, tmp_path, changes, words):
-        runs.write_experiment(tmp_path, options.Experiment(options.MLP(), out=tmp_path, seed=3), FOUND)
+        run_folder.write_experiment(tmp_path, options.Experiment(options.MLP(), out=tmp_path, seed=3), FOUND)
         with pytest.raises(InputError, match=words):
-            runs.check_resumable(dataclasses.replace(runs.resumable(tmp_path), **changes))
+            run_folder.check_resumable(dataclasses.replace(run_folder.resumable(tmp_path), **changes))
 
 
 def test_new_folder_is_whole_or_absent(tmp_path):
-    with runs.new_folder(tmp_path / "a" / "b") as folder:
+    with atomic_files.new_folder(tmp_path / "a" / "b") as folder:
         (folder / "x").write_text("1")
         assert not (tmp_path / "a" / "b").exists()
     assert (tmp_path / "a" / "b" / "x").read_text() == "1"
 
     def breaks():
-        with runs.new_folder(tmp_path / "c") as folder:
+        with atomic_files.new_folder(tmp_path / "c") as folder:
             (folder / "x").write_text("1")
             raise OSError(28, "No space left on device")
 

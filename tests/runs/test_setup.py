@@ -6,7 +6,11 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import batches, load, losses, models, options, parallel, parts, plan, read_jets, recipes, schema, training
+from hepjax.inputs import batching, subsets, pipelines
+from hepjax import load, models, runtime, read_jets, training
+from hepjax.training import losses
+from hepjax.runs import options, setup
+from hepjax.data.datasets import hls4ml
 from hepjax.choices import Precision
 from hepjax.types import TrainState
 
@@ -18,23 +22,23 @@ LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
 def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
     cost = models.Cost(parameters=1, flop_per_jet=flop)
-    assert plan.block_size(cost) == block
-    assert plan.window_steps(cost, 128) == steps
+    assert setup.block_size(cost) == block
+    assert setup.window_steps(cost, 128) == steps
 
 
 def test_lengths_must_be_worth_their_compilation():
-    recipe, lengths = recipes.make_recipe(LISTED, 5), np.repeat([5, 30], 500)
+    recipe, lengths = pipelines.make_recipe(LISTED, 5), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
-    assert len(plan.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
-    assert plan.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
-    assert plan.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
+    assert len(setup.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
+    assert setup.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
+    assert setup.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
 
 
 @pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
 def test_models_that_see_every_slot_have_one_shape(model):
-    recipe = recipes.make_recipe(model, 5)
-    buckets = plan.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
-    assert buckets == batches.Buckets() or model == options.Convnet()
+    recipe = pipelines.make_recipe(model, 5)
+    buckets = setup.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    assert buckets == batching.Buckets() or model == options.Convnet()
 
 
 @pytest.mark.parametrize(
@@ -42,12 +46,12 @@ def test_models_that_see_every_slot_have_one_shape(model):
     [LISTED, options.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), options.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
-    recipe = recipes.make_recipe(model, 5)
+    recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(read_jets(), slice(300))
     mask = inputs.mask & (np.arange(30) < np.random.default_rng(0).integers(1, 31, 300)[:, None])
     inputs = inputs._replace(values=inputs.values * mask[..., None], mask=mask)
-    params, state = recipes.initialise(recipe, jax.random.key(0))
-    apply = recipes.make_apply(recipe, recipes.blank_scaling(recipe))
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    apply = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe))
     step = training.make_eval_step(apply, losses.categorical_cross_entropy)
     whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
     lengths_seen = set()
@@ -57,19 +61,19 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
         return step(state, batch)
 
     cost = models.Cost(1, 10)
-    expected = plan.make_scorer(recipe, watched, whole, cost)(inputs)
+    expected = setup.make_scorer(recipe, watched, whole, cost)(inputs)
     assert lengths_seen == {30}
-    monkeypatch.setattr(plan, "_COMPILATION_FLOP", 1)
-    found = plan.make_scorer(recipe, watched, whole, cost)(inputs)
+    monkeypatch.setattr(setup, "_COMPILATION_FLOP", 1)
+    found = setup.make_scorer(recipe, watched, whole, cost)(inputs)
     assert len(lengths_seen) > 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_a_tagger_compiles_few_shapes():
-    recipe, seen = recipes.make_recipe(options.Logistic(), 5), set()
-    params, state = recipes.initialise(recipe, jax.random.key(0))
+    recipe, seen = pipelines.make_recipe(options.Logistic(), 5), set()
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
     step = training.make_eval_step(
-        recipes.make_apply(recipe, recipes.blank_scaling(recipe)), losses.categorical_cross_entropy
+        pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)), losses.categorical_cross_entropy
     )
 
     def watched(state, batch):
@@ -77,7 +81,7 @@ def test_a_tagger_compiles_few_shapes():
         return step(state, batch)
 
     whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
-    score = plan.make_scorer(recipe, watched, whole, models.Cost(85, 165))
+    score = setup.make_scorer(recipe, watched, whole, models.Cost(85, 165))
     for count in (1, 3, 5, 6, 7, 8, 100, 120):
         assert score(np.zeros((count, 16), np.float32)).shape == (count, 5)
     assert seen == {1, 4, 8, 128}
@@ -86,11 +90,11 @@ def test_a_tagger_compiles_few_shapes():
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
     chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
-    recipe = recipes.make_recipe(chosen.model, 5)
-    jets = parts.load(chosen, recipe, schema.CLASSES)
-    made = plan.make_plan(chosen, recipe, jets, 5)
+    recipe = pipelines.make_recipe(chosen.model, 5)
+    jets = subsets.load(chosen, recipe, hls4ml.CLASSES)
+    made = setup.make_plan(chosen, recipe, jets, 5)
     assert made.devices.everywhere == 4
-    state = parallel.place_state(made.devices, made.start.state)
+    state = runtime.place_state(made.devices, made.start.state)
     logits = made.score(state, jets.test)
     scaled = (jets.test.data.inputs - jets.scaling.mean) / jets.scaling.std
     dense = made.start.state.params["Dense_0"]
@@ -98,13 +102,13 @@ def test_batches_of_several_devices(many_devices):
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    recipe = recipes.make_recipe(options.MLP(), 5)
-    params, state = recipes.initialise(recipe, jax.random.key(0))
+    recipe = pipelines.make_recipe(options.MLP(), 5)
+    params, state = pipelines.initialise(recipe, jax.random.key(0))
     inputs = recipe.read(read_jets(), slice(200))
-    scaling = recipes.blank_scaling(recipe)
+    scaling = pipelines.blank_scaling(recipe)
     inputs = (inputs - inputs.mean(0)) / inputs.std(0)
     full, half = (
-        jax.jit(recipes.make_apply(recipe, scaling, precision))(params, state, inputs, np.ones(200, bool), None)[0]
+        jax.jit(pipelines.make_apply(recipe, scaling, precision))(params, state, inputs, np.ones(200, bool), None)[0]
         for precision in Precision
     )
     assert full.dtype == half.dtype == np.float32
@@ -114,13 +118,13 @@ def test_sixteen_bits_compute_nearly_the_same_and_are_used():
 
 
 def test_sixteen_bits_train_with_float32_parameters(tmp_path):
-    from hepjax import experiment
+    from hepjax.runs import train
 
     chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
-    _, metrics = experiment.run(chosen)
+    _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")
     assert tagger.scores(tagger.recipe.read(read_jets(), slice(9))).dtype == np.float32
-    template = (*recipes.initialise(tagger.recipe, jax.random.key(0)), recipes.blank_scaling(tagger.recipe))
+    template = (*pipelines.initialise(tagger.recipe, jax.random.key(0)), pipelines.blank_scaling(tagger.recipe))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(saved)} == {"float32"}

@@ -9,9 +9,11 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, load, options, read_jets, runs, schema, taggers, training
+from hepjax import InputError, load, read_jets, training
+from hepjax.runs import train, options, run_folder, taggers
+from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.predictions import read_predictions
+from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -30,7 +32,7 @@ def folders(tmp_path_factory, write_jets):
     out = tmp_path_factory.mktemp("runs")
     path = write_jets(out / "jets.h5", count=200)
     for name, model in KINDS.items():
-        experiment.run(options.Experiment(model, (path,), out=out / name, **FEW))
+        train.run(options.Experiment(model, (path,), out=out / name, **FEW))
     return out
 
 
@@ -40,14 +42,14 @@ def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
     p = tagger(jets[:50])
     assert p.shape == (50, 5)
     assert p.dtype == np.float32
-    assert tagger.classes == schema.CLASSES
+    assert tagger.classes == hls4ml.CLASSES
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
     inputs = tagger.recipe.read(jets, slice(50))
     np.testing.assert_allclose(tagger(inputs), p, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
         tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
     )
-    experiment.predict(folders / kind, (), tmp_path / "scores.h5")
+    train.predict(folders / kind, (), tmp_path / "scores.h5")
     found = read_predictions(tmp_path / "scores.h5")
     np.testing.assert_allclose(found.scores[:50], p, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found.labels, jets.labels)
@@ -95,7 +97,7 @@ def test_the_pure_answer_is_the_tagger(folders, kind):
 
 
 def test_calibrated_scores_are_those_of_the_temperature(folders):
-    metrics = runs.read_metrics(folders / "features")
+    metrics = run_folder.read_metrics(folders / "features")
     plain, calibrated = load(folders / "features"), load(folders / "features", calibrated=True)
     assert calibrated.temperature == metrics["calibration"]["temperature"] != 1
     p = plain(read_jets()[:9])

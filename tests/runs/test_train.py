@@ -18,11 +18,13 @@ import numpy as np
 import pytest
 from flax import serialization
 
-from hepjax import InputError, experiment, load, models, options, read_jets, runs, schema, training
+from hepjax import InputError, load, models, read_jets, training
+from hepjax.runs import train as experiment, options, run_folder
+from hepjax.data.datasets import hls4ml
 from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.evaluation import figures_of_merit
-from hepjax.predictions import Predictions, read_predictions, write_predictions
-from hepjax.representations import tabular
+from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
+from hepjax.inputs import tabular
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -53,7 +55,7 @@ def path(jet_file):
     """300 jets of five classes; the mean of one feature tells which."""
     found = jet_file(count=300)
     with h5py.File(found, "r+") as file:
-        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
+        file[hls4ml.JETS][:, hls4ml.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(300) % 5)
     return found
 
 
@@ -79,7 +81,7 @@ class TestRunFolder:
     def test_metrics(self, finished):
         _, metrics, _ = finished
         assert 0.5 < metrics["accuracy"] < 0.8
-        assert set(metrics["classes"]) == set(schema.CLASSES)
+        assert set(metrics["classes"]) == set(hls4ml.CLASSES)
         for figures in metrics["classes"].values():
             assert set(figures) == {"auc", "tpr_at_fpr_0.1", "tpr_at_fpr_0.01"} | {
                 f"background_rejection_at_{e}" for e in (0.3, 0.5, 0.8)
@@ -101,10 +103,10 @@ class TestRunFolder:
             "jets_per_second",
             "waiting",
         ]
-        assert runs.read_history(folder) == shown[-1].history
+        assert run_folder.read_history(folder) == shown[-1].history
         assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
         lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
-        assert [runs.Epoch(**line) for line in lines] == list(shown[-1].history)
+        assert [run_folder.Epoch(**line) for line in lines] == list(shown[-1].history)
 
     def test_intervals_and_calibration(self, finished):
         _, metrics, _ = finished
@@ -117,13 +119,13 @@ class TestRunFolder:
         found, jets = read_predictions(folder / "test.h5"), read_jets()
         assert figures_of_merit(found.measured())["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
         assert sorted(found.rows) == sorted(np.load(folder / "split.npz")["test"])
-        assert set(found.observables) == set(schema.BINNED)
+        assert set(found.observables) == set(hls4ml.BINNED)
         column = jets.observable_names.index("j_pt")
         np.testing.assert_array_equal(found.observables["j_pt"], np.asarray(jets.observables)[found.rows, column])
 
     def test_experiment_can_be_repeated(self, finished, tmp_path):
         folder, metrics, _ = finished
-        again, record = runs.read_experiment(folder)
+        again, record = run_folder.read_experiment(folder)
         assert record["versions"]["jax"]
         assert record["jets"] == {"train": 3000, "val": 1000, "test": 1000}
         _, repeated = experiment.run(dataclasses.replace(again, out=tmp_path / "again"))
@@ -164,7 +166,7 @@ class TestLoad:
         assert experiment.predict(folder, [path, path], tmp_path / "scores.h5") == 600
         tagger, jets = load(folder), read_jets(path)
         with h5py.File(tmp_path / "scores.h5") as file:
-            assert list(file.attrs["classes"]) == list(schema.CLASSES)
+            assert list(file.attrs["classes"]) == list(hls4ml.CLASSES)
             np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
             expected = tagger.scores(tagger.recipe.read(jets, slice(None)))
             np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
@@ -174,7 +176,7 @@ class TestLoad:
     def test_unlabelled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
         folder, _, _ = finished
         with h5py.File(jet_file()) as file:
-            changes = {name: file[name][..., :53] for name in (schema.JETS, schema.JET_NAMES)}
+            changes = {name: file[name][..., :53] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
         unlabelled = jet_file("unlabelled.h5", **changes)
         experiment.predict(folder, [unlabelled], tmp_path / "scores.h5")
         with h5py.File(tmp_path / "scores.h5") as file:
@@ -192,7 +194,7 @@ class TestMeasured:
     def test_a_class_without_jets(self, finished, jet_file, caplog):
         values = np.zeros((60, 59), np.float32)
         values[:, -6:] = np.eye(6)[np.arange(60) % 3]
-        metrics = experiment.evaluate(finished[0], [jet_file(count=60, **{schema.JETS: values})])
+        metrics = experiment.evaluate(finished[0], [jet_file(count=60, **{hls4ml.JETS: values})])
         assert "class z has no jets: it has no figures of merit" in caplog.text
         assert set(metrics["classes"]["z"].values()) == {None}
         assert metrics["classes"]["g"]["auc"] is not None
@@ -263,14 +265,14 @@ class TestOptions:
     def test_run_and_come_back_from_json(self, path, tmp_path, changes):
         chosen = small(path, tmp_path / "run", **changes)
         experiment.run(chosen)
-        assert runs.read_experiment(tmp_path / "run")[0] == chosen
+        assert run_folder.read_experiment(tmp_path / "run")[0] == chosen
 
     def test_own_validation_and_test_files(self, path, jet_file, tmp_path):
         val, test = jet_file("val.h5", count=50, seed=3), jet_file("test.h5", count=60, seed=4)
         experiment.run(small(path, tmp_path / "run", val=(val,), test=(test,)))
-        assert runs.read_experiment(tmp_path / "run")[1]["jets"] == {"train": 300, "val": 50, "test": 60}
+        assert run_folder.read_experiment(tmp_path / "run")[1]["jets"] == {"train": 300, "val": 50, "test": 60}
         experiment.run(small(path, tmp_path / "other", test=(test,)))
-        assert runs.read_experiment(tmp_path / "other")[1]["jets"] == {"train": 240, "val": 60, "test": 60}
+        assert run_folder.read_experiment(tmp_path / "other")[1]["jets"] == {"train": 240, "val": 60, "test": 60}
 
     def test_default_folders_are_numbered(self, path, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -281,7 +283,7 @@ class TestOptions:
 @pytest.mark.parametrize(
     "model",
     [options.MLP(hidden=(4,)), options.GRU(units=(3,)), options.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
-    ids=runs.model_name,
+    ids=run_folder.model_name,
 )
 def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch, model):
     """Each is traced once, though train, validation and test parts have other sizes, and blocks many batches."""
@@ -297,7 +299,7 @@ def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch
         return traced
 
     recipes_make_apply = experiment.recipes.make_apply
-    monkeypatch.setattr("hepjax.recipes.make_apply", watched)
+    monkeypatch.setattr("hepjax.inputs.pipelines.make_apply", watched)
     experiment.run(small(path, tmp_path / "run", model=model, batch_size=11, epochs=2))
     assert seen == [(1, False), (11, True), (60, False)]  # the first counts its cost
 
@@ -330,8 +332,8 @@ class TestRefused:
     @pytest.mark.parametrize("model", [options.Convnet(), options.GRU(), options.GraphNetwork(), options.MLP()])
     def test_numbers_that_are_not_finite(self, path, tmp_path, monkeypatch, model):
         with h5py.File(path, "r+") as file:
-            file[schema.CONSTITUENTS][7, 1, 5] = np.nan
-            file[schema.JETS][7, 3] = np.inf
+            file[hls4ml.CONSTITUENTS][7, 1, 5] = np.nan
+            file[hls4ml.JETS][7, 3] = np.inf
         monkeypatch.setattr("hepjax.training.fit", lambda *_, **__: pytest.fail("it started to train"))
         with pytest.raises(InputError, match="NaN or infinite"):
             experiment.run(small(path, tmp_path / "run", model=model))
@@ -346,18 +348,18 @@ class TestRefused:
 
     def test_class_missing_in_a_part(self, path, jet_file, tmp_path):
         with h5py.File(path) as file:
-            jets = file[schema.JETS][()]
+            jets = file[hls4ml.JETS][()]
         jets[:, -6:] = np.eye(6)[np.where(np.arange(300) == 0, 1, 0)]
-        rare = jet_file("rare.h5", count=300, **{schema.JETS: jets})
+        rare = jet_file("rare.h5", count=300, **{hls4ml.JETS: jets})
         with pytest.raises(InputError, match="no jet of class q"):
             experiment.run(small(rare, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
     def test_single_class(self, finished, path, jet_file, tmp_path):
         with h5py.File(path) as file:
-            jets = file[schema.JETS][()]
+            jets = file[hls4ml.JETS][()]
         jets[:, -6:] = np.eye(6)[0]
-        single = jet_file("single.h5", count=300, **{schema.JETS: jets})
+        single = jet_file("single.h5", count=300, **{hls4ml.JETS: jets})
         for call in (
             lambda out: experiment.run(small(single, out)),
             lambda out: experiment.evaluate(finished[0], [single], out),
@@ -381,16 +383,16 @@ class TestResume:
                 [sys.executable, "-c", _PROGRAM, path, killed, "resume" if epochs > 3 else "new"]
             )
             deadline = time.monotonic() + 60
-            while not (killed / "history.csv").exists() or len(runs.read_history(killed)) < epochs:
+            while not (killed / "history.csv").exists() or len(run_folder.read_history(killed)) < epochs:
                 assert time.monotonic() < deadline
                 assert process.poll() is None
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        done = len(runs.read_history(killed))
+        done = len(run_folder.read_history(killed))
         assert 11 <= done < 40
-        experiment.run(runs.resumable(killed))
-        a, b = (runs.read_history(folder) for folder in (straight, killed))
+        experiment.run(run_folder.resumable(killed))
+        a, b = (run_folder.read_history(folder) for folder in (straight, killed))
         assert [row[:5] for row in a] == [row[:5] for row in b]
         for name in ("best.msgpack", "last.msgpack"):
             a, b = (_content(folder / "checkpoints" / name) for folder in (straight, killed))
@@ -400,21 +402,21 @@ class TestResume:
 
     def test_more_epochs(self, path, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
-        experiment.run(dataclasses.replace(runs.resumable(tmp_path / "run"), epochs=6))
-        assert len(runs.read_history(tmp_path / "run")) == 6
-        assert runs.resumable(tmp_path / "run").epochs == 6
+        experiment.run(dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=6))
+        assert len(run_folder.read_history(tmp_path / "run")) == 6
+        assert run_folder.resumable(tmp_path / "run").epochs == 6
 
     def test_refused(self, path, jet_file, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
         with pytest.raises(InputError, match="batch_size was 64"):
-            experiment.run(dataclasses.replace(runs.resumable(tmp_path / "run"), batch_size=32))
+            experiment.run(dataclasses.replace(run_folder.resumable(tmp_path / "run"), batch_size=32))
         with pytest.raises(InputError, match="--out"):
             experiment.run(options.Experiment(resume=True))
         with pytest.raises(InputError, match="not the folder of a run"):
             experiment.run(options.Experiment(out=tmp_path / "none", resume=True))
         jet_file(count=300, seed=77)  # other jets under the same name
         with pytest.raises(InputError, match="not those"):
-            experiment.run(runs.resumable(tmp_path / "run"))
+            experiment.run(run_folder.resumable(tmp_path / "run"))
 
     def test_full_disk_keeps_the_last_checkpoint(self, path, tmp_path, monkeypatch):
         saves, fsync = [], training.checkpoints.os.fsync
@@ -429,9 +431,9 @@ class TestResume:
         with pytest.raises(InputError, match=r"msgpack: cannot be written \(No space"):
             experiment.run(small(path, tmp_path / "run"))
         monkeypatch.undo()
-        experiment.run(runs.resumable(tmp_path / "run"))
+        experiment.run(run_folder.resumable(tmp_path / "run"))
         experiment.run(small(path, tmp_path / "straight"))
-        a, b = (runs.read_history(tmp_path / name) for name in ("run", "straight"))
+        a, b = (run_folder.read_history(tmp_path / name) for name in ("run", "straight"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
 
     def test_interrupt_says_how_to_go_on(self, path, tmp_path):
@@ -441,8 +443,8 @@ class TestResume:
 
         with pytest.raises(KeyboardInterrupt, match=r"--out .*run --resume"):
             experiment.run(small(path, tmp_path / "run"), press)
-        experiment.run(runs.resumable(tmp_path / "run"))
-        assert len(runs.read_history(tmp_path / "run")) == 4
+        experiment.run(run_folder.resumable(tmp_path / "run"))
+        assert len(run_folder.read_history(tmp_path / "run")) == 4
 
     def test_full_disk_at_the_start_leaves_nothing(self, path, tmp_path, monkeypatch):
         def full(_):
@@ -459,7 +461,7 @@ class TestResume:
         linear = options.Logistic(features=("j_mass_mmdt",))
         with pytest.raises(training.DivergedError, match="validation loss is"):
             experiment.run(small(path, tmp_path / "run", model=linear, batch_size=0, epochs=1, optimizer=chosen))
-        assert runs.read_history(tmp_path / "run") == ()
+        assert run_folder.read_history(tmp_path / "run") == ()
 
     def test_divergence_keeps_the_last_good_state(self, path, tmp_path):
         with pytest.raises(training.DivergedError, match="step"):

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import compilation
-from hepjax.compilation import cache_programs, watch_traces
+from hepjax.runtime import compilation
+from hepjax.runtime.compilation import cache_programs, watch_traces
 
 PROGRAM = """
 import collections, logging, resource, sys

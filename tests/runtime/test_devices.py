@@ -9,8 +9,10 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, experiment, losses, models, options, parallel, runs, training
+from hepjax import InputError, models, runtime, training
 from hepjax.choices import Norm, Optimizer, Schedule, Strategy
+from hepjax.runs import options, run_folder, train
+from hepjax.training import losses
 from hepjax.types import Batch, Sequences, Window
 
 pytestmark = pytest.mark.usefixtures("many_devices", "undrawn")
@@ -41,8 +43,8 @@ def programs(name, devices, data):
     state = training.start(*models.initialise(network, key, jax.tree.map(lambda x: x[:1], data.inputs)), optimizer, key)
     step = training.make_train_step(apply, loss, optimizer, losses.make_penalty({2: 0.1}), axis=devices.axis)
     evaluate = training.make_eval_step(apply, loss, axis=devices.axis)
-    run, evaluate = parallel.compile_on(devices, training.over_window(step), evaluate)
-    return parallel.place_state(devices, state.state), run, evaluate
+    run, evaluate = runtime.compile_on(devices, training.over_window(step), evaluate)
+    return runtime.place_state(devices, state.state), run, evaluate
 
 
 def window(data, count, rows):
@@ -67,10 +69,10 @@ def test_any_number_of_devices_equals_one(name, strategy, rng):
     data, rows = jets(name, rng), batches_of(rng)
     found = []
     for count in (1, 2, 4, 8) if name == "mlp" else (1, 8):
-        devices = parallel.make_devices(count, strategy if count > 1 else Strategy.JIT)
+        devices = runtime.make_devices(count, strategy if count > 1 else Strategy.JIT)
         state, run, evaluate = programs(name, devices, data)
-        state, metrics = run(state, parallel.place_window(devices, window(data, count, rows)))
-        tested = evaluate(state, parallel.place_batch(devices, jax.tree.map(lambda x: x[:32], data)))
+        state, metrics = run(state, runtime.place_window(devices, window(data, count, rows)))
+        tested = evaluate(state, runtime.place_batch(devices, jax.tree.map(lambda x: x[:32], data)))
         found.append(jax.device_get((state.params, state.opt_state, metrics, tested)))
     for other in found[1:]:
         # The adaptive optimizer divides by tiny numbers at first; parameters agree to rounding of 1 all the same.
@@ -82,9 +84,9 @@ def test_any_number_of_devices_equals_one(name, strategy, rng):
 def test_pmap_needs_the_axis(rng):
     """Without it each device would take a step of its own: the test above can fail."""
     data, rows = jets("mlp", rng), batches_of(rng)
-    devices = parallel.make_devices(4, Strategy.PMAP)
+    devices = runtime.make_devices(4, Strategy.PMAP)
     state, _, _ = programs("mlp", devices, data)
-    alone = programs("mlp", parallel.make_devices(1), data)
+    alone = programs("mlp", runtime.make_devices(1), data)
     step = training.make_train_step(
         models.make_apply(NETWORKS["mlp"]),
         losses.categorical_cross_entropy,
@@ -93,9 +95,9 @@ def test_pmap_needs_the_axis(rng):
         ),
         losses.make_penalty({2: 0.1}),
     )
-    run, _ = parallel.compile_on(devices, training.over_window(step), lambda state, batch: None)
-    wrong, _ = run(state, parallel.place_window(devices, window(data, 4, rows)))
-    right, _ = alone[1](alone[0], parallel.place_window(parallel.make_devices(1), window(data, 1, rows)))
+    run, _ = runtime.compile_on(devices, training.over_window(step), lambda state, batch: None)
+    wrong, _ = run(state, runtime.place_window(devices, window(data, 4, rows)))
+    right, _ = alone[1](alone[0], runtime.place_window(runtime.make_devices(1), window(data, 1, rows)))
     with pytest.raises(AssertionError):
         chex.assert_trees_all_close(jax.device_get(wrong.params), jax.device_get(right.params), atol=1e-4)
 
@@ -105,15 +107,15 @@ def test_jets_that_are_normalised_together_are_seen_together(rng):
     data, rows, network = jets("mlp", rng), batches_of(rng), models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH)
     ends = []
     for count in (1, 4):
-        devices = parallel.make_devices(count, coupled=True)
+        devices = runtime.make_devices(count, coupled=True)
         schedule = training.make_schedule(Schedule.CONSTANT, 0.05, steps=10)
         optimizer, key = training.make_optimizer(Optimizer.SGD, schedule), jax.random.key(0)
         start = training.start(*models.initialise(network, key, data.inputs[:1]), optimizer, key)
         apply, loss = models.make_apply(network), losses.categorical_cross_entropy
         step = training.make_train_step(apply, loss, optimizer, axis=devices.axis)
-        run, _ = parallel.compile_on(devices, training.over_window(step), step)
+        run, _ = runtime.compile_on(devices, training.over_window(step), step)
         state, _ = run(
-            parallel.place_state(devices, start.state), parallel.place_window(devices, window(data, count, rows))
+            runtime.place_state(devices, start.state), runtime.place_window(devices, window(data, count, rows))
         )
         ends.append(jax.device_get((state.params, state.model_state)))
     chex.assert_trees_all_close(*ends, atol=1e-6, rtol=1e-5)
@@ -121,17 +123,17 @@ def test_jets_that_are_normalised_together_are_seen_together(rng):
 
 def test_the_optimizers_state_is_divided_and_put_together_again(rng):
     data, rows = jets("mlp", rng), batches_of(rng)
-    whole, divided = parallel.make_devices(4), parallel.make_devices(4, shard_optimizer=True)
+    whole, divided = runtime.make_devices(4), runtime.make_devices(4, shard_optimizer=True)
     ends = []
     for devices in (whole, divided):
         state, run, _ = programs("mlp", devices, data)
-        state, _ = run(state, parallel.place_window(devices, window(data, 4, rows)))
+        state, _ = run(state, runtime.place_window(devices, window(data, 4, rows)))
         ends.append(state)
     moments = [x for x in jax.tree.leaves(ends[1].opt_state) if x.shape == (8, 3)]
     assert len(moments) == 2
     assert all(x.addressable_shards[0].data.shape == (2, 3) for x in moments)
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(ends[1].params))
-    together = parallel.whole(divided, ends[1])
+    together = runtime.whole(divided, ends[1])
     assert all(x.sharding.is_fully_replicated for x in jax.tree.leaves(together.opt_state))
     chex.assert_trees_all_close(
         *(jax.device_get((end.params, end.opt_state)) for end in (ends[0], together)), atol=1e-6, rtol=1e-5
@@ -149,7 +151,7 @@ class TestRefused:
     )
     def test_devices(self, options, words):
         with pytest.raises(InputError, match=words):
-            parallel.make_devices(**options)
+            runtime.make_devices(**options)
 
     @pytest.mark.parametrize(
         "changes, words",
@@ -164,19 +166,19 @@ class TestRefused:
     def test_runs(self, jet_file, tmp_path, changes, words):
         chosen = options.Experiment(**{"model": options.MLP(), "data": (jet_file(count=100),), **changes})
         with pytest.raises(InputError, match=words):
-            experiment.run(dataclasses.replace(chosen, out=tmp_path / "run"))
+            train.run(dataclasses.replace(chosen, out=tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
     def test_a_run_that_nobody_counts(self):
         with pytest.raises(InputError, match="--coordinator: needs --processes and --process"):
-            parallel.connect("localhost:1234")
+            runtime.connect("localhost:1234")
 
 
 def test_a_launcher_on_several_machines_must_name_the_first(monkeypatch):
     for name, value in {"RANK": "1", "SIZE": "4", "LOCAL_SIZE": "2"}.items():
         monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
     with pytest.raises(InputError, match="several machines; give host:port"):
-        parallel.connect()
+        runtime.connect()
 
 
 @pytest.mark.parametrize(
@@ -197,7 +199,7 @@ def test_launchers(monkeypatch, given, expected):
     monkeypatch.setattr("jax.distributed.initialize", lambda **options: calls.append(options))
     for name, value in given.items():
         monkeypatch.setenv(name, value)
-    parallel.connect()
+    runtime.connect()
     assert len(calls) == (expected is not None)
     if calls:
         address = calls[0].pop("coordinator_address", "localhost:")
@@ -217,10 +219,10 @@ def test_whole_runs_learn_alike_and_go_on_on_other_devices(jet_file, tmp_path, c
     small = options.Experiment(
         options.MLP(hidden=(4,)), (path,), out=tmp_path / "run", epochs=2, batch_size=32, devices=chosen
     )
-    _, metrics = experiment.run(small)
+    _, metrics = train.run(small)
     assert sum(metrics["jets"].values()) == 60
     one = dataclasses.replace(small, out=tmp_path / "one", devices=options.Devices(1))
-    assert experiment.run(one)[1]["loss"] == pytest.approx(metrics["loss"], rel=0.05)
-    longer = dataclasses.replace(runs.resumable(tmp_path / "run"), epochs=3, devices=options.Devices(1))
-    experiment.run(longer)
-    assert len(runs.read_history(tmp_path / "run")) == 3
+    assert train.run(one)[1]["loss"] == pytest.approx(metrics["loss"], rel=0.05)
+    longer = dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=3, devices=options.Devices(1))
+    train.run(longer)
+    assert len(run_folder.read_history(tmp_path / "run")) == 3

@@ -13,7 +13,9 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import parallel, read_jets, runs, schema
+from hepjax import read_jets, runtime
+from hepjax.data.datasets import hls4ml
+from hepjax.runs import run_folder
 
 MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
 PATIENCE = 60
@@ -25,7 +27,7 @@ def path(jet_file):
     """600 jets of five classes; the mean of one feature tells which."""
     found = jet_file(count=600, chunk=50)
     with h5py.File(found, "r+") as file:
-        file[schema.JETS][:, schema.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(600) % 5)
+        file[hls4ml.JETS][:, hls4ml.JET_COLUMNS.index("j_mass_mmdt")] += 3 * (np.arange(600) % 5)
     return found
 
 
@@ -73,25 +75,25 @@ def test_several_processes_train_and_one_writes(path, tmp_path, count):
     assert [status for status, _, _ in ends] == [0] * count, ends
     assert "epoch 3/3" in ends[0][1]
     assert not [line for _, output, _ in ends[1:] for line in output.splitlines() if not line.startswith("[Gloo]")]
-    assert runs.read_experiment(out)[1]["jets"] == {"train": 360, "val": 120, "test": 120}
+    assert run_folder.read_experiment(out)[1]["jets"] == {"train": 360, "val": 120, "test": 120}
     if count == 4:
         return
     alone = tmp_path / "alone"
     finish(begin(1, *arguments(path, alone)))
-    several, one = (runs.read_history(folder)[-1] for folder in (out, alone))
+    several, one = (run_folder.read_history(folder)[-1] for folder in (out, alone))
     assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
-    fingerprints = [runs.read_experiment(folder)[1]["fingerprint"] for folder in (out, alone)]
+    fingerprints = [run_folder.read_experiment(folder)[1]["fingerprint"] for folder in (out, alone)]
     assert fingerprints[0] == fingerprints[1]
     # Streamed from the files, and on with another number of processes.
     ends = finish(begin(2, "--resume", *arguments(path, out, 4, "--memory", 1e-5)))
     assert [status for status, _, _ in ends] == [0, 0], ends
-    assert len(runs.read_history(out)) == 4
+    assert len(run_folder.read_history(out)) == 4
 
 
 def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path):
     out = tmp_path / "run"
     processes = begin(2, *arguments(path, out, 100_000, "--patience", 100_000))
-    wait_for(lambda: (out / "history.csv").exists() and len(runs.read_history(out)) > 2, processes)
+    wait_for(lambda: (out / "history.csv").exists() and len(run_folder.read_history(out)) > 2, processes)
     processes[1].send_signal(signal.SIGKILL)
     lost = time.monotonic()
     (status, _, error), _ = finish(processes, PATIENCE)
@@ -99,17 +101,17 @@ def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path):
     assert status not in {0, -signal.SIGKILL}
     assert "another process of this run has ended" in error
     assert "--resume" in error
-    done = len(runs.read_history(out))
+    done = len(run_folder.read_history(out))
     ends = finish(begin(1, "--resume", *arguments(path, out, done + 1, "--patience", 100_000)))
     assert ends[0][0] == 0, ends
-    assert len(runs.read_history(out)) == done + 1
+    assert len(run_folder.read_history(out)) == done + 1
 
 
 def test_bad_input_of_one_process_ends_all(path, tmp_path):
     """The second half of the file is damaged: one process sees it."""
     out = tmp_path / "run"
     with h5py.File(path, "r+") as file:
-        file[schema.JETS][550, 3] = np.nan
+        file[hls4ml.JETS][550, 3] = np.nan
     ends = finish(begin(2, *arguments(path, out)), PATIENCE)
     assert ends[1][0] == 2
     assert "NaN" in ends[1][2]
@@ -131,20 +133,21 @@ def test_rows_of_others_come_bit_by_bit_also_where_there_are_none(monkeypatch, r
     x = rng.normal(size=shape)
     monkeypatch.setattr("jax.process_count", lambda: 2)
     monkeypatch.setattr("jax.experimental.multihost_utils.process_allgather", lambda own: np.stack([own, own]))
-    np.testing.assert_array_equal(parallel.gather(x), np.concatenate([x, x]))
+    np.testing.assert_array_equal(runtime.gather(x), np.concatenate([x, x]))
 
 
 def test_each_process_reads_its_own_rows(path, monkeypatch):
-    from hepjax import options, parts, recipes
+    from hepjax.inputs import pipelines, subsets
+    from hepjax.runs import options
 
-    recipe = recipes.make_recipe(options.MLP(), 5)
+    recipe = pipelines.make_recipe(options.MLP(), 5)
     chosen = options.Experiment(options.MLP(), (path,))
     seen = {}
     for i in range(3):
-        monkeypatch.setattr("hepjax.parallel.processes.process", lambda i=i: (i, 3))
+        monkeypatch.setattr("hepjax.runtime.processes.process", lambda i=i: (i, 3))
         rows = []
         read = lambda jets, some, rows=rows: rows.append(some) or recipe.read(jets, some)  # noqa: E731
-        found = parts.load(chosen, recipe._replace(read=read), schema.CLASSES)
+        found = subsets.load(chosen, recipe._replace(read=read), hls4ml.CLASSES)
         seen[i] = np.concatenate([part.rows for part in found[:3]])
         assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
     assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))

@@ -7,8 +7,9 @@ import dataclasses
 
 import pytest
 
-from hepjax import InputError, experiment, options, runs
-from hepjax.events import write_events
+from hepjax import InputError
+from hepjax.runs import options, run_folder, train
+from hepjax.runtime.tensorboard import write_events
 from hepjax.types import Epoch
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -32,9 +33,9 @@ def test_a_run_and_its_resume_are_read_back(jet_file, tmp_path):
     chosen = options.Experiment(
         options.Logistic(), (jet_file(count=100),), out=tmp_path / "run", epochs=2, patience=None, tensorboard=True
     )
-    experiment.run(chosen)
-    experiment.run(dataclasses.replace(runs.resumable(chosen.out), epochs=3, tensorboard=True))
-    history, found = runs.read_history(chosen.out), read(chosen.out / "tensorboard")
+    train.run(chosen)
+    train.run(dataclasses.replace(run_folder.resumable(chosen.out), epochs=3, tensorboard=True))
+    history, found = run_folder.read_history(chosen.out), read(chosen.out / "tensorboard")
     assert len(history) == 3
     for name, tag in (("train_loss", "loss/train"), ("val_loss", "loss/validation"), ("waiting", "speed/waiting")):
         assert found[tag] == [(one.epoch, pytest.approx(getattr(one, name))) for one in history]
@@ -70,5 +71,5 @@ def test_without_tensorboard_nothing_is_started(jet_file, tmp_path, monkeypatch)
     monkeypatch.setattr(builtins, "__import__", without)
     chosen = options.Experiment(options.Logistic(), (jet_file(count=100),), out=tmp_path / "run", tensorboard=True)
     with pytest.raises(InputError, match=r"--tensorboard: needs TensorBoard; pip install 'hepjax\[tensorboard\]'"):
-        experiment.run(chosen)
+        train.run(chosen)
     assert not chosen.out.exists()

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import independence, losses
-from hepjax.independence import (
+from hepjax.training import decorrelation, losses
+from hepjax.training.decorrelation import (
     ADVERSARY,
     BINS,
     contest,
@@ -19,7 +19,7 @@ from hepjax.independence import (
     without_adversary,
 )
 
-distance_correlation = jax.jit(independence.distance_correlation)
+distance_correlation = jax.jit(decorrelation.distance_correlation)
 BACKGROUND = jnp.array([True, True, False, False])
 SIGNAL = [2, 3]
 
@@ -79,7 +79,7 @@ def test_what_has_no_weight_changes_nothing_even_nan():
     w[5:9] = 0
     x[5:9], y[5:7] = np.nan, np.inf
     kept = w > 0
-    value, gradient = jax.jit(jax.value_and_grad(independence.distance_correlation))(jnp.asarray(x), y, w)
+    value, gradient = jax.jit(jax.value_and_grad(decorrelation.distance_correlation))(jnp.asarray(x), y, w)
     assert value == pytest.approx(float(distance_correlation(x[kept], y[kept], w[kept])), rel=1e-4)
     assert np.isfinite(gradient).all()
     assert (np.asarray(gradient)[5:9] == 0).all()

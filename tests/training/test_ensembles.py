@@ -7,8 +7,10 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import batches, losses, models, training
+from hepjax import models, training
 from hepjax.choices import Norm, Optimizer, Schedule
+from hepjax.inputs import batching
+from hepjax.training import losses
 from hepjax.types import Batch, Sequences, Window
 
 C = 3
@@ -38,16 +40,16 @@ def test_each_member_is_trained_as_it_would_be_alone(data, lengths):
     """They have different numbers of jets, so that some have empty batches."""
     keys = jax.random.split(jax.random.key(0), 3)
     drawn, optimizer, schedule, run, evaluate = set_up(data, keys)
-    buckets = batches.Buckets(lengths)
+    buckets = batching.Buckets(lengths)
     rows = [np.arange(70), np.arange(20, 60), np.arange(50, 90)]
     val = [np.arange(70, 90), np.arange(10), np.arange(11)]
-    shared = batches.share(data, buckets)
-    steps, windows = batches.member_windows(shared, rows, batch_size=16, seed=4, steps=3)
+    shared = batching.share(data, buckets)
+    steps, windows = batching.member_windows(shared, rows, batch_size=16, seed=4, steps=3)
     assert steps >= 5
     stacked = jax.tree.map(lambda *x: np.stack(x), *drawn)
     many = training.start_many(*stacked, optimizer, keys, 3)
     programs = [jax.jit(f) for f in training.over_members(run, evaluate)]
-    window, places = batches.member_rows(shared, val, 8)
+    window, places = batching.member_rows(shared, val, 8)
     for i, own in enumerate(val):
         assert sorted(places[:, i][places[:, i] >= 0]) == own.tolist()
     done = training.fit_many(many, windows, window, programs, epochs=3, schedule=schedule)
@@ -75,8 +77,8 @@ def test_each_member_is_trained_as_it_would_be_alone(data, lengths):
 
 def test_every_row_of_a_member_comes_once_an_epoch(data):
     rows = [np.arange(70), np.arange(20, 60), np.arange(0)]
-    shared = batches.share(data, batches.Buckets((8, 16)))
-    _, windows = batches.member_windows(shared, rows, batch_size=16, seed=4, steps=4)
+    shared = batching.share(data, batching.Buckets((8, 16)))
+    _, windows = batching.member_windows(shared, rows, batch_size=16, seed=4, steps=4)
     seen = [[], [], []]
     shapes = set()
     for window in windows(2):
@@ -94,8 +96,8 @@ def test_own_learning_rates(data):
     stacked = jax.tree.map(lambda x: np.stack([x, x]), drawn[0])
     many = training.start_many(*stacked, optimizer, jax.numpy.stack([keys[0]] * 2), 2)
     state = many.state._replace(opt_state=training.with_rates(many.state.opt_state, np.array([1.0, 0.5], np.float32)))
-    shared = batches.share(data)
-    _, windows = batches.member_windows(shared, [np.arange(16)] * 2, batch_size=16, seed=0, steps=1)
+    shared = batching.share(data)
+    _, windows = batching.member_windows(shared, [np.arange(16)] * 2, batch_size=16, seed=0, steps=1)
     window = next(windows(1))
     window = Window(window.data, window.which, np.repeat(window.rows[:, :1], 2, axis=1))
     new, _ = jax.jit(training.over_members(run, lambda *_: None)[0])(state, window)

@@ -10,7 +10,7 @@ from jax.test_util import check_grads
 from scipy import stats
 from sklearn.metrics import log_loss, mean_squared_error
 
-from hepjax import losses
+from hepjax.training import losses
 from hepjax.types import Reconstruction
 
 B, C = 40, 5

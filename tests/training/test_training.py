@@ -9,8 +9,10 @@ import numpy as np
 import optax
 import pytest
 
-from hepjax import InputError, batches, losses, models, training
+from hepjax import InputError, models, training
 from hepjax.choices import Norm, Optimizer, Schedule
+from hepjax.inputs import batching
+from hepjax.training import losses
 from hepjax.training.stopping import watch
 from hepjax.types import Batch, Epoch
 
@@ -35,8 +37,8 @@ def set_up(data, model=None, optimizer=None, penalty=None, loss=losses.categoric
 def run(data, progress, step, evaluate, epochs, batch_size=64, **options):
     return training.fit(
         progress,
-        batches.make_windows(data, batch_size=batch_size, seed=0, steps=2),
-        lambda: batches.eval_batches(data, batch_size=90),
+        batching.make_windows(data, batch_size=batch_size, seed=0, steps=2),
+        lambda: batching.eval_batches(data, batch_size=90),
         training.compile_here(step, evaluate),
         epochs=epochs,
         **{"schedule": optax.constant_schedule(0.5), **options},
@@ -101,7 +103,7 @@ class TestFit:
         chex.clear_trace_counter()
         step, evaluate = (chex.assert_max_traces(f, n=1) for f in (step, evaluate))
         done = run(data, progress, step, evaluate, epochs=3, batch_size=batch_size)
-        jax.jit(evaluate)(done.state, next(batches.eval_batches(data, batch_size=90)))
+        jax.jit(evaluate)(done.state, next(batching.eval_batches(data, batch_size=90)))
 
     def test_steps_that_fill_up_a_window_change_nothing(self, data):
         """Five steps: in one window of five, and in two of three, the last of which is none."""
@@ -111,8 +113,8 @@ class TestFit:
         def fit(steps):
             return training.fit(
                 progress,
-                batches.make_windows(data, batch_size=45, seed=0, steps=steps),
-                lambda: batches.eval_batches(data, batch_size=90),
+                batching.make_windows(data, batch_size=45, seed=0, steps=steps),
+                lambda: batching.eval_batches(data, batch_size=90),
                 training.compile_here(step, evaluate),
                 epochs=2,
                 schedule=lambda _: 0.01,
@@ -156,7 +158,7 @@ class TestFit:
         progress, step, evaluate = set_up(data)
         first_epoch = run(data, progress, step, evaluate, epochs=1)
         spoilt = data._replace(inputs=data.inputs.copy())
-        first, second = next(iter(batches.make_windows(data, batch_size=64, seed=0, steps=2)(2))).rows[:, 0]
+        first, second = next(iter(batching.make_windows(data, batch_size=64, seed=0, steps=2)(2))).rows[:, 0]
         spoilt.inputs[second[0]] = np.inf  # the second step of the second epoch
         with pytest.raises(
             training.DivergedError, match=r"at step 6: the loss is nan .* gradient nan, in Dense_0/"
@@ -183,8 +185,8 @@ class TestFit:
         val = data._replace(targets=rng.integers(C, size=N).astype(np.int32))
         done = training.fit(
             progress,
-            batches.make_windows(data, batch_size=64, seed=0),
-            lambda: batches.eval_batches(val, batch_size=N),
+            batching.make_windows(data, batch_size=64, seed=0),
+            lambda: batching.eval_batches(val, batch_size=N),
             training.compile_here(step, evaluate),
             epochs=50,
             schedule=optax.constant_schedule(0.5),

@@ -10,13 +10,13 @@ import errno
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hepjax.data.download._records import SOURCES, Archive, Record, Retry, Source
 from hepjax.errors import InputError
-from hepjax.fetch._records import SOURCES, Archive, Record, Retry, Source
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from hepjax.fetch._records import Check, Progress
+    from hepjax.data.download._records import Check, Progress
 
 __all__ = ["SOURCES", "Archive", "Record", "Retry", "Source", "fetch"]
 
@@ -57,7 +57,7 @@ def fetch(
       >>> [record.value for record in Record]
       ['jets-30p', 'jets-100p', 'jets-150p']
     """
-    from hepjax.fetch._unpack import unpacked
+    from hepjax.data.download._unpack import unpacked
 
     source = sources[record]
     folder = (_cache() if to is None else Path(to).expanduser()) / record.value
@@ -101,7 +101,7 @@ def _disk_problem(folder: Path, error: OSError) -> str:
 
 def _obtain(folder: Path, archive: Archive, page: str, retry: Retry, tell: Progress, check: Check | None) -> list[Path]:
     """Downloads an archive unless it lies there, verifies and unpacks it."""
-    from hepjax.fetch import _download, _unpack
+    from hepjax.data.download import _download, _unpack
 
     path, record = folder / archive.name, folder / f"{archive.name}.sha256"
     known = next(iter(record.read_text().split()), None) if record.exists() else None

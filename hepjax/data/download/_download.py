@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hepjax.fetch._records import Archive, Progress, Retry
+    from hepjax.data.download._records import Archive, Progress, Retry
 
 _log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from hepjax.errors import InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hepjax.fetch._records import Archive, Check, Progress
+    from hepjax.data.download._records import Archive, Check, Progress
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest public one has 2.7 GB packed

@@ -1,7 +1,7 @@
 """Files → `Jets`. NumPy and h5py only."""
 
-from hepjax.readers.hdf5 import chunk_starts, list_files, read_jets
-from hepjax.readers.header import read_header
-from hepjax.readers.summary import summarise
+from hepjax.data.hdf5.header import read_header
+from hepjax.data.hdf5.lazy_jets import chunk_starts, list_files, read_jets
+from hepjax.data.hdf5.summary import summarise
 
 __all__ = ["chunk_starts", "list_files", "read_header", "read_jets", "summarise"]

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.atomic_hdf5 import open_file
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5.chunks import make_read
 from hepjax.errors import InputError
-from hepjax.hdf5_files import open_file
-from hepjax.readers.chunks import make_read
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hepjax.readers.chunks import ReadRows
-    from hepjax.readers.header import Header
+    from hepjax.data.hdf5.chunks import ReadRows
+    from hepjax.data.hdf5.header import Header
 
     Decoder = Callable[[Header, np.ndarray], np.ndarray]
 
@@ -96,15 +96,15 @@ def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
 
 
 _DECODERS: dict[str, dict[str, Decoder]] = {
-    schema.CONSTITUENTS: {
+    hls4ml.CONSTITUENTS: {
         "constituents": lambda header, block: _take(block, header.particles.places),
         "mask": lambda header, block: block[..., header.particle("j1_e")] > 0,
     },
-    schema.JETS: {
+    hls4ml.JETS: {
         "observables": lambda header, block: _take(block, header.observables.places),
         "labels": lambda header, block: _take(block, header.labels.places).argmax(axis=1),
     },
-    **{name: {name: lambda _, block: block} for name in schema.IMAGES},
+    **{name: {name: lambda _, block: block} for name in hls4ml.IMAGES},
 }
 
 
@@ -140,11 +140,11 @@ def _check_labels(header: Header, block: np.ndarray, start: int) -> None:
         return
     onehot = block[:, header.labels.places]
     # The five classes come first; where j_undef is the one that is set, no class is.
-    good = (np.count_nonzero(onehot, axis=1) == 1) & (onehot[:, : len(schema.CLASSES)].max(axis=1) == 1)
+    good = (np.count_nonzero(onehot, axis=1) == 1) & (onehot[:, : len(hls4ml.CLASSES)].max(axis=1) == 1)
     if not good.all():
         rows = np.flatnonzero(~good) + start
         shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
         raise InputError(
-            f"{header.path}: {schema.JETS} has rows whose labels are not one-hot over "
-            f"{', '.join(schema.LABEL_COLUMNS)}, or {schema.UNDEFINED} = 1: {shown}; remove those jets"
+            f"{header.path}: {hls4ml.JETS} has rows whose labels are not one-hot over "
+            f"{', '.join(hls4ml.LABEL_COLUMNS)}, or {hls4ml.UNDEFINED} = 1: {shown}; remove those jets"
         )

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 
-from hepjax import schema
+from hepjax.data.atomic_hdf5 import one_line, open_file
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.hdf5_files import one_line, open_file
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,27 +64,27 @@ def read_header(path: Path) -> Header:
         is always needed is absent, or the file holds no jet.
     """
     with open_file(path) as file:
-        constituents = _dataset(file, path, schema.CONSTITUENTS, rank=3)
-        jets = _dataset(file, path, schema.JETS, rank=2)
-        particle_names = _names(file, path, schema.PARTICLE_NAMES, constituents)
-        jet_names = _names(file, path, schema.JET_NAMES, jets)
+        constituents = _dataset(file, path, hls4ml.CONSTITUENTS, rank=3)
+        jets = _dataset(file, path, hls4ml.JETS, rank=2)
+        particle_names = _names(file, path, hls4ml.PARTICLE_NAMES, constituents)
+        jet_names = _names(file, path, hls4ml.JET_NAMES, jets)
         header = Header(
             path=path,
             jets=jets.shape[0],
             slots=constituents.shape[1],
-            particles=_columns(particle_names, schema.PARTICLE_COLUMNS),
-            observables=_columns(jet_names, schema.OBSERVABLE_COLUMNS),
-            labels=_columns(jet_names, (*schema.LABEL_COLUMNS, schema.UNDEFINED)),
-            images=tuple(name for name in schema.IMAGES if name in file),
+            particles=_columns(particle_names, hls4ml.PARTICLE_COLUMNS),
+            observables=_columns(jet_names, hls4ml.OBSERVABLE_COLUMNS),
+            labels=_columns(jet_names, (*hls4ml.LABEL_COLUMNS, hls4ml.UNDEFINED)),
+            images=tuple(name for name in hls4ml.IMAGES if name in file),
             chunk_rows={
-                schema.CONSTITUENTS: (constituents.chunks or (ROWS,))[0],
-                schema.JETS: (jets.chunks or (ROWS,))[0],
-                **{name: _image_rows(file[name]) for name in schema.IMAGES if name in file},
+                hls4ml.CONSTITUENTS: (constituents.chunks or (ROWS,))[0],
+                hls4ml.JETS: (jets.chunks or (ROWS,))[0],
+                **{name: _image_rows(file[name]) for name in hls4ml.IMAGES if name in file},
             },
         )
         if constituents.shape[0] != jets.shape[0]:
             raise InputError(
-                f"{path}: {schema.CONSTITUENTS} has {constituents.shape[0]} rows but {schema.JETS} has "
+                f"{path}: {hls4ml.CONSTITUENTS} has {constituents.shape[0]} rows but {hls4ml.JETS} has "
                 f"{jets.shape[0]}; make the file again"
             )
     if header.jets == 0:
@@ -92,11 +92,11 @@ def read_header(path: Path) -> Header:
     for name in ("j1_e", "j1_pt"):
         if name not in header.particles.names:
             words = "which tells particles from padding and gives their order; make the file again with it"
-            raise InputError(f"{path}: {schema.PARTICLE_NAMES} lacks {name}, {words}")
-    found = set(header.labels.names) & set(schema.LABEL_COLUMNS)
-    if found and len(found) < len(schema.LABEL_COLUMNS):
-        missing = ", ".join(name for name in schema.LABEL_COLUMNS if name not in found)
-        raise InputError(f"{path}: {schema.JET_NAMES} lacks {missing}; give all label columns or none")
+            raise InputError(f"{path}: {hls4ml.PARTICLE_NAMES} lacks {name}, {words}")
+    found = set(header.labels.names) & set(hls4ml.LABEL_COLUMNS)
+    if found and len(found) < len(hls4ml.LABEL_COLUMNS):
+        missing = ", ".join(name for name in hls4ml.LABEL_COLUMNS if name not in found)
+        raise InputError(f"{path}: {hls4ml.JET_NAMES} lacks {missing}; give all label columns or none")
     return header if found else header._replace(labels=Columns((), ()))
 
 
@@ -115,13 +115,13 @@ def image_shape(header: Header, name: str) -> tuple[int, int]:
     """
     if name not in header.images:
         held = f"its images are {', '.join(header.images)}" if header.images else "it holds no images"
-        words = "ask for others, or draw them from the particles with hepjax.representations.images"
+        words = "ask for others, or draw them from the particles with hepjax.inputs.images"
         raise InputError(f"{header.path}: has no dataset {name} ({held}); {words}")
     with open_file(header.path) as file:
         images = _dataset(file, header.path, name, rank=3)
         if images.shape[0] != header.jets:
             raise InputError(
-                f"{header.path}: {name} has {images.shape[0]} rows but {schema.JETS} has {header.jets}; "
+                f"{header.path}: {name} has {images.shape[0]} rows but {hls4ml.JETS} has {header.jets}; "
                 "make the file again"
             )
         return int(images.shape[1]), int(images.shape[2])
@@ -176,13 +176,13 @@ def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> l
         name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name) for name in file[dataset][()]
     ]
     width = values.shape[-1]
-    if len(names) == width + 1 and names[-1] == schema.PARTICLE_ID:
+    if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID:
         names.pop()  # the public files name one particle column that they do not have
     if len(names) != width:
         raise InputError(
             f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}; name every column"
         )
-    known = {*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID} if values.ndim == 3 else set(schema.JET_COLUMNS)
+    known = {*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID} if values.ndim == 3 else set(hls4ml.JET_COLUMNS)
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"{path}: {dataset} has unknown columns {one_line(', '.join(unknown))}; rename or remove them")
     if twice := sorted({name for name in names if names.count(name) > 1}):

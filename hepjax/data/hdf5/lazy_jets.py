@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5.blocks import read_in_parts
+from hepjax.data.hdf5.chunks import in_threads
+from hepjax.data.hdf5.header import ROWS, image_shape, read_header
+from hepjax.data.hdf5.indexing import written_out
 from hepjax.errors import InputError
-from hepjax.readers.blocks import read_in_parts
-from hepjax.readers.chunks import in_threads
-from hepjax.readers.header import ROWS, image_shape, read_header
-from hepjax.readers.indexing import written_out
 from hepjax.types import Jets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax.readers.header import Header
+    from hepjax.data.hdf5.header import Header
 
 Rows = slice | np.ndarray
 
@@ -39,7 +39,7 @@ def read_jets(
       paths: one file, a folder of `*.h5`, or several files, which follow each other; None is the sample of simulated
         jets that comes with hepjax.
       particles: how many of the hardest particles to keep per jet; None keeps all.
-      images: datasets of jet images to read too, out of `hepjax.schema.IMAGES`; `jets[rows]` then holds their rows.
+      images: datasets of jet images to read too, out of `hepjax.data.datasets.hls4ml.IMAGES`; `jets[rows]` then holds their rows.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -66,7 +66,7 @@ def read_jets(
         labels=_Lazy(store, "labels") if first.labels.names else None,
         particle_names=first.particles.names,
         observable_names=first.observables.names,
-        classes=schema.CLASSES,
+        classes=hls4ml.CLASSES,
         images={name: _Lazy(store, name) for name in sizes},
         store=store,
     )
@@ -116,7 +116,7 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     [0, 1000, 2000]
     """
     headers = jets.store.headers if isinstance(jets, _LazyJets) else ()
-    chunks = [(header.jets, header.chunk_rows[schema.CONSTITUENTS]) for header in headers] or [(len(jets), ROWS)]
+    chunks = [(header.jets, header.chunk_rows[hls4ml.CONSTITUENTS]) for header in headers] or [(len(jets), ROWS)]
     ends = np.cumsum([count for count, _ in chunks])
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
 
@@ -142,8 +142,8 @@ def _slots(headers: Sequence[Header], particles: int | None) -> int:
 
 def _asked_images(images: Sequence[str]) -> Sequence[str]:
     for name in [images] if isinstance(images, str) else images:
-        if isinstance(images, str) or name not in schema.IMAGES:
-            raise InputError(f"images: expected a list of names out of {', '.join(schema.IMAGES)}; found {name!r}")
+        if isinstance(images, str) or name not in hls4ml.IMAGES:
+            raise InputError(f"images: expected a list of names out of {', '.join(hls4ml.IMAGES)}; found {name!r}")
     return images
 
 
@@ -245,7 +245,7 @@ _DTYPES = {
     "mask": np.dtype(bool),
     "observables": np.dtype(np.float32),
     "labels": np.dtype(np.int32),
-    **dict.fromkeys(schema.IMAGES, np.dtype(np.float32)),
+    **dict.fromkeys(hls4ml.IMAGES, np.dtype(np.float32)),
 }
 
 

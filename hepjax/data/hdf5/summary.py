@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.atomic_hdf5 import open_file
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5.header import read_header
+from hepjax.data.hdf5.lazy_jets import read_jets
 from hepjax.errors import InputError
-from hepjax.hdf5_files import open_file
-from hepjax.readers.hdf5 import read_jets
-from hepjax.readers.header import read_header
 from hepjax.types import FileSummary
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def summarise(path: str | Path) -> FileSummary:
     with open_file(path) as file:
         provenance = {str(k): str(v) for k, v in file.attrs.items()}
     jets = read_jets(path)
-    classes = dict.fromkeys(schema.CLASSES, 0)
+    classes = dict.fromkeys(hls4ml.CLASSES, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}
     multiplicity = left_out = 0
@@ -52,12 +52,12 @@ def summarise(path: str | Path) -> FileSummary:
             continue
         multiplicity += int(part.mask.sum())
         if part.labels is not None:
-            for name, count in zip(schema.CLASSES, np.bincount(part.labels, minlength=5), strict=True):
+            for name, count in zip(hls4ml.CLASSES, np.bincount(part.labels, minlength=5), strict=True):
                 classes[name] += int(count)
         _widen(ranges, part)
     missing = [
-        *(name for name in schema.PARTICLE_COLUMNS if name not in jets.particle_names),
-        *(name for name in schema.OBSERVABLE_COLUMNS if name not in jets.observable_names),
+        *(name for name in hls4ml.PARTICLE_COLUMNS if name not in jets.particle_names),
+        *(name for name in hls4ml.OBSERVABLE_COLUMNS if name not in jets.observable_names),
     ]
     return FileSummary(
         path=str(path),

@@ -1,9 +1,9 @@
 """What a trained network has learnt: the features it needs, what it looks at in a jet, and what it makes of it."""
 
-from hepjax.explanation.gradients import by_particle, gradient_times_input
-from hepjax.explanation.hidden import hidden_features, pearson, spearman
-from hepjax.explanation.importance import Importance, log_likelihood, mean_auc, permutation_importance
-from hepjax.explanation.messages import Messages, message_relevance
+from hepjax.evaluation.explanation.gradients import by_particle, gradient_times_input
+from hepjax.evaluation.explanation.hidden import hidden_features, pearson, spearman
+from hepjax.evaluation.explanation.importance import Importance, log_likelihood, mean_auc, permutation_importance
+from hepjax.evaluation.explanation.messages import Messages, message_relevance
 
 __all__ = [
     "Importance",

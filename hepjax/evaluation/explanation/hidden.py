@@ -9,8 +9,8 @@ import numpy as np
 from flax import linen as nn
 
 from hepjax.errors import InputError
-from hepjax.explanation._ranks import ranks
-from hepjax.masking import weighted_mean
+from hepjax.evaluation.explanation._ranks import ranks
+from hepjax.numerics import weighted_mean
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.explanation._ranks import ranks
+from hepjax.evaluation.explanation._ranks import ranks
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax.choices import PairForm
 from hepjax.errors import InputError
-from hepjax.explanation.gradients import of_class
+from hepjax.evaluation.explanation.gradients import of_class
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

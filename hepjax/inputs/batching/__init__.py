@@ -1,11 +1,11 @@
 """Model input → streams of batches of few fixed shapes."""
 
-from hepjax.batches.arrays import eval_batches, fill_up
-from hepjax.batches.lengths import Buckets, by_length, choose_buckets, even_buckets
-from hepjax.batches.members import Shared, member_rows, member_windows, share
-from hepjax.batches.splits import Split, check_classes, split
-from hepjax.batches.stream import Block, draw, draw_order, prefetch, stream_windows
-from hepjax.batches.windows import make_windows, steps_of
+from hepjax.inputs.batching.arrays import eval_batches, fill_up
+from hepjax.inputs.batching.lengths import Buckets, by_length, choose_buckets, even_buckets
+from hepjax.inputs.batching.members import Shared, member_rows, member_windows, share
+from hepjax.inputs.batching.splits import Split, check_classes, split
+from hepjax.inputs.batching.stream import Block, draw, draw_order, prefetch, stream_windows
+from hepjax.inputs.batching.windows import make_windows, steps_of
 
 __all__ = [
     "Block",

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 
-from hepjax.batches.lengths import Buckets, by_length
-from hepjax.batches.windows import shuffled_windows, steps_of
+from hepjax.inputs.batching.lengths import Buckets, by_length
+from hepjax.inputs.batching.windows import shuffled_windows, steps_of
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, TypeVar
 import jax
 import numpy as np
 
-from hepjax.batches.arrays import fill_up
-from hepjax.batches.lengths import Buckets, by_length
-from hepjax.batches.windows import steps_of
+from hepjax.inputs.batching.arrays import fill_up
+from hepjax.inputs.batching.lengths import Buckets, by_length
+from hepjax.inputs.batching.windows import steps_of
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    from hepjax.batches.windows import Place
+    from hepjax.inputs.batching.windows import Place
 
 T = TypeVar("T")
 Block = tuple[np.ndarray, Batch]

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from hepjax.batches.arrays import fill_up
-from hepjax.batches.lengths import Buckets, by_length
+from hepjax.inputs.batching.arrays import fill_up
+from hepjax.inputs.batching.lengths import Buckets, by_length
 from hepjax.types import Window
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@
 weights.
 """
 
-from hepjax.models.published.jedi_net import from_arrays, jedinet
-from hepjax.models.published.keras_files import read_keras
-from hepjax.models.published.keras_layers import Layers, keras
-from hepjax.models.published.pytorch import read_pytorch
+from hepjax.models.pretrained.jedi_net import from_arrays, jedinet
+from hepjax.models.pretrained.keras_files import read_keras
+from hepjax.models.pretrained.keras_layers import Layers, keras
+from hepjax.models.pretrained.pytorch import read_pytorch
 
 __all__ = ["Layers", "from_arrays", "jedinet", "keras", "read_keras", "read_pytorch"]

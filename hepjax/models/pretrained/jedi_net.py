@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.choices import Activation, Readout
 from hepjax.errors import InputError
 from hepjax.models.interaction import InteractionNetwork
-from hepjax.models.published.pytorch import read_pytorch
+from hepjax.models.pretrained.pytorch import read_pytorch
 
 if TYPE_CHECKING:
     import os

@@ -12,8 +12,8 @@ from flax.errors import FlaxError
 
 from hepjax.choices import Activation
 from hepjax.errors import InputError
-from hepjax.models.activations import FUNCTIONS
-from hepjax.models.published.keras_files import read_architecture, read_keras
+from hepjax.models.layers.activations import FUNCTIONS
+from hepjax.models.pretrained.keras_files import read_architecture, read_keras
 
 if TYPE_CHECKING:
     import os

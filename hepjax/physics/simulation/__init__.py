@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from hepjax.simulation.conditions import PUBLIC, Calorimeter, Conditions, Detector
-from hepjax.simulation.files import Layout, Rows, jet_writer, write_jets
-from hepjax.simulation.run import jets_of_events, simulate, simulate_files
+from hepjax.physics.simulation.conditions import PUBLIC, Calorimeter, Conditions, Detector
+from hepjax.physics.simulation.files import Layout, Rows, jet_writer, write_jets
+from hepjax.physics.simulation.run import jets_of_events, simulate, simulate_files
 
 __all__ = [
     "PUBLIC",

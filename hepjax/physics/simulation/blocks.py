@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax import schema
-from hepjax.simulation import clustering, pool
-from hepjax.simulation.conditions import PUBLIC, Conditions
-from hepjax.simulation.units import UNIT_JETS, Unit, simulate_unit
+from hepjax.data.datasets import hls4ml
+from hepjax.physics.simulation import clustering, pool
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.units import UNIT_JETS, Unit, simulate_unit
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -23,9 +23,9 @@ def shuffled_labels(jets: int, classes: tuple[str, ...], seed: int) -> np.ndarra
     """(N,) labels in the order of the file: equal shares, shuffled by the seed."""
     share, rest = divmod(jets, len(classes))
     counts = [share + (i < rest) for i in range(len(classes))]
-    labels = np.repeat([schema.CLASSES.index(name) for name in classes], counts)
+    labels = np.repeat([hls4ml.CLASSES.index(name) for name in classes], counts)
     # Units draw from [seed, label, number], whose labels are smaller.
-    return np.random.default_rng([seed, len(schema.CLASSES)]).permutation(labels)
+    return np.random.default_rng([seed, len(hls4ml.CLASSES)]).permutation(labels)
 
 
 def plan_of(labels: np.ndarray, seed: int, conditions: Conditions = PUBLIC, start: int = 0) -> list[Unit]:
@@ -45,13 +45,13 @@ def blocks(
 ) -> Generator[tuple[np.ndarray, clustering.RaggedJets], None, None]:
     """The file's rows from `start` on, block after block: labels and jets."""
     # Jets of a unit that lie in rows before `start`.
-    made_before = np.bincount(labels[:start], minlength=len(schema.CLASSES)) % UNIT_JETS
+    made_before = np.bincount(labels[:start], minlength=len(hls4ml.CLASSES)) % UNIT_JETS
     waiting: dict[int, clustering.RaggedJets] = {}
     plan = plan_of(labels, seed, conditions, start)
     with contextlib.closing(pool.finished(plan, simulate_unit, workers)) as finished:
         for low in range(start, len(labels), BLOCK_JETS):
             block = labels[low : low + BLOCK_JETS]
-            needed = np.bincount(block, minlength=len(schema.CLASSES))
+            needed = np.bincount(block, minlength=len(hls4ml.CLASSES))
             while any(_held(waiting, label) < count for label, count in enumerate(needed)):
                 unit, made = next(finished)
                 held = [waiting[unit.label]] if unit.label in waiting else []

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hepjax import kinematics
 from hepjax.choices import Keep
-from hepjax.simulation.processes import missing_extra
+from hepjax.physics import kinematics
+from hepjax.physics.simulation.processes import missing_extra
 
 if TYPE_CHECKING:
-    from hepjax.simulation.collisions import Collisions, Particles
-    from hepjax.simulation.conditions import Conditions
+    from hepjax.physics.simulation.collisions import Collisions, Particles
+    from hepjax.physics.simulation.conditions import Conditions
 
 PT_MIN = 100.0
 """GeV; softer jets are not looked at."""

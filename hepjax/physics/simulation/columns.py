@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepjax import kinematics
-from hepjax.masking import safe_divide
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
 
 SECOND_AXIS_MIN = 0.1
 """Least ΔR between the leading particle and the second axis."""
 
 
 def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) -> np.ndarray:
-    """The columns `schema.PARTICLE_COLUMNS` of each particle.
+    """The columns `hls4ml.PARTICLE_COLUMNS` of each particle.
 
     `rel` columns refer to the whole jet. `rot` columns refer to the leading particle, turned about it so that the
     second axis, the hardest particle beyond `SECOND_AXIS_MIN` from the leader, lies at z = 0 and y < 0, and mirrored

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepjax import kinematics
-from hepjax.simulation.collisions import Particles, concatenate, take
-from hepjax.simulation.conditions import Calorimeter, Detector  # noqa: TC001 — examples use them
+from hepjax.physics import kinematics
+from hepjax.physics.simulation.collisions import Particles, concatenate, take
+from hepjax.physics.simulation.conditions import Calorimeter, Detector  # noqa: TC001 — examples use them
 
 ACCEPTANCE = 3.0
 """Largest |η| of calorimeter cells."""

@@ -8,13 +8,13 @@ import numpy as np
 
 from hepjax.choices import Keep
 from hepjax.errors import InputError
-from hepjax.simulation import clustering, hepmc, les_houches
-from hepjax.simulation.conditions import PUBLIC, Conditions
-from hepjax.simulation.event_files import Beams, Chunk, Format, chunks
-from hepjax.simulation.units import jets_of
+from hepjax.physics.simulation import clustering, hepmc, les_houches
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.event_files import Beams, Chunk, Format, chunks
+from hepjax.physics.simulation.units import jets_of
 
 if TYPE_CHECKING:
-    from hepjax.simulation.collisions import Collisions
+    from hepjax.physics.simulation.collisions import Collisions
 
 __all__ = ["Chunk", "EventsUnit", "chunks", "collide", "simulate_events"]
 

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.atomic_hdf5 import new_file
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.hdf5_files import new_file
 
 CHUNK_ROWS = 1000
 _MANTISSA_BITS = 23  # of float32
@@ -38,11 +38,11 @@ class Rows(NamedTuple):
     """n jets as they are written; of those without truth, its three fields are None."""
 
     constituents: np.ndarray
-    """(n, P, 16) the columns `schema.PARTICLE_COLUMNS`; E = 0 marks padding."""
+    """(n, P, 16) the columns `hls4ml.PARTICLE_COLUMNS`; E = 0 marks padding."""
     observables: np.ndarray
-    """(n, 53) the columns `schema.OBSERVABLE_COLUMNS`."""
+    """(n, 53) the columns `hls4ml.OBSERVABLE_COLUMNS`."""
     labels: np.ndarray
-    """(n,) integer indices into `schema.CLASSES`; -1 where the class is not known, then for all."""
+    """(n,) integer indices into `hls4ml.CLASSES`; -1 where the class is not known, then for all."""
     ids: np.ndarray | None = None
     """(n, P) PDG identities of the particles; 22 and 130 are calorimeter cells, 0 is padding."""
     parton: np.ndarray | None = None
@@ -77,9 +77,9 @@ def write_jets(
 
     Args:
       path: a file that does not exist yet; it appears complete or not at all.
-      constituents: (N, P, 16) the columns `schema.PARTICLE_COLUMNS`; E = 0 marks padding.
-      observables: (N, 53) the columns `schema.OBSERVABLE_COLUMNS`.
-      labels: (N,) integer indices into `schema.CLASSES`.
+      constituents: (N, P, 16) the columns `hls4ml.PARTICLE_COLUMNS`; E = 0 marks padding.
+      observables: (N, 53) the columns `hls4ml.OBSERVABLE_COLUMNS`.
+      labels: (N,) integer indices into `hls4ml.CLASSES`.
       attributes: where the jets come from; the file's root attributes.
       mantissa_bits: round the constituents to this many explicit mantissa bits, so that they compress better;
         None loses nothing.
@@ -132,7 +132,7 @@ def jet_writer(
             _check_block(rows, layout.particles, labelled=labelled)
             columns = round_mantissas(np.asarray(rows.constituents, np.float32), layout.mantissa_bits)
             jets = jet_columns(rows.observables, rows.labels) if labelled else rows.observables.astype(np.float32)
-            block = {schema.CONSTITUENTS: columns, schema.JETS: jets}
+            block = {hls4ml.CONSTITUENTS: columns, hls4ml.JETS: jets}
             pending.append(block | _truth_datasets(rows) if layout.truth else block)
             # Whole chunks only: each is compressed once, and a full disk shows at once.
             pending[:] = _write(new.file, pending, CHUNK_ROWS)
@@ -175,11 +175,11 @@ def round_mantissas(x: np.ndarray, bits: int | None) -> np.ndarray:
 
 
 def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The columns `schema.JET_COLUMNS`: observables, one-hot labels, and `j_undef` = 0.
+    """The columns `hls4ml.JET_COLUMNS`: observables, one-hot labels, and `j_undef` = 0.
 
     Args:
       observables: (N, 53).
-      labels: (N,) integer indices into `schema.CLASSES`.
+      labels: (N,) integer indices into `hls4ml.CLASSES`.
 
     Returns:
       (N, 59) float32.
@@ -187,7 +187,7 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
     >>> jet_columns(np.zeros((1, 53)), np.array([2]))[0, -6:].tolist()
     [0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
     """
-    one_hot = np.asarray(labels)[:, None] == np.arange(len(schema.CLASSES))
+    one_hot = np.asarray(labels)[:, None] == np.arange(len(hls4ml.CLASSES))
     undefined = np.zeros((len(one_hot), 1))
     return np.concatenate([observables, one_hot, undefined], axis=1).astype(np.float32)
 
@@ -215,45 +215,45 @@ def charges(ids: np.ndarray) -> np.ndarray:
 def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
     ids = np.asarray(rows.ids, np.int32)
     return {
-        schema.PARTICLE_TYPE: ids,
-        schema.PARTICLE_CHARGE: charges(ids),
-        schema.JET_PARTON: np.asarray(rows.parton, np.float32),
-        schema.JET_DECAYS: np.asarray(rows.decays, np.float32),
+        hls4ml.PARTICLE_TYPE: ids,
+        hls4ml.PARTICLE_CHARGE: charges(ids),
+        hls4ml.JET_PARTON: np.asarray(rows.parton, np.float32),
+        hls4ml.JET_DECAYS: np.asarray(rows.decays, np.float32),
     }
 
 
 def _check_block(rows: Rows, particles: int, *, labelled: bool) -> None:
     count = len(rows.labels)
     expected = {
-        "constituents": (np.shape(rows.constituents), (count, particles, len(schema.PARTICLE_COLUMNS))),
-        "observables": (np.shape(rows.observables), (count, len(schema.OBSERVABLE_COLUMNS))),
+        "constituents": (np.shape(rows.constituents), (count, particles, len(hls4ml.PARTICLE_COLUMNS))),
+        "observables": (np.shape(rows.observables), (count, len(hls4ml.OBSERVABLE_COLUMNS))),
     }
     for name, (found, wanted) in expected.items():
         if found != wanted:
             raise InputError(f"{name}: expected shape {wanted}, found {found}")
     labels = np.asarray(rows.labels)
     if labelled and (
-        not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(schema.CLASSES)))
+        not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(hls4ml.CLASSES)))
     ):
-        raise InputError(f"labels: expected integers from 0 to {len(schema.CLASSES) - 1}, found {np.unique(labels)}")
+        raise InputError(f"labels: expected integers from 0 to {len(hls4ml.CLASSES) - 1}, found {np.unique(labels)}")
 
 
 def _create(file: Any, layout: Layout, attributes: Mapping[str, Attribute], *, labelled: bool) -> None:
     for name, value in attributes.items():
         file.attrs[name] = value
-    jet_names = schema.JET_COLUMNS if labelled else schema.OBSERVABLE_COLUMNS
-    file.create_dataset(schema.PARTICLE_NAMES, data=np.array((*schema.PARTICLE_COLUMNS, schema.PARTICLE_ID), "S"))
-    file.create_dataset(schema.JET_NAMES, data=np.array(jet_names, "S"))
+    jet_names = hls4ml.JET_COLUMNS if labelled else hls4ml.OBSERVABLE_COLUMNS
+    file.create_dataset(hls4ml.PARTICLE_NAMES, data=np.array((*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID), "S"))
+    file.create_dataset(hls4ml.JET_NAMES, data=np.array(jet_names, "S"))
     shapes: dict[str, tuple[tuple[int, ...], type]] = {
-        schema.CONSTITUENTS: ((layout.particles, len(schema.PARTICLE_COLUMNS)), np.float32),
-        schema.JETS: ((len(jet_names),), np.float32),
+        hls4ml.CONSTITUENTS: ((layout.particles, len(hls4ml.PARTICLE_COLUMNS)), np.float32),
+        hls4ml.JETS: ((len(jet_names),), np.float32),
     }
     if layout.truth:
         shapes |= {
-            schema.PARTICLE_TYPE: ((layout.particles,), np.int32),
-            schema.PARTICLE_CHARGE: ((layout.particles,), np.int8),
-            schema.JET_PARTON: ((5,), np.float32),
-            schema.JET_DECAYS: ((3, 5), np.float32),
+            hls4ml.PARTICLE_TYPE: ((layout.particles,), np.int32),
+            hls4ml.PARTICLE_CHARGE: ((layout.particles,), np.int8),
+            hls4ml.JET_PARTON: ((5,), np.float32),
+            hls4ml.JET_DECAYS: ((3, 5), np.float32),
         }
     for name, (shape, dtype) in shapes.items():
         options = {"dtype": dtype, "compression": "gzip", "compression_opts": 4, "shuffle": True}
@@ -262,7 +262,7 @@ def _create(file: Any, layout: Layout, attributes: Mapping[str, Attribute], *, l
 
 def _write(file: Any, pending: list[dict[str, np.ndarray]], multiple: int) -> list[dict[str, np.ndarray]]:
     """Writes as many pending rows as fill a multiple of rows; returns the rest."""
-    rows = sum(len(block[schema.JETS]) for block in pending)
+    rows = sum(len(block[hls4ml.JETS]) for block in pending)
     full = rows - rows % multiple
     if full == 0:
         return pending

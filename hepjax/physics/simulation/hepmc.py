@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.simulation.collisions import Collisions, Particles
-from hepjax.simulation.event_files import Beams, Format, shown
-from hepjax.simulation.processes import missing_extra
+from hepjax.physics.simulation.collisions import Collisions, Particles
+from hepjax.physics.simulation.event_files import Beams, Format, shown
+from hepjax.physics.simulation.processes import missing_extra
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hepjax.simulation.event_files import Chunk
+    from hepjax.physics.simulation.event_files import Chunk
 
 _FINAL = 1
 _DOCUMENTED = 3

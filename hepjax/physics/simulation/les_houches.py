@@ -10,17 +10,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.simulation.collisions import from_batch
-from hepjax.simulation.event_files import Beams, shown
-from hepjax.simulation.processes import COMMON, DECAYS, Generator, configured
-from hepjax.simulation.processes import seed as seed_generator
+from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.event_files import Beams, shown
+from hepjax.physics.simulation.processes import COMMON, DECAYS, Generator, configured
+from hepjax.physics.simulation.processes import seed as seed_generator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hepjax.simulation.collisions import Collisions
-    from hepjax.simulation.conditions import Conditions
-    from hepjax.simulation.event_files import Chunk
+    from hepjax.physics.simulation.collisions import Collisions
+    from hepjax.physics.simulation.conditions import Conditions
+    from hepjax.physics.simulation.event_files import Chunk
 
 _END = b"</LesHouchesEvents>\n"
 _INIT = re.compile(rb"<init(?:>|\s[^>]*>)[^\n]*\n(.*?)</init>", re.DOTALL)

@@ -7,7 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 from hepjax.errors import InputError
-from hepjax.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 
 COMMON = (
     "Beams:idA = 2212",
@@ -37,7 +37,7 @@ PROCESSES = {
     "z": ("WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2"),  # no photons
     "t": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
 }
-"""The keys are `schema.CLASSES`."""
+"""The keys are `hls4ml.CLASSES`."""
 
 SOFT = ("SoftQCD:nonDiffractive = on",)
 """Pile-up."""
@@ -68,7 +68,7 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     a matrix element generator does: bosons and tops on their mass shells, without their decays and polarisation.
 
     Args:
-      name: a class of `schema.CLASSES`.
+      name: a class of `hls4ml.CLASSES`.
       conditions: their `pt`, `unlimited`, `undecayed` and `pythia` count.
 
     Returns:

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hepjax import __version__, schema
 from hepjax.choices import Keep
+from hepjax.data.atomic_hdf5 import open_file
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.hdf5_files import open_file
-from hepjax.simulation.conditions import PUBLIC, Conditions, Detector
-from hepjax.simulation.files import LAYOUT, Attribute, Layout
-from hepjax.simulation.processes import missing_extra
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions, Detector
+from hepjax.physics.simulation.files import LAYOUT, Attribute, Layout
+from hepjax.physics.simulation.processes import missing_extra
+from hepjax.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,7 +31,7 @@ class Sample(NamedTuple):
     """How many, or the most."""
     layout: Layout = LAYOUT
     seed: int = 0
-    classes: tuple[str, ...] = schema.CLASSES
+    classes: tuple[str, ...] = hls4ml.CLASSES
     conditions: Conditions = PUBLIC
 
 
@@ -50,7 +51,7 @@ def described(sample: Sample) -> dict[str, Attribute]:
     'those of the public sample'
     """
     words = ["--jets", str(sample.jets)]
-    if sample.classes != schema.CLASSES:
+    if sample.classes != hls4ml.CLASSES:
         words += ["--classes", *sample.classes]
     asked: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
     return _common(sample) | asked | {"command": command(sample, words)}
@@ -62,7 +63,7 @@ def described_events(sample: Sample, events: Path, label: int | None) -> dict[st
     Args:
       sample: what it depends on beside the events; its classes do not count.
       events: their file.
-      label: index into `schema.CLASSES`, or None.
+      label: index into `hls4ml.CLASSES`, or None.
 
     Returns:
       Attributes for the file.
@@ -78,10 +79,10 @@ def described_events(sample: Sample, events: Path, label: int | None) -> dict[st
     sample = sample._replace(conditions=sample.conditions._replace(**ignored))
     words = ["--events", events.name]
     if label is not None:
-        words += ["--label", schema.CLASSES[label]]
+        words += ["--label", hls4ml.CLASSES[label]]
     if sample.jets != sys.maxsize:
         words += ["--jets", str(sample.jets)]
-    generator = "events of another generator, then hepjax.simulation"
+    generator = "events of another generator, then hepjax.physics.simulation"
     asked = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
     return _common(sample) | asked | {"command": command(sample, words)}
 
@@ -138,7 +139,7 @@ def _common(sample: Sample) -> dict[str, Attribute]:
     return {
         "description": "Simulated physics, not measured data: proton collisions by Pythia 8, a fast detector, and "
         "anti-kT jets by FastJet.",
-        "generator": "hepjax.simulation",
+        "generator": "hepjax.physics.simulation",
         "hepjax_version": __version__,
         "pythia8_version": versions["pythia8mc"],
         "fastjet_version": versions["fastjet"],

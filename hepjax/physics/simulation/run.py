@@ -10,16 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.atomic_hdf5 import check_target
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.hdf5_files import check_target
-from hepjax.simulation import clustering, pool, unfinished
-from hepjax.simulation.blocks import BLOCK_JETS, blocks, shuffled_labels
-from hepjax.simulation.columns import constituent_columns
-from hepjax.simulation.conditions import PUBLIC, Conditions, check
-from hepjax.simulation.events import EventsUnit, chunks, simulate_events
-from hepjax.simulation.files import LAYOUT, Attribute, Layout, Rows, check_mantissa_bits, cut, jet_writer
-from hepjax.simulation.provenance import Sample, check_made_the_same, described, described_events
+from hepjax.physics.simulation import clustering, pool, unfinished
+from hepjax.physics.simulation.blocks import BLOCK_JETS, blocks, shuffled_labels
+from hepjax.physics.simulation.columns import constituent_columns
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions, check
+from hepjax.physics.simulation.events import EventsUnit, chunks, simulate_events
+from hepjax.physics.simulation.files import LAYOUT, Attribute, Layout, Rows, check_mantissa_bits, cut, jet_writer
+from hepjax.physics.simulation.provenance import Sample, check_made_the_same, described, described_events
 
 _log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ def simulate(
     seed: int = 0,
     jobs: int | None = None,
     observables: Observables,
-    classes: tuple[str, ...] = schema.CLASSES,
+    classes: tuple[str, ...] = hls4ml.CLASSES,
     conditions: Conditions = PUBLIC,
     progress: Progress = _nobody,
 ) -> None:
@@ -58,7 +58,7 @@ def simulate(
       jobs: worker processes; None is one per available core. In a script, call from under
         `if __name__ == "__main__":`, for each worker imports the script.
       observables: a function of the momenta (N, M, 4) float64 in GeV, by falling pT, and the mask (N, M) that returns
-        the (N, 53) columns `schema.OBSERVABLE_COLUMNS`. It is called in this process, block after block in a fixed
+        the (N, 53) columns `hls4ml.OBSERVABLE_COLUMNS`. It is called in this process, block after block in a fixed
         order; N is 250 but in the last block, M a multiple of 16.
       classes: the classes to make.
       conditions: what collides, what is seen, which jets are kept.
@@ -88,7 +88,7 @@ def simulate_files(
     seed: int = 0,
     jobs: int | None = None,
     observables: Observables,
-    classes: tuple[str, ...] = schema.CLASSES,
+    classes: tuple[str, ...] = hls4ml.CLASSES,
     conditions: Conditions = PUBLIC,
     progress: Progress = _nobody,
 ) -> list[Path]:
@@ -162,7 +162,7 @@ def jets_of_events(
       path: a file that does not exist yet.
       events: a Les Houches file, which Pythia showers and hadronises, or a HepMC file of whole collisions; both may be
         compressed by gzip.
-      label: index into `schema.CLASSES` of all jets; None writes no labels.
+      label: index into `hls4ml.CLASSES` of all jets; None writes no labels.
       jets: the most to make; None is all.
       layout: how much of each jet to write.
       seed: of showers, detector and pile-up.
@@ -179,10 +179,10 @@ def jets_of_events(
     """
     path, events = Path(path), Path(events)
     most = sys.maxsize if jets is None else jets
-    sample = Sample(most, layout, seed, schema.CLASSES, conditions)
+    sample = Sample(most, layout, seed, hls4ml.CLASSES, conditions)
     count = _checked(sample, jobs)
-    if label is not None and not 0 <= label < len(schema.CLASSES):
-        raise InputError(f"label: expected None or an integer from 0 to {len(schema.CLASSES) - 1}, found {label}")
+    if label is not None and not 0 <= label < len(hls4ml.CLASSES):
+        raise InputError(f"label: expected None or an integer from 0 to {len(hls4ml.CLASSES) - 1}, found {label}")
     check_target(path)
 
     def parts(done: int, total: int) -> Generator[Rows, None, None]:
@@ -274,7 +274,7 @@ def _require_jets(path: Path, total: int) -> None:
 def _measured(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observables, layout: Layout) -> Rows:
     """Jets as they are written: their hardest particles, with frames that refer to the whole jet."""
     p4, ids, mask = clustering.padded(jets)
-    found = _observed(observables, p4, mask) if len(labels) else np.zeros((0, len(schema.OBSERVABLE_COLUMNS)))
+    found = _observed(observables, p4, mask) if len(labels) else np.zeros((0, len(hls4ml.OBSERVABLE_COLUMNS)))
     columns = constituent_columns(p4, mask, p4.sum(axis=1))[:, : layout.particles]
     short = layout.particles - columns.shape[1]
     rows = Rows(np.pad(columns, ((0, 0), (0, short), (0, 0))), found, labels)
@@ -286,12 +286,12 @@ def _measured(jets: clustering.RaggedJets, labels: np.ndarray, observables: Obse
 
 def _observed(observables: Observables, p4: np.ndarray, mask: np.ndarray) -> np.ndarray:
     measured = np.asarray(observables(p4, mask))
-    wanted = (len(p4), len(schema.OBSERVABLE_COLUMNS))
+    wanted = (len(p4), len(hls4ml.OBSERVABLE_COLUMNS))
     if measured.shape != wanted:
         raise InputError(f"observables: expected a function that returns shape {wanted}, found {measured.shape}")
     if not np.isfinite(measured).all():
         row, column = np.argwhere(~np.isfinite(measured))[0]
-        name = schema.OBSERVABLE_COLUMNS[column]
+        name = hls4ml.OBSERVABLE_COLUMNS[column]
         raise InputError(f"observables: expected finite numbers, found {measured[row, column]} in {name} of a jet")
     return measured
 
@@ -311,6 +311,6 @@ def _checked(sample: Sample, jobs: int | None) -> int:
     check_mantissa_bits(sample.layout.mantissa_bits)
     check(sample.conditions)
     classes = sample.classes
-    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(schema.CLASSES):
-        raise InputError(f"classes: expected different ones of {', '.join(schema.CLASSES)}, found {classes}")
+    if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(hls4ml.CLASSES):
+        raise InputError(f"classes: expected different ones of {', '.join(hls4ml.CLASSES)}, found {classes}")
     return jobs

@@ -12,9 +12,9 @@ from zipfile import BadZipFile
 
 import numpy as np
 
+from hepjax.data.atomic_hdf5 import remove_leftovers
 from hepjax.errors import InputError, writing
-from hepjax.hdf5_files import remove_leftovers
-from hepjax.simulation.files import Rows
+from hepjax.physics.simulation.files import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.simulation import clustering, collisions
-from hepjax.simulation.collisions import Collisions, Particles
-from hepjax.simulation.conditions import PUBLIC, Conditions
-from hepjax.simulation.detector import detect, visible
-from hepjax.simulation.processes import generator, seed, soft_generator
+from hepjax.physics.simulation import clustering, collisions
+from hepjax.physics.simulation.collisions import Collisions, Particles
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.detector import detect, visible
+from hepjax.physics.simulation.processes import generator, seed, soft_generator
 
 UNIT_JETS = 100
 _MAX_EMPTY_BATCHES = 20
@@ -24,7 +24,7 @@ class Unit(NamedTuple):
 
     seed: int
     label: int
-    """Index into `schema.CLASSES`."""
+    """Index into `hls4ml.CLASSES`."""
     number: int
     """The how-manieth unit of its class."""
     jets: int
@@ -46,7 +46,7 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
     >>> simulate_unit(Unit(seed=1, label=2, number=0, jets=1)).counts  # doctest: +SKIP
     array([35])
     """
-    name = schema.CLASSES[unit.label]
+    name = hls4ml.CLASSES[unit.label]
     sequence = np.random.SeedSequence([unit.seed, unit.label, unit.number])
     rng = np.random.default_rng(sequence)
     source = generator(name, unit.conditions)

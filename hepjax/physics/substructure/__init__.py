@@ -3,7 +3,7 @@
 The single-jet functions are pure and take one jet; lift them with `jax.vmap`.
 """
 
-from hepjax.observables.clustering import (
+from hepjax.physics.substructure.clustering import (
     Algorithm,
     History,
     cluster,
@@ -12,7 +12,7 @@ from hepjax.observables.clustering import (
     subjets,
     winner_take_all,
 )
-from hepjax.observables.correlators import (
+from hepjax.physics.substructure.correlators import (
     Correlators,
     energy_correlators,
     momentum_fractions,
@@ -20,10 +20,10 @@ from hepjax.observables.correlators import (
     ratios,
     zlogz,
 )
-from hepjax.observables.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
-from hepjax.observables.jets import from_jets, jet_observables, substructure, survivors
-from hepjax.observables.subjettiness import n_subjettiness, winner_take_all_axes
-from hepjax.observables.trees import jet_tree, jet_trees, soft_dropped
+from hepjax.physics.substructure.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
+from hepjax.physics.substructure.jets import from_jets, jet_observables, substructure, survivors
+from hepjax.physics.substructure.subjettiness import n_subjettiness, winner_take_all_axes
+from hepjax.physics.substructure.trees import jet_tree, jet_trees, soft_dropped
 
 __all__ = [
     "Algorithm",

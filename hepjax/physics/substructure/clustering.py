@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import kinematics
-from hepjax.masking import safe_divide
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

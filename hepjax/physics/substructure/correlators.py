@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hepjax import kinematics
-from hepjax.masking import safe_divide, safe_log, safe_sqrt
+from hepjax.numerics import safe_divide, safe_log, safe_sqrt
+from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from hepjax import kinematics
-from hepjax.masking import safe_divide
-from hepjax.observables.clustering import Algorithm, History, cluster
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
+from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
 if TYPE_CHECKING:
-    from hepjax.observables.clustering import Recombine
+    from hepjax.physics.substructure.clustering import Recombine
 
 
 def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Array, r0: float = 1.0) -> jax.Array:

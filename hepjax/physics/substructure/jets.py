@@ -14,11 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import kinematics, schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.masking import safe_divide
-from hepjax.observables import correlators, grooming, subjettiness
-from hepjax.observables.clustering import Algorithm, History, cluster
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import correlators, grooming, subjettiness
+from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +40,7 @@ _ROWS = 2000
 
 
 def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = None) -> np.ndarray:
-    """The jet observables of `schema.OBSERVABLE_COLUMNS`.
+    """The jet observables of `hls4ml.OBSERVABLE_COLUMNS`.
 
     A jet's numbers depend on its particles alone: not on their order, on padding, or on the other jets of the call.
     A ratio whose denominator vanishes is 0, and so is every observable of a jet without particles.
@@ -83,7 +84,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     columns |= _shapes(*_compacted(frame, keep[:, 0]), scale, suffix="_mmdt")
 
     largest = np.finfo(np.float32).max
-    found = np.stack([columns[name] for name in schema.OBSERVABLE_COLUMNS], axis=-1)
+    found = np.stack([columns[name] for name in hls4ml.OBSERVABLE_COLUMNS], axis=-1)
     finite: np.ndarray = np.nan_to_num(np.clip(found, -largest, largest))
     return finite.astype(np.float32)
 
@@ -105,7 +106,7 @@ def from_jets(jets: Jets) -> np.ndarray:
     if missing:
         raise InputError(f"jets: the particle columns {', '.join(missing)} are missing; momenta are needed")
     columns = [jets.particle_names.index(name) for name in wanted]
-    found = [np.zeros((0, len(schema.OBSERVABLE_COLUMNS)), np.float32)]
+    found = [np.zeros((0, len(hls4ml.OBSERVABLE_COLUMNS)), np.float32)]
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
         p4 = np.asarray(jets.constituents[rows])[..., columns]
@@ -114,7 +115,7 @@ def from_jets(jets: Jets) -> np.ndarray:
 
 
 def substructure(p4: jax.Array, mask: jax.Array) -> jax.Array:
-    """The 21 observables of `schema.SUBSTRUCTURE` and Σ z ln z of one jet; pure, to be lifted with `vmap`.
+    """The 21 observables of `hls4ml.SUBSTRUCTURE` and Σ z ln z of one jet; pure, to be lifted with `vmap`.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E), GeV.
@@ -129,7 +130,7 @@ def substructure(p4: jax.Array, mask: jax.Array) -> jax.Array:
     values = {f"tau{n + 1}_b{beta + 1}": tau[n, beta] for n in range(3) for beta in range(2)}
     values |= {f"tau32_b{beta + 1}": safe_divide(tau[2, beta], tau[1, beta]) for beta in range(2)}
     values |= correlators.ratios(correlators.energy_correlators(z, theta), z)
-    return jnp.stack([values[name.removeprefix("j_")] for name in schema.SUBSTRUCTURE] + [correlators.zlogz(z)])
+    return jnp.stack([values[name.removeprefix("j_")] for name in hls4ml.SUBSTRUCTURE] + [correlators.zlogz(z)])
 
 
 def survivors(p4: jax.Array, mask: jax.Array) -> jax.Array:
@@ -164,10 +165,10 @@ _measure = jax.jit(jax.vmap(substructure))
 
 
 def _shapes(frame: np.ndarray, mask: np.ndarray, scale: np.ndarray, suffix: str) -> dict[str, np.ndarray]:
-    """The columns of `schema.SUBSTRUCTURE` with a suffix; `zlogz` too where there is none."""
-    found = _in_shapes(_measure, frame, mask, particles=False, width=len(schema.SUBSTRUCTURE) + 1)
-    columns = dict(zip((f"{name}{suffix}" for name in schema.SUBSTRUCTURE), found.T, strict=False))
-    for name in schema.SUBSTRUCTURE[:6]:
+    """The columns of `hls4ml.SUBSTRUCTURE` with a suffix; `zlogz` too where there is none."""
+    found = _in_shapes(_measure, frame, mask, particles=False, width=len(hls4ml.SUBSTRUCTURE) + 1)
+    columns = dict(zip((f"{name}{suffix}" for name in hls4ml.SUBSTRUCTURE), found.T, strict=False))
+    for name in hls4ml.SUBSTRUCTURE[:6]:
         columns[f"{name}{suffix}"] = columns[f"{name}{suffix}"] * scale
     return columns if suffix else columns | {"j_zlogz": found[:, -1]}
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import jax.numpy as jnp
 
-from hepjax.observables.clustering import Algorithm, cluster, exclusive_slots, winner_take_all
+from hepjax.physics.substructure.clustering import Algorithm, cluster, exclusive_slots, winner_take_all
 
 if TYPE_CHECKING:
     import jax

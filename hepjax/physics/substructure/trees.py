@@ -8,10 +8,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import kinematics
-from hepjax.masking import safe_divide
-from hepjax.observables.clustering import Algorithm, History, cluster
-from hepjax.observables.jets import JETS_PER_CALL, _by_falling_pt, _checked, _in_jet_frame
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
+from hepjax.physics.substructure.clustering import Algorithm, History, cluster
+from hepjax.physics.substructure.jets import JETS_PER_CALL, _by_falling_pt, _checked, _in_jet_frame
 from hepjax.types import Tree
 
 if TYPE_CHECKING:

@@ -8,8 +8,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import anomalies, batches, losses, models, training
+from hepjax import models, training
 from hepjax.choices import Optimizer, Schedule
+from hepjax.inputs import batching
+from hepjax.tasks.anomaly import scores as anomalies
+from hepjax.training import losses
 from hepjax.types import Batch, Reconstruction
 
 if TYPE_CHECKING:
@@ -65,8 +68,8 @@ def fit_autoencoder(
     try:
         state = training.fit(
             training.start(*models.initialise(model, key, x[:1]), optimizer, key),
-            batches.make_windows(train, batch_size=batch_size, seed=seed),
-            lambda: batches.eval_batches(held, batch_size=min(len(val), _AT_ONCE)),
+            batching.make_windows(train, batch_size=batch_size, seed=seed),
+            lambda: batching.eval_batches(held, batch_size=min(len(val), _AT_ONCE)),
             training.compile_here(*steps),
             epochs=epochs,
             schedule=rate,
@@ -78,7 +81,7 @@ def fit_autoencoder(
     answer = jax.jit(lambda x: apply(state.params, state.model_state, x, jnp.ones(len(x), bool), None)[0])
 
     def detector(x: np.ndarray) -> Reconstruction:
-        some = batches.eval_batches(Batch(x, x, np.ones(len(x), np.float32)), batch_size=_AT_ONCE)
+        some = batching.eval_batches(Batch(x, x, np.ones(len(x), np.float32)), batch_size=_AT_ONCE)
         parts = [jax.device_get(answer(batch.inputs)) for batch in some]
         return Reconstruction(*(np.concatenate(column)[: len(x)] for column in zip(*parts, strict=True)))
 

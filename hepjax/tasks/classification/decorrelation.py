@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import independence, models, parallel, schema
+from hepjax import models, runtime
 from hepjax.choices import Decorrelation
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.independence import ADVERSARY
+from hepjax.training import decorrelation
+from hepjax.training.decorrelation import ADVERSARY
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -18,14 +20,14 @@ if TYPE_CHECKING:
 
     import jax
 
-    from hepjax.batches.stream import Block
-    from hepjax.independence import Loss
+    from hepjax.inputs.batching.stream import Block
+    from hepjax.inputs.subsets import Part, Parts
     from hepjax.models import Apply
-    from hepjax.options import Insensitivity
-    from hepjax.parts import Part, Parts
+    from hepjax.runs.options import Insensitivity
+    from hepjax.training.decorrelation import Loss
     from hepjax.types import Batch, PyTree
 
-_ADVERSARY = models.MLP(hidden=(32, 32), classes=independence.BINS)
+_ADVERSARY = models.MLP(hidden=(32, 32), classes=decorrelation.BINS)
 _ROWS = 100_000
 """Jets whose observables are read at once."""
 
@@ -33,7 +35,7 @@ _ROWS = 100_000
 def is_asked(insensitive: Insensitivity) -> bool:
     """Whether there is anything that the answers shall not tell.
 
-    >>> from hepjax.options import Insensitivity
+    >>> from hepjax.runs.options import Insensitivity
     >>> is_asked(Insensitivity()), is_asked(Insensitivity(to="j_mass"))
     (False, True)
     """
@@ -43,7 +45,7 @@ def is_asked(insensitive: Insensitivity) -> bool:
 def is_contest(insensitive: Insensitivity) -> bool:
     """Whether the tagger is trained against an adversary, so that its two losses are not of the same kind.
 
-    >>> from hepjax.options import Insensitivity
+    >>> from hepjax.runs.options import Insensitivity
     >>> is_contest(Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
     True
     """
@@ -107,7 +109,7 @@ def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray) -> A
     if isinstance(inputs, Sequences):
         return inputs._replace(values=scale_energies(inputs.values, columns, factor))
     by = factor.reshape(-1, *[1] * (inputs.ndim - 1)).astype(inputs.dtype)
-    return np.where(np.isin(columns, schema.IN_GEV), inputs * by, inputs)
+    return np.where(np.isin(columns, hls4ml.IN_GEV), inputs * by, inputs)
 
 
 def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array) -> PyTree:
@@ -139,19 +141,19 @@ def make_losses(insensitive: Insensitivity, apply: Apply, loss: Loss) -> tuple[A
     """
     if not is_asked(insensitive):
         return apply, loss, loss
-    background = jnp.array([name in insensitive.background for name in schema.CLASSES])
+    background = jnp.array([name in insensitive.background for name in hls4ml.CLASSES])
     signal = _signal(insensitive)
-    correlated = independence.correlation_loss(loss, insensitive.strength, background, signal)
+    correlated = decorrelation.correlation_loss(loss, insensitive.strength, background, signal)
     if not is_contest(insensitive):
         return apply, correlated, correlated
-    contest = independence.contest(apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal)
-    return contest, independence.contest_loss(loss, background, signal), correlated
+    contest = decorrelation.contest(apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal)
+    return contest, decorrelation.contest_loss(loss, background, signal), correlated
 
 
 def _signal(insensitive: Insensitivity) -> list[int]:
     """The classes whose answers count; all where none is named and all are background."""
-    others = insensitive.signal or [name for name in schema.CLASSES if name not in insensitive.background]
-    return [schema.CLASSES.index(name) for name in others or schema.CLASSES]
+    others = insensitive.signal or [name for name in hls4ml.CLASSES if name not in insensitive.background]
+    return [hls4ml.CLASSES.index(name) for name in others or hls4ml.CLASSES]
 
 
 def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
@@ -165,8 +167,8 @@ def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
 
 def _of_observable(own: dict[str, Part], insensitive: Insensitivity) -> dict[str, np.ndarray]:
     values = {name: _observable(part, str(insensitive.to)) for name, part in own.items()}
-    counts = np.isin(own["train"].labels, [schema.CLASSES.index(name) for name in insensitive.background])
-    known = np.sort(parallel.gather(values["train"][counts]))
+    counts = np.isin(own["train"].labels, [hls4ml.CLASSES.index(name) for name in insensitive.background])
+    known = np.sort(runtime.gather(values["train"][counts]))
     if not len(known):
         words = " or ".join(insensitive.background)
         raise InputError(

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.structure._inputs import checked, less, middle, traced
+from hepjax.tasks.clustering._inputs import checked, less, middle, traced
 
 if TYPE_CHECKING:
     from hepjax.types import Array

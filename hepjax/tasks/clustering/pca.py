@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.structure._inputs import checked, less, middle
+from hepjax.tasks.clustering._inputs import checked, less, middle
 
 if TYPE_CHECKING:
     from hepjax.types import Array

@@ -1,7 +1,7 @@
 """Networks that make jets: their particles, or their observables."""
 
-from hepjax.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
-from hepjax.generation.clouds import (
+from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
+from hepjax.tasks.generation.clouds import (
     CLOUD_COLUMNS,
     Clouds,
     CloudScaling,
@@ -18,7 +18,7 @@ from hepjax.generation.clouds import (
     pixels,
     take_equally,
 )
-from hepjax.generation.flow_matching import (
+from hepjax.tasks.generation.flow_matching import (
     AVERAGE,
     at_time,
     averaged,
@@ -34,12 +34,8 @@ from hepjax.generation.flow_matching import (
     start_average,
     straight_line,
 )
-from hepjax.generation.flows import (
-    check_flow,
-    normal_nll,
-    sample,
-)
-from hepjax.generation.preparation import (
+from hepjax.tasks.generation.flows import check_flow, normal_nll, sample
+from hepjax.tasks.generation.preparation import (
     COORDINATES,
     FEWEST_JETS,
     Preparation,
@@ -51,7 +47,7 @@ from hepjax.generation.preparation import (
     restore,
     to_coordinates,
 )
-from hepjax.generation.variational import noisy_decoder, variational_loss
+from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
 
 __all__ = [
     "AVERAGE",

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.generation.clouds import (
+from hepjax.tasks.generation.clouds import (
     CLOUD_COLUMNS,
     Clouds,
     cloud_observables,
@@ -24,14 +24,14 @@ from hepjax.generation.clouds import (
     decode_totals,
     encode_totals,
 )
-from hepjax.generation.flow_matching import solve_flow
+from hepjax.tasks.generation.flow_matching import solve_flow
 from hepjax.types import Conditioned, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepjax.generation.clouds import CloudScaling
-    from hepjax.generation.flow_matching import Apply, Step
+    from hepjax.tasks.generation.clouds import CloudScaling
+    from hepjax.tasks.generation.flow_matching import Apply, Step
     from hepjax.types import PyTree
 
 _ROUNDS = 8  # of stretching angles, each of which misses the mass by the square of an angle less

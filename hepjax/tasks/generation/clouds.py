@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import kinematics
 from hepjax.errors import InputError
-from hepjax.masking import safe_sqrt
+from hepjax.numerics import safe_sqrt
+from hepjax.physics import kinematics
 from hepjax.types import Conditioned, Scaling, Sequences
 
 if TYPE_CHECKING:

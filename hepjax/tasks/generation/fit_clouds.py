@@ -8,14 +8,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batches, evaluation, generation, losses, models
-from hepjax.generators import VALIDATION, Fitting, learn, make_plan, separation
+from hepjax import evaluation, models
+from hepjax.inputs import batching
+from hepjax.tasks import generation
+from hepjax.tasks.generation.fit_observables import VALIDATION, Fitting, learn, make_plan, separation
+from hepjax.training import losses
 from hepjax.types import Batch, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from hepjax.generation import Clouds
+    from hepjax.tasks.generation import Clouds
     from hepjax.types import TrainState
 
 HIDDEN = (64, 64, 64)
@@ -60,7 +63,7 @@ def fit_cloud_generator(
     Raises:
       InputError: a part is left without jets of a class.
     """
-    rows = batches.split(
+    rows = batching.split(
         len(clouds.pt), seed=fitting.seed, fractions=(1 - VALIDATION, VALIDATION, 0.0), labels=clouds.labels
     )
     train, val, key = clouds.take(rows.train), clouds.take(rows.val), jax.random.key(fitting.seed)
@@ -111,7 +114,7 @@ def tell_clouds_apart(
     """
     x = jax.tree.map(lambda *both: np.concatenate(both), found, truth)
     targets = np.repeat(np.array([1, 0], np.int32), [len(found.mask), len(truth.mask)])
-    rows = batches.split(len(targets), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
+    rows = batching.split(len(targets), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
     data = Batch(x, targets, np.ones(len(targets), np.float32))
     train, val, test = (jax.tree.map(lambda values, part=part: values[part], data) for part in rows)
     model = models.DeepSets((64, 64, 32), (64,), classes=2)

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import batches, evaluation, generation, losses, models, training
+from hepjax import evaluation, models, training
 from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
-from hepjax.representations import apply_scaling, fit_scaling
+from hepjax.inputs import apply_scaling, batching, fit_scaling
+from hepjax.tasks import generation
+from hepjax.training import losses
 from hepjax.types import Batch, Conditioned, Scores
 
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ class Generator(NamedTuple):
     """What has learnt to make jets."""
 
     make: Callable[[Any, int], np.ndarray]
-    """((N,) class indices, seed) → (N, 16) float32 observables, in the order of `schema.STANDARD_FEATURES`."""
+    """((N,) class indices, seed) → (N, 16) float32 observables, in the order of `hls4ml.STANDARD_FEATURES`."""
     nll: Callable[[Any, Any], np.ndarray]
     """((N, 16) observables, (N,) class indices) → (N,) -ln p in the coordinates of `generation.prepare`, in nats; the
     same number N times where only the mean is known, as an upper bound."""
@@ -73,7 +75,7 @@ def fit_flow(
     good state is used.
 
     Args:
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
       classes: C names.
       fitting: how it is trained.
@@ -107,7 +109,7 @@ def fit_vae(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitt
     """Trains a variational autoencoder that is told the class (arXiv:1312.6114); see `generation.variational_loss`.
 
     Args:
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
       classes: C names.
       fitting: how it is trained.
@@ -146,7 +148,7 @@ def fit_normal(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = F
     """The baseline: each class's normal scores are taken for a multivariate normal distribution.
 
     Args:
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
       classes: C names.
       fitting: whose seed counts.
@@ -186,7 +188,7 @@ def tell_apart(
     """
     kinds = np.concatenate([labels, truth_labels])
     targets = np.repeat(np.array([1, 0], np.int32), [len(labels), len(truth)])
-    rows = batches.split(len(kinds), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
+    rows = batching.split(len(kinds), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
     model, loss, kind = models.MLP((64, 64), classes=2), losses.categorical_cross_entropy, np.eye(max(kinds) + 1)[kinds]
     plan, found = make_plan(models.make_apply(model), loss, len(rows.train), fitting), {}
     first = models.initialise(model, jax.random.key(fitting.seed), np.zeros((1, np.shape(truth)[1] + kind.shape[1])))
@@ -210,7 +212,7 @@ def _parts(x: Any, labels: Any, classes: Sequence[str], seed: int) -> _Parts:
             f"classes: expected {2 * generation.FEWEST_JETS} jets or more of each to learn from, found "
             f"{', '.join(few)}; give more jets, or leave the class out"
         )
-    rows = batches.split(len(x), seed=seed, fractions=(1 - VALIDATION, VALIDATION, 0.0), labels=labels)
+    rows = batching.split(len(x), seed=seed, fractions=(1 - VALIDATION, VALIDATION, 0.0), labels=labels)
     preparation = generation.fit_preparation(x[rows.train], labels[rows.train], classes, seed=seed)
     data = _batch(_inputs(preparation, x, labels, seed))
     train, val = (jax.tree.map(lambda values, part=part: values[part], data) for part in (rows.train, rows.val))
@@ -228,7 +230,7 @@ def _batch(inputs: Conditioned) -> Batch:
 
 def _answers(plan: Plan, state: TrainState, size: int, inputs: Conditioned) -> tuple[Any, float]:
     """What a network says of N jets, and its mean loss, by the program that validates `size` of them."""
-    blocks = batches.eval_batches(_batch(inputs), batch_size=size)
+    blocks = batching.eval_batches(_batch(inputs), batch_size=size)
     found = [jax.device_get(plan.programs.evaluate(state, block)) for block in blocks]
     outputs = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(inputs.values)], *(one.outputs for one in found))
     loss, weight = (
@@ -283,7 +285,7 @@ def make_plan(
     Returns:
       The plan.
     """
-    steps = fitting.epochs * batches.steps_of(jets, fitting.batch_size)
+    steps = fitting.epochs * batching.steps_of(jets, fitting.batch_size)
     schedule = training.make_schedule(
         Schedule.COSINE, fitting.learning_rate, steps=steps, warmup_steps=min(most_warmup, steps // 10)
     )
@@ -312,8 +314,8 @@ def learn(
     try:
         return training.fit(
             training.start(first[0], first[1], plan.optimizer, jax.random.key(fitting.seed)),
-            train=batches.make_windows(train, batch_size=fitting.batch_size, seed=fitting.seed),
-            val=lambda: batches.eval_batches(val, batch_size=at_once or len(val.targets)),
+            train=batching.make_windows(train, batch_size=fitting.batch_size, seed=fitting.seed),
+            val=lambda: batching.eval_batches(val, batch_size=at_once or len(val.targets)),
             programs=plan.programs,
             epochs=fitting.epochs,
             schedule=plan.schedule,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from hepjax.masking import weighted_mean
+from hepjax.numerics import weighted_mean
 from hepjax.types import Conditioned, Sequences
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.masking import safe_divide
+from hepjax.numerics import safe_divide
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,7 @@ def to_coordinates(x: Any) -> Floats:
     """The 16 observables as twelve numbers, of which none follows from the others.
 
     Args:
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
 
     Returns:
       (N, 12) float64: mass in GeV, number of particles, Σ z ln z, C1 at β = 0, C1(1)² / (C1(0) C1(2)), which is 1 at
@@ -95,7 +95,7 @@ def from_coordinates(y: Any) -> Floats:
       y: (N, 12).
 
     Returns:
-      (N, 16) float64, in the order of `schema.STANDARD_FEATURES`.
+      (N, 16) float64, in the order of `hls4ml.STANDARD_FEATURES`.
 
     >>> x = np.array([[-2, 0.4, 0.1, 0.03, 0.12, 0.03, 1.2, 1, 1.2, 0.0, 0.1, 0.1, 0.3, 0.3, 80, 40]])
     >>> x[:, 9] = 1.2 * 0.1**3 / 0.03**1.5
@@ -116,7 +116,7 @@ def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 
     """Learns each class's distributions from the training part.
 
     Args:
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
       classes: C names.
       seed: of the random numbers that spread shared values.
@@ -159,7 +159,7 @@ def prepare(preparation: Preparation, x: Any, labels: Any, *, seed: int = 0) -> 
 
     Args:
       preparation: of the training part.
-      x: (N, 16) observables, in the order of `schema.STANDARD_FEATURES`.
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) classes.
       seed: of the random numbers.
 
@@ -186,7 +186,7 @@ def restore(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32
       labels: (N,) classes.
 
     Returns:
-      (N, 16) float32, in the order of `schema.STANDARD_FEATURES`; numbers of particles are whole.
+      (N, 16) float32, in the order of `hls4ml.STANDARD_FEATURES`; numbers of particles are whole.
 
     Raises:
       InputError: a number is not finite, which means that the generator has exploded; or there is no such class.
@@ -194,7 +194,7 @@ def restore(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32
     from scipy.special import ndtr
 
     z, labels = _finite(z), _known(labels, preparation)
-    out = np.zeros((len(z), len(schema.STANDARD_FEATURES)), np.float32)
+    out = np.zeros((len(z), len(hls4ml.STANDARD_FEATURES)), np.float32)
     for c, own in enumerate(preparation.distributions):
         rows = labels == c
         steps = zip(z[rows].T, preparation.known[c], preparation.made[c], strict=True)
@@ -353,7 +353,7 @@ def _known(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
 
 def _checked(x: Any) -> Floats:
     found = np.asarray(x, np.float64)
-    wanted = len(schema.STANDARD_FEATURES)
+    wanted = len(hls4ml.STANDARD_FEATURES)
     if found.ndim != 2 or found.shape[1] != wanted:
         raise InputError(f"x: expected (N, {wanted}), the observables of STANDARD_FEATURES, found shape {found.shape}")
     wrong = ~np.isfinite(found).all(axis=1)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from hepjax.masking import weighted_mean
+from hepjax.numerics import weighted_mean
 
 if TYPE_CHECKING:
     from collections.abc import Callable

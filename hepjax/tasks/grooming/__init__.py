@@ -1,6 +1,6 @@
 """Grooming as a game: a jet's tree as an environment, and a Q-network that learns to play it."""
 
-from hepjax.reinforcement.dqn import (
+from hepjax.tasks.grooming.dqn import (
     Agent,
     DivergedError,
     Learner,
@@ -13,7 +13,7 @@ from hepjax.reinforcement.dqn import (
     make_learner,
     td_loss,
 )
-from hepjax.reinforcement.environment import (
+from hepjax.tasks.grooming.environment import (
     HIGH,
     LOW,
     OBSERVED,
@@ -28,9 +28,9 @@ from hepjax.reinforcement.environment import (
     reset,
     step,
 )
-from hepjax.reinforcement.gymnasium_env import gymnasium_environment
-from hepjax.reinforcement.replay import Replay, add, empty, sample
-from hepjax.reinforcement.rewards import TOP_QUARK, W_BOSON, RewardConstants, make_reward
+from hepjax.tasks.grooming.gymnasium_env import gymnasium_environment
+from hepjax.tasks.grooming.replay import Replay, add, empty, sample
+from hepjax.tasks.grooming.rewards import TOP_QUARK, W_BOSON, RewardConstants, make_reward
 
 __all__ = [
     "HIGH",

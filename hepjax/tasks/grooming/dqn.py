@@ -11,12 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.reinforcement.replay import Replay, add, empty, sample
+from hepjax.tasks.grooming.replay import Replay, add, empty, sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepjax.reinforcement.environment import Environment
+    from hepjax.tasks.grooming.environment import Environment
     from hepjax.types import PyTree
 
 

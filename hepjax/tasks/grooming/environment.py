@@ -14,13 +14,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import kinematics
 from hepjax.errors import InputError
+from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepjax.reinforcement.rewards import Reward
+    from hepjax.tasks.grooming.rewards import Reward
     from hepjax.types import Array, Tree
 
 OBSERVED = ("ln z", "ln ΔR", "ψ", "ln m", "ln kT")

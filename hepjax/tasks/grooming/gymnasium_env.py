@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
-from hepjax import kinematics
 from hepjax.errors import InputError
-from hepjax.reinforcement.environment import groomed, grooming
+from hepjax.physics import kinematics
+from hepjax.tasks.grooming.environment import groomed, grooming
 
 if TYPE_CHECKING:
     import gymnasium
 
-    from hepjax.reinforcement.rewards import Reward
+    from hepjax.tasks.grooming.rewards import Reward
     from hepjax.types import Array, Tree
 
 

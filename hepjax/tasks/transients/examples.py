@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.transients.noise import whiten
+from hepjax.tasks.transients.noise import whiten
 from hepjax.types import Batch, Sequences, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hepjax.transients.search import Search, Transients
+    from hepjax.tasks.transients.search import Search, Transients
     from hepjax.types import Array
 
 
@@ -47,7 +47,7 @@ def frames(series: Array, length: int = 1) -> Sequences:
 def as_batch(search: Search, transients: Transients, length: int = 1) -> Batch:
     """Whitened segments as examples: frames, and 1 for a chirp.
 
-    >>> from hepjax.transients import Search, draw
+    >>> from hepjax.tasks.transients import Search, draw
     >>> as_batch(Search(), draw(Search(), jax.random.key(0), 2), 16).inputs.values.shape
     (2, 64, 16)
     """

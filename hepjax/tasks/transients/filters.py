@@ -11,11 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.transients.chirps import chirp
-from hepjax.transients.noise import whiten
+from hepjax.tasks.transients.chirps import chirp
+from hepjax.tasks.transients.noise import whiten
 
 if TYPE_CHECKING:
-    from hepjax.transients.search import Search
+    from hepjax.tasks.transients.search import Search
     from hepjax.types import Array
 
 _STEP, _TOP = 1 / 64, 64.0  # of the table of likelihood ratios
@@ -58,7 +58,7 @@ def make_bank(search: Search, templates: int = 32) -> Bank:
     Raises:
       InputError: there is no template.
 
-    >>> from hepjax.transients import Search
+    >>> from hepjax.tasks.transients import Search
     >>> make_bank(Search()).chirp_masses[jnp.array([0, 16, 31])].round().tolist()
     [12.0, 16.0, 30.0]
     """
@@ -95,7 +95,7 @@ def matched_filter(search: Search, bank: Bank, strain: Array) -> Found:
     Returns:
       What is found.
 
-    >>> from hepjax.transients import Search, draw
+    >>> from hepjax.tasks.transients import Search, draw
     >>> some = draw(Search(), jax.random.key(0), 2, louder=5.0)
     >>> found = matched_filter(Search(), make_bank(Search()), some.strain)
     >>> [snr > 10 for snr in found.snr.tolist()]
@@ -155,7 +155,7 @@ def excess_power(search: Search, strain: Array) -> jax.Array:
     Returns:
       (B,) float32.
 
-    >>> from hepjax.transients import Search
+    >>> from hepjax.tasks.transients import Search
     >>> excess_power(Search(), jnp.zeros((2, 1024))).tolist()
     [0.0, 0.0]
     """

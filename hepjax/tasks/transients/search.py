@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.transients.chirps import RISE, chirp, end_frequency, seconds_before
-from hepjax.transients.noise import coloured_noise, detector_density, optimal_snr
+from hepjax.tasks.transients.chirps import RISE, chirp, end_frequency, seconds_before
+from hepjax.tasks.transients.noise import coloured_noise, detector_density, optimal_snr
 
 if TYPE_CHECKING:
     from collections.abc import Callable

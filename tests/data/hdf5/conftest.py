@@ -7,7 +7,7 @@ import os
 import h5py
 import pytest
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def stored():
 
     def again(path, **options):
         with h5py.File(path, "a") as file:
-            for name in (schema.CONSTITUENTS, schema.JETS):
+            for name in (hls4ml.CONSTITUENTS, hls4ml.JETS):
                 values = file[name][()]
                 del file[name]
                 file.create_dataset(name, data=values, **{"chunks": (7, *values.shape[1:]), **options})

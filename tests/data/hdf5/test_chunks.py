@@ -12,9 +12,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from isal import isal_zlib
 
-from hepjax import InputError, read_jets, schema
-from hepjax.readers import blocks
-from hepjax.readers.chunks import make_read
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import blocks
+from hepjax.data.hdf5.chunks import make_read
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 TYPES = ["<f4", ">f4", "<f8", ">f8", "<f2", ">f2"]
@@ -179,7 +180,7 @@ def test_any_chunks_and_rows(jet_file, monkeypatch, use_cores, how, data):
     path = jet_file(count=count, slots=slots)
     with h5py.File(path, "a", libver=data.draw(st.sampled_from(["earliest", "latest"]))) as file:
         values = []
-        for name, chunk in zip((schema.CONSTITUENTS, schema.JETS), chunks, strict=True):
+        for name, chunk in zip((hls4ml.CONSTITUENTS, hls4ml.JETS), chunks, strict=True):
             values.append(file[name][()].astype(dtype))
             del file[name]
             file.create_dataset(name, data=values[-1], chunks=chunk, **options)
@@ -193,7 +194,7 @@ def test_any_chunks_and_rows(jet_file, monkeypatch, use_cores, how, data):
     particles, table = (np.concatenate([v, v]).astype(np.float32)[rows] for v in values)
     part = read_jets([path, path])[rows]
     np.testing.assert_array_equal(part.constituents, particles, strict=True)
-    np.testing.assert_array_equal(part.mask, particles[..., schema.PARTICLE_COLUMNS.index("j1_e")] > 0)
+    np.testing.assert_array_equal(part.mask, particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_e")] > 0)
     np.testing.assert_array_equal(part.observables, table[:, :53], strict=True)
     np.testing.assert_array_equal(part.labels, table[:, 53:58].argmax(1).astype(np.int32), strict=True)
 
@@ -202,8 +203,8 @@ def test_any_chunks_and_rows(jet_file, monkeypatch, use_cores, how, data):
 def test_unsorted_particles_are_sorted(jet_file, stored, rng, filters):
     path = jet_file()
     with h5py.File(path, "a") as file:
-        before = file[schema.CONSTITUENTS][()]
-        file[schema.CONSTITUENTS][...] = before[:, rng.permutation(30)]
+        before = file[hls4ml.CONSTITUENTS][()]
+        file[hls4ml.CONSTITUENTS][...] = before[:, rng.permutation(30)]
     path = stored(path, **{**OURS, **THEIRS}[filters])
     np.testing.assert_array_equal(read_jets(path, particles=8)[3:20].constituents, before[3:20, :8])
 
@@ -227,7 +228,7 @@ DAMAGED = {
 def test_a_damaged_chunk_is_refused_in_one_line(jet_file, stored, case, filters):
     path = stored(jet_file(), **OURS[filters])
     with h5py.File(path, "a") as file:
-        file[schema.CONSTITUENTS].id.write_direct_chunk((7, 0, 0), *DAMAGED[case])
+        file[hls4ml.CONSTITUENTS].id.write_direct_chunk((7, 0, 0), *DAMAGED[case])
     jets = read_jets(path)
     assert len(jets[:7]) == 7
     for rows in (slice(None), slice(13, 14), np.array([20, 10])):
@@ -239,7 +240,7 @@ def test_a_damaged_chunk_is_refused_in_one_line(jet_file, stored, case, filters)
 def test_any_flipped_byte_of_a_compressed_chunk_is_refused(jet_file):
     path, rng = jet_file(), np.random.default_rng(0)
     with h5py.File(path) as file:
-        chunk = file[schema.JETS].id.get_chunk_info(2)
+        chunk = file[hls4ml.JETS].id.get_chunk_info(2)
     good = path.read_bytes()
     for place in rng.integers(chunk.byte_offset + 2, chunk.byte_offset + chunk.size, 100).tolist():
         data = bytearray(good)

@@ -13,12 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hepjax import InputError, schema
-from hepjax.readers import header, read_jets, summarise
-from hepjax.readers import summary as summary_module
+from hepjax import InputError
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import header, read_jets, summarise
+from hepjax.data.hdf5 import summary as summary_module
 
 READERS = [read_jets]
-E_COLUMN, PT_COLUMN = (schema.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
+E_COLUMN, PT_COLUMN = (hls4ml.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
 
 
 def raw(path):
@@ -45,11 +46,11 @@ class TestContract:
         path = jet_file()
         jets, file = reader(path), raw(path)
         assert len(jets) == 25
-        assert (jets.particle_names, jets.observable_names) == (schema.PARTICLE_COLUMNS, schema.OBSERVABLE_COLUMNS)
+        assert (jets.particle_names, jets.observable_names) == (hls4ml.PARTICLE_COLUMNS, hls4ml.OBSERVABLE_COLUMNS)
         part = jets[:]
-        np.testing.assert_array_equal(part.constituents, file[schema.CONSTITUENTS])
-        np.testing.assert_array_equal(part.mask, file[schema.CONSTITUENTS][..., E_COLUMN] > 0)
-        np.testing.assert_array_equal(part.observables, file[schema.JETS][:, :53])
+        np.testing.assert_array_equal(part.constituents, file[hls4ml.CONSTITUENTS])
+        np.testing.assert_array_equal(part.mask, file[hls4ml.CONSTITUENTS][..., E_COLUMN] > 0)
+        np.testing.assert_array_equal(part.observables, file[hls4ml.JETS][:, :53])
         np.testing.assert_array_equal(part.labels, np.arange(25) % 5)
         assert [a.dtype for a in (part.constituents, part.mask, part.observables, part.labels)] == [
             np.float32,
@@ -123,12 +124,12 @@ class TestContract:
 
     def test_hardest_particles(self, reader, jet_file):
         path = jet_file()
-        np.testing.assert_array_equal(reader(path, particles=5)[:].constituents, raw(path)[schema.CONSTITUENTS][:, :5])
+        np.testing.assert_array_equal(reader(path, particles=5)[:].constituents, raw(path)[hls4ml.CONSTITUENTS][:, :5])
 
     def test_unsorted_particles_are_sorted(self, reader, jet_file, rng):
         path = jet_file()
-        shuffled = raw(path)[schema.CONSTITUENTS][:, rng.permutation(30)]
-        other = jet_file("shuffled.h5", **{schema.CONSTITUENTS: shuffled})
+        shuffled = raw(path)[hls4ml.CONSTITUENTS][:, rng.permutation(30)]
+        other = jet_file("shuffled.h5", **{hls4ml.CONSTITUENTS: shuffled})
         np.testing.assert_array_equal(
             reader(other, particles=8)[:].constituents, reader(path, particles=8)[:].constituents
         )
@@ -139,10 +140,10 @@ class TestContract:
         other = jet_file(
             "permuted.h5",
             **{
-                schema.CONSTITUENTS: file[schema.CONSTITUENTS][..., particle],
-                schema.PARTICLE_NAMES: file[schema.PARTICLE_NAMES][:16][particle],
-                schema.JETS: file[schema.JETS][:, jet],
-                schema.JET_NAMES: file[schema.JET_NAMES][jet],
+                hls4ml.CONSTITUENTS: file[hls4ml.CONSTITUENTS][..., particle],
+                hls4ml.PARTICLE_NAMES: file[hls4ml.PARTICLE_NAMES][:16][particle],
+                hls4ml.JETS: file[hls4ml.JETS][:, jet],
+                hls4ml.JET_NAMES: file[hls4ml.JET_NAMES][jet],
             },
         )
         a, b = reader(path)[:], reader(other)[:]
@@ -153,7 +154,7 @@ class TestContract:
     def test_lengths_types_and_images(self, reader, jet_file, slots):
         path = jet_file(slots=slots, count=3, jetImage=np.zeros((3, 100, 100), np.float32))
         double = jet_file(
-            "double.h5", slots=slots, count=3, **{schema.CONSTITUENTS: raw(path)[schema.CONSTITUENTS].astype(float)}
+            "double.h5", slots=slots, count=3, **{hls4ml.CONSTITUENTS: raw(path)[hls4ml.CONSTITUENTS].astype(float)}
         )
         np.testing.assert_array_equal(reader(path)[:].constituents, reader(double)[:].constituents)
 
@@ -161,7 +162,7 @@ class TestContract:
         path = jet_file()
         file = raw(path)
         other = jet_file(
-            "x.h5", **{schema.JETS: file[schema.JETS][:, :53], schema.JET_NAMES: file[schema.JET_NAMES][:53]}
+            "x.h5", **{hls4ml.JETS: file[hls4ml.JETS][:, :53], hls4ml.JET_NAMES: file[hls4ml.JET_NAMES][:53]}
         )
         assert reader(other).labels is None
         assert reader(other)[:3].labels is None
@@ -188,46 +189,46 @@ def test_embedded_sample_is_simulated_and_balanced():
 
 
 def bad_labels(file, row, value):
-    values = file[schema.JETS].copy()
+    values = file[hls4ml.JETS].copy()
     values[row, -6:] = value
-    return {schema.JETS: values}
+    return {hls4ml.JETS: values}
 
 
 def spoil(file, row, value):
-    values = file[schema.CONSTITUENTS].copy()
+    values = file[hls4ml.CONSTITUENTS].copy()
     values[row, 0, 2:4] = value
-    return {schema.CONSTITUENTS: values}
+    return {hls4ml.CONSTITUENTS: values}
 
 
 REFUSED = {
-    "no dataset": (lambda f: {schema.JETS: None}, ["jets", "public jet layout"]),
-    "no names": (lambda f: {schema.JET_NAMES: None}, ["jetFeatureNames"]),
+    "no dataset": (lambda f: {hls4ml.JETS: None}, ["jets", "public jet layout"]),
+    "no names": (lambda f: {hls4ml.JET_NAMES: None}, ["jetFeatureNames"]),
     "rank": (
-        lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][:, 0]},
+        lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][:, 0]},
         ["(25, 16)", "3 dimensions", "give a file"],
     ),
-    "no particle columns": (lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][..., :0]}, ["(25, 30, 0)", "give"]),
-    "no particle slots": (lambda f: {schema.CONSTITUENTS: f[schema.CONSTITUENTS][:, :0]}, ["(25, 0, 16)", "give"]),
-    "no jet columns": (lambda f: {schema.JETS: f[schema.JETS][:, :0]}, ["jets", "(25, 0)", "give"]),
+    "no particle columns": (lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][..., :0]}, ["(25, 30, 0)", "give"]),
+    "no particle slots": (lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][:, :0]}, ["(25, 0, 16)", "give"]),
+    "no jet columns": (lambda f: {hls4ml.JETS: f[hls4ml.JETS][:, :0]}, ["jets", "(25, 0)", "give"]),
     "no energy": (
         lambda f: {
-            schema.CONSTITUENTS: np.delete(f[schema.CONSTITUENTS], E_COLUMN, axis=2),
-            schema.PARTICLE_NAMES: np.delete(f[schema.PARTICLE_NAMES], E_COLUMN),
+            hls4ml.CONSTITUENTS: np.delete(f[hls4ml.CONSTITUENTS], E_COLUMN, axis=2),
+            hls4ml.PARTICLE_NAMES: np.delete(f[hls4ml.PARTICLE_NAMES], E_COLUMN),
         },
         ["lacks j1_e", "make the file again"],
     ),
     "no text": (
-        lambda f: {schema.JET_NAMES: np.array([b"j_\xff\n", *f[schema.JET_NAMES][1:]])},
+        lambda f: {hls4ml.JET_NAMES: np.array([b"j_\xff\n", *f[hls4ml.JET_NAMES][1:]])},
         ["unknown columns j_\\xff\\n", "rename"],
     ),
-    "numbers for names": (lambda f: {schema.JET_NAMES: np.arange(59)}, ["unknown columns 0, 1"]),
-    "type": (lambda f: {schema.JETS: f[schema.JETS].astype(int)}, ["jets", "int64"]),
-    "unknown column": (lambda f: {schema.JET_NAMES: np.array(["j_x", *schema.JET_COLUMNS[1:]], "S")}, ["j_x"]),
+    "numbers for names": (lambda f: {hls4ml.JET_NAMES: np.arange(59)}, ["unknown columns 0, 1"]),
+    "type": (lambda f: {hls4ml.JETS: f[hls4ml.JETS].astype(int)}, ["jets", "int64"]),
+    "unknown column": (lambda f: {hls4ml.JET_NAMES: np.array(["j_x", *hls4ml.JET_COLUMNS[1:]], "S")}, ["j_x"]),
     "twice": (
-        lambda f: {schema.JET_NAMES: np.array(["j_pt", *schema.JET_COLUMNS[1:]], "S")},
+        lambda f: {hls4ml.JET_NAMES: np.array(["j_pt", *hls4ml.JET_COLUMNS[1:]], "S")},
         ["j_pt", "more than once"],
     ),
-    "count of names": (lambda f: {schema.JET_NAMES: np.array(schema.JET_COLUMNS[1:], "S")}, ["58 names", "59 columns"]),
+    "count of names": (lambda f: {hls4ml.JET_NAMES: np.array(hls4ml.JET_COLUMNS[1:], "S")}, ["58 names", "59 columns"]),
     "nan": (lambda f: spoil(f, 11, np.nan), ["jetConstituentList", "2 NaN", "row 11"]),
     "inf": (lambda f: spoil(f, 24, -np.inf), ["jetConstituentList", "2 NaN", "row 24"]),
     "too large": (
@@ -240,11 +241,11 @@ REFUSED = {
     "undefined": (lambda f: bad_labels(f, 4, [0, 0, 0, 0, 0, 1]), ["j_undef = 1", "4"]),
     "undefined too": (lambda f: bad_labels(f, 4, [1, 0, 0, 0, 0, 1]), ["j_undef = 1", "4"]),
     "some labels": (
-        lambda f: {schema.JETS: f[schema.JETS][:, :-2], schema.JET_NAMES: f[schema.JET_NAMES][:-2]},
+        lambda f: {hls4ml.JETS: f[hls4ml.JETS][:, :-2], hls4ml.JET_NAMES: f[hls4ml.JET_NAMES][:-2]},
         ["j_t"],
     ),
-    "rows": (lambda f: {schema.JETS: f[schema.JETS][:-1]}, ["25 rows", "24"]),
-    "no jets": (lambda f: {n: f[n][:0] for n in (schema.JETS, schema.CONSTITUENTS)}, ["no jets"]),
+    "rows": (lambda f: {hls4ml.JETS: f[hls4ml.JETS][:-1]}, ["25 rows", "24"]),
+    "no jets": (lambda f: {n: f[n][:0] for n in (hls4ml.JETS, hls4ml.CONSTITUENTS)}, ["no jets"]),
 }
 
 
@@ -280,7 +281,7 @@ def test_refused_files(jet_file, tmp_path):
 def test_damaged_chunk(jet_file):
     path = jet_file()
     with h5py.File(path) as file:
-        chunk = file[schema.CONSTITUENTS].id.get_chunk_info(1)
+        chunk = file[hls4ml.CONSTITUENTS].id.get_chunk_info(1)
     data = bytearray(path.read_bytes())
     data[chunk.byte_offset : chunk.byte_offset + 40] = bytes(40)
     path.write_bytes(data)
@@ -301,7 +302,7 @@ def test_flipped_bytes_are_refused_or_harmless(jet_file):
     path, rng = jet_file(), np.random.default_rng(2)
     structure = np.ones(path.stat().st_size, bool)
     with h5py.File(path) as file:
-        for dataset in (file[schema.CONSTITUENTS].id, file[schema.JETS].id):
+        for dataset in (file[hls4ml.CONSTITUENTS].id, file[hls4ml.JETS].id):
             for chunk in map(dataset.get_chunk_info, range(dataset.get_num_chunks())):
                 structure[chunk.byte_offset : chunk.byte_offset + chunk.size] = False
         structure &= np.frombuffer(path.read_bytes(), np.uint8) != 0  # most zeros are unused room
@@ -331,7 +332,7 @@ def test_a_shape_without_data_is_refused_before_memory_is_set_aside(jet_file, tm
 def test_files_that_differ(jet_file):
     path, longer = jet_file(), jet_file("longer.h5", slots=50)
     file = raw(path)
-    fewer = {name: file[name][..., 1:] for name in (schema.JETS, schema.JET_NAMES)}
+    fewer = {name: file[name][..., 1:] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
     with pytest.raises(InputError, match=r"j_ptfrac; read these files apart"):
         read_jets([path, jet_file("fewer.h5", **fewer)])
     for both in ([path, longer], [longer, path]):
@@ -348,7 +349,7 @@ def test_summary(jet_file):
     path = jet_file(jetImage=np.zeros((25, 100, 100), np.float32))
     summary, jets = summarise(path), read_jets(path)[:]
     assert (summary.jets, summary.slots, summary.images) == (25, 30, ("jetImage",))
-    assert summary.classes == dict.fromkeys(schema.CLASSES, 5)
+    assert summary.classes == dict.fromkeys(hls4ml.CLASSES, 5)
     pt = jets.constituents[..., PT_COLUMN][jets.mask]
     np.testing.assert_allclose(summary.ranges["j1_pt"], [pt.min(), pt.mean(), pt.max()], rtol=1e-6)
     assert not summary.problems
@@ -365,7 +366,7 @@ def test_summary_of_a_file_with_a_bad_block(jet_file, monkeypatch):
     (problem,) = bad.problems
     assert "row 11" in problem
     assert "10 of 25 jets" in problem
-    assert bad.classes == dict.fromkeys(schema.CLASSES, 3)
+    assert bad.classes == dict.fromkeys(hls4ml.CLASSES, 3)
     lost = summarise(jet_file("lost.h5", **spoil(raw(path), [1, 11, 21], np.nan)))
     assert "25 of 25 jets" in " ".join(lost.problems)
     assert np.isnan(lost.mean_particles)
@@ -377,4 +378,4 @@ def test_unchunked_dataset(tmp_path, jet_file):
         for name, data in file.items():
             plain[name] = data
     assert header.read_header(tmp_path / "plain.h5").jets == 25
-    np.testing.assert_array_equal(read_jets(tmp_path / "plain.h5")[3:9].observables, file[schema.JETS][3:9, :53])
+    np.testing.assert_array_equal(read_jets(tmp_path / "plain.h5")[3:9].observables, file[hls4ml.JETS][3:9, :53])

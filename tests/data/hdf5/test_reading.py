@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from isal import isal_zlib
 
-from hepjax import InputError, read_jets, schema
-from hepjax.readers import blocks, chunk_starts
-from hepjax.readers.chunks import cores, in_threads
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import blocks, chunk_starts
+from hepjax.data.hdf5.chunks import cores, in_threads
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 
@@ -28,7 +29,7 @@ class TestLazy:
         getitem = h5py.Dataset.__getitem__
         monkeypatch.setattr(h5py.Dataset, "__getitem__", lambda self, key: read.append(self.name) or getitem(self, key))
         read_jets([path] * 100)
-        assert set(read) == {f"/{schema.PARTICLE_NAMES}", f"/{schema.JET_NAMES}"}
+        assert set(read) == {f"/{hls4ml.PARTICLE_NAMES}", f"/{hls4ml.JET_NAMES}"}
 
     def test_a_slice_reads_its_chunks_only(self, jet_file, monkeypatch):
         path = jet_file()  # chunks of 7
@@ -36,7 +37,7 @@ class TestLazy:
         with h5py.File(path) as file:
             chunks = [
                 file[name].id.read_direct_chunk((row, *[0] * (file[name].ndim - 1)))[1]
-                for name in (schema.CONSTITUENTS, schema.JETS)
+                for name in (hls4ml.CONSTITUENTS, hls4ml.JETS)
                 for row in (0, 7)
             ]
         monkeypatch.setattr(isal_zlib, "decompress", lambda data, **rest: read.append(data) or decompress(data, **rest))
@@ -54,7 +55,7 @@ class TestLazy:
         jets[5:9]
         rows = ((5, 7), (7, 9))
         assert sorted(read) == sorted(
-            (f"/{name}", *part) for name in (schema.CONSTITUENTS, schema.JETS) for part in rows
+            (f"/{name}", *part) for name in (hls4ml.CONSTITUENTS, hls4ml.JETS) for part in rows
         )
 
     @pytest.mark.parametrize("cores", [1, 2])
@@ -130,12 +131,12 @@ class TestThreads:
         monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
         path = jet_file(count=70)
         with h5py.File(path, "a") as file:
-            values = file[schema.CONSTITUENTS][14:21]
+            values = file[hls4ml.CONSTITUENTS][14:21]
             values[3, 0, 0] = np.nan
-            file[schema.CONSTITUENTS][14:21] = values
-            file[schema.JETS][5, -6:] = 0
+            file[hls4ml.CONSTITUENTS][14:21] = values
+            file[hls4ml.JETS][5, -6:] = 0
             for row in range(21, 70, 7):
-                file[schema.CONSTITUENTS].id.write_direct_chunk((row, 0, 0), b"short")
+                file[hls4ml.CONSTITUENTS].id.write_direct_chunk((row, 0, 0), b"short")
         jets = read_jets(path)
         for count in (1, 2, 7):
             use_cores(count)
@@ -144,8 +145,8 @@ class TestThreads:
         # A scan for the other bad numbers meets the damage; without it they are counted.
         whole = jet_file("whole.h5", count=70)
         with h5py.File(whole, "a") as file:
-            file[schema.CONSTITUENTS][14:21] = values
-            file[schema.JETS][5, -6:] = 0
+            file[hls4ml.CONSTITUENTS][14:21] = values
+            file[hls4ml.JETS][5, -6:] = 0
         for count in (1, 2, 7):
             use_cores(count)
             with pytest.raises(InputError, match=r"has 1 NaN .* the first in row 17"):
@@ -204,9 +205,9 @@ class TestChunkStarts:
     def test_they_are_those_of_the_particles(self, jet_file):
         path = jet_file()
         with h5py.File(path, "a") as file:
-            values = file[schema.JETS][()]
-            del file[schema.JETS]
-            file.create_dataset(schema.JETS, data=values, chunks=(2, 59))
+            values = file[hls4ml.JETS][()]
+            del file[hls4ml.JETS]
+            file.create_dataset(hls4ml.JETS, data=values, chunks=(2, 59))
         assert chunk_starts(read_jets(path)).tolist() == [0, 7, 14, 21]
 
     def test_in_memory_and_without_chunks(self, jet_file, stored):

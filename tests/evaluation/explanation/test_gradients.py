@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models
-from hepjax.explanation import by_particle, gradient_times_input
-from hepjax.representations import build_graph, draw, image_columns
+from hepjax.evaluation.explanation import by_particle, gradient_times_input
+from hepjax.inputs import build_graph, draw, image_columns
 from hepjax.types import Sequences
 
 B, P, F, C = 4, 6, 3, 5

@@ -10,8 +10,8 @@ from scipy import stats
 
 from hepjax import InputError, models
 from hepjax.choices import Cell, Norm
-from hepjax.explanation import hidden_features, pearson, spearman
-from hepjax.representations import build_graph
+from hepjax.evaluation.explanation import hidden_features, pearson, spearman
+from hepjax.inputs import build_graph
 from hepjax.types import Sequences
 
 B, P, F = 6, 5, 3

@@ -8,7 +8,7 @@ from sklearn import inspection, metrics
 from sklearn.linear_model import LogisticRegression
 
 from hepjax import InputError, evaluation
-from hepjax.explanation import log_likelihood, mean_auc, permutation_importance
+from hepjax.evaluation.explanation import log_likelihood, mean_auc, permutation_importance
 from hepjax.types import Scores, Sequences
 
 N, F = 300, 4

@@ -8,9 +8,9 @@ import pytest
 
 from hepjax import InputError, models
 from hepjax.choices import PairForm, Readout
-from hepjax.explanation import message_relevance
+from hepjax.evaluation.explanation import message_relevance
+from hepjax.inputs import build_graph
 from hepjax.models import GraphNetwork, InteractionNetwork, graphs, interaction
-from hepjax.representations import build_graph
 from hepjax.types import Sequences
 
 B, P, F, C = 4, 5, 3, 4

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepjax import InputError, batches
+from hepjax import InputError
+from hepjax.inputs import batching
 from hepjax.types import Batch
 
 
@@ -20,31 +21,31 @@ def numbered(count):
 class TestSplit:
     @given(count=st.integers(10, 3000), seed=st.integers(0, 99))
     def test_parts_are_disjoint_and_whole(self, count, seed):
-        parts = batches.split(count, seed=seed)
+        parts = batching.split(count, seed=seed)
         assert sorted(np.concatenate(parts)) == list(range(count))
         assert abs(len(parts.train) - 0.6 * count) <= 1
         assert abs(len(parts.val) - 0.2 * count) <= 1
 
     def test_seeded(self):
-        a, b, c = (batches.split(100, seed=seed).train for seed in (1, 1, 2))
+        a, b, c = (batching.split(100, seed=seed).train for seed in (1, 1, 2))
         assert (a == b).all()
         assert not (a == c).all()
 
     def test_is_random(self):
-        assert abs(batches.split(10_000, seed=0).train.mean() - 5000) < 150
+        assert abs(batching.split(10_000, seed=0).train.mean() - 5000) < 150
 
     @pytest.mark.parametrize("fractions", [(0.8, 0.0, 0.2), (0.8, 0.2, 0.0), (1.0, 0.0, 0.0)])
     def test_parts_left_out(self, fractions):
-        parts = batches.split(50, seed=0, fractions=fractions)
+        parts = batching.split(50, seed=0, fractions=fractions)
         assert [len(part) for part in parts] == [round(f * 50) for f in fractions]
 
     def test_empty_part_is_refused(self):
         with pytest.raises(InputError, match="val part"):
-            batches.split(3, seed=0)
+            batching.split(3, seed=0)
 
     def test_a_negative_seed_is_refused(self):
         with pytest.raises(InputError, match="seed of 0 or more, found -1"):
-            batches.split(100, seed=-1)
+            batching.split(100, seed=-1)
 
     @pytest.mark.parametrize(
         "fractions",
@@ -52,16 +53,16 @@ class TestSplit:
     )
     def test_bad_fractions_are_refused(self, fractions):
         with pytest.raises(InputError, match="add up to 1"):
-            batches.split(100, seed=0, fractions=fractions)
+            batching.split(100, seed=0, fractions=fractions)
 
     def test_missing_class_is_refused(self):
         with pytest.raises(InputError, match=r"part has no jet of class 1"):
-            batches.split(100, seed=0, labels=np.array([1] + [0] * 99))
+            batching.split(100, seed=0, labels=np.array([1] + [0] * 99))
 
 
 @given(count=st.integers(1, 100), batch_size=st.integers(1, 30))
 def test_eval_batches_keep_the_order(count, batch_size):
-    found = list(batches.eval_batches(numbered(count), batch_size=batch_size))
+    found = list(batching.eval_batches(numbered(count), batch_size=batch_size))
     targets, weights = (np.concatenate([getattr(b, f) for b in found]) for f in ("targets", "weights"))
     np.testing.assert_array_equal(targets[:count], np.arange(count))
     assert weights[:count].all()

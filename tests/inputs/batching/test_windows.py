@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepjax import batches
-from hepjax.batches import Buckets
+from hepjax.inputs import batching
+from hepjax.inputs.batching import Buckets
 from hepjax.training.windows import take
 from hepjax.types import Batch, Sequences
 
@@ -78,7 +78,7 @@ LENGTHS = st.sampled_from([(), (16,), (8, 16)])
 def test_kept_windows_give_every_jet_once(count, share, devices, lengths, steps, epoch):
     data, size = jets(count), share * devices
     windows = list(
-        batches.make_windows(data, batch_size=size, seed=3, buckets=Buckets(lengths), devices=devices, steps=steps)(
+        batching.make_windows(data, batch_size=size, seed=3, buckets=Buckets(lengths), devices=devices, steps=steps)(
             epoch
         )
     )
@@ -101,7 +101,7 @@ def test_streamed_windows_give_every_jet_once(count, share, devices, lengths, bl
             rows = order[start : start + block]
             yield rows, jax.tree.map(lambda x, rows=rows: x[rows], data)
 
-    epoch = batches.stream_windows(blocks, counts, batch_size=size, seed=3, buckets=buckets, devices=devices)
+    epoch = batching.stream_windows(blocks, counts, batch_size=size, seed=3, buckets=buckets, devices=devices)
     windows = list(epoch(1))
     check_epoch(windows, count, size)
     assert len({jax.tree.map(np.shape, window) for window in windows}) <= len(buckets)
@@ -111,7 +111,7 @@ def test_order_depends_on_seed_epoch_and_process_alone():
     data = jets(100)
 
     def order(seed, epoch, **options):
-        windows = batches.make_windows(data, batch_size=10, seed=seed, **options)
+        windows = batching.make_windows(data, batch_size=10, seed=seed, **options)
         return check_epoch(windows(epoch), 100, 10)
 
     assert order(1, 1) == order(1, 1, steps=3)
@@ -123,7 +123,7 @@ def test_order_depends_on_seed_epoch_and_process_alone():
 def test_order_is_random_over_all_jets_and_lengths():
     """The place of a jet in an epoch says nothing of its number or its length."""
     data, buckets = jets(2000), Buckets((8, 16))
-    order = np.array(check_epoch(batches.make_windows(data, batch_size=20, seed=0, buckets=buckets)(1), 2000, 20))
+    order = np.array(check_epoch(batching.make_windows(data, batch_size=20, seed=0, buckets=buckets)(1), 2000, 20))
     assert abs(np.corrcoef(np.arange(2000), order)[0, 1]) < 0.1
     assert abs(np.corrcoef(np.arange(2000), data.inputs.lengths[order])[0, 1]) < 0.1
 
@@ -135,7 +135,7 @@ def test_data_are_placed_once():
         placed.append(window)
         return window
 
-    epoch = batches.make_windows(jets(50), batch_size=10, seed=0, place=place)
+    epoch = batching.make_windows(jets(50), batch_size=10, seed=0, place=place)
     assert len(placed) == 1
     first, second = (next(epoch(number)) for number in (1, 2))
     assert first.data is second.data
@@ -146,9 +146,9 @@ def test_processes_take_as_many_steps():
     """One has jets for three steps, another for five; `agree` is what they say to each other."""
     windows = [
         list(
-            batches.make_windows(jets(n), batch_size=10, seed=0, process=i, agree=lambda counts: np.maximum(counts, 5))(
-                1
-            )
+            batching.make_windows(
+                jets(n), batch_size=10, seed=0, process=i, agree=lambda counts: np.maximum(counts, 5)
+            )(1)
         )
         for i, n in enumerate((30, 50))
     ]
@@ -163,7 +163,7 @@ class TestBuckets:
     )  # fmt: skip
     def test_every_jet_fits_and_more_lengths_leave_fewer_pairs(self, counts, most, spare, worth):
         slots, counts = len(counts) - 1, np.array(counts)
-        buckets = batches.choose_buckets(counts, most=most, spare=spare, worth=worth)
+        buckets = batching.choose_buckets(counts, most=most, spare=spare, worth=worth)
         assert buckets.lengths[-1] == slots
         assert list(buckets.lengths) == sorted(set(buckets.lengths))
         assert len(buckets) <= most
@@ -177,7 +177,7 @@ class TestBuckets:
         """Against all choices of three lengths."""
         counts = np.bincount(np.random.default_rng(0).gamma(6, 7, 500).astype(int).clip(1, 64), minlength=65)
         lengths = np.repeat(np.arange(65), counts)
-        found = batches.choose_buckets(counts, most=3, worth=1e-9)
+        found = batching.choose_buckets(counts, most=3, worth=1e-9)
 
         def pairs(some):
             return (np.array(some)[np.searchsorted(some, lengths)] ** 2).sum()
@@ -187,7 +187,7 @@ class TestBuckets:
 
     def test_what_is_no_list_has_one_shape(self, rng):
         data = Batch(rng.normal(size=(5, 3)), np.arange(5), np.ones(5))
-        ((rows, part),) = batches.by_length(data, Buckets())
+        ((rows, part),) = batching.by_length(data, Buckets())
         np.testing.assert_array_equal(rows, np.arange(5))
         chex.assert_trees_all_equal(part, data)
 
@@ -198,14 +198,14 @@ class TestBuckets:
 
 class TestPrefetch:
     def test_gives_all_in_order(self):
-        assert list(batches.prefetch(iter(range(100)))) == list(range(100))
+        assert list(batching.prefetch(iter(range(100)))) == list(range(100))
 
     def test_errors_come_where_the_item_would_have(self):
         def broken():
             yield 1
             raise OSError("no more")
 
-        items = batches.prefetch(broken())
+        items = batching.prefetch(broken())
         assert next(items) == 1
         with pytest.raises(OSError, match="no more"):
             next(items)
@@ -218,7 +218,7 @@ class TestPrefetch:
                 made.append(i)
                 yield i
 
-        found = batches.prefetch(items(), depth=2)
+        found = batching.prefetch(items(), depth=2)
         assert next(found) == 0
         deadline = 200
         while len(made) < 4 and deadline:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models
-from hepjax.models import published
+from hepjax.models import pretrained
 
 
 def layer(kind, name, **config):
@@ -212,7 +212,7 @@ class TestKeras:
     def test_equals_keras(self, architecture, form, pair, inputs):
         path, json_path, weights = pair(architecture, form(architecture))
         x = inputs(architecture)
-        found = answer(*published.keras(path, json_path), x)
+        found = answer(*pretrained.keras(path, json_path), x)
         expected = keras_by_hand(architecture, weights, x)
         last = architecture[-1]["config"].get("activation")
         found = ACTIVATIONS[last](found.astype(np.float64)) if last in {"softmax", "sigmoid"} else found
@@ -225,13 +225,13 @@ class TestKeras:
             file.attrs["model_config"] = functional(architecture)
             write_weights(file.create_group("model_weights"), weights, "{layer}_1/{layer}/{name}:0")
         x = inputs(architecture)
-        found = answer(*published.keras(tmp_path / "model.h5"), x)
+        found = answer(*pretrained.keras(tmp_path / "model.h5"), x)
         expected = keras_by_hand(architecture[:-1], weights, x)
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=2e-6)
 
     def test_it_can_be_trained_on(self, pair, inputs):
         architecture = ARCHITECTURES["batch norm"]
-        module, params, state = published.keras(*pair(architecture)[:2])
+        module, params, state = pretrained.keras(*pair(architecture)[:2])
         x = jnp.asarray(inputs(architecture), jnp.float32)
         apply, key = models.make_apply(module), jax.random.key(0)
         short = apply(params, state, x[:2], jnp.ones(2, bool), key)[1]
@@ -244,7 +244,7 @@ class TestKeras:
 
     def test_read_keras(self, pair):
         path, _, weights = pair(ARCHITECTURES["batch norm"])
-        found = published.read_keras(path)
+        found = pretrained.read_keras(path)
         assert list(found) == list(weights)
         for name, arrays in weights.items():
             assert list(found[name]) == list(arrays)
@@ -276,7 +276,7 @@ class TestRefused:
         path, json_path, _ = pair(ARCHITECTURES["dense"])
         json_path.write_text(functional([start(6), bad, dense("c", 5)]))
         with pytest.raises(InputError, match=f"model.json: .*{words}"):
-            published.keras(path, json_path)
+            pretrained.keras(path, json_path)
 
     def test_a_branch(self, pair):
         path, json_path, _ = pair(ARCHITECTURES["dense"])
@@ -284,14 +284,14 @@ class TestRefused:
         model["config"]["layers"][2]["inbound_nodes"] = [[["input_1", 0, 0, {}]]]
         json_path.write_text(json.dumps(model))
         with pytest.raises(InputError, match="layer 'b': expected one input"):
-            published.keras(path, json_path)
+            pretrained.keras(path, json_path)
 
     @pytest.mark.parametrize("shape", [None, [None, None, 4], 6, [None, "a"]])
     def test_no_input_shape(self, shape, pair):
         path, json_path, _ = pair(ARCHITECTURES["dense"])
         json_path.write_text(json.dumps({"config": [layer("InputLayer", "i", batch_input_shape=shape)]}))
         with pytest.raises(InputError, match=r"model\.json: expected the input's shape"):
-            published.keras(path, json_path)
+            pretrained.keras(path, json_path)
 
     @pytest.mark.parametrize(
         "text", ["", "{", "[]", '{"config": 3}', '{"config": [1]}', '{"config": [{}]}', "[" * 10**5]
@@ -300,19 +300,19 @@ class TestRefused:
         path, json_path, _ = pair(ARCHITECTURES["dense"])
         json_path.write_text(text)
         with pytest.raises(InputError, match=r"model\.json: no architecture"):
-            published.keras(path, json_path)
+            pretrained.keras(path, json_path)
 
     def test_weights_of_another_model(self, pair):
         path, json_path, _ = pair(ARCHITECTURES["dense"])
         for other in ("dense activations", "one sigmoid", "batch norm", "conv1d same"):
             json_path.write_text(functional(ARCHITECTURES[other]))
             with pytest.raises(InputError, match=r"weights\.h5: layer '.*give the right pair"):
-                published.keras(path, json_path)
+                pretrained.keras(path, json_path)
 
     def test_weights_without_architecture(self, pair):
         path, _, _ = pair(ARCHITECTURES["dense"])
         with pytest.raises(InputError, match=r"weights\.h5: holds weights only"):
-            published.keras(path)
+            pretrained.keras(path)
 
     @pytest.mark.parametrize(
         "array, words", [(np.array([np.nan]), "NaN"), (np.array([1]), "floating-point"), (np.array([b"a"]), "floating")]
@@ -321,7 +321,7 @@ class TestRefused:
         with h5py.File(tmp_path / "weights.h5", "w") as file:
             write_weights(file, {"a": {"kernel": array}})
         with pytest.raises(InputError, match=rf"weights\.h5: a/kernel:0: .*{words}"):
-            published.read_keras(tmp_path / "weights.h5")
+            pretrained.read_keras(tmp_path / "weights.h5")
 
     def test_a_dataset_far_larger_than_its_file(self, tmp_path):
         with h5py.File(tmp_path / "weights.h5", "w") as file:
@@ -329,7 +329,7 @@ class TestRefused:
             del file["a/a/kernel:0"]
             file["a"].create_dataset("a/kernel:0", (2**24, 2**24), np.float64, chunks=(1, 1024))
         with pytest.raises(InputError, match="bytes in a file of"):
-            published.read_keras(tmp_path / "weights.h5")
+            pretrained.read_keras(tmp_path / "weights.h5")
 
     @pytest.mark.parametrize("attribute", ["layer_names", "weight_names", None])
     def test_other_hdf5_files(self, attribute, pair):
@@ -340,16 +340,16 @@ class TestRefused:
             else:
                 del (file if attribute == "layer_names" else file["a"]).attrs[attribute]
         with pytest.raises(InputError, match=r"weights\.h5: (no weights|damaged)"):
-            published.read_keras(path)
+            pretrained.read_keras(path)
 
     @pytest.mark.parametrize("data", [b"", b"hello" * 99, b"\x89HDF\r\n\x1a\n" + bytes(200)])
     def test_no_hdf5(self, data, tmp_path):
         (tmp_path / "weights.h5").write_bytes(data)
-        for load in (published.read_keras, published.keras):
+        for load in (pretrained.read_keras, pretrained.keras):
             with pytest.raises(InputError, match=r"weights\.h5: damaged"):
                 load(tmp_path / "weights.h5")
 
     def test_no_file(self, tmp_path):
         for path in (tmp_path, tmp_path / "no.h5"):
             with pytest.raises(InputError, match="cannot be read"):
-                published.keras(path)
+                pretrained.keras(path)

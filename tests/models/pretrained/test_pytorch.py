@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from hepjax import InputError
 from hepjax.choices import Activation, Readout
-from hepjax.models import published
+from hepjax.models import pretrained
 from hepjax.types import Sequences
 
-REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"
+REFERENCE = Path(__file__).parents[4] / "shared" / "reference" / "jedinet"
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 SYSTEM = {"protocol_version": PROTOCOL, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
 STORAGES = {"f8": "Double", "f4": "Float", "f2": "Half", "i8": "Long", "u1": "Byte", "b1": "Bool"}
@@ -112,7 +112,7 @@ def saved(thing, form, protocol=2):
 def read(tmp_path):
     def read_bytes(data):
         (tmp_path / "model.params").write_bytes(data)
-        return published.read_pytorch(tmp_path / "model.params")
+        return pretrained.read_pytorch(tmp_path / "model.params")
 
     return read_bytes
 
@@ -293,7 +293,7 @@ class TestOtherFiles:
 
     def test_a_folder(self, tmp_path):
         with pytest.raises(InputError, match="cannot be read"):
-            published.read_pytorch(tmp_path)
+            pretrained.read_pytorch(tmp_path)
 
 
 NUMPY = {
@@ -353,7 +353,7 @@ class TestJedinet:
         values = rng.normal(0, 0.5, (2 if slots == 5 else 1, slots, 16)).astype(np.float32)
         values[:, slots * 2 // 3 :] = 0
         (tmp_path / "IN.params").write_bytes(saved({k: Tensor.of(a) for k, a in arrays.items()}, "legacy"))
-        model, params = published.jedinet(tmp_path / "IN.params", activations)
+        model, params = pretrained.jedinet(tmp_path / "IN.params", activations)
         assert model.readout is (Readout.SUM if summed else Readout.FLATTEN)
         expected = [edge_by_edge(arrays, jet, activations) for jet in values]
         np.testing.assert_allclose(logits(model, params, values), expected, rtol=1e-4, atol=1e-4)
@@ -370,11 +370,11 @@ class TestJedinet:
     )
     def test_the_published_sizes_tell_the_activations(self, rng, slots, summed, sizes, activations):
         arrays = random_jedinet(rng, slots, summed, *sizes)
-        assert published.from_arrays(arrays)[0].activation == activations
+        assert pretrained.from_arrays(arrays)[0].activation == activations
 
     def test_other_sizes_do_not(self, rng):
         with pytest.raises(InputError, match="give activations"):
-            published.from_arrays(random_jedinet(rng, 30, summed=True))
+            pretrained.from_arrays(random_jedinet(rng, 30, summed=True))
 
     @pytest.mark.parametrize(
         "name, array, words",
@@ -395,14 +395,14 @@ class TestJedinet:
         arrays = random_jedinet(rng, 5, summed=True) | {name: array}
         arrays = {key: value for key, value in arrays.items() if value is not None}
         with pytest.raises(InputError, match=words):
-            published.from_arrays(arrays, THREE)
+            pretrained.from_arrays(arrays, THREE)
 
     @pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published parameters are not here")
     def test_the_published_parameters(self, tmp_path):
         golden = np.load(REFERENCE / "IN_150_withSumO_golden.npz")
         arrays = dict(np.load(REFERENCE / "IN_150_withSumO.npz"))
         (tmp_path / "IN.params").write_bytes(saved({k: Tensor.of(a) for k, a in arrays.items()}, "legacy"))
-        for model, params in (published.jedinet(tmp_path / "IN.params"), published.from_arrays(arrays)):
+        for model, params in (pretrained.jedinet(tmp_path / "IN.params"), pretrained.from_arrays(arrays)):
             np.testing.assert_allclose(logits(model, params, golden["inputs"]), golden["logits"], rtol=1e-4)
             trimmed = golden["inputs"][:, : (golden["inputs"][..., 3] > 0).sum(1).max() + 1]
             np.testing.assert_allclose(logits(model, params, trimmed), golden["logits"], rtol=1e-4)

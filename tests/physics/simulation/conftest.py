@@ -5,9 +5,10 @@ import contextlib
 import numpy as np
 import pytest
 
-from hepjax import kinematics, schema
-from hepjax.simulation import blocks, pool, run
-from hepjax.simulation.clustering import RaggedJets
+from hepjax.data.datasets import hls4ml
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import blocks, pool, run
+from hepjax.physics.simulation.clustering import RaggedJets
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ def sim():
 @pytest.fixture(autouse=True)
 def versions(monkeypatch):
     """Tests without Pythia need no Pythia."""
-    monkeypatch.setattr("hepjax.simulation.provenance.metadata.version", lambda name: "1")
+    monkeypatch.setattr("hepjax.physics.simulation.provenance.metadata.version", lambda name: "1")
 
 
 def toy_observables(p4, mask):
@@ -32,7 +33,7 @@ def toy_observables(p4, mask):
         ("j_mass", kinematics.mass(jet)),
         ("j_multiplicity", mask.sum(axis=1)),
     ):
-        found[:, schema.OBSERVABLE_COLUMNS.index(name)] = values
+        found[:, hls4ml.OBSERVABLE_COLUMNS.index(name)] = values
     return found
 
 

@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 
-from hepjax import schema
-from hepjax.simulation import PUBLIC, blocks
+from hepjax.data.datasets import hls4ml
+from hepjax.physics.simulation import PUBLIC, blocks
 
 
 @pytest.mark.parametrize("start", [0, 10, 20, 50, 70])
 def test_rows_do_not_depend_on_where_a_run_starts(toys, start):
-    labels = blocks.shuffled_labels(75, schema.CLASSES, 4)
+    labels = blocks.shuffled_labels(75, hls4ml.CLASSES, 4)
     whole = list(blocks.blocks(labels, 1, None, PUBLIC, 0))
     rest = list(blocks.blocks(labels, 1, None, PUBLIC, start))
     for (names, jets), (others, same) in zip(rest, whole[start // 10 :], strict=True):

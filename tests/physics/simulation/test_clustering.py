@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
 
-from hepjax import kinematics
 from hepjax.choices import Keep
-from hepjax.simulation import clustering
-from hepjax.simulation.clustering import RaggedJets
-from hepjax.simulation.collisions import Collisions, Particles
-from hepjax.simulation.conditions import Conditions
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import clustering
+from hepjax.physics.simulation.clustering import RaggedJets
+from hepjax.physics.simulation.collisions import Collisions, Particles
+from hepjax.physics.simulation.conditions import Conditions
 
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from hepjax.simulation import clustering, processes, units
-from hepjax.simulation.collisions import from_batch
-from hepjax.simulation.conditions import PUBLIC
+from hepjax.physics.simulation import clustering, processes, units
+from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.conditions import PUBLIC
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepjax import kinematics, schema
-from hepjax.simulation.columns import SECOND_AXIS_MIN, constituent_columns
+from hepjax.data.datasets import hls4ml
+from hepjax.physics import kinematics
+from hepjax.physics.simulation.columns import SECOND_AXIS_MIN, constituent_columns
 
-REAL_JETS = Path(__file__).parents[3] / "shared" / "reference" / "real_jets" / "five_jets_50p.npz"
-INDEX = {name: i for i, name in enumerate(schema.PARTICLE_COLUMNS)}
+REAL_JETS = Path(__file__).parents[4] / "shared" / "reference" / "real_jets" / "five_jets_50p.npz"
+INDEX = {name: i for i, name in enumerate(hls4ml.PARTICLE_COLUMNS)}
 RELATIVE = [INDEX[f"j1_{name}"] for name in ("ptrel", "etarel", "etarot", "phirel", "phirot", "deltaR", "costhetarel")]
 
 
@@ -30,7 +31,7 @@ def test_reproduces_the_columns_of_real_jets():
     real = np.load(REAL_JETS)
     expected = real["constituents"].astype(np.float64)
     names = [name.decode() if isinstance(name, bytes) else str(name) for name in real["names"]]
-    assert names == list(schema.PARTICLE_COLUMNS)
+    assert names == list(hls4ml.PARTICLE_COLUMNS)
     p4, mask = expected[..., :4], expected[..., 3] > 0
     # The lists are cut at 50 particles, so the jet is found from the leader's own relative columns.
     lead = dict(zip(names, expected[:, 0].T, strict=True))

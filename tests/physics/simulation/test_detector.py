@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from hepjax import kinematics
-from hepjax.simulation import detector
-from hepjax.simulation.collisions import Particles
-from hepjax.simulation.conditions import Detector
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import detector
+from hepjax.physics.simulation.collisions import Particles
+from hepjax.physics.simulation.conditions import Detector
 
 PHOTON, NEUTRON, PION, MUON, NEUTRINO = 22, 2112, 211, -13, 14
 PUBLIC = Detector()

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hepjax import kinematics
 from hepjax.choices import Keep
 from hepjax.errors import InputError
-from hepjax.simulation import collisions, event_files, les_houches, processes, units
-from hepjax.simulation.conditions import PUBLIC, Conditions
-from hepjax.simulation.event_files import Format
-from hepjax.simulation.events import EventsUnit, chunks, collide, simulate_events
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import collisions, event_files, les_houches, processes, units
+from hepjax.physics.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.event_files import Format
+from hepjax.physics.simulation.events import EventsUnit, chunks, collide, simulate_events
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.simulation import Layout, Rows, files, jet_writer, write_jets
+from hepjax.physics.simulation import Layout, Rows, files, jet_writer, write_jets
 
 
 def toy(rng, jets=5, particles=4):
@@ -24,7 +24,7 @@ def test_the_layout_is_the_public_one(tmp_path, rng):
         assert set(file) == {"jetConstituentList", "particleFeatureNames", "jets", "jetFeatureNames"}
         assert file["particleFeatureNames"].shape == (17,)
         assert file["particleFeatureNames"][16] == b"j1_pdgid"
-        assert tuple(name.decode() for name in file["jetFeatureNames"]) == schema.JET_COLUMNS
+        assert tuple(name.decode() for name in file["jetFeatureNames"]) == hls4ml.JET_COLUMNS
         assert file["jets"].shape == (5, 59)
         assert file.attrs["seed"] == 3
         np.testing.assert_array_equal(file["jetConstituentList"][:], constituents)

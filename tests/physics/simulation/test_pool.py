@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from hepjax.simulation import pool
+from hepjax.physics.simulation import pool
 
 
 def done(units, work, size):

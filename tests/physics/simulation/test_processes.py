@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
-from hepjax import kinematics
 from hepjax.errors import InputError
-from hepjax.simulation import processes
-from hepjax.simulation.collisions import from_batch
-from hepjax.simulation.conditions import Conditions
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import processes
+from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.conditions import Conditions
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")

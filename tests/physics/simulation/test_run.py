@@ -5,20 +5,14 @@ from importlib.metadata import PackageNotFoundError
 import h5py
 import numpy as np
 import pytest
+from tests.physics.simulation.conftest import toy_observables, toy_unit
 
-from hepjax import kinematics, read_jets, schema
+from hepjax import read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5 import summarise
 from hepjax.errors import InputError
-from hepjax.readers import summarise
-from hepjax.simulation import (
-    PUBLIC,
-    Layout,
-    blocks,
-    clustering,
-    jets_of_events,
-    simulate,
-    simulate_files,
-)
-from tests.simulation.conftest import toy_observables, toy_unit
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import PUBLIC, Layout, blocks, clustering, jets_of_events, simulate, simulate_files
 
 
 def contents(path):
@@ -43,7 +37,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
         assert file.attrs["conditions"] == "those of the public sample"
         assert file.attrs["command"] == "hepjax simulate OUT.h5 --jets 22 --particles 30 --seed 5"
         p4 = file["jetConstituentList"][:][..., :4].astype(np.float64)
-        pt = file["jets"][:, schema.JET_COLUMNS.index("j_pt")]
+        pt = file["jets"][:, hls4ml.JET_COLUMNS.index("j_pt")]
     # Rows of both datasets belong together.
     assert np.all(kinematics.pt(p4.sum(axis=1)) < 1.001 * pt)
     assert np.all(kinematics.pt(p4.sum(axis=1)) > 0.6 * pt)
@@ -98,7 +92,7 @@ def test_without_the_extra_nothing_is_made(tmp_path, monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
-    monkeypatch.setattr("hepjax.simulation.provenance.metadata.version", missing)
+    monkeypatch.setattr("hepjax.physics.simulation.provenance.metadata.version", missing)
     with pytest.raises(InputError, match=r"simulation needs the package pythia8mc.*hepjax\[sim\]"):
         simulate_files(tmp_path / "new", jets=10, observables=toy_observables)
     assert list(tmp_path.iterdir()) == []
@@ -181,11 +175,11 @@ def test_events_of_others_become_jets(tmp_path):
     with pytest.raises(InputError, match="label: expected None or an integer from 0 to 4, found 5"):
         jets_of_events(tmp_path / "c.h5", tmp_path / "events.hepmc", label=5, **common)
     assert contents(tmp_path / "b.h5")["jets"] == [row[:53] for row in contents(tmp_path / "a.h5")["jets"][:7]]
-    np.testing.assert_allclose(found.observables[:, schema.OBSERVABLE_COLUMNS.index("j_pt")], 450, rtol=0.05)
+    np.testing.assert_allclose(found.observables[:, hls4ml.OBSERVABLE_COLUMNS.index("j_pt")], 450, rtol=0.05)
 
 
 def test_importing_simulation_is_light():
     heavy = {"jax", "pythia8mc", "fastjet", "awkward", "matplotlib"}
-    code = f"import sys, hepjax.simulation; print(*({heavy} & set(sys.modules)))"
+    code = f"import sys, hepjax.physics.simulation; print(*({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""

@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
+from tests.physics.simulation.conftest import toy_observables
 
-from hepjax import schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.simulation import PUBLIC, Layout, blocks, run, simulate, simulate_files, unfinished
-from tests.simulation.conftest import toy_observables
+from hepjax.physics.simulation import PUBLIC, Layout, blocks, run, simulate, simulate_files, unfinished
 
 
 class StopError(Exception):
@@ -46,7 +46,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, toys, calls):
     assert told[0] == 10 * calls
     assert sum(told) == 75
     # Units that are wholly in what was kept are not made again.
-    kept = np.bincount(blocks.shuffled_labels(75, schema.CLASSES, 3)[: 10 * calls], minlength=5)
+    kept = np.bincount(blocks.shuffled_labels(75, hls4ml.CLASSES, 3)[: 10 * calls], minlength=5)
     assert len(toys) == everything - np.where(kept == 15, 3, kept // 7).sum()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.h5", "whole.h5"]
 

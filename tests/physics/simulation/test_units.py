@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
-from hepjax import kinematics, schema
 from hepjax.choices import Keep
-from hepjax.simulation import clustering, units
-from hepjax.simulation.conditions import Conditions, Detector
+from hepjax.data.datasets import hls4ml
+from hepjax.physics import kinematics
+from hepjax.physics.simulation import clustering, units
+from hepjax.physics.simulation.conditions import Conditions, Detector
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
@@ -28,7 +29,7 @@ def test_a_unit_does_not_depend_on_what_was_done_before():
 
 
 def test_jets_look_like_the_physics_says():
-    jets = {name: made(label, seed=11, jets=150) for label, name in enumerate(schema.CLASSES)}
+    jets = {name: made(label, seed=11, jets=150) for label, name in enumerate(hls4ml.CLASSES)}
     momenta = {name: clustering.sums(some.p4, some.counts) for name, some in jets.items()}
     mass = {name: kinematics.mass(p4) for name, p4 in momenta.items()}
     count = {name: some.counts.mean() for name, some in jets.items()}

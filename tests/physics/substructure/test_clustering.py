@@ -6,8 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import kinematics
-from hepjax.observables import Algorithm, cluster, exclusive_slots, subjets, winner_take_all
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import Algorithm, cluster, exclusive_slots, subjets, winner_take_all
 
 pytestmark = pytest.mark.usefixtures("_x64")
 

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import kinematics
-from hepjax.observables import correlators
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import correlators
 
 
 def slow_correlators(p4, beta):

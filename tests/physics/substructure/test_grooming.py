@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.observables import Algorithm, cluster, prune, soft_drop, trim
+from hepjax.physics.substructure import Algorithm, cluster, prune, soft_drop, trim
 
 pytestmark = pytest.mark.usefixtures("_x64")
 SETTINGS = ((0.1, 0.0, 0.4), (0.1, 2.0, 1.0), (0.1, -1.0, 1.0), (0.1, 2.0, 0.4), (0.3, 1.0, 0.4))

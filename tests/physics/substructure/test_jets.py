@@ -7,13 +7,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from hepjax import kinematics, schema
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.observables import from_jets, jet_observables
-from hepjax.observables import jets as module
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import from_jets, jet_observables
+from hepjax.physics.substructure import jets as module
 from hepjax.types import Jets
 
-COLUMN = {name: index for index, name in enumerate(schema.OBSERVABLE_COLUMNS)}
+COLUMN = {name: index for index, name in enumerate(hls4ml.OBSERVABLE_COLUMNS)}
 ANGULAR = [index for name, index in COLUMN.items() if "_eta" not in name]
 
 
@@ -68,7 +69,7 @@ def test_groomed_observables_are_those_of_the_surviving_particles(jets, found):
     keep = np.asarray(module._groom(x, m))[:6, 0, :30]
     assert np.any(keep.sum(axis=1) < mask.sum(axis=1))
     alone = jet_observables(small, keep)
-    for name in schema.SUBSTRUCTURE:
+    for name in hls4ml.SUBSTRUCTURE:
         np.testing.assert_allclose(found[:, COLUMN[f"{name}_mmdt"]], alone[:, COLUMN[name]], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found[:, COLUMN["j_mass_mmdt"]], alone[:, COLUMN["j_mass"]], rtol=1e-5)
 
@@ -98,9 +99,9 @@ def test_turning_and_boosting_change_nothing_but_eta(jets, found):
     boosted[..., 3] = np.cosh(boost) * p4[..., 3] + np.sinh(boost) * p4[..., 2]
     close(jet_observables(boosted, mask), found, ANGULAR)
     scaled = jet_observables(3 * p4, mask)
-    units = [name for name in schema.OBSERVABLE_COLUMNS if "mass" in name or name == "j_pt" or "_tau" in name]
+    units = [name for name in hls4ml.OBSERVABLE_COLUMNS if "mass" in name or name == "j_pt" or "_tau" in name]
     units = [name for name in units if "tau32" not in name]
-    for name in schema.OBSERVABLE_COLUMNS:
+    for name in hls4ml.OBSERVABLE_COLUMNS:
         factor = 3 if name in units else 1
         np.testing.assert_allclose(scaled[:, COLUMN[name]], factor * found[:, COLUMN[name]], rtol=2e-4, atol=2e-4)
 
@@ -160,14 +161,14 @@ def test_the_number_of_traces_is_that_of_the_sizes(rng, make_jet):
 
 def test_from_jets_finds_its_columns_by_name(jets, found, monkeypatch):
     p4, mask = jets
-    names = tuple(reversed(schema.PARTICLE_COLUMNS))
+    names = tuple(reversed(hls4ml.PARTICLE_COLUMNS))
     constituents = np.full((6, 30, 16), 9.0)
     for index, name in enumerate(("j1_px", "j1_py", "j1_pz", "j1_e")):
         constituents[..., names.index(name)] = p4[..., index]
-    stored = Jets(constituents, mask, np.zeros((6, 53)), None, names, schema.OBSERVABLE_COLUMNS, schema.CLASSES)
+    stored = Jets(constituents, mask, np.zeros((6, 53)), None, names, hls4ml.OBSERVABLE_COLUMNS, hls4ml.CLASSES)
     monkeypatch.setattr(module, "_ROWS", 4)
     np.testing.assert_array_equal(from_jets(stored), found)
-    bare = Jets(constituents, mask, np.zeros((6, 53)), None, ("j1_px",) * 16, (), schema.CLASSES)
+    bare = Jets(constituents, mask, np.zeros((6, 53)), None, ("j1_px",) * 16, (), hls4ml.CLASSES)
     with pytest.raises(InputError, match="j1_py, j1_pz, j1_e"):
         from_jets(bare)
 

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import kinematics
-from hepjax.observables import Algorithm, n_subjettiness, pairwise_angles, winner_take_all_axes
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import Algorithm, n_subjettiness, pairwise_angles, winner_take_all_axes
 
 pytestmark = pytest.mark.usefixtures("_x64")
 

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, kinematics
-from hepjax.observables import Algorithm, cluster, jet_tree, jet_trees
+from hepjax import InputError
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import Algorithm, cluster, jet_tree, jet_trees
 
 
 def members(tree):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepjax import anomalies, detectors, losses, models
+from hepjax import models
+from hepjax.tasks.anomaly import fit, scores
+from hepjax.training import losses
 
 BASIS = np.linalg.qr(np.random.default_rng(0).normal(size=(4, 4)))[0]
 
@@ -21,7 +23,7 @@ def learnt():
     rng, lines = np.random.default_rng(1), []
     x, val = background(rng, 512), background(rng, 256)
     model = models.Autoencoder(4, (), 2)
-    detector = detectors.fit_autoencoder(model, x, val, epochs=60, learning_rate=0.02, tell=lines.append)
+    detector = fit.fit_autoencoder(model, x, val, epochs=60, learning_rate=0.02, tell=lines.append)
     return detector, x, val, lines
 
 
@@ -31,7 +33,7 @@ def test_what_lies_off_the_plane_comes_back_badly_and_what_lies_far_out_has_a_fa
     assert lines[-1].startswith("epoch 60 of 60, loss ")
     rng = np.random.default_rng(2)
     new, off, out = (background(rng, 300, *place) for place in ((), (2.0,), (0.0, 5.0)))
-    usual, strange, far = (detectors.anomaly_scores(detector, some, x, val) for some in (new, off, out))
+    usual, strange, far = (fit.anomaly_scores(detector, some, x, val) for some in (new, off, out))
     assert np.min(strange["reconstruction error"]) > 0.3
     assert np.max(usual["reconstruction error"]) < 0.03
     assert np.mean(usual["latent distance"]) == pytest.approx(2, rel=0.2)
@@ -44,22 +46,22 @@ def test_what_lies_off_the_plane_comes_back_badly_and_what_lies_far_out_has_a_fa
 def test_scores_are_each_jets_own(learnt):
     detector, x, val, _ = learnt
     some = np.concatenate([x, val])  # more than are asked for at once
-    found = detectors.anomaly_scores(detector, some, x, val)
+    found = fit.anomaly_scores(detector, some, x, val)
     outputs = detector(some[700:703])
     np.testing.assert_allclose(
         found["reconstruction error"][700:703], losses.squared_distance(outputs, some[700:703]) / 4, rtol=1e-5
     )
-    codes = anomalies.fit_codes(detector(x).mean)
+    codes = scores.fit_codes(detector(x).mean)
     np.testing.assert_allclose(
-        found["latent distance"][700:703], anomalies.latent_distance(codes, outputs.mean), rtol=1e-4
+        found["latent distance"][700:703], scores.latent_distance(codes, outputs.mean), rtol=1e-4
     )
 
 
 def test_variational_scores_are_a_bound_and_its_part():
     rng = np.random.default_rng(3)
     x = background(rng, 256)
-    detector = detectors.fit_autoencoder(models.VariationalAutoencoder(4, (), 2), x, x, losses.negative_elbo, epochs=1)
-    found = detectors.anomaly_scores(detector, x, x, x)
+    detector = fit.fit_autoencoder(models.VariationalAutoencoder(4, (), 2), x, x, losses.negative_elbo, epochs=1)
+    found = fit.anomaly_scores(detector, x, x, x)
     assert found["negative ELBO"].mean() == pytest.approx(float(losses.negative_elbo(detector(x), x)), rel=1e-5)
     np.testing.assert_allclose(found["KL divergence"], losses.kl_divergence(detector(x)), rtol=1e-5)
 
@@ -68,7 +70,7 @@ def test_a_training_that_diverges_leaves_its_last_good_state():
     x, lines = background(np.random.default_rng(4), 256), []
     wrong = x.copy()
     wrong[200] = 1e30
-    detector = detectors.fit_autoencoder(models.Autoencoder(4, (), 2), wrong, x, epochs=3, tell=lines.append)
+    detector = fit.fit_autoencoder(models.Autoencoder(4, (), 2), wrong, x, epochs=3, tell=lines.append)
     assert np.isfinite(detector(x).values).all()
     (line,) = lines
     assert "training diverged at step" in line

@@ -10,7 +10,8 @@ from scipy import stats
 from scipy.spatial.distance import mahalanobis
 from sklearn.metrics import roc_auc_score
 
-from hepjax import InputError, anomalies, evaluation
+from hepjax import InputError, evaluation
+from hepjax.tasks.anomaly import scores as anomalies
 
 CLASSES = ("g", "q", "w", "t")
 

@@ -10,7 +10,8 @@ from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 from sklearn.svm import SVC
 
-from hepjax import InputError, classical, evaluation
+from hepjax import InputError, evaluation
+from hepjax.tasks.classification import baselines
 
 RNG = np.random.default_rng(0)
 
@@ -21,7 +22,7 @@ def draw(count, classes=3):
 
 
 TRAIN, VAL, (X, Y) = draw(300), draw(200), draw(500)
-METHODS = [classical.boosted_trees, classical.support_vectors]
+METHODS = [baselines.boosted_trees, baselines.support_vectors]
 
 
 def bayes():
@@ -45,7 +46,7 @@ def test_it_is_nearly_as_good_as_one_can_be(method):
 
 
 def test_pairs_are_scaled_by_the_validation_part_and_multiplied():
-    p = classical.support_vectors(TRAIN, VAL, 3, penalty=10.0, width=0.1)(X)
+    p = baselines.support_vectors(TRAIN, VAL, 3, penalty=10.0, width=0.1)(X)
     products = np.ones((len(X), 3))
     for i, j in ((0, 1), (0, 2), (1, 2)):
         of_pair = np.isin(TRAIN[1], (i, j))
@@ -87,4 +88,4 @@ def test_bad_input(method, monkeypatch):
 def test_a_class_that_cannot_be_scaled():
     x, y = VAL
     with pytest.raises(InputError, match="val: expected jets of each class of train, found none of 2"):
-        classical.support_vectors(TRAIN, (x[y < 2], y[y < 2]), 3)
+        baselines.support_vectors(TRAIN, (x[y < 2], y[y < 2]), 3)

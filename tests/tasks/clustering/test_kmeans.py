@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 
 from hepjax import InputError, read_jets
-from hepjax.representations import apply_scaling, fit_scaling, tabular
-from hepjax.structure import kmeans, kmeans_from, nearest
+from hepjax.inputs import apply_scaling, fit_scaling, tabular
+from hepjax.tasks.clustering import kmeans, kmeans_from, nearest
 
-module = sys.modules["hepjax.structure.kmeans"]
+module = sys.modules["hepjax.tasks.clustering.kmeans"]
 N, K, STARTS = 1000, 5, 8
 
 

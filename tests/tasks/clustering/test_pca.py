@@ -8,8 +8,8 @@ import pytest
 from sklearn.decomposition import PCA
 
 from hepjax import InputError, read_jets
-from hepjax.representations import tabular
-from hepjax.structure import apply_pca, fit_pca, invert_pca, pca
+from hepjax.inputs import tabular
+from hepjax.tasks.clustering import apply_pca, fit_pca, invert_pca, pca
 
 
 def mixed(n, features, seed=0):

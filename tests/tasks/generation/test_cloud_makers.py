@@ -6,8 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import InputError, generation, read_jets
-from hepjax.representations import sequences, tabular
+from hepjax import InputError, read_jets
+from hepjax.inputs import sequences, tabular
+from hepjax.tasks import generation
 from hepjax.types import Scaling
 
 PLAIN = generation.CloudScaling(

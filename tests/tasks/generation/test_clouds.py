@@ -6,8 +6,10 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, generation, kinematics, read_jets
-from hepjax.representations import sequences, tabular
+from hepjax import InputError, read_jets
+from hepjax.inputs import sequences, tabular
+from hepjax.physics import kinematics
+from hepjax.tasks import generation
 from hepjax.types import Conditioned, Sequences
 
 CLASSES = ("g", "q", "t")

@@ -6,7 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import cloud_generators, evaluation, generation, generators
+from hepjax import evaluation
+from hepjax.tasks import generation
+from hepjax.tasks.generation import fit_clouds, fit_observables
 from hepjax.types import Batch, Sequences
 
 CLASSES = ("q", "t")
@@ -23,17 +25,17 @@ def draw(count, rng, spread=0.1):
 
 
 def test_a_classifier_tells_narrower_jets_and_not_the_same(rng):
-    short = generators.Fitting(4, 5e-3)
+    short = fit_observables.Fitting(4, 5e-3)
     samples = [draw(1200, rng, spread) for spread in (0.1, 0.1, 0.06)]
     truth, same, other = (Sequences((10 * x.values).astype(np.float32), x.mask) for x in samples)
-    chance = cloud_generators.tell_clouds_apart(same, truth, short)
+    chance = fit_clouds.tell_clouds_apart(same, truth, short)
     assert abs(chance.distance - 0.5) < 4 * chance.uncertainty < 0.12
-    assert cloud_generators.tell_clouds_apart(other, truth, short).distance > 0.7
+    assert fit_clouds.tell_clouds_apart(other, truth, short).distance > 0.7
 
 
 def test_distances_are_those_of_each_class_and_of_all(rng, monkeypatch):
     truth, other, wide = draw(600, rng), draw(400, rng), draw(400, rng, 0.15)
-    found = cloud_generators.cloud_distances({"same": other, "wide": wide}, truth, other, CLASSES)
+    found = fit_clouds.cloud_distances({"same": other, "wide": wide}, truth, other, CLASSES)
     assert list(found) == ["all", "q", "t"]
     assert list(found["all"]) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
     mass = [generation.cloud_observables(x.take(x.labels == 1))["j_mass"] for x in (wide, truth)]
@@ -41,8 +43,8 @@ def test_distances_are_those_of_each_class_and_of_all(rng, monkeypatch):
     assert found["all"]["j_mass"]["wide"].ratio > 3
     assert found["all"]["j1_etarel"]["wide"].ratio > 3
     assert found["all"]["j_mass"]["same"].ratio < 2
-    monkeypatch.setattr(cloud_generators, "MOST", 50)
-    fewer = cloud_generators.cloud_distances({"wide": wide}, truth, other, CLASSES)
+    monkeypatch.setattr(fit_clouds, "MOST", 50)
+    fewer = fit_clouds.cloud_distances({"wide": wide}, truth, other, CLASSES)
     assert fewer["q"]["j_mass"] == {"wide": found["q"]["j_mass"]["wide"]}
     assert fewer["q"]["j1_etarel"]["wide"].floor.distance > 2 * found["q"]["j1_etarel"]["wide"].floor.distance
 
@@ -57,8 +59,8 @@ def test_a_training_that_diverges_keeps_the_last_good_state():
     def loss(outputs, targets, weights):
         return jnp.mean(outputs**2)
 
-    fitting = generators.Fitting(3, 1e30, 8, tell=said.append)
-    state = cloud_generators._learn("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
+    fitting = fit_observables.Fitting(3, 1e30, 8, tell=said.append)
+    state = fit_clouds._learn("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
     assert np.isfinite(state.params["w"])
     assert len(said) == 1
     assert said[0].startswith("particles: training diverged")

@@ -1,9 +1,11 @@
 import numpy as np
 import pytest
 
-from hepjax import InputError, generation, read_jets, schema, training
-from hepjax.generators import Fitting, fit_flow, fit_normal, fit_vae, tell_apart
-from hepjax.representations import tabular
+from hepjax import InputError, read_jets, training
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import tabular
+from hepjax.tasks import generation
+from hepjax.tasks.generation.fit_observables import Fitting, fit_flow, fit_normal, fit_vae, tell_apart
 
 CLASSES = ("q", "t")
 SHAPE = {"layers": 2, "hidden": (32,)}
@@ -29,7 +31,7 @@ def assert_jets(generator, known):
     """What is made is of its class, in its units and range, whole where it must be, and new for each seed."""
     kinds = np.repeat([1, 0], [300, 200])
     made = generator.make(kinds, 5)
-    assert made.shape == (500, len(schema.STANDARD_FEATURES))
+    assert made.shape == (500, len(hls4ml.STANDARD_FEATURES))
     assert np.isfinite(made).all()
     mass, number = made[:, 14], made[:, 15]
     assert (number == np.round(number)).all()

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import generation
+from hepjax.tasks import generation
 from hepjax.types import Conditioned, Sequences
 
 MEAN, WIDTH = 1.5, 0.4

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from hepjax import InputError
-from hepjax.generation import check_flow, normal_nll, sample
+from hepjax.tasks.generation import check_flow, normal_nll, sample
 
 X, C = np.ones((3, 2), np.float32), np.zeros((3, 1), np.float32)
 

@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
 
-from hepjax import InputError, read_jets, schema
-from hepjax.generation import (
+from hepjax import InputError, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import tabular
+from hepjax.tasks.generation import (
     COORDINATES,
     calibrate,
     choose_classes,
@@ -12,9 +14,8 @@ from hepjax.generation import (
     restore,
     to_coordinates,
 )
-from hepjax.representations import tabular
 
-MASS, NUMBER = (schema.STANDARD_FEATURES.index(name) for name in ("j_mass_mmdt", "j_multiplicity"))
+MASS, NUMBER = (hls4ml.STANDARD_FEATURES.index(name) for name in ("j_mass_mmdt", "j_multiplicity"))
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +26,7 @@ def jets():
 
 @pytest.fixture(scope="module")
 def preparation(jets):
-    return fit_preparation(*jets, schema.CLASSES)
+    return fit_preparation(*jets, hls4ml.CLASSES)
 
 
 def test_four_observables_follow_from_the_others(jets):
@@ -103,7 +104,7 @@ def test_calibration_mends_spectra_and_keeps_the_order_of_jets(jets, preparation
 )
 def test_jets_that_nothing_can_be_learnt_from_are_refused(jets, change, words):
     with pytest.raises(InputError, match=words):
-        fit_preparation(*change(*jets), schema.CLASSES)
+        fit_preparation(*change(*jets), hls4ml.CLASSES)
 
 
 def test_what_a_generator_cannot_have_made_is_refused(preparation):
@@ -120,8 +121,8 @@ def test_what_a_generator_cannot_have_made_is_refused(preparation):
 def test_a_class_that_is_missing_is_named():
     labels = np.array([0, 1, 1, 4])
     with pytest.raises(InputError, match="w is not in the files, which hold g, q, t"):
-        choose_classes(labels, schema.CLASSES, ("q", "w"))
+        choose_classes(labels, hls4ml.CLASSES, ("q", "w"))
     with pytest.raises(InputError, match="h is not in the files"):
-        choose_classes(labels, schema.CLASSES, ("h",))
+        choose_classes(labels, hls4ml.CLASSES, ("h",))
     with pytest.raises(InputError, match="needs jets with labels"):
-        choose_classes(None, schema.CLASSES, ("q",))
+        choose_classes(None, hls4ml.CLASSES, ("q",))

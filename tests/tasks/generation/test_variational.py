@@ -2,7 +2,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax.generation import noisy_decoder, variational_loss
+from hepjax.tasks.generation import noisy_decoder, variational_loss
 from hepjax.types import Reconstruction
 
 

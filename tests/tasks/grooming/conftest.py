@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import kinematics
-from hepjax.observables import jet_trees
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import jet_trees
 
 COUNTS = (12, 12, 9, 5, 3, 2, 1, 0)
 """Particles of the jets, padded to 12."""

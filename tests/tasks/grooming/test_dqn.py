@@ -7,7 +7,7 @@ import pytest
 
 from hepjax import InputError, training
 from hepjax.choices import Optimizer
-from hepjax.reinforcement import (
+from hepjax.tasks.grooming import (
     DivergedError,
     Environment,
     Settings,

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hepjax import InputError, kinematics
-from hepjax.observables import soft_dropped
-from hepjax.reinforcement import (
+from hepjax import InputError
+from hepjax.physics import kinematics
+from hepjax.physics.substructure import soft_dropped
+from hepjax.tasks.grooming import (
     HIGH,
     LOW,
     RewardConstants,

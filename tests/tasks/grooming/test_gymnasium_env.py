@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, kinematics
-from hepjax.reinforcement import groomed, gymnasium_environment, make_reward, observe
+from hepjax import InputError
+from hepjax.physics import kinematics
+from hepjax.tasks.grooming import groomed, gymnasium_environment, make_reward, observe
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.reinforcement import add, empty, sample
+from hepjax.tasks.grooming import add, empty, sample
 
 
 def test_the_newest_are_held_as_in_a_deque():

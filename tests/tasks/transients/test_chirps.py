@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from hepjax.transients import chirp, end_frequency, frequency_before, seconds_before
-from hepjax.transients.chirps import RISE, SUN
+from hepjax.tasks.transients import chirp, end_frequency, frequency_before, seconds_before
+from hepjax.tasks.transients.chirps import RISE, SUN
 
 TIMES = np.arange(1024) / 1024
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.transients import Search, Transients, as_batch, frames, fresh_windows, whiten
+from hepjax.tasks.transients import Search, Transients, as_batch, frames, fresh_windows, whiten
 from hepjax.types import Batch
 
 SEARCH = Search(rate=512.0)

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from hepjax import InputError
-from hepjax.transients import Search, chirp, draw, excess_power, make_bank, matched_filter, whiten
+from hepjax.tasks.transients import Search, chirp, draw, excess_power, make_bank, matched_filter, whiten
 
 SEARCH = Search(rate=512.0)
 

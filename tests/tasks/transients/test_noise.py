@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from hepjax.transients import coloured_noise, detector_density, optimal_snr, whiten
+from hepjax.tasks.transients import coloured_noise, detector_density, optimal_snr, whiten
 
 RATE, N = 1024.0, 1024
 FREQUENCIES = np.fft.rfftfreq(N, 1 / RATE)

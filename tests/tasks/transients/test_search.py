@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.transients import Search, draw, optimal_snr
+from hepjax.tasks.transients import Search, draw, optimal_snr
 
 SEARCH = Search(rate=512.0)
 

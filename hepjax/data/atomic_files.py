@@ -1,0 +1,84 @@
+"""Files and folders that are whole or not there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from hepjax.errors import InputError, writing
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+def check_new(folder: Path | None, remedy: str = "give another name") -> None:
+    """Refuses a folder that exists, before any work is done.
+
+    Args:
+      folder: where results are to go; None is a new folder anyway.
+      remedy: what the user can do.
+
+    Raises:
+      InputError: it exists.
+    """
+    if folder is not None and folder.exists():
+        raise InputError(f"--out {folder}: exists already; {remedy}")
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder that appears under its name when it is complete, or not at all.
+
+    Args:
+      path: the folder; it must not exist.
+
+    Yields:
+      The folder to fill.
+
+    Raises:
+      InputError: it exists, or cannot be written.
+    """
+    check_new(path)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path):
+        try:
+            part.mkdir(parents=True)
+            yield part
+            part.rename(path)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file, in UTF-8, so that it is either whole or what it was.
+
+    Args:
+      path: the file.
+      text: its new content.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    write_bytes(path, text.encode())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Writes a file so that it is either whole or what it was.
+
+    Args:
+      path: the file.
+      data: its new content.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    with writing(path):
+        try:
+            part.write_bytes(data)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
