@@ -37,9 +37,9 @@ if TYPE_CHECKING:
 
 PROGRAM = """
 import resource, sys, time
-from hepjax import cli
+from hepjax.cli import app
 start = time.perf_counter()
-cli.main(sys.argv[1:])
+app.main(sys.argv[1:])
 print(f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GB, {time.perf_counter() - start:.0f} s")
 """
 

@@ -28,8 +28,8 @@ from hepjax.data.datasets import hls4ml
 FILE = 10_000
 PROGRAM = """
 import resource, sys
-from hepjax import cli
-cli.main(sys.argv[1:])
+from hepjax.cli import app
+app.main(sys.argv[1:])
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """
 

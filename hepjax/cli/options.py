@@ -141,7 +141,7 @@ class Compare:
     Example: hepjax compare runs/mlp-1 runs/gru-1
     """
 
-    run_folder: tyro.conf.Positional[tuple[Path, ...]]
+    runs: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
     data: tuple[Path, ...] = ()
     """Files of labelled jets that none of them was trained on."""

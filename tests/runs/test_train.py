@@ -37,7 +37,8 @@ SMALL = options.Experiment(
 _PROGRAM = """
 import sys
 from pathlib import Path
-from hepjax import experiment, options
+from hepjax.runs import options
+from hepjax.runs import train as experiment
 from hepjax.choices import Norm
 
 model = options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
@@ -298,7 +299,7 @@ def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch
 
         return traced
 
-    recipes_make_apply = experiment.recipes.make_apply
+    recipes_make_apply = experiment.pipelines.make_apply
     monkeypatch.setattr("hepjax.inputs.pipelines.make_apply", watched)
     experiment.run(small(path, tmp_path / "run", model=model, batch_size=11, epochs=2))
     assert seen == [(1, False), (11, True), (60, False)]  # the first counts its cost

@@ -24,7 +24,7 @@ log = logging.getLogger("hepjax")
 log.setLevel(logging.INFO)
 log.addHandler(logging.StreamHandler(sys.stdout))
 import jax
-from hepjax.compilation import cache_programs
+from hepjax.runtime.compilation import cache_programs
 events = collections.Counter()
 jax.monitoring.register_event_listener(lambda event, **_: events.update([event.rsplit("/")[-1]]))
 folder = cache_programs()

@@ -60,7 +60,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
 
     >>> p4 = np.array([[[500.0, 0.0, 0.0, 500.0], [500.0, 80.0, 0.0, 506.5]]])
     >>> found = jet_observables(p4, np.ones((1, 2), bool))
-    >>> found.shape, float(found[0, schema.OBSERVABLE_COLUMNS.index("j_multiplicity")])
+    >>> found.shape, float(found[0, hls4ml.OBSERVABLE_COLUMNS.index("j_multiplicity")])
     ((1, 53), 2.0)
     """
     p4, mask = _checked(p4, mask)

@@ -57,7 +57,7 @@ def test_images_without_chunks(jet_file):
 @pytest.mark.parametrize(
     "content, asked, words",
     [
-        ({}, ["jetImage"], "jets.h5: has no dataset jetImage .it holds no images.*representations.images"),
+        ({}, ["jetImage"], "jets.h5: has no dataset jetImage .it holds no images.*inputs.images"),
         ({"jetImageHCAL": pictures()}, ["jetImage"], "has no dataset jetImage .its images are jetImageHCAL"),
         ({"jetImage": pictures(24)}, ["jetImage"], "jetImage has 24 rows but jets has 25"),
         ({"jetImage": pictures()[0]}, ["jetImage"], r"jetImage has shape \(6, 4\)"),

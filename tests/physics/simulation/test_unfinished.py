@@ -181,7 +181,7 @@ def test_what_another_run_makes_meanwhile_is_left_alone(tmp_path):
 KILLED = """
 import sys
 import numpy as np
-from hepjax.simulation import simulate
+from hepjax.physics.simulation import simulate
 if __name__ == "__main__":
     def told(count):
         print(count, flush=True)
