@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     PyTree = Any
 
 
+class Rule(NamedTuple):
+    """What an option must keep to, and whether it does."""
+
+    option: str
+    """Its name on the command line, such as "--radius"."""
+    value: object
+    good: bool
+    expected: str
+    """What is expected, in words that follow "expected"."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Jets:
     """N jets of at most P particles, in memory or still on disk.

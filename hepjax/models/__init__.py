@@ -1,4 +1,7 @@
-"""Flax modules, model input → logits. `init` and `apply` are pure."""
+"""Flax modules, model input → outputs of the task. `init` and `apply` are pure.
+
+One file a network, which registers itself by its name on the command line; `model.py` holds the base classes.
+"""
 
 from __future__ import annotations
 
@@ -7,48 +10,75 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepjax.models import pretrained
-    from hepjax.models.apply import Apply, initialise, make_apply
-    from hepjax.models.autoencoders import Autoencoder, ConvAutoencoder, VariationalAutoencoder
-    from hepjax.models.clouds import CloudVelocity
-    from hepjax.models.convnet import ConvNet, ConvNet1D
+    from hepjax.models.apply import Apply, initialize, make_apply
+    from hepjax.models.autoencoder import Autoencoder
+    from hepjax.models.cloud_velocity import CloudVelocity
     from hepjax.models.complexity import Cost, cost
-    from hepjax.models.deep_sets import DeepSets
-    from hepjax.models.flows import CouplingFlow
-    from hepjax.models.graphs import GraphNetwork
-    from hepjax.models.interaction import InteractionNetwork
+    from hepjax.models.conv_autoencoder import ConvAutoencoder
+    from hepjax.models.convnet import ConvNet
+    from hepjax.models.convnet1d import ConvNet1D
+    from hepjax.models.coupling_flow import CouplingFlow
+    from hepjax.models.deepsets import DeepSets
+    from hepjax.models.fields import check_model, options_of
+    from hepjax.models.graph_network import GraphNetwork
+    from hepjax.models.gru import GRU
+    from hepjax.models.interaction_network import InteractionNetwork
     from hepjax.models.layers import activations
     from hepjax.models.layers.empty_jets import uniform_where_empty
-    from hepjax.models.linear import Linear, Logistic, polynomial_basis
+    from hepjax.models.layers.polynomial import polynomial_basis
+    from hepjax.models.linear import Linear
+    from hepjax.models.logistic import Logistic
+    from hepjax.models.lstm import LSTM
     from hepjax.models.mlp import MLP
-    from hepjax.models.recurrent import Recurrent
+    from hepjax.models.model import FeatureModel, GraphModel, ImageModel, Model, ParticleModel, SequenceModel
+    from hepjax.models.registry import MODELS, register
+    from hepjax.models.serialization import from_json, to_json
+    from hepjax.models.variational_autoencoder import VariationalAutoencoder
 
+# Everything loads on first use: names of models are needed where jax must not be waited for.
 _HOMES = {
-    "Apply": "hepjax.models.apply",
-    "initialise": "hepjax.models.apply",
-    "make_apply": "hepjax.models.apply",
-    "Autoencoder": "hepjax.models.autoencoders",
-    "ConvAutoencoder": "hepjax.models.autoencoders",
-    "VariationalAutoencoder": "hepjax.models.autoencoders",
-    "CloudVelocity": "hepjax.models.clouds",
-    "ConvNet": "hepjax.models.convnet",
-    "ConvNet1D": "hepjax.models.convnet",
-    "Cost": "hepjax.models.complexity",
-    "cost": "hepjax.models.complexity",
-    "DeepSets": "hepjax.models.deep_sets",
-    "CouplingFlow": "hepjax.models.flows",
-    "GraphNetwork": "hepjax.models.graphs",
-    "InteractionNetwork": "hepjax.models.interaction",
-    "activations": "hepjax.models.layers",
-    "uniform_where_empty": "hepjax.models.layers.empty_jets",
-    "Linear": "hepjax.models.linear",
-    "Logistic": "hepjax.models.linear",
-    "polynomial_basis": "hepjax.models.linear",
-    "MLP": "hepjax.models.mlp",
-    "Recurrent": "hepjax.models.recurrent",
+    "Apply": "apply",
+    "Autoencoder": "autoencoder",
+    "CloudVelocity": "cloud_velocity",
+    "ConvAutoencoder": "conv_autoencoder",
+    "ConvNet": "convnet",
+    "ConvNet1D": "convnet1d",
+    "Cost": "complexity",
+    "CouplingFlow": "coupling_flow",
+    "DeepSets": "deepsets",
+    "FeatureModel": "model",
+    "GRU": "gru",
+    "GraphModel": "model",
+    "GraphNetwork": "graph_network",
+    "ImageModel": "model",
+    "InteractionNetwork": "interaction_network",
+    "LSTM": "lstm",
+    "Linear": "linear",
+    "Logistic": "logistic",
+    "MLP": "mlp",
+    "MODELS": "registry",
+    "Model": "model",
+    "ParticleModel": "model",
+    "SequenceModel": "model",
+    "VariationalAutoencoder": "variational_autoencoder",
+    "activations": "layers",
+    "check_model": "fields",
+    "cost": "complexity",
+    "from_json": "serialization",
+    "initialize": "apply",
+    "make_apply": "apply",
+    "options_of": "fields",
+    "polynomial_basis": "layers.polynomial",
+    "register": "registry",
+    "to_json": "serialization",
+    "uniform_where_empty": "layers.empty_jets",
 }
 
 __all__ = [
+    "GRU",
+    "LSTM",
     "MLP",
+    "MODELS",
     "Apply",
     "Autoencoder",
     "CloudVelocity",
@@ -58,25 +88,35 @@ __all__ = [
     "Cost",
     "CouplingFlow",
     "DeepSets",
+    "FeatureModel",
+    "GraphModel",
     "GraphNetwork",
+    "ImageModel",
     "InteractionNetwork",
     "Linear",
     "Logistic",
-    "Recurrent",
+    "Model",
+    "ParticleModel",
+    "SequenceModel",
     "VariationalAutoencoder",
     "activations",
+    "check_model",
     "cost",
-    "initialise",
+    "from_json",
+    "initialize",
     "make_apply",
+    "options_of",
     "polynomial_basis",
     "pretrained",
+    "register",
+    "to_json",
     "uniform_where_empty",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
-        return getattr(importlib.import_module(_HOMES[name]), name)
+        return getattr(importlib.import_module(f"hepjax.models.{_HOMES[name]}"), name)
     if name in __all__:
         return importlib.import_module(f"hepjax.models.{name}")
     raise AttributeError(f"module 'hepjax.models' has no attribute {name!r}")

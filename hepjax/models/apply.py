@@ -21,7 +21,7 @@ class Apply(Protocol):
         """Training where a key is given (dropout draws from it), inference where it is None."""
 
 
-def initialise(model: nn.Module, key: jax.Array, inputs: Any) -> tuple[PyTree, PyTree]:
+def initialize(model: nn.Module, key: jax.Array, inputs: Any) -> tuple[PyTree, PyTree]:
     """Draws a model's parameters.
 
     Args:
@@ -33,7 +33,7 @@ def initialise(model: nn.Module, key: jax.Array, inputs: Any) -> tuple[PyTree, P
       The parameters, and the other variables (an empty dict where there are none).
 
     >>> from hepjax.models import Logistic
-    >>> params, state = initialise(Logistic(), jax.random.key(0), jax.numpy.zeros((1, 16)))
+    >>> params, state = initialize(Logistic(outputs=5), jax.random.key(0), jax.numpy.zeros((1, 16)))
     >>> jax.tree.map(jax.numpy.shape, params), state
     ({'Dense_0': {'bias': (5,), 'kernel': (16, 5)}}, {})
     """
@@ -51,8 +51,8 @@ def make_apply(model: nn.Module) -> Apply:
       The function.
 
     >>> from hepjax.models import Logistic
-    >>> model = Logistic()
-    >>> params, state = initialise(model, jax.random.key(0), jax.numpy.zeros((1, 16)))
+    >>> model = Logistic(outputs=5)
+    >>> params, state = initialize(model, jax.random.key(0), jax.numpy.zeros((1, 16)))
     >>> logits, _ = make_apply(model)(params, state, jax.numpy.ones((2, 16)), jax.numpy.ones(2, bool), None)
     >>> logits.shape
     (2, 5)

@@ -37,9 +37,9 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
       The counts.
 
     >>> import jax.numpy as jnp
-    >>> from hepjax.models import Logistic, initialise, make_apply
-    >>> model, x = Logistic(), jnp.zeros((1, 16))
-    >>> cost(make_apply(model), *initialise(model, jax.random.key(0), x), x)
+    >>> from hepjax.models import Logistic, initialize, make_apply
+    >>> model, x = Logistic(outputs=5), jnp.zeros((1, 16))
+    >>> cost(make_apply(model), *initialize(model, jax.random.key(0), x), x)
     Cost(parameters=85, flop_per_jet=165)
     """
     mask = jax.numpy.ones(1, bool)

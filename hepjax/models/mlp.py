@@ -2,46 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Annotated
 
+import jax
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.models.layers.activations import Activate, units
-from hepjax.models.layers.norms import normalise
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import jax
+from hepjax.models.bounds import at_least, below, each
+from hepjax.models.layers.activations import Activate, ActivationLike, units
+from hepjax.models.layers.norms import normalize
+from hepjax.models.model import FeatureModel
+from hepjax.models.registry import register
 
 
-class MLP(nn.Module):
-    """Dense layers, each followed by normalisation, activation and dropout; logits at the end.
+@register("mlp")
+class MLP(FeatureModel):
+    """A multilayer perceptron on jet observables (arXiv:1804.06913).
 
-    Attributes:
-      hidden: the widths of the hidden layers; (64, 32, 32) is the tagger of arXiv:1804.06913.
-      classes: C.
-      activation: a name, or any function of one array.
-      dropout: the probability of dropping a hidden unit while training.
-      norm: of the layer's outputs before the activation.
+    Dense layers, each followed by normalization, activation and dropout, and a last one for the outputs. Its default is
+    the tagger of the paper. It is also the last part of most other networks.
     """
 
-    hidden: tuple[int, ...] = (64, 32, 32)
-    classes: int = 5
-    activation: Activation | Callable[[Any], Any] = Activation.RELU
-    dropout: float = 0.0
+    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32, 32)
+    """Widths of the hidden layers."""
+    activation: ActivationLike = Activation.RELU
+    """Activation after every hidden layer."""
+    dropout: Annotated[float, at_least(0), below(1)] = 0.0
+    """Probability of dropping a hidden unit while training."""
     norm: Norm = Norm.NONE
+    """Normalization before each activation."""
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
-        """Args: x, (B, F) float; mask, (B,) bool, False for rows that batch statistics leave out.
+        """Returns (B, outputs) of x, (B, F) float.
 
-        Returns: (B, C) logits. Training draws from the rng `dropout`.
+        Batch statistics leave out rows where mask, (B,) bool, is False. Training draws from the rng `dropout`.
         """
         for width in self.hidden:
             x = nn.Dense(units(self.activation, width))(x)
-            x = normalise(x, self.norm, mask, train)
-            x = Activate(self.activation)(x)
+            x = normalize(x, self.norm, mask, train)
+            x = Activate(activation=self.activation)(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
-        return nn.Dense(self.classes)(x)
+        return nn.Dense(self.outputs)(x)

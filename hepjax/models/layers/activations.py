@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -11,13 +12,12 @@ from jax.nn import elu, gelu, leaky_relu, relu, selu, sigmoid, softplus
 from jax.numpy import arctan, tanh
 
 from hepjax.choices import Activation
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from hepjax.models.bounds import OptionType
 
 __all__ = [
     "FUNCTIONS",
     "Activate",
+    "ActivationLike",
     "arctan",
     "binary_step",
     "elu",
@@ -33,6 +33,9 @@ __all__ = [
     "tanh",
     "units",
 ]
+
+ActivationLike = Annotated[Activation | Callable[[Any], Any], OptionType(Activation)]
+"""The name of an activation, or in Python any function of one array."""
 
 _PIECES = 2
 """The linear pieces of a maxout unit inside a model."""
@@ -79,7 +82,7 @@ def prelu(x: Any, slope: Any) -> jax.Array:
 
 
 def maxout(x: Any, pieces: int = _PIECES) -> jax.Array:
-    """The largest of each group of neighbouring units (arXiv:1302.4389, eq. in section 3).
+    """The largest of each group of neighboring units (arXiv:1302.4389, eq. in section 3).
 
     Args:
       x: (..., pieces · D).
@@ -117,7 +120,7 @@ FUNCTIONS: dict[Activation, Callable[..., jax.Array]] = {
 """The function behind each name."""
 
 
-def units(activation: Activation | Callable[[Any], Any], width: int) -> int:
+def units(activation: ActivationLike, width: int) -> int:
     """The dense units needed for `width` outputs after the activation.
 
     >>> units(Activation.MAXOUT, 8), units(Activation.RELU, 8)
@@ -133,7 +136,7 @@ class Activate(nn.Module):
       activation: a name, or any function of one array.
     """
 
-    activation: Activation | Callable[[Any], Any] = Activation.RELU
+    activation: ActivationLike = Activation.RELU
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The normalisation between a layer and its activation."""
+"""The normalization between a layer and its activation."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from flax import linen as nn
 from hepjax.choices import Norm
 
 
-def normalise(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:
-    """Normalises the features of x; to be called inside a compact module, which keeps the parameters.
+def normalize(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:
+    """Normalizes the features of x; to be called inside a compact module, which keeps the parameters.
 
     Args:
       x: (..., F) float.
@@ -21,12 +21,12 @@ def normalise(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> 
     Returns:
       (..., F).
 
-    >>> class Centred(nn.Module):
+    >>> class Centered(nn.Module):
     ...     @nn.compact
     ...     def __call__(self, x, mask):
-    ...         return normalise(x, Norm.BATCH, mask, train=True)
+    ...         return normalize(x, Norm.BATCH, mask, train=True)
     >>> x, mask = jnp.array([[1.0], [3.0], [99.0]]), jnp.array([True, True, False])
-    >>> y, _ = Centred().init_with_output(jax.random.key(0), x, mask)
+    >>> y, _ = Centered().init_with_output(jax.random.key(0), x, mask)
     >>> y[:2].round(3).tolist()
     [[-1.0], [1.0]]
     """

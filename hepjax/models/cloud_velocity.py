@@ -2,47 +2,45 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.layers.activations import Activate, units
+from hepjax.models.bounds import at_least
+from hepjax.models.layers.activations import Activate, ActivationLike, units
+from hepjax.models.model import Model
 from hepjax.numerics import masked_sum, weighted_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hepjax.types import Conditioned
 
 _USUAL = 32
 """Particles; sums over a cloud are divided by it, so that they are of order one."""
 
 
-class CloudVelocity(nn.Module):
+class CloudVelocity(Model):
     """Layers of equivariant point clouds (EPiC, arXiv:2301.08128, eq. 2 to 4), as in the flow of arXiv:2310.00049.
 
     The cloud has a vector of its own. In each layer it hears the mean and the sum of all particles; then each particle
     hears the vector. So the cost grows with the number of particles, not of pairs. Particles in another order get their
     velocities in that order, and padding takes no part.
-
-    Attributes:
-      features: F, the first columns of a particle, which move; others are only seen.
-      width: of each particle's hidden layers, and of the cloud's.
-      summary: the width of the cloud's vector between two layers.
-      layers: how often particles and cloud hear of each other.
-      frequencies: the time t is seen as cos(π k t) and sin(π k t), k from 1 to this.
-      activation: a name, or any function of one array.
     """
 
-    features: int = 3
-    width: int = 64
-    summary: int = 16
-    layers: int = 5
-    frequencies: int = 6
-    activation: Activation | Callable[[Any], Any] = Activation.LEAKY_RELU
+    outputs: int = 3
+    """F, the first columns of a particle, which move; others are only seen."""
+    width: Annotated[int, at_least(1)] = 64
+    """Width of each particle's hidden layers, and of the cloud's."""
+    summary: Annotated[int, at_least(1)] = 16
+    """Width of the cloud's vector between two layers."""
+    layers: Annotated[int, at_least(1)] = 5
+    """Layers, in each of which particles and cloud hear of each other."""
+    frequencies: Annotated[int, at_least(1)] = 6
+    """The time t is seen as cos(π k t) and sin(π k t), k from 1 to this."""
+    activation: ActivationLike = Activation.LEAKY_RELU
+    """Activation after every layer but the last."""
 
     @nn.compact
     def __call__(self, x: Conditioned, mask: jax.Array | None = None, train: bool = False) -> jax.Array:  # noqa: ARG002
@@ -55,7 +53,7 @@ class CloudVelocity(nn.Module):
         time, rest = x.condition[:, :1], x.condition[:, 1:]
         turns = jnp.pi * jnp.arange(1, self.frequencies + 1) * time
         told = jnp.concatenate([jnp.cos(turns), jnp.sin(turns), rest], axis=1)
-        act = Activate(self.activation)
+        act = Activate(activation=self.activation)
 
         def dense(width: int, *parts: jax.Array) -> jax.Array:
             return nn.Dense(units(self.activation, width))(jnp.concatenate(parts, axis=-1))
@@ -72,5 +70,5 @@ class CloudVelocity(nn.Module):
             y = act(dense(self.width, *pooled, cloud, told))
             cloud = act(dense(self.summary, y) + cloud)
             h = act(nn.Dense(units(self.activation, self.width))(act(heard(h, cloud))) + h)
-        velocity: jax.Array = nn.Dense(self.features)(h)
+        velocity: jax.Array = nn.Dense(self.outputs)(h)
         return jnp.where(there, velocity, 0)

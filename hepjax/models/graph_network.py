@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -10,48 +10,49 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.layers.activations import Activate, units
+from hepjax.models.bounds import at_least, below, each, not_empty
+from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.layers.inspection import shown
 from hepjax.models.mlp import MLP
+from hepjax.models.model import GraphModel
+from hepjax.models.registry import register
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class GraphNetwork(nn.Module):
-    """Rounds of updates of edges, nodes and whole jets (arXiv:1806.01261, algorithm 1), then a classifier.
+@register("graph-network")
+class GraphNetwork(GraphModel):
+    """Rounds of message passing on a graph of particles (arXiv:1806.01261).
 
-    In each round every edge learns from its two ends and the jet, every node from the edges it receives and the jet,
-    and the jet from the sums over its nodes and edges. Each round has parameters of its own. The first starts from an
-    embedding of the features, one layer each; missing ones, None or of width 0, are left out. The layers of the rounds
-    are normalised before their activation (arXiv:1607.06450): sums over particles would grow from round to round.
-
-    Attributes:
-      rounds: of message passing.
-      edge: the widths of the layers that update edges.
-      node: the widths of the layers that update nodes.
-      jet: the widths of the layers that update the jet, which are jraph's globals.
-      hidden: the widths of the classifier's hidden layers.
-      attention: weigh the messages to each node by a softmax of learned scores (arXiv:1710.10903).
-      classes: C.
-      activation: a name, or any function of one array.
-      dropout: the probability of dropping a hidden unit of the classifier while training.
+    Its algorithm 1 and then a classifier. In each round every edge learns from its two ends and the jet, every node
+    from the edges it receives and the jet, and the jet, which is jraph's globals, from the sums over its nodes and
+    edges. Each round has parameters of its own. The first starts from an embedding of the features, one layer each;
+    missing ones, None or of width 0, are left out. The layers of the rounds are normalized before their activation
+    (arXiv:1607.06450): sums over particles would grow from round to round.
     """
 
-    rounds: int = 2
-    edge: tuple[int, ...] = (32, 32)
-    node: tuple[int, ...] = (32, 32)
-    jet: tuple[int, ...] = (32, 32)
-    hidden: tuple[int, ...] = (32,)
+    rounds: Annotated[int, at_least(1)] = 2
+    """Rounds of message passing."""
+    edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    """Widths of the layers that update edges."""
+    node: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    """Widths of the layers that update nodes."""
+    jet: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    """Widths of the layers that update the jet as a whole."""
+    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (32,)
+    """Widths of the classifier's hidden layers."""
     attention: bool = False
-    classes: int = 5
-    activation: Activation | Callable[[Any], Any] = Activation.RELU
-    dropout: float = 0.0
+    """Weigh messages by learned attention, a softmax of scores (arXiv:1710.10903)."""
+    dropout: Annotated[float, at_least(0), below(1)] = 0.0
+    """Probability of dropping a unit of the classifier while training."""
+    activation: ActivationLike = Activation.RELU
+    """Activation after every layer but the last."""
 
     @nn.compact
     def __call__(self, graph: jraph.GraphsTuple, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
-        """Answers every graph.
+        """Returns the outputs of every graph.
 
         Args:
           graph: G graphs with nodes (N, F) and, where there are any, edges (E, D) and globals (G, H); with padding as
@@ -60,7 +61,7 @@ class GraphNetwork(nn.Module):
           train: True draws dropout from the rng `dropout`.
 
         Returns:
-          (G, C) logits, those of padding graphs included; 0 for a graph without nodes.
+          (G, outputs), those of padding graphs included; 0 for a graph without nodes.
         """
         del mask
         graph = jraph.GraphMapFeatures(
@@ -70,10 +71,14 @@ class GraphNetwork(nn.Module):
         )(graph)
         for i in range(self.rounds):
             graph = self._round(i)(graph)
-        logits = MLP(self.hidden, self.classes, self.activation, self.dropout, name="classifier")(
-            graph.globals, train=train
+        classifier = MLP(
+            hidden=self.hidden,
+            outputs=self.outputs,
+            activation=self.activation,
+            dropout=self.dropout,
+            name="classifier",
         )
-        return uniform_where_empty(logits, graph.n_node > 0)
+        return uniform_where_empty(classifier(graph.globals, train=train), graph.n_node > 0)
 
     def _round(self, i: int) -> Callable[[jraph.GraphsTuple], jraph.GraphsTuple]:
         def scores(edges: jax.Array, *_: Any) -> jax.Array:
@@ -96,10 +101,10 @@ class GraphNetwork(nn.Module):
 
 
 class _Layers(nn.Module):
-    """Dense layers, each activated, the last too; with a norm, each is normalised before."""
+    """Dense layers, each activated, the last too; with a norm, each is normalized before."""
 
     widths: tuple[int, ...]
-    activation: Activation | Callable[[Any], Any]
+    activation: ActivationLike
     norm: bool
 
     @nn.compact
@@ -107,5 +112,5 @@ class _Layers(nn.Module):
         for width in self.widths:
             x = nn.Dense(units(self.activation, width))(x)
             x = nn.LayerNorm()(x) if self.norm else x
-            x = Activate(self.activation)(x)
+            x = Activate(activation=self.activation)(x)
         return x

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -12,11 +12,14 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation, PairForm, Readout
+from hepjax.models.bounds import OptionType, at_least, each, not_empty
 from hepjax.models.layers.activations import FUNCTIONS, prelu, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.layers.inspection import shown
 from hepjax.models.layers.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
 from hepjax.models.mlp import MLP
+from hepjax.models.model import ParticleModel
+from hepjax.models.registry import register
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -31,48 +34,49 @@ _DENSE_PAIRS = 30_000
 training step took 0.9 to 2.2 times as long as receiver by receiver, differently from run to run."""
 
 
-class InteractionNetwork(nn.Module):
-    """JEDI-net (arXiv:1908.05318, section 4): messages between all pairs, one sum per particle, one per jet.
+@register("interaction-network")
+class InteractionNetwork(ParticleModel):
+    """JEDI-net, the interaction network on all pairs of particles (arXiv:1908.05318).
 
-    For each ordered pair, f_R maps the features of receiver and sender to a message; each particle adds up the messages
-    it receives; f_O maps its features and that sum to an output; the outputs of all particles, summed or one after
-    another, go through a classifier. The activation follows every layer but the classifier's last.
+    Its section 4: for each ordered pair, f_R maps the features of receiver and sender to a message; each particle adds
+    up the messages it receives; f_O maps its features and that sum to an output; the outputs of all particles, summed
+    or one after another, go through a classifier. The activation follows every layer but the classifier's last.
 
     Three forms run the same parameters and agree to rounding. Without a choice, `Sequences` run as one dense tensor up
     to 30,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
 
-    Attributes:
-      edge: the widths of f_R's layers; the last is D_E.
-      node: the widths of f_O's layers; the last is D_O.
-      hidden: the widths of the classifier's hidden layers.
-      classes: C.
-      activation: a name, or any function of one array that acts on its last axis; or three, those of f_R, f_O and the
-        classifier.
-      readout: the sum over particles, or all P·D_O outputs, particle after particle as in the published code; a model
-        with FLATTEN is bound to its number of slots, and padding gives zeros.
-      masked: True leaves padding out: it neither sends nor counts, and a jet without particles gets logits of 0. False
-        is the published form, where padding takes part as particles of zeros.
-      slots: the number of particles that padding fills each jet up to; None is the input's P. The input may then be
-        shorter, with the same answer: all particles of a jet, and where padding takes part at least one slot of it,
-        which stands for all. This is not checked: the numbers of particles are not known when the model is compiled.
-      form: how to run over the pairs; None chooses by shape.
+    An input may have fewer slots than `particles`, with the same answer: it then holds all particles of a jet, and
+    where padding takes part at least one slot of it, which stands for all. This is not checked: the numbers of particles
+    are not known when the model is compiled. A jet without particles gets outputs of 0 where padding is left out.
     """
 
-    edge: tuple[int, ...] = (50, 25, 12)
-    node: tuple[int, ...] = (50, 25, 12)
-    hidden: tuple[int, ...] = (50, 25)
-    classes: int = 5
-    activation: _Choice | tuple[_Choice, _Choice, _Choice] = Activation.ELU
+    particles: Annotated[int | None, at_least(1), OptionType(int)] = 30  # type: ignore[assignment]
+    """How many particles of each jet the model sees, the first in order; in Python None takes those of the input."""
+    edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (50, 25, 12)
+    """Widths of the layers of the edge network."""
+    node: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (50, 25, 12)
+    """Widths of the layers of the node network."""
+    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (50, 25)
+    """Widths of the classifier's hidden layers."""
+    activation: Annotated[_Choice | tuple[_Choice, _Choice, _Choice], OptionType(Activation)] = Activation.RELU
+    """Activation after every layer but the last; in Python also three, of f_R, f_O and the classifier."""
     readout: Readout = Readout.SUM
+    """The classifier sees the sum over particles, or all their outputs one after another."""
     masked: bool = True
-    slots: int | None = None
+    """Leave padding out; --no-masked lets it take part, as in the published networks."""
     form: PairForm | None = None
+    """How to run over the pairs; the default is the fastest for their number."""
+
+    @nn.nowrap
+    def min_padding(self) -> int | None:
+        """Returns 1 where padding takes part, for a slot of it stands for all."""
+        return 0 if self.masked else 1
 
     @nn.compact
     def __call__(
         self, inputs: Sequences | jraph.GraphsTuple, mask: jax.Array | None = None, train: bool = False
     ) -> jax.Array:
-        """Answers jets as sequences, of which all pairs are joined, or as a graph of any edges.
+        """Returns the outputs of jets as sequences, of which all pairs are joined, or as a graph of any edges.
 
         Args:
           inputs: `Sequences` with values (B, P, F) and mask (B, P); or a `GraphsTuple` with nodes (N, F), where edge
@@ -81,17 +85,17 @@ class InteractionNetwork(nn.Module):
           train: see `mask`.
 
         Returns:
-          (B, C) logits; for a `GraphsTuple` (G, C), padding graphs included.
+          (B, outputs); for a `GraphsTuple` (G, outputs), padding graphs included.
 
         Raises:
           TypeError: the inputs are neither.
-          ValueError: the form, the readout or `masked=False` does not go with a `GraphsTuple`; or there are more than
-            `slots` slots.
+          ValueError: the form, the readout or `masked=False` does not go with a `GraphsTuple`; or there are more
+            slots than `particles`.
         """
         del mask, train
         form = self._form(inputs)
         if isinstance(inputs, Sequences):
-            counts = slot_counts(jnp.asarray(inputs.mask), self.slots, masked=self.masked)
+            counts = slot_counts(jnp.asarray(inputs.mask), self.particles, masked=self.masked)
             x = jnp.where(counts[..., None] > 0, inputs.values, 0)
             features, extra = x.shape[-1], 0
         else:
@@ -113,15 +117,15 @@ class InteractionNetwork(nn.Module):
                 outputs = run(f_o, jnp.concatenate([x, messages], axis=-1))
             read, filled = self._read(outputs, counts), counts.any(axis=1)
         self.sow("intermediates", "outputs", outputs)
-        logits = MLP(self.hidden, self.classes, activations[2], name="classifier")(read)
-        return uniform_where_empty(logits, filled)
+        classifier = MLP(hidden=self.hidden, outputs=self.outputs, activation=activations[2], name="classifier")
+        return uniform_where_empty(classifier(read), filled)
 
     def _read(self, outputs: jax.Array, counts: jax.Array) -> jax.Array:
-        """The classifier's input: (B, P, D) and (B, P) → (B, D), or (B, slots·D)."""
+        """The classifier's input: (B, P, D) and (B, P) → (B, D), or (B, particles·D)."""
         if self.readout is Readout.SUM:
             return (outputs * counts[..., None].astype(outputs.dtype)).sum(axis=1)
         outputs = jnp.where(counts[..., None] > 0, outputs, 0)
-        missing = (self.slots or outputs.shape[1]) - outputs.shape[1]
+        missing = (self.particles or outputs.shape[1]) - outputs.shape[1]
         if self.masked:
             outputs = jnp.pad(outputs, ((0, 0), (0, missing), (0, 0)))
         elif missing:  # the last slot that counts, again for each that it stands for
@@ -133,8 +137,8 @@ class InteractionNetwork(nn.Module):
     def _form(self, inputs: Sequences | jraph.GraphsTuple) -> PairForm:
         if isinstance(inputs, Sequences):
             jets, slots = inputs.mask.shape
-            if self.slots is not None and slots > self.slots:
-                raise ValueError(f"slots: {self.slots} are fewer than the input's {slots}")
+            if self.particles is not None and slots > self.particles:
+                raise ValueError(f"particles: {self.particles} are fewer than the input's {slots}")
             few = jets * slots * slots <= _DENSE_PAIRS
             return self.form or (PairForm.DENSE if few else PairForm.RECEIVERS)
         if not isinstance(inputs, jraph.GraphsTuple):

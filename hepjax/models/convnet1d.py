@@ -1,0 +1,73 @@
+"""The convolutional network along the list of particles."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+
+from hepjax.choices import Activation, Norm
+from hepjax.models.bounds import at_least, below, each, not_empty
+from hepjax.models.layers.activations import ActivationLike
+from hepjax.models.layers.convolutions import convolve, kernels_rule
+from hepjax.models.layers.empty_jets import counted, uniform_where_empty
+from hepjax.models.mlp import MLP
+from hepjax.models.model import SequenceModel
+from hepjax.models.registry import register
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from hepjax.types import Rule, Sequences
+
+
+@register("convnet1d")
+class ConvNet1D(SequenceModel):
+    """A convolutional network along the list of particles.
+
+    Convolutions, each with normalization, activation, max pooling and dropout; then dense layers. The order of the
+    particles matters, and their number P is fixed by the parameters of the dense layers. Padding is seen as particles
+    of zeros; particles that do not fill a pooling window are left out.
+    """
+
+    filters: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    """Filters of each convolution."""
+    kernels: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (3, 3)
+    """Particles in each convolution's window."""
+    pool: Annotated[int, at_least(1)] = 2
+    """Particles in the pooling window after each convolution; 1 does not pool."""
+    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64,)
+    """Widths of the dense layers at the end."""
+    activation: ActivationLike = Activation.RELU
+    """Activation after every layer but the last."""
+    dropout: Annotated[float, at_least(0), below(1)] = 0.0
+    """Probability of dropping a unit after each layer while training."""
+    norm: Norm = Norm.NONE
+    """Normalization before each activation; batch statistics of convolutions count particles."""
+
+    @nn.nowrap
+    def rules(self) -> Iterable[Rule]:
+        """Returns the rule that each convolution has a kernel."""
+        return (*super().rules(), kernels_rule(self))
+
+    @nn.compact
+    def __call__(self, x: Sequences, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
+        """Returns (B, outputs), 0 for a jet without particles, of values (B, P, F) and their mask (B, P).
+
+        Batch statistics leave out rows where mask, (B,) bool, is False. Training draws from the rng `dropout`.
+        InputError where the pooling windows do not fit into the list.
+        """
+        filled = jnp.any(x.mask, axis=1)
+        examples = counted(filled, mask)
+        values = jnp.where(x.mask[..., None], x.values, 0)
+        y = convolve(self, values, x.mask & examples[:, None], train)
+        head = MLP(
+            hidden=self.hidden,
+            outputs=self.outputs,
+            activation=self.activation,
+            dropout=self.dropout,
+            norm=self.norm,
+        )
+        return uniform_where_empty(head(y.reshape(len(y), -1), examples, train), filled)

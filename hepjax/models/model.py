@@ -1,0 +1,129 @@
+"""The base classes of models: a network is one class, whose fields are its options and which says what it sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from flax import linen as nn
+
+from hepjax.choices import Channels, PixelValue
+from hepjax.models.bounds import at_least, more_than
+from hepjax.types import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class Model(nn.Module):
+    """A network whose fields are its options, each with a docstring, which is its help, and bounds in its type.
+
+    To add a network, write one class in one file: a subclass of one of the classes below, which say what it sees.
+
+    >>> from flax import linen as nn
+    >>> class Wide(FeatureModel):
+    ...     '''One wide layer.'''
+    ...     width: Annotated[int, at_least(1)] = 100
+    ...     '''Units of the layer.'''
+    ...     @nn.compact
+    ...     def __call__(self, x, mask=None, train=False):
+    ...         return nn.Dense(self.outputs)(nn.relu(nn.Dense(self.width)(x)))
+    >>> Wide(width=50, outputs=5).width
+    50
+
+    `hepjax.models.register("wide")(Wide)` makes it known to `hepjax train wide --width 50`. All fields are given by
+    keyword. A model is called as `model(inputs, mask=..., train=...)`: the mask (B,) bool is False for rows that batch
+    statistics leave out, and training draws from the rng `dropout`. It returns (B, outputs) float.
+    """
+
+    outputs: int = 1
+    """Number of outputs; the task sets it, so that it is no option."""
+
+    def __init_subclass__(cls, kw_only: bool = True, **kwargs: Any) -> None:
+        """Makes the fields of a subclass keyword-only."""
+        super().__init_subclass__(kw_only=kw_only, **kwargs)
+
+    @nn.nowrap
+    def rules(self) -> Iterable[Rule]:
+        """Returns what must hold between several options; `bounds` beside a field say what must hold for one."""
+        return ()
+
+
+class FeatureModel(Model):
+    """A model of jet observables: its input is (B, F) float, scaled to mean 0 and width 1."""
+
+    features: tuple[str, ...] = ()
+    """The jet observables to learn from, by name; `hepjax info` lists them. Default: those the data set names."""
+
+
+class ParticleModel(Model):
+    """A model of lists of particles: its input is `Sequences` with values (B, P, F) and mask (B, P).
+
+    A jet's particles come first, by falling pT, and padding last.
+    """
+
+    particles: Annotated[int, at_least(1)] = 30
+    """How many particles of each jet the model sees, the first in order."""
+    columns: tuple[str, ...] = ()
+    """The particle columns to learn from, by name; `hepjax info` lists them. Default: those the data set names."""
+
+    @nn.nowrap
+    def min_padding(self) -> int | None:
+        """Returns how many empty slots must stay behind a jet's particles where the list is cut to fewer than P slots.
+
+        None, as here, never cuts it: for models whose parameters or answers depend on the number of slots. Models of
+        which padding changes nothing return 0; jets of few particles are then computed faster.
+        """
+        return None
+
+
+class SequenceModel(ParticleModel):
+    """A model of lists of particles in an order that can be chosen."""
+
+    order_by: str | None = None
+    """Sort the particles by falling values of this column; the default is their pT."""
+
+
+class GraphModel(ParticleModel):
+    """A model of graphs: its input is a `jraph.GraphsTuple`, one graph a jet, one node a particle, and padding."""
+
+    neighbors: Annotated[int | None, at_least(1)] = None
+    """Connect each particle with this number of nearest others; the default connects all."""
+    radius: Annotated[float | None, more_than(0)] = None
+    """Connect particles closer than this; the default connects all."""
+    by: tuple[str, ...] = ()
+    """The columns in which near and far are measured. Default: the angles relative to the jet's axis."""
+    edge_features: bool = False
+    """Give the edges ln ΔR, ln kT, ln z and ln m² of their particles (arXiv:2202.03772)."""
+
+    @nn.nowrap
+    def rules(self) -> Iterable[Rule]:
+        """Returns the rules of --radius and --neighbors."""
+        k = self.neighbors
+        yield Rule("--radius", self.radius, k is None or self.radius is None, "none where --neighbors is given")
+        yield Rule("--neighbors", k, k is None or k < self.particles, f"fewer than --particles, {self.particles}")
+
+    @nn.nowrap
+    def min_padding(self) -> int | None:
+        """Returns 0: a graph has no padding of its own."""
+        return 0
+
+
+class ImageModel(Model):
+    """A model of jet images: its input is (B, H, W, channels) float, ln(1 + what a pixel adds up in GeV)."""
+
+    particles: Annotated[int, at_least(1)] = 30
+    """How many particles of each jet are drawn, the first in order."""
+    pixels: Annotated[int, at_least(1)] = 40
+    """Pixels along each side of the image; 40 of 0.02 hold all of a jet of radius 0.4."""
+    pixel_size: Annotated[float, more_than(0)] = 0.02
+    """Side of a pixel in η and φ."""
+    value: PixelValue = PixelValue.PT
+    """The quantity that a pixel adds up."""
+    channels: Channels = Channels.ALL
+    """All particles in one channel, or charged and neutral ones in two."""
+    rotate: bool = False
+    """Turn each jet so that its principal axis points along φ, upwards in pictures."""
+    flip: bool = False
+    """Mirror each jet so that most of its pT lies at positive η and φ."""
+    images: tuple[str, ...] = ()
+    """Take these images of the files, such as jetImage, instead of the particles; give their --pixels as well."""

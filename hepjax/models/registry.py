@@ -1,0 +1,12 @@
+"""The registry of models: `get("mlp")` is the class `MLP`; a user's own models join by `register`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hepjax.registry import Registry
+
+MODELS: Registry[Any] = Registry("model", package="hepjax.models", entry_points="hepjax.models")
+"""Name → subclass of `hepjax.models.Model`."""
+
+register = MODELS.register

@@ -1,0 +1,94 @@
+"""Models to JSON and back: a dict of options with the model's name, `{"name": "mlp", "hidden": [64], …}`."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+from typing import TYPE_CHECKING, Any
+
+from hepjax.errors import InputError
+from hepjax.models.fields import options_in, options_of
+from hepjax.models.registry import MODELS
+from hepjax.registry import hint
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import cattrs
+
+    from hepjax.models.model import Model
+
+_OLD_NAMES = {"neighbours": "neighbors"}
+"""Options as they were called in version 0.1 → as they are called now."""
+
+
+def to_json(model: Model) -> dict[str, Any]:
+    """Returns a model's name and options as JSON's types; the number of outputs is the task's, and not among them.
+
+    Args:
+      model: of a registered class.
+
+    Raises:
+      InputError: the class is not registered, or JSON cannot hold an option.
+
+    >>> from hepjax.models import Logistic
+    >>> to_json(Logistic(features=("j_pt",)))
+    {'name': 'logistic', 'features': ['j_pt'], 'degree': 1}
+    """
+    kind = type(model)
+    tree: dict[str, Any] = {"name": MODELS.name_of(kind)}
+    for name, value in options_of(model).items():
+        plain = _converter().unstructure(value)
+        try:
+            tree[name] = json.loads(json.dumps(plain))
+        except TypeError as error:
+            raise InputError(
+                f"{tree['name']}: {name}={value!r} cannot be saved as JSON ({error}); give a plain value"
+            ) from error
+    return tree
+
+
+def from_json(tree: Mapping[str, Any]) -> Model:
+    """Returns the model of a name and options.
+
+    Args:
+      tree: from `to_json`, of this version or an older one; options that are missing have their defaults.
+
+    Raises:
+      InputError: the name or an option is unknown, or a value does not fit.
+
+    >>> from hepjax.models import MLP
+    >>> from_json({"name": "mlp", "hidden": [8]}) == MLP(hidden=(8,))
+    True
+    >>> from_json({"name": "mlp", "hiden": [8]})
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: model mlp: there is no option hiden; did you mean hidden?
+    """
+    given = {_OLD_NAMES.get(key, key): value for key, value in tree.items()}
+    if not isinstance(name := given.pop("name", None), str):
+        raise InputError(f"model: expected a name, found {name!r}")
+    kind = MODELS.get(name)
+    options = {option.name: option for option in options_in(kind)}
+    for key in given:
+        if key not in options:
+            raise InputError(f"model {name}: there is no option {key}; {hint(key, tuple(options))}")
+    values = {}
+    for key, value in given.items():
+        try:
+            values[key] = _converter().structure(value, options[key].type)
+        except Exception as error:  # whatever a type says of another one
+            raise InputError(f"model {name}: {key}={value!r} does not fit ({error})") from error
+    missing = [key for key, option in options.items() if option.default is dataclasses.MISSING and key not in values]
+    if missing:
+        raise InputError(f"model {name}: expected {' and '.join(missing)}, which have no default")
+    model: Model = kind(**values)
+    return model
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    from cattrs.preconf.json import make_converter
+
+    return make_converter()
