@@ -21,7 +21,7 @@ import hepjax
 from hepjax import evaluation
 from hepjax.choices import Schedule
 from hepjax.inputs import tabular
-from hepjax.models.options import MLP
+from hepjax.models import MLP
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
 

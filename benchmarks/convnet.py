@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BATCH, RATE, PARTICLES, CLASSES = 128, 1e-3, 45, 5
-PUBLISHED = models.ConvNet((10,), (3,), 5, (50, 50, 50), CLASSES, Activation.ELU)
-DEFAULT = models.ConvNet((16, 32, 64), (5, 3, 3), 2, (64,), CLASSES, Activation.RELU)
+PUBLISHED = models.ConvNet(
+    filters=(10,), kernels=(3,), pool=5, hidden=(50, 50, 50), outputs=CLASSES, activation=Activation.ELU
+)
+DEFAULT = models.ConvNet(
+    filters=(16, 32, 64), kernels=(5, 3, 3), pool=2, hidden=(64,), outputs=CLASSES, activation=Activation.RELU
+)
 CASES = {
     "published network, 100 x 100": (PUBLISHED, 100, "target 1.2"),
     "default network, 100 x 100": (DEFAULT, 100, "target 1.2"),
@@ -66,7 +70,7 @@ def data(steps: int, side: int) -> Batch:
 def train_hepjax(model: models.ConvNet, train: Batch) -> Callable[[], Any]:
     """One turn of hepjax."""
     optimizer, apply = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(RATE)), models.make_apply(model)
-    params, model_state = models.initialise(model, jax.random.key(0), train.inputs[0, :1])
+    params, model_state = models.initialize(model, jax.random.key(0), train.inputs[0, :1])
     state = training.start(params, model_state, optimizer, jax.random.key(0)).state
     step = training.make_train_step(apply, losses.categorical_cross_entropy, optimizer)
     block = jax.jit(lambda state, batches: jax.lax.scan(step, state, batches))

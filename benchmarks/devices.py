@@ -46,15 +46,14 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
     import jax
     import optax
 
-    from hepjax import runtime, training
+    from hepjax import models, runtime, training
     from hepjax.choices import Optimizer
     from hepjax.inputs import batching, pipelines
-    from hepjax.runs import options
     from hepjax.training import losses
     from hepjax.types import Batch, Sequences
 
-    kinds = {"interaction-network": options.InteractionNetwork, "deepsets": options.Deepsets, "lstm": options.LSTM}
-    kind, jets, rng = kinds.get(case, options.MLP), JETS.get(case, 65_536), np.random.default_rng(0)
+    kinds = {"interaction-network": models.InteractionNetwork, "deepsets": models.DeepSets, "lstm": models.LSTM}
+    kind, jets, rng = kinds.get(case, models.MLP), JETS.get(case, 65_536), np.random.default_rng(0)
     recipe = pipelines.make_recipe(kind(), 5)
     shapes = [(jets, *x.shape[1:]) for x in jax.tree.leaves(recipe.example)]
     values = rng.normal(size=shapes[0]).astype(np.float32)

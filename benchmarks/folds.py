@@ -60,13 +60,13 @@ def data(jets: int) -> Batch:
 
 def set_up(folds: int) -> tuple[list[TrainState], Any, Any]:
     """The first states, the window of steps and the evaluation."""
-    network, loss = models.MLP(), losses.categorical_cross_entropy
+    network, loss = models.MLP(outputs=5), losses.categorical_cross_entropy
     optimizer, apply = (
         training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(RATE)),
         models.make_apply(network),
     )
     keys, example = jax.random.split(jax.random.key(0), folds), np.zeros((1, 16), np.float32)
-    states = [training.start(*models.initialise(network, key, example), optimizer, key).state for key in keys]
+    states = [training.start(*models.initialize(network, key, example), optimizer, key).state for key in keys]
     step = training.make_train_step(apply, loss, optimizer)
     return states, training.over_window(step), training.make_eval_step(apply, loss)
 

@@ -23,26 +23,26 @@ import numpy as np
 import tyro
 
 import hepjax
-from hepjax import export
+from hepjax import export, models
 from hepjax import inputs as representations
 from hepjax.inputs import pipelines
-from hepjax.runs import options, run_folder
+from hepjax.runs import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 CLASSES, COUNTS, SECONDS = 5, (1, 1000), 0.05
-MODELS: tuple[options.Model, ...] = (
-    options.Logistic(),
-    options.MLP(),
-    options.Convnet(),
-    options.Convnet1d(),
-    options.LSTM(),
-    options.GRU(),
-    options.Deepsets(),
-    options.GraphNetwork(neighbours=8),
-    options.GraphNetwork(),
-    options.InteractionNetwork(),
+MODELS: tuple[models.Model, ...] = (
+    models.Logistic(),
+    models.MLP(),
+    models.ConvNet(),
+    models.ConvNet1D(),
+    models.LSTM(),
+    models.GRU(),
+    models.DeepSets(),
+    models.GraphNetwork(neighbors=8),
+    models.GraphNetwork(),
+    models.InteractionNetwork(),
 )
 
 
@@ -69,7 +69,7 @@ def cell(times: list[float]) -> str:
     return f"{middle:g} ({low:g} to {high:g})"
 
 
-def make(model: options.Model) -> tuple[Callable[[Any], jax.Array], Any]:
+def make(model: models.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
     recipe = pipelines.make_recipe(model, CLASSES)
     inputs = recipe.read(hepjax.read_jets(), slice(max(COUNTS)))
@@ -83,7 +83,7 @@ def make(model: options.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     return answer, inputs
 
 
-def measure(model: options.Model, rounds: int) -> str:
+def measure(model: models.Model, rounds: int) -> str:
     """One row of the table."""
     answer, inputs = make(model)
     compiled = jax.jit(answer)

@@ -24,7 +24,7 @@ import torch
 import tyro
 
 from hepjax import models, training
-from hepjax.choices import Cell, Optimizer
+from hepjax.choices import Optimizer
 from hepjax.training import losses
 from hepjax.types import Batch, Sequences
 
@@ -75,9 +75,9 @@ def bucketed(train: Batch, random: np.random.Generator) -> Iterator[Batch]:
 
 def train_hepjax(train: Batch) -> Callable[[], float]:
     """One epoch of hepjax; returns the loss."""
-    model, random = models.Recurrent(Cell.LSTM, (UNITS,), hidden=(64,), classes=CLASSES), np.random.default_rng(0)
+    model, random = models.LSTM(units=(UNITS,), hidden=(64,), outputs=CLASSES), np.random.default_rng(0)
     optimizer, apply = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(RATE)), models.make_apply(model)
-    params, model_state = models.initialise(model, jax.random.key(0), jax.tree.map(lambda a: a[:1], train.inputs))
+    params, model_state = models.initialize(model, jax.random.key(0), jax.tree.map(lambda a: a[:1], train.inputs))
     state = training.start(params, model_state, optimizer, jax.random.key(0)).state
     step = jax.jit(training.make_train_step(apply, losses.categorical_cross_entropy, optimizer), donate_argnums=0)
 

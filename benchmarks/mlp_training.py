@@ -54,13 +54,13 @@ def data(jets: int) -> Batch:
 
 def train_hepjax(train: Batch, epochs: int, on_epoch: Callable[[Progress], None]) -> None:
     """Trains with hepjax; the history holds the seconds of each epoch."""
-    model = models.MLP()
+    model = models.MLP(outputs=5)
     schedule = optax.constant_schedule(RATE)
     optimizer = training.make_optimizer(Optimizer.ADAM, schedule)
     key, apply, loss = jax.random.key(0), models.make_apply(model), losses.categorical_cross_entropy
     few = jax.tree.map(lambda x: x[:1000], train)
     training.fit(
-        training.start(*models.initialise(model, key, train.inputs[:1]), optimizer, key),
+        training.start(*models.initialize(model, key, train.inputs[:1]), optimizer, key),
         batching.make_windows(train, batch_size=BATCH, seed=0),
         lambda: batching.eval_batches(few, batch_size=1000),
         training.compile_here(training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)),

@@ -25,11 +25,10 @@ import torch
 import tyro
 from twins import copy_parameters, make_twin
 
-from hepjax import evaluation, load
+from hepjax import evaluation, load, models
 from hepjax.data import hdf5
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import apply_scaling, batching, pipelines, subsets
-from hepjax.runs import options
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 from hepjax.types import Batch, Epoch, Progress, Scores
@@ -42,14 +41,14 @@ if TYPE_CHECKING:
 
 Network = Literal["mlp", "convnet", "convnet1d", "lstm", "gru", "deepsets", "interaction-network", "graph-network"]
 KINDS: dict[str, type] = {
-    "mlp": options.MLP,
-    "convnet": options.Convnet,
-    "convnet1d": options.Convnet1d,
-    "lstm": options.LSTM,
-    "gru": options.GRU,
-    "deepsets": options.Deepsets,
-    "interaction-network": options.InteractionNetwork,
-    "graph-network": options.GraphNetwork,
+    "mlp": models.MLP,
+    "convnet": models.ConvNet,
+    "convnet1d": models.ConvNet1D,
+    "lstm": models.LSTM,
+    "gru": models.GRU,
+    "deepsets": models.DeepSets,
+    "interaction-network": models.InteractionNetwork,
+    "graph-network": models.GraphNetwork,
 }
 AGREEMENT, BELOW = 1e-4, 0.005
 BLOCK = 500
@@ -173,11 +172,11 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     )
 
 
-def for_torch(model: options.Model, recipe: Recipe, scaling: Scaling, data: Batch) -> Batch:
+def for_torch(model: models.Model, recipe: Recipe, scaling: Scaling, data: Batch) -> Batch:
     """What the network is given of a part, once for all epochs; hepjax makes it anew in every step."""
 
     def represent(x: Any) -> Any:
-        if isinstance(model, options.GraphNetwork):  # the twin has tensors of all pairs in place of lists of edges
+        if isinstance(model, models.GraphNetwork):  # the twin has tensors of all pairs in place of lists of edges
             return x._replace(values=apply_scaling(scaling, x.values, x.mask))
         return recipe.represent(scaling, x)
 

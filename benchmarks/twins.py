@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from hepjax import models
 from hepjax.choices import Activation
-from hepjax.runs import options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,17 +26,17 @@ FLAX_EPSILON = 1e-6
 """Of layer normalisation; PyTorch's own is 1e-5."""
 
 
-def make_twin(model: options.Model, features: int, classes: int) -> nn.Module:
+def make_twin(model: models.Model, features: int, classes: int) -> nn.Module:
     """The twin of a model with PyTorch's own first parameters; `features` are those of a jet, particle or pixel."""
     kinds: dict[type, Callable[..., nn.Module]] = {
-        options.MLP: lambda o, f, c: dense(f, o.hidden, o.activation, c),
-        options.Convnet: ConvNet,
-        options.Convnet1d: ConvNet1D,
-        options.LSTM: Recurrent,
-        options.GRU: Recurrent,
-        options.Deepsets: DeepSets,
-        options.InteractionNetwork: InteractionNetwork,
-        options.GraphNetwork: GraphNetwork,
+        models.MLP: lambda o, f, c: dense(f, o.hidden, o.activation, c),
+        models.ConvNet: ConvNet,
+        models.ConvNet1D: ConvNet1D,
+        models.LSTM: Recurrent,
+        models.GRU: Recurrent,
+        models.DeepSets: DeepSets,
+        models.InteractionNetwork: InteractionNetwork,
+        models.GraphNetwork: GraphNetwork,
     }
     return kinds[type(model)](model, features, classes)
 
@@ -107,7 +107,7 @@ def pairs(mask: torch.Tensor) -> torch.Tensor:
 class ConvNet(nn.Module):
     """Images (B, H, W, channels)."""
 
-    def __init__(self, o: options.Convnet, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.ConvNet, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
         self.own, self.activation, self.pool = convolutions(nn.Conv2d, o, features), ACTIVATIONS[o.activation](), o.pool
         side = o.pixels // o.pool ** len(o.filters)
@@ -124,7 +124,7 @@ class ConvNet(nn.Module):
 class ConvNet1D(nn.Module):
     """Along the particles."""
 
-    def __init__(self, o: options.Convnet1d, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.ConvNet1D, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
         self.own, self.activation, self.pool = convolutions(nn.Conv1d, o, features), ACTIVATIONS[o.activation](), o.pool
         self.MLP_0 = dense(o.particles // o.pool ** len(o.filters) * o.filters[-1], o.hidden, o.activation, classes)
@@ -137,7 +137,7 @@ class ConvNet1D(nn.Module):
         return self.MLP_0(y.transpose(1, 2).flatten(1)) * x.mask.any(1, keepdim=True)
 
 
-def convolutions(kind: Any, o: options.Convnet | options.Convnet1d, features: int) -> nn.ModuleDict:
+def convolutions(kind: Any, o: models.ConvNet | models.ConvNet1D, features: int) -> nn.ModuleDict:
     """Convolutions that keep the size."""
     inputs = (features, *o.filters)
     sizes = enumerate(zip(inputs[:-1], o.filters, o.kernels, strict=True))
@@ -147,9 +147,9 @@ def convolutions(kind: Any, o: options.Convnet | options.Convnet1d, features: in
 class Recurrent(nn.Module):
     """LSTM or GRU, read off at the last true particle: padding comes behind it and does not matter."""
 
-    def __init__(self, o: options.LSTM | options.GRU, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.LSTM | models.GRU, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
-        kind = nn.LSTM if isinstance(o, options.LSTM) else nn.GRU
+        kind = nn.LSTM if isinstance(o, models.LSTM) else nn.GRU
         inputs = (features, *o.units)
         cells = (kind(a, b, batch_first=True) for a, b in zip(inputs[:-1], o.units, strict=True))
         self.cells = nn.ModuleList(cells)
@@ -167,7 +167,7 @@ class Recurrent(nn.Module):
 class DeepSets(nn.Module):
     """A sum over particles between two dense networks."""
 
-    def __init__(self, o: options.Deepsets, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.DeepSets, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
         self.own = dense(features, o.particle, o.activation)
         self.MLP_0 = dense(o.particle[-1], o.hidden, o.activation, classes)
@@ -181,7 +181,7 @@ class DeepSets(nn.Module):
 class InteractionNetwork(nn.Module):
     """JEDI-net with all pairs as one tensor, padding left out, summed over the particles."""
 
-    def __init__(self, o: options.InteractionNetwork, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.InteractionNetwork, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
         self.edge_network = dense(2 * features, o.edge, o.activation)
         self.node_network = dense(features + o.edge[-1], o.node, o.activation)
@@ -201,7 +201,7 @@ class InteractionNetwork(nn.Module):
 class GraphNetwork(nn.Module):
     """Message passing between all pairs, as one tensor."""
 
-    def __init__(self, o: options.GraphNetwork, features: int, classes: int) -> None:  # noqa: D107
+    def __init__(self, o: models.GraphNetwork, features: int, classes: int) -> None:  # noqa: D107
         super().__init__()
         edge, node, jet = o.edge[-1], o.node[-1], o.jet[-1]
         self.rounds = o.rounds

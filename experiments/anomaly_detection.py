@@ -32,10 +32,10 @@ from hepjax.training import losses
 
 TABLE, IMAGES = "dense, observables", "convolutional"  # the others see flat images
 KINDS = {
-    TABLE: (models.Autoencoder(16, (64, 32), 4), losses.reconstruction_error),
-    "dense": (models.Autoencoder(1600, (64, 32), 8), losses.reconstruction_error),
-    IMAGES: (models.ConvAutoencoder((40, 40, 1), latent=8), losses.reconstruction_error),
-    "variational": (models.VariationalAutoencoder(1600, (64, 32), 8), losses.negative_elbo),
+    TABLE: (models.Autoencoder(outputs=16, hidden=(64, 32), latent=4), losses.reconstruction_error),
+    "dense": (models.Autoencoder(outputs=1600, hidden=(64, 32), latent=8), losses.reconstruction_error),
+    IMAGES: (models.ConvAutoencoder(shape=(40, 40, 1), latent=8), losses.reconstruction_error),
+    "variational": (models.VariationalAutoencoder(outputs=1600, hidden=(64, 32), latent=8), losses.negative_elbo),
 }
 MASSES = {"jet mass": "j_mass", "groomed mass": "j_mass_mmdt"}
 

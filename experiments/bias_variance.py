@@ -54,7 +54,7 @@ def fit(key: jax.Array, degree: int, options: BiasVariance) -> tuple[jax.Array, 
     data, model = Batch(GRID[rows], old[rows], np.ones(len(rows))), models.Linear(degree=degree)
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=1000))
     step = training.make_train_step(models.make_apply(model), losses.mean_squared_error, optimizer)
-    first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
+    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
     last, _ = training.run_steps(step, first, data, 1000)
     curve = model.apply({"params": last.params}, GRID)
     return curve[:, 0], losses.mean_squared_error(curve, new)

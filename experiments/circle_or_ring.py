@@ -69,7 +69,7 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
 
     step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
     best = training.fit(
-        training.start(*models.initialise(model, key, see(val.inputs)), optimizer, key),
+        training.start(*models.initialize(model, key, see(val.inputs)), optimizer, key),
         train=batching.make_windows(train, batch_size=64, seed=options.seed),
         val=lambda: batching.eval_batches(val, batch_size=len(val.targets)),
         programs=training.compile_here(step, measure), epochs=options.epochs, schedule=schedule,
@@ -80,8 +80,8 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
 def run(options: CircleOrRing) -> dict[str, float]:
     """Trains, draws eight sets and the probabilities of what they are, and returns accuracies on the test sets."""
     atomic_files.check_new(options.out)
-    rng, mlp = np.random.default_rng(options.seed), models.MLP(hidden=(64, 64), classes=2)
-    graph_network = models.GraphNetwork(rounds=1, edge=(16, 16), node=(16, 16), jet=(16,), classes=2)
+    rng, mlp = np.random.default_rng(options.seed), models.MLP(hidden=(64, 64), outputs=2)
+    graph_network = models.GraphNetwork(rounds=1, edge=(16, 16), node=(16, 16), jet=(16,), outputs=2)
     networks = {"MLP": (mlp, lambda x: x.values.reshape(len(x.mask), -1)), "graph network": (graph_network, as_graph)}
     *known, test = (draw_sets(count, rng) for count in (options.sets, options.sets // 2, options.sets // 2))
     found = {name: answer(*network, *known, test, options) for name, network in networks.items()}

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import evaluation, report
+from hepjax import evaluation, models, report
 from hepjax.data import atomic_files, hdf5
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.runs import options, predictions, run_folder
@@ -27,8 +27,8 @@ from hepjax.runs import train as experiment
 from hepjax.tasks.classification import baselines
 from hepjax.types import Scores
 
-MODELS = (options.MLP(), options.Convnet(), options.Convnet1d(), options.LSTM(), options.GRU(), options.Deepsets(),
-          options.InteractionNetwork(), options.GraphNetwork(neighbours=8))  # fmt: skip
+MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),
+          models.InteractionNetwork(), models.GraphNetwork(neighbors=8))  # fmt: skip
 Network = Enum("Network", {run_folder.model_name(model): model for model in MODELS})
 Classical = Enum("Classical", {"trees": member(baselines.boosted_trees), "svm": member(baselines.support_vectors)})
 TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | training, s | mean - trees |

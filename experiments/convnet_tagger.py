@@ -22,7 +22,7 @@ from rich.console import Console
 
 from hepjax import inputs, report
 from hepjax.data import hdf5
-from hepjax.models.options import Convnet
+from hepjax.models import ConvNet
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
 
@@ -70,7 +70,7 @@ def run(options: ConvnetTagger) -> dict[str, Any]:
     """Trains, measures and draws; returns the figures of merit on the test jets."""
     folder, metrics = train.run(
         Experiment(
-            model=Convnet(pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles),
+            model=ConvNet(pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles),
             data=options.data,
             out=options.out,
             epochs=options.epochs,

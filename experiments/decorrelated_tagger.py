@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import report
+from hepjax import models, report
 from hepjax.choices import Decorrelation, Schedule
 from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
@@ -31,7 +31,7 @@ from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
 from hepjax.runs import options, predictions, train
 from hepjax.runs.options import Insensitivity, Optimization
 
-MODEL = options.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
+MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 EFFICIENCIES = (0.5, 0.8)
 
 

@@ -19,7 +19,7 @@ from rich.console import Console
 
 from hepjax import report
 from hepjax.choices import Activation
-from hepjax.models.options import MLP
+from hepjax.models import MLP
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
 

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import evaluation, load
+from hepjax import evaluation, load, models
 from hepjax.choices import Decorrelation, Schedule
 from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
@@ -31,7 +31,7 @@ from hepjax.runs import options, train
 from hepjax.runs.options import Insensitivity, Optimization
 from hepjax.tasks.classification import decorrelation
 
-MODEL = options.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
+MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -54,11 +54,14 @@ class GroomByLearning:
 def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -> Any:
     """Trains an agent; returns its groomer."""
     (constants, share), key = REWARDS[name], jax.random.key(options.seed)
-    environment, model = rl.grooming(trees, rl.make_reward(constants), signal, share), models.MLP((64, 64), 2)
+    environment, model = (
+        rl.grooming(trees, rl.make_reward(constants), signal, share),
+        models.MLP(hidden=(64, 64), outputs=2),
+    )
     rate = training.make_schedule(Schedule.COSINE, 1e-3, steps=options.steps)
     optimizer = training.make_optimizer(Optimizer.ADAM, rate)
     learner = rl.make_learner(environment, lambda params, x: model.apply({"params": params}, x), optimizer)
-    params, _ = models.initialise(model, key, jnp.zeros((1, environment.size)))
+    params, _ = models.initialize(model, key, jnp.zeros((1, environment.size)))
     words = f"agent of {name}: step {{}} of {options.steps}, loss {{:.4f}}, {{}} jets done, reward of each {{:.2f}}"
     first, tell = learner.start(params, key), lambda progress: print(words.format(*progress), flush=True)
     agent = rl.learn(learner, first, options.steps, piece=-(-options.steps // 5), on_piece=tell)

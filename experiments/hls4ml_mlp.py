@@ -31,7 +31,7 @@ from rich.console import Console
 import hepjax
 from hepjax import export
 from hepjax.inputs import pipelines
-from hepjax.models.options import MLP
+from hepjax.models import MLP
 from hepjax.runs import taggers, train
 from hepjax.runs.options import Experiment
 

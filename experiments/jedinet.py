@@ -29,7 +29,7 @@ from rich.console import Console
 from hepjax import report
 from hepjax.choices import Activation, Readout
 from hepjax.data.datasets import hls4ml
-from hepjax.models.options import InteractionNetwork
+from hepjax.models import InteractionNetwork
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
 

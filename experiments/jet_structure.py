@@ -22,7 +22,7 @@ import numpy as np
 import tyro
 
 import hepjax
-from hepjax import evaluation, report
+from hepjax import evaluation, models, report
 from hepjax.data import atomic_files
 from hepjax.evaluation import explanation
 from hepjax.inputs import apply_scaling, fit_scaling
@@ -68,7 +68,7 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     """Trains, clusters and draws; returns purity and adjusted Rand index of each, with their errors."""
     atomic_files.check_new(chosen.out)
     common = {"data": chosen.data, "epochs": chosen.epochs, "seed": chosen.seed, "out": chosen.out / "tagger"}
-    folder, _ = experiment.run(options.Experiment(options.MLP(), patience=None, **common))
+    folder, _ = experiment.run(options.Experiment(models.MLP(), patience=None, **common))
     tagger, split, jets = hepjax.load(folder), np.load(folder / "split.npz"), hepjax.read_jets(chosen.data or None)
     rows = [np.sort(split[part]) for part in ("train", "test")]
     labels, given = np.asarray(jets.labels)[rows[1]], [tagger.recipe.read(jets, part) for part in rows]

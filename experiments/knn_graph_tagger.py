@@ -20,7 +20,7 @@ import tyro
 
 from hepjax import inputs, report
 from hepjax.data import atomic_files, hdf5
-from hepjax.models.options import GraphNetwork
+from hepjax.models import GraphNetwork
 from hepjax.runs import run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment, Optimization
@@ -54,7 +54,7 @@ class KnnGraphTagger:
 
 def train(neighbours: int | None, out: Path, options: KnnGraphTagger) -> dict[str, Any]:
     """Trains and measures a network; returns its figures of merit, and adds what it costs."""
-    model = GraphNetwork(neighbours=neighbours, particles=options.particles, edge_features=True)
+    model = GraphNetwork(neighbors=neighbours, particles=options.particles, edge_features=True)
     folder, metrics = experiment.run(
         Experiment(
             model=model,

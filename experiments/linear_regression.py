@@ -52,7 +52,7 @@ def fit(model: models.Linear, data: Batch, key: jax.Array) -> Any:
     loss = losses.gaussian_nll if model.outputs == 2 else losses.mean_squared_error
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=3000))
     step = training.make_train_step(models.make_apply(model), loss, optimizer)
-    first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
+    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
     last, metrics = training.run_steps(step, first, data, 3000)
     # Of all constant variances, the mean squared error is the likeliest.
     width = [] if model.outputs == 2 else [np.log(metrics.loss[-1])]

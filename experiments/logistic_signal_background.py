@@ -55,13 +55,13 @@ def read(options: SignalBackground) -> Batch:
 
 def fit(degree: int, train: Batch, key: jax.Array) -> Any:
     """Logistic regression, signal and background counting the same; returns x (N, 2) → log odds of signal (N,)."""
-    scaling, model = fit_scaling(train.inputs), models.Logistic(classes=2, degree=degree)
+    scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=2, degree=degree)
     data = jax.device_put(train._replace(inputs=apply_scaling(scaling, train.inputs)))
     loss = partial(losses.binary_cross_entropy, class_weights=losses.balanced_class_weights(train.targets, 2))
     schedule = training.make_schedule(choices.Schedule.COSINE, 0.3, steps=3000)
     optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
     step = training.make_train_step(models.make_apply(model), loss, optimizer)
-    first = training.start(*models.initialise(model, key, data.inputs), optimizer, key).state
+    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
     params = training.run_steps(step, first, data, 3000)[0].params
     return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x)))
 

@@ -21,7 +21,7 @@ from rich.console import Console
 
 from hepjax import report
 from hepjax.choices import Cell
-from hepjax.models.options import GRU, LSTM
+from hepjax.models import GRU, LSTM
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
 

@@ -22,13 +22,13 @@ import numpy as np
 import tyro
 
 from hepjax import evaluation, models, report, training
-from hepjax.choices import Cell, Optimizer, Schedule
+from hepjax.choices import Optimizer, Schedule
 from hepjax.data import atomic_files
 from hepjax.tasks import transients
 from hepjax.training import losses
 
-CONVNET = models.ConvNet1D(filters=(16, 32, 64), kernels=(32, 16, 8), pool=4, hidden=(64,), classes=2)
-LSTM = models.Recurrent(cell=Cell.LSTM, units=(64,), hidden=(64,), classes=2)
+CONVNET = models.ConvNet1D(filters=(16, 32, 64), kernels=(32, 16, 8), pool=4, hidden=(64,), outputs=2)
+LSTM = models.LSTM(units=(64,), hidden=(64,), outputs=2)
 NETWORKS = {"ConvNet": (CONVNET, 1), "LSTM": (LSTM, 16)}  # and the samples of a step of the series
 SNR = [3, 4, 5, 6, 7, 8, 10, 12]  # edges of bins
 
@@ -68,7 +68,7 @@ def learn(name: str, search: transients.Search, options: TransientSearch) -> Any
     pair = models.make_apply(model), losses.categorical_cross_entropy
     programs = training.compile_here(training.make_train_step(*pair, optimizer), training.make_eval_step(*pair))
     best = training.fit(
-        training.start(*models.initialise(model, key, known.inputs), optimizer, key),
+        training.start(*models.initialize(model, key, known.inputs), optimizer, key),
         train=transients.fresh_windows(make, train, batch_size=64, steps=options.steps),
         val=lambda: [known], programs=programs, epochs=options.epochs, schedule=schedule, on_epoch=tell,
     ).best  # fmt: skip

@@ -9,22 +9,23 @@ import jax
 import numpy as np
 import pytest
 
+from hepjax import models
 from hepjax.choices import Activation
 from hepjax.inputs import apply_scaling, pipelines
-from hepjax.runs import options, run_folder
+from hepjax.runs import run_folder
 from hepjax.types import Sequences
 
 torch = pytest.importorskip("torch", reason="the twins need torch")
 
 SMALL = {
-    "mlp": options.MLP(hidden=(8, 6)),
-    "convnet": options.Convnet(filters=(2, 3), kernels=(3, 5), hidden=(4,), pixels=13, pixel_size=0.2),
-    "convnet1d": options.Convnet1d(filters=(4, 3), kernels=(3, 5), hidden=(4,), particles=11),
-    "lstm": options.LSTM(units=(5, 4), hidden=(4,), particles=8),
-    "gru": options.GRU(units=(5, 4), hidden=(4,), particles=8),
-    "deepsets": options.Deepsets(particle=(6, 4), hidden=(5,), particles=8),
-    "interaction-network": options.InteractionNetwork(edge=(6, 4), node=(5, 3), hidden=(6,), particles=8),
-    "graph-network": options.GraphNetwork(edge=(6, 5), node=(4, 7), jet=(5, 4), hidden=(4,), particles=8),
+    "mlp": models.MLP(hidden=(8, 6)),
+    "convnet": models.ConvNet(filters=(2, 3), kernels=(3, 5), hidden=(4,), pixels=13, pixel_size=0.2),
+    "convnet1d": models.ConvNet1D(filters=(4, 3), kernels=(3, 5), hidden=(4,), particles=11),
+    "lstm": models.LSTM(units=(5, 4), hidden=(4,), particles=8),
+    "gru": models.GRU(units=(5, 4), hidden=(4,), particles=8),
+    "deepsets": models.DeepSets(particle=(6, 4), hidden=(5,), particles=8),
+    "interaction-network": models.InteractionNetwork(edge=(6, 4), node=(5, 3), hidden=(6,), particles=8),
+    "graph-network": models.GraphNetwork(edge=(6, 5), node=(4, 7), jet=(5, 4), hidden=(4,), particles=8),
 }
 
 
@@ -40,7 +41,7 @@ def benchmark():
 
 def inputs_of(model, recipe, rng, jets=6):
     """What is read of some jets, the last without a particle, as both are given it."""
-    if isinstance(model, options.MLP):
+    if isinstance(model, models.MLP):
         read = rng.normal(size=(jets, recipe.scaled)).astype(np.float32)
     else:
         slots = model.particles
@@ -49,13 +50,13 @@ def inputs_of(model, recipe, rng, jets=6):
         values = rng.uniform(0.1, 1, size=(jets, slots, recipe.example.values.shape[-1])).astype(np.float32)
         read = Sequences(values * mask[..., None], mask)
     scaling = pipelines.blank_scaling(recipe)
-    if isinstance(model, options.GraphNetwork):
+    if isinstance(model, models.GraphNetwork):
         return read, read._replace(values=apply_scaling(scaling, read.values, read.mask))
     return read, jax.device_get(recipe.represent(scaling, read))
 
 
 def test_every_network_of_the_command_line_has_a_twin(benchmark):
-    assert {run_folder.model_name(kind()): kind for kind in options.Model.__args__ if kind is not options.Logistic} == (
+    assert {run_folder.model_name(kind()): kind for kind in models.Model.__args__ if kind is not models.Logistic} == (
         benchmark.KINDS
     )
     assert set(SMALL) == set(benchmark.KINDS)

@@ -9,6 +9,7 @@ import typing
 
 import pytest
 
+from hepjax import models
 from hepjax.cli import app
 from hepjax.runs import options
 
@@ -69,7 +70,7 @@ def test_the_commands_of_the_tutorial_are_understood(page):
 @pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
 def test_commands_are_those_of_the_command_line(text):
     known = {"train", *(kind.__name__.lower() for kind in typing.get_args(app.Command) if kind in app._ACTIONS)}
-    models = {kind.__name__.lower() for kind in typing.get_args(options.Model)}
+    models = {kind.__name__.lower() for kind in typing.get_args(models.Model)}
     told = re.findall(
         r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.MULTILINE
     )

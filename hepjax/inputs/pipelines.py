@@ -11,33 +11,26 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models
-from hepjax.choices import Cell, Channels, Precision
+from hepjax.choices import Channels, Precision
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments
-from hepjax.runs import options
+from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
 from hepjax.types import Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from flax import linen as nn
-
     from hepjax.types import Jets, PyTree
 
-    _Listed = options.Convnet1d | options.LSTM | options.GRU | options.Deepsets | options.InteractionNetwork
-
 _P4 = ("j1_px", "j1_py", "j1_pz", "j1_e")
-_OF_THE_INPUT = {
-    "features", "particles", "columns", "order_by", "pixels", "pixel_size", "value", "channels", "rotate", "flip",
-    "images", "neighbours", "radius", "by", "edge_features",
-}  # fmt: skip
-"""Options that say what a network sees; the others are its own."""
+_ANGLES = ("j1_etarel", "j1_phirel")
 
 
 class Recipe(NamedTuple):
     """How jets become the answers of a network."""
 
-    network: nn.Module
+    network: Model
     read: Callable[[Jets, slice | np.ndarray], Any]
     """(jets, rows) → a pytree of host arrays, one row a jet: no more than the device needs."""
     moments: Callable[[Any], Moments]
@@ -56,28 +49,49 @@ class Recipe(NamedTuple):
     """Slots of padding that a jet must keep where its list of particles is cut shorter; None where it must not be."""
 
 
-def make_recipe(model: options.Model, classes: int) -> Recipe:
+def make_recipe(model: Model, classes: int) -> Recipe:
     """The recipe of a model.
 
     Args:
-      model: its options.
+      model: says what it sees by its base class, and by its options.
       classes: C.
 
     Returns:
       The recipe.
 
+    Raises:
+      InputError: the model does not say what it sees.
+
     >>> import hepjax
-    >>> recipe = make_recipe(options.Deepsets(particles=20), classes=5)
+    >>> recipe = make_recipe(models.DeepSets(particles=20), classes=5)
     >>> recipe.read(hepjax.read_jets(), slice(3)).values.shape
     (3, 20, 7)
     """
-    if isinstance(model, options.Logistic | options.MLP):
-        return _of_features(model, _network(model, classes))
-    if isinstance(model, options.Convnet):
-        return _of_images(model, _network(model, classes))
-    if isinstance(model, options.GraphNetwork):
-        return _of_graphs(model, _network(model, classes))
-    return _of_sequences(model, _network(model, classes))
+    network = _with_columns(model).clone(outputs=classes)
+    if isinstance(network, FeatureModel):
+        return _of_features(network)
+    if isinstance(network, ImageModel):
+        return _of_images(network)
+    if isinstance(network, GraphModel):
+        return _of_graphs(network)
+    if isinstance(network, ParticleModel):
+        return _of_sequences(network)
+    raise InputError(
+        f"model {type(model).__name__}: does not say what it sees; make it a subclass of hepjax.models.FeatureModel, "
+        "ParticleModel, SequenceModel, GraphModel or ImageModel"
+    )
+
+
+def _with_columns(model: Model) -> Model:
+    """The model with the columns it learns from, where it leaves them to the data set."""
+    columns: dict[str, tuple[str, ...]] = {}
+    if isinstance(model, FeatureModel) and not model.features:
+        columns["features"] = hls4ml.STANDARD_FEATURES
+    if isinstance(model, ParticleModel) and not model.columns:
+        columns["columns"] = hls4ml.PARTICLE_FEATURES
+    if isinstance(model, GraphModel) and not model.by:
+        columns["by"] = _ANGLES
+    return model.clone(**columns)
 
 
 def make_apply(recipe: Recipe, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
@@ -119,7 +133,7 @@ def initialise(recipe: Recipe, key: jax.Array) -> tuple[PyTree, PyTree]:
     Returns:
       The parameters, and the other variables.
     """
-    return models.initialise(recipe.network, key, recipe.represent(blank_scaling(recipe), recipe.example))
+    return models.initialize(recipe.network, key, recipe.represent(blank_scaling(recipe), recipe.example))
 
 
 def blank_scaling(recipe: Recipe) -> Scaling:
@@ -134,28 +148,9 @@ def blank_scaling(recipe: Recipe) -> Scaling:
     return Scaling(np.zeros(recipe.scaled, np.float32), np.ones(recipe.scaled, np.float32))
 
 
-def _network(model: options.Model, classes: int) -> nn.Module:
-    """The network of this name; its fields are called as the options are."""
-    kinds: dict[type, Callable[..., nn.Module]] = {
-        options.Logistic: models.Logistic,
-        options.MLP: models.MLP,
-        options.Convnet: models.ConvNet,
-        options.Convnet1d: models.ConvNet1D,
-        options.LSTM: partial(models.Recurrent, cell=Cell.LSTM),
-        options.GRU: partial(models.Recurrent, cell=Cell.GRU),
-        options.Deepsets: models.DeepSets,
-        options.InteractionNetwork: models.InteractionNetwork,
-        options.GraphNetwork: models.GraphNetwork,
-    }
-    fields = {name: value for name, value in vars(model).items() if name not in _OF_THE_INPUT}
-    if isinstance(model, options.InteractionNetwork):
-        fields["slots"] = model.particles
-    return kinds[type(model)](classes=classes, **fields)
-
-
-def _of_features(model: options.Logistic | options.MLP, network: nn.Module) -> Recipe:
+def _of_features(model: FeatureModel) -> Recipe:
     return Recipe(
-        network=network,
+        network=model,
         read=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
         moments=moments,
         represent=apply_scaling,
@@ -165,27 +160,21 @@ def _of_features(model: options.Logistic | options.MLP, network: nn.Module) -> R
     )
 
 
-def _of_sequences(model: _Listed, network: nn.Module) -> Recipe:
+def _of_sequences(model: ParticleModel) -> Recipe:
     return Recipe(
-        network=network,
+        network=model,
         read=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
         moments=lambda x: moments(x.values, x.mask),
         represent=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
         example=_no_particles(model.particles, model.columns),
         columns=model.columns,
         scaled=len(model.columns),
-        spare=_spare(model),
+        spare=model.min_padding(),
     )
 
 
-def _spare(model: _Listed) -> int | None:
-    if isinstance(model, options.Convnet1d):  # its dense layers see every slot
-        return None
-    return int(isinstance(model, options.InteractionNetwork) and not model.masked)
-
-
-def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
-    by = model.by if model.neighbours or model.radius else ()
+def _of_graphs(model: GraphModel) -> Recipe:
+    by = model.by if model.neighbors or model.radius else ()
     p4 = _P4 if model.edge_features else ()
     columns = tuple(dict.fromkeys((*model.columns, *by, *p4)))
 
@@ -194,25 +183,25 @@ def _of_graphs(model: options.GraphNetwork, network: nn.Module) -> Recipe:
         return representations.build_graph(
             scaled[..., : len(model.columns)],
             x.mask,
-            neighbours=model.neighbours,
+            neighbours=model.neighbors,
             radius=model.radius,
             points=representations.coordinates(x.values, columns, by) if by else None,
             p4=x.values[..., [columns.index(name) for name in p4]] if p4 else None,
         )
 
     return Recipe(
-        network=network,
+        network=model,
         read=partial(_read_sequences, columns, model.particles, None),
         moments=lambda x: moments(x.values, x.mask),
         represent=represent,
         example=_no_particles(model.particles, columns),
         columns=columns,
         scaled=len(columns),
-        spare=0,
+        spare=model.min_padding(),
     )
 
 
-def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
+def _of_images(model: ImageModel) -> Recipe:
     """A pixel is given as ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
     shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
     columns = representations.image_columns(**shared)
@@ -232,7 +221,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
 
     blank = np.zeros((1, model.pixels, model.pixels, len(model.images)), np.float32)
     return Recipe(
-        network=network,
+        network=model,
         read=read,
         moments=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
         represent=lambda _, x: jnp.log1p(x if model.images else draw(x)),
@@ -243,7 +232,7 @@ def _of_images(model: options.Convnet, network: nn.Module) -> Recipe:
     )
 
 
-def _checked(images: np.ndarray, model: options.Convnet) -> np.ndarray:
+def _checked(images: np.ndarray, model: ImageModel) -> np.ndarray:
     if images.shape[1:3] != (model.pixels, model.pixels):
         found, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
         raise InputError(f"--pixels: expected those of {names} in the files, {found}, found {model.pixels}")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import jax
 from flax import linen as nn
 
 from hepjax.choices import Activation
@@ -13,6 +12,9 @@ from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
 from hepjax.models.model import FeatureModel
 from hepjax.types import Reconstruction
+
+if TYPE_CHECKING:
+    import jax
 
 
 class Autoencoder(FeatureModel):

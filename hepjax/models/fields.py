@@ -6,17 +6,18 @@ import ast
 import dataclasses
 import functools
 import inspect
+import itertools
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
 from hepjax.errors import InputError
 from hepjax.models.bounds import Bound, OptionType
+from hepjax.types import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from hepjax.models.model import Model
-    from hepjax.types import Rule
 
 _NO_OPTIONS = ("outputs", "parent", "name")
 """The task's field, and those of every Flax module."""
@@ -78,8 +79,6 @@ def model_rules(model: Model) -> Iterator[Rule]:
     >>> [rule.option for rule in model_rules(MLP(hidden=(0,))) if not rule.good]
     ['--hidden']
     """
-    from hepjax.types import Rule
-
     for option in options_in(type(model)):
         value = getattr(model, option.name)
         for bound in option.bounds:
@@ -127,7 +126,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
         except (OSError, TypeError, SyntaxError):
             continue
         body = tree.body[0].body if isinstance(tree.body[0], ast.ClassDef) else []
-        for field, after in zip(body, body[1:], strict=False):
+        for field, after in itertools.pairwise(body):
             text = after.value if isinstance(after, ast.Expr) else None
             if (
                 isinstance(field, ast.AnnAssign)
@@ -141,8 +140,12 @@ def attribute_docs(kind: type) -> dict[str, str]:
 
 def _hint(kind: type, name: str) -> Any:
     """The type of one field, evaluated where it was written."""
-    home = next(base for base in kind.__mro__ if name in base.__dict__.get("__annotations__", {}))
-    alone = type(home.__name__, (), {"__annotations__": {name: home.__annotations__[name]}, "__module__": home.__module__})
+    home = next(base for base in kind.__mro__ if name in inspect.get_annotations(base))
+    alone = type(
+        home.__name__,
+        (),
+        {"__annotations__": {name: inspect.get_annotations(home)[name]}, "__module__": home.__module__},
+    )
     try:
         return get_type_hints(alone, include_extras=True)[name]
     except NameError as error:

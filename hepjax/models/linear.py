@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import jax
 from flax import linen as nn
 
 from hepjax.models.bounds import at_least
 from hepjax.models.layers.polynomial import polynomial_basis
 from hepjax.models.model import FeatureModel
 from hepjax.models.registry import register
+
+if TYPE_CHECKING:
+    import jax
 
 
 @register("linear")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import jax
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
@@ -13,6 +12,9 @@ from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.layers.norms import normalize
 from hepjax.models.model import FeatureModel
 from hepjax.models.registry import register
+
+if TYPE_CHECKING:
+    import jax
 
 
 @register("mlp")

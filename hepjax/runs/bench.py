@@ -15,20 +15,22 @@ import jax
 import numpy as np
 
 import hepjax
-from hepjax.training import losses
-from hepjax import models, runtime, inputs as representations, training
-from hepjax.runs import setup, run_folder
-from hepjax.data import hdf5
-from hepjax.inputs import pipelines
-from hepjax.data.datasets import hls4ml
+from hepjax import inputs as representations
+from hepjax import models, runtime, training
 from hepjax.choices import Optimizer, Schedule
+from hepjax.data import hdf5
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
+from hepjax.inputs import pipelines
+from hepjax.models.registry import MODELS
+from hepjax.runs import setup
+from hepjax.training import losses
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax.runs import options
+    from hepjax.models import Model
     from hepjax.runtime import Devices
     from hepjax.types import Jets
 
@@ -47,7 +49,7 @@ log = logging.getLogger("hepjax")
 
 
 def bench(
-    chosen: Sequence[options.Model],
+    chosen: Sequence[Model],
     *,
     batch_size: int = 128,
     block: int | None = None,
@@ -79,7 +81,7 @@ def bench(
     peak = _peak(devices, rounds)
     found: dict[str, Any] = {}
     for model in chosen:
-        name = run_folder.model_name(model)
+        name = MODELS.name_of(model)
         found[name] = _measure(model, jets, devices, peak, batch_size=batch_size, block=block, rounds=rounds)
         speeds = (found[name][kind]["jets_per_second"]["median"] for kind in ("training", "inference"))
         log.info("%s: %s jets/s in training, %s at inference", name, *(f"{speed:,.0f}" for speed in speeds))
@@ -102,7 +104,7 @@ def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) ->
 
 
 def _measure(
-    model: options.Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
+    model: Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
 ) -> dict[str, Any]:
     recipe = pipelines.make_recipe(model, len(hls4ml.CLASSES))
     inputs = recipe.read(jets, slice(None))

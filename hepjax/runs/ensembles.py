@@ -13,23 +13,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax.inputs import batching, subsets, pipelines
-from hepjax import evaluation, models, runtime, report, inputs as representations, training
-from hepjax.runs import setup, outputs, run_folder
-from hepjax.data.datasets import hls4ml
+from hepjax import evaluation, models, report, runtime, training
+from hepjax import inputs as representations
 from hepjax.choices import Strategy
-from hepjax.runtime.compilation import watch_traces
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.training.decorrelation import without_adversary
+from hepjax.inputs import batching, pipelines, subsets
+from hepjax.models.registry import MODELS
+from hepjax.runs import outputs, run_folder, setup
 from hepjax.runs.predictions import Predictions
+from hepjax.runtime.compilation import watch_traces
+from hepjax.training.decorrelation import without_adversary
 from hepjax.types import Batch, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.runs.options import Experiment
     from hepjax.inputs.pipelines import Recipe
+    from hepjax.runs.options import Experiment
     from hepjax.training import Many
     from hepjax.types import Epoch, Progress, PyTree, Scaling, Window
 
@@ -140,7 +142,7 @@ def run(
             show(furthest)
 
     with outputs.watching(folder, experiment, max(one.epoch for one in many.members)) as after:
-        log.info("%s: %s", run_folder.model_name(experiment.model), report.cost_line(*made.cost))
+        log.info("%s: %s", MODELS.name_of(experiment.model), report.cost_line(*made.cost))
         log.info("%d trainings at once on %d devices, into %s", len(made.members), made.devices.everywhere, folder)
         state, best = (runtime.place_members(made.devices, state) for state in (many.state, many.best))
         try:

@@ -6,13 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from hepjax.data import atomic_files
-from hepjax import report
-from hepjax.version import __version__
-from hepjax.runs import predictions, run_folder, taggers
 from hepjax import export as formats
+from hepjax import models, report
 from hepjax.choices import ExportFormat, Precision
+from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_target
+from hepjax.runs import predictions, run_folder, taggers
+from hepjax.version import __version__
 
 
 def export(
@@ -40,8 +40,10 @@ def export(
     networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
+    experiment = run_folder.read_experiment(folder)[0]
     facts = {
-        "model": run_folder.model_to_json(run_folder.read_experiment(folder)[0].model),
+        "model": json.dumps(models.to_json(experiment.model)),
+        "plugins": json.dumps([str(path) for path in experiment.plugins]),
         "classes": json.dumps(record["classes"]),
         "columns": json.dumps(networks[0].recipe.columns),
         "temperature": str(temperature),

@@ -5,11 +5,27 @@ from __future__ import annotations
 import dataclasses
 from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
+from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import Optimizer, Precision, Schedule, Strategy
 from hepjax.errors import InputError
-from hepjax.models.options import GRU, LSTM, MLP, Convnet, Convnet1d, Deepsets, GraphNetwork, InteractionNetwork, Logistic, Model, Rule, rules  # noqa: F401
+from hepjax.models.registry import MODELS
 from hepjax.tasks.classification.options import Insensitivity, insensitive_rules
+from hepjax.types import Rule
+
+if TYPE_CHECKING:
+    from hepjax.models.model import Model
+else:
+    Model = Any  # the class is Flax's, which `--help` must not wait for
+
+DEFAULT_MODEL = "interaction-network"
+"""Name of the model that is trained where none is named."""
+
+
+def default_model() -> Model:
+    """Returns the model that is trained where none is named, with its default options."""
+    model: Model = MODELS.get(DEFAULT_MODEL)()
+    return model
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,8 +71,8 @@ class Experiment:
     With no files it trains on the sample of simulated jets that comes with hepjax.
     """
 
-    model: Model = InteractionNetwork()  # noqa: RUF009 — it is frozen
-    """What to train."""
+    model: Model = dataclasses.field(default_factory=default_model)
+    """The network to train."""
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
     val: tuple[Path, ...] = ()
@@ -108,6 +124,8 @@ class Experiment:
     """Write the history into the folder tensorboard too (needs `pip install 'hepjax[tensorboard]'`)."""
     resume: bool = False
     """Go on with the run in --out; the other options are taken from there."""
+    plugins: tuple[Path, ...] = ()
+    """Python files of your own that register models; imported first, and again wherever this run is opened."""
 
 
 def check(experiment: Experiment) -> None:
@@ -121,45 +139,47 @@ def check(experiment: Experiment) -> None:
 
     >>> check(Experiment())
     """
+    from hepjax.models.fields import model_rules
+
     e, o = experiment, experiment.optimizer
     one_cycle = o.schedule is Schedule.ONE_CYCLE
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
     own: tuple[Rule, ...] = (
-        ("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
-        ("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
-        ("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
-        ("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
-        ("--folds", e.folds, e.folds is None or e.folds >= 3, "3 or more"),
-        ("--folds", e.folds, not (e.folds and (e.val or e.test)), "none where --val or --test is given"),
-        ("--ensemble", e.ensemble, e.ensemble is None or e.ensemble >= 2, "2 or more"),
-        ("--rates", e.rates, len(set(e.rates)) == len(e.rates) != 1, "two different ones or more"),
-        ("--rates", e.rates, all(0 < rate < inf for rate in e.rates), "more than 0"),
-        ("--sizes", e.sizes, len(set(e.sizes)) == len(e.sizes) != 1, "two different ones or more"),
-        ("--sizes", e.sizes, all(size >= 1 for size in e.sizes), "1 or more"),
-        (
+        Rule("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
+        Rule("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
+        Rule("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
+        Rule("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
+        Rule("--folds", e.folds, e.folds is None or e.folds >= 3, "3 or more"),
+        Rule("--folds", e.folds, not (e.folds and (e.val or e.test)), "none where --val or --test is given"),
+        Rule("--ensemble", e.ensemble, e.ensemble is None or e.ensemble >= 2, "2 or more"),
+        Rule("--rates", e.rates, len(set(e.rates)) == len(e.rates) != 1, "two different ones or more"),
+        Rule("--rates", e.rates, all(0 < rate < inf for rate in e.rates), "more than 0"),
+        Rule("--sizes", e.sizes, len(set(e.sizes)) == len(e.sizes) != 1, "two different ones or more"),
+        Rule("--sizes", e.sizes, all(size >= 1 for size in e.sizes), "1 or more"),
+        Rule(
             "--folds, --ensemble, --rates, --sizes",
             (e.folds, e.ensemble, e.rates, e.sizes),
             sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
             "one of them",
         ),
-        ("--folds", e.folds, not (e.folds and e.insensitive.energy_scale), "none where energies are shifted"),
-        ("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
-        ("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
-        ("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
-        ("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
-        ("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
-        (
+        Rule("--folds", e.folds, not (e.folds and e.insensitive.energy_scale), "none where energies are shifted"),
+        Rule("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
+        Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
+        Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
+        Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
+        Rule("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
+        Rule(
             "--optimizer.warmup-epochs",
             o.warmup_epochs,
             not (one_cycle and o.warmup_epochs),
             "0: one-cycle has its own",
         ),
-        ("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),
-        ("--optimizer.momentum", o.momentum, o.momentum is None or 0 <= o.momentum < 1, "0 or more, below 1"),
-        ("--optimizer.weight-decay", o.weight_decay, o.weight_decay is None or o.weight_decay >= 0, "0 or more"),
-        ("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
-        ("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
+        Rule("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),
+        Rule("--optimizer.momentum", o.momentum, o.momentum is None or 0 <= o.momentum < 1, "0 or more, below 1"),
+        Rule("--optimizer.weight-decay", o.weight_decay, o.weight_decay is None or o.weight_decay >= 0, "0 or more"),
+        Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
+        Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    for option, found, good, expected in (*own, *insensitive_rules(e.insensitive), *rules(e.model)):
+    for option, found, good, expected in (*own, *insensitive_rules(e.insensitive), *model_rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {found}")

@@ -14,9 +14,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepjax.runs import options
 from hepjax.data.atomic_files import check_new, write_text
 from hepjax.errors import InputError
+from hepjax.models.registry import MODELS
+from hepjax.models.serialization import from_json, to_json
+from hepjax.registry import import_plugin
+from hepjax.runs import options
 from hepjax.types import Epoch
 
 if TYPE_CHECKING:
@@ -27,29 +30,9 @@ if TYPE_CHECKING:
 FORMAT = 1
 """Of experiment.json; a folder with a higher number comes from a newer hepjax."""
 
-_MODELS: dict[str, type[options.Model]] = {
-    "convnet": options.Convnet,
-    "convnet1d": options.Convnet1d,
-    "deepsets": options.Deepsets,
-    "graph-network": options.GraphNetwork,
-    "gru": options.GRU,
-    "interaction-network": options.InteractionNetwork,
-    "logistic": options.Logistic,
-    "lstm": options.LSTM,
-    "mlp": options.MLP,
-}
 _PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile", "tensorboard")
 """Options that say where a run is trained; it may go on elsewhere."""
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
-
-
-def model_name(model: options.Model) -> str:
-    """The model's name on the command line.
-
-    >>> model_name(options.MLP())
-    'mlp'
-    """
-    return next(name for name, kind in _MODELS.items() if type(model) is kind)
 
 
 def create(experiment: options.Experiment) -> Path:
@@ -67,7 +50,7 @@ def create(experiment: options.Experiment) -> Path:
     if experiment.out is not None:
         _make(experiment.out)
         return experiment.out
-    name, number = model_name(experiment.model), 1
+    name, number = MODELS.name_of(experiment.model), 1
     while True:
         try:
             folder = Path("runs") / f"{name}-{number}"
@@ -89,7 +72,7 @@ def absolute(experiment: options.Experiment) -> options.Experiment:
     Returns:
       The options.
     """
-    paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test")}
+    paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test", "plugins")}
     return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
 
 
@@ -113,7 +96,7 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     record = {
         "format": FORMAT,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "experiment": _converter().unstructure(experiment),
+        "experiment": _to_json(experiment),
         **found,
         "versions": {name: metadata.version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
@@ -147,8 +130,10 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
     try:
         record = json.loads(path.read_text())
         newer = record["format"] > FORMAT
-        experiment = None if newer else _converter().structure(record["experiment"], options.Experiment)
+        experiment = None if newer else _from_json(record["experiment"])
         missing = [key for key in ("classes", "fingerprint") if key not in record and not newer]
+    except InputError as error:  # of a plug-in or a model
+        raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of a file that was not written by hepjax
         raise InputError(f"{path}: damaged ({error!r}); train again") from error
     if experiment is None:
@@ -186,11 +171,10 @@ def check_resumable(given: options.Experiment) -> None:
     Raises:
       InputError: there is no such run, or an option differs.
     """
-    plain = _converter().unstructure
-    saved, now = _flat(plain(resumable(given.out))), _flat(plain(absolute(given)))
+    saved, now = _flat(_to_json(resumable(given.out))), _flat(_to_json(absolute(given)))
     # The model's own name first: its other options differ where it does.
     for name in sorted({*saved, *now}, key=lambda name: (name != "model.name", name)):
-        if saved.get(name) != now.get(name) and name.split(".")[0] not in {"epochs", *_PLACE}:
+        if saved.get(name) != now.get(name) and name.split(".")[0] not in {"epochs", "plugins", *_PLACE}:
             raise InputError(
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
                 "leave the option out, or start a new run"
@@ -255,34 +239,25 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     return found
 
 
-def model_to_json(model: options.Model) -> str:
-    """A model's options as text.
-
-    >>> model_to_json(options.Logistic(features=("j_pt",)))
-    '{"features": ["j_pt"], "degree": 1, "name": "logistic"}'
-    """
-    return json.dumps(_converter().unstructure(model, options.Model))
+def _to_json(experiment: options.Experiment) -> dict[str, Any]:
+    """The options as JSON's types."""
+    tree: dict[str, Any] = _converter().unstructure(dataclasses.replace(experiment, model=None))  # type: ignore[arg-type]
+    return tree | {"model": to_json(experiment.model)}
 
 
-def model_from_json(text: str) -> options.Model:
-    """A model's options from text.
-
-    >>> model_from_json(model_to_json(options.MLP())) == options.MLP()
-    True
-    """
-    model: options.Model = _converter().structure(json.loads(text), options.Model)  # type: ignore[arg-type]
-    return model
+def _from_json(tree: dict[str, Any]) -> options.Experiment:
+    """The options of `_to_json`; the run's plug-ins are imported first, for its model may be one of theirs."""
+    for plugin in tree.get("plugins", ()):
+        import_plugin(Path(plugin))
+    rest = _converter().structure({**tree, "model": None}, options.Experiment)
+    return dataclasses.replace(rest, model=from_json(tree["model"])) if "model" in tree else rest
 
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    """Options to JSON and back; a model is told by its name on the command line."""
     from cattrs.preconf.json import make_converter
-    from cattrs.strategies import configure_tagged_union
 
     converter = make_converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Path, str)
     converter.register_structure_hook(Path, lambda value, _: Path(value))
-    names = {kind: name for name, kind in _MODELS.items()}
-    configure_tagged_union(options.Model, converter, tag_name="name", tag_generator=names.__getitem__)
     return converter

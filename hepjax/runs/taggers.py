@@ -12,11 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import evaluation, models, training
-from hepjax.training import losses
-from hepjax.runs import ensembles, run_folder
-from hepjax.inputs import subsets, pipelines
 from hepjax.errors import InputError
+from hepjax.inputs import pipelines, subsets
+from hepjax.registry import import_plugin
+from hepjax.runs import ensembles, run_folder
 from hepjax.runs.setup import make_scorer
+from hepjax.training import losses
 from hepjax.types import Jets, Scaling, Sequences, TrainState
 
 if TYPE_CHECKING:
@@ -269,7 +270,11 @@ def _load_file(path: Path) -> Tagger:
 
     run, facts = export.read(path)
     try:
-        model, classes = run_folder.model_from_json(facts["model"]), tuple(json.loads(facts["classes"]))
+        for plugin in json.loads(facts.get("plugins", "[]")):
+            import_plugin(Path(plugin))
+        model, classes = models.from_json(json.loads(facts["model"])), tuple(json.loads(facts["classes"]))
+    except InputError as error:  # of a plug-in or a model
+        raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
     recipe = pipelines.make_recipe(model, len(classes))

@@ -9,24 +9,25 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from hepjax import evaluation, report, runtime, training
 from hepjax.data import atomic_files
-from hepjax import evaluation, runtime, report, training
-from hepjax.runs import ensembles, options, predictions, outputs, run_folder, taggers
-from hepjax.tasks.classification import decorrelation
-from hepjax.inputs import subsets, pipelines
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.runtime.tensorboard import check_installed
-from hepjax.runs.setup import make_plan
+from hepjax.inputs import pipelines, subsets
+from hepjax.models.registry import MODELS
+from hepjax.runs import ensembles, options, outputs, predictions, run_folder, taggers
 from hepjax.runs.predictions import Predictions
+from hepjax.runs.setup import make_plan
+from hepjax.runtime.tensorboard import check_installed
+from hepjax.tasks.classification import decorrelation
 from hepjax.types import Progress, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hepjax.runs.options import Experiment
     from hepjax.inputs.subsets import Part, Parts
+    from hepjax.runs.options import Experiment
     from hepjax.runs.setup import Plan
     from hepjax.types import Scaling
 
@@ -86,7 +87,7 @@ def _train(
             show(progress)
 
     with outputs.watching(folder, experiment, progress.epoch) as after:
-        log.info("%s: %s", run_folder.model_name(experiment.model), report.cost_line(*plan.cost))
+        log.info("%s: %s", MODELS.name_of(experiment.model), report.cost_line(*plan.cost))
         log.info("training on %d jets, into %s", jets.counts[0], folder)
         try:
             progress = plan.fit(progress, on_epoch=on_epoch)

@@ -112,7 +112,7 @@ def test_linear_regression_measures_the_distance_to_the_closed_form():
 def test_linear_regression_learns_the_width(tmp_path):
     module = load("linear_regression")
     data = module.measure(5000, np.random.default_rng(1))
-    curve = module.fit(module.models.Linear(2, 5), data, module.jax.random.key(0))
+    curve = module.fit(module.models.Linear(outputs=2, degree=5), data, module.jax.random.key(0))
     x = np.linspace(-0.9, 0.9, 7, dtype=np.float32)[:, None]
     np.testing.assert_allclose(np.exp(curve(x)[:, 1:] / 2), 0.3 + 0.2 * x, rtol=0.1)
 
@@ -459,7 +459,7 @@ def test_generate_particles_wants_classes_that_are_there(tmp_path):
 
 def test_a_network_finds_chirps_and_does_not_beat_the_likelihood_ratio(tmp_path, monkeypatch, capsys, undrawn):
     module = load("transient_search")
-    small = module.models.ConvNet1D(filters=(16, 16), kernels=(16, 16), hidden=(16,), classes=2)
+    small = module.models.ConvNet1D(filters=(16, 16), kernels=(16, 16), hidden=(16,), outputs=2)
     monkeypatch.setattr(module, "NETWORKS", {"ConvNet": (small, 8)})  # one is enough
     options = module.TransientSearch(snr=(6.0, 12.0), epochs=4, steps=32, segments=512, out=tmp_path / "new")
     found = module.run(options)

@@ -8,9 +8,9 @@ import numpy as np
 
 import hepjax
 from hepjax import inputs as representations
+from hepjax import models
 from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
 from hepjax.inputs import pipelines
-from hepjax.runs import options
 from hepjax.types import Sequences
 
 SMALL = {"hidden": (8,)}
@@ -18,42 +18,42 @@ IMAGE = {"filters": (4, 4), "kernels": (3, 3), "hidden": (8,), "pixels": 16, "pi
 GRAPH = {"rounds": 1, "edge": (8,), "node": (8,), "jet": (8,), "hidden": (8,), "particles": 16}
 PAIRS = {"edge": (8, 4), "node": (8, 4), "hidden": (8,), "particles": 16}
 MODELS = {
-    "logistic": options.Logistic(),
-    "logistic-curved": options.Logistic(degree=2, features=hepjax.data.datasets.hls4ml.STANDARD_FEATURES[:5]),
-    **{f"mlp-{activation.value}": options.MLP(hidden=(8, 4), activation=activation) for activation in Activation},
-    "mlp-batch-norm": options.MLP(hidden=(8, 4), norm=Norm.BATCH),
-    "mlp-layer-norm": options.MLP(hidden=(16, 16), norm=Norm.LAYER),
-    "convnet": options.Convnet(**IMAGE),
-    "convnet-turned": options.Convnet(**IMAGE, value=PixelValue.ENERGY, rotate=True, flip=True, particles=20),
-    "convnet-two-channels": options.Convnet(**IMAGE, channels=Channels.CHARGED_NEUTRAL),
-    "convnet-of-files": options.Convnet(**IMAGE, images=("jetImage",)),
-    "convnet-batch-norm": options.Convnet(**IMAGE, norm=Norm.BATCH, activation=Activation.GELU, pool=1),
-    "convnet1d": options.Convnet1d(filters=(8,), kernels=(3,), hidden=(8,)),
-    "convnet1d-ordered": options.Convnet1d(
+    "logistic": models.Logistic(),
+    "logistic-curved": models.Logistic(degree=2, features=hepjax.data.datasets.hls4ml.STANDARD_FEATURES[:5]),
+    **{f"mlp-{activation.value}": models.MLP(hidden=(8, 4), activation=activation) for activation in Activation},
+    "mlp-batch-norm": models.MLP(hidden=(8, 4), norm=Norm.BATCH),
+    "mlp-layer-norm": models.MLP(hidden=(16, 16), norm=Norm.LAYER),
+    "convnet": models.ConvNet(**IMAGE),
+    "convnet-turned": models.ConvNet(**IMAGE, value=PixelValue.ENERGY, rotate=True, flip=True, particles=20),
+    "convnet-two-channels": models.ConvNet(**IMAGE, channels=Channels.CHARGED_NEUTRAL),
+    "convnet-of-files": models.ConvNet(**IMAGE, images=("jetImage",)),
+    "convnet-batch-norm": models.ConvNet(**IMAGE, norm=Norm.BATCH, activation=Activation.GELU, pool=1),
+    "convnet1d": models.ConvNet1D(filters=(8,), kernels=(3,), hidden=(8,)),
+    "convnet1d-ordered": models.ConvNet1D(
         filters=(8,), kernels=(4,), hidden=(8,), pool=1, norm=Norm.BATCH, order_by="j1_e"
     ),
-    "lstm": options.LSTM(units=(8, 4), hidden=(8,)),
-    "gru": options.GRU(units=(8,), hidden=(8,)),
-    "gru-both-ways": options.GRU(units=(8,), hidden=(8,), bidirectional=True),
-    "deepsets": options.Deepsets(particle=(8, 8), hidden=(8,)),
-    "deepsets-batch-norm": options.Deepsets(particle=(8,), hidden=(8,), norm=Norm.BATCH, activation=Activation.ELU),
-    "graph-all": options.GraphNetwork(**GRAPH),
-    "graph-neighbours": options.GraphNetwork(**GRAPH | {"rounds": 2}, neighbours=4, attention=True),
-    "graph-radius": options.GraphNetwork(**GRAPH, radius=0.2, edge_features=True, by=("j1_eta", "j1_phi")),
-    "graph-large": options.GraphNetwork(**GRAPH | {"particles": 30}, neighbours=3),
-    "pairs": options.InteractionNetwork(**PAIRS),
-    "pairs-padding-counts": options.InteractionNetwork(**PAIRS, masked=False, activation=Activation.SELU),
-    "pairs-flat": options.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN),
-    "pairs-flat-padding-counts": options.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN, masked=False),
-    "pairs-by-receiver": options.InteractionNetwork(**PAIRS, form=PairForm.RECEIVERS),
-    "pairs-by-edge": options.InteractionNetwork(**PAIRS, form=PairForm.SEGMENTS, activation=Activation.MAXOUT),
+    "lstm": models.LSTM(units=(8, 4), hidden=(8,)),
+    "gru": models.GRU(units=(8,), hidden=(8,)),
+    "gru-both-ways": models.GRU(units=(8,), hidden=(8,), bidirectional=True),
+    "deepsets": models.DeepSets(particle=(8, 8), hidden=(8,)),
+    "deepsets-batch-norm": models.DeepSets(particle=(8,), hidden=(8,), norm=Norm.BATCH, activation=Activation.ELU),
+    "graph-all": models.GraphNetwork(**GRAPH),
+    "graph-neighbours": models.GraphNetwork(**GRAPH | {"rounds": 2}, neighbors=4, attention=True),
+    "graph-radius": models.GraphNetwork(**GRAPH, radius=0.2, edge_features=True, by=("j1_eta", "j1_phi")),
+    "graph-large": models.GraphNetwork(**GRAPH | {"particles": 30}, neighbors=3),
+    "pairs": models.InteractionNetwork(**PAIRS),
+    "pairs-padding-counts": models.InteractionNetwork(**PAIRS, masked=False, activation=Activation.SELU),
+    "pairs-flat": models.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN),
+    "pairs-flat-padding-counts": models.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN, masked=False),
+    "pairs-by-receiver": models.InteractionNetwork(**PAIRS, form=PairForm.RECEIVERS),
+    "pairs-by-edge": models.InteractionNetwork(**PAIRS, form=PairForm.SEGMENTS, activation=Activation.MAXOUT),
 }
 """Every kind of model, and every option that changes what is computed."""
 FEWEST = (0, 1, 2, 3)
 """Particles of the first jets."""
 
 
-def inputs_of(model: options.Model, recipe: pipelines.Recipe, count: int = 1000):
+def inputs_of(model: models.Model, recipe: pipelines.Recipe, count: int = 1000):
     """What is read of the first jets of the sample; a few have few particles or none."""
     if getattr(model, "images", ()):
         images = np.random.default_rng(0).exponential(1, (count, model.pixels, model.pixels, 1)).astype(np.float32)
@@ -85,7 +85,7 @@ def draw(shapes, rng):
     return jax.tree_util.tree_map_with_path(one, shapes)
 
 
-def make_tagger(model: options.Model, seed: int = 0):
+def make_tagger(model: models.Model, seed: int = 0):
     """The pure function of an untrained tagger, its inputs, and its answers in JAX, which differ from jet to jet."""
     recipe = pipelines.make_recipe(model, 5)
     inputs = inputs_of(model, recipe)

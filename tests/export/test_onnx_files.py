@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from hepjax import InputError, export
+from hepjax import InputError, export, models
 from hepjax.choices import Precision
 from hepjax.inputs import pipelines
-from hepjax.runs import options
 
 from .conftest import FEWEST, MODELS, first, make_tagger
 
@@ -160,7 +159,7 @@ def test_an_absent_extra_is_named(small, monkeypatch):
 
 
 def test_sixteen_bits_and_unknown_operations_are_refused():
-    recipe = pipelines.make_recipe(options.MLP(hidden=(4,)), 5)
+    recipe = pipelines.make_recipe(models.MLP(hidden=(4,)), 5)
     params, state = pipelines.initialise(recipe, jax.random.key(0))
     apply = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe), Precision.BFLOAT16)
     with pytest.raises(InputError, match="bfloat16"):

@@ -9,24 +9,24 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, read_jets
+from hepjax import InputError, models, read_jets
 from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
 from hepjax.inputs import pipelines
 from hepjax.physics.kinematics import wrap
-from hepjax.runs import options, run_folder
+from hepjax.runs import run_folder
 from hepjax.types import Scaling
 
 SMALL = {
-    "convnet": options.Convnet(filters=(2, 3), kernels=(3, 3), hidden=(4,), pixels=12, pixel_size=0.06),
-    "convnet1d": options.Convnet1d(filters=(4,), kernels=(3,), hidden=(4,), particles=10),
-    "deepsets": options.Deepsets(particle=(6, 4), hidden=(4,), particles=12),
-    "graph-network": options.GraphNetwork(edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=8),
-    "gru": options.GRU(units=(5,), hidden=(4,), particles=8),
-    "interaction-network": options.InteractionNetwork(edge=(6, 4), node=(6, 4), hidden=(6,), particles=8),
-    "logistic": options.Logistic(),
-    "lstm": options.LSTM(units=(4, 3), bidirectional=True, hidden=(), particles=8),
-    "mlp": options.MLP(hidden=(8,)),
+    "convnet": models.ConvNet(filters=(2, 3), kernels=(3, 3), hidden=(4,), pixels=12, pixel_size=0.06),
+    "convnet1d": models.ConvNet1D(filters=(4,), kernels=(3,), hidden=(4,), particles=10),
+    "deepsets": models.DeepSets(particle=(6, 4), hidden=(4,), particles=12),
+    "graph-network": models.GraphNetwork(edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=8),
+    "gru": models.GRU(units=(5,), hidden=(4,), particles=8),
+    "interaction-network": models.InteractionNetwork(edge=(6, 4), node=(6, 4), hidden=(6,), particles=8),
+    "logistic": models.Logistic(),
+    "lstm": models.LSTM(units=(4, 3), bidirectional=True, hidden=(), particles=8),
+    "mlp": models.MLP(hidden=(8,)),
 }
 """One of each, small."""
 MORE = {
@@ -62,7 +62,7 @@ def logits_of(model, jets, rows=slice(None)):
 
 def test_there_is_one_for_each_model_of_the_command_line():
     assert {run_folder.model_name(model) for model in SMALL.values()} == set(SMALL)
-    assert {type(model) for model in SMALL.values()} == set(options.Model.__args__)
+    assert {type(model) for model in SMALL.values()} == set(models.Model.__args__)
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -92,7 +92,7 @@ def test_every_option_of_the_network_reaches_it(name):
 
 
 def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
-    model = options.Deepsets(columns=("j1_ptrel", "j1_etarel"), particles=30)
+    model = models.DeepSets(columns=("j1_ptrel", "j1_etarel"), particles=30)
     recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     scaled = recipe.represent(scaling(recipe, inputs), inputs)

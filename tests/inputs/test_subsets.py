@@ -10,14 +10,13 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, read_jets
+from hepjax import InputError, models, read_jets
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import lazy_jets
 from hepjax.inputs import pipelines, subsets
-from hepjax.runs import options
 from hepjax.runs.options import Experiment
 
-RECIPE = pipelines.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+RECIPE = pipelines.make_recipe(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
 
 def load(*data, **changes):

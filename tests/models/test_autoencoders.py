@@ -39,12 +39,12 @@ def jets():
 
 @pytest.fixture(scope="module")
 def conditioned(jets):
-    model = models.VariationalAutoencoder(F, (5, 4), L)
+    model = models.VariationalAutoencoder(outputs=F, hidden=(5, 4), latent=L)
     return model, drawn(model, jets)
 
 
 def test_autoencoder_is_two_perceptrons(jets):
-    model = models.Autoencoder(F, (5, 4), L)
+    model = models.Autoencoder(outputs=F, hidden=(5, 4), latent=L)
     variables = drawn(model, jets.values)
     found = model.apply(variables, jets.values)
     code = perceptron(variables["params"]["encoder"], jets.values)
@@ -67,7 +67,7 @@ def test_variational_autoencoder_decodes_the_mean_when_asked(jets, conditioned):
 
 def test_variational_autoencoder_draws_codes_while_training(conditioned):
     """The decoder is made the identity on the code, so that its answers are the draws."""
-    model = models.VariationalAutoencoder(L, (), L)
+    model = models.VariationalAutoencoder(outputs=L, hidden=(), latent=L)
     x = jnp.asarray(np.random.default_rng(1).normal(size=(1, L)), jnp.float32)
     variables = drawn(model, x)
     variables["params"]["decoder"]["Dense_0"] = {"kernel": jnp.eye(L), "bias": jnp.zeros(L)}
@@ -90,7 +90,7 @@ def test_the_condition_is_heard_by_both(jets, conditioned):
 
 
 def test_log_variances_stay_finite_however_wild_the_input(jets):
-    model = models.VariationalAutoencoder(F, (), L)
+    model = models.VariationalAutoencoder(outputs=F, hidden=(), latent=L)
     wild = 1e6 * jets.values
     found = model.apply(drawn(model, wild), wild)
     assert np.abs(found.log_variance).max() <= 10
@@ -114,7 +114,9 @@ def test_looking_around_is_flaxs_convolution(rng):
 
 def test_conv_autoencoder_gives_images_back_through_a_code(rng):
     x = rng.normal(size=(3, 8, 12, 2)).astype(np.float32)
-    model = models.ConvAutoencoder((8, 12, 2), (3, 5), (2, 2), latent=4, activation=Activation.TANH)
+    model = models.ConvAutoencoder(
+        shape=(8, 12, 2), filters=(3, 5), strides=(2, 2), latent=4, activation=Activation.TANH
+    )
     variables = drawn(model, x)
     found = jax.jit(lambda x: model.apply(variables, x))(x)
     assert (found.values.shape, found.mean.shape, found.log_variance.shape) == (x.shape, (3, 4), (3, 0))
@@ -138,9 +140,17 @@ def test_conv_autoencoder_gives_images_back_through_a_code(rng):
 @pytest.mark.parametrize(
     "model, shape, words",
     [
-        (models.ConvAutoencoder((10, 8, 1)), (2, 10, 8, 1), "strides: expected one for each"),
-        (models.ConvAutoencoder((8, 8, 1), (4,), (4, 2)), (2, 8, 8, 1), "strides: expected one for each"),
-        (models.ConvAutoencoder((8, 8, 1)), (2, 16, 8, 1), r"images: expected shape \(8, 8, 1\), found \(16, 8, 1\)"),
+        (models.ConvAutoencoder(shape=(10, 8, 1)), (2, 10, 8, 1), "strides: expected one for each"),
+        (
+            models.ConvAutoencoder(shape=(8, 8, 1), filters=(4,), strides=(4, 2)),
+            (2, 8, 8, 1),
+            "strides: expected one for each",
+        ),
+        (
+            models.ConvAutoencoder(shape=(8, 8, 1)),
+            (2, 16, 8, 1),
+            r"images: expected shape \(8, 8, 1\), found \(16, 8, 1\)",
+        ),
     ],
 )
 def test_images_that_do_not_fit_are_refused(model, shape, words):

@@ -51,7 +51,7 @@ def by_hand(params, x, layers, pool):
 
 def drawn(model, inputs, rng):
     """Parameters and state of the right shapes; without compiling the start, and with biases that are not 0."""
-    shapes = jax.eval_shape(lambda: models.initialise(model, jax.random.key(0), inputs))
+    shapes = jax.eval_shape(lambda: models.initialize(model, jax.random.key(0), inputs))
     return jax.tree.map(lambda a: jnp.asarray(0.5 + 0.4 * rng.normal(size=a.shape), a.dtype), shapes)
 
 
@@ -69,7 +69,7 @@ class FromFlax(nn.Module):
             x = jnp.tanh(nn.Conv(width, (kernel,) * axes)(x))
             x = nn.max_pool(x, (self.pool,) * axes, (self.pool,) * axes)
         x = x.reshape(len(x), -1)
-        return models.MLP((6,), activation=Activation.TANH)(x)
+        return models.MLP(hidden=(6,), activation=Activation.TANH, outputs=5)(x)
 
 
 SHAPES = [((3, 2), (3, 2), 2, (9, 7)), ((3,), (5,), 3, (7, 8)), ((2, 3), (1, 4), 1, (4, 3))]
@@ -99,16 +99,27 @@ def test_loops_and_flax_say_the_same(filters, kernels, pool, size, axes, rng):
 
 def test_the_start_is_that_of_flax():
     x = jnp.ones((1, 8, 8, 2))
-    params, _ = models.initialise(models.ConvNet((3,), (3,), 2, (6,)), jax.random.key(0), x)
+    params, _ = models.initialize(
+        models.ConvNet(filters=(3,), kernels=(3,), pool=2, hidden=(6,), outputs=5), jax.random.key(0), x
+    )
     flax = jax.jit(FromFlax((3,), (3,), 2).init)(jax.random.key(0), x)["params"]
     jax.tree.map(np.testing.assert_array_equal, params, flax)
 
 
 def test_published_size():
     """The convolutional tagger of arXiv:1908.05318, table 4: 205,525 parameters."""
-    model = models.ConvNet((10,), (3,), 5, (50, 50, 50), activation=Activation.ELU, dropout=0.1, norm=Norm.BATCH)
+    model = models.ConvNet(
+        filters=(10,),
+        kernels=(3,),
+        pool=5,
+        hidden=(50, 50, 50),
+        activation=Activation.ELU,
+        dropout=0.1,
+        norm=Norm.BATCH,
+        outputs=5,
+    )
     # The published head has no batch norm.
-    params, _ = jax.eval_shape(lambda: models.initialise(model, jax.random.key(0), jnp.zeros((1, 100, 100, 1))))
+    params, _ = jax.eval_shape(lambda: models.initialize(model, jax.random.key(0), jnp.zeros((1, 100, 100, 1))))
     head = params["MLP_0"]
     extra = sum(leaf.size for name, layer in head.items() if "Norm" in name for leaf in jax.tree.leaves(layer))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) - extra == 205_525
@@ -124,7 +135,12 @@ def statistics(model, inputs, mask, rng):
 
 def test_batch_statistics_count_pixels_of_true_examples(rng):
     x = jnp.asarray(rng.normal(size=(5, 7, 6, 1)), jnp.float32).at[2].set(0)
-    (mean, var), params = statistics(models.ConvNet((3,), (3,), 2, (4,), norm=Norm.BATCH), x, np.arange(5) < 4, rng)
+    (mean, var), params = statistics(
+        models.ConvNet(filters=(3,), kernels=(3,), pool=2, hidden=(4,), norm=Norm.BATCH, outputs=5),
+        x,
+        np.arange(5) < 4,
+        rng,
+    )
     answers = convolved(x[jnp.array([0, 1, 3])], **params["Conv_0"])[:, :6].reshape(-1, 3)
     np.testing.assert_allclose(mean, answers.mean(0), atol=1e-4)
     np.testing.assert_allclose(var, answers.var(0), atol=1e-3)
@@ -133,7 +149,7 @@ def test_batch_statistics_count_pixels_of_true_examples(rng):
 def test_batch_statistics_count_particles(rng):
     mask = np.arange(7) < np.array([2, 7, 5, 0, 6])[:, None]
     x = jnp.asarray(np.where(mask[..., None], rng.normal(size=(5, 7, 2)), 0), jnp.float32)
-    model = models.ConvNet1D((3,), (3,), 2, (4,), norm=Norm.BATCH)
+    model = models.ConvNet1D(filters=(3,), kernels=(3,), pool=2, hidden=(4,), norm=Norm.BATCH, outputs=5)
     (mean, var), params = statistics(model, Sequences(x, jnp.asarray(mask)), np.arange(5) < 4, rng)
     answers = convolved(x, **params["Conv_0"])[:4, :6][mask[:4, :6]]
     np.testing.assert_allclose(mean, answers.mean(0), atol=1e-4)
@@ -143,7 +159,7 @@ def test_batch_statistics_count_particles(rng):
 def test_the_largest_keeps_its_gradient(rng):
     """Also where the compiler fuses a multiplication and an addition in one use of a place, and not in the other."""
     x = rng.normal(size=(20, 8, 8, 2))
-    model = models.ConvNet((4,), (3,), 2, (), norm=Norm.BATCH)
+    model = models.ConvNet(filters=(4,), kernels=(3,), pool=2, hidden=(), norm=Norm.BATCH, outputs=5)
     params, state = jax.tree.map(np.float64, drawn(model, x, rng))
     plain = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
@@ -159,9 +175,9 @@ def test_the_largest_keeps_its_gradient(rng):
 @pytest.mark.parametrize(
     "model, inputs",
     [
-        (models.ConvNet(), jnp.ones((1, 40, 7, 1))),
-        (models.ConvNet(pool=41), jnp.ones((1, 40, 40, 1))),
-        (models.ConvNet1D(), Sequences(jnp.ones((1, 3, 2)), jnp.ones((1, 3), bool))),
+        (models.ConvNet(outputs=5), jnp.ones((1, 40, 7, 1))),
+        (models.ConvNet(pool=41, outputs=5), jnp.ones((1, 40, 40, 1))),
+        (models.ConvNet1D(outputs=5), Sequences(jnp.ones((1, 3, 2)), jnp.ones((1, 3), bool))),
     ],
 )
 def test_pooling_that_leaves_nothing_is_refused(model, inputs):
@@ -171,7 +187,9 @@ def test_pooling_that_leaves_nothing_is_refused(model, inputs):
 
 def test_one_kernel_for_each_convolution():
     with pytest.raises(InputError, match="kernels: expected one for each"):
-        jax.eval_shape(models.ConvNet((3, 3), (3,)).init, jax.random.key(0), jnp.ones((1, 8, 8, 1)))
+        jax.eval_shape(
+            models.ConvNet(filters=(3, 3), kernels=(3,), outputs=5).init, jax.random.key(0), jnp.ones((1, 8, 8, 1))
+        )
 
 
 @pytest.mark.parametrize("activation", sorted(convnet._RISING, key=str), ids=lambda a: a.value)
@@ -179,7 +197,8 @@ def test_the_largest_first_says_the_same(activation, rng):
     """A function of one array is not known to rise: it sees all answers, and only then comes the largest."""
     x = jnp.asarray(rng.normal(size=(2, 7, 6, 2)), jnp.float32)
     first, last = (
-        models.ConvNet((4,), (3,), 2, (), activation=each) for each in (activation, activations.FUNCTIONS[activation])
+        models.ConvNet(filters=(4,), kernels=(3,), pool=2, hidden=(), activation=each, outputs=5)
+        for each in (activation, activations.FUNCTIONS[activation])
     )
     params, _ = drawn(first, x, rng)
 
@@ -198,7 +217,7 @@ def test_the_largest_first_says_the_same(activation, rng):
 def test_examples_a_few_at_a_time(size, rng, monkeypatch):
     """As all at once: answers, gradients by parameters and by the image, and on several devices."""
     x = jnp.asarray(rng.normal(size=(size, 8, 7, 1)), jnp.float32)
-    model = models.ConvNet((3, 2), (3, 2), 2, ())
+    model = models.ConvNet(filters=(3, 2), kernels=(3, 2), pool=2, hidden=(), outputs=5)
     params, _ = drawn(model, x, rng)
 
     def total(params, x):

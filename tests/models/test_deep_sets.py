@@ -14,7 +14,7 @@ from hepjax.types import Sequences
 
 def drawn(model, inputs, rng):
     """Parameters of the right shapes; without compiling the start, and with biases that are not 0."""
-    shapes = jax.eval_shape(lambda: models.initialise(model, jax.random.key(0), inputs))
+    shapes = jax.eval_shape(lambda: models.initialize(model, jax.random.key(0), inputs))
     return jax.tree.map(lambda a: jnp.asarray(0.4 * rng.normal(size=a.shape), a.dtype), shapes)
 
 
@@ -30,7 +30,7 @@ def affine(layer, x):
 
 
 def test_equation(jets, rng):
-    model = models.DeepSets((4, 3), (5,), activation=Activation.TANH)
+    model = models.DeepSets(particle=(4, 3), hidden=(5,), activation=Activation.TANH, outputs=5)
     params, _ = drawn(model, jets, rng)
     head = params["MLP_0"]
     found = jax.jit(model.apply)({"params": params}, jets)
@@ -43,8 +43,8 @@ def test_equation(jets, rng):
 
 
 def test_batch_statistics_count_particles_and_jets(jets):
-    model = models.DeepSets((4,), (3,), norm=Norm.BATCH)
-    params, state = models.initialise(model, jax.random.key(0), jets)
+    model = models.DeepSets(particle=(4,), hidden=(3,), norm=Norm.BATCH, outputs=5)
+    params, state = models.initialize(model, jax.random.key(0), jets)
     mask = np.array([True, True, True, True, False])
     _, after = jax.jit(models.make_apply(model))(params, state, jets, mask, jax.random.key(0))
     counted = np.asarray(jets.mask) & mask[:, None]
@@ -62,7 +62,7 @@ def test_batch_statistics_count_particles_and_jets(jets):
 
 def test_more_particles_give_a_larger_sum(rng):
     """A sum, not a mean: a jet with every particle twice is another jet."""
-    model = models.DeepSets((4,), ())
+    model = models.DeepSets(particle=(4,), hidden=(), outputs=5)
     values = jnp.asarray(rng.normal(size=(1, 3, 2)), jnp.float32)
     once, twice = (Sequences(jnp.tile(values, (1, n, 1)), jnp.ones((1, 3 * n), bool)) for n in (1, 2))
     params, _ = drawn(model, once, rng)

@@ -2,17 +2,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hepjax.models.flows import CouplingFlow, inverse_spline, spline
 
 from hepjax import InputError, models
-from hepjax.models.flows import CouplingFlow, inverse_spline, spline
 from hepjax.types import Conditioned
 
-FLOW = CouplingFlow(features=3, conditions=2, layers=3, hidden=(16,), bins=5, reach=4.0)
+FLOW = CouplingFlow(outputs=3, conditions=2, layers=3, hidden=(16,), bins=5, reach=4.0)
 
 
 @pytest.fixture(scope="module")
 def params():
-    first, _ = models.initialise(FLOW, jax.random.key(0), Conditioned(jnp.zeros((1, 3)), jnp.zeros((1, 2))))
+    first, _ = models.initialize(FLOW, jax.random.key(0), Conditioned(jnp.zeros((1, 3)), jnp.zeros((1, 2))))
     leaves, structure = jax.tree.flatten(first)
     keys = jax.random.split(jax.random.key(1), len(leaves))
     return structure.unflatten([x + 0.1 * jax.random.normal(k, x.shape) for x, k in zip(leaves, keys, strict=True)])
@@ -74,7 +74,7 @@ def measure(data):
 def test_it_starts_as_a_normal_distribution(measure, params, data):
     first = {name: np.zeros_like(x) if name.endswith("_1") else x for name, x in params.items()}  # the last layer
     np.testing.assert_allclose(measure(first), 0.5 * (data.values**2).sum(axis=1) + 1.5 * np.log(2 * np.pi), rtol=1e-5)
-    drawn, _ = models.initialise(FLOW, jax.random.key(0), Conditioned(jnp.zeros((1, 3)), jnp.zeros((1, 2))))
+    drawn, _ = models.initialize(FLOW, jax.random.key(0), Conditioned(jnp.zeros((1, 3)), jnp.zeros((1, 2))))
     assert not np.any(drawn["kernel_1"])
     assert np.std(drawn["kernel_0"]) == pytest.approx(drawn["kernel_0"].shape[1] ** -0.5, rel=0.2)
 
@@ -100,4 +100,4 @@ def test_a_spline_rises_from_end_to_end_and_its_slope_is_its_derivative():
 def test_a_flow_of_one_feature_is_refused():
     one = Conditioned(jnp.zeros((1, 1)), jnp.zeros((1, 2)))
     with pytest.raises(InputError, match="needs two or more, found 1"):
-        CouplingFlow(features=1, conditions=2).init(jax.random.key(0), one)
+        CouplingFlow(outputs=1, conditions=2).init(jax.random.key(0), one)

@@ -337,7 +337,7 @@ def test_published_weights(form):
         "classifier": published("fc", arrays),
     }
     sizes = (50, 25, 14), (50, 25, 12), (50, 25), 5
-    model = InteractionNetwork(*sizes, Activation.SELU, masked=False, slots=150, form=form)
+    model = InteractionNetwork(*sizes, node=Activation.SELU, masked=False, particles=150, form=form, outputs=5)
     mask = inputs[..., 3] > 0
     length = mask.sum(1).max() + 1
     assert length < 120

@@ -13,7 +13,7 @@ import pytest
 from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
-from hepjax.choices import Activation, Cell, Norm, Readout
+from hepjax.choices import Activation, Norm, Readout
 from hepjax.inputs import build_graph
 from hepjax.models.layers import activations
 from hepjax.types import Sequences
@@ -65,41 +65,61 @@ def near(jets):
 MODELS = {
     "linear": Case(models.Linear(outputs=C), table),
     "polynomial": Case(models.Linear(outputs=C, degree=3), table),
-    "logistic": Case(models.Logistic(classes=C), table),
-    "mlp": Case(models.MLP(hidden=(8, 7)), table),
-    "mlp without hidden layers": Case(models.MLP(hidden=()), table),
-    "mlp with dropout": Case(models.MLP(hidden=(8, 7), dropout=0.5), table),
-    "mlp with batch norm": Case(models.MLP(hidden=(8, 7), norm=Norm.BATCH), table),
-    "mlp with layer norm": Case(models.MLP(hidden=(8, 7), norm=Norm.LAYER), table),
-    "mlp with a learned slope": Case(models.MLP(hidden=(8, 7), activation=Activation.PRELU), table),
-    "mlp with maxout": Case(models.MLP(hidden=(8, 7), activation=Activation.MAXOUT), table),
-    "mlp with a function": Case(models.MLP(hidden=(8, 7), activation=jnp.sin), table),
-    "convnet": Case(models.ConvNet((4, 3), (3, 2), hidden=(6,), activation=Activation.MAXOUT), image),
-    "convnet with batch norm": Case(models.ConvNet((4,), (3,), 3, (6,), norm=Norm.BATCH), image),
-    "convnet1d": Case(models.ConvNet1D((4, 3), (3, 2), hidden=(6,), activation=Activation.ELU), particles),
-    "convnet1d with batch norm": Case(models.ConvNet1D((4, 3), (3, 2), hidden=(6,), norm=Norm.BATCH), particles),
-    "lstm": Case(models.Recurrent(Cell.LSTM, (4,), hidden=(6,)), particles, ignores_padding=True),
-    "gru in both directions": Case(
-        models.Recurrent(Cell.GRU, (4, 3), bidirectional=True, hidden=()), particles, ignores_padding=True
+    "logistic": Case(models.Logistic(outputs=C), table),
+    "mlp": Case(models.MLP(hidden=(8, 7), outputs=5), table),
+    "mlp without hidden layers": Case(models.MLP(hidden=(), outputs=5), table),
+    "mlp with dropout": Case(models.MLP(hidden=(8, 7), dropout=0.5, outputs=5), table),
+    "mlp with batch norm": Case(models.MLP(hidden=(8, 7), norm=Norm.BATCH, outputs=5), table),
+    "mlp with layer norm": Case(models.MLP(hidden=(8, 7), norm=Norm.LAYER, outputs=5), table),
+    "mlp with a learned slope": Case(models.MLP(hidden=(8, 7), activation=Activation.PRELU, outputs=5), table),
+    "mlp with maxout": Case(models.MLP(hidden=(8, 7), activation=Activation.MAXOUT, outputs=5), table),
+    "mlp with a function": Case(models.MLP(hidden=(8, 7), activation=jnp.sin, outputs=5), table),
+    "convnet": Case(
+        models.ConvNet(filters=(4, 3), kernels=(3, 2), hidden=(6,), activation=Activation.MAXOUT, outputs=5), image
     ),
-    "deep sets": Case(models.DeepSets((7, 4), (6,)), particles, ignores_padding=True, ignores_order=True),
+    "convnet with batch norm": Case(
+        models.ConvNet(filters=(4,), kernels=(3,), pool=3, hidden=(6,), norm=Norm.BATCH, outputs=5), image
+    ),
+    "convnet1d": Case(
+        models.ConvNet1D(filters=(4, 3), kernels=(3, 2), hidden=(6,), activation=Activation.ELU, outputs=5), particles
+    ),
+    "convnet1d with batch norm": Case(
+        models.ConvNet1D(filters=(4, 3), kernels=(3, 2), hidden=(6,), norm=Norm.BATCH, outputs=5), particles
+    ),
+    "lstm": Case(models.LSTM(units=(4,), hidden=(6,), outputs=5), particles, ignores_padding=True),
+    "gru in both directions": Case(
+        models.GRU(units=(4, 3), bidirectional=True, hidden=(), outputs=5), particles, ignores_padding=True
+    ),
+    "deep sets": Case(
+        models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5), particles, ignores_padding=True, ignores_order=True
+    ),
     "deep sets with batch norm": Case(
-        models.DeepSets((7, 4), (6,), norm=Norm.BATCH), particles, ignores_padding=True, ignores_order=True
+        models.DeepSets(particle=(7, 4), hidden=(6,), norm=Norm.BATCH, outputs=5),
+        particles,
+        ignores_padding=True,
+        ignores_order=True,
     ),
     "interaction network": Case(
-        models.InteractionNetwork((7, 4), (6, 3), (5,)), particles, ignores_padding=True, ignores_order=True
+        models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5),
+        particles,
+        ignores_padding=True,
+        ignores_order=True,
     ),
     "interaction network of outputs one after another": Case(
-        models.InteractionNetwork((7, 4), (6, 3), (5,), readout=Readout.FLATTEN), particles
+        models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), readout=Readout.FLATTEN, outputs=5), particles
     ),
     "graph network": Case(
-        models.GraphNetwork(2, (5,), (4,), (5,), (6,), activation=Activation.ELU),
+        models.GraphNetwork(
+            rounds=2, edge=(5,), node=(4,), jet=(5,), hidden=(6,), activation=Activation.ELU, outputs=5
+        ),
         graph,
         ignores_padding=True,
         ignores_order=True,
     ),
     "graph network with attention": Case(
-        models.GraphNetwork(1, (5,), (4,), (5,), (), attention=True, activation=Activation.ELU),
+        models.GraphNetwork(
+            rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(), attention=True, activation=Activation.ELU, outputs=5
+        ),
         near,
         ignores_padding=True,
         ignores_order=True,
@@ -136,7 +156,7 @@ def change(jets, rows, value, mask):
 
 
 def start(model, x, seed=0):
-    return models.initialise(model, jax.random.key(seed), x)
+    return models.initialize(model, jax.random.key(seed), x)
 
 
 def make_apply(model):
@@ -340,12 +360,14 @@ def test_mlp_by_hand(x):
 
 def test_published_size():
     """The dense tagger of arXiv:1908.05318, table 4: 14,725 parameters."""
-    params, _ = start(models.MLP(hidden=(80, 80, 80), activation=Activation.ELU, dropout=0.1), jnp.zeros((1, 16)))
+    params, _ = start(
+        models.MLP(hidden=(80, 80, 80), activation=Activation.ELU, dropout=0.1, outputs=5), jnp.zeros((1, 16))
+    )
     assert sum(p.size for p in jax.tree.leaves(params)) == 14_725
 
 
 def test_binary_logistic_gives_log_odds(x):
-    model = models.Logistic(classes=2)
+    model = models.Logistic(outputs=2)
     params, state = start(model, x)
     chex.assert_shape(make_apply(model)(params, state, x, None, None)[0], (B,))
 
@@ -381,7 +403,7 @@ FORMULAS = {
 @pytest.mark.parametrize("activation", Activation)
 def test_activation_formulas(activation):
     x = np.linspace(-3, 3, 14, dtype=np.float32).reshape(2, 7, 1).repeat(2, axis=2) * np.array([1, -0.5], np.float32)
-    module = activations.Activate(activation)
+    module = activations.Activate(activation=activation)
     found = module.apply(module.init(jax.random.key(0), x), x)
     np.testing.assert_allclose(found, FORMULAS[activation](x), rtol=1e-5, atol=1e-6)
 

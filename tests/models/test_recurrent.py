@@ -60,7 +60,7 @@ def by_hand(params, model, particles):
 
 def drawn(model, inputs, rng):
     """Parameters of the right shapes; without compiling the start, and with biases that are not 0."""
-    shapes = jax.eval_shape(lambda: models.initialise(model, jax.random.key(0), inputs))
+    shapes = jax.eval_shape(lambda: models.initialize(model, jax.random.key(0), inputs))
     return jax.tree.map(lambda a: jnp.asarray(0.4 * rng.normal(size=a.shape), a.dtype), shapes)
 
 
@@ -75,7 +75,7 @@ def jets(rng):
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one direction", "both directions"])
 @pytest.mark.parametrize("cell", Cell)
 def test_equations(cell, bidirectional, jets, rng):
-    model = models.Recurrent(cell, (4, 5), bidirectional, hidden=())
+    model = models.cell(units=(4, 5), bidirectional=bidirectional, hidden=(), outputs=5)
     params, _ = drawn(model, jets, rng)
     found = jax.jit(model.apply)({"params": params}, jets)
     for logits, values, length in zip(found, jets.values, jets.lengths, strict=True):
@@ -84,7 +84,7 @@ def test_equations(cell, bidirectional, jets, rng):
 
 def size(model, columns=16, particles=50):
     jets = Sequences(jnp.zeros((1, particles, columns)), jnp.ones((1, particles), bool))
-    params, _ = jax.eval_shape(lambda: models.initialise(model, jax.random.key(0), jets))
+    params, _ = jax.eval_shape(lambda: models.initialize(model, jax.random.key(0), jets))
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
@@ -93,19 +93,19 @@ def test_published_size():
 
     Its reset gate acts before the recurrent product, which then needs no bias of its own: 50 fewer.
     """
-    assert size(models.Recurrent(Cell.GRU, (50,), hidden=(40, 40, 40), dropout=0.22)) == 15_575 + 50
+    assert size(models.GRU(units=(50,), hidden=(40, 40, 40), dropout=0.22, outputs=5)) == 15_575 + 50
 
 
 @pytest.mark.parametrize("cell, gates", [(Cell.LSTM, 4), (Cell.GRU, 3)])
 def test_size_does_not_depend_on_the_slots(cell, gates):
-    model = models.Recurrent(cell, (8,), hidden=())
+    model = models.cell(units=(8,), hidden=(), outputs=5)
     extra = 8 if cell is Cell.GRU else 0
     for particles in (30, 150):
         assert size(model, 16, particles) == gates * (16 * 8 + 8 * 8 + 8) + extra + 8 * 5 + 5
 
 
 def test_dropout_acts_between_layers(jets, rng):
-    model = models.Recurrent(Cell.GRU, (4, 4), hidden=(), dropout=0.5)
+    model = models.GRU(units=(4, 4), hidden=(), dropout=0.5, outputs=5)
     params, state = drawn(model, jets, rng)
     apply = jax.jit(models.make_apply(model))
     one, other, fixed = (
@@ -118,10 +118,10 @@ def test_dropout_acts_between_layers(jets, rng):
 @pytest.mark.parametrize(
     "model",
     [
-        models.Recurrent(Cell.GRU, (4,), hidden=()),
-        models.Recurrent(Cell.LSTM, (4,), bidirectional=True, hidden=()),
-        models.DeepSets((4,), (4,)),
-        models.ConvNet1D((4,), (3,), norm=Norm.LAYER, activation=Activation.GELU),
+        models.GRU(units=(4,), hidden=(), outputs=5),
+        models.LSTM(units=(4,), bidirectional=True, hidden=(), outputs=5),
+        models.DeepSets(particle=(4,), hidden=(4,), outputs=5),
+        models.ConvNet1D(filters=(4,), kernels=(3,), norm=Norm.LAYER, activation=Activation.GELU, outputs=5),
     ],
     ids=lambda model: type(model).__name__,
 )

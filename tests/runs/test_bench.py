@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 import hepjax
-from hepjax import InputError, models, runtime, report
-from hepjax.runs import bench, options
+from hepjax import InputError, models, report, runtime
 from hepjax.cli import app
+from hepjax.runs import bench, options
 
-TINY = (options.MLP(hidden=(4,)), options.Deepsets(particle=(2,), hidden=(2,), particles=3))
+TINY = (models.MLP(hidden=(4,)), models.DeepSets(particle=(2,), hidden=(2,), particles=3))
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ class TestCommand:
         monkeypatch.setattr(bench, "bench", lambda models, **_: chosen.extend(models))
         monkeypatch.setattr(report, "bench_table", lambda _: "")
         assert call()[0] == 0
-        assert {type(model) for model in chosen} == set(typing.get_args(options.Model))
+        assert {type(model) for model in chosen} == set(typing.get_args(models.Model))
 
     def test_help_teaches(self, call):
         status, out, _ = call("--help")

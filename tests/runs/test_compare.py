@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, evaluation
-from hepjax.runs import compare, train, options, predictions
+from hepjax.runs import compare, options, predictions, train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -18,10 +18,10 @@ def runs_of(tmp_path_factory):
     """Folders of a good tagger, a poor one, and one whose jets were split by another seed."""
     out = tmp_path_factory.mktemp("runs")
     good = options.Optimization(learning_rate=1e-2)
-    train.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "good", optimizer=good, **SMALL))
-    poor = options.Logistic(features=("j_pt", "j_eta"))
+    train.run(options.Experiment(models.MLP(hidden=(8,)), out=out / "good", optimizer=good, **SMALL))
+    poor = models.Logistic(features=("j_pt", "j_eta"))
     train.run(options.Experiment(poor, out=out / "poor", **SMALL))
-    train.run(options.Experiment(options.MLP(hidden=(8,)), out=out / "other", seed=5, **SMALL))
+    train.run(options.Experiment(models.MLP(hidden=(8,)), out=out / "other", seed=5, **SMALL))
     return out
 
 
@@ -55,7 +55,7 @@ def test_on_files_of_their_own(runs_of, jet_file):
 
 
 def test_jets_that_differ_are_refused(runs_of, jet_file, tmp_path):
-    chosen = options.Experiment(options.Logistic(), (jet_file(count=5000, slots=3),), out=tmp_path / "run", **SMALL)
+    chosen = options.Experiment(models.Logistic(), (jet_file(count=5000, slots=3),), out=tmp_path / "run", **SMALL)
     train.run(chosen)
     with pytest.raises(InputError, match="its test jets are not those of"):
         compare.compare([runs_of / "good", tmp_path / "run"])

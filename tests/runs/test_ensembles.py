@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets
-from hepjax.runs import train, ensembles, options, run_folder
-from hepjax.data.datasets import hls4ml
 from hepjax.choices import Optimizer, Strategy
+from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
+from hepjax.runs import ensembles, options, run_folder, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
+SMALL = options.Experiment(models.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
 
 
 @pytest.fixture
@@ -52,7 +52,7 @@ class TestMembers:
         assert not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("model", [options.MLP(hidden=(8,)), options.Deepsets(particle=(3,), hidden=(), particles=20)])
+@pytest.mark.parametrize("model", [models.MLP(hidden=(8,)), models.DeepSets(particle=(3,), hidden=(), particles=20)])
 def test_folds(path, tmp_path, model):
     folder, metrics = train.run(small(path, tmp_path / "run", folds=4, model=model))
     assert json.loads((folder / "metrics.json").read_text()) == metrics

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets
-from hepjax.runs import train, options, export, taggers
 from hepjax.choices import ExportFormat, Precision
+from hepjax.runs import export, options, taggers, train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -21,8 +21,8 @@ FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 def runs_of(tmp_path_factory, write_jets):
     out = tmp_path_factory.mktemp("runs")
     data = (write_jets(out / "jets.h5", count=200),)
-    small = options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
-    particles = options.Deepsets(particle=(3,), hidden=(), particles=8, columns=("j1_pt", "j1_etarel"))
+    small = models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
+    particles = models.DeepSets(particle=(3,), hidden=(), particles=8, columns=("j1_pt", "j1_etarel"))
     train.run(options.Experiment(small, data, out=out / "mlp", **FEW))
     train.run(options.Experiment(particles, data, out=out / "deepsets", precision=Precision.BFLOAT16, **FEW))
     train.run(options.Experiment(small, data, out=out / "ensemble", ensemble=2, **FEW))

@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, models, read_jets, training
-from hepjax.runs import options, predictions, outputs, run_folder
-from hepjax.inputs import subsets, pipelines
 from hepjax.data.datasets import hls4ml
+from hepjax.inputs import pipelines, subsets
+from hepjax.runs import options, outputs, predictions, run_folder
 from hepjax.types import Epoch, Scaling
 
 
 @pytest.fixture
 def jets(jet_file):
-    chosen = options.Experiment(options.Logistic(), (jet_file(count=100),))
+    chosen = options.Experiment(models.Logistic(), (jet_file(count=100),))
     return subsets.load(chosen, pipelines.make_recipe(chosen.model, 5), hls4ml.CLASSES)
 
 
@@ -24,7 +24,7 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
         assert (folder / "split.npz").is_file()
         raise OSError("no space")
 
-    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run")
+    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run")
     facts = outputs.facts(jets, models.Cost(1, 1))
     with pytest.raises(OSError, match="no space"):
         outputs.open_run(chosen, jets, facts, None, fail)
@@ -35,7 +35,7 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
 
 
 def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
-    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run" / "fold-1")
+    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run" / "fold-1")
     params, state = pipelines.initialise(pipelines.make_recipe(chosen.model, 5), jax.random.key(0))
     model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]

@@ -9,17 +9,17 @@ import h5py
 import pytest
 
 from hepjax import InputError
-from hepjax.runs import train, options, report, run_folder
 from hepjax.data.datasets import hls4ml
+from hepjax.runs import options, report, run_folder, train
 
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 KINDS = {
-    "features": options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
-    "linear": options.Logistic(),
-    "particles": options.Deepsets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel", "j1_phirel")),
-    "edges": options.InteractionNetwork(edge=(3,), node=(3,), hidden=(2,), particles=6),
-    "graph": options.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(2,), neighbours=2, particles=6),
-    "pixels": options.Convnet(filters=(2,), kernels=(3,), hidden=(3,), pixels=8, pixel_size=0.1),
+    "features": models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
+    "linear": models.Logistic(),
+    "particles": models.DeepSets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel", "j1_phirel")),
+    "edges": models.InteractionNetwork(edge=(3,), node=(3,), hidden=(2,), particles=6),
+    "graph": models.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(2,), neighbors=2, particles=6),
+    "pixels": models.ConvNet(filters=(2,), kernels=(3,), hidden=(3,), pixels=8, pixel_size=0.1),
 }
 EXPECTED = {
     "features": ["Permutation importance", "Which observables the last hidden layer"],
@@ -39,7 +39,7 @@ def headings(page):
 def sample(tmp_path_factory):
     """A run on the sample that comes with hepjax."""
     folder = tmp_path_factory.mktemp("runs") / "mlp"
-    train.run(options.Experiment(options.MLP(hidden=(8,)), out=folder, epochs=3))
+    train.run(options.Experiment(models.MLP(hidden=(8,)), out=folder, epochs=3))
     return folder
 
 
@@ -88,7 +88,7 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
     with h5py.File(path, "r+") as file:
         file[hls4ml.CONSTITUENTS][::4] = 0
     for name, columns in (("one", ("j1_pt",)), ("two", ("j1_pt", "j1_etarel"))):
-        model = options.Deepsets(particle=(3,), hidden=(), particles=12, columns=columns)
+        model = models.DeepSets(particle=(3,), hidden=(), particles=12, columns=columns)
         train.run(options.Experiment(model, (path,), out=tmp_path / name, **FEW))
         text = report.write(tmp_path / name).read_text()
         assert ("Which particles of one t jet" in text) == (name == "two")

@@ -8,23 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from hepjax.data import atomic_files
 from hepjax import InputError
-from hepjax.runs import options, run_folder
 from hepjax.choices import Activation, Channels, Norm, Optimizer, PairForm, Readout, Schedule
+from hepjax.data import atomic_files
+from hepjax.runs import options, run_folder
 from hepjax.types import Epoch
 
 FOUND = {"classes": ["g", "q"], "fingerprint": 1}
 
 EXPERIMENTS = [
     options.Experiment(),
-    options.Experiment(model=options.Convnet(channels=Channels.CHARGED_NEUTRAL, images=("jetImage",), pixels=100)),
-    options.Experiment(model=options.LSTM(order_by="j1_e", units=(3, 4))),
-    options.Experiment(model=options.InteractionNetwork(form=PairForm.SEGMENTS, readout=Readout.FLATTEN)),
-    options.Experiment(model=options.GraphNetwork(radius=0.2, by=("j1_etarot", "j1_phirot"))),
-    options.Experiment(model=options.Logistic(degree=3, features=("j_pt",)), patience=None, batch_size=0),
+    options.Experiment(model=models.ConvNet(channels=Channels.CHARGED_NEUTRAL, images=("jetImage",), pixels=100)),
+    options.Experiment(model=models.LSTM(order_by="j1_e", units=(3, 4))),
+    options.Experiment(model=models.InteractionNetwork(form=PairForm.SEGMENTS, readout=Readout.FLATTEN)),
+    options.Experiment(model=models.GraphNetwork(radius=0.2, by=("j1_etarot", "j1_phirot"))),
+    options.Experiment(model=models.Logistic(degree=3, features=("j_pt",)), patience=None, batch_size=0),
     options.Experiment(
-        model=options.MLP(hidden=(), activation=Activation.PRELU, dropout=0.5, norm=Norm.LAYER),
+        model=models.MLP(hidden=(), activation=Activation.PRELU, dropout=0.5, norm=Norm.LAYER),
         data=(Path("/a/b.h5"), Path("/c.h5")),
         out=Path("somewhere"),
         optimizer=options.Optimization(
@@ -52,15 +52,15 @@ def test_history_comes_back_exactly(tmp_path):
 
 def test_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = [run_folder.create(options.Experiment(options.MLP())) for _ in range(3)]
+    found = [run_folder.create(options.Experiment(models.MLP())) for _ in range(3)]
     assert [str(folder) for folder in found] == ["runs/mlp-1", "runs/mlp-2", "runs/mlp-3"]
-    assert str(run_folder.create(options.Experiment(model=options.Logistic()))) == "runs/logistic-1"
+    assert str(run_folder.create(options.Experiment(model=models.Logistic()))) == "runs/logistic-1"
     with pytest.raises(InputError, match="exists already"):
-        run_folder.create(options.Experiment(options.MLP(), out=found[0]))
+        run_folder.create(options.Experiment(models.MLP(), out=found[0]))
     with pytest.raises(InputError, match="cannot be made"):
         run_folder.create(options.Experiment(out=Path("/proc/run")))
     (tmp_path / "runs" / "mlp-4").write_text("a file in the way")
-    assert run_folder.create(options.Experiment(options.MLP())).name == "mlp-5"
+    assert run_folder.create(options.Experiment(models.MLP())).name == "mlp-5"
 
 
 def test_newer(tmp_path):
@@ -92,7 +92,7 @@ def test_lacking(tmp_path, key):
 
 class TestResume:
     def test_takes_the_options_of_the_run(self, tmp_path):
-        chosen = options.Experiment(model=options.MLP(hidden=(3,)), out=Path("elsewhere"), batch_size=7, epochs=9)
+        chosen = options.Experiment(model=models.MLP(hidden=(3,)), out=Path("elsewhere"), batch_size=7, epochs=9)
         run_folder.write_experiment(tmp_path, chosen, FOUND)
         back = run_folder.resumable(tmp_path)
         assert back == dataclasses.replace(chosen, out=tmp_path, resume=True)
@@ -103,13 +103,13 @@ class TestResume:
         [
             ({"batch_size": 8}, "batch_size was 128"),
             ({"seed": 0}, "seed was 3"),
-            ({"model": options.Logistic()}, "model.name was mlp"),
-            ({"model": options.MLP(dropout=0.5)}, "model.dropout was 0.0 .* is 0.5 now"),
+            ({"model": models.Logistic()}, "model.name was mlp"),
+            ({"model": models.MLP(dropout=0.5)}, "model.dropout was 0.0 .* is 0.5 now"),
             ({"optimizer": options.Optimization(clip_norm=1.0)}, "optimizer.clip_norm was None"),
         ],
     )
     def test_refuses_others(self, tmp_path, changes, words):
-        run_folder.write_experiment(tmp_path, options.Experiment(options.MLP(), out=tmp_path, seed=3), FOUND)
+        run_folder.write_experiment(tmp_path, options.Experiment(models.MLP(), out=tmp_path, seed=3), FOUND)
         with pytest.raises(InputError, match=words):
             run_folder.check_resumable(dataclasses.replace(run_folder.resumable(tmp_path), **changes))
 

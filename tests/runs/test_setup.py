@@ -6,17 +6,17 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.inputs import batching, subsets, pipelines
-from hepjax import load, models, runtime, read_jets, training
-from hepjax.training import losses
-from hepjax.runs import options, setup
-from hepjax.data.datasets import hls4ml
+from hepjax import load, models, read_jets, runtime, training
 from hepjax.choices import Precision
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import batching, pipelines, subsets
+from hepjax.runs import options, setup
+from hepjax.training import losses
 from hepjax.types import TrainState
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
+LISTED = models.DeepSets(particle=(4,), hidden=(), particles=30)
 
 
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
@@ -34,16 +34,16 @@ def test_lengths_must_be_worth_their_compilation():
     assert setup.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
 
 
-@pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
+@pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
 def test_models_that_see_every_slot_have_one_shape(model):
     recipe = pipelines.make_recipe(model, 5)
     buckets = setup.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
-    assert buckets == batching.Buckets() or model == options.Convnet()
+    assert buckets == batching.Buckets() or model == models.ConvNet()
 
 
 @pytest.mark.parametrize(
     "model",
-    [LISTED, options.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), options.GRU(units=(4,))],
+    [LISTED, models.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), models.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
     recipe = pipelines.make_recipe(model, 5)
@@ -70,7 +70,7 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
 
 
 def test_a_tagger_compiles_few_shapes():
-    recipe, seen = pipelines.make_recipe(options.Logistic(), 5), set()
+    recipe, seen = pipelines.make_recipe(models.Logistic(), 5), set()
     params, state = pipelines.initialise(recipe, jax.random.key(0))
     step = training.make_eval_step(
         pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)), losses.categorical_cross_entropy
@@ -89,7 +89,7 @@ def test_a_tagger_compiles_few_shapes():
 
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
-    chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
+    chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
     recipe = pipelines.make_recipe(chosen.model, 5)
     jets = subsets.load(chosen, recipe, hls4ml.CLASSES)
     made = setup.make_plan(chosen, recipe, jets, 5)
@@ -102,7 +102,7 @@ def test_batches_of_several_devices(many_devices):
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    recipe = pipelines.make_recipe(options.MLP(), 5)
+    recipe = pipelines.make_recipe(models.MLP(), 5)
     params, state = pipelines.initialise(recipe, jax.random.key(0))
     inputs = recipe.read(read_jets(), slice(200))
     scaling = pipelines.blank_scaling(recipe)
@@ -120,7 +120,7 @@ def test_sixteen_bits_compute_nearly_the_same_and_are_used():
 def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     from hepjax.runs import train
 
-    chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
+    chosen = options.Experiment(models.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
     _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets, training
-from hepjax.runs import train, options, run_folder, taggers
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
+from hepjax.runs import options, run_folder, taggers, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
@@ -20,10 +20,10 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 KINDS = {
-    "features": options.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
-    "particles": options.Deepsets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel")),
-    "graphs": options.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(), neighbours=2, particles=6),
-    "pixels": options.Convnet(filters=(2,), kernels=(3,), hidden=(), pixels=8, pixel_size=0.1),
+    "features": models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
+    "particles": models.DeepSets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel")),
+    "graphs": models.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(), neighbors=2, particles=6),
+    "pixels": models.ConvNet(filters=(2,), kernels=(3,), hidden=(), pixels=8, pixel_size=0.1),
 }
 
 

@@ -19,18 +19,19 @@ import pytest
 from flax import serialization
 
 from hepjax import InputError, load, models, read_jets, training
-from hepjax.runs import train as experiment, options, run_folder
-from hepjax.data.datasets import hls4ml
 from hepjax.choices import Norm, Optimizer, Schedule
+from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
-from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.inputs import tabular
+from hepjax.runs import options, run_folder
+from hepjax.runs import train as experiment
+from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 SMALL = options.Experiment(
-    model=options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH), epochs=4, batch_size=64, patience=None
+    model=models.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH), epochs=4, batch_size=64, patience=None
 )
 
 
@@ -66,7 +67,7 @@ def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished") / "run"
     shown = []
     optimizer = options.Optimization(learning_rate=5e-3)
-    chosen = options.Experiment(options.MLP(), out=folder, epochs=6, optimizer=optimizer)
+    chosen = options.Experiment(models.MLP(), out=folder, epochs=6, optimizer=optimizer)
     return *experiment.run(chosen, shown.append), shown
 
 
@@ -150,7 +151,7 @@ class TestLoad:
         tagger = load(folder)
         scaled = (train - train.mean(0)) / train.std(0)
         params, state, _ = _content(folder / "checkpoints" / "best.msgpack").values()
-        logits = models.MLP().apply({"params": params, **state}, scaled[:50])
+        logits = models.MLP(outputs=5).apply({"params": params, **state}, scaled[:50])
         np.testing.assert_allclose(tagger.scores(train[:50]), jax.nn.softmax(logits), rtol=1e-3, atol=1e-5)
 
     def test_evaluate_and_predict(self, finished, path, tmp_path):
@@ -256,7 +257,7 @@ class TestOptions:
     @pytest.mark.parametrize(
         "changes",
         [
-            {"model": options.Logistic(degree=2, features=("j_mass_mmdt", "j_pt"))},
+            {"model": models.Logistic(degree=2, features=("j_mass_mmdt", "j_pt"))},
             {"batch_size": 0, "optimizer": options.Optimization(name=Optimizer.SGD, momentum=0.9, learning_rate=0.1)},
             {"balance": True, "optimizer": options.Optimization(penalties=((1.0, 1e-4), (2.0, 1e-4)), clip_norm=1.0)},
             {"optimizer": options.Optimization(schedule=Schedule.ONE_CYCLE)},
@@ -283,7 +284,7 @@ class TestOptions:
 
 @pytest.mark.parametrize(
     "model",
-    [options.MLP(hidden=(4,)), options.GRU(units=(3,)), options.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
+    [models.MLP(hidden=(4,)), models.GRU(units=(3,)), models.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
     ids=run_folder.model_name,
 )
 def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch, model):
@@ -309,11 +310,11 @@ class TestRefused:
     def test_more_particles_than_the_files_keep(self, jet_file, tmp_path):
         few = jet_file("few.h5", slots=12, count=50)
         with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
-            experiment.run(small(few, tmp_path / "run", model=options.GRU()))
+            experiment.run(small(few, tmp_path / "run", model=models.GRU()))
         assert not (tmp_path / "run").exists()
 
     def test_a_tagger_of_more_particles_than_the_files_keep(self, path, jet_file, tmp_path):
-        experiment.run(small(path, tmp_path / "run", epochs=1, model=options.Deepsets(particle=(2,), hidden=())))
+        experiment.run(small(path, tmp_path / "run", epochs=1, model=models.DeepSets(particle=(2,), hidden=())))
         with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
             experiment.evaluate(tmp_path / "run", [jet_file("few.h5", slots=12, count=50)])
 
@@ -330,7 +331,7 @@ class TestRefused:
         with pytest.raises(InputError, match=r"best.msgpack: holds another model.*5.*2"):
             load(folder)
 
-    @pytest.mark.parametrize("model", [options.Convnet(), options.GRU(), options.GraphNetwork(), options.MLP()])
+    @pytest.mark.parametrize("model", [models.ConvNet(), models.GRU(), models.GraphNetwork(), models.MLP()])
     def test_numbers_that_are_not_finite(self, path, tmp_path, monkeypatch, model):
         with h5py.File(path, "r+") as file:
             file[hls4ml.CONSTITUENTS][7, 1, 5] = np.nan
@@ -341,11 +342,11 @@ class TestRefused:
 
     def test_columns_that_the_files_lack(self, path, tmp_path):
         with pytest.raises(InputError, match="j1_charge"):
-            experiment.run(small(path, tmp_path / "run", model=options.LSTM(columns=("j1_pt", "j1_charge"))))
+            experiment.run(small(path, tmp_path / "run", model=models.LSTM(columns=("j1_pt", "j1_charge"))))
 
     def test_images_that_the_files_lack(self, path, tmp_path):
         with pytest.raises(InputError, match="jetImage"):
-            experiment.run(small(path, tmp_path / "run", model=options.Convnet(images=("jetImage",))))
+            experiment.run(small(path, tmp_path / "run", model=models.ConvNet(images=("jetImage",))))
 
     def test_class_missing_in_a_part(self, path, jet_file, tmp_path):
         with h5py.File(path) as file:
@@ -459,7 +460,7 @@ class TestResume:
     def test_divergence_seen_by_validation_alone(self, path, tmp_path):
         """One huge step: loss, gradients and parameters are finite, the logits after it are not."""
         chosen = options.Optimization(name=Optimizer.SGD, learning_rate=1e38)
-        linear = options.Logistic(features=("j_mass_mmdt",))
+        linear = models.Logistic(features=("j_mass_mmdt",))
         with pytest.raises(training.DivergedError, match="validation loss is"):
             experiment.run(small(path, tmp_path / "run", model=linear, batch_size=0, epochs=1, optimizer=chosen))
         assert run_folder.read_history(tmp_path / "run") == ()

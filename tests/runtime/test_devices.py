@@ -19,10 +19,10 @@ pytestmark = pytest.mark.usefixtures("many_devices", "undrawn")
 
 STEPS, BATCH, C = 5, 16, 3
 NETWORKS = {
-    "mlp": models.MLP(hidden=(8,), classes=C),
-    "gru": models.Recurrent(units=(4,), hidden=(4,), classes=C),
-    "interaction": models.InteractionNetwork(edge=(6, 4), node=(4,), hidden=(4,), classes=C),
-    "convnet": models.ConvNet(filters=(2,), kernels=(3,), hidden=(4,), classes=C),
+    "mlp": models.MLP(hidden=(8,), outputs=C),
+    "gru": models.GRU(units=(4,), hidden=(4,), outputs=C),
+    "interaction": models.InteractionNetwork(edge=(6, 4), node=(4,), hidden=(4,), outputs=C),
+    "convnet": models.ConvNet(filters=(2,), kernels=(3,), hidden=(4,), outputs=C),
 }
 
 
@@ -40,7 +40,7 @@ def programs(name, devices, data):
     schedule = training.make_schedule(Schedule.CONSTANT, 0.05, steps=10)
     optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=1.0)
     apply, loss = models.make_apply(network), losses.categorical_cross_entropy
-    state = training.start(*models.initialise(network, key, jax.tree.map(lambda x: x[:1], data.inputs)), optimizer, key)
+    state = training.start(*models.initialize(network, key, jax.tree.map(lambda x: x[:1], data.inputs)), optimizer, key)
     step = training.make_train_step(apply, loss, optimizer, losses.make_penalty({2: 0.1}), axis=devices.axis)
     evaluate = training.make_eval_step(apply, loss, axis=devices.axis)
     run, evaluate = runtime.compile_on(devices, training.over_window(step), evaluate)
@@ -104,13 +104,13 @@ def test_pmap_needs_the_axis(rng):
 
 def test_jets_that_are_normalised_together_are_seen_together(rng):
     """Batch statistics over all devices, as over one."""
-    data, rows, network = jets("mlp", rng), batches_of(rng), models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH)
+    data, rows, network = jets("mlp", rng), batches_of(rng), models.MLP(hidden=(8,), outputs=C, norm=Norm.BATCH)
     ends = []
     for count in (1, 4):
         devices = runtime.make_devices(count, coupled=True)
         schedule = training.make_schedule(Schedule.CONSTANT, 0.05, steps=10)
         optimizer, key = training.make_optimizer(Optimizer.SGD, schedule), jax.random.key(0)
-        start = training.start(*models.initialise(network, key, data.inputs[:1]), optimizer, key)
+        start = training.start(*models.initialize(network, key, data.inputs[:1]), optimizer, key)
         apply, loss = models.make_apply(network), losses.categorical_cross_entropy
         step = training.make_train_step(apply, loss, optimizer, axis=devices.axis)
         run, _ = runtime.compile_on(devices, training.over_window(step), step)
@@ -158,13 +158,13 @@ class TestRefused:
         [
             ({"batch_size": 11, "devices": options.Devices(count=4)}, "4 devices cannot share 11 jets alike; give 12"),
             (
-                {"model": options.MLP(norm=Norm.BATCH), "devices": options.Devices(2, Strategy.PMAP)},
+                {"model": models.MLP(norm=Norm.BATCH), "devices": options.Devices(2, Strategy.PMAP)},
                 "normalisation over the batch needs jit, found pmap",
             ),
         ],
     )
     def test_runs(self, jet_file, tmp_path, changes, words):
-        chosen = options.Experiment(**{"model": options.MLP(), "data": (jet_file(count=100),), **changes})
+        chosen = options.Experiment(**{"model": models.MLP(), "data": (jet_file(count=100),), **changes})
         with pytest.raises(InputError, match=words):
             train.run(dataclasses.replace(chosen, out=tmp_path / "run"))
         assert not (tmp_path / "run").exists()
@@ -217,7 +217,7 @@ def test_whole_runs_learn_alike_and_go_on_on_other_devices(jet_file, tmp_path, c
     """Other devices deal jets out in another order, so losses agree in size only."""
     path = jet_file(count=300)
     small = options.Experiment(
-        options.MLP(hidden=(4,)), (path,), out=tmp_path / "run", epochs=2, batch_size=32, devices=chosen
+        models.MLP(hidden=(4,)), (path,), out=tmp_path / "run", epochs=2, batch_size=32, devices=chosen
     )
     _, metrics = train.run(small)
     assert sum(metrics["jets"].values()) == 60

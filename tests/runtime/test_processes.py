@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import read_jets, runtime
+from hepjax import models, read_jets, runtime
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import run_folder
 
@@ -140,8 +140,8 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
     from hepjax.inputs import pipelines, subsets
     from hepjax.runs import options
 
-    recipe = pipelines.make_recipe(options.MLP(), 5)
-    chosen = options.Experiment(options.MLP(), (path,))
+    recipe = pipelines.make_recipe(models.MLP(), 5)
+    chosen = options.Experiment(models.MLP(), (path,))
     seen = {}
     for i in range(3):
         monkeypatch.setattr("hepjax.runtime.processes.process", lambda i=i: (i, 3))

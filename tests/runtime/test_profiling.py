@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from hepjax import models
 from hepjax.runs import options, train
 from hepjax.runtime.profiling import trace_epoch
 
@@ -41,7 +42,7 @@ def test_an_epoch_that_fails_ends_the_trace(tmp_path):
 
 
 def test_a_run_leaves_a_trace_that_viewers_read(tmp_path):
-    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run", epochs=2, profile=True)
+    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run", epochs=2, profile=True)
     folder, _ = train.run(chosen)
     (trace,) = folder.glob("profile/plugins/profile/*/*.trace.json.gz")
     (binary,) = trace.parent.glob("*.xplane.pb")

@@ -7,7 +7,7 @@ import dataclasses
 
 import pytest
 
-from hepjax import InputError
+from hepjax import InputError, models
 from hepjax.runs import options, run_folder, train
 from hepjax.runtime.tensorboard import write_events
 from hepjax.types import Epoch
@@ -31,7 +31,7 @@ def row(epoch, loss):
 
 def test_a_run_and_its_resume_are_read_back(jet_file, tmp_path):
     chosen = options.Experiment(
-        options.Logistic(), (jet_file(count=100),), out=tmp_path / "run", epochs=2, patience=None, tensorboard=True
+        models.Logistic(), (jet_file(count=100),), out=tmp_path / "run", epochs=2, patience=None, tensorboard=True
     )
     train.run(chosen)
     train.run(dataclasses.replace(run_folder.resumable(chosen.out), epochs=3, tensorboard=True))
@@ -69,7 +69,7 @@ def test_without_tensorboard_nothing_is_started(jet_file, tmp_path, monkeypatch)
         return original(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    chosen = options.Experiment(options.Logistic(), (jet_file(count=100),), out=tmp_path / "run", tensorboard=True)
+    chosen = options.Experiment(models.Logistic(), (jet_file(count=100),), out=tmp_path / "run", tensorboard=True)
     with pytest.raises(InputError, match=r"--tensorboard: needs TensorBoard; pip install 'hepjax\[tensorboard\]'"):
         train.run(chosen)
     assert not chosen.out.exists()

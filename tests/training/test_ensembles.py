@@ -24,13 +24,13 @@ def data(rng):
 
 
 def set_up(data, keys):
-    network = models.DeepSets(particle=(6,), hidden=(4,), classes=C, norm=Norm.BATCH, dropout=0.1)
+    network = models.DeepSets(particle=(6,), hidden=(4,), outputs=C, norm=Norm.BATCH, dropout=0.1)
     schedule = training.make_schedule(Schedule.CONSTANT, 0.02, steps=1)
     # Adam would blow up the rounding of gradients that are zero, those of biases before the batch's normalisation.
     optimizer = training.make_optimizer(Optimizer.SGD, schedule, momentum=0.9, own_rate=True)
     apply, loss = models.make_apply(network), losses.categorical_cross_entropy
     few = jax.tree.map(lambda x: x[:1], data.inputs)
-    drawn = [models.initialise(network, key, few) for key in keys]
+    drawn = [models.initialize(network, key, few) for key in keys]
     step = training.make_train_step(apply, loss, optimizer)
     return drawn, optimizer, schedule, training.over_window(step), training.make_eval_step(apply, loss)
 

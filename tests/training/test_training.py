@@ -26,10 +26,10 @@ def data(rng):
 
 
 def set_up(data, model=None, optimizer=None, penalty=None, loss=losses.categorical_cross_entropy):
-    model = model or models.Logistic(classes=C)
+    model = model or models.Logistic(outputs=C)
     optimizer = optimizer or training.make_optimizer(Optimizer.SGD, optax.constant_schedule(0.5))
     key, apply = jax.random.key(7), models.make_apply(model)
-    progress = training.start(*models.initialise(model, key, data.inputs[:1]), optimizer, key)
+    progress = training.start(*models.initialize(model, key, data.inputs[:1]), optimizer, key)
     step = training.make_train_step(apply, loss, optimizer, penalty or losses.make_penalty({}))
     return progress, step, training.make_eval_step(apply, loss)
 
@@ -107,7 +107,7 @@ class TestFit:
 
     def test_steps_that_fill_up_a_window_change_nothing(self, data):
         """Five steps: in one window of five, and in two of three, the last of which is none."""
-        model = models.MLP(hidden=(8,), classes=C, norm=Norm.BATCH, dropout=0.2)
+        model = models.MLP(hidden=(8,), outputs=C, norm=Norm.BATCH, dropout=0.2)
         progress, step, evaluate = set_up(data, model, training.make_optimizer(Optimizer.ADAM, lambda _: 0.01))
 
         def fit(steps):
@@ -133,7 +133,7 @@ class TestFit:
         optimizer = training.make_optimizer(
             Optimizer.ADAMW, schedule, weight_decay=0.01, clip_norm=1.0, plateau_patience=1, steps_per_epoch=4
         )
-        model = models.MLP(hidden=(8, 8), classes=C, dropout=0.3, norm=norm)
+        model = models.MLP(hidden=(8, 8), outputs=C, dropout=0.3, norm=norm)
         progress, step, evaluate = set_up(data, model, optimizer)
         straight = run(data, progress, step, evaluate, epochs=6, schedule=schedule)
         half = run(data, progress, step, evaluate, epochs=3, schedule=schedule)
@@ -147,7 +147,7 @@ class TestFit:
         assert [row[:5] for row in resumed.history] == [row[:5] for row in straight.history]
 
     def test_seed_decides_dropout(self, data):
-        model = models.MLP(hidden=(8,), classes=C, dropout=0.5)
+        model = models.MLP(hidden=(8,), outputs=C, dropout=0.5)
         a, step, evaluate = set_up(data, model)
         b = a._replace(state=a.state._replace(key=jax.random.key(8)))
         losses_ = [run(data, p, step, evaluate, epochs=1).history[0].train_loss for p in (a, a, b)]

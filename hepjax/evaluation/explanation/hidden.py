@@ -57,9 +57,9 @@ def hidden_features(
     Raises:
       InputError: the network has no such layer, or a graph's layers cannot be told apart by their sizes.
 
-    >>> from hepjax.models import MLP, initialise
+    >>> from hepjax.models import MLP, initialize
     >>> x = np.ones((7, 16), np.float32)
-    >>> found = hidden_features(MLP(), *initialise(MLP(), jax.random.key(0), x), x)
+    >>> found = hidden_features(MLP(), *initialize(MLP(), jax.random.key(0), x), x)
     >>> {name: values.shape for name, values in found.items()}
     {'Activate_0': (7, 64), 'Activate_1': (7, 32), 'Activate_2': (7, 32)}
     """

@@ -56,10 +56,10 @@ def message_relevance(
     Raises:
       InputError: the network has no messages, the mask does not fit, or there is no such class.
 
-    >>> from hepjax.models import InteractionNetwork, initialise
+    >>> from hepjax.models import InteractionNetwork, initialize
     >>> jets = Sequences(jnp.ones((2, 4, 3)), jnp.arange(4) < jnp.array([[4], [2]]))
     >>> network = InteractionNetwork()
-    >>> (found,) = message_relevance(network, *initialise(network, jax.random.key(0), jets), jets, which=4)
+    >>> (found,) = message_relevance(network, *initialize(network, jax.random.key(0), jets), jets, which=4)
     >>> np.count_nonzero(found.size, axis=(1, 2)).tolist()  # n (n - 1)
     [12, 2]
     """

@@ -113,11 +113,11 @@ def from_arrays(
         edge=widths["fr"],
         node=widths["fo"],
         hidden=widths["fc"][:-1],
-        classes=widths["fc"][-1],
+        outputs=widths["fc"][-1],
         activation=activations,
         readout=Readout.SUM if summed else Readout.FLATTEN,
         masked=False,
-        slots=slots,
+        particles=slots,
     )
     return model, params
 

@@ -67,7 +67,7 @@ def fit_autoencoder(
     steps = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
     try:
         state = training.fit(
-            training.start(*models.initialise(model, key, x[:1]), optimizer, key),
+            training.start(*models.initialize(model, key, x[:1]), optimizer, key),
             batching.make_windows(train, batch_size=batch_size, seed=seed),
             lambda: batching.eval_batches(held, batch_size=min(len(val), _AT_ONCE)),
             training.compile_here(*steps),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from hepjax.training.decorrelation import Loss
     from hepjax.types import Batch, PyTree
 
-_ADVERSARY = models.MLP(hidden=(32, 32), classes=decorrelation.BINS)
+_ADVERSARY = models.MLP(hidden=(32, 32), outputs=decorrelation.BINS)
 _ROWS = 100_000
 """Jets whose observables are read at once."""
 
@@ -125,7 +125,7 @@ def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array) ->
     """
     if not is_contest(insensitive):
         return params
-    return {**params, ADVERSARY: models.initialise(_ADVERSARY, key, jnp.zeros((1, len(_signal(insensitive)))))[0]}
+    return {**params, ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, len(_signal(insensitive)))))[0]}
 
 
 def make_losses(insensitive: Insensitivity, apply: Apply, loss: Loss) -> tuple[Apply, Loss, Loss]:

@@ -7,7 +7,7 @@ from math import inf
 
 from hepjax.choices import Decorrelation
 from hepjax.data.datasets import hls4ml
-from hepjax.models.options import Rule
+from hepjax.types import Rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +35,12 @@ def insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
         return len({*names} & {*hls4ml.CLASSES}) == len(names)
 
     return (
-        ("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
-        ("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
-        ("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
-        ("--insensitive.background", chosen.background, known(chosen.background), f"different ones of {classes}"),
-        ("--insensitive.signal", chosen.signal, known(chosen.signal), f"different ones of {classes}"),
-        (
+        Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
+        Rule("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
+        Rule("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
+        Rule("--insensitive.background", chosen.background, known(chosen.background), f"different ones of {classes}"),
+        Rule("--insensitive.signal", chosen.signal, known(chosen.signal), f"different ones of {classes}"),
+        Rule(
             "--insensitive.background",
             chosen.background,
             all({*chosen.background} - {name} for name in chosen.signal or ("",)),

@@ -70,7 +70,7 @@ def fit_cloud_generator(
     scaling, count, networks, params = generation.fit_clouds(train), len(classes), [], []
     view = jax.jit(generation.make_view(scaling))
     for name, model, see, encode, augment, epochs in (
-        ("totals", models.MLP(HIDDEN, 2), generation.flat_view, generation.encode_totals, None, MANY),
+        ("totals", models.MLP(hidden=HIDDEN, outputs=2), generation.flat_view, generation.encode_totals, None, MANY),
         ("particles", network, view, generation.encode_particles, generation.mirror, 1),
     ):
         parts = [
@@ -78,7 +78,7 @@ def fit_cloud_generator(
             for part in (train, val)
         ]
         one = jax.tree.map(lambda x: x[:1], parts[0].inputs)
-        first, state = models.initialise(model, key, jax.jit(lambda x: see(generation.at_time(x, np.zeros(1))))(one))  # noqa: B023
+        first, state = models.initialize(model, key, jax.jit(lambda x: see(generation.at_time(x, np.zeros(1))))(one))  # noqa: B023
         networks.append(generation.seen_by(models.make_apply(model), see))
         apply = generation.averaged(generation.make_matching(networks[-1], augment))
         start = (first, generation.start_average(first, state))
@@ -117,8 +117,8 @@ def tell_clouds_apart(
     rows = batching.split(len(targets), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
     data = Batch(x, targets, np.ones(len(targets), np.float32))
     train, val, test = (jax.tree.map(lambda values, part=part: values[part], data) for part in rows)
-    model = models.DeepSets((64, 64, 32), (64,), classes=2)
-    first = models.initialise(model, jax.random.key(fitting.seed), jax.tree.map(lambda v: v[:1], train.inputs))
+    model = models.DeepSets(particle=(64, 64, 32), hidden=(64,), outputs=2)
+    first = models.initialize(model, jax.random.key(fitting.seed), jax.tree.map(lambda v: v[:1], train.inputs))
     apply = models.make_apply(model)
     best = _learn("classifier", apply, first, losses.categorical_cross_entropy, (train, val), fitting)
     return separation(

@@ -89,9 +89,9 @@ def fit_flow(
       InputError: as `generation.fit_preparation`, or the flow is not invertible.
     """
     parts, key = _parts(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
-    network = models.CouplingFlow(generation.COORDINATES, len(classes), layers, hidden)
+    network = models.CouplingFlow(outputs=generation.COORDINATES, conditions=len(classes), layers=layers, hidden=hidden)
     apply = models.make_apply(network)
-    first, _ = models.initialise(network, key, jax.tree.map(lambda values: values[:2], parts.train.inputs))
+    first, _ = models.initialize(network, key, jax.tree.map(lambda values: values[:2], parts.train.inputs))
     plan = make_plan(generation.averaged(apply, _DECAY), losses.mean_answer, len(parts.train.targets), fitting)
     state = learn(
         "flow", (first, generation.start_average(first, {})), plan, parts[1:], fitting, len(parts.val.targets)
@@ -121,8 +121,8 @@ def fit_vae(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitt
       InputError: as `generation.fit_preparation`.
     """
     parts, key = _parts(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
-    vae = models.VariationalAutoencoder(generation.COORDINATES, (128, 64), CODES)
-    first = models.initialise(vae, key, jax.tree.map(lambda values: values[:1], parts.train.inputs))
+    vae = models.VariationalAutoencoder(outputs=generation.COORDINATES, hidden=(128, 64), latent=CODES)
+    first = models.initialize(vae, key, jax.tree.map(lambda values: values[:1], parts.train.inputs))
     network = models.make_apply(vae)
 
     def apply(params: PyTree, state: PyTree, inputs: Conditioned, mask: Any, own: jax.Array | None) -> Any:
@@ -189,9 +189,13 @@ def tell_apart(
     kinds = np.concatenate([labels, truth_labels])
     targets = np.repeat(np.array([1, 0], np.int32), [len(labels), len(truth)])
     rows = batching.split(len(kinds), seed=fitting.seed, fractions=(0.4, 0.2, 0.4), labels=targets)
-    model, loss, kind = models.MLP((64, 64), classes=2), losses.categorical_cross_entropy, np.eye(max(kinds) + 1)[kinds]
+    model, loss, kind = (
+        models.MLP(hidden=(64, 64), outputs=2),
+        losses.categorical_cross_entropy,
+        np.eye(max(kinds) + 1)[kinds],
+    )
     plan, found = make_plan(models.make_apply(model), loss, len(rows.train), fitting), {}
-    first = models.initialise(model, jax.random.key(fitting.seed), np.zeros((1, np.shape(truth)[1] + kind.shape[1])))
+    first = models.initialize(model, jax.random.key(fitting.seed), np.zeros((1, np.shape(truth)[1] + kind.shape[1])))
     for name, jets in made.items():
         x = np.concatenate([jets, truth])
         inputs = np.concatenate([apply_scaling(fit_scaling(x[rows.train]), x), kind], axis=1).astype(np.float32)

@@ -50,9 +50,9 @@ def test_a_linear_network_is_weight_times_input(rng):
 @pytest.mark.parametrize(
     "network, look",
     [
-        (models.MLP((9, 8)), lambda jets, _: jets.values[:, 0]),
-        (models.ConvNet((4,), (3,), hidden=(6,)), lambda _, rng: image(rng)),
-        (models.DeepSets((7, 4), (6,)), lambda jets, _: jets),
+        (models.MLP(hidden=(9, 8), outputs=5), lambda jets, _: jets.values[:, 0]),
+        (models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5), lambda _, rng: image(rng)),
+        (models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5), lambda jets, _: jets),
     ],
     ids=["mlp", "convnet", "deep sets"],
 )
@@ -70,10 +70,10 @@ def test_without_biases_the_sum_is_the_logit(network, look, which, jets, rng):
 NETWORKS = pytest.mark.parametrize(
     "network",
     [
-        models.DeepSets((7, 4), (6,)),
-        models.InteractionNetwork((7, 4), (6, 3), (5,)),
-        models.Recurrent(units=(4,), hidden=(6,)),
-        models.ConvNet1D((4,), (3,), hidden=(6,)),
+        models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5),
+        models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5),
+        models.GRU(units=(4,), hidden=(6,), outputs=5),
+        models.ConvNet1D(filters=(4,), kernels=(3,), hidden=(6,), outputs=5),
     ],
     ids=lambda network: type(network).__name__,
 )
@@ -111,14 +111,17 @@ class TestParticles:
     def test_particles_keep_their_relevance_in_any_order(self, jets, rng):
         order = np.argsort(np.where(jets.mask, rng.random((B, P)), 2), axis=1)
         turned = Sequences(np.take_along_axis(jets.values, order[..., None], 1), jets.mask)
-        for network in (models.DeepSets((7, 4), (6,)), models.InteractionNetwork((7, 4), (6, 3), (5,))):
+        for network in (
+            models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5),
+            models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5),
+        ):
             logits = logits_of(network, jets)
             found, other = (gradient_times_input(logits, x, 2).sum(-1) for x in (jets, turned))
             np.testing.assert_allclose(np.take_along_axis(found, order, 1), other, rtol=1e-4, atol=1e-5)
 
     def test_graphs_say_what_sequences_say(self, jets):
         """The interaction network runs on both; padding graphs do not matter."""
-        network = models.InteractionNetwork((7, 4), (6, 3), (5,))
+        network = models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5)
         logits = logits_of(network, jets)
         which = np.array([1, 4, 0, 2])
         listed = gradient_times_input(logits, jets, which)
@@ -130,7 +133,9 @@ def test_a_drawn_image_has_relevance_on_its_pixels_only(jets, rng):
     columns = image_columns()
     inside = Sequences(np.where(jets.mask[..., None], rng.random((B, P, 3)) * [0.1, 0.1, 9], 0), jets.mask)
     picture = jnp.log1p(draw(inside, columns=columns, pixels=8, size=0.03))
-    found = gradient_times_input(logits_of(models.ConvNet((4,), (3,), hidden=(6,)), picture), picture, 0)
+    found = gradient_times_input(
+        logits_of(models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5), picture), picture, 0
+    )
     assert found.shape == (B, 8, 8, 1)
     assert np.count_nonzero(found) > 5
     assert not found[np.asarray(picture) == 0].any()
@@ -139,7 +144,7 @@ def test_a_drawn_image_has_relevance_on_its_pixels_only(jets, rng):
 def test_a_shift_of_all_logits_can_be_taken_away(jets):
     """Then the classes' shares add up to nothing."""
     x = jets.values[:, 0]
-    logits = logits_of(models.MLP((9,)), x)
+    logits = logits_of(models.MLP(hidden=(9,), outputs=5), x)
 
     def centred(x):
         y = logits(x)

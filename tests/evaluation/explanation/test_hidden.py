@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from hepjax import InputError, models
-from hepjax.choices import Cell, Norm
+from hepjax.choices import Norm
 from hepjax.evaluation.explanation import hidden_features, pearson, spearman
 from hepjax.inputs import build_graph
 from hepjax.types import Sequences
@@ -38,17 +38,25 @@ def graph(jets):
 
 # The network, its input, and the widths of its layers; the last is read by the classifier's last dense layer.
 KINDS = {
-    "mlp": (models.MLP((8, 7)), table, [8, 7]),
-    "mlp with batch norm": (models.MLP((8, 7), norm=Norm.BATCH), table, [8, 7]),
-    "convnet": (models.ConvNet((4,), (3,), hidden=(6,)), image, [4, 6]),
-    "convnet with batch norm": (models.ConvNet((4,), (3,), hidden=(6,), norm=Norm.BATCH), image, [4, 6]),
-    "convnet1d": (models.ConvNet1D((4,), (3,), hidden=(6,)), lambda jets: jets, [4, 6]),
-    "lstm": (models.Recurrent(Cell.LSTM, (4,), hidden=(6,)), lambda jets: jets, [4, 6]),
-    "gru": (models.Recurrent(Cell.GRU, (4, 3), hidden=(6,)), lambda jets: jets, [4, 3, 6]),
-    "deep sets": (models.DeepSets((7, 4), (6, 5)), lambda jets: jets, [7, 4, 6, 5]),
-    "interaction network": (models.InteractionNetwork((7, 4), (6, 3), (5, 6)), lambda jets: jets, [3, 5, 6]),
+    "mlp": (models.MLP(hidden=(8, 7), outputs=5), table, [8, 7]),
+    "mlp with batch norm": (models.MLP(hidden=(8, 7), norm=Norm.BATCH, outputs=5), table, [8, 7]),
+    "convnet": (models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5), image, [4, 6]),
+    "convnet with batch norm": (
+        models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), norm=Norm.BATCH, outputs=5),
+        image,
+        [4, 6],
+    ),
+    "convnet1d": (models.ConvNet1D(filters=(4,), kernels=(3,), hidden=(6,), outputs=5), lambda jets: jets, [4, 6]),
+    "lstm": (models.LSTM(units=(4,), hidden=(6,), outputs=5), lambda jets: jets, [4, 6]),
+    "gru": (models.GRU(units=(4, 3), hidden=(6,), outputs=5), lambda jets: jets, [4, 3, 6]),
+    "deep sets": (models.DeepSets(particle=(7, 4), hidden=(6, 5), outputs=5), lambda jets: jets, [7, 4, 6, 5]),
+    "interaction network": (
+        models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5, 6), outputs=5),
+        lambda jets: jets,
+        [3, 5, 6],
+    ),
     "graph network": (
-        models.GraphNetwork(1, (5,), (4,), (6,), (7,), attention=True),
+        models.GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(6,), hidden=(7,), attention=True, outputs=5),
         graph,
         [4, 6, 5, 4, 6, 7],  # embedded nodes and jet; edges, nodes and jet of the round
     ),
@@ -91,7 +99,7 @@ def test_the_last_is_what_the_classes_are_read_from(kind, jets):
 
 
 def test_particles_are_averaged_over_those_there_are(jets):
-    network = models.DeepSets((7, 4), (6,))
+    network = models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5)
     params, _ = start(network, jets)
     found = hidden_features(network, params, {}, jets)
     y = jets.values
@@ -103,7 +111,7 @@ def test_particles_are_averaged_over_those_there_are(jets):
 
 
 def test_nodes_of_a_graph_are_averaged_as_particles(jets):
-    network = models.InteractionNetwork((7, 4), (6, 3), (5,))
+    network = models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5)
     params, _ = start(network, jets)
     listed, found = (hidden_features(network, params, {}, x) for x in (jets, graph(jets)))
     assert list(listed) == list(found)
@@ -112,7 +120,7 @@ def test_nodes_of_a_graph_are_averaged_as_particles(jets):
 
 
 def test_edges_are_averaged_by_the_jet_of_their_receiver(jets):
-    network = models.GraphNetwork(1, (5,), (4,), (6,), (7,))
+    network = models.GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(6,), hidden=(7,), outputs=5)
     x = graph(jets)
     params, _ = start(network, x)
     found = hidden_features(network, params, {}, x)["edge_0/Activate_0"]
@@ -125,7 +133,7 @@ def test_edges_are_averaged_by_the_jet_of_their_receiver(jets):
 
 
 def test_pixels_are_averaged(jets):
-    network = models.ConvNet((4,), (3,), hidden=(6,))
+    network = models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5)
     params, _ = start(network, image(jets))
     _, seen = network.apply({"params": params}, image(jets), capture_intermediates=True)
     expected = np.asarray(seen["intermediates"]["Activate_0"]["__call__"][0]).mean((1, 2))
@@ -134,7 +142,7 @@ def test_pixels_are_averaged(jets):
 
 
 def test_no_hidden_layer(jets):
-    network = models.Logistic()
+    network = models.Logistic(outputs=5)
     params, _ = start(network, table(jets))
     with pytest.raises(InputError, match="network: Logistic has no hidden layer; say with layers="):
         hidden_features(network, params, {}, table(jets))
@@ -144,7 +152,7 @@ def test_no_hidden_layer(jets):
 
 def test_sizes_that_say_too_little(jets):
     one = build_graph(jets.values[:, :1], jets.mask[:, :1])  # as many graphs as nodes
-    network = models.GraphNetwork(1, (5,), (4,), (6,), (7,))
+    network = models.GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(6,), hidden=(7,), outputs=5)
     params, _ = start(network, one)
     with pytest.raises(InputError, match="inputs: expected different numbers of graphs, nodes and edges"):
         hidden_features(network, params, {}, one)

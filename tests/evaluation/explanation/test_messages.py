@@ -133,7 +133,7 @@ class TestGraphNetwork:
     def test_relevance_by_differences(self, jets, graph):
         with jax.enable_x64(True):
             wide = graph._replace(nodes=np.float64(graph.nodes), globals=np.float64(graph.globals))
-            network = GraphNetwork(2, (6, 5), (4,), (5,), (6,), attention=True, classes=C)
+            network = GraphNetwork(rounds=2, edge=(6, 5), node=(4,), jet=(5,), hidden=(6,), attention=True, outputs=C)
             params = jax.tree.map(np.float64, start(network, wide))
             found = message_relevance(network, params, {}, wide, WHICH, jets.mask)
             assert len(found) == 2
@@ -162,25 +162,25 @@ class TestGraphNetwork:
     def test_only_neighbours_have_messages(self, jets):
         values = np.where(jets.mask[..., None], jets.values, 0)
         graph = build_graph(values, jets.mask, points=values[..., :2], neighbours=2)
-        network = GraphNetwork(1, (5,), (4,), (5,), (6,), classes=C)
+        network = GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(6,), outputs=C)
         (found,) = message_relevance(network, start(network, graph), {}, graph, 0, jets.mask)
         assert (found.size > 0).sum(2)[jets.mask].tolist() == [2] * 8 + [0]
         assert (found.size > 0).sum((1, 2)).tolist() == [10, 6, 0, 0]
 
     @pytest.mark.parametrize("spoil", [lambda mask: None, lambda mask: mask[:, :2], lambda mask: mask[::-1]])
     def test_the_mask_must_fit(self, jets, graph, spoil):
-        network = GraphNetwork(1, (5,), (4,), (5,), (6,), classes=C)
+        network = GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(6,), outputs=C)
         with pytest.raises(InputError, match=r"mask: expected \(N, P\), True for the 5, 3, 1"):
             message_relevance(network, start(network, graph), {}, graph, 0, spoil(jets.mask))
 
 
 def test_a_network_without_messages(jets):
-    network = models.DeepSets((7, 4), (6,))
+    network = models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5)
     with pytest.raises(InputError, match=r"network: expected one that passes messages.*found DeepSets"):
         message_relevance(network, start(network, jets), {}, jets, 0)
 
 
-@pytest.mark.parametrize("network", [InteractionNetwork(**SIZES, form=PairForm.SEGMENTS), GraphNetwork(classes=C)])
+@pytest.mark.parametrize("network", [InteractionNetwork(**SIZES, form=PairForm.SEGMENTS), GraphNetwork(outputs=C)])
 def test_a_training_holds_nothing_of_them(network, jets, graph):
     """No variables, and the operations of a network that shows nothing."""
     inputs = jets if isinstance(network, InteractionNetwork) else graph

@@ -22,7 +22,7 @@ def background(rng, count, away=0.0, along=0.0):
 def learnt():
     rng, lines = np.random.default_rng(1), []
     x, val = background(rng, 512), background(rng, 256)
-    model = models.Autoencoder(4, (), 2)
+    model = models.Autoencoder(outputs=4, hidden=(), latent=2)
     detector = fit.fit_autoencoder(model, x, val, epochs=60, learning_rate=0.02, tell=lines.append)
     return detector, x, val, lines
 
@@ -60,7 +60,9 @@ def test_scores_are_each_jets_own(learnt):
 def test_variational_scores_are_a_bound_and_its_part():
     rng = np.random.default_rng(3)
     x = background(rng, 256)
-    detector = fit.fit_autoencoder(models.VariationalAutoencoder(4, (), 2), x, x, losses.negative_elbo, epochs=1)
+    detector = fit.fit_autoencoder(
+        models.VariationalAutoencoder(outputs=4, hidden=(), latent=2), x, x, losses.negative_elbo, epochs=1
+    )
     found = fit.anomaly_scores(detector, x, x, x)
     assert found["negative ELBO"].mean() == pytest.approx(float(losses.negative_elbo(detector(x), x)), rel=1e-5)
     np.testing.assert_allclose(found["KL divergence"], losses.kl_divergence(detector(x)), rtol=1e-5)
@@ -70,7 +72,9 @@ def test_a_training_that_diverges_leaves_its_last_good_state():
     x, lines = background(np.random.default_rng(4), 256), []
     wrong = x.copy()
     wrong[200] = 1e30
-    detector = fit.fit_autoencoder(models.Autoencoder(4, (), 2), wrong, x, epochs=3, tell=lines.append)
+    detector = fit.fit_autoencoder(
+        models.Autoencoder(outputs=4, hidden=(), latent=2), wrong, x, epochs=3, tell=lines.append
+    )
     assert np.isfinite(detector(x).values).all()
     (line,) = lines
     assert "training diverged at step" in line

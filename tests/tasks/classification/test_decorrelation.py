@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 import hepjax
-from hepjax import InputError
+from hepjax import InputError, models
 from hepjax.choices import Decorrelation
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines, subsets
-from hepjax.runs import options, predictions, run_folder, train
+from hepjax.runs import predictions, run_folder, train
 from hepjax.runs.options import Experiment, Insensitivity
 from hepjax.tasks.classification import decorrelation
 from hepjax.training.decorrelation import ADVERSARY, distance_correlation
 
-MODEL = options.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
+MODEL = models.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
 RECIPE = pipelines.make_recipe(MODEL, 5)
-LISTED = pipelines.make_recipe(options.Deepsets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+LISTED = pipelines.make_recipe(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
 
 def load(path, insensitive, recipe=RECIPE, **changes):
@@ -113,7 +113,7 @@ def dependence(folder):
 
 
 def test_both_ways_keep_the_mass_to_themselves(tmp_path, undrawn):
-    shared = {"model": options.MLP(features=("j_mass", *hls4ml.STANDARD_FEATURES)), "epochs": 30, "batch_size": 512}
+    shared = {"model": models.MLP(features=("j_mass", *hls4ml.STANDARD_FEATURES)), "epochs": 30, "batch_size": 512}
     mass = {"to": "j_mass", "signal": ("w",)}
     chosen = {
         "plain": Insensitivity(),
