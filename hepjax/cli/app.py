@@ -12,12 +12,9 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any, TextIO
 
-import tyro
-
+from hepjax.cli import parsing
 from hepjax.cli.options import (
-    MODELS,
     Bench,
-    Command,
     Compare,
     Evaluate,
     Export,
@@ -32,6 +29,7 @@ from hepjax.cli.progress import progress_bar, transfer_bar
 from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError, LostProcessError
+from hepjax.models.registry import MODELS
 from hepjax.runs import run_folder
 from hepjax.runs.log import log_to
 from hepjax.runs.options import Experiment
@@ -101,12 +99,9 @@ def _act(words: list[str]) -> None:
 
         sys.stdout.write(f"hepjax {__version__}\n")
         return
-    command = _parse(words)
+    command = parsing.parse(words)
     # XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    if isinstance(command, Experiment) and command.resume:
-        # Once more with the run's own options as defaults, so that only what is given here can differ from them.
-        command = _parse(words, run_folder.resumable(command.out))
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)
@@ -118,24 +113,6 @@ def _act(words: list[str]) -> None:
     with log_to(lines):
         _ACTIONS[type(command)](command, console)
     sys.stdout.flush()
-
-
-def _parse(words: list[str], default: Any = tyro.MISSING_NONPROP) -> Any:
-    if os.environ.get("NO_COLOR"):
-        tyro._experimental_options["ansi_codes"] = False  # tyro does not look for itself
-    return tyro.cli(
-        Command,
-        prog="hepjax",
-        description="Deep learning on particle jets. `hepjax COMMAND --help` tells more; --debug shows tracebacks.",
-        args=words,
-        default=default,
-        config=(
-            tyro.conf.CascadeSubcommandArgs,
-            tyro.conf.OmitSubcommandPrefixes,
-            tyro.conf.EnumChoicesFromValues,
-            tyro.conf.HelptextFromCommentsOff,
-        ),
-    )
 
 
 def _fail(message: str, status: int) -> None:
@@ -373,10 +350,10 @@ def _bench(command: Bench, console: Console) -> None:
 
     _check_folder(command.json)
     compilation.cache_programs()
-    chosen = dict.fromkeys(command.models or MODELS.values())
+    chosen = [MODELS.get(name)() for name in dict.fromkeys(command.models or MODELS.names())]
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
         sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
-        found = bench.bench(tuple(chosen), **sizes, show=lambda name: advance(1, name))
+        found = bench.bench(chosen, **sizes, show=lambda name: advance(1, name))
     console.print(report.bench_table(found))
     if command.json is not None:
         atomic_files.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import inspect
 from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
-from typing import Annotated, Any, get_args
+from typing import Any
 
-import tyro
+import tyro  # noqa: TC002 — it reads the annotations at run time
 
 from hepjax.choices import ExportFormat, Keep
 from hepjax.data.download import Record  # noqa: TC001 — the same
-from hepjax.models.options import Model
-from hepjax.runs import run_folder
-from hepjax.runs.options import Experiment
 
 
 class Label(enum.Enum):
@@ -183,18 +179,6 @@ class Export:
     """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 
 
-MODELS = {run_folder.model_name(kind()): kind() for kind in get_args(Model)}
-"""Name → the model with its default options."""
-_BY_NAME = tyro.constructors.PrimitiveConstructorSpec(
-    nargs=1,
-    metavar=f"{{{','.join(sorted(MODELS))}}}",
-    instance_from_str=lambda words: MODELS[words[0]],
-    is_instance=lambda found: isinstance(found, Model),
-    str_from_instance=lambda model: [run_folder.model_name(model)],
-    choices=tuple(sorted(MODELS)),
-)
-
-
 @dataclasses.dataclass(frozen=True)
 class Bench:
     """Measure how fast models train and answer here, and how near that is to the fastest these devices can.
@@ -206,8 +190,8 @@ class Bench:
     Example: hepjax bench mlp interaction-network --json speed.json
     """
 
-    models: tyro.conf.Positional[tuple[Annotated[Model, _BY_NAME], ...]] = ()
-    """Which models; none is all."""
+    models: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Which models, by the names that hepjax train knows; none is all."""
     batch_size: int = 128
     """Jets in a training step."""
     block: int | None = None
@@ -218,15 +202,5 @@ class Bench:
     """A file for the numbers; an older one is replaced."""
 
 
-Command: Any = (
-    Annotated[Experiment, tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))]
-    | Evaluate
-    | Predict
-    | Compare
-    | Report
-    | Export
-    | Info
-    | Simulate
-    | Fetch
-    | Bench
-)
+Command: Any = Evaluate | Predict | Compare | Report | Export | Info | Simulate | Fetch | Bench
+"""All commands but `hepjax train`, whose options depend on its model."""
