@@ -5,6 +5,47 @@ from __future__ import annotations
 import enum
 
 
+class Role(enum.Enum):
+    """What a column of particles or jets is, whatever a file calls it; momenta are in the unit that the file has.
+
+    The value is also the name of the column where a file lacks it and it is derived from the momenta.
+    """
+
+    PX = "px"
+    PY = "py"
+    PZ = "pz"
+    ENERGY = "energy"
+    PT = "pt"
+    ETA = "eta"
+    PHI = "phi"
+    MASS = "mass"
+    ETA_REL = "eta_rel"
+    """η − η(jet)."""
+    PHI_REL = "phi_rel"
+    """φ − φ(jet), wrapped to −π … π."""
+    PT_REL = "pt_rel"
+    """pT / pT(jet)."""
+    ENERGY_REL = "energy_rel"
+    """E / E(jet)."""
+    DELTA_R = "delta_r"
+    """The distance to the jet axis in η and φ."""
+    CHARGE = "charge"
+    JET_PT = "jet_pt"
+    JET_ETA = "jet_eta"
+    JET_PHI = "jet_phi"
+    JET_MASS = "jet_mass"
+    JET_MULTIPLICITY = "jet_multiplicity"
+
+    @property
+    def of_jets(self) -> bool:
+        """Whether jets have such a column, rather than particles.
+
+        >>> Role.JET_PT.of_jets, Role.PT.of_jets
+        (True, False)
+        """
+        return self.value.startswith("jet_")
+
+
 class Activation(enum.Enum):
     """The activations of the field; `hepjax.models.layers.activations` has each as a function."""
 
@@ -24,7 +65,7 @@ class Activation(enum.Enum):
 
 
 class Norm(enum.Enum):
-    """Normalisation between a dense layer and its activation."""
+    """Normalization between a dense layer and its activation."""
 
     NONE = "none"
     BATCH = "batch"

@@ -29,6 +29,54 @@ class Rule(NamedTuple):
     """What is expected, in words that follow "expected"."""
 
 
+class OneHot(NamedTuple):
+    """Labels as one column a class, of which one is 1 and the others are 0."""
+
+    columns: tuple[str, ...]
+    """In the order of the classes."""
+    undefined: str | None = None
+    """A column that is 1 for jets without a class, which are refused; None where there is none."""
+
+
+class Index(NamedTuple):
+    """Labels as one column of whole numbers, 0 for the first class; a Boolean is such a column."""
+
+    column: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """What the columns of jets are called and what they mean, as a plain value.
+
+    `hepjax.data.dataset` has the functions on it. Where it describes files that are still to be opened, `()` for the
+    columns means all that a file has; the `dataset` of jets names them all.
+    """
+
+    name: str
+    particle_columns: tuple[str, ...] = ()
+    """All columns of particles, in order."""
+    jet_columns: tuple[str, ...] = ()
+    """All columns of jets that are neither labels nor weights, in order: the observables."""
+    classes: tuple[str, ...] = ()
+    """The names of the classes, in the order of the labels; empty where there are no labels."""
+    labels: OneHot | Index | None = None
+    """Where the labels are; None where there are none."""
+    weights: str | None = None
+    """The jet column, or the dataset of one number a jet, that holds event weights; None is 1 for each jet."""
+    roles: Mapping[Any, str] = dataclasses.field(default_factory=dict)
+    """`hepjax.choices.Role` → the column that has it."""
+    units: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Column or image → "GeV", "MeV", "rad" or ""; columns that are not named have none."""
+    features: tuple[str, ...] = ()
+    """The jet columns that models of jet columns learn from by default."""
+    particle_features: tuple[str, ...] = ()
+    """The particle columns that models of particles learn from by default; the value of a role is one to derive."""
+    images: tuple[str, ...] = ()
+    """The images that come with the jets."""
+    titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Column → the label of an axis that shows it, unit included."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Jets:
     """N jets of at most P particles, in memory or still on disk.
@@ -38,18 +86,34 @@ class Jets:
     """
 
     constituents: Any
-    """(N, P, 16) float32, the columns `particle_names`, by falling pT; padding is zero."""
+    """(N, P, F) float32, the columns `particle_names`, by falling pT; padding is zero."""
     mask: Any
-    """(N, P) bool, True for a particle, False for padding (E = 0)."""
+    """(N, P) bool, True for a particle, False for padding."""
     observables: Any
-    """(N, 53) float32, the columns `observable_names`."""
+    """(N, G) float32, the columns `observable_names`; G is 0 where there are none."""
     labels: Any | None
-    """(N,) int32, the index into `classes`; None where the files carry no labels."""
-    particle_names: tuple[str, ...]
-    observable_names: tuple[str, ...]
-    classes: tuple[str, ...]
+    """(N,) int32, the index into `classes`; None where there are no labels."""
+    dataset: Dataset
+    """What the columns are called and what they mean."""
+    weights: Any | None = None
+    """(N,) float32 event weights, of any sign; None is 1 for each."""
     images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Dataset name → (N, H, W) float32 pT per pixel, GeV; those that `read_jets` was asked for."""
+
+    @property
+    def particle_names(self) -> tuple[str, ...]:
+        """The names of the F columns of particles."""
+        return self.dataset.particle_columns
+
+    @property
+    def observable_names(self) -> tuple[str, ...]:
+        """The names of the G columns of jets."""
+        return self.dataset.jet_columns
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The names of the classes; empty where there are no labels."""
+        return self.dataset.classes
 
     def __len__(self) -> int:
         """The number of jets."""
@@ -69,13 +133,13 @@ class Jets:
         return self._take(rows)
 
     def _take(self, rows: slice | np.ndarray) -> Jets:
-        labels = None if self.labels is None else self.labels[rows]
         return dataclasses.replace(
             self,
             constituents=self.constituents[rows],
             mask=self.mask[rows],
             observables=self.observables[rows],
-            labels=labels,
+            labels=None if self.labels is None else self.labels[rows],
+            weights=None if self.weights is None else self.weights[rows],
             images={name: image[rows] for name, image in self.images.items()},
         )
 
@@ -95,7 +159,7 @@ class Sequences(NamedTuple):
 
 
 class FileSummary(NamedTuple):
-    """What one file holds."""
+    """A file of jets in numbers."""
 
     path: str
     jets: int
@@ -106,12 +170,14 @@ class FileSummary(NamedTuple):
     """Jets per class; empty for a file without labels."""
     images: tuple[str, ...]
     missing: tuple[str, ...]
-    """Columns of the public layout that the file lacks."""
+    """Columns of the recognized dataset that the file lacks."""
     ranges: dict[str, tuple[float, float, float]]
     """Smallest, mean and largest value of each column, padding left out."""
     problems: tuple[str, ...]
     provenance: dict[str, str]
     """The file's own attributes."""
+    dataset: Dataset
+    """What its columns are called and what they mean."""
 
 
 class Batch(NamedTuple):
