@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
-    from hepjax.data.hdf5 import read_jets
+    from hepjax.data.readers import read_jets
     from hepjax.errors import InputError
     from hepjax.runs.taggers import load
     from hepjax.types import Jets
@@ -18,7 +18,7 @@ _HOMES = {
     "InputError": "hepjax.errors",
     "Jets": "hepjax.types",
     "load": "hepjax.runs.taggers",
-    "read_jets": "hepjax.data.hdf5",
+    "read_jets": "hepjax.data.readers",
 }
 
 __all__ = [

@@ -1,1 +1,36 @@
-"""Files of jets, their layouts, and how they are read and written."""
+"""Files of jets, what their columns mean, and how they are read and written."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hepjax.data.datasets import register as register_dataset
+    from hepjax.data.lazy_jets import chunk_starts, with_images
+    from hepjax.data.readers import list_files, read_header, read_jets
+    from hepjax.data.summary import summarize
+
+# Everything loads on first use: the command line's help needs the datasets' names, and no NumPy.
+_HOMES = {
+    "chunk_starts": ("hepjax.data.lazy_jets", "chunk_starts"),
+    "list_files": ("hepjax.data.readers", "list_files"),
+    "read_header": ("hepjax.data.readers", "read_header"),
+    "read_jets": ("hepjax.data.readers", "read_jets"),
+    "register_dataset": ("hepjax.data.datasets", "register"),
+    "summarize": ("hepjax.data.summary", "summarize"),
+    "with_images": ("hepjax.data.lazy_jets", "with_images"),
+}
+
+__all__ = ["chunk_starts", "list_files", "read_header", "read_jets", "register_dataset", "summarize", "with_images"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        module, attribute = _HOMES[name]
+        return getattr(importlib.import_module(module), attribute)
+    raise AttributeError(f"module 'hepjax.data' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

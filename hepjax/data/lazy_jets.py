@@ -1,108 +1,86 @@
-"""HDF5 files of the public layout → lazy `Jets`: opening reads headers, indexing reads its rows, chunk by chunk."""
+"""Lazy `Jets` over files of any kind: opening has read the headers, indexing reads its rows, chunk by chunk."""
 
 from __future__ import annotations
 
 import dataclasses
-from importlib.resources import files
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5.blocks import read_in_parts
-from hepjax.data.hdf5.chunks import in_threads
-from hepjax.data.hdf5.header import ROWS, image_shape, read_header
-from hepjax.data.hdf5.indexing import written_out
+from hepjax.data.containers import JetFile
+from hepjax.data.indexing import written_out
+from hepjax.data.recognition import check_alike, describe
+from hepjax.data.threads import in_threads
 from hepjax.errors import InputError
-from hepjax.types import Jets
+from hepjax.types import Dataset, Jets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax.data.hdf5.header import Header
+    from hepjax.data.containers import Container, Header
 
 Rows = slice | np.ndarray
 
+ROWS = 1000
+"""The jets in a chunk where there are no chunks."""
+_DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
+"""All other fields are float32."""
 
-def read_jets(
-    paths: str | Path | Sequence[str | Path] | None = None,
+
+def lazy_jets(
+    opened: Sequence[tuple[Header, Container]],
     *,
+    dataset: Dataset | str | None = None,
     particles: int | None = None,
+    shortest: bool = False,
     images: Sequence[str] = (),
 ) -> Jets:
-    """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
-
-    The layout is that of the public HLS4ML LHC jet dataset (arXiv:1908.05318), identified by column names.
+    """Joins files whose headers were read to lazy jets.
 
     Args:
-      paths: one file, a folder of `*.h5`, or several files, which follow each other; None is the sample of simulated
-        jets that comes with hepjax.
-      particles: how many of the hardest particles to keep per jet; None keeps all.
-      images: datasets of jet images to read too, out of `hepjax.data.datasets.hls4ml.IMAGES`; `jets[rows]` then holds their rows.
+      opened: the header of each file, and its kind.
+      dataset: as in `hepjax.read_jets`, like the next three.
+      particles: how many of the hardest particles to keep per jet.
+      shortest: keep as many as all files have.
+      images: which images to read too.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
 
     Raises:
-      InputError: a file is missing, damaged or not of the layout; files differ in columns, particles or the size of
-        images; a file keeps fewer particles than asked for, or lacks the images. When rows are read: a value is NaN,
-        infinite or beyond float32, or labels are not one-hot.
-
-    >>> jets = read_jets(particles=20)
-    >>> jets[:3].constituents.shape
-    (3, 20, 16)
+      InputError: files differ in columns, particles or the size of images, or do not fit the dataset.
     """
-    headers = [read_header(path) for path in list_files(paths)]
-    first = headers[0]
-    for other in headers[1:]:
-        _check_alike(first, other)
-    sizes = {name: _image_size(headers, name) for name in _asked_images(images)}
-    store = _Store(tuple(headers), _slots(headers, particles), sizes)
-    return _LazyJets(
-        constituents=_Lazy(store, "constituents"),
-        mask=_Lazy(store, "mask"),
-        observables=_Lazy(store, "observables"),
-        labels=_Lazy(store, "labels") if first.labels.names else None,
-        particle_names=first.particles.names,
-        observable_names=first.observables.names,
-        classes=hls4ml.CLASSES,
-        images={name: _Lazy(store, name) for name in sizes},
-        store=store,
-    )
+    (first, container), *others = opened
+    for header, _ in others:
+        check_alike(first, header)
+    described = describe(first, dataset, lambda columns: container.sample(first, columns))
+    files = tuple(JetFile(header, described, kind) for header, kind in opened)
+    headers = [file.header for file in files]
+    sizes = {name: _image_size(files, name) for name in _asked_images(images)}
+    slots = min(header.slots for header in headers) if shortest and particles is None else _slots(headers, particles)
+    return _over(_Store(files, slots, sizes))
 
 
-def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
-    """The files that `read_jets` would read.
+def with_images(jets: Jets, names: Sequence[str]) -> Jets:
+    """Returns lazy jets with images of their files, whose headers are not read again.
 
     Args:
-      paths: as in `read_jets`.
-
-    Returns:
-      One path per file, in order.
+      jets: from files.
+      names: of the images.
 
     Raises:
-      InputError: a folder holds no `*.h5`, or nothing is given.
-
-    >>> [path.name for path in list_files(None)]
-    ['jets_30p.h5']
+      InputError: a file lacks the images, or the jets come from no file.
     """
-    if paths is None:
-        return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
-    listed = [paths] if isinstance(paths, str | Path) else list(paths)
-    found: list[Path] = []
-    for path in map(Path, listed):
-        inside = sorted(path.glob("*.h5")) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path}: a folder without *.h5 files")
-        found.extend(inside)
-    if not found:
-        raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
-    return found
+    if not isinstance(jets, LazyJets):
+        if missing := [name for name in names if name not in jets.images]:
+            raise InputError(f"images: jets in memory hold no {', '.join(missing)}; open their file with these images")
+        return jets
+    sizes = {name: _image_size(jets.store.files, name) for name in _asked_images(names)}
+    return _over(dataclasses.replace(jets.store, image_sizes=sizes))
 
 
 def chunk_starts(jets: Jets) -> np.ndarray:
-    """Where chunks of jets begin, for those who shuffle: a file gives all rows of a chunk as fast as one of them.
+    """Returns where chunks of jets begin, for those who shuffle: a file gives a whole chunk as fast as one row of it.
 
     Args:
       jets: the jets, lazy or in memory.
@@ -115,8 +93,8 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     >>> chunk_starts(hepjax.read_jets()[:2500]).tolist()
     [0, 1000, 2000]
     """
-    headers = jets.store.headers if isinstance(jets, _LazyJets) else ()
-    chunks = [(header.jets, header.chunk_rows[hls4ml.CONSTITUENTS]) for header in headers] or [(len(jets), ROWS)]
+    files = jets.store.files if isinstance(jets, LazyJets) else ()
+    chunks = [(file.header.jets, file.header.chunk) for file in files] or [(len(jets), ROWS)]
     ends = np.cumsum([count for count, _ in chunks])
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
 
@@ -140,54 +118,63 @@ def _slots(headers: Sequence[Header], particles: int | None) -> int:
     return particles
 
 
+def _over(store: _Store) -> LazyJets:
+    """The jets of a store."""
+    dataset = store.files[0].dataset
+    return LazyJets(
+        constituents=_Lazy(store, "constituents"),
+        mask=_Lazy(store, "mask"),
+        observables=_Lazy(store, "observables"),
+        labels=_Lazy(store, "labels") if dataset.labels is not None else None,
+        dataset=dataset,
+        weights=_Lazy(store, "weights") if dataset.weights is not None else None,
+        images={name: _Lazy(store, name) for name in store.image_sizes},
+        store=store,
+    )
+
+
 def _asked_images(images: Sequence[str]) -> Sequence[str]:
-    for name in [images] if isinstance(images, str) else images:
-        if isinstance(images, str) or name not in hls4ml.IMAGES:
-            raise InputError(f"images: expected a list of names out of {', '.join(hls4ml.IMAGES)}; found {name!r}")
+    if isinstance(images, str):
+        raise InputError(f"images: expected a list of names, such as jetImage; found the text {images!r}")
     return images
 
 
-def _image_size(headers: Sequence[Header], name: str) -> tuple[int, int]:
+def _image_size(files: Sequence[JetFile], name: str) -> tuple[int, int]:
     """The height and width of these images, which every file shares."""
-    first, *others = [image_shape(header, name) for header in headers]
-    for header, other in zip(headers[1:], others, strict=True):
-        if other != first:
+    first, *others = [(file.header.path, file.container.image_shape(file.header, name)) for file in files]
+    for path, size in others:
+        if size != first[1]:
             raise InputError(
-                f"{header.path}: its {name} has {other[0]} x {other[1]} pixels, that of {headers[0].path} "
-                f"{first[0]} x {first[1]}; read these files apart"
+                f"{path}: its {name} has {size[0]} x {size[1]} pixels, that of {first[0]} "
+                f"{first[1][0]} x {first[1][1]}; read these files apart"
             )
-    return first
+    return first[1]
 
 
-def _check_alike(first: Header, other: Header) -> None:
-    for what in ("particles", "observables", "labels"):
-        a, b = getattr(first, what).names, getattr(other, what).names
-        if a != b:
-            differ = ", ".join(sorted(set(a) ^ set(b)))
-            raise InputError(
-                f"{other.path}: its {what} columns differ from those of {first.path}: {differ}; "
-                "read these files apart, or make them again with the same columns"
-            )
+def _dtype(field: str) -> np.dtype[Any]:
+    return _DTYPES.get(field, np.dtype(np.float32))
 
 
 @dataclasses.dataclass(frozen=True)
 class _Store:
-    """Where the rows of a lazy `Jets` lie."""
+    """Where the rows of lazy jets lie."""
 
-    headers: tuple[Header, ...]
+    files: tuple[JetFile, ...]
     slots: int
     image_sizes: dict[str, tuple[int, int]]
 
     def __len__(self) -> int:
-        return sum(header.jets for header in self.headers)
+        """The number of jets."""
+        return sum(file.header.jets for file in self.files)
 
     def shape(self, field: str) -> tuple[int, ...]:
-        first = self.headers[0]
+        dataset = self.files[0].dataset
         tail = {
-            "constituents": (self.slots, len(first.particles.names)),
+            "constituents": (self.slots, len(dataset.particle_columns)),
             "mask": (self.slots,),
-            "observables": (len(first.observables.names),),
+            "observables": (len(dataset.jet_columns),),
             "labels": (),
+            "weights": (),
             **self.image_sizes,
         }[field]
         return (len(self), *tail)
@@ -195,16 +182,17 @@ class _Store:
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
         """Reads the fields' rows; each chunk is read once, several at a time."""
         wanted = np.arange(len(self))[rows]
-        out = {f: np.empty((len(wanted), *self.shape(f)[1:]), _DTYPES[f]) for f in fields}
+        out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _dtype(field)) for field in fields}
         order = np.argsort(wanted, kind="stable")
         tasks: list[Callable[[], None]] = []
         offset = 0
-        for header in self.headers:
-            low, high = np.searchsorted(wanted, (offset, offset + header.jets), sorter=order)
+        for file in self.files:
+            count = file.header.jets
+            low, high = np.searchsorted(wanted, (offset, offset + count), sorter=order)
             if low < high:
                 places = order[low:high]
-                tasks += read_in_parts(header, self.slots, out, wanted[places] - offset, places)
-            offset += header.jets
+                tasks += file.container.read(file, self.slots, out, wanted[places] - offset, places)
+            offset += count
         in_threads(tasks)
         return out
 
@@ -214,9 +202,10 @@ class _Lazy:
 
     def __init__(self, store: _Store, field: str) -> None:
         self._store, self._field = store, field
-        self.shape, self.dtype, self.ndim = store.shape(field), _DTYPES[field], len(store.shape(field))
+        self.shape, self.dtype, self.ndim = store.shape(field), _dtype(field), len(store.shape(field))
 
     def __len__(self) -> int:
+        """The number of jets."""
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
@@ -240,31 +229,18 @@ class _Lazy:
         return f"<lazy {self._field}, shape {self.shape}, {self.dtype}>"
 
 
-_DTYPES = {
-    "constituents": np.dtype(np.float32),
-    "mask": np.dtype(bool),
-    "observables": np.dtype(np.float32),
-    "labels": np.dtype(np.int32),
-    **dict.fromkeys(hls4ml.IMAGES, np.dtype(np.float32)),
-}
-
-
 @dataclasses.dataclass(frozen=True, repr=False)
-class _LazyJets(Jets):
-    """`Jets` on disk; a slice reads each dataset once for all its fields."""
+class LazyJets(Jets):
+    """`Jets` on disk; a slice reads each part of a file once for all its fields."""
 
     store: _Store = dataclasses.field(kw_only=True)
 
     def _take(self, rows: Rows) -> Jets:
-        fields = ["constituents", "mask", "observables", *(["labels"] if self.labels is not None else [])]
-        values: dict[str, Any] = {"labels": None, **self.store.read([*fields, *self.images], rows)}
-        return Jets(
-            images={name: values.pop(name) for name in self.images},
-            **values,
-            particle_names=self.particle_names,
-            observable_names=self.observable_names,
-            classes=self.classes,
-        )
+        optional = {"labels": self.labels, "weights": self.weights}
+        fields = ["constituents", "mask", "observables", *(name for name, x in optional.items() if x is not None)]
+        values: dict[str, Any] = {**dict.fromkeys(optional), **self.store.read([*fields, *self.images], rows)}
+        images = {name: values.pop(name) for name in self.images}
+        return Jets(images=images, dataset=self.dataset, **values)
 
     def __repr__(self) -> str:
-        return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.headers)} file(s)>"
+        return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.files)} file(s)>"

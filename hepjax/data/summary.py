@@ -1,4 +1,4 @@
-"""What a file holds, for people: columns, classes, ranges, problems."""
+"""The summary of a file, for people: columns, classes, ranges, problems."""
 
 from __future__ import annotations
 
@@ -8,37 +8,34 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import open_file
-from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5.header import read_header
-from hepjax.data.hdf5.lazy_jets import read_jets
+from hepjax.data import datasets
+from hepjax.data.readers import container_of, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
 
 if TYPE_CHECKING:
-    from hepjax.types import Jets
+    from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
 
 
-def summarise(path: str | Path) -> FileSummary:
-    """Reads a whole file, some thousand jets at a time, and tells what is in it.
+def summarize(path: str | Path, dataset: Dataset | str | None = None) -> FileSummary:
+    """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:
       path: the file.
+      dataset: as in `hepjax.read_jets`.
 
     Returns:
       Its summary; a problem that does not stop a reader of other rows is listed in `problems`, not raised.
 
     Raises:
-      InputError: the header is not of the public layout (see `read_jets`).
+      InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
     path = Path(path)
-    header = read_header(path)
-    with open_file(path) as file:
-        provenance = {str(k): str(v) for k, v in file.attrs.items()}
-    jets = read_jets(path)
-    classes = dict.fromkeys(hls4ml.CLASSES, 0)
+    jets = read_jets(path, dataset=dataset)
+    described, slots = jets.dataset, int(jets.constituents.shape[1])
+    classes = dict.fromkeys(described.classes, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}
     multiplicity = left_out = 0
@@ -52,34 +49,49 @@ def summarise(path: str | Path) -> FileSummary:
             continue
         multiplicity += int(part.mask.sum())
         if part.labels is not None:
-            for name, count in zip(hls4ml.CLASSES, np.bincount(part.labels, minlength=5), strict=True):
+            for name, count in zip(classes, np.bincount(part.labels, minlength=len(classes)), strict=True):
                 classes[name] += int(count)
         _widen(ranges, part)
-    missing = [
-        *(name for name in hls4ml.PARTICLE_COLUMNS if name not in jets.particle_names),
-        *(name for name in hls4ml.OBSERVABLE_COLUMNS if name not in jets.observable_names),
-    ]
     return FileSummary(
         path=str(path),
         jets=len(jets),
-        slots=header.slots,
+        slots=slots,
         mean_particles=multiplicity / (len(jets) - left_out) if left_out < len(jets) else math.nan,
-        classes=classes if jets.labels is not None else {},
-        images=header.images,
-        missing=tuple(missing),
+        classes=classes,
+        images=described.images,
+        missing=_missing(described),
         ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items()},
         problems=tuple(
             f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"
             for problem, lost in problems.items()
         ),
-        provenance=provenance,
+        provenance=container_of(path).attributes(path),
+        dataset=described,
+    )
+
+
+def _missing(described: Dataset) -> tuple[str, ...]:
+    """The columns that a file of a known dataset usually has."""
+    if described.name not in datasets.DATASETS.names():
+        return ()
+    known = datasets.get(described.name)
+    return tuple(
+        name
+        for usual, there in (
+            (known.particle_columns, described.particle_columns),
+            (known.jet_columns, described.jet_columns),
+        )
+        for name in usual
+        if name not in there
     )
 
 
 def _widen(ranges: dict[str, np.ndarray], part: Jets) -> None:
     """Widens each column's (min, sum, max, count) by a part's values; padding does not count."""
-    particles = part.constituents[part.mask]
-    for names, values in ((part.particle_names, particles), (part.observable_names, part.observables)):
+    columns = [(part.particle_names, part.constituents[part.mask]), (part.observable_names, part.observables)]
+    if part.weights is not None:
+        columns.append(((str(part.dataset.weights),), part.weights[:, None]))
+    for names, values in columns:
         for name, column in zip(names, values.T.astype(np.float64), strict=True):
             if column.size:
                 new = np.array([column.min(), column.sum(), column.max(), column.size])

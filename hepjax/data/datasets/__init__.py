@@ -1,1 +1,109 @@
-"""The layouts that are known by name, one file each."""
+"""The datasets that are known by name: one file each here, those of installed packages and of a user's own files."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from hepjax.errors import InputError
+from hepjax.registry import Registry
+from hepjax.types import Dataset
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+    from hepjax.choices import Role
+
+__all__ = ["DATASETS", "get", "recognize", "register", "role_of", "title_of"]
+
+DATASETS: Registry[Dataset] = Registry("dataset", package="hepjax.data.datasets", entry_points="hepjax.datasets")
+
+register = DATASETS.register
+"""Registers a `Dataset` under a name: `register("my-data", Dataset("my-data", …))`."""
+
+log = logging.getLogger("hepjax")
+
+
+def get(name: str) -> Dataset:
+    """Returns the dataset of a name.
+
+    Args:
+      name: one of `DATASETS.names()`.
+
+    Raises:
+      InputError: there is no such dataset, or what is registered is no `Dataset` of that name.
+
+    >>> get("hls4ml").classes
+    ('g', 'q', 'w', 'z', 't')
+    """
+    dataset = DATASETS.get(name)
+    if not isinstance(dataset, Dataset):
+        raise InputError(f"dataset {name}: expected a hepjax.types.Dataset, found {type(dataset).__name__}")
+    if dataset.name != name:
+        raise InputError(
+            f"dataset {name}: is registered under this name, but its own is {dataset.name}; give it one name"
+        )
+    return dataset
+
+
+def recognize(particle_columns: Collection[str], jet_columns: Collection[str]) -> Dataset | None:
+    """Returns the known dataset that gives a meaning to most of the columns of a file.
+
+    Args:
+      particle_columns: the names of the file's columns of particles.
+      jet_columns: the names of those of jets, labels included.
+
+    Returns:
+      The dataset; None where no known dataset has a role for any column. Of equals it is the first by name.
+
+    >>> recognize(["j1_pt", "j1_etarel"], []).name
+    'hls4ml'
+    """
+    best, most = None, 0
+    for dataset in _all():
+        count = sum(
+            column in (jet_columns if role.of_jets else particle_columns) for role, column in dataset.roles.items()
+        )
+        if count > most:
+            best, most = dataset, count
+    return best
+
+
+def title_of(column: str) -> str | None:
+    """Returns how a known dataset writes a column on an axis, unit included.
+
+    Args:
+      column: any name.
+
+    Returns:
+      The words; None where no known dataset has such a column.
+
+    >>> title_of("j_mass")
+    'Jet mass [GeV]'
+    """
+    return next((dataset.titles[column] for dataset in _all() if column in dataset.titles), None)
+
+
+def role_of(column: str) -> Role | None:
+    """Returns the role that a column has in a known dataset.
+
+    Args:
+      column: any name.
+
+    Returns:
+      The role; None where no known dataset has such a column, or it has no role there.
+
+    >>> role_of("j1_etarel").name
+    'ETA_REL'
+    """
+    roles = (role for dataset in _all() for role, name in dataset.roles.items() if name == column)
+    return next(roles, None)
+
+
+def _all() -> Iterator[Dataset]:
+    """All known datasets; a package that fails to import is passed over with a warning."""
+    for name in DATASETS.names():
+        try:
+            yield get(name)
+        except InputError as error:
+            log.warning("%s", error)

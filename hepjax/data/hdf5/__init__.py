@@ -1,7 +1,9 @@
-"""Files → `Jets`. NumPy and h5py only."""
+"""HDF5 files of the public layout, in any columns. NumPy and h5py only."""
 
-from hepjax.data.hdf5.header import read_header
-from hepjax.data.hdf5.lazy_jets import chunk_starts, list_files, read_jets
-from hepjax.data.hdf5.summary import summarise
+from hepjax.data.containers import Container
+from hepjax.data.hdf5.blocks import read_in_parts
+from hepjax.data.hdf5.header import attributes, image_shape, read_header, sample
 
-__all__ = ["chunk_starts", "list_files", "read_header", "read_jets", "summarise"]
+CONTAINER = Container("HDF5", (".h5", ".hdf5"), read_header, sample, image_shape, attributes, read_in_parts)
+
+__all__ = ["CONTAINER"]

@@ -9,17 +9,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.data.atomic_hdf5 import open_file
+from hepjax.data.dataset import hardness, label_columns, particle_mask
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5.chunks import make_read
 from hepjax.errors import InputError
+from hepjax.types import OneHot
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
+    from hepjax.data.containers import Header, JetFile
     from hepjax.data.hdf5.chunks import ReadRows
-    from hepjax.data.hdf5.header import Header
+    from hepjax.types import Dataset
 
-    Decoder = Callable[[Header, np.ndarray], np.ndarray]
+    Decoder = Callable[[np.ndarray], np.ndarray]
 
 _LARGEST = float(np.finfo(np.float32).max)
 _TASK_ROWS = 1000
@@ -27,12 +30,12 @@ _TASK_ROWS = 1000
 
 
 def read_in_parts(
-    header: Header, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
+    file: JetFile, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
 ) -> Iterator[Callable[[], None]]:
-    """The reading of a file's rows, in parts that may be done in any order and by several threads.
+    """Divides the reading of a file's rows into parts that may be done in any order and by several threads.
 
     Args:
-      header: the file's header.
+      file: its header, and what its columns mean.
       slots: P, the particles to keep per jet.
       out: field → the array to fill, whose first axis is that of the rows.
       local: (N,) the rows of the file, ascending.
@@ -41,47 +44,48 @@ def read_in_parts(
     Yields:
       Functions that read, check, decode and write one part each; they raise InputError for what cannot be read.
     """
-    for name, decoders in _DECODERS.items():
+    for name, decoders in _decoders(file).items():
         if wanted := {field: decoders[field] for field in decoders if field in out}:
-            chunks = list(_chunks(local, header.chunk_rows[name]))
-            count = max(1, _TASK_ROWS // header.chunk_rows[name])
+            size = file.header.chunk_rows[name]
+            chunks = list(_chunks(local, size))
+            count = max(1, _TASK_ROWS // size)
             for i in range(0, len(chunks), count):
                 parts = [(local[low:high], places[low:high]) for low, high in chunks[i : i + count]]
-                yield functools.partial(_read_parts, name, header, slots, wanted, out, parts)
+                yield functools.partial(_read_parts, name, file, slots, wanted, out, parts)
 
 
 def _read_parts(
     name: str,
-    header: Header,
+    file: JetFile,
     slots: int,
     decoders: dict[str, Decoder],
     out: dict[str, np.ndarray],
     parts: list[tuple[np.ndarray, np.ndarray]],
 ) -> None:
     """Reads some chunks' rows of one dataset; each thread opens the file for itself."""
-    with open_file(header.path) as file:
-        read = make_read(file[name])
+    with open_file(file.header.path) as opened:
+        read = make_read(opened[name])
         for local, places in parts:
             # A call of its own, so that one block is freed before the next is read.
-            values = _read_block(file[name], read, header, slots, local, decoders)
+            values = _read_block(opened[name], read, file, slots, local, decoders)
             for field in decoders:
                 out[field][places] = values.pop(field)
 
 
 def _read_block(
-    dataset: Any, read: ReadRows, header: Header, slots: int, local: np.ndarray, decoders: dict[str, Decoder]
+    dataset: Any, read: ReadRows, file: JetFile, slots: int, local: np.ndarray, decoders: dict[str, Decoder]
 ) -> dict[str, np.ndarray]:
     """Reads, checks and decodes ascending rows that lie in one chunk."""
     start = int(local[0])
     block = read(start, int(local[-1]) + 1)
-    _check_finite(dataset, header, block)
+    _check_finite(dataset, file.header, block)
     if "constituents" in decoders or "mask" in decoders:
-        block = _sort_by_pt(header, block)[:, :slots]
-    elif "observables" in decoders or "labels" in decoders:
-        _check_labels(header, block, start)
+        block = _sort_by_pt(file, block)[:, :slots]
+    elif dataset.name == f"/{hls4ml.JETS}":
+        _check_labels(file, block, start)
     if not np.array_equal(local - start, np.arange(len(block))):
         block = block[local - start]
-    return {field: decode(header, block) for field, decode in decoders.items()}
+    return {field: decode(block) for field, decode in decoders.items()}
 
 
 def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
@@ -90,31 +94,57 @@ def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
     return itertools.pairwise([0, *edges.tolist(), len(local)])
 
 
+def _decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
+    """Dataset of the file → field of the jets → how a block becomes it."""
+    header, dataset = file.header, file.dataset
+    particles = _places(header.particle_names, dataset.particle_columns)
+    decoders: dict[str, dict[str, Decoder]] = {
+        hls4ml.CONSTITUENTS: {
+            "constituents": lambda block: _take(block, particles),
+            "mask": lambda block: particle_mask(block, header.particle_names, dataset.roles),
+        },
+        **{name: {name: lambda block: block} for name in header.images},
+    }
+    if dataset.weights in header.series:
+        decoders[dataset.weights] = {"weights": lambda block: block}
+    if header.jet_names:
+        decoders[hls4ml.JETS] = _jet_decoders(header, dataset)
+    return decoders
+
+
+def _jet_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
+    observables = _places(header.jet_names, dataset.jet_columns)
+    decoders: dict[str, Decoder] = {"observables": lambda block: _take(block, observables)}
+    if isinstance(dataset.labels, OneHot):
+        flags = _places(header.jet_names, dataset.labels.columns)
+        decoders["labels"] = lambda block: _take(block, flags).argmax(axis=1)
+    elif dataset.labels is not None:
+        index = header.jet_names.index(dataset.labels.column)
+        decoders["labels"] = lambda block: block[:, index]
+    if dataset.weights in header.jet_names:
+        place = header.jet_names.index(dataset.weights)
+        decoders["weights"] = lambda block: block[:, place]
+    return decoders
+
+
+def _places(names: Sequence[str], columns: Sequence[str]) -> tuple[int, ...]:
+    return tuple(names.index(name) for name in columns)
+
+
 def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
     """The columns at these places; a view where they are all, in order."""
     return block if places == tuple(range(block.shape[-1])) else block[..., places]
 
 
-_DECODERS: dict[str, dict[str, Decoder]] = {
-    hls4ml.CONSTITUENTS: {
-        "constituents": lambda header, block: _take(block, header.particles.places),
-        "mask": lambda header, block: block[..., header.particle("j1_e")] > 0,
-    },
-    hls4ml.JETS: {
-        "observables": lambda header, block: _take(block, header.observables.places),
-        "labels": lambda header, block: _take(block, header.labels.places).argmax(axis=1),
-    },
-    **{name: {name: lambda _, block: block} for name in hls4ml.IMAGES},
-}
-
-
-def _sort_by_pt(header: Header, block: np.ndarray) -> np.ndarray:
+def _sort_by_pt(file: JetFile, block: np.ndarray) -> np.ndarray:
     """Each jet's particles by falling pT, so that the first are the hardest; most files are so already."""
-    pt = header.particle("j1_pt")
-    unsorted = np.flatnonzero((block[:, 1:, pt] > block[:, :-1, pt]).any(axis=1))
+    pt = hardness(block, file.header.particle_names, file.dataset.roles)
+    if pt is None:
+        return block
+    unsorted = np.flatnonzero((pt[:, 1:] > pt[:, :-1]).any(axis=1))
     if len(unsorted):
         block = block if block.flags.writeable else block.copy()
-        order = np.argsort(-block[unsorted, :, pt], axis=1, kind="stable")
+        order = np.argsort(-pt[unsorted], axis=1, kind="stable")
         block[unsorted] = np.take_along_axis(block[unsorted], order[..., None], axis=1)
     return block
 
@@ -135,16 +165,25 @@ def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
     )
 
 
-def _check_labels(header: Header, block: np.ndarray, start: int) -> None:
-    if not header.labels.names:
+def _check_labels(file: JetFile, block: np.ndarray, start: int) -> None:
+    """Refuses rows whose labels name no class."""
+    header, dataset = file.header, file.dataset
+    if dataset.labels is None:
         return
-    onehot = block[:, header.labels.places]
-    # The five classes come first; where j_undef is the one that is set, no class is.
-    good = (np.count_nonzero(onehot, axis=1) == 1) & (onehot[:, : len(hls4ml.CLASSES)].max(axis=1) == 1)
+    flags = block[:, _places(header.jet_names, label_columns(dataset))]
+    classes = len(dataset.classes)
+    if isinstance(dataset.labels, OneHot):
+        # The column of jets without a class is the last; where it is the one that is set, no class is.
+        good = (np.count_nonzero(flags, axis=1) == 1) & (flags[:, :classes].max(axis=1) == 1)
+        undefined = dataset.labels.undefined
+        words = f"one-hot over {', '.join(dataset.labels.columns)}" + (f", or {undefined} = 1" if undefined else "")
+    else:
+        index = flags[:, 0]
+        good = (index >= 0) & (index < classes) & (index == np.floor(index))
+        words = f"whole numbers from 0 to {classes - 1} in {dataset.labels.column}"
     if not good.all():
         rows = np.flatnonzero(~good) + start
-        shown = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        listed = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
         raise InputError(
-            f"{header.path}: {hls4ml.JETS} has rows whose labels are not one-hot over "
-            f"{', '.join(hls4ml.LABEL_COLUMNS)}, or {hls4ml.UNDEFINED} = 1: {shown}; remove those jets"
+            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; remove those jets"
         )

@@ -1,13 +1,16 @@
-"""What a file of the public layout says of itself: its names, shapes and columns, checked without reading a jet."""
+"""The header of an HDF5 file of jets: names, shapes and columns, checked without reading a jet."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import h5py
+import numpy as np
 
 from hepjax.data.atomic_hdf5 import one_line, open_file
+from hepjax.data.containers import Header
+from hepjax.data.dataset import repeats
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 
@@ -17,37 +20,10 @@ if TYPE_CHECKING:
 
 ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
-
-
 _IMAGES = 100
 """The same for images, which are larger."""
-
-
-class Columns(NamedTuple):
-    """Some columns of a dataset: their names in the schema's order, and where the file keeps them."""
-
-    names: tuple[str, ...]
-    places: tuple[int, ...]
-
-
-class Header(NamedTuple):
-    """One file, checked but unread."""
-
-    path: Path
-    jets: int
-    slots: int
-    """The particles kept per jet."""
-    particles: Columns
-    observables: Columns
-    labels: Columns
-    """Empty for a file without labels; else the five classes, then `j_undef` where the file has it."""
-    images: tuple[str, ...]
-    chunk_rows: dict[str, int]
-    """The rows to read at a time, for each dataset."""
-
-    def particle(self, name: str) -> int:
-        """The place of a particle column in the file."""
-        return self.particles.places[self.particles.names.index(name)]
+_SAMPLE, _SAMPLES = 100, 10
+"""Jets that follow each other, and how many times so many, in a sample of a file."""
 
 
 def read_header(path: Path) -> Header:
@@ -60,44 +36,61 @@ def read_header(path: Path) -> Header:
       Its header.
 
     Raises:
-      InputError: a dataset is missing or has a wrong rank or type, a column is unknown or named twice, a column that
-        is always needed is absent, or the file holds no jet.
+      InputError: the particles are missing, a dataset has a wrong rank or type, a column has no name or one that
+        another has, or the file holds no jet.
     """
     with open_file(path) as file:
         constituents = _dataset(file, path, hls4ml.CONSTITUENTS, rank=3)
-        jets = _dataset(file, path, hls4ml.JETS, rank=2)
-        particle_names = _names(file, path, hls4ml.PARTICLE_NAMES, constituents)
-        jet_names = _names(file, path, hls4ml.JET_NAMES, jets)
-        header = Header(
+        jets = _dataset(file, path, hls4ml.JETS, rank=2) if hls4ml.JETS in file else None
+        count = constituents.shape[0]
+        if jets is not None and jets.shape[0] != count:
+            raise InputError(
+                f"{path}: {hls4ml.CONSTITUENTS} has {count} rows but {hls4ml.JETS} has {jets.shape[0]}; "
+                "make the file again"
+            )
+        if count == 0:
+            raise InputError(f"{path}: holds no jets; leave the file out")
+        images, series = _images(file), _series(file, count)
+        chunk = (constituents.chunks or (ROWS,))[0]
+        return Header(
             path=path,
-            jets=jets.shape[0],
+            jets=count,
             slots=constituents.shape[1],
-            particles=_columns(particle_names, hls4ml.PARTICLE_COLUMNS),
-            observables=_columns(jet_names, hls4ml.OBSERVABLE_COLUMNS),
-            labels=_columns(jet_names, (*hls4ml.LABEL_COLUMNS, hls4ml.UNDEFINED)),
-            images=tuple(name for name in hls4ml.IMAGES if name in file),
+            particle_names=_names(file, path, hls4ml.PARTICLE_NAMES, constituents),
+            jet_names=() if jets is None else _names(file, path, hls4ml.JET_NAMES, jets),
+            images=images,
+            series=series,
+            chunk=chunk,
             chunk_rows={
-                hls4ml.CONSTITUENTS: (constituents.chunks or (ROWS,))[0],
-                hls4ml.JETS: (jets.chunks or (ROWS,))[0],
-                **{name: _image_rows(file[name]) for name in hls4ml.IMAGES if name in file},
+                hls4ml.CONSTITUENTS: chunk,
+                **({} if jets is None else {hls4ml.JETS: (jets.chunks or (ROWS,))[0]}),
+                **{name: _image_rows(file[name]) for name in images},
+                **{name: (file[name].chunks or (ROWS,))[0] for name in series},
             },
         )
-        if constituents.shape[0] != jets.shape[0]:
-            raise InputError(
-                f"{path}: {hls4ml.CONSTITUENTS} has {constituents.shape[0]} rows but {hls4ml.JETS} has "
-                f"{jets.shape[0]}; make the file again"
-            )
-    if header.jets == 0:
-        raise InputError(f"{path}: holds no jets; leave the file out")
-    for name in ("j1_e", "j1_pt"):
-        if name not in header.particles.names:
-            words = "which tells particles from padding and gives their order; make the file again with it"
-            raise InputError(f"{path}: {hls4ml.PARTICLE_NAMES} lacks {name}, {words}")
-    found = set(header.labels.names) & set(hls4ml.LABEL_COLUMNS)
-    if found and len(found) < len(hls4ml.LABEL_COLUMNS):
-        missing = ", ".join(name for name in hls4ml.LABEL_COLUMNS if name not in found)
-        raise InputError(f"{path}: {hls4ml.JET_NAMES} lacks {missing}; give all label columns or none")
-    return header if found else header._replace(labels=Columns((), ()))
+
+
+def sample(header: Header, columns: Sequence[str]) -> np.ndarray:
+    """Reads jet columns of a few jets from all over the file: files may be sorted by class.
+
+    Args:
+      header: of the file.
+      columns: their names.
+
+    Returns:
+      (n, columns), up to a thousand jets.
+    """
+    starts = np.unique(np.linspace(0, max(header.jets - _SAMPLE, 0), _SAMPLES).astype(int))
+    with open_file(header.path) as file:
+        _check_stored(header.path, hls4ml.JETS, file[hls4ml.JETS])
+        rows = np.concatenate([file[hls4ml.JETS][start : start + _SAMPLE] for start in starts.tolist()])
+    return np.asarray(rows[:, [header.jet_names.index(name) for name in columns]])
+
+
+def attributes(path: Path) -> dict[str, str]:
+    """Returns the file's own attributes, as text."""
+    with open_file(path) as file:
+        return {str(key): str(value) for key, value in file.attrs.items()}
 
 
 def image_shape(header: Header, name: str) -> tuple[int, int]:
@@ -166,15 +159,37 @@ def _check_stored(path: Path, name: str, dataset: h5py.Dataset) -> None:
         )
 
 
-def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> list[str]:
-    """The names of the columns of `values`, each of them known and unique."""
+def _images(file: h5py.File) -> tuple[str, ...]:
+    """The datasets that may hold images, those of the public files first; shapes are checked when they are read."""
+    known = [name for name in hls4ml.IMAGES if name in file]
+    passed = {hls4ml.CONSTITUENTS, hls4ml.JET_DECAYS, *known}
+    others = (name for name, item in file.items() if name not in passed and _is_floating(item, rank=3))
+    return (*known, *others)
+
+
+def _series(file: h5py.File, count: int) -> tuple[str, ...]:
+    """The datasets of one number for each jet."""
+    return tuple(
+        name
+        for name, item in file.items()
+        if isinstance(item, h5py.Dataset) and item.shape == (count,) and item.dtype.kind in "fiu"
+    )
+
+
+def _is_floating(item: Any, rank: int) -> bool:
+    return isinstance(item, h5py.Dataset) and item.ndim == rank and item.dtype.kind == "f"
+
+
+def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> tuple[str, ...]:
+    """The names of the columns of `values`, each of them unique."""
     if not isinstance(file.get(dataset), h5py.Dataset) or file[dataset].ndim != 1:
         raise InputError(f"{path}: has no list of names {dataset}, to tell the columns; make the file again with it")
     _check_stored(path, dataset, file[dataset])
-    # Bytes that are no text stay visible, as the name of an unknown column.
-    names = [
-        name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name) for name in file[dataset][()]
-    ]
+    raw = file[dataset][()].tolist()
+    if numbers := [name for name in raw if not isinstance(name, bytes | str)]:
+        raise InputError(f"{path}: {dataset} holds no names but {type(numbers[0]).__name__}; make the file again")
+    # Bytes that are no text stay visible.
+    names = [name.decode(errors="backslashreplace") if isinstance(name, bytes) else name for name in raw]
     width = values.shape[-1]
     if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID:
         names.pop()  # the public files name one particle column that they do not have
@@ -182,14 +197,10 @@ def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> l
         raise InputError(
             f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}; name every column"
         )
-    known = {*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID} if values.ndim == 3 else set(hls4ml.JET_COLUMNS)
-    if unknown := [name for name in names if name not in known]:
-        raise InputError(f"{path}: {dataset} has unknown columns {one_line(', '.join(unknown))}; rename or remove them")
-    if twice := sorted({name for name in names if names.count(name) > 1}):
+    if bad := [name for name in names if not name or not name.isprintable() or "\\x" in name]:
+        raise InputError(
+            f"{path}: {dataset} has names that are no text: {one_line(', '.join(bad)) or 'an empty one'}; rename them"
+        )
+    if twice := sorted(repeats(names)):
         raise InputError(f"{path}: {dataset} names {', '.join(twice)} more than once; rename or remove the copies")
-    return names
-
-
-def _columns(names: Sequence[str], wanted: Sequence[str]) -> Columns:
-    found = tuple(name for name in wanted if name in names)
-    return Columns(found, tuple(names.index(name) for name in found))
+    return tuple(names)

@@ -1,0 +1,61 @@
+"""What the reader of one kind of file gives, so that all kinds are read alike: one `Container`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    import numpy as np
+
+    from hepjax.types import Dataset
+
+
+class Header(NamedTuple):
+    """One file, checked but unread."""
+
+    path: Path
+    jets: int
+    slots: int
+    """The particles kept per jet."""
+    particle_names: tuple[str, ...]
+    """The columns of particles, in the order of the file."""
+    jet_names: tuple[str, ...]
+    """The columns of jets, labels and weights included, in the order of the file; empty where there are none."""
+    images: tuple[str, ...]
+    series: tuple[str, ...]
+    """What else holds one number a jet, such as weights."""
+    chunk: int
+    """The jets whose particles are read at a time."""
+    chunk_rows: Mapping[str, int]
+    """The same for each part of the file, for its own reader."""
+
+
+class JetFile(NamedTuple):
+    """One file, and what its columns mean."""
+
+    header: Header
+    dataset: Dataset
+    container: Container
+
+
+class Container(NamedTuple):
+    """One kind of file."""
+
+    name: str
+    """For people, such as HDF5."""
+    suffixes: tuple[str, ...]
+    """The ends of file names, the first one that of new files."""
+    read_header: Callable[[Path], Header]
+    """Reads and checks names and shapes; raises InputError for a file that is not usable."""
+    sample: Callable[[Header, Sequence[str]], np.ndarray]
+    """(header, jet columns) → (n, columns) values of a few jets from all over the file."""
+    image_shape: Callable[[Header, str], tuple[int, int]]
+    """(header, image) → height and width in pixels; raises InputError where the file has no such images."""
+    attributes: Callable[[Path], dict[str, str]]
+    """What the file says of itself."""
+    read: Callable[[JetFile, int, dict[str, np.ndarray], np.ndarray, np.ndarray], Iterator[Callable[[], None]]]
+    """(file, particles per jet, field → array to fill, ascending rows of the file, their places in the arrays) →
+    tasks that fill the arrays, in any order and by any thread, and raise InputError for what cannot be read."""

@@ -1,0 +1,305 @@
+"""Functions on a `Dataset`: columns by role, what follows from them, checks, and JSON."""
+
+from __future__ import annotations
+
+import collections
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax.choices import Role
+from hepjax.errors import InputError
+from hepjax.types import Dataset, Index, OneHot
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator, Mapping, Sequence
+
+P4 = (Role.PX, Role.PY, Role.PZ, Role.ENERGY)
+"""The roles of a four-momentum, in the order of `hepjax.physics.kinematics`."""
+BINNED = (Role.JET_PT, Role.JET_ETA, Role.JET_MASS, Role.JET_MULTIPLICITY)
+"""The roles of the jet columns that figures of merit are binned in; a run keeps those of its test jets."""
+UNITS = ("GeV", "MeV", "rad", "")
+
+_MOMENTUM = {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}
+_RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R}
+_ENERGIES = (Role.ENERGY, Role.PT, Role.PX, Role.PY, Role.PZ, Role.MASS)
+
+
+def column(dataset: Dataset, role: Role) -> str:
+    """Returns the column that has a role.
+
+    Args:
+      dataset: of some jets.
+      role: of particles or jets.
+
+    Raises:
+      InputError: no column has it; names the columns that there are and the remedy.
+
+    >>> column(Dataset("toy", ("a",), roles={Role.PT: "a"}), Role.PT)
+    'a'
+    """
+    if role in dataset.roles:
+        return dataset.roles[role]
+    columns = dataset.jet_columns if role.of_jets else dataset.particle_columns
+    kind = "jet" if role.of_jets else "particle"
+    raise InputError(
+        f"dataset {dataset.name}: no {kind} column has the role {role.value}; the {kind} columns are "
+        f"{', '.join(columns) or 'none'}; say which it is by a Dataset with roles={{Role.{role.name}: …}}"
+    )
+
+
+def binned_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Returns the jet columns that figures of merit are binned in, those of `BINNED` that there are.
+
+    >>> binned_columns(Dataset("toy", (), ("m",), roles={Role.JET_MASS: "m"}))
+    ('m',)
+    """
+    return tuple(dataset.roles[role] for role in BINNED if role in dataset.roles)
+
+
+def derivable(dataset: Dataset) -> frozenset[Role]:
+    """Returns the roles of particles that a column has, or that follow from those that columns have.
+
+    Four-momenta follow from px, py and pz with an energy or a mass, and from pt, eta and phi (without an energy or a
+    mass, particles count as massless); all else follows from four-momenta.
+
+    >>> Role.ETA_REL in derivable(Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"}))
+    True
+    """
+    known = {role for role in dataset.roles if not role.of_jets}
+    cartesian = {Role.PX, Role.PY, Role.PZ} <= known and bool({Role.ENERGY, Role.MASS} & known)
+    if cartesian or {Role.PT, Role.ETA, Role.PHI} <= known:
+        return frozenset(known | _MOMENTUM | _RELATIVE)
+    return frozenset(known)
+
+
+def unit_of(dataset: Dataset, name: str) -> str:
+    """Returns the unit of a column, an image, or a column that is derived, which has the name of its role.
+
+    Args:
+      dataset: of the jets.
+      name: of the column.
+
+    Returns:
+      "GeV", "MeV", "rad", or "" where there is none.
+
+    >>> toy = Dataset("toy", ("a", "b"), roles={Role.PX: "a"}, units={"a": "MeV"})
+    >>> unit_of(toy, "a"), unit_of(toy, "pt"), unit_of(toy, "phi_rel"), unit_of(toy, "b")
+    ('MeV', 'MeV', 'rad', '')
+    """
+    columns = {*dataset.particle_columns, *dataset.jet_columns, *dataset.images}
+    if name in dataset.units or name in columns or name not in {role.value for role in Role}:
+        return dataset.units.get(name, "")
+    role = Role(name)
+    if role in dataset.roles:
+        return dataset.units.get(dataset.roles[role], "")
+    if role in {Role.PHI, Role.PHI_REL}:
+        return "rad"
+    if role not in _ENERGIES:
+        return ""
+    return next((unit_of(dataset, dataset.roles[other]) for other in _ENERGIES if other in dataset.roles), "")
+
+
+def grows_with_energy(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
+    """Returns (F,) bool, which of the columns grow with the energy of a jet: those in GeV or MeV.
+
+    >>> grows_with_energy(Dataset("toy", units={"m": "GeV"}), ["m", "eta"]).tolist()
+    [True, False]
+    """
+    return np.array([unit_of(dataset, name) in {"GeV", "MeV"} for name in names], bool)
+
+
+def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]) -> np.ndarray:
+    """Tells particles from padding, which is zero.
+
+    Args:
+      values: (..., F) columns of particles.
+      names: the F names of the columns.
+      roles: of the columns.
+
+    Returns:
+      (...) bool: E > 0, or else pT > 0, or else px and py not both 0, or else any column that is not 0.
+
+    >>> particle_mask(np.array([[0.0, 1.0], [2.0, 0.0]]), ["pt", "eta"], {Role.PT: "pt"}).tolist()
+    [False, True]
+    """
+    for role in (Role.ENERGY, Role.PT):
+        if role in roles:
+            return np.asarray(values[..., names.index(roles[role])] > 0)
+    if Role.PX in roles and Role.PY in roles:
+        px, py = (values[..., names.index(roles[role])] for role in (Role.PX, Role.PY))
+        return np.asarray((px != 0) | (py != 0))
+    return np.asarray((values != 0).any(axis=-1))
+
+
+def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]) -> np.ndarray | None:
+    """Returns (...) what particles are ordered by: pT, or pT relative to the jet, in the file's unit.
+
+    Args:
+      values: (..., F) columns of particles.
+      names: the F names of the columns.
+      roles: of the columns.
+
+    Returns:
+      None where no column tells it; the order of the file stays then.
+
+    >>> hardness(np.array([[3.0, 4.0]]), ["a", "b"], {Role.PX: "a", Role.PY: "b"}).tolist()
+    [5.0]
+    """
+    for role in (Role.PT, Role.PT_REL):
+        if role in roles:
+            return np.asarray(values[..., names.index(roles[role])])
+    if Role.PX in roles and Role.PY in roles:
+        px, py = (values[..., names.index(roles[role])] for role in (Role.PX, Role.PY))
+        return np.hypot(px, py)
+    return None
+
+
+def check(dataset: Dataset, where: str = "") -> None:
+    """Refuses a dataset that contradicts itself.
+
+    Args:
+      dataset: any.
+      where: the file or argument that it comes from, for the message.
+
+    Raises:
+      InputError: a column has two roles, a name stands twice, classes and labels do not fit, a label is among what is
+        learnt from, or a unit is unknown.
+
+    >>> check(Dataset("toy", classes=("a", "b")))
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: dataset toy: has the classes a, b but no labels that tell them; give labels=OneHot(…) or \
+Index(…), or leave the classes out
+    """
+    start = f"{where}: dataset {dataset.name}" if where else f"dataset {dataset.name}"
+    for problem in (*_repeated(dataset), *_wrong_labels(dataset), *_wrong_roles_and_units(dataset)):
+        raise InputError(f"{start}: {problem}")
+
+
+def label_columns(dataset: Dataset) -> tuple[str, ...]:
+    """Returns the jet columns that hold labels, the one of undefined jets last.
+
+    >>> label_columns(Dataset("toy", classes=("a", "b"), labels=OneHot(("is_a", "is_b"))))
+    ('is_a', 'is_b')
+    """
+    if isinstance(dataset.labels, OneHot):
+        return (*dataset.labels.columns, *([dataset.labels.undefined] if dataset.labels.undefined else []))
+    return (dataset.labels.column,) if dataset.labels is not None else ()
+
+
+def to_json(dataset: Dataset) -> dict[str, Any]:
+    """Returns a dataset as plain dicts and lists; `from_json` reads them.
+
+    >>> from_json(to_json(Dataset("toy", roles={Role.PT: "a"}))) == Dataset("toy", roles={Role.PT: "a"})
+    True
+    """
+    labels = dataset.labels
+    return {
+        "name": dataset.name,
+        **{name: list(getattr(dataset, name)) for name in _TUPLES},
+        "labels": None if labels is None else {type(labels).__name__: labels._asdict()},
+        "weights": dataset.weights,
+        "roles": {role.value: name for role, name in dataset.roles.items()},
+        "units": dict(dataset.units),
+        "titles": dict(dataset.titles),
+    }
+
+
+def from_json(tree: Mapping[str, Any]) -> Dataset:
+    """Reads a dataset from what `to_json` made.
+
+    Args:
+      tree: dicts and lists.
+
+    Returns:
+      The dataset.
+
+    Raises:
+      InputError: it is none, or has a key that is unknown.
+    """
+    try:
+        known = {*_TUPLES, "name", "labels", "weights", "roles", "units", "titles"}
+        if unknown := sorted({*tree} - known):
+            raise InputError(f"dataset: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
+        return Dataset(
+            name=tree["name"],
+            **{name: tuple(tree.get(name, ())) for name in _TUPLES},
+            labels=_labels_from_json(tree.get("labels")),
+            weights=tree.get("weights"),
+            roles={Role(role): name for role, name in tree.get("roles", {}).items()},
+            units=dict(tree.get("units", {})),
+            titles=dict(tree.get("titles", {})),
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"dataset: not a description of one ({error!r}); write it again") from error
+
+
+_TUPLES = ("particle_columns", "jet_columns", "classes", "features", "particle_features", "images")
+
+
+def _labels_from_json(tree: Any) -> OneHot | Index | None:
+    if tree is None:
+        return None
+    ((kind, fields),) = tree.items()
+    if kind == "OneHot":
+        return OneHot(tuple(fields["columns"]), fields["undefined"])
+    return {"Index": Index}[kind](**fields)
+
+
+def _repeated(dataset: Dataset) -> Iterator[str]:
+    names = {name: getattr(dataset, name) for name in _TUPLES} | {"labels": label_columns(dataset)}
+    for what, listed in names.items():
+        if twice := repeats(listed):
+            yield f"{what} names {', '.join(twice)} more than once; name each once"
+
+
+def repeats(names: Collection[str]) -> list[str]:
+    """Returns the names that stand twice or more.
+
+    >>> repeats(["a", "b", "a"])
+    ['a']
+    """
+    return [name for name, count in collections.Counter(names).items() if count > 1]
+
+
+def _wrong_labels(dataset: Dataset) -> Iterator[str]:
+    labels, classes = dataset.labels, ", ".join(dataset.classes)
+    if labels is None and classes:
+        yield (
+            f"has the classes {classes} but no labels that tell them; give labels=OneHot(…) or Index(…), or leave the "
+            "classes out"
+        )
+    if labels is not None and len(dataset.classes) < 2:
+        yield f"has labels but {'only the class ' + classes if classes else 'no classes'}; name two classes or more"
+    if isinstance(labels, OneHot) and classes and len(labels.columns) != len(dataset.classes):
+        yield (
+            f"{len(dataset.classes)} classes ({classes}) but {len(labels.columns)} label columns "
+            f"({', '.join(labels.columns)}): no label can be the rest; name one column for each class"
+        )
+    own = {*label_columns(dataset), *([dataset.weights] if dataset.weights else [])}
+    if dataset.weights in label_columns(dataset):
+        yield f"{dataset.weights} is both a label and the weights; give each a column"
+    for what in ("jet_columns", "features"):
+        if both := own & {*getattr(dataset, what)}:
+            names = ", ".join(sorted(both))
+            yield f"{what} names {names}, which is a label or weight and would be learnt from; leave it out"
+    of_jets = {name: role for role, name in dataset.roles.items() if role.of_jets}
+    if both := own & {*of_jets}:
+        yield f"{min(both)} has the role {of_jets[min(both)].value} but is a label or weight; give each a column"
+
+
+def _wrong_roles_and_units(dataset: Dataset) -> Iterator[str]:
+    for of_jets in (False, True):
+        owners: dict[str, list[str]] = {}
+        for role, name in dataset.roles.items():
+            if role.of_jets == of_jets:
+                owners.setdefault(name, []).append(role.value)
+        for name, roles in owners.items():
+            if len(roles) > 1:
+                yield f"column {name} has two roles, {' and '.join(roles)}; give it one"
+    for name, unit in dataset.units.items():
+        if unit not in UNITS:
+            yield f"column {name} has the unknown unit {unit!r}; give GeV, MeV, rad, or none"

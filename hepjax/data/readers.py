@@ -1,0 +1,112 @@
+"""Files of jets → lazy `Jets`: the one place that knows which kinds of file there are."""
+
+from __future__ import annotations
+
+import importlib
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hepjax.data.lazy_jets import lazy_jets
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from hepjax.data.containers import Container, Header
+    from hepjax.types import Dataset, Jets
+
+READERS = {".h5": "hepjax.data.hdf5", ".hdf5": "hepjax.data.hdf5"}
+"""The end of a file's name → the module whose CONTAINER reads it; a file of any other name is read as HDF5."""
+
+
+def read_jets(
+    paths: str | Path | Sequence[str | Path] | None = None,
+    *,
+    dataset: Dataset | str | None = None,
+    particles: int | None = None,
+    shortest: bool = False,
+    images: Sequence[str] = (),
+) -> Jets:
+    """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
+
+    Columns are identified by name, never by position; those that nobody knows are carried by name.
+
+    Args:
+      paths: one file, a folder of files, or several files, which follow each other; None is the sample of simulated
+        jets that comes with hepjax.
+      dataset: what the columns mean: a `Dataset`, or the name of one; None recognizes it by the columns.
+      particles: how many of the hardest particles to keep per jet; None keeps all.
+      shortest: keep as many particles as all files have, where they differ, rather than refusing them.
+      images: images to read too, by name; `jets[rows]` then holds their rows.
+
+    Returns:
+      Lazy `Jets` with the files' jets in order.
+
+    Raises:
+      InputError: a file is missing, damaged or of no known layout, or does not fit the dataset; files differ in
+        columns, particles or the size of images; a file keeps fewer particles than asked for, or lacks the images.
+        When rows are read: a value is NaN, infinite or beyond float32, or a label is none of the classes.
+
+    >>> jets = read_jets(particles=20)
+    >>> jets[:3].constituents.shape, jets.dataset.name
+    ((3, 20, 16), 'hls4ml')
+    """
+    opened = [(read_header(path), container_of(path)) for path in list_files(paths)]
+    return lazy_jets(opened, dataset=dataset, particles=particles, shortest=shortest, images=images)
+
+
+def read_header(path: Path) -> Header:
+    """Reads and checks a file's names and shapes, without reading a jet.
+
+    Args:
+      path: the file.
+
+    Returns:
+      Its header.
+
+    Raises:
+      InputError: the file is not usable.
+
+    >>> read_header(list_files(None)[0]).slots
+    30
+    """
+    return container_of(path).read_header(path)
+
+
+def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
+    """Lists the files that `read_jets` would read.
+
+    Args:
+      paths: as in `read_jets`.
+
+    Returns:
+      One path per file, in order.
+
+    Raises:
+      InputError: a folder holds no file of jets, or nothing is given.
+
+    >>> [path.name for path in list_files(None)]
+    ['jets_30p.h5']
+    """
+    if paths is None:
+        return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
+    listed: list[Path] = []
+    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+        inside = sorted(p for p in path.iterdir() if p.suffix in READERS) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path}: a folder without files of jets ({', '.join(f'*{end}' for end in READERS)})")
+        listed.extend(inside)
+    if not listed:
+        raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
+    return listed
+
+
+def container_of(path: Path) -> Container:
+    """Returns the reader of a file, by the end of its name.
+
+    >>> container_of(Path("jets.hdf5")).name
+    'HDF5'
+    """
+    container: Container = importlib.import_module(READERS.get(path.suffix, READERS[".h5"])).CONTAINER
+    return container

@@ -1,0 +1,233 @@
+"""What the columns of a file mean: by a dataset that was given, by one that is known, or by the columns themselves."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+from hepjax.choices import Role
+from hepjax.data import datasets
+from hepjax.data.dataset import check, derivable, label_columns
+from hepjax.errors import InputError
+from hepjax.types import Dataset, Index, OneHot
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+
+    from hepjax.data.containers import Header
+
+    Sample = Callable[[Sequence[str]], np.ndarray]
+    """Jet columns → (n, columns) values of a few jets of the file."""
+
+UNNAMED = "unnamed"
+"""The name of a dataset that nobody has registered."""
+LABEL = "label_"
+"""What columns of labels begin with in any dataset."""
+WEIGHTS = "weights"
+"""What event weights are called in any dataset."""
+
+_PARTICLE_FEATURES = (
+    Role.PT, Role.PT_REL, Role.ENERGY, Role.ENERGY_REL, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R,
+)  # fmt: skip
+"""What networks of particles see where no dataset says more: how hard a particle is, and where it lies in the jet."""
+
+
+def describe(header: Header, given: Dataset | str | None, sample: Sample) -> Dataset:
+    """Says what the columns of a file mean.
+
+    Args:
+      header: of the file.
+      given: a dataset, or the name of one; None recognizes it by the columns.
+      sample: reads jet columns of a few jets, where labels are told by their values.
+
+    Returns:
+      The dataset, with all columns that the file has; those that nobody knows are carried by name.
+
+    Raises:
+      InputError: the dataset that was given contradicts itself or names what the file lacks, or labels are not whole.
+    """
+    recognized = datasets.recognize(header.particle_names, header.jet_names) or _by_roles(header)
+    narrowed = _narrowed(recognized, header)
+    dataset = narrowed if given is None else _fitted(given, narrowed, header)
+    dataset = dataclasses.replace(dataset, weights=dataset.weights or _weights(header))
+    apart = {*label_columns(dataset), dataset.weights}
+    if dataset.labels is None:
+        labels = _labels(header, recognized, dataset, sample)
+        dataset = dataclasses.replace(dataset, labels=labels, classes=_classes(recognized, labels))
+        apart |= {*label_columns(recognized), *label_columns(dataset)}
+    dataset = dataclasses.replace(
+        dataset,
+        particle_columns=_ordered(dataset.particle_columns, header.particle_names),
+        jet_columns=_ordered(dataset.jet_columns, [name for name in header.jet_names if name not in apart]),
+        images=header.images,
+    )
+    dataset = dataclasses.replace(
+        dataset,
+        features=dataset.features or dataset.jet_columns,
+        particle_features=dataset.particle_features or _particle_features(dataset),
+    )
+    check(dataset, str(header.path))
+    return dataset
+
+
+def check_alike(first: Header, other: Header) -> None:
+    """Refuses files whose columns differ.
+
+    Args:
+      first: of one file.
+      other: of another.
+
+    Raises:
+      InputError: names the other file and the columns.
+    """
+    for what, a, b in (
+        ("particle", first.particle_names, other.particle_names),
+        ("jet", first.jet_names, other.jet_names),
+    ):
+        if {*a} != {*b}:
+            raise InputError(
+                f"{other.path}: its {what} columns differ from those of {first.path}: {', '.join(sorted({*a} ^ {*b}))}; "
+                "read these files apart, or make them again with the same columns"
+            )
+
+
+def _ordered(known: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
+    """The known names first, in their order, then all others as they stand in the file."""
+    return (*known, *(name for name in there if name not in known))
+
+
+def _by_roles(header: Header) -> Dataset:
+    """The dataset of a file that calls columns by the names of their roles, or by names that nobody knows."""
+    names = {False: header.particle_names, True: header.jet_names}
+    return Dataset(UNNAMED, roles={role: role.value for role in Role if role.value in names[role.of_jets]})
+
+
+def _narrowed(dataset: Dataset, header: Header) -> Dataset:
+    """The part of a known dataset that a file has."""
+    particles, jets = {*header.particle_names}, {*header.jet_names}
+    narrowed = dataclasses.replace(
+        dataset,
+        particle_columns=tuple(name for name in dataset.particle_columns if name in particles),
+        jet_columns=tuple(name for name in dataset.jet_columns if name in jets),
+        classes=(),
+        labels=None,
+        roles={role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)},
+        features=tuple(name for name in dataset.features if name in jets),
+    )
+    # A preferred column that the file lacks is derived where that is possible.
+    role_of, known = {name: role for role, name in dataset.roles.items() if not role.of_jets}, derivable(narrowed)
+    preferred = (
+        name if name in particles else role_of[name].value if role_of.get(name) in known else None
+        for name in dataset.particle_features
+    )
+    return dataclasses.replace(narrowed, particle_features=tuple(filter(None, preferred)))
+
+
+def _fitted(given: Dataset | str, narrowed: Dataset, header: Header) -> Dataset:
+    """A dataset that was given, if the file has all that it names; roles that it does not know are the usual ones."""
+    dataset = datasets.get(given) if isinstance(given, str) else given
+    check(dataset)
+    if isinstance(dataset.labels, OneHot) and dataset.labels.undefined not in header.jet_names:
+        dataset = dataclasses.replace(dataset, labels=dataset.labels._replace(undefined=None))
+    _check_columns(dataset, header)
+    if dataset.roles:
+        return dataset
+    units = {**narrowed.units, **dataset.units}
+    return dataclasses.replace(dataset, roles=narrowed.roles, units=units, titles={**narrowed.titles, **dataset.titles})
+
+
+def _particle_features(dataset: Dataset) -> tuple[str, ...]:
+    known = derivable(dataset)
+    preferred = tuple(dataset.roles.get(role, role.value) for role in _PARTICLE_FEATURES if role in known)
+    return preferred or dataset.particle_columns
+
+
+def _weights(header: Header) -> str | None:
+    places = [names for names in (header.jet_names, header.series) if WEIGHTS in names]
+    if len(places) > 1:
+        raise InputError(f"{header.path}: has both a jet column and a dataset called {WEIGHTS}; rename one of them")
+    return WEIGHTS if places else None
+
+
+def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -> OneHot | Index | None:
+    """Finds the labels of a file; columns of zeros and ones are told by the values of a few jets."""
+    names = header.jet_names
+    if flags := tuple(name for name in names if name.startswith(LABEL)):
+        if len(flags) == 1:
+            raise InputError(
+                f"{header.path}: {flags[0]} is the only column {LABEL}…, which tells no classes; give each class a "
+                f"column, or describe the file by a Dataset with labels=Index({flags[0]!r})"
+            )
+        return OneHot(flags)
+    expected = label_columns(known)
+    undefined = known.labels.undefined if isinstance(known.labels, OneHot) else None
+    needed = tuple(name for name in expected if name != undefined)
+    whole = bool(needed) and {*needed} <= {*names}
+    apart = {*narrowed.jet_columns, *narrowed.roles.values(), *expected, narrowed.weights}
+    others = [name for name in names if name not in apart]
+    if whole and isinstance(known.labels, OneHot):
+        labels: OneHot | Index | None = OneHot(needed, undefined if undefined in names else None)
+    else:
+        labels = known.labels if whole else None
+    if not others and (whole or not {*needed} & {*names}):
+        return labels
+    present = [name for name in needed if name in names]
+    flags = _flags([*present, *others], sample, present if whole else ())
+    if flags and {*present} <= {*flags}:
+        return OneHot(flags, undefined if undefined in names else None)
+    if present and not whole:
+        lacking = ", ".join(name for name in needed if name not in names)
+        raise InputError(
+            f"{header.path}: has the label columns {', '.join(present)} of the dataset {known.name} but lacks {lacking}, "
+            "and those it has do not add up to 1; give all label columns or none, or describe the file by a Dataset"
+        )
+    return labels
+
+
+def _flags(names: Sequence[str], sample: Sample, enough: Sequence[str]) -> tuple[str, ...]:
+    """The columns of zeros and ones that add up to 1 in each row; none where those of `enough` do so already."""
+    if len(names) < 2:
+        return ()
+    values = sample(names)
+    binary = ((values == 0) | (values == 1)).all(axis=0)
+    if enough and (values[:, [names.index(name) for name in enough]].sum(axis=1) == 1).all():
+        return ()
+    flags = tuple(name for name, is_flag in zip(names, binary, strict=True) if is_flag)
+    return flags if len(flags) >= 2 and (values[:, binary].sum(axis=1) == 1).all() else ()
+
+
+def _classes(known: Dataset, labels: OneHot | Index | None) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    named = dict(zip(label_columns(known), known.classes, strict=False)) if isinstance(known.labels, OneHot) else {}
+    if isinstance(labels, Index):
+        return known.classes
+    return tuple(named.get(name, name.removeprefix("j_").removeprefix(LABEL)) for name in labels.columns)
+
+
+def _check_columns(dataset: Dataset, header: Header) -> None:
+    """Refuses a dataset that names what the file lacks."""
+    derived = {role.value for role in derivable(dataset)}
+    particles = dict.fromkeys(dataset.particle_columns, "a particle column")
+    particles |= {name: "one to learn from" for name in dataset.particle_features if name not in derived}
+    jets = dict.fromkeys(dataset.jet_columns, "a jet column") | dict.fromkeys(dataset.features, "a feature")
+    jets |= dict.fromkeys(label_columns(dataset), "a label")
+    for role, name in dataset.roles.items():
+        (jets if role.of_jets else particles)[name] = role.value
+    for kind, wanted, there in (
+        ("particle", particles, header.particle_names),
+        ("jet", jets, header.jet_names),
+    ):
+        for name, what in wanted.items():
+            if name not in there:
+                raise InputError(
+                    f"{header.path}: lacks the {kind} column {name}, which the dataset {dataset.name} names as {what}; "
+                    f"its {kind} columns are {', '.join(there) or 'none'}; correct the dataset, or read without it"
+                )
+    if dataset.weights is not None and dataset.weights not in (*header.jet_names, *header.series):
+        raise InputError(
+            f"{header.path}: has no column and no dataset {dataset.weights}, which the dataset {dataset.name} names as "
+            "the weights; correct the dataset, or read without it"
+        )

@@ -1,0 +1,50 @@
+"""Reading by several threads."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_MOST_THREADS = 16
+"""So that memory stays bounded where cores are many; what h5py does under its lock would keep more of them waiting."""
+
+
+def cores() -> int:
+    """How many cores this process may use.
+
+    >>> cores() > 0
+    True
+    """
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def in_threads(tasks: Sequence[Callable[[], None]]) -> None:
+    """Runs tasks, as many at a time as there are cores.
+
+    Args:
+      tasks: what to do; no two may write to the same place.
+
+    Raises:
+      Exception: the first error, in the order of the tasks; tasks that have not begun are left out then, and no thread
+        outlives the call.
+
+    >>> found = []
+    >>> in_threads([lambda: found.append(1), lambda: found.append(2)])
+    >>> sorted(found)
+    [1, 2]
+    """
+    threads = min(cores(), len(tasks), _MOST_THREADS)
+    if threads < 2:
+        for task in tasks:
+            task()
+        return
+    pool = ThreadPoolExecutor(threads)
+    try:
+        for running in [pool.submit(task) for task in tasks]:
+            running.result()
+    finally:
+        pool.shutdown(cancel_futures=True)  # after Ctrl-C, too
