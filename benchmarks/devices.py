@@ -54,14 +54,14 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
 
     kinds = {"interaction-network": models.InteractionNetwork, "deepsets": models.DeepSets, "lstm": models.LSTM}
     kind, jets, rng = kinds.get(case, models.MLP), JETS.get(case, 65_536), np.random.default_rng(0)
-    recipe = pipelines.make_recipe(kind(), 5)
-    shapes = [(jets, *x.shape[1:]) for x in jax.tree.leaves(recipe.example)]
+    pipeline = pipelines.make_pipeline(kind(), 5)
+    shapes = [(jets, *x.shape[1:]) for x in jax.tree.leaves(pipeline.example)]
     values = rng.normal(size=shapes[0]).astype(np.float32)
     inputs = Sequences(values, np.ones(shapes[1], bool)) if case in kinds else values
     data = Batch(inputs, rng.integers(5, size=jets).astype(np.int32), np.ones(jets, np.float32))
-    apply, loss = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)), losses.categorical_cross_entropy
+    apply, loss = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(1e-3))
-    start = training.start(*pipelines.initialise(recipe, jax.random.key(0)), optimizer, jax.random.key(0))
+    start = training.start(*pipelines.initialize(pipeline, jax.random.key(0)), optimizer, jax.random.key(0))
     devices = runtime.make_devices(count)
     run_window = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
     run, _ = runtime.compile_on(devices, run_window, training.make_eval_step(apply, loss))

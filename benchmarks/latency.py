@@ -71,10 +71,10 @@ def cell(times: list[float]) -> str:
 
 def make(model: models.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
-    recipe = pipelines.make_recipe(model, CLASSES)
-    inputs = recipe.read(hepjax.read_jets(), slice(max(COUNTS)))
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
-    apply = pipelines.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
+    pipeline = pipelines.make_pipeline(model, CLASSES)
+    inputs = pipeline.load(hepjax.read_jets(), slice(max(COUNTS)))
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
 
     def answer(inputs: Any) -> jax.Array:
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)

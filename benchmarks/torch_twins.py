@@ -36,7 +36,7 @@ from hepjax.types import Batch, Epoch, Progress, Scores
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hepjax.inputs.pipelines import Recipe
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.types import Scaling
 
 Network = Literal["mlp", "convnet", "convnet1d", "lstm", "gru", "deepsets", "interaction-network", "graph-network"]
@@ -118,7 +118,7 @@ def main(comparison: Comparison) -> list[Result]:
 
 def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
     """The files, or copies that end early."""
-    for i, path in enumerate(hdf5.list_files(comparison.data or None)):
+    for i, path in enumerate(data.list_files(comparison.data or None)):
         if comparison.jets is None:
             yield path
             continue
@@ -133,16 +133,16 @@ def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
 
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
-    recipe = pipelines.make_recipe(chosen.model, len(hls4ml.CLASSES))
-    read = subsets.load(chosen, recipe, hls4ml.CLASSES)
-    train, val, test = (for_torch(chosen.model, recipe, read.scaling, part.data) for part in read[:3])
+    pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES))
+    read = subsets.load(chosen, pipeline, hls4ml.CLASSES)
+    train, val, test = (for_torch(chosen.model, pipeline, read.scaling, part.data) for part in read[:3])
     # As hepjax.runs.train draws them.
-    params, state = pipelines.initialise(recipe, jax.random.split(jax.random.key(chosen.seed))[0])
+    params, state = pipelines.initialize(pipeline, jax.random.split(jax.random.key(chosen.seed))[0])
     torch.manual_seed(chosen.seed)
     own = make_twin(chosen.model, jax.tree.leaves(train.inputs)[0].shape[-1], len(hls4ml.CLASSES))
     twin = copy_parameters(params, copy.deepcopy(own))
     few: Batch = jax.tree.map(lambda x: x[:BLOCK], read.test.data)
-    logits, _ = pipelines.make_apply(recipe, read.scaling)(params, state, few.inputs, few.weights > 0, None)
+    logits, _ = pipelines.make_apply(pipeline, read.scaling)(params, state, few.inputs, few.weights > 0, None)
     apart = float(np.abs(np.asarray(logits) - answers(twin, test)[:BLOCK]).max())
     if not apart <= AGREEMENT:
         raise ValueError(f"{type(chosen.model).__name__}: before training the logits are {apart:.2g} apart")
@@ -172,13 +172,13 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     )
 
 
-def for_torch(model: models.Model, recipe: Recipe, scaling: Scaling, data: Batch) -> Batch:
+def for_torch(model: models.Model, pipeline: InputPipeline, scaling: Scaling, data: Batch) -> Batch:
     """What the network is given of a part, once for all epochs; hepjax makes it anew in every step."""
 
     def represent(x: Any) -> Any:
         if isinstance(model, models.GraphNetwork):  # the twin has tensors of all pairs in place of lists of edges
             return x._replace(values=apply_scaling(scaling, x.values, x.mask))
-        return recipe.represent(scaling, x)
+        return pipeline.transform(scaling, x)
 
     # In blocks of one shape, for images of all jets at once take much memory to draw.
     blocks = [

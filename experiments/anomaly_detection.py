@@ -80,7 +80,7 @@ def judge(jets: Any, known: np.ndarray, test: np.ndarray, options: AnomalyDetect
 def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
     """Trains, measures, draws; returns anomaly → contamination → score → `evaluation.anomaly_figures`."""
     atomic_files.check_new(options.out)
-    jets, sought = hdf5.read_jets(list(options.data) or None)[:], options.anomalies
+    jets, sought = data.read_jets(list(options.data) or None)[:], options.anomalies
     rows, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
     told = partial(anomalies.told_from, labels=jets.labels[test], classes=jets.classes, background=options.background)
     told(jets.labels[test], anomalies=sought)  # refuses classes that are not there before any work

@@ -58,7 +58,7 @@ class ConvnetTagger:
 
 def draw(options: ConvnetTagger) -> Any:
     """The mean image of each class, as the network sees the jets."""
-    jets = hdf5.read_jets(list(options.data) or None)[:JETS]
+    jets = data.read_jets(list(options.data) or None)[:JETS]
     pixels = inputs.images(
         jets, pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles
     )

@@ -60,9 +60,9 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data, load(folder).recipe)
+    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data, load(folder).pipeline)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
-    x, labels = tagger.recipe.read(jets, slice(None)), np.asarray(jets.labels)
+    x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
     answers = [tagger.scores(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
     rates, aucs = [], []

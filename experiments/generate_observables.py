@@ -55,7 +55,7 @@ class GenerateObservables:
 
 def read(paths: tuple[Path, ...], options: GenerateObservables) -> tuple[np.ndarray, np.ndarray]:
     """(N, 16) observables and (N,) classes of the jets asked for."""
-    jets = hdf5.read_jets(list(paths) or None)
+    jets = data.read_jets(list(paths) or None)
     labels = generation.choose_classes(jets.labels, jets.classes, options.classes)
     return tabular(jets)[labels >= 0], labels[labels >= 0]
 

@@ -59,7 +59,7 @@ class GenerateParticles:
 
 def read(paths: tuple[Path, ...], options: GenerateParticles) -> generation.Clouds:
     """The jets of the classes asked for."""
-    jets = hdf5.read_jets(list(paths) or None)
+    jets = data.read_jets(list(paths) or None)
     particles = inputs.sequences(jets, generation.CLOUD_COLUMNS, particles=options.particles)
     pt = inputs.tabular(jets, ["j_pt"])[:, 0]
     return generation.make_clouds(particles, pt, jets.labels, jets.classes, options.classes)

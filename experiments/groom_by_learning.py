@@ -71,7 +71,7 @@ def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -
 def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
     """Trains, grooms, draws; returns signal → groomer → what `evaluation.peak_figures` finds."""
     atomic_files.check_new(options.out)
-    jets = hdf5.read_jets(list(options.data) or None)[:]
+    jets = data.read_jets(list(options.data) or None)[:]
     p4 = jets.constituents[..., [jets.particle_names.index(f"j1_{c}") for c in ("px", "py", "pz", "e")]].astype(float)
     kind = np.array([{"g": "QCD", "q": "QCD"}.get(name, name) for name in jets.classes])[jets.labels]
     train, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.5, 0.0, 0.5), labels=jets.labels)

@@ -62,13 +62,13 @@ def run(options: Firmware) -> dict[str, float]:
     """Trains, converts, compiles; returns how far the answers differ."""
     folder, _ = train.run(Experiment(model=MLP(hidden=options.hidden), out=options.out, epochs=options.epochs))
     (network, *_), _ = taggers.read_run(folder)
-    apply = pipelines.make_apply(network.recipe, network.scaling)
+    apply = pipelines.make_apply(network.pipeline, network.scaling)
 
     def logits(features: jax.Array) -> jax.Array:
         return apply(network.params, network.model_state, features, jnp.ones(features.shape[0], bool), None)[0]
 
     path = folder / "logits.onnx"
-    path.write_bytes(export.to_onnx(logits, network.recipe.example, {}))
+    path.write_bytes(export.to_onnx(logits, network.pipeline.example, {}))
     model = fixed_batch(path.read_bytes())
     config = hls4ml.utils.config_from_onnx_model(
         model, granularity="model", backend="Vitis", default_precision=options.precision
@@ -77,7 +77,7 @@ def run(options: Firmware) -> dict[str, float]:
         model, hls_config=config, backend="Vitis", output_dir=str(folder / "firmware"), project_name="tagger"
     )
     firmware.compile()
-    jets = np.ascontiguousarray(network.recipe.read(hepjax.read_jets(), slice(1000)))
+    jets = np.ascontiguousarray(network.pipeline.load(hepjax.read_jets(), slice(1000)))
     run_onnx, _ = export.read_onnx(path)
     wanted, found = (np.asarray(jax.nn.softmax(x)) for x in (run_onnx(jets), firmware.predict(jets)))
     return {

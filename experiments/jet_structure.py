@@ -53,8 +53,8 @@ class JetStructure:
 
 def learned(network: hepjax.runs.taggers.Trained, x: np.ndarray) -> np.ndarray:
     """(N, 32) what the last hidden layer holds."""
-    inputs = network.recipe.represent(network.scaling, x)
-    layers = explanation.hidden_features(network.recipe.network, network.params, network.model_state, inputs)
+    inputs = network.pipeline.transform(network.scaling, x)
+    layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, inputs)
     return [*layers.values()][-1]
 
 
@@ -71,7 +71,7 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     folder, _ = experiment.run(options.Experiment(models.MLP(), patience=None, **common))
     tagger, split, jets = hepjax.load(folder), np.load(folder / "split.npz"), hepjax.read_jets(chosen.data or None)
     rows = [np.sort(split[part]) for part in ("train", "test")]
-    labels, given = np.asarray(jets.labels)[rows[1]], [tagger.recipe.read(jets, part) for part in rows]
+    labels, given = np.asarray(jets.labels)[rows[1]], [tagger.pipeline.load(jets, part) for part in rows]
     tables = {}
     for name, parts in {
         "observables": given,

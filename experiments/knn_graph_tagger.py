@@ -73,8 +73,8 @@ def train(neighbours: int | None, out: Path, options: KnnGraphTagger) -> dict[st
 
 def draw(neighbours: int | None, options: KnnGraphTagger) -> Any:
     """The graph of one jet."""
-    jet = hdf5.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
-    graph = inputs.graphs(jet, COLUMNS, particles=options.particles, neighbours=neighbours)
+    jet = data.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
+    graph = inputs.graphs(jet, COLUMNS, particles=options.particles, neighbors=neighbours)
     return report.graph_figure(graph, COLUMNS)
 
 

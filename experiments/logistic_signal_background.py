@@ -46,7 +46,7 @@ class SignalBackground:
 
 def read(options: SignalBackground) -> Batch:
     """Both observables of all signal and background jets; the target is 1 for signal."""
-    jets = hdf5.read_jets(list(options.data) or None)
+    jets = data.read_jets(list(options.data) or None)
     signal, background = ([jets.classes.index(c) for c in part] for part in (options.signal, options.background))
     x, labels = tabular(jets, options.observables), np.asarray(jets.labels)
     rows = np.isin(labels, signal + background)

@@ -4,8 +4,8 @@
     python experiments/oracle.py --weights IN_150_withSumO.params --jets 1000 --effects
 
 The released JEDI-net with the sum over O (arXiv:1908.05318; DOI 10.5281/zenodo.3986966; its .params file, or its arrays
-under PyTorch's names in an .npz file) judges jets of the default recipe. The closer they are to the public ones, the
-closer it comes to its published AUCs. With --effects, the recipe is changed in one thing at a time.
+under PyTorch's names in an .npz file) judges jets of the default pipeline. The closer they are to the public ones, the
+closer it comes to its published AUCs. With --effects, the pipeline is changed in one thing at a time.
 Expected in five minutes: AUC of g, q, W, Z, t 0.953, 0.927, 0.959, 0.952, 0.967 (± 0.002; intervals are of 68 %).
 """
 
@@ -36,7 +36,7 @@ PUBLISHED = (0.953, 0.929, 0.970, 0.965, 0.968)
 ECAL, HCAL = Detector().electromagnetic._replace(cell=0.0175), Detector().hadronic._replace(cell=0.022)
 STABLE = ("ParticleDecays:limitTau0 = on", "ParticleDecays:tau0Max = 10.")
 EFFECTS = {
-    "the recipe": {}, "cells of 0.0175 and 0.022": {"detector": Detector(electromagnetic=ECAL, hadronic=HCAL)},
+    "the pipeline": {}, "cells of 0.0175 and 0.022": {"detector": Detector(electromagnetic=ECAL, hadronic=HCAL)},
     "initial-state radiation of any pT": {"pythia": ("SpaceShower:pTmaxMatch = 2",)}, "no detector": {"detector": None},
     "tracks of 90 % efficiency": {"detector": Detector(track_efficiency=0.9)}, "tune 4C": {"pythia": ("Tune:pp = 5",)},
     "no multiparton interactions": {"pythia": ("PartonLevel:MPI = off",)}, "R = 0.8": {"radius": 0.8},
@@ -59,7 +59,7 @@ class Oracle:
     seeds: int = 5
     """From 1 on."""
     effects: bool = False
-    """Change the recipe in one thing at a time."""
+    """Change the pipeline in one thing at a time."""
     out: Path = Path("runs/oracle")
     """For the jets; a second start goes on where the first stopped."""
 
@@ -73,7 +73,7 @@ def oracle(weights: Path) -> Callable[[Sequences], jax.Array]:
 
 def aucs(path: Path, answer: Callable[[Sequences], jax.Array]) -> list[float]:
     """One class against the others, on a file's jets. One slot of padding stands for all: short jets need few."""
-    jets = hdf5.read_jets([path], particles=150)
+    jets = data.read_jets([path], particles=150)
     scores, ones = np.empty((len(jets.labels), 5)), np.ones(len(jets.labels))
     for rows, same in by_length(Batch(representations.sequences(jets), jets.labels, ones), even_buckets(150, spare=1)):
         for i in range(0, len(rows), 200):

@@ -39,20 +39,20 @@ def benchmark():
     torch.set_num_threads(threads)
 
 
-def inputs_of(model, recipe, rng, jets=6):
+def inputs_of(model, pipeline, rng, jets=6):
     """What is read of some jets, the last without a particle, as both are given it."""
     if isinstance(model, models.MLP):
-        read = rng.normal(size=(jets, recipe.scaled)).astype(np.float32)
+        read = rng.normal(size=(jets, pipeline.scaled)).astype(np.float32)
     else:
         slots = model.particles
         lengths = np.array([slots, 1, *rng.integers(1, slots, jets - 3), 0])
         mask = np.arange(slots) < lengths[:, None]
-        values = rng.uniform(0.1, 1, size=(jets, slots, recipe.example.values.shape[-1])).astype(np.float32)
+        values = rng.uniform(0.1, 1, size=(jets, slots, pipeline.example.values.shape[-1])).astype(np.float32)
         read = Sequences(values * mask[..., None], mask)
-    scaling = pipelines.blank_scaling(recipe)
+    scaling = pipelines.blank_scaling(pipeline)
     if isinstance(model, models.GraphNetwork):
         return read, read._replace(values=apply_scaling(scaling, read.values, read.mask))
-    return read, jax.device_get(recipe.represent(scaling, read))
+    return read, jax.device_get(pipeline.transform(scaling, read))
 
 
 def test_every_network_of_the_command_line_has_a_twin(benchmark):
@@ -65,11 +65,11 @@ def test_every_network_of_the_command_line_has_a_twin(benchmark):
 @pytest.mark.parametrize("name", SMALL)
 def test_twins_have_the_same_logits_and_parameters(name, benchmark, rng):
     model = SMALL[name]
-    recipe = pipelines.make_recipe(model, 5)
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    pipeline = pipelines.make_pipeline(model, 5)
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)  # biases, too
-    read, seen = inputs_of(model, recipe, rng)
-    apply = jax.jit(pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)))
+    read, seen = inputs_of(model, pipeline, rng)
+    apply = jax.jit(pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)))
     ours, _ = apply(params, state, read, np.ones(6, bool), None)
     features = jax.tree.leaves(seen)[0].shape[-1]
     twin = benchmark.copy_parameters(params, benchmark.make_twin(model, features, 5))

@@ -237,7 +237,7 @@ def _info(command: Info, console: Console) -> None:
         _info_of_run(folder, console)
     files = [path for path in command.files if path not in folders]
     problems = []
-    for path in hdf5.list_files(files or None) if files or not folders else ():
+    for path in data.list_files(files or None) if files or not folders else ():
         try:
             summary = hdf5.summarise(path)
         except InputError as error:
@@ -335,7 +335,7 @@ def _fetch(command: Fetch, console: Console) -> None:
     from hepjax.data import download, hdf5
 
     with transfer_bar(console) as show:
-        files = download.fetch(command.record, command.to, progress=show, check=hdf5.read_header)
+        files = download.fetch(command.record, command.to, progress=show, check=data.read_header)
     console.print(f"{len(files)} files of jets:")
     for file in files:
         console.print(f"  {file}", soft_wrap=True)

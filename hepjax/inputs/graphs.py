@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import jraph
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
+from hepjax.choices import Role
+from hepjax.data.dataset import P4
 from hepjax.errors import InputError
-from hepjax.inputs.names import places
+from hepjax.inputs.names import particle_sources
 from hepjax.inputs.rounding import unfused
 from hepjax.inputs.sequences import sequences
 from hepjax.numerics import safe_divide, safe_sqrt
@@ -21,11 +22,12 @@ from hepjax.physics import kinematics
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hepjax.types import Jets
+    from hepjax.types import Dataset, Jets
 
 _FLOOR = 1e-8
 """The smallest argument of the logarithms of `pair_features`, as in the code of arXiv:2202.03772."""
-_P4 = ("j1_px", "j1_py", "j1_pz", "j1_e")
+_P4 = tuple(role.value for role in P4)
+_ANGLES = (Role.ETA_REL.value, Role.PHI_REL.value)
 _BLOCK = 1_000_000
 """Pairs of particles that the host builds at once."""
 
@@ -35,7 +37,7 @@ def build_graph(
     mask: jax.Array,
     *,
     points: jax.Array | None = None,
-    neighbours: int | None = None,
+    neighbors: int | None = None,
     radius: float | None = None,
     p4: jax.Array | None = None,
     globals_: jax.Array | None = None,
@@ -50,9 +52,9 @@ def build_graph(
       mask: (B, P) bool, True for a particle, wherever it stands.
       points: (B, P, D) coordinates to measure distances in. They are Euclidean: of an azimuth, give the difference to
         the jet's, which does not wrap within a jet.
-      neighbours: k; each particle receives from its k nearest others in `points`, nearest first. Of equally near ones
+      neighbors: k; each particle receives from its k nearest others in `points`, nearest first. Of equally near ones
         the first in the list counts. A jet of n ≤ k particles has n − 1 edges to each.
-      radius: each particle receives from all others closer than this in `points`. Without `neighbours` and `radius`
+      radius: each particle receives from all others closer than this in `points`. Without `neighbors` and `radius`
         each receives from all others.
       p4: (B, P, 4) momenta (px, py, pz, E), GeV, for edge features; see `pair_features`.
       globals_: (B, G) features of the jets; None is one column, ln(1 + number of particles).
@@ -62,7 +64,7 @@ def build_graph(
       else none: width 0) and B + 1 graphs. Features of padding are 0, and its edges join its first node to itself.
 
     Raises:
-      InputError: both `neighbours` and `radius` are given, either is out of range, or `points` are missing.
+      InputError: both `neighbors` and `radius` are given, either is out of range, or `points` are missing.
 
     >>> graph = build_graph(jnp.ones((2, 3, 1)), jnp.array([[True, True, True], [True, True, False]]))
     >>> graph.n_node.tolist(), graph.n_edge.tolist()
@@ -71,10 +73,10 @@ def build_graph(
     ([0, 0, 1, 1, 2, 2, 3, 4], [1, 2, 0, 2, 0, 1, 4, 3])
     """
     jets, slots = mask.shape
-    _check(slots, neighbours, radius)
-    if points is None and (neighbours is not None or radius is not None):
+    _check(slots, neighbors, radius)
+    if points is None and (neighbors is not None or radius is not None):
         raise InputError("points: expected (B, P, D) coordinates to measure distances in, found none")
-    sender, wanted = _candidates(mask, points, neighbours, radius)
+    sender, wanted = _candidates(mask, points, neighbors, radius)
     budget = sender.size
     # Particles move to the front, and so do edges; what fills up points behind the last.
     particles = jnp.nonzero(mask.reshape(-1), size=jets * slots + 1, fill_value=jets * slots)[0]
@@ -103,12 +105,12 @@ def build_graph(
 
 def graphs(
     jets: Jets,
-    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
+    columns: Sequence[str] | None = None,
     *,
     particles: int | None = None,
-    neighbours: int | None = None,
+    neighbors: int | None = None,
     radius: float | None = None,
-    by: Sequence[str] = ("j1_etarel", "j1_phirel"),
+    by: Sequence[str] = _ANGLES,
     edge_features: bool = False,
     rows: slice | np.ndarray = slice(None),
 ) -> jraph.GraphsTuple:
@@ -116,11 +118,11 @@ def graphs(
 
     Args:
       jets: the jets; lazy ones are read.
-      columns: the F particle columns that become node features; the default is all of the public layout.
+      columns: the F particle columns that become node features, as in `sequences`; None is all.
       particles: the hardest particles of each jet to keep; None keeps all slots.
-      neighbours: k nearest others that each particle receives from; see `build_graph`.
-      radius: receive from all others closer than this. Without `neighbours` and `radius`, from all others.
-      by: the columns to measure distances in. The azimuth `j1_phi` is taken relative to the jet's first particle.
+      neighbors: k nearest others that each particle receives from; see `build_graph`.
+      radius: receive from all others closer than this. Without `neighbors` and `radius`, from all others.
+      by: the columns to measure distances in. The azimuth φ is taken relative to the jet's first particle.
       edge_features: give the edges the four features of `pair_features`.
       rows: which N jets; the default is all.
 
@@ -130,31 +132,31 @@ def graphs(
       `jraph.unbatch` takes them apart (not `unbatch_np`, which would change these arrays).
 
     Raises:
-      InputError: the jets lack a column, or `neighbours`, `radius` or `particles` is out of range.
+      InputError: the jets lack a column, or `neighbors`, `radius` or `particles` is out of range.
 
     >>> import hepjax
-    >>> graph = graphs(hepjax.read_jets(), ["j1_pt", "j1_etarel", "j1_phirel"], neighbours=4, rows=slice(2))
+    >>> graph = graphs(hepjax.read_jets(), ["j1_pt", "j1_etarel", "j1_phirel"], neighbors=4, rows=slice(2))
     >>> graph.nodes.shape == (graph.n_node.sum(), 3), (graph.n_edge == 4 * graph.n_node).all()
     (True, np.True_)
     """
-    names = jets.particle_names
-    places(columns, names, "columns")
-    near = neighbours is not None or radius is not None
+    columns = jets.particle_names if columns is None else columns
+    particle_sources(columns, jets.dataset, "columns")
+    near = neighbors is not None or radius is not None
     if near:
-        places(by, names, "by")
+        particle_sources(by, jets.dataset, "by")
     needed = [*columns, *(by if near else ()), *(_P4 if edge_features else ())]
     union = list(dict.fromkeys(needed))
     values, mask = sequences(jets, union, particles=particles, rows=rows)
     pick = partial(_columns, values, union)
-    _check(mask.shape[1], neighbours, radius)
+    _check(mask.shape[1], neighbors, radius)
     inputs: dict[str, np.ndarray] = {"nodes": pick(columns), "mask": mask}
     if near:
-        inputs["points"] = coordinates(values, union, by)
+        inputs["points"] = coordinates(values, union, by, azimuths(jets.dataset))
     if edge_features:
         inputs["p4"] = pick(_P4)
     size = max(1, min(len(mask), _BLOCK // mask.shape[1] ** 2))
     blocks = [
-        _stripped(inputs, slice(start, start + size), size, neighbours, radius)
+        _stripped(inputs, slice(start, start + size), size, neighbors, radius)
         for start in range(0, max(len(mask), 1), size)
     ]
     graph = jraph.batch_np(blocks)
@@ -162,26 +164,39 @@ def graphs(
     return graph._replace(**ends)
 
 
-def coordinates(values: Any, names: Sequence[str], by: Sequence[str]) -> Any:
-    """Where particles lie, to measure how near they are.
+def azimuths(dataset: Dataset) -> tuple[str, ...]:
+    """Returns the names of the absolute azimuth φ of particles: that of the role, and that of the column.
 
-    The absolute azimuth `j1_phi` is taken relative to the jet's first particle: its step at ±π may run through a jet.
+    >>> from hepjax.data import datasets
+    >>> azimuths(datasets.get("hls4ml"))
+    ('phi', 'j1_phi')
+    """
+    return tuple(dict.fromkeys((Role.PHI.value, dataset.roles.get(Role.PHI, Role.PHI.value))))
+
+
+def coordinates(
+    values: Any, names: Sequence[str], by: Sequence[str], azimuths: Sequence[str] = (Role.PHI.value,)
+) -> Any:
+    """Returns where particles lie, to measure how near they are.
+
+    An absolute azimuth is taken relative to the jet's first particle: its step at ±π may run through a jet.
 
     Args:
       values: (N, P, F) columns, NumPy or JAX.
       names: the F names of the columns.
       by: the D columns to measure distances in.
+      azimuths: the names of columns that are absolute azimuths.
 
     Returns:
       (N, P, D) points for `build_graph`, of the kind of `values`.
 
     >>> values = np.array([[[3.1, 5.0], [-3.1, 7.0]]])
-    >>> coordinates(values, ["j1_phi", "j1_pt"], ["j1_phi"])[0].round(3).tolist()
+    >>> coordinates(values, ["phi", "pt"], ["phi"])[0].round(3).tolist()
     [[0.0], [0.083]]
     """
     xp = values.__array_namespace__()
     points = values[..., np.array([names.index(name) for name in by])]
-    absolute = xp.asarray([name == "j1_phi" for name in by])
+    absolute = xp.asarray([name in azimuths for name in by])
     return xp.where(absolute, kinematics.wrap(points - points[:, :1]), points)
 
 
@@ -207,30 +222,30 @@ def pair_features(p4_a: Any, p4_b: Any) -> Any:
     return _pair_features(_coordinates(p4_a), _coordinates(p4_b))
 
 
-def _check(slots: int, neighbours: int | None, radius: float | None) -> None:
-    if neighbours is not None and radius is not None:
+def _check(slots: int, neighbors: int | None, radius: float | None) -> None:
+    if neighbors is not None and radius is not None:
         raise InputError(
-            f"neighbours={neighbours} and radius={radius}: give one of them, or none to join all particles"
+            f"neighbors={neighbors} and radius={radius}: give one of them, or none to join all particles"
         )
-    if neighbours is not None and not 1 <= neighbours < slots:
+    if neighbors is not None and not 1 <= neighbors < slots:
         raise InputError(
-            f"neighbours: {slots} particles have 1 to {slots - 1} others each, found neighbours={neighbours}; "
-            f"give fewer neighbours or more particles"
+            f"neighbors: {slots} particles have 1 to {slots - 1} others each, found neighbors={neighbors}; "
+            f"give fewer neighbors or more particles"
         )
     if radius is not None and not radius > 0:
         raise InputError(f"radius: expected more than 0, found {radius}; leave it out to join all particles")
 
 
 def _candidates(
-    mask: jax.Array, points: jax.Array | None, neighbours: int | None, radius: float | None
+    mask: jax.Array, points: jax.Array | None, neighbors: int | None, radius: float | None
 ) -> tuple[jax.Array, jax.Array]:
     """The senders (B, P, E/P) that each receiver may have, as flat places of particles, and which are wanted."""
     jets, slots = mask.shape
     receiver = jnp.arange(slots, dtype=jnp.int32)[:, None]
-    if neighbours is not None:
+    if neighbors is not None:
         distance = _squared_distance(points, mask)
         others = mask[:, None, :] & (receiver != jnp.arange(slots))
-        nearest, sender = jax.lax.top_k(-jnp.where(others, distance, jnp.inf), neighbours)
+        nearest, sender = jax.lax.top_k(-jnp.where(others, distance, jnp.inf), neighbors)
         wanted = mask[:, :, None] & (nearest > -jnp.inf)
     else:
         sender = jnp.arange(slots - 1, dtype=jnp.int32)[None, :]
@@ -288,17 +303,17 @@ def _pair_features(a: Any, b: Any) -> Any:
     return xp.log(xp.where(large, quantities, xp.full_like(quantities, _FLOOR)))
 
 
-_compiled = jax.jit(build_graph, static_argnames=("neighbours", "radius"))
+_compiled = jax.jit(build_graph, static_argnames=("neighbors", "radius"))
 
 
 def _stripped(
-    inputs: dict[str, np.ndarray], rows: slice, size: int, neighbours: int | None, radius: float | None
+    inputs: dict[str, np.ndarray], rows: slice, size: int, neighbors: int | None, radius: float | None
 ) -> jraph.GraphsTuple:
     """The graphs of one block; the last is filled up with empty jets, so that all have one shape."""
     block = {name: x[rows] for name, x in inputs.items()}
     count = len(block["mask"])
     fill = {name: np.pad(x, [(0, size - count)] + [(0, 0)] * (x.ndim - 1)) for name, x in block.items()}
-    graph = jax.device_get(_compiled(**fill, neighbours=neighbours, radius=radius))
+    graph = jax.device_get(_compiled(**fill, neighbors=neighbors, radius=radius))
     n_node, n_edge = graph.n_node[:-1].sum(), graph.n_edge[:-1].sum()
     return jraph.GraphsTuple(
         nodes=graph.nodes[:n_node],

@@ -13,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.choices import Channels, PixelValue
+from hepjax.choices import Channels, PixelValue, Role
+from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs.names import places
 from hepjax.inputs.rounding import unfused
@@ -23,11 +24,12 @@ from hepjax.types import Sequences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hepjax.types import Array, Jets
+    from hepjax.types import Array, Dataset, Jets
 
 _BLOCK = 1000  # images drawn at a time
-_PLACE = ("j1_etarel", "j1_phirel")
-_MOMENTUM = ("j1_px", "j1_py", "j1_pz", "j1_e")
+_PLACE = (Role.ETA_REL.value, Role.PHI_REL.value)
+_PT, _ENERGY = Role.PT.value, Role.ENERGY.value
+_MOMENTUM = tuple(role.value for role in P4)
 _ROUNDING = 2.0**-24  # of one float32 number
 _MASS_2 = 0.01  # GeV²: between nothing and the pion's 0.0195
 _ERROR = 6.0  # the largest |Δm²| seen of massless particles in float32, in E² roundings
@@ -35,21 +37,21 @@ _IMPOSSIBLE = 8.0  # float32 momenta of real particles have m² above -4 E² rou
 
 
 def image_columns(value: PixelValue = PixelValue.PT, channels: Channels = Channels.ALL) -> tuple[str, ...]:
-    """The particle columns that `draw` needs.
+    """Returns the particle columns that `draw` needs, by their roles.
 
     Args:
       value: what the pixels add up.
       channels: the channels of the image.
 
     Returns:
-      Their names.
+      Their names, which `sequences` knows for all jets.
 
     >>> image_columns()
-    ('j1_etarel', 'j1_phirel', 'j1_pt')
+    ('eta_rel', 'phi_rel', 'pt')
     """
     if channels is Channels.CHARGED_NEUTRAL:
-        return (*_PLACE, "j1_pt", *_MOMENTUM)
-    return (*_PLACE, "j1_pt", "j1_e") if value is PixelValue.ENERGY else (*_PLACE, "j1_pt")
+        return (*_PLACE, _PT, *_MOMENTUM)
+    return (*_PLACE, _PT, _ENERGY) if value is PixelValue.ENERGY else (*_PLACE, _PT)
 
 
 def draw(
@@ -71,7 +73,7 @@ def draw(
 
     Args:
       particles: (B, P, F) columns and their mask; padding draws nothing, whatever its values.
-      columns: the F names of the columns; those of `image_columns` must be among them.
+      columns: the F names of the columns, by their roles; those of `image_columns` must be among them.
       pixels: the image is pixels × pixels, around the jet axis.
       size: of a pixel, in Δη and in Δφ (radians); all of 0.02 × 0.02 in the public files.
       value: what a pixel adds up, pT or energy, GeV.
@@ -97,7 +99,7 @@ def draw(
     values = jnp.where(mask[..., None], particles.values, 0)[..., np.array(places(names, columns, "columns"))]
     column = dict(zip(names, jnp.moveaxis(values.astype(jnp.float32), -1, 0), strict=True))
     # A pixel does not change with a particle's place, and its derivative must not become NaN in the rotation.
-    eta, phi, pt = (jax.lax.stop_gradient(column[name]) for name in (*_PLACE, "j1_pt"))
+    eta, phi, pt = (jax.lax.stop_gradient(column[name]) for name in (*_PLACE, _PT))
     if rotate:
         eta, phi = _rotated(eta, phi, pt)
     if flip:
@@ -113,7 +115,7 @@ def draw(
         place += jnp.where(_has_mass(*(column[name] for name in _MOMENTUM)), 0, 1)
     # A scatter: 4 to 20 times faster on a CPU than sums over one-hot rows and columns.
     canvas = jnp.zeros((len(mask), pixels * pixels * depth), jnp.float32)
-    amount = jnp.where(inside, column["j1_e" if value is PixelValue.ENERGY else "j1_pt"], 0)
+    amount = jnp.where(inside, column[_ENERGY if value is PixelValue.ENERGY else _PT], 0)
     return canvas.at[jnp.arange(len(mask))[:, None], place].add(amount).reshape(-1, pixels, pixels, depth)
 
 
@@ -157,7 +159,8 @@ def images(
     """
     _check_window(pixels, size)
     columns = image_columns(value, channels)
-    places(columns, jets.particle_names, "images")
+    if channels is Channels.CHARGED_NEUTRAL:
+        check_masses_there(jets.dataset)
     listed = sequences(jets, columns, particles=particles, rows=rows)
     if channels is Channels.CHARGED_NEUTRAL:
         check_masses_known(listed.values[..., places(_MOMENTUM, columns, "images")][listed.mask])
@@ -208,6 +211,25 @@ def file_images(
     if len(set(sizes.values())) > 1:
         raise InputError(f"names: images of one size make channels, found {sizes}; ask for them apart")
     return np.stack([np.asarray(jets.images[name][rows], np.float32) for name in names], axis=-1)
+
+
+def check_masses_there(dataset: Dataset) -> None:
+    """Refuses jets whose columns say nothing of masses, which tell charged from neutral particles.
+
+    Args:
+      dataset: of the jets.
+
+    Raises:
+      InputError: no column of particles is an energy or a mass.
+
+    >>> from hepjax.data import datasets
+    >>> check_masses_there(datasets.get("hls4ml"))
+    """
+    if not {Role.ENERGY, Role.MASS} & dataset.roles.keys():
+        raise InputError(
+            f"channels: the dataset {dataset.name} has no column of energies or masses, so masses cannot tell charged "
+            "from neutral particles; use one channel of all"
+        )
 
 
 def check_masses_known(p4: np.ndarray) -> None:

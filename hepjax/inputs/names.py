@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import difflib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from hepjax.choices import Role
+from hepjax.data.dataset import derivable
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hepjax.types import Dataset
+
+_ROLES = {role.value: role for role in Role}
+
+
+class Sources(NamedTuple):
+    """Where columns of particles come from."""
+
+    places: list[int]
+    """The place of each among the columns of the jets, with those that are derived behind them."""
+    derived: tuple[Role, ...]
+    """Roles to derive from the momenta."""
+
 
 def places(wanted: Sequence[str], there: Sequence[str], what: str) -> list[int]:
-    """Where the wanted columns are.
+    """Finds the wanted columns.
 
     Args:
       wanted: one or more different names.
@@ -33,8 +48,66 @@ def places(wanted: Sequence[str], there: Sequence[str], what: str) -> list[int]:
     for name in wanted:
         if name not in there:
             near = difflib.get_close_matches(name, there, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there)}"
+            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there) or 'none'}"
             raise InputError(f"{what}: the jets have no {name}; {hint}")
     if len(set(wanted)) < len(wanted) or not wanted:
         raise InputError(f"{what}: expected one or more different names, found {', '.join(wanted) or 'none'}")
     return [there.index(name) for name in wanted]
+
+
+def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> list[int]:
+    """Finds jet columns, by their names or by those of their roles.
+
+    Args:
+      wanted: one or more different names.
+      dataset: of the jets.
+      what: the argument that holds the wanted names, for messages.
+
+    Returns:
+      The place of each in `dataset.jet_columns`.
+
+    Raises:
+      InputError: as `places`.
+
+    >>> from hepjax.data import datasets
+    >>> observable_places(["jet_mass", "j_pt"], datasets.get("hls4ml"), "features")
+    [3, 1]
+    """
+    return places([_named(name, dataset.jet_columns, dataset) for name in _listed(wanted, what)], dataset.jet_columns, what)
+
+
+def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:
+    """Finds columns of particles, by their names, by those of their roles, or as what follows from the momenta.
+
+    Args:
+      wanted: one or more different names.
+      dataset: of the jets.
+      what: the argument that holds the wanted names, for messages.
+
+    Returns:
+      Their places.
+
+    Raises:
+      InputError: as `places`.
+
+    >>> from hepjax.data import datasets
+    >>> particle_sources(["j1_e", "pt", "mass"], datasets.get("hls4ml"), "columns")
+    Sources(places=[3, 5, 16], derived=(<Role.MASS: 'mass'>,))
+    """
+    columns = dataset.particle_columns
+    names = [_named(name, columns, dataset) for name in _listed(wanted, what)]
+    known = derivable(dataset)
+    derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
+    return Sources(places(names, (*columns, *(role.value for role in derived)), what), derived)
+
+
+def _listed(wanted: Sequence[str], what: str) -> Sequence[str]:
+    if isinstance(wanted, str):
+        places(wanted, (), what)
+    return wanted
+
+
+def _named(name: str, columns: Sequence[str], dataset: Dataset) -> str:
+    """The column of a role, where a name is that of a role and of no column."""
+    role = _ROLES.get(name)
+    return name if name in columns or role is None else dataset.roles.get(role, name)

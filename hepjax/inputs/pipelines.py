@@ -1,4 +1,4 @@
-"""What each model option stands for: the network, what is read of the jets for it, and how that becomes its input."""
+"""From jets to the input of each kind of model: what is loaded on the host, and what becomes of it on the device."""
 
 from __future__ import annotations
 
@@ -11,36 +11,35 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models
-from hepjax.choices import Channels, Precision
-from hepjax.data.datasets import hls4ml
+from hepjax.choices import Channels, Precision, Role
+from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
 from hepjax.types import Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from hepjax.types import Jets, PyTree
+    from hepjax.types import Dataset, Jets, PyTree
 
-_P4 = ("j1_px", "j1_py", "j1_pz", "j1_e")
-_ANGLES = ("j1_etarel", "j1_phirel")
+_ANGLES = (Role.ETA_REL, Role.PHI_REL)
 
 
-class Recipe(NamedTuple):
-    """How jets become the answers of a network."""
+class InputPipeline(NamedTuple):
+    """How jets become the input of a network."""
 
     network: Model
-    read: Callable[[Jets, slice | np.ndarray], Any]
+    load: Callable[[Jets, slice | np.ndarray], Any]
     """(jets, rows) → a pytree of host arrays, one row a jet: no more than the device needs."""
-    moments: Callable[[Any], Moments]
-    """What `read` gave of some training jets → what they add to the statistics to scale by."""
-    represent: Callable[[Scaling, Any], Any]
-    """(scaling, what was read) → the network's input; runs on the device, compiled with the network."""
+    statistics: Callable[[Any], Moments]
+    """What `load` gave of some training jets → what they add to the statistics to scale by."""
+    transform: Callable[[Scaling, Any], Any]
+    """(scaling, what was loaded) → the network's input; runs on the device, compiled with the network."""
     example: Any
-    """What `read` gives of one jet, with zeros in it."""
+    """What `load` gives of one jet, with zeros in it."""
     columns: tuple[str, ...]
-    """The names of the last axis of what is read."""
+    """The names of the last axis of what is loaded."""
     scaled: int
     """F, the columns that are scaled."""
     images: tuple[str, ...] = ()
@@ -49,31 +48,33 @@ class Recipe(NamedTuple):
     """Slots of padding that a jet must keep where its list of particles is cut shorter; None where it must not be."""
 
 
-def make_recipe(model: Model, classes: int) -> Recipe:
-    """The recipe of a model.
+def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline:
+    """Makes the pipeline of a model.
 
     Args:
       model: says what it sees by its base class, and by its options.
-      classes: C.
+      outputs: of the network.
+      dataset: of the jets that the model learns from; names the columns that the model leaves open.
 
     Returns:
-      The recipe.
+      The pipeline.
 
     Raises:
-      InputError: the model does not say what it sees.
+      InputError: the model does not say what it sees, or the jets have nothing of that kind.
 
     >>> import hepjax
-    >>> recipe = make_recipe(models.DeepSets(particles=20), classes=5)
-    >>> recipe.read(hepjax.read_jets(), slice(3)).values.shape
+    >>> jets = hepjax.read_jets()
+    >>> pipeline = make_pipeline(models.DeepSets(particles=20), 5, jets.dataset)
+    >>> pipeline.load(jets, slice(3)).values.shape
     (3, 20, 7)
     """
-    network = _with_columns(model).clone(outputs=classes)
+    network = resolve(model, dataset).clone(outputs=outputs)
     if isinstance(network, FeatureModel):
         return _of_features(network)
     if isinstance(network, ImageModel):
-        return _of_images(network)
+        return _of_images(network, dataset)
     if isinstance(network, GraphModel):
-        return _of_graphs(network)
+        return _of_graphs(network, dataset)
     if isinstance(network, ParticleModel):
         return _of_sequences(network)
     raise InputError(
@@ -82,30 +83,55 @@ def make_recipe(model: Model, classes: int) -> Recipe:
     )
 
 
-def _with_columns(model: Model) -> Model:
-    """The model with the columns it learns from, where it leaves them to the data set."""
+def resolve(model: Model, dataset: Dataset) -> Model:
+    """Returns a model with the columns that it learns from, where it leaves them to the jets' dataset.
+
+    Args:
+      model: any.
+      dataset: of the jets.
+
+    Returns:
+      The same model with all its columns named, to be recorded.
+
+    Raises:
+      InputError: the jets have no columns of the kind.
+
+    >>> from hepjax.data import datasets
+    >>> resolve(models.MLP(), datasets.get("hls4ml")).features[:2]
+    ('j_zlogz', 'j_c1_b0_mmdt')
+    """
     columns: dict[str, tuple[str, ...]] = {}
     if isinstance(model, FeatureModel) and not model.features:
-        columns["features"] = hls4ml.STANDARD_FEATURES
+        if not dataset.features:
+            raise InputError(
+                f"--features: the jets of the dataset {dataset.name} have no jet columns to learn from; train a model "
+                "of particles, such as deepsets, or give files with jet columns"
+            )
+        columns["features"] = dataset.features
     if isinstance(model, ParticleModel) and not model.columns:
-        columns["columns"] = hls4ml.PARTICLE_FEATURES
+        columns["columns"] = dataset.particle_features
     if isinstance(model, GraphModel) and not model.by:
-        columns["by"] = _ANGLES
+        columns["by"] = _columns_of(_ANGLES, dataset)
     return model.clone(**columns)
 
 
-def make_apply(recipe: Recipe, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
-    """The pure function from what was read to logits.
+def _columns_of(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...]:
+    """The columns that have these roles; the name of the role where it is to be derived."""
+    return tuple(dataset.roles.get(role, role.value) for role in roles)
+
+
+def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
+    """Makes the pure function from what was loaded to logits.
 
     Args:
-      recipe: of the model.
+      pipeline: of the model.
       scaling: fitted on the training part.
       precision: of the network; its input is made, and its logits are given, in float32.
 
     Returns:
       (params, model_state, inputs, mask, key) → (logits, model_state).
     """
-    network = models.make_apply(recipe.network)
+    network = models.make_apply(pipeline.network)
 
     def cast(tree: PyTree, dtype: Any) -> PyTree:
         return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)
@@ -113,7 +139,7 @@ def make_apply(recipe: Recipe, scaling: Scaling, precision: Precision = Precisio
     def apply(
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, PyTree]:
-        seen = recipe.represent(scaling, inputs)
+        seen = pipeline.transform(scaling, inputs)
         if precision is not Precision.FLOAT32:
             params, seen = cast((params, seen), precision.value)
         logits, model_state = network(params, model_state, seen, mask, key)
@@ -123,49 +149,49 @@ def make_apply(recipe: Recipe, scaling: Scaling, precision: Precision = Precisio
     return apply
 
 
-def initialise(recipe: Recipe, key: jax.Array) -> tuple[PyTree, PyTree]:
+def initialize(pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
     """Draws the network's parameters.
 
     Args:
-      recipe: of the model.
+      pipeline: of the model.
       key: () typed PRNG key.
 
     Returns:
       The parameters, and the other variables.
     """
-    return models.initialize(recipe.network, key, recipe.represent(blank_scaling(recipe), recipe.example))
+    return models.initialize(pipeline.network, key, pipeline.transform(blank_scaling(pipeline), pipeline.example))
 
 
-def blank_scaling(recipe: Recipe) -> Scaling:
-    """The scaling that changes nothing.
+def blank_scaling(pipeline: InputPipeline) -> Scaling:
+    """Returns the scaling that changes nothing.
 
     Args:
-      recipe: of the model.
+      pipeline: of the model.
 
     Returns:
       Means of 0 and deviations of 1.
     """
-    return Scaling(np.zeros(recipe.scaled, np.float32), np.ones(recipe.scaled, np.float32))
+    return Scaling(np.zeros(pipeline.scaled, np.float32), np.ones(pipeline.scaled, np.float32))
 
 
-def _of_features(model: FeatureModel) -> Recipe:
-    return Recipe(
+def _of_features(model: FeatureModel) -> InputPipeline:
+    return InputPipeline(
         network=model,
-        read=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
-        moments=moments,
-        represent=apply_scaling,
+        load=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
+        statistics=moments,
+        transform=apply_scaling,
         example=np.zeros((1, len(model.features)), np.float32),
         columns=model.features,
         scaled=len(model.features),
     )
 
 
-def _of_sequences(model: ParticleModel) -> Recipe:
-    return Recipe(
+def _of_sequences(model: ParticleModel) -> InputPipeline:
+    return InputPipeline(
         network=model,
-        read=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
-        moments=lambda x: moments(x.values, x.mask),
-        represent=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
+        load=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
+        statistics=lambda x: moments(x.values, x.mask),
+        transform=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
         example=_no_particles(model.particles, model.columns),
         columns=model.columns,
         scaled=len(model.columns),
@@ -173,27 +199,28 @@ def _of_sequences(model: ParticleModel) -> Recipe:
     )
 
 
-def _of_graphs(model: GraphModel) -> Recipe:
+def _of_graphs(model: GraphModel, dataset: Dataset) -> InputPipeline:
     by = model.by if model.neighbors or model.radius else ()
-    p4 = _P4 if model.edge_features else ()
+    p4 = _columns_of(P4, dataset) if model.edge_features else ()
     columns = tuple(dict.fromkeys((*model.columns, *by, *p4)))
+    azimuths = representations.azimuths(dataset)
 
-    def represent(scaling: Scaling, x: Sequences) -> Any:
+    def transform(scaling: Scaling, x: Sequences) -> Any:
         scaled = apply_scaling(scaling, x.values, x.mask)
         return representations.build_graph(
             scaled[..., : len(model.columns)],
             x.mask,
-            neighbours=model.neighbors,
+            neighbors=model.neighbors,
             radius=model.radius,
-            points=representations.coordinates(x.values, columns, by) if by else None,
+            points=representations.coordinates(x.values, columns, by, azimuths) if by else None,
             p4=x.values[..., [columns.index(name) for name in p4]] if p4 else None,
         )
 
-    return Recipe(
+    return InputPipeline(
         network=model,
-        read=partial(_read_sequences, columns, model.particles, None),
-        moments=lambda x: moments(x.values, x.mask),
-        represent=represent,
+        load=partial(_read_sequences, columns, model.particles, None),
+        statistics=lambda x: moments(x.values, x.mask),
+        transform=transform,
         example=_no_particles(model.particles, columns),
         columns=columns,
         scaled=len(columns),
@@ -201,30 +228,33 @@ def _of_graphs(model: GraphModel) -> Recipe:
     )
 
 
-def _of_images(model: ImageModel) -> Recipe:
+def _of_images(model: ImageModel, dataset: Dataset) -> InputPipeline:
     """A pixel is given as ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
     shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
-    columns = representations.image_columns(**shared)
+    roles = representations.image_columns(**shared)
+    columns = _columns_of([Role(role) for role in roles], dataset)
+    if model.channels is Channels.CHARGED_NEUTRAL and not model.images:
+        representations.check_masses_there(dataset)
 
-    def read(jets: Jets, rows: slice | np.ndarray) -> Any:
+    def load(jets: Jets, rows: slice | np.ndarray) -> Any:
         if model.images:
-            return _checked(representations.file_images(jets, model.images, rows=rows), model)
-        found = _read_sequences(columns, model.particles, None, jets, rows)
+            return _check_images(representations.file_images(jets, model.images, rows=rows), model)
+        particles = _read_sequences(columns, model.particles, None, jets, rows)
         if model.channels is Channels.CHARGED_NEUTRAL:
-            representations.check_masses_known(found.values[..., [columns.index(name) for name in _P4]])
-        return found
+            representations.check_masses_known(particles.values[..., [roles.index(role.value) for role in P4]])
+        return particles
 
     def draw(particles: Sequences) -> jax.Array:
         grid: dict[str, Any] = {"pixels": model.pixels, "size": model.pixel_size}
         turns: dict[str, Any] = {"rotate": model.rotate, "flip": model.flip}
-        return representations.draw(particles, columns=columns, **grid, **shared, **turns)
+        return representations.draw(particles, columns=roles, **grid, **shared, **turns)
 
     blank = np.zeros((1, model.pixels, model.pixels, len(model.images)), np.float32)
-    return Recipe(
+    return InputPipeline(
         network=model,
-        read=read,
-        moments=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
-        represent=lambda _, x: jnp.log1p(x if model.images else draw(x)),
+        load=load,
+        statistics=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
+        transform=lambda _, x: jnp.log1p(x if model.images else draw(x)),
         example=blank if model.images else _no_particles(model.particles, columns),
         columns=model.images or columns,
         scaled=0,
@@ -232,10 +262,10 @@ def _of_images(model: ImageModel) -> Recipe:
     )
 
 
-def _checked(images: np.ndarray, model: ImageModel) -> np.ndarray:
+def _check_images(images: np.ndarray, model: ImageModel) -> np.ndarray:
     if images.shape[1:3] != (model.pixels, model.pixels):
-        found, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
-        raise InputError(f"--pixels: expected those of {names} in the files, {found}, found {model.pixels}")
+        size, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
+        raise InputError(f"--pixels: expected those of {names} in the files, {size}, found {model.pixels}")
     if images.min(initial=0) < 0:
         raise InputError(f"--images: expected pT of 0 or more in {', '.join(model.images)}, found {images.min():g}")
     return images

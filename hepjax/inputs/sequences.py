@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
+from hepjax.data.dataset import P4, particle_mask
+from hepjax.choices import Role
 from hepjax.errors import InputError
-from hepjax.inputs.names import places
+from hepjax.inputs.names import particle_sources
+from hepjax.physics.derivation import derive
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
 def sequences(
     jets: Jets,
-    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
+    columns: Sequence[str] | None = None,
     *,
     particles: int | None = None,
     order_by: str | None = None,
@@ -32,7 +34,8 @@ def sequences(
 
     Args:
       jets: the jets; of lazy ones the particles of these rows are read, once.
-      columns: F names of `jets.particle_names`; the default is all of the public layout.
+      columns: F names of `jets.particle_names`, or of roles, such as "eta_rel"; None is all columns. Where no column has a
+        role, it is derived from the momenta, as `hepjax.physics.derivation` says.
       particles: how many particles P to keep per jet; None keeps all slots.
       order_by: a column name, for particles by its falling value, equal ones as they were; None keeps the order of the
         jets, which is falling pT.
@@ -50,14 +53,20 @@ def sequences(
     >>> found.values.shape, found.lengths.tolist()
     ((3, 8, 2), [8, 8, 8])
     """
-    names, slots = jets.particle_names, int(jets.constituents.shape[1])
-    chosen = places(columns, names, "columns")
-    key = None if order_by is None else places([order_by], names, "order_by")[0]
+    slots, derived = int(jets.constituents.shape[1]), []
+    wanted = particle_sources(jets.particle_names if columns is None else columns, jets.dataset, "columns")
+    chosen, key = wanted.places, None
+    if order_by is not None:
+        ranked = particle_sources([order_by], jets.dataset, "order_by")
+        key = ranked.places[0] + (len(wanted.derived) if ranked.derived else 0)
+        derived = [*ranked.derived]
     kept = slots if particles is None else particles
     if not 1 <= kept <= slots:
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
     constituents = np.asarray(jets.constituents[rows])
     mask = _mask(jets, constituents, rows)
+    if roles := [*wanted.derived, *derived]:
+        constituents = np.concatenate([constituents, _derived(jets, constituents, mask, roles, rows)], axis=-1)
     if key is not None or (mask[:, 1:] & ~mask[:, :-1]).any():
         values = np.zeros_like(mask, np.float32) if key is None else -constituents[..., key]
         order = np.argsort(np.where(mask, values, np.inf), axis=1, kind="stable")[:, :kept]
@@ -68,8 +77,25 @@ def sequences(
     return Sequences(np.where(mask[..., None], picked, np.float32(0)), np.ascontiguousarray(mask))
 
 
+def _derived(
+    jets: Jets, constituents: np.ndarray, mask: np.ndarray, roles: Sequence[Role], rows: slice | np.ndarray
+) -> np.ndarray:
+    """Columns that the jets lack, from those that they have; what the jets' own columns say of a jet is taken."""
+    momentum = (*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS)
+    dataset = jets.dataset
+    known = {
+        role: constituents[..., dataset.particle_columns.index(dataset.roles[role])]
+        for role in momentum
+        if role in dataset.roles
+    }
+    of_jet = [role for role in (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS) if role in dataset.roles]
+    observables = np.asarray(jets.observables[rows]) if of_jet else np.empty((len(mask), 0), np.float32)
+    jet = {role: observables[:, dataset.jet_columns.index(dataset.roles[role])] for role in of_jet}
+    return derive(roles, known, mask, jet)
+
+
 def _mask(jets: Jets, constituents: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
-    """The mask of these rows; one still on disk is E > 0, and would read the particles once more."""
+    """The mask of these rows; one still on disk would read the particles once more."""
     if hasattr(jets.mask, "__array_namespace__"):
         return np.asarray(jets.mask[rows])
-    return np.asarray(constituents[..., jets.particle_names.index("j1_e")] > 0)
+    return particle_mask(constituents, jets.particle_names, jets.dataset.roles)

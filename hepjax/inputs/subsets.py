@@ -1,4 +1,4 @@
-"""The jets of an experiment: opened, read as its recipe says, split, and refused where nothing can be learnt.
+"""The jets of an experiment: opened, read as its pipeline says, split, and refused where nothing can be learnt.
 
 Of several processes, each reads a part of the files of its own, in one go, whatever part of the split a jet belongs to.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.pipelines import Recipe
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
 
 _AT_ONCE = 2**28
@@ -57,7 +57,7 @@ class Part(NamedTuple):
 
 
 class Parts(NamedTuple):
-    """The jets of an experiment, as read by its recipe."""
+    """The jets of an experiment, as read by its pipeline."""
 
     train: Part
     val: Part
@@ -83,12 +83,12 @@ class _Read(NamedTuple):
     """Jets without a particle."""
 
 
-def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Parts:
+def load(experiment: Experiment, pipeline: InputPipeline, classes: Sequence[str]) -> Parts:
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
       experiment: names the files, and how much memory the jets may take.
-      recipe: says what to read of them.
+      pipeline: says what to read of them.
       classes: their names.
 
     Returns:
@@ -99,13 +99,13 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
     """
     own = {name: files for name, files in (("val", experiment.val), ("test", experiment.test)) if files}
     shares = (0.6 + 0.2 * len(own), 0.0 if "val" in own else 0.2, 0.0 if "test" in own else 0.2)
-    shared = _labelled(experiment.data, recipe)
+    shared = _labelled(experiment.data, pipeline)
     split = batching.split(len(shared), seed=experiment.seed, fractions=shares)
     wanted = [(shared, {name: rows for name, rows in split._asdict().items() if name not in own})]
-    wanted += [(jets := _labelled(files, recipe), {name: np.arange(len(jets))}) for name, files in own.items()]
+    wanted += [(jets := _labelled(files, pipeline), {name: np.arange(len(jets))}) for name, files in own.items()]
     count, memory = sum(len(jets) for jets, _ in wanted), experiment.memory * 1e9
-    keep = count * _bytes(recipe) <= memory * runtime.process()[1]
-    found = [_read(*some, recipe, keep=keep, at_once=min(memory / _SHARE, _AT_ONCE)) for some in wanted]
+    keep = count * _bytes(pipeline) <= memory * runtime.process()[1]
+    found = [_read(*some, pipeline, keep=keep, at_once=min(memory / _SHARE, _AT_ONCE)) for some in wanted]
     named = {name: part for read in found for name, part in read.parts.items()}
     labels = _total([np.bincount(named[name].labels, minlength=len(classes)) for name in split._fields])
     present = np.flatnonzero(labels.sum(axis=0)).tolist()
@@ -120,15 +120,15 @@ def load(experiment: Experiment, recipe: Recipe, classes: Sequence[str]) -> Part
         scaling=representations.scaling_of(_of_all(found[0].moments)),
         fingerprint=zlib.crc32(_total([read.checksum for read in found]).tobytes()),
     )
-    return decorrelation.attach(parts, recipe.columns, experiment.insensitive, experiment.seed)
+    return decorrelation.attach(parts, pipeline.columns, experiment.insensitive, experiment.seed)
 
 
-def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:
+def open_jets(files: Sequence[Path] | None, pipeline: InputPipeline) -> Jets:
     """The files' jets, with as many particles as all of them keep.
 
     Args:
       files: none is the sample that comes with hepjax.
-      recipe: names the images that are needed.
+      pipeline: names the images that are needed.
 
     Returns:
       Lazy jets.
@@ -136,24 +136,24 @@ def open_jets(files: Sequence[Path] | None, recipe: Recipe) -> Jets:
     Raises:
       InputError: a file is not usable.
     """
-    paths = hdf5.list_files(files or None)
-    slots = min(hdf5.read_header(path).slots for path in paths)
-    return hdf5.read_jets(paths, particles=slots, images=recipe.images)
+    paths = data.list_files(files or None)
+    slots = min(data.read_header(path).slots for path in paths)
+    return data.read_jets(paths, particles=slots, images=pipeline.images)
 
 
-def blocks(jets: Jets, recipe: Recipe) -> Iterator[tuple[Any, np.ndarray | None]]:
+def blocks(jets: Jets, pipeline: InputPipeline) -> Iterator[tuple[Any, np.ndarray | None]]:
     """All jets in order, so many at a time that they fit in memory.
 
     Args:
       jets: lazy jets.
-      recipe: says what to read of them.
+      pipeline: says what to read of them.
 
     Yields:
       What it read, and the labels where they are known.
     """
     empty = 0
     for rows in itertools.starmap(slice, _spans(jets, slice(0, len(jets)), _rows(jets, _AT_ONCE))):
-        inputs = recipe.read(jets, rows)
+        inputs = pipeline.load(jets, rows)
         empty += int((_lengths(inputs) == 0).sum())
         yield inputs, None if jets.labels is None else np.asarray(jets.labels[rows])
     _warn_of_empty(empty, len(jets))
@@ -163,7 +163,7 @@ def of_inputs(inputs: Any) -> Part:
     """Jets that were read already, as a part of their own.
 
     Args:
-      inputs: what a recipe has read of n jets.
+      inputs: what a pipeline has read of n jets.
 
     Returns:
       The part; its labels mean nothing.
@@ -220,16 +220,16 @@ def check_two_classes(present: Sequence[int], classes: Sequence[str], name: str)
         raise InputError(f"{name}: all jets are of class {only}; give jets of two classes or more")
 
 
-def _labelled(files: Sequence[Path], recipe: Recipe) -> Jets:
-    jets = open_jets(files, recipe)
+def _labelled(files: Sequence[Path], pipeline: InputPipeline) -> Jets:
+    jets = open_jets(files, pipeline)
     if jets.labels is None:
         raise InputError(f"{names(files)}: no labels, so nothing can be learnt; give labelled jets")
     return jets
 
 
-def _bytes(recipe: Recipe) -> int:
+def _bytes(pipeline: InputPipeline) -> int:
     """Of one jet in memory, its label and weight included."""
-    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(recipe.example))
+    size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(pipeline.example))
     return size + 8
 
 
@@ -239,37 +239,37 @@ def _rows(jets: Jets, size: float) -> int:
     return max(int(size / (4 * sum(int(np.prod(shape[1:])) for shape in shapes))), 1)
 
 
-def _read(jets: Jets, split: dict[str, np.ndarray], recipe: Recipe, *, keep: bool, at_once: float) -> _Read:
+def _read(jets: Jets, split: dict[str, np.ndarray], pipeline: InputPipeline, *, keep: bool, at_once: float) -> _Read:
     """One pass over this process's share of some files, which looks at every jet and keeps those that it shall."""
     mine, size = runtime.rows_of_process(len(jets)), _rows(jets, at_once)
     first, count = mine.start, mine.stop - mine.start
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
-    kept = {name: _room(recipe, len(r)) for name, r in rows.items()} if keep else {}
+    kept = {name: _room(pipeline, len(r)) for name, r in rows.items()} if keep else {}
     labels, lengths = np.empty((2, count), np.int32)
     moments, checksum, told = [], 0, cast("Any", jets.labels)
     for start, stop in _spans(jets, mine, size):
-        inputs, here = recipe.read(jets, slice(start, stop)), slice(start - first, stop - first)
+        inputs, here = pipeline.load(jets, slice(start, stop)), slice(start - first, stop - first)
         labels[here], lengths[here] = told[start:stop], _lengths(inputs)
         checksum += _checksum(start, inputs, labels[here])
         for name, chosen in rows.items():
             low, high = np.searchsorted(chosen, (start, stop))
             part = jax.tree.map(lambda x, places=chosen[low:high] - start: x[places], inputs)
             if name == "train":
-                moments.append(recipe.moments(part))
+                moments.append(pipeline.statistics(part))
             if keep:
                 jax.tree.map(lambda room, x, low=low, high=high: np.copyto(room[low:high], x), kept[name], part)
     parts = {}
     for name, chosen in rows.items():
         of_part = labels[chosen - first], lengths[chosen - first]
         data = Batch(kept[name], of_part[0], np.ones(len(chosen), np.float32)) if keep else None
-        stream = _whole(data) if data is not None else _stream(jets, chosen, of_part[0], recipe, size)
+        stream = _whole(data) if data is not None else _stream(jets, chosen, of_part[0], pipeline, size)
         parts[name] = Part(chosen, *of_part, data, stream, jets)
     return _Read(parts, moments, checksum % 2**64, int((lengths == 0).sum()))
 
 
 def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
     """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
-    starts = hdf5.chunk_starts(jets)
+    starts = data.chunk_starts(jets)
     edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
     kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
     return itertools.pairwise([*kept, rows.stop])
@@ -280,10 +280,10 @@ def _whole(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
 
 
 def _stream(
-    jets: Jets, rows: np.ndarray, labels: np.ndarray, recipe: Recipe, size: int
+    jets: Jets, rows: np.ndarray, labels: np.ndarray, pipeline: InputPipeline, size: int
 ) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     """Some rows of files, whole chunks at a time: the chunks in random order, `size` rows or so shuffled at once."""
-    starts = np.append(hdf5.chunk_starts(jets), len(jets))
+    starts = np.append(data.chunk_starts(jets), len(jets))
     chunks = np.split(np.arange(len(rows)), np.searchsorted(rows, starts[1:-1]))
 
     def blocks(seed: Sequence[int]) -> Iterator[batching.Block]:
@@ -292,13 +292,13 @@ def _stream(
         cuts = np.flatnonzero(np.diff(np.cumsum(np.diff(starts)[order]) // size)) + 1
         for group in np.split(order, cuts):
             places = rng.permutation(np.concatenate([chunks[i] for i in group] or [np.arange(0)]))
-            yield places, Batch(recipe.read(jets, rows[places]), labels[places], np.ones(len(places), np.float32))
+            yield places, Batch(pipeline.load(jets, rows[places]), labels[places], np.ones(len(places), np.float32))
 
     return blocks
 
 
-def _room(recipe: Recipe, count: int) -> Any:
-    return jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), recipe.example)
+def _room(pipeline: InputPipeline, count: int) -> Any:
+    return jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), pipeline.example)
 
 
 def _lengths(inputs: Any) -> np.ndarray:

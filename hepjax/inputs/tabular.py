@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
-from hepjax.inputs.names import places
+from hepjax.inputs.names import observable_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,17 +15,18 @@ if TYPE_CHECKING:
 
 
 def tabular(
-    jets: Jets, features: Sequence[str] = hls4ml.STANDARD_FEATURES, *, rows: slice | np.ndarray = slice(None)
+    jets: Jets, features: Sequence[str] | None = None, *, rows: slice | np.ndarray = slice(None)
 ) -> np.ndarray:
     """Picks jet observables by name.
 
     Args:
       jets: the jets; lazy ones are read.
-      features: F names of `jets.observable_names`; the default is the 16 standard features of arXiv:1804.06913.
+      features: F names of `jets.observable_names`, or of their roles; None is those that the jets' dataset names, of the public
+        jets the 16 standard features of arXiv:1804.06913.
       rows: which N jets; the default is all. A part of lazy jets costs the memory of that part.
 
     Returns:
-      (N, F) float32, in the order of `features` and in the observables' own units (GeV for pt, masses, N-subjettiness).
+      (N, F) float32, in the order of `features` and in the observables' own units.
 
     Raises:
       InputError: the jets lack a feature, or one is named twice.
@@ -35,4 +35,5 @@ def tabular(
     >>> tabular(hepjax.read_jets(), ["j_pt", "j_mass_mmdt"], rows=np.array([7, 0, 3])).shape
     (3, 2)
     """
-    return np.asarray(jets.observables[rows])[:, places(features, jets.observable_names, "features")]
+    names = jets.dataset.features if features is None else features
+    return np.asarray(jets.observables[rows])[:, observable_places(names, jets.dataset, "features")]

@@ -77,7 +77,7 @@ def bench(
     """
     devices = runtime.make_devices()
     _check(devices, batch_size, block, rounds)
-    jets = hdf5.read_jets()
+    jets = data.read_jets()
     peak = _peak(devices, rounds)
     found: dict[str, Any] = {}
     for model in chosen:
@@ -106,11 +106,11 @@ def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) ->
 def _measure(
     model: Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
 ) -> dict[str, Any]:
-    recipe = pipelines.make_recipe(model, len(hls4ml.CLASSES))
-    inputs = recipe.read(jets, slice(None))
-    apply = pipelines.make_apply(recipe, representations.scaling_of([recipe.moments(inputs)]))
-    params, model_state = pipelines.initialise(recipe, jax.random.key(0))
-    cost = models.cost(apply, params, model_state, recipe.example)
+    pipeline = pipelines.make_pipeline(model, len(hls4ml.CLASSES))
+    inputs = pipeline.load(jets, slice(None))
+    apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
+    params, model_state = pipelines.initialize(pipeline, jax.random.key(0))
+    cost = models.cost(apply, params, model_state, pipeline.example)
     loss = losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.CONSTANT, 1e-3, steps=1))
     steps = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))

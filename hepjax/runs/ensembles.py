@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.pipelines import Recipe
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
     from hepjax.training import Many
     from hepjax.types import Epoch, Progress, PyTree, Scaling, Window
@@ -110,13 +110,13 @@ class _Plan(NamedTuple):
 
 
 def run(
-    experiment: Experiment, recipe: Recipe, show: Callable[[Progress], None] | None = None
+    experiment: Experiment, pipeline: InputPipeline, show: Callable[[Progress], None] | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """Trains all members, measures each, and leaves everything in a run folder.
 
     Args:
       experiment: what to do, checked.
-      recipe: of its model.
+      pipeline: of its model.
       show: called after each epoch, with the progress of the member that has gone furthest.
 
     Returns:
@@ -127,8 +127,8 @@ def run(
       InputError: bad data or options; nothing is written then.
       DivergedError: a member's loss is not finite.
     """
-    jets = subsets.load(experiment, recipe, hls4ml.CLASSES)
-    made = _make_plan(experiment, recipe, jets)
+    jets = subsets.load(experiment, pipeline, hls4ml.CLASSES)
+    made = _make_plan(experiment, pipeline, jets)
     found = outputs.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
     found["jets"] = dict(zip(jets.split._fields, map(len, made.members[0][1:4]), strict=True))
     folder, many = outputs.open_run(experiment, jets, found, made.start, outputs.save_many)
@@ -152,7 +152,7 @@ def run(
         return folder, _measure(folder, experiment, jets, found, made, many)
 
 
-def _make_plan(experiment: Experiment, recipe: Recipe, jets: subsets.Parts) -> _Plan:
+def _make_plan(experiment: Experiment, pipeline: InputPipeline, jets: subsets.Parts) -> _Plan:
     data = _together(experiment, jets)
     members = choose_members(experiment, np.split(np.arange(len(data.targets)), np.cumsum(jets.counts[:2])))
     _check(experiment, members, np.asarray(data.targets))
@@ -160,13 +160,13 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: subsets.Parts) -> _
     # What fills up the devices has no jets.
     rows = {name: [getattr(one, name) for one in members] for name in ("train", "val", "test")}
     padded = {name: some + [np.arange(0)] * (count - len(members)) for name, some in rows.items()}
-    params, model_state, keys = _draw(experiment, recipe, count)
-    scalings = [_scaling(recipe, data, some) for some in rows["train"]]
+    params, model_state, keys = _draw(experiment, pipeline, count)
+    scalings = [_scaling(pipeline, data, some) for some in rows["train"]]
     one: tuple[PyTree, PyTree] = jax.tree.map(lambda x: x[0], (without_adversary(params), model_state))
-    cost = models.cost(pipelines.make_apply(recipe, scalings[0]), *one, recipe.example)
+    cost = models.cost(pipelines.make_apply(pipeline, scalings[0]), *one, pipeline.example)
     lengths = np.concatenate([part.lengths for part in jets[:3]])
     rounds = setup.BACKWARD * experiment.epochs * len(members)
-    shared = batching.share(data, setup.choose_buckets(recipe, lengths, experiment.lengths, rounds, cost))
+    shared = batching.share(data, setup.choose_buckets(pipeline, lengths, experiment.lengths, rounds, cost))
     size = min(experiment.batch_size or len(rows["train"][0]), len(rows["train"][0]))
     steps, windows = batching.member_windows(
         shared,
@@ -177,7 +177,7 @@ def _make_plan(experiment: Experiment, recipe: Recipe, jets: subsets.Parts) -> _
     )
     schedule, optimizer = setup.make_optimizer(experiment, steps, own_rate=True)
     own = setup.make_steps(
-        experiment, _scaled_apply(recipe, experiment), optimizer, np.asarray(data.targets), len(hls4ml.CLASSES)
+        experiment, _scaled_apply(pipeline, experiment), optimizer, np.asarray(data.targets), len(hls4ml.CLASSES)
     )
     run_windows, evaluate = training.over_members(training.over_window(own[0]), own[1])
     programs = runtime.compile_members(
@@ -222,18 +222,18 @@ def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray
     return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, hls4ml.CLASSES)
 
 
-def _draw(experiment: Experiment, recipe: Recipe, count: int) -> tuple[PyTree, PyTree, jax.Array]:
+def _draw(experiment: Experiment, pipeline: InputPipeline, count: int) -> tuple[PyTree, PyTree, jax.Array]:
     """The members' parameters, other variables and keys, each from a seed of its own."""
     seeds = jax.vmap(partial(jax.random.fold_in, jax.random.key(experiment.seed)))(np.arange(count))
     keys = jax.vmap(jax.random.split)(seeds)
-    return *jax.jit(jax.vmap(partial(setup.draw, experiment, recipe)))(keys[:, 0]), keys[:, 1]
+    return *jax.jit(jax.vmap(partial(setup.draw, experiment, pipeline)))(keys[:, 0]), keys[:, 1]
 
 
-def _scaling(recipe: Recipe, data: Batch, rows: np.ndarray) -> Scaling:
-    return representations.scaling_of([recipe.moments(jax.tree.map(lambda x: x[rows], data.inputs))])
+def _scaling(pipeline: InputPipeline, data: Batch, rows: np.ndarray) -> Scaling:
+    return representations.scaling_of([pipeline.statistics(jax.tree.map(lambda x: x[rows], data.inputs))])
 
 
-def _scaled_apply(recipe: Recipe, experiment: Experiment) -> models.Apply:
+def _scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> models.Apply:
     """The function of the model, which finds the scaling, each member's own, among its other variables."""
 
     def apply(
@@ -241,7 +241,7 @@ def _scaled_apply(recipe: Recipe, experiment: Experiment) -> models.Apply:
     ) -> tuple[jax.Array, PyTree]:
         scaling = model_state[_SCALING]
         rest = {name: value for name, value in model_state.items() if name != _SCALING}
-        own = pipelines.make_apply(recipe, scaling, experiment.precision)
+        own = pipelines.make_apply(pipeline, scaling, experiment.precision)
         logits, rest = own(params, rest, inputs, mask, key)
         return logits, {**rest, _SCALING: scaling}
 

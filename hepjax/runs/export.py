@@ -39,13 +39,13 @@ def export(
     trained, record = taggers.read_run(folder)
     networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
-    answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
+    answer, example = taggers.make_answer(networks, temperature), networks[0].pipeline.example
     experiment = run_folder.read_experiment(folder)[0]
     facts = {
         "model": json.dumps(models.to_json(experiment.model)),
         "plugins": json.dumps([str(path) for path in experiment.plugins]),
         "classes": json.dumps(record["classes"]),
-        "columns": json.dumps(networks[0].recipe.columns),
+        "columns": json.dumps(networks[0].pipeline.columns),
         "temperature": str(temperature),
         "hepjax": __version__,
     }
@@ -56,7 +56,7 @@ def export(
         atomic_files.write_bytes(out, data)
         atomic_files.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
     about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder)}
-    words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].recipe.columns, **about)
+    words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].pipeline.columns, **about)
     atomic_files.write_text(card, words)
     return tuple(targets)
 

@@ -223,10 +223,10 @@ def _jets(case: _Case) -> Section:
 
 
 def _explained(case: _Case, member: str) -> Section:
-    inputs = case.tagger.recipe.read(case.jets, slice(None))
-    seen = case.network.recipe.represent(case.network.scaling, inputs)
+    inputs = case.tagger.pipeline.load(case.jets, slice(None))
+    seen = case.network.pipeline.transform(case.network.scaling, inputs)
     pictures, tables = [], []
-    if not case.tagger.recipe.images:
+    if not case.tagger.pipeline.images:
         importance = explanation.permutation_importance(case.tagger.scores, inputs, case.labels, repeats=_REPEATS)
         figure = report.importance_figure(importance.mean, importance.std, case.tagger.columns)
         pictures.append(_picture(figure, "What the mean AUC loses when a column is shuffled among jets"))
@@ -267,16 +267,16 @@ def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]
 def _in_one_jet(
     network: Trained, jet: Sequences, label: np.ndarray, name: str, columns: tuple[str, ...]
 ) -> Iterator[tuple[Any, str]]:
-    seen, mask = network.recipe.represent(network.scaling, jet), np.asarray(jet.mask)
+    seen, mask = network.pipeline.transform(network.scaling, jet), np.asarray(jet.mask)
     found = explanation.gradient_times_input(_relative_logits(network, 1), seen, label)
     if not isinstance(seen, Sequences):
         found = explanation.by_particle(found, mask)
     particles, values = found[0].sum(axis=-1)[mask[0]], np.asarray(jet.values)[mask]
     figure = report.relevance_figure(values, columns, particles=particles)
     yield figure, f"Which particles of one {name} jet speak for {name}: gradient times input"
-    if isinstance(network.recipe.network, models.InteractionNetwork | models.GraphNetwork):
+    if isinstance(network.pipeline.network, models.InteractionNetwork | models.GraphNetwork):
         rounds = explanation.message_relevance(
-            network.recipe.network, network.params, network.model_state, seen, label, mask
+            network.pipeline.network, network.params, network.model_state, seen, label, mask
         )
         messages = sum(each.relevance[0] for each in rounds)[np.ix_(mask[0], mask[0])]
         figure = report.relevance_figure(values, columns, particles=particles, messages=messages)
@@ -285,7 +285,7 @@ def _in_one_jet(
 
 def _relative_logits(network: Trained, jets: int) -> Callable[[Any], jax.Array]:
     """Logits less their mean: what raises all of them alike speaks for no class."""
-    apply = models.make_apply(network.recipe.network)
+    apply = models.make_apply(network.pipeline.network)
 
     def logits(x: Any) -> jax.Array:
         found = apply(network.params, network.model_state, x, jnp.ones(jets, bool), None)[0][:jets]
@@ -297,7 +297,7 @@ def _relative_logits(network: Trained, jets: int) -> Callable[[Any], jax.Array]:
 def _hidden(case: _Case, seen: Any) -> Iterator[tuple[Any, str]]:
     network = case.network
     try:
-        layers = explanation.hidden_features(network.recipe.network, network.params, network.model_state, seen)
+        layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, seen)
     except InputError:  # a linear model has none
         return
     name, last = list(layers.items())[-1]

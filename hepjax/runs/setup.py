@@ -1,4 +1,4 @@
-"""Recipe, jets, model, loss, optimizer and devices put together: a training that is ready to start."""
+"""InputPipeline, jets, model, loss, optimizer and devices put together: a training that is ready to start."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
     from hepjax.inputs.subsets import Part, Parts
-    from hepjax.inputs.pipelines import Recipe
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.training.step import EvalStep, TrainStep
     from hepjax.types import Batch, Progress, PyTree, TrainState, Window
 
@@ -56,12 +56,12 @@ class Plan(NamedTuple):
     """The logits of a part, jets of all processes, in the order of processes and rows."""
 
 
-def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int) -> Plan:
+def make_plan(experiment: Experiment, pipeline: InputPipeline, jets: Parts, classes: int) -> Plan:
     """Puts a training together.
 
     Args:
       experiment: the options.
-      recipe: of its model.
+      pipeline: of its model.
       jets: what to train and measure on.
       classes: C.
 
@@ -72,11 +72,11 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
       InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
     """
     init_key, key = jax.random.split(jax.random.key(experiment.seed))
-    params, model_state = draw(experiment, recipe, init_key)
+    params, model_state = draw(experiment, pipeline, init_key)
     devices = runtime.make_devices(**vars(experiment.devices), coupled=bool(jax.tree.leaves(model_state)))
-    apply = pipelines.make_apply(recipe, jets.scaling, experiment.precision)
-    cost = models.cost(apply, without_adversary(params), model_state, recipe.example)
-    buckets = choose_buckets(recipe, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
+    apply = pipelines.make_apply(pipeline, jets.scaling, experiment.precision)
+    cost = models.cost(apply, without_adversary(params), model_state, pipeline.example)
+    buckets = choose_buckets(pipeline, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
     schedule, optimizer = make_optimizer(experiment, sum(batching.steps_of(count, batch_size) for count in counts))
@@ -105,34 +105,34 @@ def make_plan(experiment: Experiment, recipe: Recipe, jets: Parts, classes: int)
     return Plan(devices, cost, start, fit, partial(answer, programs.evaluate, buckets, sizes, devices))
 
 
-def draw(experiment: Experiment, recipe: Recipe, key: jax.Array) -> tuple[PyTree, PyTree]:
+def draw(experiment: Experiment, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
     """Draws the parameters of an experiment: those of its model, and of its adversary where it has one.
 
     Args:
       experiment: the options.
-      recipe: of the model.
+      pipeline: of the model.
       key: () typed PRNG key.
 
     Returns:
       The parameters, and the other variables.
     """
-    params, model_state = pipelines.initialise(recipe, key)
+    params, model_state = pipelines.initialize(pipeline, key)
     return decorrelation.add_adversary(experiment.insensitive, params, key), model_state
 
 
 def make_scorer(
-    recipe: Recipe, eval_step: EvalStep, state: TrainState, cost: models.Cost
+    pipeline: InputPipeline, eval_step: EvalStep, state: TrainState, cost: models.Cost
 ) -> Callable[[Any], np.ndarray]:
     """A trained model in use.
 
     Args:
-      recipe: of the model.
+      pipeline: of the model.
       eval_step: from `make_eval_step`.
       state: holds the parameters.
       cost: of an answer with all slots.
 
     Returns:
-      What the recipe has read of N jets → (N, C) logits; on all devices there are.
+      What the pipeline has read of N jets → (N, C) logits; on all devices there are.
     """
     devices = runtime.make_devices(coupled=True)  # the compiler divides the answer, with nothing to add up
     _, evaluate = runtime.compile_on(devices, eval_step, eval_step)
@@ -142,8 +142,8 @@ def make_scorer(
         part = subsets.of_inputs(inputs)
         # Few sizes and lengths, whatever the calls, for each is compiled.
         buckets, size = batching.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
-        if recipe.spare is not None and len(part.rows) * cost.flop_per_jet > _COMPILATION_FLOP:
-            buckets, size = batching.even_buckets(recipe.example.mask.shape[1], recipe.spare), min(size, _MIXED)
+        if pipeline.spare is not None and len(part.rows) * cost.flop_per_jet > _COMPILATION_FLOP:
+            buckets, size = batching.even_buckets(pipeline.example.mask.shape[1], pipeline.spare), min(size, _MIXED)
         size = batching.steps_of(size, devices.here) * devices.here
         return answer(evaluate, buckets, [size] * len(buckets), devices, placed, part)
 
@@ -174,11 +174,11 @@ def answer(
     return runtime.gather(found)
 
 
-def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost) -> Buckets:
+def choose_buckets(pipeline: InputPipeline, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost) -> Buckets:
     """The lengths to pad jets to, the same in all processes.
 
     Args:
-      recipe: of the model.
+      pipeline: of the model.
       lengths: (n,) the particles of this process's jets.
       most: lengths at most.
       rounds: how often each jet will be answered.
@@ -187,11 +187,11 @@ def choose_buckets(recipe: Recipe, lengths: np.ndarray, most: int, rounds: int, 
     Returns:
       The lengths; none where the model needs jets of one shape.
     """
-    if recipe.spare is None:
+    if pipeline.spare is None:
         return batching.Buckets()
-    counts = runtime.gather(np.bincount(lengths, minlength=recipe.example.mask.shape[1] + 1)[None]).sum(axis=0)
+    counts = runtime.gather(np.bincount(lengths, minlength=pipeline.example.mask.shape[1] + 1)[None]).sum(axis=0)
     work = max(counts.sum() * rounds * cost.flop_per_jet, 1)
-    return batching.choose_buckets(counts, most=most, spare=recipe.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
+    return batching.choose_buckets(counts, most=most, spare=pipeline.spare, worth=max(_COMPILATION_FLOP / work, 0.05))
 
 
 def window_steps(cost: models.Cost, jets: int) -> int:

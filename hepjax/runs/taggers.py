@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.choices import Precision
-    from hepjax.inputs.pipelines import Recipe
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.types import PyTree
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -35,7 +35,7 @@ class Trained(NamedTuple):
     """One trained network, as a run folder keeps it."""
 
     classes: int
-    recipe: Recipe
+    pipeline: InputPipeline
     params: PyTree
     model_state: PyTree
     scaling: Scaling
@@ -50,10 +50,10 @@ class Tagger:
     """What the C columns of its answer stand for."""
     columns: tuple[str, ...]
     """What the columns of an array that is given to it must be, in their own units (GeV, radians)."""
-    recipe: Recipe = dataclasses.field(repr=False)
+    pipeline: InputPipeline = dataclasses.field(repr=False)
     """How jets are read for it."""
     scores: Callable[[Any], np.ndarray] = dataclasses.field(repr=False)
-    """What `recipe.read` gives of N jets → (N, C) float32 class probabilities."""
+    """What `pipeline.load` gives of N jets → (N, C) float32 class probabilities."""
     networks: tuple[Trained, ...] = dataclasses.field(default=(), repr=False)
     """Their mean probability is the answer; none where it comes from an exported file."""
     temperature: float = 1.0
@@ -73,7 +73,7 @@ class Tagger:
           InputError: columns or particles are missing, an array has another shape, or numbers are not finite.
         """
         if isinstance(jets, Jets):
-            blocks = [self.scores(inputs) for inputs, _ in subsets.blocks(self.check(jets), self.recipe)]
+            blocks = [self.scores(inputs) for inputs, _ in subsets.blocks(self.check(jets), self.pipeline)]
             return np.concatenate(blocks or [np.zeros((0, len(self.classes)), np.float32)])
         return self.scores(self._inputs(jets))
 
@@ -95,7 +95,7 @@ class Tagger:
         return jets
 
     def _inputs(self, given: Sequences | np.ndarray) -> Any:
-        example, listed = self.recipe.example, isinstance(self.recipe.example, Sequences)
+        example, listed = self.pipeline.example, isinstance(self.pipeline.example, Sequences)
         values = np.asarray(given.values if isinstance(given, Sequences) else given, np.float32)
         expected = (example.values if listed else example).shape[1:]
         fits = values.ndim == len(expected) + 1 and values.shape[-1] == expected[-1]
@@ -149,8 +149,8 @@ def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
         mean: np.ndarray = np.mean([one(inputs) for one in score], axis=0)
         return mean if temperature == 1 else evaluation.apply_temperature(mean, temperature).astype(np.float32)
 
-    recipe = networks[0].recipe
-    return Tagger(tuple(record["classes"]), recipe.columns, recipe, scores, networks, temperature)
+    pipeline = networks[0].pipeline
+    return Tagger(tuple(record["classes"]), pipeline.columns, pipeline, scores, networks, temperature)
 
 
 def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
@@ -169,10 +169,10 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
     experiment, record = run_folder.read_experiment(folder)
     if "members" not in record:
         classes = len(record["classes"])
-        recipe = pipelines.make_recipe(experiment.model, classes)
-        template = (*pipelines.initialise(recipe, jax.random.key(0)), pipelines.blank_scaling(recipe))
+        pipeline = pipelines.make_pipeline(experiment.model, classes)
+        template = (*pipelines.initialize(pipeline, jax.random.key(0)), pipelines.blank_scaling(pipeline))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-        return (Trained(classes, recipe, params, model_state, scaling, experiment.precision),), record
+        return (Trained(classes, pipeline, params, model_state, scaling, experiment.precision),), record
     members = [folder / name for name in record["members"]]
     if experiment.rates or experiment.sizes:
         members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
@@ -198,21 +198,21 @@ def read_temperature(folder: Path) -> float:
 
 
 def make_answer(networks: Sequence[Trained], temperature: float = 1.0) -> Callable[[Any], jax.Array]:
-    """The pure function of a tagger, from what its recipe reads to probabilities, scaling and softmax included.
+    """The pure function of a tagger, from what its pipeline reads to probabilities, scaling and softmax included.
 
     Args:
       networks: whose mean probability is the answer.
       temperature: divides the logarithms of the probabilities.
 
     Returns:
-      What `recipe.read` gives of N jets → (N, C) class probabilities; to be compiled or exported.
+      What `pipeline.load` gives of N jets → (N, C) class probabilities; to be compiled or exported.
     """
 
     def answer(inputs: Any) -> jax.Array:
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
         found = []
         for one in networks:
-            apply = pipelines.make_apply(one.recipe, one.scaling, one.precision)
+            apply = pipelines.make_apply(one.pipeline, one.scaling, one.precision)
             found.append(jax.nn.softmax(apply(one.params, one.model_state, inputs, mask, None)[0]))
         mean = sum(found[1:], found[0]) / len(found)
         if temperature == 1:
@@ -232,7 +232,7 @@ def open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
     Raises:
       InputError: a file is not usable, or the classes are not those of the tagger.
     """
-    return tagger.check(subsets.open_jets(files, tagger.recipe), subsets.names(files))
+    return tagger.check(subsets.open_jets(files, tagger.pipeline), subsets.names(files))
 
 
 def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -245,18 +245,18 @@ def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.nd
     Yields:
       (n, C) probabilities, and (n,) labels where they are known.
     """
-    for inputs, labels in subsets.blocks(jets, tagger.recipe):
+    for inputs, labels in subsets.blocks(jets, tagger.pipeline):
         yield tagger.scores(inputs), labels
 
 
 def _scores(network: Trained) -> Callable[[Any], np.ndarray]:
     """Compiled, in few shapes, on all devices."""
-    recipe = network.recipe
-    apply = pipelines.make_apply(recipe, network.scaling, network.precision)
-    cost = models.cost(apply, network.params, network.model_state, recipe.example)
+    pipeline = network.pipeline
+    apply = pipelines.make_apply(pipeline, network.scaling, network.precision)
+    cost = models.cost(apply, network.params, network.model_state, pipeline.example)
     eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
     state = TrainState(network.params, network.model_state, (), np.zeros((), np.int32), jax.random.key(0))
-    logits = make_scorer(recipe, eval_step, state, cost)
+    logits = make_scorer(pipeline, eval_step, state, cost)
 
     def scores(inputs: Any) -> np.ndarray:
         found = np.asarray(jax.device_get(jax.nn.softmax(logits(inputs))))
@@ -277,5 +277,5 @@ def _load_file(path: Path) -> Tagger:
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
-    recipe = pipelines.make_recipe(model, len(classes))
-    return Tagger(classes, recipe.columns, recipe, run)
+    pipeline = pipelines.make_pipeline(model, len(classes))
+    return Tagger(classes, pipeline.columns, pipeline, run)

@@ -58,12 +58,12 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         run_folder.check_resumable(experiment)
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
-    recipe = pipelines.make_recipe(experiment.model, len(hls4ml.CLASSES))
+    pipeline = pipelines.make_pipeline(experiment.model, len(hls4ml.CLASSES))
     with runtime.ends_together():
         if ensembles.is_many(experiment):
-            return ensembles.run(experiment, recipe, show)
-        jets = subsets.load(experiment, recipe, hls4ml.CLASSES)
-        plan = make_plan(experiment, recipe, jets, len(hls4ml.CLASSES))
+            return ensembles.run(experiment, pipeline, show)
+        jets = subsets.load(experiment, pipeline, hls4ml.CLASSES)
+        plan = make_plan(experiment, pipeline, jets, len(hls4ml.CLASSES))
         found, save = outputs.facts(jets, plan.cost), partial(outputs.save_progress, scaling=jets.scaling)
         folder, progress = outputs.open_run(experiment, jets, found, plan.start, save)
         state, best = (runtime.place_state(plan.devices, state) for state in (progress.state, progress.best))

@@ -242,8 +242,8 @@ def test_recurrent_tagger_tags(tmp_path):
 @pytest.mark.parametrize("form,parameters", [("30", 16_573), ("100", 33_625), ("150-sum", 8_481)])
 def test_jedinet_has_its_published_size(form, parameters):
     module = load("jedinet")
-    recipe = pipelines.make_recipe(module.FORMS[module.Form(f"published-{form}")], classes=5)
-    params, _ = jax.eval_shape(lambda key: pipelines.initialise(recipe, key), jax.random.key(0))
+    pipeline = pipelines.make_pipeline(module.FORMS[module.Form(f"published-{form}")], classes=5)
+    params, _ = jax.eval_shape(lambda key: pipelines.initialize(pipeline, key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
 
 
@@ -263,7 +263,7 @@ def test_jedinet_wants_files_with_the_particles_of_its_form(tmp_path):
 
 def test_knn_graph_tagger_compares_few_neighbours_with_all(tmp_path):
     module = load("knn_graph_tagger")
-    found = module.run(module.KnnGraphTagger(neighbours=(2,), particles=8, epochs=1, out=tmp_path / "new"))
+    found = module.run(module.KnnGraphTagger(neighbors=(2,), particles=8, epochs=1, out=tmp_path / "new"))
     few, all_pairs = found["2-neighbours"], found["all-neighbours"]
     assert min(mean_auc(few), mean_auc(all_pairs)) > 0.6
     assert few["parameters"] == all_pairs["parameters"]

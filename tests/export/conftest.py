@@ -53,7 +53,7 @@ FEWEST = (0, 1, 2, 3)
 """Particles of the first jets."""
 
 
-def inputs_of(model: models.Model, recipe: pipelines.Recipe, count: int = 1000):
+def inputs_of(model: models.Model, pipeline: pipelines.InputPipeline, count: int = 1000):
     """What is read of the first jets of the sample; a few have few particles or none."""
     if getattr(model, "images", ()):
         images = np.random.default_rng(0).exponential(1, (count, model.pixels, model.pixels, 1)).astype(np.float32)
@@ -65,7 +65,7 @@ def inputs_of(model: models.Model, recipe: pipelines.Recipe, count: int = 1000):
         p = jets.constituents[..., :3].astype(np.float64)
         mass = np.where(np.arange(p.shape[1]) % 2, 0.14, 0) * jets.mask
         jets.constituents[..., energy] = np.sqrt((p**2).sum(-1) + mass**2)
-    found = jax.tree.map(np.array, recipe.read(jets, slice(None)))
+    found = jax.tree.map(np.array, pipeline.load(jets, slice(None)))
     if isinstance(found, Sequences):
         for row, number in enumerate(FEWEST):
             found.mask[row, number:] = False
@@ -87,12 +87,12 @@ def draw(shapes, rng):
 
 def make_tagger(model: models.Model, seed: int = 0):
     """The pure function of an untrained tagger, its inputs, and its answers in JAX, which differ from jet to jet."""
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = inputs_of(model, recipe)
-    scaling = representations.scaling_of([recipe.moments(inputs)])
-    shapes = jax.eval_shape(lambda key: pipelines.initialise(recipe, key), jax.random.key(0))
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = inputs_of(model, pipeline)
+    scaling = representations.scaling_of([pipeline.statistics(inputs)])
+    shapes = jax.eval_shape(lambda key: pipelines.initialize(pipeline, key), jax.random.key(0))
     params, state = draw(shapes, np.random.default_rng(seed))
-    apply = pipelines.make_apply(recipe, scaling)
+    apply = pipelines.make_apply(pipeline, scaling)
 
     def logits(inputs):
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)

@@ -159,11 +159,11 @@ def test_an_absent_extra_is_named(small, monkeypatch):
 
 
 def test_sixteen_bits_and_unknown_operations_are_refused():
-    recipe = pipelines.make_recipe(models.MLP(hidden=(4,)), 5)
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
-    apply = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe), Precision.BFLOAT16)
+    pipeline = pipelines.make_pipeline(models.MLP(hidden=(4,)), 5)
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    apply = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline), Precision.BFLOAT16)
     with pytest.raises(InputError, match="bfloat16"):
-        export.to_onnx(lambda x: apply(params, state, x, jnp.ones(1, bool), None)[0], recipe.example, {})
+        export.to_onnx(lambda x: apply(params, state, x, jnp.ones(1, bool), None)[0], pipeline.example, {})
     with pytest.raises(InputError, match="JAX's fft"):
         export.to_onnx(lambda x: jnp.fft.fft(x).real, np.zeros((1, 4), np.float32), {})
     with pytest.raises(InputError, match="example: expected Sequences"):

@@ -29,7 +29,7 @@ RULES = {
 compiled = jax.jit(build_graph, static_argnames=("neighbours", "radius"))
 
 
-def oracle(nodes, mask, points, neighbours=None, radius=None):
+def oracle(nodes, mask, points, neighbors=None, radius=None):
     """One (nodes, senders, receivers) per jet; the ends count the jet's own particles."""
     for jet in range(len(mask)):
         there = [p for p in range(mask.shape[1]) if mask[jet, p]]
@@ -120,12 +120,12 @@ def test_own_globals(rng):
 @pytest.mark.parametrize(
     "rule, words",
     [
-        ({"neighbours": P}, "6 particles have 1 to 5 others each, found neighbours=6"),
-        ({"neighbours": 0}, "found neighbours=0"),
+        ({"neighbours": P}, "6 particles have 1 to 5 others each, found neighbors=6"),
+        ({"neighbours": 0}, "found neighbors=0"),
         ({"radius": 0.0}, "found 0.0"),
         ({"radius": float("nan")}, "found nan"),
         ({"radius": -1.0}, "found -1.0"),
-        ({"neighbours": 2, "radius": 0.1}, "neighbours=2 and radius=0.1"),
+        ({"neighbours": 2, "radius": 0.1}, "neighbors=2 and radius=0.1"),
         ({"neighbours": 2, "points": None}, "points"),
     ],
 )
@@ -215,9 +215,9 @@ class TestHost:
 
     def test_blocks_do_not_show(self, jet_file, monkeypatch):
         jets = read_jets(jet_file())
-        whole = graphs(jets, self.COLUMNS, neighbours=3)
+        whole = graphs(jets, self.COLUMNS, neighbors=3)
         monkeypatch.setitem(graphs.__globals__, "_BLOCK", 7 * 30**2)
-        jax.tree.map(np.testing.assert_array_equal, graphs(jets, self.COLUMNS, neighbours=3), whole)
+        jax.tree.map(np.testing.assert_array_equal, graphs(jets, self.COLUMNS, neighbors=3), whole)
 
     def test_some_rows_and_particles(self, jet_file):
         jets = read_jets(jet_file())
@@ -231,7 +231,7 @@ class TestHost:
         jets = read_jets(jet_file())
         values, mask = sequences(jets, ["j1_phi"], rows=slice(1))
         n = int(mask.sum())
-        graph = graphs(jets, ["j1_phi"], neighbours=1, by=["j1_phi"], rows=slice(1))
+        graph = graphs(jets, ["j1_phi"], neighbors=1, by=["j1_phi"], rows=slice(1))
         away = np.abs(np.subtract.outer(values[0, :n, 0], values[0, :n, 0]) % (2 * np.pi))
         away = np.minimum(away, 2 * np.pi - away) + 9 * np.eye(n)
         np.testing.assert_array_equal(graph.senders, away.argmin(1))

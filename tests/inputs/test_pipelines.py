@@ -30,9 +30,9 @@ SMALL = {
 }
 """One of each, small."""
 MORE = {
-    "graph of near ones": dataclasses.replace(SMALL["graph-network"], neighbours=3, edge_features=True),
+    "graph of near ones": dataclasses.replace(SMALL["graph-network"], neighbors=3, edge_features=True),
     "graph within a radius": dataclasses.replace(SMALL["graph-network"], radius=0.1, columns=("j1_ptrel",)),
-    "graph with attention": dataclasses.replace(SMALL["graph-network"], attention=True, neighbours=2),
+    "graph with attention": dataclasses.replace(SMALL["graph-network"], attention=True, neighbors=2),
     "turned images": dataclasses.replace(SMALL["convnet"], rotate=True, flip=True),
     "published interaction network": dataclasses.replace(
         SMALL["interaction-network"], readout=Readout.FLATTEN, masked=False
@@ -47,15 +47,15 @@ def jets():
     return read_jets()[:20]
 
 
-def scaling(recipe, inputs):
-    return representations.scaling_of([recipe.moments(inputs)])
+def scaling(pipeline, inputs):
+    return representations.scaling_of([pipeline.statistics(inputs)])
 
 
 def logits_of(model, jets, rows=slice(None)):
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(jets, rows)
-    apply = jax.jit(pipelines.make_apply(recipe, scaling(recipe, inputs)))
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(jets, rows)
+    apply = jax.jit(pipelines.make_apply(pipeline, scaling(pipeline, inputs)))
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
     count = len(jax.tree.leaves(inputs)[0])
     return apply(params, state, inputs, np.ones(count, bool), None)[0]
 
@@ -75,16 +75,16 @@ def test_from_jets_to_logits(name, jets):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_example_is_what_is_read_of_one_jet(name, jets):
-    recipe = pipelines.make_recipe(MODELS[name], 5)
-    chex.assert_trees_all_equal_shapes_and_dtypes(recipe.example, recipe.read(jets, slice(1)))
-    blank = pipelines.blank_scaling(recipe)
-    chex.assert_trees_all_equal_shapes_and_dtypes(blank, scaling(recipe, recipe.read(jets, slice(None))))
+    pipeline = pipelines.make_pipeline(MODELS[name], 5)
+    chex.assert_trees_all_equal_shapes_and_dtypes(pipeline.example, pipeline.load(jets, slice(1)))
+    blank = pipelines.blank_scaling(pipeline)
+    chex.assert_trees_all_equal_shapes_and_dtypes(blank, scaling(pipeline, pipeline.load(jets, slice(None))))
 
 
 @pytest.mark.parametrize("name", MODELS)
 def test_every_option_of_the_network_reaches_it(name):
     model = MODELS[name]
-    network = pipelines.make_recipe(model, 5).network
+    network = pipelines.make_pipeline(model, 5).network
     for field, value in vars(model).items():
         if hasattr(network, field):
             assert getattr(network, field) == value
@@ -93,48 +93,48 @@ def test_every_option_of_the_network_reaches_it(name):
 
 def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
     model = models.DeepSets(columns=("j1_ptrel", "j1_etarel"), particles=30)
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(jets, slice(None))
-    scaled = recipe.represent(scaling(recipe, inputs), inputs)
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(jets, slice(None))
+    scaled = pipeline.transform(scaling(pipeline, inputs), inputs)
     np.testing.assert_allclose(scaled.values[inputs.mask].mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(scaled.values[inputs.mask].std(axis=0), 1, atol=1e-5)
     assert not scaled.values[~inputs.mask].any()
 
 
 def test_nearest_is_measured_before_scaling(jets):
-    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(jets, slice(None))
+    model = dataclasses.replace(SMALL["graph-network"], neighbors=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(jets, slice(None))
     distorted = Scaling(np.zeros(3, np.float32), np.array([1, 1e-3, 1e3], np.float32))
-    plain = recipe.represent(pipelines.blank_scaling(recipe), inputs)
-    np.testing.assert_array_equal(recipe.represent(distorted, inputs).senders, plain.senders)
+    plain = pipeline.transform(pipelines.blank_scaling(pipeline), inputs)
+    np.testing.assert_array_equal(pipeline.transform(distorted, inputs).senders, plain.senders)
 
 
 def test_absolute_azimuths_are_near_across_their_step(jets):
     """As in the graphs of the host; some of these jets lie at ±π when they are turned there."""
-    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
+    model = dataclasses.replace(SMALL["graph-network"], neighbors=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
     phi = jets.particle_names.index("j1_phi")
     turned = jets.constituents.copy()
     turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
     jets = dataclasses.replace(jets, constituents=turned)
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(jets, slice(None))
-    found = recipe.represent(scaling(recipe, inputs), inputs)
-    expected = representations.graphs(jets, model.columns, particles=8, neighbours=2, by=model.by)
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(jets, slice(None))
+    found = pipeline.transform(scaling(pipeline, inputs), inputs)
+    expected = representations.graphs(jets, model.columns, particles=8, neighbors=2, by=model.by)
     np.testing.assert_array_equal(found.senders[: len(expected.senders)], expected.senders)
     relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
-    inputs = pipelines.make_recipe(relative, 5).read(jets, slice(None))
-    near = pipelines.make_recipe(relative, 5).represent(scaling(recipe, inputs), inputs)
+    inputs = pipelines.make_pipeline(relative, 5).read(jets, slice(None))
+    near = pipelines.make_pipeline(relative, 5).represent(scaling(pipeline, inputs), inputs)
     # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
     assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
 
 
 def test_images_are_log_gev(jets):
     model = SMALL["convnet"]
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(jets, slice(None))
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(jets, slice(None))
     drawn = representations.images(jets, particles=30, pixels=12, size=0.06)
-    found = recipe.represent(scaling(recipe, inputs), inputs)
+    found = pipeline.transform(scaling(pipeline, inputs), inputs)
     np.testing.assert_allclose(found, np.log1p(drawn), rtol=1e-5)
 
 
@@ -143,9 +143,9 @@ class TestImagesOfFiles:
         images = rng.exponential(size=(25, 12, 12)).astype(np.float32)
         path = jet_file(jetImage=images, jetImageECAL=2 * images)
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage", "jetImageECAL"))
-        recipe = pipelines.make_recipe(model, 5)
-        jets = read_jets(path, images=recipe.images)
-        inputs = recipe.read(jets, slice(3, 9))
+        pipeline = pipelines.make_pipeline(model, 5)
+        jets = read_jets(path, images=pipeline.images)
+        inputs = pipeline.load(jets, slice(3, 9))
         np.testing.assert_array_equal(inputs, np.stack([images, 2 * images], axis=-1)[3:9])
         chex.assert_tree_all_finite(logits_of(model, jets))
 
@@ -153,13 +153,13 @@ class TestImagesOfFiles:
         path = jet_file(jetImage=np.ones((25, 10, 10), np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match="--pixels: expected those of jetImage in the files, 10 by 10, found 12"):
-            pipelines.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_pipeline(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
 
     def test_below_zero_are_refused(self, jet_file):
         path = jet_file(jetImage=np.full((25, 12, 12), -0.5, np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match=r"--images: expected pT of 0 or more in jetImage, found -0\.5"):
-            pipelines.make_recipe(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_pipeline(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
 
 
 def test_charges_of_rounded_particles_are_refused(jets):

@@ -16,11 +16,11 @@ from hepjax.data.hdf5 import lazy_jets
 from hepjax.inputs import pipelines, subsets
 from hepjax.runs.options import Experiment
 
-RECIPE = pipelines.make_recipe(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+PIPELINE = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
 
 def load(*data, **changes):
-    return subsets.load(Experiment(data=data, **changes), RECIPE, hls4ml.CLASSES)
+    return subsets.load(Experiment(data=data, **changes), PIPELINE, hls4ml.CLASSES)
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
     assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    whole = RECIPE.read(subsets.open_jets((tmp_path / "jets.h5",), RECIPE), slice(None))
+    whole = PIPELINE.load(subsets.open_jets((tmp_path / "jets.h5",), PIPELINE), slice(None))
     for part, rows in zip(found[:3], found.split, strict=True):
         np.testing.assert_array_equal(part.rows, np.sort(rows))
         chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))
@@ -70,7 +70,7 @@ def test_jets_without_particles_are_counted_in_blocks(hollow, monkeypatch, caplo
     monkeypatch.setattr(subsets, "_AT_ONCE", 30 * 20 * 16 * 4)
     jets = read_jets(hollow, particles=20)
     with caplog.at_level(logging.WARNING, "hepjax"):
-        blocks = list(subsets.blocks(jets, RECIPE))
+        blocks = list(subsets.blocks(jets, PIPELINE))
     assert [len(labels) for _, labels in blocks] == [35, 28, 28, 9]  # chunks of 7
     assert caplog.text.count("3 of 100 jets have no particle") == 1
 

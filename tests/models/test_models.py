@@ -59,7 +59,7 @@ def graph(jets):
 
 def near(jets):
     """Each particle and its three nearest."""
-    return build_graph(jets.values, jets.mask, points=jets.values[..., :2], neighbours=3)
+    return build_graph(jets.values, jets.mask, points=jets.values[..., :2], neighbors=3)
 
 
 MODELS = {

@@ -69,12 +69,12 @@ def test_folds(path, tmp_path, model):
     np.testing.assert_array_equal(np.load(folder / "fold-2" / "split.npz")["test"], rows[test])
     assert run_folder.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
     tagger = load(folder / "fold-2")
-    scores = tagger.scores(tagger.recipe.read(jets, rows[test]))
+    scores = tagger.scores(tagger.pipeline.load(jets, rows[test]))
     own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), hls4ml.CLASSES))
     assert own["loss"] == pytest.approx(each[1]["loss"], rel=1e-4)
     assert own["jets"] == each[1]["jets"]
-    together = load(folder).scores(tagger.recipe.read(jets, slice(10)))
-    alone = [load(folder / f"fold-{i}").scores(tagger.recipe.read(jets, slice(10))) for i in range(1, 5)]
+    together = load(folder).scores(tagger.pipeline.load(jets, slice(10)))
+    alone = [load(folder / f"fold-{i}").scores(tagger.pipeline.load(jets, slice(10))) for i in range(1, 5)]
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-5)
 
 

@@ -39,7 +39,7 @@ def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
     assert (tagger.classes, tagger.columns) == (own.classes, own.columns)
     # A run in bfloat16 is exported in float32.
     networks = [one._replace(precision=Precision.FLOAT32) for one in own.networks]
-    expected = taggers.make_answer(networks)(own.recipe.read(jets, slice(None)))
+    expected = taggers.make_answer(networks)(own.pipeline.load(jets, slice(None)))
     np.testing.assert_allclose(tagger(jets), expected, atol=1e-5)
     assert tagger(jets[:0]).shape == (0, 5)
 
@@ -106,5 +106,5 @@ def test_the_stablehlo_runs_in_jax_alone(runs_of, tmp_path):
     call = jax.export.deserialize(bytearray(file.read_bytes())).call
     tagger, jets = load(runs_of / "mlp"), read_jets()
     for count in (1, 7):
-        x = tagger.recipe.read(jets, slice(count))
+        x = tagger.pipeline.load(jets, slice(count))
         np.testing.assert_allclose(call(x), tagger(x), atol=1e-6)

@@ -27,17 +27,17 @@ def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
 
 
 def test_lengths_must_be_worth_their_compilation():
-    recipe, lengths = pipelines.make_recipe(LISTED, 5), np.repeat([5, 30], 500)
+    pipeline, lengths = pipelines.make_pipeline(LISTED, 5), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
-    assert len(setup.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
-    assert setup.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
-    assert setup.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
+    assert len(setup.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
+    assert setup.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
+    assert setup.choose_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
 
 
 @pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
 def test_models_that_see_every_slot_have_one_shape(model):
-    recipe = pipelines.make_recipe(model, 5)
-    buckets = setup.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    pipeline = pipelines.make_pipeline(model, 5)
+    buckets = setup.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
     assert buckets == batching.Buckets() or model == models.ConvNet()
 
 
@@ -46,12 +46,12 @@ def test_models_that_see_every_slot_have_one_shape(model):
     [LISTED, models.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), models.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
-    recipe = pipelines.make_recipe(model, 5)
-    inputs = recipe.read(read_jets(), slice(300))
+    pipeline = pipelines.make_pipeline(model, 5)
+    inputs = pipeline.load(read_jets(), slice(300))
     mask = inputs.mask & (np.arange(30) < np.random.default_rng(0).integers(1, 31, 300)[:, None])
     inputs = inputs._replace(values=inputs.values * mask[..., None], mask=mask)
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
-    apply = pipelines.make_apply(recipe, pipelines.blank_scaling(recipe))
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    apply = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline))
     step = training.make_eval_step(apply, losses.categorical_cross_entropy)
     whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
     lengths_seen = set()
@@ -61,19 +61,19 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
         return step(state, batch)
 
     cost = models.Cost(1, 10)
-    expected = setup.make_scorer(recipe, watched, whole, cost)(inputs)
+    expected = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert lengths_seen == {30}
     monkeypatch.setattr(setup, "_COMPILATION_FLOP", 1)
-    found = setup.make_scorer(recipe, watched, whole, cost)(inputs)
+    found = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert len(lengths_seen) > 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_a_tagger_compiles_few_shapes():
-    recipe, seen = pipelines.make_recipe(models.Logistic(), 5), set()
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
+    pipeline, seen = pipelines.make_pipeline(models.Logistic(), 5), set()
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
     step = training.make_eval_step(
-        pipelines.make_apply(recipe, pipelines.blank_scaling(recipe)), losses.categorical_cross_entropy
+        pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
     )
 
     def watched(state, batch):
@@ -81,7 +81,7 @@ def test_a_tagger_compiles_few_shapes():
         return step(state, batch)
 
     whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
-    score = setup.make_scorer(recipe, watched, whole, models.Cost(85, 165))
+    score = setup.make_scorer(pipeline, watched, whole, models.Cost(85, 165))
     for count in (1, 3, 5, 6, 7, 8, 100, 120):
         assert score(np.zeros((count, 16), np.float32)).shape == (count, 5)
     assert seen == {1, 4, 8, 128}
@@ -90,9 +90,9 @@ def test_a_tagger_compiles_few_shapes():
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
     chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
-    recipe = pipelines.make_recipe(chosen.model, 5)
-    jets = subsets.load(chosen, recipe, hls4ml.CLASSES)
-    made = setup.make_plan(chosen, recipe, jets, 5)
+    pipeline = pipelines.make_pipeline(chosen.model, 5)
+    jets = subsets.load(chosen, pipeline, hls4ml.CLASSES)
+    made = setup.make_plan(chosen, pipeline, jets, 5)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
     logits = made.score(state, jets.test)
@@ -102,13 +102,13 @@ def test_batches_of_several_devices(many_devices):
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    recipe = pipelines.make_recipe(models.MLP(), 5)
-    params, state = pipelines.initialise(recipe, jax.random.key(0))
-    inputs = recipe.read(read_jets(), slice(200))
-    scaling = pipelines.blank_scaling(recipe)
+    pipeline = pipelines.make_pipeline(models.MLP(), 5)
+    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    inputs = pipeline.load(read_jets(), slice(200))
+    scaling = pipelines.blank_scaling(pipeline)
     inputs = (inputs - inputs.mean(0)) / inputs.std(0)
     full, half = (
-        jax.jit(pipelines.make_apply(recipe, scaling, precision))(params, state, inputs, np.ones(200, bool), None)[0]
+        jax.jit(pipelines.make_apply(pipeline, scaling, precision))(params, state, inputs, np.ones(200, bool), None)[0]
         for precision in Precision
     )
     assert full.dtype == half.dtype == np.float32
@@ -124,7 +124,7 @@ def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")
-    assert tagger.scores(tagger.recipe.read(read_jets(), slice(9))).dtype == np.float32
-    template = (*pipelines.initialise(tagger.recipe, jax.random.key(0)), pipelines.blank_scaling(tagger.recipe))
+    assert tagger.scores(tagger.pipeline.load(read_jets(), slice(9))).dtype == np.float32
+    template = (*pipelines.initialize(tagger.pipeline, jax.random.key(0)), pipelines.blank_scaling(tagger.pipeline))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(saved)} == {"float32"}

@@ -44,7 +44,7 @@ def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
     assert p.dtype == np.float32
     assert tagger.classes == hls4ml.CLASSES
     np.testing.assert_allclose(p.sum(axis=1), 1, rtol=1e-5)
-    inputs = tagger.recipe.read(jets, slice(50))
+    inputs = tagger.pipeline.load(jets, slice(50))
     np.testing.assert_allclose(tagger(inputs), p, rtol=1e-5, atol=1e-7)
     np.testing.assert_allclose(
         tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
@@ -59,7 +59,7 @@ def test_one_jet_no_jet_and_shorter_lists(folders):
     tagger, jets = load(folders / "particles"), read_jets()
     assert tagger(jets[3:4]).shape == (1, 5)
     assert tagger(jets[:0]).shape == (0, 5)
-    short = np.asarray(tagger.recipe.read(jets, slice(20)).values)[:, :5]
+    short = np.asarray(tagger.pipeline.load(jets, slice(20)).values)[:, :5]
     padded = np.concatenate([short, np.zeros((20, 7, 2), np.float32)], axis=1)
     np.testing.assert_allclose(tagger(short), tagger(padded), rtol=1e-6)
 
@@ -89,7 +89,7 @@ def test_jets_of_other_classes_are_refused(folders):
 @pytest.mark.parametrize("kind", ["features", "particles"])
 def test_the_pure_answer_is_the_tagger(folders, kind):
     tagger, jets = load(folders / kind), read_jets()
-    inputs = tagger.recipe.read(jets, slice(30))
+    inputs = tagger.pipeline.load(jets, slice(30))
     answer = jax.jit(taggers.make_answer(tagger.networks))
     np.testing.assert_allclose(answer(inputs), tagger(inputs), rtol=1e-5, atol=1e-7)
     warm = taggers.make_answer(tagger.networks, temperature=2.0)(inputs)

@@ -139,7 +139,7 @@ class TestRunFolder:
         assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
         tagger, jets = load(folder), read_jets()
         rows = np.sort(split["test"])
-        scores = tagger.scores(tagger.recipe.read(jets, slice(None))[rows])
+        scores = tagger.scores(tagger.pipeline.load(jets, slice(None))[rows])
         own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
         assert own == {key: metrics[key] for key in own}
 
@@ -170,7 +170,7 @@ class TestLoad:
         with h5py.File(tmp_path / "scores.h5") as file:
             assert list(file.attrs["classes"]) == list(hls4ml.CLASSES)
             np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
-            expected = tagger.scores(tagger.recipe.read(jets, slice(None)))
+            expected = tagger.scores(tagger.pipeline.load(jets, slice(None)))
             np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
         with pytest.raises(InputError, match="exists already"):
             experiment.predict(folder, [path], tmp_path / "scores.h5")

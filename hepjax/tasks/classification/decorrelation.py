@@ -96,7 +96,7 @@ def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray) -> A
     """Jets as they would look with another calibration: all energies of each jet are multiplied by one factor.
 
     Args:
-      inputs: what a recipe has read of N jets.
+      inputs: what a pipeline has read of N jets.
       columns: its columns; those in GeV change. No particle crosses a threshold, and no jet is clustered anew.
       factor: (N,).
 

@@ -161,7 +161,7 @@ class TestGraphNetwork:
 
     def test_only_neighbours_have_messages(self, jets):
         values = np.where(jets.mask[..., None], jets.values, 0)
-        graph = build_graph(values, jets.mask, points=values[..., :2], neighbours=2)
+        graph = build_graph(values, jets.mask, points=values[..., :2], neighbors=2)
         network = GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(6,), outputs=C)
         (found,) = message_relevance(network, start(network, graph), {}, graph, 0, jets.mask)
         assert (found.size > 0).sum(2)[jets.mask].tolist() == [2] * 8 + [0]

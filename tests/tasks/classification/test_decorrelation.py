@@ -19,12 +19,12 @@ from hepjax.tasks.classification import decorrelation
 from hepjax.training.decorrelation import ADVERSARY, distance_correlation
 
 MODEL = models.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
-RECIPE = pipelines.make_recipe(MODEL, 5)
-LISTED = pipelines.make_recipe(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+PIPELINE = pipelines.make_pipeline(MODEL, 5)
+LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
 
 
-def load(path, insensitive, recipe=RECIPE, **changes):
-    return subsets.load(Experiment(data=(path,), insensitive=insensitive, **changes), recipe, hls4ml.CLASSES)
+def load(path, insensitive, pipeline=PIPELINE, **changes):
+    return subsets.load(Experiment(data=(path,), insensitive=insensitive, **changes), pipeline, hls4ml.CLASSES)
 
 
 def test_an_observable_becomes_its_rank_among_background_jets(jet_file):
@@ -44,11 +44,11 @@ def test_an_observable_becomes_its_rank_among_background_jets(jet_file):
     assert plain.fingerprint == found.fingerprint
 
 
-@pytest.mark.parametrize("recipe", [RECIPE, LISTED], ids=["features", "particles"])
-def test_energies_are_scaled_by_the_ranks_but_for_test_jets(jet_file, recipe):
+@pytest.mark.parametrize("pipeline", [PIPELINE, LISTED], ids=["features", "particles"])
+def test_energies_are_scaled_by_the_ranks_but_for_test_jets(jet_file, pipeline):
     path = jet_file(count=100)
-    plain, shifted = (load(path, Insensitivity(energy_scale=x), recipe) for x in (0.0, 0.1))
-    in_gev = np.isin(recipe.columns, ("j_mass", "j_tau1_b1", "j1_pt"))
+    plain, shifted = (load(path, Insensitivity(energy_scale=x), pipeline) for x in (0.0, 0.1))
+    in_gev = np.isin(pipeline.columns, ("j_mass", "j_tau1_b1", "j1_pt"))
     for name in ("train", "val"):
         a, b = (jax.tree.leaves(getattr(jets, name).data.inputs)[0] for jets in (plain, shifted))
         rank = getattr(shifted, name).data.nuisance
@@ -57,7 +57,7 @@ def test_energies_are_scaled_by_the_ranks_but_for_test_jets(jet_file, recipe):
         factor = (0.9 + 0.2 * rank).reshape(-1, *[1] * (a.ndim - 1))
         np.testing.assert_allclose(b, np.where(in_gev, a * factor, a), rtol=1e-5)
     np.testing.assert_array_equal(*(jax.tree.leaves(jets.test.data.inputs)[0] for jets in (plain, shifted)))
-    again = load(path, Insensitivity(energy_scale=0.1), recipe)
+    again = load(path, Insensitivity(energy_scale=0.1), pipeline)
     np.testing.assert_array_equal(again.train.data.nuisance, shifted.train.data.nuisance)
 
 

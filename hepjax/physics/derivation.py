@@ -1,0 +1,95 @@
+"""Columns of particles that follow from others: coordinates of the momenta, and places relative to the jet."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepjax.choices import Role
+from hepjax.numerics import safe_divide
+from hepjax.physics import kinematics
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from numpy.typing import NDArray
+
+    Columns = Mapping[Role, np.ndarray]
+
+
+def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Columns | None = None) -> np.ndarray:
+    """Computes columns of particles from others, in float64.
+
+    Args:
+      wanted: F roles of particles.
+      known: role → (N, P) values: px, py and pz with an energy or a mass, or pt, eta and phi, where particles without an
+        energy or a mass are massless; of any others that are wanted, the values are taken as they are.
+      mask: (N, P) bool, True for a particle.
+      jet: role of jets → (N,) values of the whole jet, where they are known. Otherwise the jet is the sum of its
+        particles, which leaves out those that a file does not keep.
+
+    Returns:
+      (N, P, F) float32 in the unit of the momenta, and 0 in the padding.
+
+    >>> p4 = {Role.PT: np.array([[2.0, 2.0]]), Role.ETA: np.array([[0.1, -0.1]]), Role.PHI: np.array([[0.2, 0.2]])}
+    >>> derive([Role.ETA_REL, Role.PT_REL], p4, np.ones((1, 2), bool)).round(3).tolist()
+    [[[0.10000000149011612, 0.5], [-0.10000000149011612, 0.5]]]
+    """
+    p4 = np.where(mask[..., None], momenta(known), 0)
+    total, jet = p4.sum(axis=-2), jet or {}
+    eta, phi = _known(known, Role.ETA, kinematics.eta(p4)), _known(known, Role.PHI, kinematics.phi(p4))
+    jet_pt = _known(jet, Role.JET_PT, kinematics.pt(total))
+    jet_eta = _known(jet, Role.JET_ETA, kinematics.eta(total))
+    jet_phi = _known(jet, Role.JET_PHI, kinematics.phi(total))
+    pt = _known(known, Role.PT, kinematics.pt(p4))
+    columns = {
+        **dict(zip((Role.PX, Role.PY, Role.PZ, Role.ENERGY), np.moveaxis(p4, -1, 0), strict=True)),
+        Role.PT: pt,
+        Role.ETA: eta,
+        Role.PHI: phi,
+        Role.MASS: kinematics.mass(p4),
+        Role.ETA_REL: eta - jet_eta[:, None],
+        Role.PHI_REL: kinematics.wrap(phi - jet_phi[:, None]),
+        Role.PT_REL: safe_divide(pt, jet_pt[:, None]),
+        Role.ENERGY_REL: safe_divide(p4[..., 3], _jet_energy(jet, total)[:, None]),
+        Role.DELTA_R: kinematics.delta_r(eta, phi, jet_eta[:, None], jet_phi[:, None]),
+        **known,
+    }
+    values = np.stack([columns[role] for role in wanted], axis=-1)
+    return np.where(mask[..., None], values, 0).astype(np.float32)
+
+
+def momenta(known: Columns) -> NDArray[np.float64]:
+    """Returns the (..., 4) momenta (px, py, pz, E) of particles whose coordinates are known, in their unit.
+
+    Args:
+      known: role → (...) values, as in `derive`.
+
+    Returns:
+      float64.
+
+    >>> momenta({Role.PT: np.array([3.0]), Role.ETA: np.zeros(1), Role.PHI: np.zeros(1), Role.MASS: np.array([4.0])})
+    array([[3., 0., 0., 5.]])
+    """
+    values = {role: np.asarray(column, np.float64) for role, column in known.items()}
+    if {Role.PX, Role.PY, Role.PZ} <= values.keys():
+        p3 = [values[Role.PX], values[Role.PY], values[Role.PZ]]
+    else:
+        pt, eta, phi = values[Role.PT], values[Role.ETA], values[Role.PHI]
+        p3 = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+    mass = values.get(Role.MASS, np.zeros_like(p3[0]))
+    energy = values[Role.ENERGY] if Role.ENERGY in values else np.sqrt(sum(p**2 for p in p3) + mass**2)
+    return np.stack([*p3, energy], axis=-1)
+
+
+def _known(columns: Columns, role: Role, derived: np.ndarray) -> np.ndarray:
+    return np.asarray(columns[role], np.float64) if role in columns else derived
+
+
+def _jet_energy(jet: Columns, total: np.ndarray) -> np.ndarray:
+    """The energy of the jet, from its own columns where these tell it."""
+    if {Role.JET_PT, Role.JET_ETA, Role.JET_MASS} <= jet.keys():
+        pt, eta, mass = (np.asarray(jet[role], np.float64) for role in (Role.JET_PT, Role.JET_ETA, Role.JET_MASS))
+        return np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)
+    return total[..., 3]
