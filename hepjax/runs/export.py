@@ -41,10 +41,9 @@ def export(
     networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].pipeline.example
-    experiment = run_folder.read_experiment(folder)[0]
     facts = {
-        "model": json.dumps(models.to_json(experiment.model)),
-        "plugins": json.dumps([str(path) for path in experiment.plugins]),
+        "model": json.dumps(models.to_json(networks[0].experiment.model)),
+        "plugins": json.dumps([str(path) for path in networks[0].experiment.plugins]),
         "classes": json.dumps(record["classes"]),
         "columns": json.dumps(networks[0].pipeline.columns),
         "temperature": str(temperature),
