@@ -26,8 +26,8 @@ import tyro
 
 from hepjax import read_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import chunk_starts
-from hepjax.data.hdf5.chunks import cores
+from hepjax.data import chunk_starts
+from hepjax.data.threads import cores
 from hepjax.inputs import sequences
 from hepjax.inputs.batching.stream import prefetch
 

@@ -73,6 +73,8 @@ class Dataset:
     """The particle columns that models of particles learn from by default; the value of a role is one to derive."""
     images: tuple[str, ...] = ()
     """The images that come with the jets."""
+    background: tuple[str, ...] = ()
+    """The classes that are background by default where a task needs some; empty is all."""
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Column → the label of an axis that shows it, unit included."""
 

@@ -27,7 +27,6 @@ from hepjax.cli.options import (
 )
 from hepjax.cli.progress import progress_bar, transfer_bar
 from hepjax.data import atomic_files
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError, LostProcessError
 from hepjax.models.registry import MODELS
 from hepjax.runs import run_folder
@@ -175,7 +174,9 @@ def _evaluate(command: Evaluate, console: Console) -> None:
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
-    metrics = train.evaluate(command.tagger, command.data, command.out, calibrated=command.calibrated)
+    metrics = train.evaluate(
+        command.tagger, command.data, command.out, calibrated=command.calibrated, dataset=command.dataset
+    )
     console.print(report.metrics_table(metrics))
     if command.out is not None:
         console.print(f"{command.out}: metrics.json, test.h5, roc.png, confusion.png, scores.png")
@@ -187,7 +188,9 @@ def _predict(command: Predict, console: Console) -> None:
 
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = train.predict(command.tagger, command.data, command.out, advance, calibrated=command.calibrated)
+        jets = train.predict(
+            command.tagger, command.data, command.out, advance, calibrated=command.calibrated, dataset=command.dataset
+        )
     console.print(f"{command.out}: scores of {jets:,} jets")
 
 
@@ -229,8 +232,7 @@ def _export(command: Export, console: Console) -> None:
 
 
 def _info(command: Info, console: Console) -> None:
-    from hepjax import report
-    from hepjax.data import hdf5
+    from hepjax import data, report
 
     folders = [path for path in command.files if run_folder.is_run(path)]
     for folder in folders:
@@ -239,7 +241,7 @@ def _info(command: Info, console: Console) -> None:
     problems = []
     for path in data.list_files(files or None) if files or not folders else ():
         try:
-            summary = hdf5.summarise(path)
+            summary = data.summarize(path, command.dataset)
         except InputError as error:
             problems.append(str(error))
         else:
@@ -294,7 +296,7 @@ def _simulate(command: Simulate, console: Console) -> None:
         common["progress"] = progress
         try:
             if events is not None:
-                label = None if command.label is None else hls4ml.CLASSES.index(command.label.value)
+                label = None if command.label is None else [*Label].index(command.label)
                 simulation.jets_of_events(command.out, events, label=label, jets=jets, **common)
             else:
                 common |= {"jets": jets, "classes": tuple(label.value for label in command.classes)}
@@ -332,7 +334,8 @@ def _conditions(command: Simulate) -> Conditions:
 
 
 def _fetch(command: Fetch, console: Console) -> None:
-    from hepjax.data import download, hdf5
+    from hepjax import data
+    from hepjax.data import download
 
     with transfer_bar(console) as show:
         files = download.fetch(command.record, command.to, progress=show, check=data.read_header)

@@ -92,6 +92,8 @@ class Info:
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
+    dataset: str | None = None
+    """The dataset that says what the files' columns mean, by name; the default recognizes it by the columns."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,6 +107,8 @@ class Evaluate:
     """The folder of a run, an exported file, or scores of labelled jets by hepjax predict."""
     data: tuple[Path, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
+    dataset: str | None = None
+    """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
     out: Path | None = None
     """A new folder for metrics.json, test.h5 and the pictures; the default only prints."""
     calibrated: bool = False
@@ -124,6 +128,8 @@ class Predict:
     """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
+    dataset: str | None = None
+    """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
     calibrated: bool = False
     """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 

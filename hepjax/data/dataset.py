@@ -151,7 +151,7 @@ def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]
             return np.asarray(values[..., names.index(roles[role])])
     if Role.PX in roles and Role.PY in roles:
         px, py = (values[..., names.index(roles[role])] for role in (Role.PX, Role.PY))
-        return np.hypot(px, py)
+        return np.asarray(np.hypot(px, py))
     return None
 
 
@@ -237,7 +237,7 @@ def from_json(tree: Mapping[str, Any]) -> Dataset:
         raise InputError(f"dataset: not a description of one ({error!r}); write it again") from error
 
 
-_TUPLES = ("particle_columns", "jet_columns", "classes", "features", "particle_features", "images")
+_TUPLES = ("particle_columns", "jet_columns", "classes", "features", "particle_features", "images", "background")
 
 
 def _labels_from_json(tree: Any) -> OneHot | Index | None:
@@ -279,6 +279,8 @@ def _wrong_labels(dataset: Dataset) -> Iterator[str]:
             f"{len(dataset.classes)} classes ({classes}) but {len(labels.columns)} label columns "
             f"({', '.join(labels.columns)}): no label can be the rest; name one column for each class"
         )
+    if unknown := [name for name in dataset.background if name not in dataset.classes]:
+        yield f"background names {', '.join(unknown)}, which is no class; the classes are {classes or 'none'}"
     own = {*label_columns(dataset), *([dataset.weights] if dataset.weights else [])}
     if dataset.weights in label_columns(dataset):
         yield f"{dataset.weights} is both a label and the weights; give each a column"

@@ -243,4 +243,5 @@ class LazyJets(Jets):
         return Jets(images=images, dataset=self.dataset, **values)
 
     def __repr__(self) -> str:
+        """Says how many jets there are, and in how many files."""
         return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.files)} file(s)>"

@@ -55,7 +55,9 @@ def describe(header: Header, given: Dataset | str | None, sample: Sample) -> Dat
     apart = {*label_columns(dataset), dataset.weights}
     if dataset.labels is None:
         labels = _labels(header, recognized, dataset, sample)
-        dataset = dataclasses.replace(dataset, labels=labels, classes=_classes(recognized, labels))
+        classes = _classes(recognized, labels)
+        background = tuple(name for name in recognized.background if name in classes)
+        dataset = dataclasses.replace(dataset, labels=labels, classes=classes, background=background)
         apart |= {*label_columns(recognized), *label_columns(dataset)}
     dataset = dataclasses.replace(
         dataset,
@@ -87,8 +89,9 @@ def check_alike(first: Header, other: Header) -> None:
         ("jet", first.jet_names, other.jet_names),
     ):
         if {*a} != {*b}:
+            columns = ", ".join(sorted({*a} ^ {*b}))
             raise InputError(
-                f"{other.path}: its {what} columns differ from those of {first.path}: {', '.join(sorted({*a} ^ {*b}))}; "
+                f"{other.path}: its {what} columns differ from those of {first.path}: {columns}; "
                 "read these files apart, or make them again with the same columns"
             )
 
@@ -113,6 +116,7 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
         jet_columns=tuple(name for name in dataset.jet_columns if name in jets),
         classes=(),
         labels=None,
+        background=(),
         roles={role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)},
         features=tuple(name for name in dataset.features if name in jets),
     )
@@ -178,9 +182,9 @@ def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -
     if flags and {*present} <= {*flags}:
         return OneHot(flags, undefined if undefined in names else None)
     if present and not whole:
-        lacking = ", ".join(name for name in needed if name not in names)
+        here, lacking = (", ".join(name for name in needed if (name in names) is found) for found in (True, False))
         raise InputError(
-            f"{header.path}: has the label columns {', '.join(present)} of the dataset {known.name} but lacks {lacking}, "
+            f"{header.path}: has the label columns {here} of the dataset {known.name} but lacks {lacking}, "
             "and those it has do not add up to 1; give all label columns or none, or describe the file by a Dataset"
         )
     return labels

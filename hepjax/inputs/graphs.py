@@ -224,9 +224,7 @@ def pair_features(p4_a: Any, p4_b: Any) -> Any:
 
 def _check(slots: int, neighbors: int | None, radius: float | None) -> None:
     if neighbors is not None and radius is not None:
-        raise InputError(
-            f"neighbors={neighbors} and radius={radius}: give one of them, or none to join all particles"
-        )
+        raise InputError(f"neighbors={neighbors} and radius={radius}: give one of them, or none to join all particles")
     if neighbors is not None and not 1 <= neighbors < slots:
         raise InputError(
             f"neighbors: {slots} particles have 1 to {slots - 1} others each, found neighbors={neighbors}; "

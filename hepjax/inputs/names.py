@@ -73,7 +73,9 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
     >>> observable_places(["jet_mass", "j_pt"], datasets.get("hls4ml"), "features")
     [3, 1]
     """
-    return places([_named(name, dataset.jet_columns, dataset) for name in _listed(wanted, what)], dataset.jet_columns, what)
+    return places(
+        [_named(name, dataset.jet_columns, dataset) for name in _listed(wanted, what)], dataset.jet_columns, what
+    )
 
 
 def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:

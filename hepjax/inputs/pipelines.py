@@ -100,7 +100,7 @@ def resolve(model: Model, dataset: Dataset) -> Model:
     >>> resolve(models.MLP(), datasets.get("hls4ml")).features[:2]
     ('j_zlogz', 'j_c1_b0_mmdt')
     """
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, Any] = {}
     if isinstance(model, FeatureModel) and not model.features:
         if not dataset.features:
             raise InputError(

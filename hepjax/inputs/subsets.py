@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 import jax
 import numpy as np
 
+from hepjax import data as jet_files
 from hepjax import inputs as representations
 from hepjax import runtime
-from hepjax.data import hdf5
 from hepjax.errors import InputError
 from hepjax.inputs import batching
 from hepjax.tasks.classification import decorrelation
-from hepjax.types import Batch, Jets, Moments, Scaling, Sequences
+from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -70,6 +70,8 @@ class Parts(NamedTuple):
     """Fitted on the training part of all processes."""
     fingerprint: int
     """A checksum of all jets, whatever process has read them."""
+    dataset: Dataset
+    """What the columns of the jets to train on mean."""
 
 
 class _Read(NamedTuple):
@@ -83,13 +85,13 @@ class _Read(NamedTuple):
     """Jets without a particle."""
 
 
-def load(experiment: Experiment, pipeline: InputPipeline, classes: Sequence[str]) -> Parts:
+def load(experiment: Experiment, pipeline: InputPipeline, jets: Jets) -> Parts:
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
       experiment: names the files, and how much memory the jets may take.
       pipeline: says what to read of them.
-      classes: their names.
+      jets: those to train on, from `open_jets`.
 
     Returns:
       The parts.
@@ -99,10 +101,14 @@ def load(experiment: Experiment, pipeline: InputPipeline, classes: Sequence[str]
     """
     own = {name: files for name, files in (("val", experiment.val), ("test", experiment.test)) if files}
     shares = (0.6 + 0.2 * len(own), 0.0 if "val" in own else 0.2, 0.0 if "test" in own else 0.2)
-    shared = _labelled(experiment.data, pipeline)
+    dataset, classes = jets.dataset, jets.classes
+    shared = check_labelled(jet_files.with_images(jets, pipeline.images), experiment.data)
     split = batching.split(len(shared), seed=experiment.seed, fractions=shares)
     wanted = [(shared, {name: rows for name, rows in split._asdict().items() if name not in own})]
-    wanted += [(jets := _labelled(files, pipeline), {name: np.arange(len(jets))}) for name, files in own.items()]
+    for name, files in own.items():
+        others = check_labelled(open_jets(files, images=pipeline.images, dataset=experiment.dataset), files)
+        _check_classes(others, classes, f"--{name} {names(files)}")
+        wanted.append((others, {name: np.arange(len(others))}))
     count, memory = sum(len(jets) for jets, _ in wanted), experiment.memory * 1e9
     keep = count * _bytes(pipeline) <= memory * runtime.process()[1]
     found = [_read(*some, pipeline, keep=keep, at_once=min(memory / _SHARE, _AT_ONCE)) for some in wanted]
@@ -115,6 +121,7 @@ def load(experiment: Experiment, pipeline: InputPipeline, classes: Sequence[str]
     _warn_of_empty(int(_total([read.empty for read in found]).sum()), count)
     parts = Parts(
         **named,
+        dataset=dataset,
         split=split,
         counts=tuple(labels.sum(axis=1).tolist()),
         scaling=representations.scaling_of(_of_all(found[0].moments)),
@@ -123,12 +130,23 @@ def load(experiment: Experiment, pipeline: InputPipeline, classes: Sequence[str]
     return decorrelation.attach(parts, pipeline.columns, experiment.insensitive, experiment.seed)
 
 
-def open_jets(files: Sequence[Path] | None, pipeline: InputPipeline) -> Jets:
-    """The files' jets, with as many particles as all of them keep.
+def _check_classes(jets: Jets, classes: Sequence[str], name: str) -> None:
+    if jets.classes != tuple(classes):
+        raise InputError(
+            f"{name}: the jets' classes are {', '.join(jets.classes)}, those to train on {', '.join(classes)}; give "
+            "jets of the same classes"
+        )
+
+
+def open_jets(
+    files: Sequence[Path] | None, *, images: Sequence[str] = (), dataset: Dataset | str | None = None
+) -> Jets:
+    """Opens the files' jets, with as many particles as all of them keep.
 
     Args:
       files: none is the sample that comes with hepjax.
-      pipeline: names the images that are needed.
+      images: that are needed.
+      dataset: what the columns mean, or the name of that; None recognizes it by the columns.
 
     Returns:
       Lazy jets.
@@ -136,9 +154,7 @@ def open_jets(files: Sequence[Path] | None, pipeline: InputPipeline) -> Jets:
     Raises:
       InputError: a file is not usable.
     """
-    paths = data.list_files(files or None)
-    slots = min(data.read_header(path).slots for path in paths)
-    return data.read_jets(paths, particles=slots, images=pipeline.images)
+    return jet_files.read_jets(files or None, shortest=True, images=images, dataset=dataset)
 
 
 def blocks(jets: Jets, pipeline: InputPipeline) -> Iterator[tuple[Any, np.ndarray | None]]:
@@ -220,8 +236,16 @@ def check_two_classes(present: Sequence[int], classes: Sequence[str], name: str)
         raise InputError(f"{name}: all jets are of class {only}; give jets of two classes or more")
 
 
-def _labelled(files: Sequence[Path], pipeline: InputPipeline) -> Jets:
-    jets = open_jets(files, pipeline)
+def check_labelled(jets: Jets, files: Sequence[Path]) -> Jets:
+    """Returns the same jets, if they are labelled.
+
+    Args:
+      jets: any.
+      files: that they are from, for the message.
+
+    Raises:
+      InputError: they have no labels.
+    """
     if jets.labels is None:
         raise InputError(f"{names(files)}: no labels, so nothing can be learnt; give labelled jets")
     return jets
@@ -269,7 +293,7 @@ def _read(jets: Jets, split: dict[str, np.ndarray], pipeline: InputPipeline, *, 
 
 def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
     """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
-    starts = data.chunk_starts(jets)
+    starts = jet_files.chunk_starts(jets)
     edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
     kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
     return itertools.pairwise([*kept, rows.stop])
@@ -283,7 +307,7 @@ def _stream(
     jets: Jets, rows: np.ndarray, labels: np.ndarray, pipeline: InputPipeline, size: int
 ) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     """Some rows of files, whole chunks at a time: the chunks in random order, `size` rows or so shuffled at once."""
-    starts = np.append(data.chunk_starts(jets), len(jets))
+    starts = np.append(jet_files.chunk_starts(jets), len(jets))
     chunks = np.split(np.arange(len(rows)), np.searchsorted(rows, starts[1:-1]))
 
     def blocks(seed: Sequence[int]) -> Iterator[batching.Block]:

@@ -14,15 +14,13 @@ if TYPE_CHECKING:
     from hepjax.types import Jets
 
 
-def tabular(
-    jets: Jets, features: Sequence[str] | None = None, *, rows: slice | np.ndarray = slice(None)
-) -> np.ndarray:
+def tabular(jets: Jets, features: Sequence[str] | None = None, *, rows: slice | np.ndarray = slice(None)) -> np.ndarray:
     """Picks jet observables by name.
 
     Args:
       jets: the jets; lazy ones are read.
-      features: F names of `jets.observable_names`, or of their roles; None is those that the jets' dataset names, of the public
-        jets the 16 standard features of arXiv:1804.06913.
+      features: F names of `jets.observable_names`, or of their roles; None is those that the jets' dataset names: of
+        the public jets the 16 standard features of arXiv:1804.06913.
       rows: which N jets; the default is all. A part of lazy jets costs the memory of that part.
 
     Returns:

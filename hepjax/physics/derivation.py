@@ -17,14 +17,17 @@ if TYPE_CHECKING:
 
     Columns = Mapping[Role, np.ndarray]
 
+MOMENTUM = (Role.PX, Role.PY, Role.PZ, Role.ENERGY, Role.PT, Role.ETA, Role.PHI, Role.MASS)
+"""The roles that momenta are computed from."""
+
 
 def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Columns | None = None) -> np.ndarray:
     """Computes columns of particles from others, in float64.
 
     Args:
       wanted: F roles of particles.
-      known: role → (N, P) values: px, py and pz with an energy or a mass, or pt, eta and phi, where particles without an
-        energy or a mass are massless; of any others that are wanted, the values are taken as they are.
+      known: role → (N, P) values: px, py and pz with an energy or a mass, or pt, eta and phi, where particles without
+        an energy or a mass are massless; of any others that are wanted, the values are taken as they are.
       mask: (N, P) bool, True for a particle.
       jet: role of jets → (N,) values of the whole jet, where they are known. Otherwise the jet is the sum of its
         particles, which leaves out those that a file does not keep.

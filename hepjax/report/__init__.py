@@ -18,7 +18,7 @@ from hepjax.report.generation import distances_figure, distances_table, generati
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
-from hepjax.report.names import axis_label, drawn
+from hepjax.report.names import column_label, drawn
 from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_markup import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
@@ -44,9 +44,9 @@ __all__ = [
     "anomaly_score_figure",
     "anomaly_table",
     "anomaly_tables",
-    "axis_label",
     "bench_table",
     "cloud_spectra_figure",
+    "column_label",
     "comparison_numbers",
     "comparison_table",
     "confusion_figure",

@@ -12,7 +12,7 @@ from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bin
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
 from hepjax.report.figures import _LINES
-from hepjax.report.names import axis_label, drawn
+from hepjax.report.names import column_label, drawn
 from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def rates_figure(
                 _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(found) - 1) / 2), drawn(class_name))
                 positive = np.concatenate([rates.rate[rates.rate > 0], rates.high[rates.rate == 0]])
                 bottom = min([bottom, *positive])
-            axes.set(xlabel=axis_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
+            axes.set(xlabel=column_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
         for axes in panels[len(observables) :]:
             axes.remove()
         panels[0].set(yscale="log", ylim=(max(bottom / 2, 1e-6), 1))
@@ -150,7 +150,7 @@ def sculpting_figure(
             )
             top = max(top, float(heights.max()))
         names = background or [one for one in scores.classes if one != name]
-        axes.set(xlabel=axis_label(observable), ylabel=f"Share of background jets ({', '.join(map(drawn, names))})")
+        axes.set(xlabel=column_label(observable), ylabel=f"Share of background jets ({', '.join(map(drawn, names))})")
         axes.set(xlim=(whole.edges[0], whole.edges[-1]), ylim=(0, 1.55 * top or 1))
         axes.legend(loc="upper right", title=f"Cut on {drawn(name)}: Jensen-Shannon divergence, bits", fontsize="small")
         put_label(axes, label)

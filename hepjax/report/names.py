@@ -1,90 +1,62 @@
 """How classes and columns are written for people."""
 
-import re
+from __future__ import annotations
 
-_DRAWN = {"w": "W", "z": "Z", "h": "H"}
+from hepjax.choices import Role
+from hepjax.data import datasets
 
-_AXES = {
-    "j_pt": "Jet $p_T$ [GeV]",
-    "j_eta": "Jet η",
-    "j_mass": "Jet mass [GeV]",
-    "j_mass_mmdt": "Groomed mass (mMDT) [GeV]",
-    "j_mass_trim": "Trimmed mass [GeV]",
-    "j_mass_prun": "Pruned mass [GeV]",
-    "j_mass_sdb2": "Soft-drop mass (β = 2) [GeV]",
-    "j_mass_sdm1": "Soft-drop mass (β = -1) [GeV]",
-    "j_multiplicity": "Particles in the jet",
-    "j_zlogz": "Σ z ln z",
+_CLASSES = {"w": "W", "z": "Z", "h": "H"}
+
+_ROLES = {
+    Role.PX: "$p_x$",
+    Role.PY: "$p_y$",
+    Role.PZ: "$p_z$",
+    Role.ENERGY: "$E$",
+    Role.PT: "$p_T$",
+    Role.ETA: "η",
+    Role.PHI: "φ [rad]",
+    Role.MASS: "Mass",
+    Role.ETA_REL: "Δη to the jet axis",
+    Role.PHI_REL: "Δφ to the jet axis [rad]",
+    Role.PT_REL: "$p_T$ / $p_T$(jet)",
+    Role.ENERGY_REL: "$E$ / $E$(jet)",
+    Role.DELTA_R: "ΔR to the jet axis",
+    Role.CHARGE: "Charge",
+    Role.JET_PT: "Jet $p_T$",
+    Role.JET_ETA: "Jet η",
+    Role.JET_PHI: "Jet φ [rad]",
+    Role.JET_MASS: "Jet mass",
+    Role.JET_MULTIPLICITY: "Particles in the jet",
 }
-
-_PARTICLES = {
-    "j1_px": "$p_x$ [GeV]",
-    "j1_py": "$p_y$ [GeV]",
-    "j1_pz": "$p_z$ [GeV]",
-    "j1_e": "$E$ [GeV]",
-    "j1_erel": "$E$ / $E$(jet)",
-    "j1_pt": "$p_T$ [GeV]",
-    "j1_ptrel": "$p_T$ / $p_T$(jet)",
-    "j1_eta": "η",
-    "j1_etarel": "Δη to the jet axis",
-    "j1_etarot": "η, rotated frame",
-    "j1_phi": "φ [rad]",
-    "j1_phirel": "Δφ to the jet axis [rad]",
-    "j1_phirot": "φ, rotated frame [rad]",
-    "j1_deltaR": "ΔR to the jet axis",
-    "j1_costheta": "cos θ",
-    "j1_costhetarel": "cos θ, rotated frame",
-}
+"""The titles of columns that are called by their role."""
 
 
 def drawn(name: str) -> str:
-    """The field's symbol for a class: W, Z and H bosons are capital, any other name stays as it is.
+    """Returns the field's symbol for a class: W, Z and H bosons are capital, any other name stays as it is.
 
     Args:
-      name: a class name, such as those of `hepjax.data.datasets.hls4ml.CLASSES`.
+      name: a class name.
 
     Returns:
-      The name as it is drawn in pictures and tables.
+      The name as pictures and tables have it.
 
     >>> [drawn(name) for name in ("g", "q", "w", "z", "t")]
     ['g', 'q', 'W', 'Z', 't']
     """
-    return _DRAWN.get(name, name)
-
-
-def axis_label(name: str) -> str:
-    """An observable as the label of an axis, with its unit; a name without one of its own stays as it is.
-
-    Args:
-      name: such as those of `hepjax.data.datasets.hls4ml.OBSERVABLE_COLUMNS`.
-
-    Returns:
-      The label.
-
-    >>> axis_label("j_mass"), axis_label("j_d2_b1")
-    ('Jet mass [GeV]', 'j_d2_b1')
-    """
-    return _AXES.get(name, name)
+    return _CLASSES.get(name, name)
 
 
 def column_label(name: str) -> str:
-    """A particle column or any observable as the label of an axis, in the symbols of papers.
+    """Returns a column of particles or jets as the label of an axis, in the symbols of papers.
 
     Args:
-      name: such as those of `hepjax.data.datasets.hls4ml.PARTICLE_COLUMNS` and `OBSERVABLE_COLUMNS`.
+      name: of a column of a known dataset, or of a role.
 
     Returns:
-      The label.
+      The label, with its unit; a name that no dataset knows stays as it is.
 
-    >>> column_label("j1_etarel"), column_label("j_mass")
-    ('Δη to the jet axis', 'Jet mass [GeV]')
+    >>> column_label("j1_etarel"), column_label("j_mass"), column_label("eta_rel"), column_label("my_column")
+    ('Δη to the jet axis', 'Jet mass [GeV]', 'Δη to the jet axis', 'my_column')
     """
-    if found := re.fullmatch(r"j_([cdmn])(\d)(?:_a(\d))?_b(\d)(_mmdt)?", name):
-        letter, number, alpha, beta, groomed = found.groups()
-        powers = [f"α = {alpha}"] * (alpha is not None) + [f"β = {beta}"] + ["mMDT"] * (groomed is not None)  # noqa: RUF001
-        return f"${letter.upper()}_{number}$ ({', '.join(powers)})"
-    if found := re.fullmatch(r"j_tau(\d)(\d?)_b(\d)(_mmdt)?", name):
-        over, under, beta, groomed = found.groups()
-        symbol = rf"$\tau_{over}$ / $\tau_{under}$" if under else rf"$\tau_{over}$"
-        return f"{symbol} (β = {beta}{', mMDT' * (groomed is not None)}){'' if under else ' [GeV]'}"
-    return _PARTICLES.get(name, axis_label(name))
+    roles = {role.value: title for role, title in _ROLES.items()}
+    return datasets.title_of(name) or roles.get(name, name)

@@ -90,18 +90,19 @@ def _halves(intervals: Any) -> Any:
 
 
 def summary_tables(summary: FileSummary) -> Group:
-    """What a file holds, for a terminal.
+    """Shows on a terminal what a file holds.
 
     Args:
       summary: of one file.
 
     Returns:
-      Its facts, then the range of every column, then its problems.
+      Its numbers and problems, then the role, unit and range of every column.
 
-    >>> from hepjax.types import FileSummary
-    >>> group = summary_tables(FileSummary("a.h5", 2, 30, 4.5, {"g": 2}, (), (), {"j_pt": (1.0, 2.0, 3.0)}, (), {}))
+    >>> from hepjax.types import Dataset, FileSummary
+    >>> ranges = {"j_pt": (1.0, 2.0, 3.0)}
+    >>> group = summary_tables(FileSummary("a.h5", 2, 30, 4.5, {"g": 2}, (), (), ranges, (), {}, Dataset("toy")))
     >>> [table.row_count for table in group.renderables]
-    [5, 1]
+    [6, 1]
     """
     from rich import box
     from rich.console import Group
@@ -110,21 +111,29 @@ def summary_tables(summary: FileSummary) -> Group:
 
     # `Text` shows what a file says as it is; a plain string could hold markup.
     facts = Table(box=None, show_header=False, pad_edge=False, title=Text(summary.path), title_justify="left")
+    dataset = summary.dataset
+    facts.add_row("dataset", Text(dataset.name))
     facts.add_row("jets", f"{summary.jets:,}")
     facts.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
-    facts.add_row("classes", ", ".join(f"{drawn(n)} {count:,}" for n, count in summary.classes.items()) or "no labels")
-    facts.add_row("images", ", ".join(summary.images) or "none")
+    classes = ", ".join(f"{drawn(name)} {count:,}" for name, count in summary.classes.items())
+    facts.add_row("classes", Text(classes or "no labels"))
+    if dataset.weights is not None:
+        facts.add_row("weights", Text(dataset.weights))
+    facts.add_row("images", Text(", ".join(summary.images) or "none"))
     facts.add_row("missing columns", ", ".join(summary.missing) or "none")
     for name, value in summary.provenance.items():
         facts.add_row(Text(name), Text(value))
     for problem in summary.problems:
         facts.add_row(Text("problem", style="bold red"), Text(problem))
     ranges = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    ranges.add_column("Column")
+    for title in ("Column", "Role", "Unit"):
+        ranges.add_column(title)
+    roles = {name: role.value for role, name in dataset.roles.items()}
     for title in ("Smallest", "Mean", "Largest"):
         ranges.add_column(title, justify="right")
     for name, values in summary.ranges.items():
-        ranges.add_row(name, *(f"{value:.4g}" for value in values))
+        what = (name, roles.get(name, ""), dataset.units.get(name, ""))
+        ranges.add_row(*map(Text, what), *(f"{value:.4g}" for value in values))
     return Group(facts, ranges)
 
 

@@ -15,11 +15,9 @@ import jax
 import numpy as np
 
 import hepjax
+from hepjax import data, models, runtime, training
 from hepjax import inputs as representations
-from hepjax import models, runtime, training
 from hepjax.choices import Optimizer, Schedule
-from hepjax.data import hdf5
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines
 from hepjax.models.registry import MODELS
@@ -106,7 +104,7 @@ def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) ->
 def _measure(
     model: Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
 ) -> dict[str, Any]:
-    pipeline = pipelines.make_pipeline(model, len(hls4ml.CLASSES))
+    pipeline = pipelines.make_pipeline(model, len(jets.classes), jets.dataset)
     inputs = pipeline.load(jets, slice(None))
     apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
     params, model_state = pipelines.initialize(pipeline, jax.random.key(0))

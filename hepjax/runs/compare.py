@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax import evaluation
-from hepjax.runs import train, predictions
-from hepjax.inputs import subsets
 from hepjax.errors import InputError
+from hepjax.inputs import subsets
+from hepjax.runs import predictions, train
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

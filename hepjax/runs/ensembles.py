@@ -16,7 +16,7 @@ import numpy as np
 from hepjax import evaluation, models, report, runtime, training
 from hepjax import inputs as representations
 from hepjax.choices import Strategy
-from hepjax.data.datasets import hls4ml
+from hepjax.data.dataset import binned_columns
 from hepjax.errors import InputError
 from hepjax.inputs import batching, pipelines, subsets
 from hepjax.models.registry import MODELS
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
     from hepjax.training import Many
-    from hepjax.types import Epoch, Progress, PyTree, Scaling, Window
+    from hepjax.types import Epoch, Jets, Progress, PyTree, Scaling, Window
 
 _SCALING = "scaling"
 """Where each member keeps its scaling, among the model's other variables."""
@@ -110,13 +110,14 @@ class _Plan(NamedTuple):
 
 
 def run(
-    experiment: Experiment, pipeline: InputPipeline, show: Callable[[Progress], None] | None = None
+    experiment: Experiment, pipeline: InputPipeline, opened: Jets, show: Callable[[Progress], None] | None = None
 ) -> tuple[Path, dict[str, Any]]:
     """Trains all members, measures each, and leaves everything in a run folder.
 
     Args:
       experiment: what to do, checked.
       pipeline: of its model.
+      opened: the jets to train on.
       show: called after each epoch, with the progress of the member that has gone furthest.
 
     Returns:
@@ -127,7 +128,7 @@ def run(
       InputError: bad data or options; nothing is written then.
       DivergedError: a member's loss is not finite.
     """
-    jets = subsets.load(experiment, pipeline, hls4ml.CLASSES)
+    jets = subsets.load(experiment, pipeline, opened)
     made = _make_plan(experiment, pipeline, jets)
     found = outputs.facts(jets, made.cost) | {"members": [member.name for member in made.members]}
     found["jets"] = dict(zip(jets.split._fields, map(len, made.members[0][1:4]), strict=True))
@@ -155,7 +156,7 @@ def run(
 def _make_plan(experiment: Experiment, pipeline: InputPipeline, jets: subsets.Parts) -> _Plan:
     data = _together(experiment, jets)
     members = choose_members(experiment, np.split(np.arange(len(data.targets)), np.cumsum(jets.counts[:2])))
-    _check(experiment, members, np.asarray(data.targets))
+    _check(experiment, members, np.asarray(data.targets), jets.dataset.classes)
     devices, count = runtime.member_devices(len(members), experiment.devices.count)
     # What fills up the devices has no jets.
     rows = {name: [getattr(one, name) for one in members] for name in ("train", "val", "test")}
@@ -177,7 +178,7 @@ def _make_plan(experiment: Experiment, pipeline: InputPipeline, jets: subsets.Pa
     )
     schedule, optimizer = setup.make_optimizer(experiment, steps, own_rate=True)
     own = setup.make_steps(
-        experiment, _scaled_apply(pipeline, experiment), optimizer, np.asarray(data.targets), len(hls4ml.CLASSES)
+        experiment, _scaled_apply(pipeline, experiment), optimizer, np.asarray(data.targets), jets.dataset.classes
     )
     run_windows, evaluate = training.over_members(training.over_window(own[0]), own[1])
     programs = runtime.compile_members(
@@ -209,17 +210,17 @@ def _make_plan(experiment: Experiment, pipeline: InputPipeline, jets: subsets.Pa
     def score(many: Many, name: str) -> list[Scores]:
         window, found = batching.member_rows(shared, padded[name], size)
         logits = jax.device_get(programs[1](many.best, place(window)).outputs)
-        return [_scores(logits[i], found[:, i], data, some) for i, some in enumerate(rows[name])]
+        return [_scores(logits[i], found[:, i], data, some, jets.dataset.classes) for i, some in enumerate(rows[name])]
 
     return _Plan(members, devices, cost, start._replace(state=state, best=state), fit, score)
 
 
-def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray) -> Scores:
+def _scores(logits: np.ndarray, found: np.ndarray, data: Batch, rows: np.ndarray, classes: tuple[str, ...]) -> Scores:
     """(K, B, C) logits of the (K, B) rows found, in the order of the rows asked for."""
     there = found >= 0
     order = np.argsort(found[there])
     probabilities = jax.device_get(jax.nn.softmax(logits[there][order]))
-    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, hls4ml.CLASSES)
+    return Scores(probabilities, np.asarray(data.targets)[np.sort(rows)], None, classes)
 
 
 def _draw(experiment: Experiment, pipeline: InputPipeline, count: int) -> tuple[PyTree, PyTree, jax.Array]:
@@ -257,14 +258,14 @@ def _together(experiment: Experiment, jets: subsets.Parts) -> Batch:
     return together
 
 
-def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray) -> None:
+def _check(experiment: Experiment, members: Sequence[Member], labels: np.ndarray, classes: Sequence[str]) -> None:
     if experiment.devices.strategy is not Strategy.JIT or experiment.devices.shard_optimizer:
         raise InputError("--devices: of many trainings at once each device has some whole; leave all but --count out")
     present = np.unique(labels).tolist()
     for member in members:
         for name in ("train", "val", "test"):
             rows = getattr(member, name)
-            batching.check_classes(labels[rows], present, f"{name} part of {member.name}", hls4ml.CLASSES)
+            batching.check_classes(labels[rows], present, f"{name} part of {member.name}", classes)
 
 
 def _measure(
@@ -325,7 +326,7 @@ def choose(experiment: Experiment, histories: Sequence[Sequence[Epoch]]) -> int:
 
 def _tests(jets: subsets.Parts, members: Sequence[Member], scores: Sequence[Scores]) -> list[Predictions]:
     """The answers of each member to its test jets."""
-    found = [subsets.observables(part.jets, part.rows, hls4ml.BINNED) for part in jets[:3]]
+    found = [subsets.observables(part.jets, part.rows, binned_columns(jets.dataset)) for part in jets[:3]]
     observables = {name: np.concatenate([some[name] for some in found]) for name in found[0]}
     rows = np.concatenate([part.rows for part in jets[:3]])
     return [

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hepjax import export as formats
 from hepjax import models, report
-from hepjax.choices import ExportFormat, Precision
+from hepjax.choices import ExportFormat, Precision, Role
 from hepjax.data import atomic_files
-from hepjax.data.datasets import hls4ml
 from hepjax.data.atomic_hdf5 import check_target
+from hepjax.data.dataset import to_json, unit_of
 from hepjax.runs import predictions, run_folder, taggers
 from hepjax.version import __version__
+
+if TYPE_CHECKING:
+    from hepjax.types import Dataset
 
 
 def export(
@@ -41,10 +44,12 @@ def export(
     networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].pipeline.example
+    dataset = run_folder.dataset_of(record)
     facts = {
         "model": json.dumps(models.to_json(networks[0].experiment.model)),
         "plugins": json.dumps([str(path) for path in networks[0].experiment.plugins]),
         "classes": json.dumps(record["classes"]),
+        "dataset": json.dumps(to_json(dataset)),
         "columns": json.dumps(networks[0].pipeline.columns),
         "temperature": str(temperature),
         "hepjax": __version__,
@@ -55,27 +60,19 @@ def export(
         data = formats.to_stablehlo(answer, example)
         atomic_files.write_bytes(out, data)
         atomic_files.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
-    about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder)}
-    about["units"] = {column: _unit(column) for column in networks[0].pipeline.columns}
+    about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder, dataset)}
+    about["units"] = {column: unit_of(dataset, column) for column in networks[0].pipeline.columns}
     words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].pipeline.columns, **about)
     atomic_files.write_text(card, words)
     return tuple(targets)
 
 
-def _pt_range(folder: Path) -> tuple[float, float] | None:
+def _pt_range(folder: Path, dataset: Dataset) -> tuple[float, float] | None:
     """Of the test jets, where a run of an older hepjax has not left them out."""
     path = folder / "test.h5"
-    pt = predictions.read_predictions(path).observables.get("j_pt") if path.exists() else None
+    pt = (
+        predictions.read_predictions(path).observables.get(dataset.roles.get(Role.JET_PT, ""))
+        if path.exists()
+        else None
+    )
     return None if pt is None or not len(pt) else (float(pt.min()), float(pt.max()))
-
-
-def _unit(column: str) -> str:
-    """The unit of a column of the public layout; "" for a pure number, GeV for the images of files.
-
-    >>> [_unit(name) for name in ("j1_pt", "j1_phirel", "j_mass_mmdt", "j_zlogz", "jetImage")]
-    ['GeV', 'rad', 'GeV', '', 'GeV']
-    """
-    energy = column.endswith(("_px", "_py", "_pz", "_e", "_pt")) or column.startswith(("j_tau1_", "j_tau2_", "j_tau3_"))
-    if energy or "_mass" in column or column not in {*hls4ml.JET_COLUMNS, *hls4ml.PARTICLE_COLUMNS}:
-        return "GeV"
-    return "rad" if "_phi" in column else ""

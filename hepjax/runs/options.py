@@ -75,6 +75,8 @@ class Experiment:
     """The network to train."""
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
+    dataset: str | None = None
+    """The dataset that says what the files' columns mean, by name; the default recognizes it by the columns."""
     val: tuple[Path, ...] = ()
     """Files to validate on; without any, a fifth of the jets is set apart."""
     test: tuple[Path, ...] = ()
@@ -167,7 +169,9 @@ def check(experiment: Experiment) -> None:
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
         Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
-        Rule("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
+        Rule(
+            "--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"
+        ),
         Rule(
             "--optimizer.warmup-epochs",
             o.warmup_epochs,

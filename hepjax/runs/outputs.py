@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import jax
 import numpy as np
 
+from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax import runtime, report, training
-from hepjax.runs import predictions, run_folder
-from hepjax.data.datasets import hls4ml
-from hepjax.runs.log import log_to
+from hepjax.data.dataset import to_json
 from hepjax.errors import InputError, writing
+from hepjax.runs import predictions, run_folder
+from hepjax.runs.log import log_to
+from hepjax.runtime.profiling import trace_epoch
 from hepjax.runtime.tensorboard import write_events
 from hepjax.training.decorrelation import without_adversary
-from hepjax.runtime.profiling import trace_epoch
 from hepjax.types import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
+    from hepjax.inputs.subsets import Parts
     from hepjax.models import Cost
     from hepjax.runs.options import Experiment
-    from hepjax.inputs.subsets import Parts
     from hepjax.runs.predictions import Predictions
     from hepjax.training import Many
     from hepjax.types import Epoch, PyTree, Scaling
@@ -73,7 +73,8 @@ def facts(jets: Parts, cost: Cost) -> dict[str, Any]:
       Classes, jets, cost, a fingerprint of the data, devices.
     """
     return {
-        "classes": hls4ml.CLASSES,
+        "classes": jets.dataset.classes,
+        "dataset": to_json(jets.dataset),
         "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
         "cost": cost._asdict(),
         "fingerprint": jets.fingerprint,

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from hepjax.errors import InputError
 from hepjax.data.atomic_hdf5 import new_file, open_file
+from hepjax.errors import InputError
 from hepjax.types import Scores
 
 if TYPE_CHECKING:

@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax import evaluation, models, report
+from hepjax import inputs as representations
+from hepjax.choices import Role
 from hepjax.data import atomic_files
-from hepjax import evaluation, models, report, inputs as representations
+from hepjax.data.dataset import derivable
+from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.inputs import subsets
-from hepjax.runs import predictions, run_folder, taggers
-from hepjax.data.datasets import hls4ml
-from hepjax.errors import InputError
 from hepjax.report import Picture, Section, Table, drawn
+from hepjax.runs import predictions, run_folder, taggers
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -26,14 +28,14 @@ if TYPE_CHECKING:
     from hepjax.runs.options import Experiment
     from hepjax.runs.predictions import Predictions
     from hepjax.runs.taggers import Tagger, Trained
-    from hepjax.types import Jets, Scores
+    from hepjax.types import Dataset, Jets, Scores
 
 EFFICIENCY = 0.5
 """The signal efficiency of the cuts that are looked at in bins."""
 JETS = 1000
 """Jets at most that pictures and explanations take."""
-_PLANE = ("j1_etarel", "j1_phirel")
-_SIZES = ("j1_pt", "j1_ptrel")
+_PLANE = (Role.ETA_REL, Role.PHI_REL)
+_SIZES = (Role.PT, Role.PT_REL)
 _REPEATS = 5
 _DPI = 70
 _PIXELS = 40
@@ -98,7 +100,7 @@ def _sections(
     if remarks:
         yield Section("To be kept in mind", ". ".join(f"{words[0].upper()}{words[1:]}" for words in remarks) + ".")
     yield _performance(scores)
-    yield from _in_bins(scores, test)
+    yield from _in_bins(scores, test, run_folder.dataset_of(record))
     # Of folds each model has seen most of these jets: the first is asked about its own.
     source = folder / record["members"][0] if experiment.folds else folder
     try:
@@ -107,7 +109,8 @@ def _sections(
         log.warning("no pictures of jets, and nothing of what the network looks at: %s", error)
         yield Section("Jets", f"Not shown, for the jets could not be read: {error}.")
         return
-    yield _jets(case)
+    if {Role.PT, *_PLANE} <= derivable(case.jets.dataset):
+        yield _jets(case)
     yield _explained(case, source.name if experiment.folds else "")
 
 
@@ -125,12 +128,13 @@ def _performance(scores: Scores) -> Section:
     )
 
 
-def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
+def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Section]:
     counts = np.bincount(np.asarray(scores.labels), minlength=len(scores.classes))
     names = [name for name, n in zip(scores.classes, counts, strict=True) if n >= _LEAST]
     if not test.observables or len(names) < 2:
         return
-    observables = {name: test.observables[name] for name in hls4ml.BINNED if name in test.observables}
+    observables = dict(test.observables)
+    pt, mass = (dataset.roles.get(role, "") for role in (Role.JET_PT, Role.JET_MASS))
     bins = int(np.clip(min(counts[counts >= _LEAST]) / _LEAST, 3, 8))
     edges = {name: evaluation.bin_edges(values, bins) for name, values in observables.items()}
     cut = f"the cut on a class's probability that keeps {EFFICIENCY:.0%} of its jets"
@@ -145,16 +149,16 @@ def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
             )
             for name in names
         ],
-        [_rate_table(scores, name, "j_pt", observables["j_pt"], edges["j_pt"]) for name in names if "j_pt" in edges],
+        [_rate_table(scores, name, pt, observables[pt], edges[pt]) for name in names if pt in edges],
     )
-    if "j_mass" in test.observables:
+    if mass in observables:
         yield Section(
             "Mass sculpting",
             "The mass of the background before and after a cut: a tagger that has learnt the mass leaves a peak where "
             "the signal has its own. The Jensen-Shannon divergence stands beside what chance alone would give.",
             [
                 _picture(
-                    report.sculpting_figure(scores, name, test.observables["j_mass"], "j_mass"),
+                    report.sculpting_figure(scores, name, observables[mass], mass),
                     f"All other jets, cut on the {drawn(name)} probability",
                 )
                 for name in names
@@ -173,7 +177,7 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
         ]
         for i in range(len(edges) - 1)
     ]
-    label = report.axis_label(observable).replace("$p_T$", "pT")
+    label = report.column_label(observable).replace("$p_T$", "pT")
     return Table(f"Cut on {drawn(name)}, in bins of {label}", [label, *map(drawn, found)], rows)
 
 
@@ -263,20 +267,22 @@ def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]
     first = int(np.argmax(np.where(filled, case.labels, -1)))
     jet = slice(first, first + 1)
     label, one = case.labels[jet], jax.tree.map(lambda x: np.asarray(x)[jet], inputs)
-    yield from _in_one_jet(case.network, one, label, drawn(case.tagger.classes[label[0]]), case.tagger.columns)
+    yield from _in_one_jet(case.network, one, label, drawn(case.tagger.classes[label[0]]), case)
 
 
 def _in_one_jet(
-    network: Trained, jet: Sequences, label: np.ndarray, name: str, columns: tuple[str, ...]
+    network: Trained, jet: Sequences, label: np.ndarray, name: str, case: _Case
 ) -> Iterator[tuple[Any, str]]:
     seen, mask = network.pipeline.transform(network.scaling, jet), np.asarray(jet.mask)
     found = explanation.gradient_times_input(_relative_logits(network, 1), seen, label)
     if not isinstance(seen, Sequences):
         found = explanation.by_particle(found, mask)
     particles, values = found[0].sum(axis=-1)[mask[0]], np.asarray(jet.values)[mask]
+    columns, roles = case.tagger.columns, case.jets.dataset.roles
+    plane, sizes = ([roles.get(role, role.value) for role in wanted] for wanted in (_PLANE, _SIZES))
     places: dict[str, Any] = {
-        "plane": _PLANE if set(_PLANE) <= set(columns) else None,
-        "size": next((column for column in _SIZES if column in columns), None),
+        "plane": plane if {*plane} <= {*columns} else None,
+        "size": next((column for column in sizes if column in columns), None),
     }
     figure = report.relevance_figure(values, columns, particles=particles, **places)
     yield figure, f"Which particles of one {name} jet speak for {name}: gradient times input"
@@ -305,6 +311,8 @@ def _hidden(case: _Case, seen: Any) -> Iterator[tuple[Any, str]]:
     try:
         layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, seen)
     except InputError:  # a linear model has none
+        return
+    if not case.jets.observable_names:
         return
     name, last = list(layers.items())[-1]
     values = np.asarray(case.jets.observables, np.float64)

@@ -14,16 +14,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
+from hepjax.data.dataset import from_json as from_json_dataset
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.models.serialization import from_json, to_json
 from hepjax.registry import import_plugin
 from hepjax.runs import options
-from hepjax.types import Epoch
+from hepjax.types import Dataset, Epoch
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     import cattrs
 
@@ -215,6 +217,18 @@ def read_history(folder: Path) -> tuple[Epoch, ...]:
         return tuple(
             Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)
         )
+
+
+def dataset_of(record: Mapping[str, Any]) -> Dataset:
+    """Returns what the columns of a run's jets mean.
+
+    Args:
+      record: what experiment.json holds; runs of version 0.1, which knew one dataset, say nothing of it.
+
+    >>> dataset_of({}).name
+    'hls4ml'
+    """
+    return from_json_dataset(record["dataset"]) if "dataset" in record else datasets.get("hls4ml")
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax.inputs import batching, subsets, pipelines
-from hepjax.training import losses
 from hepjax import models, runtime, training
-from hepjax.tasks.classification import decorrelation
 from hepjax.choices import Schedule
+from hepjax.inputs import batching, pipelines, subsets
 from hepjax.runtime.compilation import watch_traces
+from hepjax.tasks.classification import decorrelation
+from hepjax.training import losses
 from hepjax.training.decorrelation import without_adversary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Buckets
+    from hepjax.inputs.pipelines import InputPipeline
+    from hepjax.inputs.subsets import Part, Parts
     from hepjax.models import Apply
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
-    from hepjax.inputs.subsets import Part, Parts
-    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.training.step import EvalStep, TrainStep
     from hepjax.types import Batch, Progress, PyTree, TrainState, Window
 
@@ -56,14 +56,14 @@ class Plan(NamedTuple):
     """The logits of a part, jets of all processes, in the order of processes and rows."""
 
 
-def make_plan(experiment: Experiment, pipeline: InputPipeline, jets: Parts, classes: int) -> Plan:
+def make_plan(experiment: Experiment, pipeline: InputPipeline, jets: Parts, classes: Sequence[str]) -> Plan:
     """Puts a training together.
 
     Args:
       experiment: the options.
       pipeline: of its model.
       jets: what to train and measure on.
-      classes: C.
+      classes: the C names.
 
     Returns:
       The plan.
@@ -91,9 +91,7 @@ def make_plan(experiment: Experiment, pipeline: InputPipeline, jets: Parts, clas
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": experiment.seed, "buckets": buckets, "devices": devices}
     fit = partial(
         training.fit,
-        train=_train_windows(
-            jets.train, counts, steps=window_steps(cost, batch_size * runtime.process()[1]), **shared
-        ),
+        train=_train_windows(jets.train, counts, steps=window_steps(cost, batch_size * runtime.process()[1]), **shared),
         val=_val_batches(jets.val, buckets, sizes, devices),
         programs=programs,
         epochs=experiment.epochs,
@@ -117,7 +115,7 @@ def draw(experiment: Experiment, pipeline: InputPipeline, key: jax.Array) -> tup
       The parameters, and the other variables.
     """
     params, model_state = pipelines.initialize(pipeline, key)
-    return decorrelation.add_adversary(experiment.insensitive, params, key), model_state
+    return decorrelation.add_adversary(experiment.insensitive, params, key, pipeline.network.outputs), model_state
 
 
 def make_scorer(
@@ -212,7 +210,12 @@ def window_steps(cost: models.Cost, jets: int) -> int:
 
 
 def make_steps(
-    experiment: Experiment, apply: Apply, optimizer: Any, labels: np.ndarray, classes: int, axis: str | None = None
+    experiment: Experiment,
+    apply: Apply,
+    optimizer: Any,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    axis: str | None = None,
 ) -> tuple[TrainStep, EvalStep]:
     """The step and the evaluation of an experiment.
 
@@ -221,16 +224,16 @@ def make_steps(
       apply: of its model.
       optimizer: from `make_optimizer`.
       labels: of all training jets.
-      classes: C.
+      classes: the C names.
       axis: as in `make_train_step`.
 
     Returns:
       The pure functions.
     """
-    weights = losses.balanced_class_weights(labels, classes) if experiment.balance else None
+    weights = losses.balanced_class_weights(labels, len(classes)) if experiment.balance else None
     loss = partial(losses.categorical_cross_entropy, class_weights=weights)
     penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    trained, trained_loss, val_loss = decorrelation.make_losses(experiment.insensitive, apply, loss)
+    trained, trained_loss, val_loss = decorrelation.make_losses(experiment.insensitive, apply, loss, classes)
     step = training.make_train_step(trained, trained_loss, optimizer, penalty, axis=axis)
     return step, training.make_eval_step(apply, val_loss, axis=axis)
 

@@ -61,6 +61,8 @@ class Tagger:
     """Their mean probability is the answer; none where it comes from an exported file."""
     temperature: float = 1.0
     """Logarithms of probabilities were divided by this to calibrate them."""
+    dataset: str | None = None
+    """The name of the dataset that it was told to learn from; jets are read as that unless they are given another."""
 
     def __call__(self, jets: Jets | Sequences | np.ndarray) -> np.ndarray:
         """The class probabilities of some jets.
@@ -90,7 +92,7 @@ class Tagger:
         Raises:
           InputError: their classes are others.
         """
-        if jets.classes != self.classes:
+        if jets.labels is not None and jets.classes != self.classes:
             raise InputError(
                 f"{name}: the jets' classes are {', '.join(jets.classes)}, those of the tagger "
                 f"{', '.join(self.classes)}; give jets of the same classes"
@@ -153,7 +155,8 @@ def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
         return mean if temperature == 1 else evaluation.apply_temperature(mean, temperature).astype(np.float32)
 
     pipeline = networks[0].pipeline
-    return Tagger(tuple(record["classes"]), pipeline.columns, pipeline, scores, networks, temperature)
+    name = networks[0].experiment.dataset
+    return Tagger(tuple(record["classes"]), pipeline.columns, pipeline, scores, networks, temperature, name)
 
 
 def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
@@ -172,7 +175,7 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
     experiment, record = run_folder.read_experiment(folder)
     if "members" not in record:
         classes = len(record["classes"])
-        pipeline = pipelines.make_pipeline(experiment.model, classes)
+        pipeline = pipelines.make_pipeline(experiment.model, classes, run_folder.dataset_of(record))
         # Shapes alone: nothing is drawn or compiled to have a template.
         shapes = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
         template = (*shapes, pipelines.blank_scaling(pipeline))
@@ -227,17 +230,19 @@ def make_answer(networks: Sequence[Trained], temperature: float = 1.0) -> Callab
     return answer
 
 
-def open_jets(tagger: Tagger, files: Sequence[Path]) -> Jets:
+def open_jets(tagger: Tagger, files: Sequence[Path], dataset: str | None = None) -> Jets:
     """The files' jets, lazily.
 
     Args:
       tagger: for which they are read.
       files: none is the sample that comes with hepjax.
+      dataset: the name of what their columns mean; None is as the tagger learnt from, or recognized by the columns.
 
     Raises:
       InputError: a file is not usable, or the classes are not those of the tagger.
     """
-    return tagger.check(subsets.open_jets(files, tagger.pipeline), subsets.names(files))
+    jets = subsets.open_jets(files, images=tagger.pipeline.images, dataset=dataset or tagger.dataset)
+    return tagger.check(jets, subsets.names(files))
 
 
 def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -278,9 +283,10 @@ def _load_file(path: Path) -> Tagger:
         for plugin in json.loads(facts.get("plugins", "[]")):
             import_plugin(Path(plugin))
         model, classes = models.from_json(json.loads(facts["model"])), tuple(json.loads(facts["classes"]))
+        dataset = run_folder.dataset_of({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
     except InputError as error:  # of a plug-in or a model
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
-    pipeline = pipelines.make_pipeline(model, len(classes))
+    pipeline = pipelines.make_pipeline(model, len(classes), dataset)
     return Tagger(classes, pipeline.columns, pipeline, run)

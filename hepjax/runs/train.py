@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import numpy as np
 
 from hepjax import evaluation, report, runtime, training
 from hepjax.data import atomic_files
-from hepjax.data.datasets import hls4ml
+from hepjax.data.dataset import binned_columns
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines, subsets
 from hepjax.models.registry import MODELS
@@ -53,22 +54,27 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     options.check(experiment)
     if experiment.tensorboard:
         check_installed()
-    experiment = run_folder.absolute(experiment)
+    jets = subsets.check_labelled(subsets.open_jets(experiment.data, dataset=experiment.dataset), experiment.data)
+    experiment = dataclasses.replace(
+        run_folder.absolute(experiment),
+        model=pipelines.resolve(experiment.model, jets.dataset),
+        insensitive=decorrelation.resolve(experiment.insensitive, jets.dataset),
+    )
     if experiment.resume:
         run_folder.check_resumable(experiment)
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
-    pipeline = pipelines.make_pipeline(experiment.model, len(hls4ml.CLASSES))
+    pipeline = pipelines.make_pipeline(experiment.model, len(jets.classes), jets.dataset)
     with runtime.ends_together():
         if ensembles.is_many(experiment):
-            return ensembles.run(experiment, pipeline, show)
-        jets = subsets.load(experiment, pipeline, hls4ml.CLASSES)
-        plan = make_plan(experiment, pipeline, jets, len(hls4ml.CLASSES))
-        found, save = outputs.facts(jets, plan.cost), partial(outputs.save_progress, scaling=jets.scaling)
-        folder, progress = outputs.open_run(experiment, jets, found, plan.start, save)
+            return ensembles.run(experiment, pipeline, jets, show)
+        parts = subsets.load(experiment, pipeline, jets)
+        plan = make_plan(experiment, pipeline, parts, parts.dataset.classes)
+        found, save = outputs.facts(parts, plan.cost), partial(outputs.save_progress, scaling=parts.scaling)
+        folder, progress = outputs.open_run(experiment, parts, found, plan.start, save)
         state, best = (runtime.place_state(plan.devices, state) for state in (progress.state, progress.best))
         progress = progress._replace(state=state, best=best)
-        return folder, _train(experiment, folder, progress, jets, plan, show)
+        return folder, _train(experiment, folder, progress, parts, plan, show)
 
 
 def _train(
@@ -103,7 +109,12 @@ def _train(
 
 
 def evaluate(
-    source: Path, data: Sequence[Path] = (), out: Path | None = None, *, calibrated: bool = False
+    source: Path,
+    data: Sequence[Path] = (),
+    out: Path | None = None,
+    *,
+    calibrated: bool = False,
+    dataset: str | None = None,
 ) -> dict[str, Any]:
     """Measures a tagger on labelled jets.
 
@@ -112,6 +123,7 @@ def evaluate(
       data: files of jets, other than those it was trained on; none for scores.
       out: a new folder for metrics.json, test.h5 and the pictures; None writes nothing.
       calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
 
     Returns:
       The figures of merit and their intervals.
@@ -127,7 +139,7 @@ def evaluate(
     elif not data:
         raise InputError("--data: expected files of labelled jets, other than those it was trained on; found none")
     else:
-        test, name = answers(source, data, calibrated=calibrated), subsets.names(data)
+        test, name = answers(source, data, calibrated=calibrated, dataset=dataset), subsets.names(data)
     scores = test.measured()
     subsets.check_two_classes(np.unique(scores.labels).tolist(), test.classes, name)
     metrics = evaluation.measure(scores)
@@ -139,13 +151,14 @@ def evaluate(
     return metrics
 
 
-def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> Predictions:
+def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False, dataset: str | None = None) -> Predictions:
     """A tagger's scores of labelled jets, held once: ten million take 200 MB.
 
     Args:
       source: a run folder, or a file that `hepjax export` made.
       data: files of jets.
       calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
 
     Returns:
       The scores, and what goes with them.
@@ -154,7 +167,7 @@ def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> 
       InputError: the source or the files are not usable, or the jets have no labels.
     """
     tagger = taggers.load(source, calibrated=calibrated)
-    jets = taggers.open_jets(tagger, data)
+    jets = taggers.open_jets(tagger, data, dataset)
     if jets.labels is None:
         raise InputError(f"{subsets.names(data)}: no labels, so nothing can be measured; use hepjax predict")
     scores, labels = np.empty((len(jets), len(tagger.classes)), np.float32), np.empty(len(jets), np.int32)
@@ -164,7 +177,9 @@ def answers(source: Path, data: Sequence[Path], *, calibrated: bool = False) -> 
         labels[row : row + len(block)] = np.asarray(known)
         row += len(block)
     rows = np.arange(len(jets))
-    return Predictions(scores, labels, tagger.classes, rows, subsets.observables(jets, rows, hls4ml.BINNED))
+    return Predictions(
+        scores, labels, tagger.classes, rows, subsets.observables(jets, rows, binned_columns(jets.dataset))
+    )
 
 
 def predict(
@@ -174,6 +189,7 @@ def predict(
     show: Callable[[int], None] | None = None,
     *,
     calibrated: bool = False,
+    dataset: str | None = None,
 ) -> int:
     """Writes a tagger's scores, row for row in the files' order.
 
@@ -183,6 +199,7 @@ def predict(
       out: a new HDF5 file with `scores` (N, C), and `labels` (N,) where known.
       show: called with the number of jets done since the last call.
       calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
 
     Returns:
       The number of jets.
@@ -191,7 +208,7 @@ def predict(
       InputError: the source, the files or `out` are not usable.
     """
     tagger = taggers.load(source, calibrated=calibrated)
-    jets = taggers.open_jets(tagger, data)
+    jets = taggers.open_jets(tagger, data, dataset)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for block in taggers.score_blocks(tagger, jets):
@@ -210,8 +227,9 @@ def _save(folder: Path, progress: Progress, scaling: Scaling, plan: Plan) -> Non
 
 
 def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Parts, plan: Plan) -> dict[str, Any]:
-    val, test = (_scores(plan, progress, part) for part in (jets.val, jets.test))
-    verdict = _verdict(experiment, progress)
+    classes = jets.dataset.classes
+    val, test = (_scores(plan, progress, part, classes) for part in (jets.val, jets.test))
+    verdict = _verdict(experiment, progress, len(classes))
     metrics = {
         **evaluation.measure(test),
         "calibration": evaluation.calibration_figures(val, test),
@@ -223,7 +241,7 @@ def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Par
         np.asarray(test.labels),
         test.classes,
         runtime.gather(jets.test.rows),
-        subsets.observables(jets.test.jets, jets.test.rows, hls4ml.BINNED),
+        subsets.observables(jets.test.jets, jets.test.rows, binned_columns(jets.dataset)),
     )
     if runtime.is_first():
         outputs.write_metrics(folder, found, metrics)
@@ -232,16 +250,16 @@ def _measure(experiment: Experiment, folder: Path, progress: Progress, jets: Par
     return metrics
 
 
-def _verdict(experiment: Experiment, progress: Progress) -> dict[str, str]:
+def _verdict(experiment: Experiment, progress: Progress, classes: int) -> dict[str, str]:
     if decorrelation.is_contest(experiment.insensitive):
         words = (
             "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
         )
         return {"kind": "contest", "words": words}
-    found = evaluation.verdict(progress.history, chance_loss=float(np.log(len(hls4ml.CLASSES))))
+    found = evaluation.verdict(progress.history, chance_loss=float(np.log(classes)))
     return {"kind": found.kind.value, "words": found.words}
 
 
-def _scores(plan: Plan, progress: Progress, part: Part) -> Scores:
+def _scores(plan: Plan, progress: Progress, part: Part, classes: tuple[str, ...]) -> Scores:
     probabilities = jax.device_get(jax.nn.softmax(plan.score(progress.best, part)))
-    return Scores(probabilities, runtime.gather(part.labels), None, hls4ml.CLASSES)
+    return Scores(probabilities, runtime.gather(part.labels), None, classes)

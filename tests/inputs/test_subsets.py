@@ -12,7 +12,7 @@ import pytest
 
 from hepjax import InputError, models, read_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import lazy_jets
+from hepjax.data import lazy_jets
 from hepjax.inputs import pipelines, subsets
 from hepjax.runs.options import Experiment
 

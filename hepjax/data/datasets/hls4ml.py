@@ -1,6 +1,7 @@
 """The public HLS4ML LHC jet dataset (arXiv:1908.05318): gluons, light quarks, W, Z and top near 1 TeV.
 
-Zenodo records 3601436, 3602254 and 3602260, with 30, 100 and 150 particles a jet; `hepjax simulate` writes the same layout.
+Zenodo records 3601436, 3602254 and 3602260, with 30, 100 and 150 particles a jet; `hepjax simulate` writes the same
+layout.
 """
 
 from __future__ import annotations
@@ -160,6 +161,7 @@ HLS4ML = register(
         features=STANDARD_FEATURES,
         particle_features=PARTICLE_FEATURES,
         images=IMAGES,
+        background=("g", "q"),
         titles={column: _title(column) for column in (*PARTICLE_COLUMNS, *OBSERVABLE_COLUMNS)},
     ),
 )

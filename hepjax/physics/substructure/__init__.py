@@ -21,11 +21,12 @@ from hepjax.physics.substructure.correlators import (
     zlogz,
 )
 from hepjax.physics.substructure.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
-from hepjax.physics.substructure.jets import from_jets, jet_observables, substructure, survivors
+from hepjax.physics.substructure.jets import OBSERVABLES, from_jets, jet_observables, substructure, survivors
 from hepjax.physics.substructure.subjettiness import n_subjettiness, winner_take_all_axes
 from hepjax.physics.substructure.trees import jet_tree, jet_trees, soft_dropped
 
 __all__ = [
+    "OBSERVABLES",
     "Algorithm",
     "Correlators",
     "History",

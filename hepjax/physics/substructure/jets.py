@@ -14,10 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
+from hepjax.data.dataset import P4, column, derivable
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
+from hepjax.physics.derivation import MOMENTUM, momenta
 from hepjax.physics.substructure import correlators, grooming, subjettiness
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
@@ -35,12 +36,26 @@ R0 = 1.0
 """The angle of reference of soft drop; the public sample was made with FastJet's default."""
 TRIM_RADIUS, TRIM_SHARE = 0.2, 0.03
 PRUNE_SHARE, PRUNE_FACTOR = 0.1, 0.5
-_GROOMED_MASSES = ("j_mass_mmdt", "j_mass_sdb2", "j_mass_sdm1", "j_mass_trim", "j_mass_prun")
+_GROOMED_MASSES = ("mass_mmdt", "mass_sdb2", "mass_sdm1", "mass_trim", "mass_prun")
+# fmt: off
+SUBSTRUCTURE = (
+    "tau1_b1", "tau2_b1", "tau3_b1", "tau1_b2", "tau2_b2", "tau3_b2", "tau32_b1", "tau32_b2",
+    "c1_b0", "c1_b1", "c1_b2", "c2_b1", "c2_b2", "d2_b1", "d2_b2", "d2_a1_b1", "d2_a1_b2",
+    "m2_b1", "m2_b2", "n2_b1", "n2_b2",
+)
+"""The observables that exist for the jet and, with the suffix `_mmdt`, for the groomed jet."""
+OBSERVABLES = (
+    "ptfrac", "pt", "eta", "mass", *SUBSTRUCTURE[:8], "zlogz", *SUBSTRUCTURE[8:],
+    *(f"{name}_mmdt" for name in SUBSTRUCTURE),
+    "mass_trim", "mass_mmdt", "mass_prun", "mass_sdb2", "mass_sdm1", "multiplicity",
+)
+"""The names of the 53 observables, in order."""
+# fmt: on
 _ROWS = 2000
 
 
 def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = None) -> np.ndarray:
-    """The jet observables of `hls4ml.OBSERVABLE_COLUMNS`.
+    """Computes the 53 jet observables, named by `OBSERVABLES`.
 
     A jet's numbers depend on its particles alone: not on their order, on padding, or on the other jets of the call.
     A ratio whose denominator vanishes is 0, and so is every observable of a jet without particles.
@@ -49,7 +64,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     Args:
       p4: (N, M, 4) momenta (px, py, pz, E), GeV.
       mask: (N, M) bool, True for a particle.
-      jet_pt_reference: (N,) pT in GeV by which `j_ptfrac` divides, as in the program that made the public data, where
+      jet_pt_reference: (N,) pT in GeV by which `ptfrac` divides, as in the program that made the public data, where
         it is the pT of the jet before some kinds of particles are left out. Without it the jet is its own reference.
 
     Returns:
@@ -60,7 +75,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
 
     >>> p4 = np.array([[[500.0, 0.0, 0.0, 500.0], [500.0, 80.0, 0.0, 506.5]]])
     >>> found = jet_observables(p4, np.ones((1, 2), bool))
-    >>> found.shape, float(found[0, hls4ml.OBSERVABLE_COLUMNS.index("j_multiplicity")])
+    >>> found.shape, float(found[0, OBSERVABLES.index("multiplicity")])
     ((1, 53), 2.0)
     """
     p4, mask = _checked(p4, mask)
@@ -72,11 +87,11 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     jet = p4.sum(axis=1)
     pt = kinematics.pt(jet)
     columns: dict[str, Any] = {
-        "j_pt": pt,
-        "j_eta": kinematics.eta(jet),
-        "j_mass": kinematics.mass(jet),
-        "j_multiplicity": mask.sum(axis=1),
-        "j_ptfrac": safe_divide(pt, pt if jet_pt_reference is None else np.asarray(jet_pt_reference, np.float64)),
+        "pt": pt,
+        "eta": kinematics.eta(jet),
+        "mass": kinematics.mass(jet),
+        "multiplicity": mask.sum(axis=1),
+        "ptfrac": safe_divide(pt, pt if jet_pt_reference is None else np.asarray(jet_pt_reference, np.float64)),
     }
     masses = kinematics.mass(np.einsum("ngm,nmc->ngc", keep, p4))
     columns |= dict(zip(_GROOMED_MASSES, masses.T, strict=True))
@@ -84,7 +99,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     columns |= _shapes(*_compacted(frame, keep[:, 0]), scale, suffix="_mmdt")
 
     largest = np.finfo(np.float32).max
-    found = np.stack([columns[name] for name in hls4ml.OBSERVABLE_COLUMNS], axis=-1)
+    found = np.stack([columns[name] for name in OBSERVABLES], axis=-1)
     finite: np.ndarray = np.nan_to_num(np.clip(found, -largest, largest))
     return finite.astype(np.float32)
 
@@ -93,29 +108,30 @@ def from_jets(jets: Jets) -> np.ndarray:
     """The jet observables of stored jets, read a slice at a time.
 
     Args:
-      jets: N jets whose particles have the columns `j1_px`, `j1_py`, `j1_pz` and `j1_e`.
+      jets: N jets whose particles have momenta: px, py, pz and an energy or mass, or pt, eta and phi.
 
     Returns:
       (N, 53) float32, as `jet_observables`.
 
     Raises:
-      InputError: one of the four columns is missing.
+      InputError: a column that is needed is missing.
     """
-    wanted = ("j1_px", "j1_py", "j1_pz", "j1_e")
-    missing = [name for name in wanted if name not in jets.particle_names]
-    if missing:
-        raise InputError(f"jets: the particle columns {', '.join(missing)} are missing; momenta are needed")
-    columns = [jets.particle_names.index(name) for name in wanted]
-    found = [np.zeros((0, len(hls4ml.OBSERVABLE_COLUMNS)), np.float32)]
+    known = derivable(jets.dataset)
+    roles = [role for role in MOMENTUM if role in jets.dataset.roles]
+    for role in P4:
+        if role not in known:
+            column(jets.dataset, role)
+    found = [np.zeros((0, len(OBSERVABLES)), np.float32)]
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
-        p4 = np.asarray(jets.constituents[rows])[..., columns]
-        found.append(jet_observables(p4, np.asarray(jets.mask[rows])))
+        particles = np.asarray(jets.constituents[rows])
+        columns = {role: particles[..., jets.particle_names.index(jets.dataset.roles[role])] for role in roles}
+        found.append(jet_observables(momenta(columns), np.asarray(jets.mask[rows])))
     return np.concatenate(found)
 
 
 def substructure(p4: jax.Array, mask: jax.Array) -> jax.Array:
-    """The 21 observables of `hls4ml.SUBSTRUCTURE` and Σ z ln z of one jet; pure, to be lifted with `vmap`.
+    """Computes the 21 observables of `SUBSTRUCTURE` and Σ z ln z of one jet; pure, to be lifted with `vmap`.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E), GeV.
@@ -130,7 +146,7 @@ def substructure(p4: jax.Array, mask: jax.Array) -> jax.Array:
     values = {f"tau{n + 1}_b{beta + 1}": tau[n, beta] for n in range(3) for beta in range(2)}
     values |= {f"tau32_b{beta + 1}": safe_divide(tau[2, beta], tau[1, beta]) for beta in range(2)}
     values |= correlators.ratios(correlators.energy_correlators(z, theta), z)
-    return jnp.stack([values[name.removeprefix("j_")] for name in hls4ml.SUBSTRUCTURE] + [correlators.zlogz(z)])
+    return jnp.stack([values[name] for name in SUBSTRUCTURE] + [correlators.zlogz(z)])
 
 
 def survivors(p4: jax.Array, mask: jax.Array) -> jax.Array:
@@ -165,12 +181,12 @@ _measure = jax.jit(jax.vmap(substructure))
 
 
 def _shapes(frame: np.ndarray, mask: np.ndarray, scale: np.ndarray, suffix: str) -> dict[str, np.ndarray]:
-    """The columns of `hls4ml.SUBSTRUCTURE` with a suffix; `zlogz` too where there is none."""
-    found = _in_shapes(_measure, frame, mask, particles=False, width=len(hls4ml.SUBSTRUCTURE) + 1)
-    columns = dict(zip((f"{name}{suffix}" for name in hls4ml.SUBSTRUCTURE), found.T, strict=False))
-    for name in hls4ml.SUBSTRUCTURE[:6]:
+    """The columns of `SUBSTRUCTURE` with a suffix; `zlogz` too where there is none."""
+    found = _in_shapes(_measure, frame, mask, particles=False, width=len(SUBSTRUCTURE) + 1)
+    columns = dict(zip((f"{name}{suffix}" for name in SUBSTRUCTURE), found.T, strict=False))
+    for name in SUBSTRUCTURE[:6]:
         columns[f"{name}{suffix}"] = columns[f"{name}{suffix}"] * scale
-    return columns if suffix else columns | {"j_zlogz": found[:, -1]}
+    return columns if suffix else columns | {"zlogz": found[:, -1]}
 
 
 def _in_shapes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
@@ -9,7 +10,7 @@ import numpy as np
 
 from hepjax import models, runtime
 from hepjax.choices import Decorrelation
-from hepjax.data.datasets import hls4ml
+from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
 from hepjax.training import decorrelation
 from hepjax.training.decorrelation import ADVERSARY
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hepjax.models import Apply
     from hepjax.runs.options import Insensitivity
     from hepjax.training.decorrelation import Loss
-    from hepjax.types import Batch, PyTree
+    from hepjax.types import Batch, Dataset, PyTree
 
 _ADVERSARY = models.MLP(hidden=(32, 32), outputs=decorrelation.BINS)
 _ROWS = 100_000
@@ -52,6 +53,37 @@ def is_contest(insensitive: Insensitivity) -> bool:
     return is_asked(insensitive) and insensitive.by is Decorrelation.ADVERSARY
 
 
+def resolve(insensitive: Insensitivity, dataset: Dataset) -> Insensitivity:
+    """Returns the options with their background named, which is that of the jets' dataset where they name none.
+
+    Args:
+      insensitive: the options.
+      dataset: of the jets.
+
+    Raises:
+      InputError: a class is not one of the jets'.
+
+    >>> from hepjax.data import datasets
+    >>> from hepjax.runs.options import Insensitivity
+    >>> resolve(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
+    ('g', 'q')
+    """
+    if not is_asked(insensitive):
+        return insensitive
+    for option in ("background", "signal"):
+        if unknown := [name for name in getattr(insensitive, option) if name not in dataset.classes]:
+            raise InputError(
+                f"--insensitive.{option}: expected different ones of {', '.join(dataset.classes)}, "
+                f"found {', '.join(unknown)}"
+            )
+    background = insensitive.background or dataset.background or dataset.classes
+    if not all({*background} - {name} for name in insensitive.signal or ("",)):
+        raise InputError(
+            f"--insensitive.background: expected a class that is not the signal, found {', '.join(background)}"
+        )
+    return dataclasses.replace(insensitive, background=background)
+
+
 def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Parts:
     """Gives each jet its nuisance.
 
@@ -72,14 +104,15 @@ def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed
     if not is_asked(insensitive):
         return jets
     own = {"train": jets.train, "val": jets.val, "test": jets.test}
-    ranks = _of_energies(own, seed) if insensitive.to is None else _of_observable(own, insensitive)
+    classes = jets.dataset.classes
+    ranks = _of_energies(own, seed) if insensitive.to is None else _of_observable(own, insensitive, classes)
 
     def changed(part: Part, rank: np.ndarray) -> Part:
         factor = (1 + insensitive.energy_scale * (2 * rank - 1)).astype(np.float32)
 
         def told(batch: Batch, places: Any) -> Batch:
             shifted = insensitive.energy_scale > 0
-            inputs = scale_energies(batch.inputs, columns, factor[places]) if shifted else batch.inputs
+            inputs = scale_energies(batch.inputs, columns, factor[places], jets.dataset) if shifted else batch.inputs
             return batch._replace(inputs=inputs, nuisance=rank[places])
 
         def blocks(given: Sequence[int]) -> Iterator[Block]:
@@ -92,57 +125,65 @@ def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed
     return jets._replace(train=train, val=val, test=test)
 
 
-def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray) -> Any:
+def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray, dataset: Dataset) -> Any:
     """Jets as they would look with another calibration: all energies of each jet are multiplied by one factor.
 
     Args:
       inputs: what a pipeline has read of N jets.
-      columns: its columns; those in GeV change. No particle crosses a threshold, and no jet is clustered anew.
+      columns: its columns; those in GeV or MeV change. No particle crosses a threshold, and no jet is clustered anew.
       factor: (N,).
+      dataset: of the jets, for the units.
 
     Returns:
       The same structure.
 
-    >>> scale_energies(np.array([[80.0, 0.3]]), ("j_mass", "j_tau32_b1"), np.array([1.05])).tolist()
+    >>> from hepjax.data import datasets
+    >>> jets, columns = np.array([[80.0, 0.3]]), ("j_mass", "j_tau32_b1")
+    >>> scale_energies(jets, columns, np.array([1.05]), datasets.get("hls4ml")).tolist()
     [[84.0, 0.3]]
     """
     if isinstance(inputs, Sequences):
-        return inputs._replace(values=scale_energies(inputs.values, columns, factor))
+        return inputs._replace(values=scale_energies(inputs.values, columns, factor, dataset))
     by = factor.reshape(-1, *[1] * (inputs.ndim - 1)).astype(inputs.dtype)
-    return np.where(np.isin(columns, hls4ml.IN_GEV), inputs * by, inputs)
+    return np.where(grows_with_energy(dataset, columns), inputs * by, inputs)
 
 
-def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array) -> PyTree:
+def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array, classes: int) -> PyTree:
     """The parameters of a tagger, with those of its adversary where it is trained against one.
 
     Args:
       insensitive: says how.
       params: of the tagger.
       key: () typed PRNG key.
+      classes: C.
 
     Returns:
       The parameters.
     """
     if not is_contest(insensitive):
         return params
-    return {**params, ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, len(_signal(insensitive)))))[0]}
+    signal = len(insensitive.signal) or classes - len(insensitive.background) or classes
+    return {**params, ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, signal)))[0]}
 
 
-def make_losses(insensitive: Insensitivity, apply: Apply, loss: Loss) -> tuple[Apply, Loss, Loss]:
+def make_losses(
+    insensitive: Insensitivity, apply: Apply, loss: Loss, classes: Sequence[str]
+) -> tuple[Apply, Loss, Loss]:
     """What is trained, and by which loss.
 
     Args:
       insensitive: says what the answers shall not tell, and how that is reached.
       apply: the model's function.
       loss: (logits, labels, weights) → () mean.
+      classes: the C names.
 
     Returns:
       The function to train; its loss; and the loss that validates, which adds the distance correlation in both ways.
     """
     if not is_asked(insensitive):
         return apply, loss, loss
-    background = jnp.array([name in insensitive.background for name in hls4ml.CLASSES])
-    signal = _signal(insensitive)
+    background = jnp.array([name in insensitive.background for name in classes])
+    signal = _signal(insensitive, classes)
     correlated = decorrelation.correlation_loss(loss, insensitive.strength, background, signal)
     if not is_contest(insensitive):
         return apply, correlated, correlated
@@ -150,10 +191,10 @@ def make_losses(insensitive: Insensitivity, apply: Apply, loss: Loss) -> tuple[A
     return contest, decorrelation.contest_loss(loss, background, signal), correlated
 
 
-def _signal(insensitive: Insensitivity) -> list[int]:
+def _signal(insensitive: Insensitivity, classes: Sequence[str]) -> list[int]:
     """The classes whose answers count; all where none is named and all are background."""
-    others = insensitive.signal or [name for name in hls4ml.CLASSES if name not in insensitive.background]
-    return [hls4ml.CLASSES.index(name) for name in others or hls4ml.CLASSES]
+    others = insensitive.signal or [name for name in classes if name not in insensitive.background]
+    return [classes.index(name) for name in others or classes]
 
 
 def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
@@ -165,9 +206,9 @@ def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
     return ranks | {"test": np.full_like(ranks["test"], 0.5)}
 
 
-def _of_observable(own: dict[str, Part], insensitive: Insensitivity) -> dict[str, np.ndarray]:
+def _of_observable(own: dict[str, Part], insensitive: Insensitivity, classes: Sequence[str]) -> dict[str, np.ndarray]:
     values = {name: _observable(part, str(insensitive.to)) for name, part in own.items()}
-    counts = np.isin(own["train"].labels, [hls4ml.CLASSES.index(name) for name in insensitive.background])
+    counts = np.isin(own["train"].labels, [classes.index(name) for name in insensitive.background])
     known = np.sort(runtime.gather(values["train"][counts]))
     if not len(known):
         words = " or ".join(insensitive.background)

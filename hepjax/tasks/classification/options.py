@@ -6,7 +6,6 @@ import dataclasses
 from math import inf
 
 from hepjax.choices import Decorrelation
-from hepjax.data.datasets import hls4ml
 from hepjax.types import Rule
 
 
@@ -22,28 +21,25 @@ class Insensitivity:
     """How: by a term of the loss, or by a second network that learns to read it off the answers."""
     strength: float = 1.0
     """How much that counts beside the cross-entropy."""
-    background: tuple[str, ...] = ("g", "q")
-    """Among jets of these classes: the background of a search, or all classes."""
+    background: tuple[str, ...] = ()
+    """Among jets of these classes, such as the background of a search; the default is what the jets' dataset names."""
     signal: tuple[str, ...] = ()
     """The classes whose answers against the background count; the default is all others."""
 
 
 def insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
-    scale, classes = chosen.energy_scale, ", ".join(hls4ml.CLASSES)
-
-    def known(names: tuple[str, ...]) -> bool:
-        return len({*names} & {*hls4ml.CLASSES}) == len(names)
-
+    """Returns what the options must keep to, whatever the jets."""
+    scale, background, signal = chosen.energy_scale, chosen.background, chosen.signal
     return (
         Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
         Rule("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
         Rule("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
-        Rule("--insensitive.background", chosen.background, known(chosen.background), f"different ones of {classes}"),
-        Rule("--insensitive.signal", chosen.signal, known(chosen.signal), f"different ones of {classes}"),
+        Rule("--insensitive.background", background, len({*background}) == len(background), "different classes"),
+        Rule("--insensitive.signal", signal, len({*signal}) == len(signal), "different classes"),
         Rule(
             "--insensitive.background",
-            chosen.background,
-            all({*chosen.background} - {name} for name in chosen.signal or ("",)),
+            background,
+            not background or all({*background} - {name} for name in signal or ("",)),
             "a class that is not the signal",
         ),
     )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
+from hepjax.data import datasets
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 
@@ -194,7 +194,7 @@ def restore(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32
     from scipy.special import ndtr
 
     z, labels = _finite(z), _known(labels, preparation)
-    out = np.zeros((len(z), len(hls4ml.STANDARD_FEATURES)), np.float32)
+    out = np.zeros((len(z), len(datasets.get("hls4ml").features)), np.float32)
     for c, own in enumerate(preparation.distributions):
         rows = labels == c
         steps = zip(z[rows].T, preparation.known[c], preparation.made[c], strict=True)
@@ -353,7 +353,7 @@ def _known(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
 
 def _checked(x: Any) -> Floats:
     found = np.asarray(x, np.float64)
-    wanted = len(hls4ml.STANDARD_FEATURES)
+    wanted = len(datasets.get("hls4ml").features)
     if found.ndim != 2 or found.shape[1] != wanted:
         raise InputError(f"x: expected (N, {wanted}), the observables of STANDARD_FEATURES, found shape {found.shape}")
     wrong = ~np.isfinite(found).all(axis=1)

@@ -15,8 +15,8 @@ from hypothesis.extra import numpy as hnp
 
 from hepjax import InputError
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import header, read_jets, summarise
-from hepjax.data.hdf5 import summary as summary_module
+from hepjax.data import read_header, read_jets, summarize
+from hepjax.data import summary as summary_module
 
 READERS = [read_jets]
 E_COLUMN, PT_COLUMN = (hls4ml.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
@@ -183,7 +183,7 @@ def test_embedded_sample_is_simulated_and_balanced():
     assert len(jets) >= 5000
     assert part.constituents.shape[1:] == (30, 16)
     assert np.bincount(part.labels).min() >= 1000
-    summary = summarise(jets.store.headers[0].path)
+    summary = summarize(jets.store.files[0].header.path)
     assert not summary.problems
     assert "simulat" in " ".join(summary.provenance.values()).lower()
 
@@ -347,27 +347,27 @@ def test_files_that_differ(jet_file):
 
 def test_summary(jet_file):
     path = jet_file(jetImage=np.zeros((25, 100, 100), np.float32))
-    summary, jets = summarise(path), read_jets(path)[:]
+    summary, jets = summarize(path), read_jets(path)[:]
     assert (summary.jets, summary.slots, summary.images) == (25, 30, ("jetImage",))
     assert summary.classes == dict.fromkeys(hls4ml.CLASSES, 5)
     pt = jets.constituents[..., PT_COLUMN][jets.mask]
     np.testing.assert_allclose(summary.ranges["j1_pt"], [pt.min(), pt.mean(), pt.max()], rtol=1e-6)
     assert not summary.problems
     bad = jet_file("bad.h5", **spoil(raw(path), 11, np.nan))
-    assert "row 11" in " ".join(summarise(bad).problems)
+    assert "row 11" in " ".join(summarize(bad).problems)
 
 
 def test_summary_of_a_file_with_a_bad_block(jet_file, monkeypatch):
     monkeypatch.setattr(summary_module, "_ROWS", 10)
     path = jet_file()
     kept = read_jets(path)[np.r_[:10, 20:25]]
-    bad = summarise(jet_file("bad.h5", **spoil(raw(path), [11, 14], np.nan)))
+    bad = summarize(jet_file("bad.h5", **spoil(raw(path), [11, 14], np.nan)))
     assert bad.mean_particles == kept.mask.sum() / 15
     (problem,) = bad.problems
     assert "row 11" in problem
     assert "10 of 25 jets" in problem
     assert bad.classes == dict.fromkeys(hls4ml.CLASSES, 3)
-    lost = summarise(jet_file("lost.h5", **spoil(raw(path), [1, 11, 21], np.nan)))
+    lost = summarize(jet_file("lost.h5", **spoil(raw(path), [1, 11, 21], np.nan)))
     assert "25 of 25 jets" in " ".join(lost.problems)
     assert np.isnan(lost.mean_particles)
 
@@ -377,5 +377,5 @@ def test_unchunked_dataset(tmp_path, jet_file):
     with h5py.File(tmp_path / "plain.h5", "w") as plain:
         for name, data in file.items():
             plain[name] = data
-    assert header.read_header(tmp_path / "plain.h5").jets == 25
+    assert read_header(tmp_path / "plain.h5").jets == 25
     np.testing.assert_array_equal(read_jets(tmp_path / "plain.h5")[3:9].observables, file[hls4ml.JETS][3:9, :53])

@@ -16,8 +16,9 @@ from isal import isal_zlib
 
 from hepjax import InputError, read_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import blocks, chunk_starts
-from hepjax.data.hdf5.chunks import cores, in_threads
+from hepjax.data import chunk_starts
+from hepjax.data.hdf5 import blocks
+from hepjax.data.threads import cores, in_threads
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 

@@ -9,7 +9,7 @@ from tests.physics.simulation.conftest import toy_observables, toy_unit
 
 from hepjax import read_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import summarise
+from hepjax.data import summarize
 from hepjax.errors import InputError
 from hepjax.physics import kinematics
 from hepjax.physics.simulation import PUBLIC, Layout, blocks, clustering, jets_of_events, simulate, simulate_files
@@ -55,7 +55,7 @@ def test_truth_is_kept_where_asked_and_readers_pass_it_over(tmp_path):
     np.testing.assert_array_equal(charges, np.where(np.abs(kinds) == 211, np.sign(kinds), 0))
     jets = [read_jets([tmp_path / f"{truth}.h5"]) for truth in (False, True)]
     np.testing.assert_array_equal(jets[0].constituents[:], jets[1].constituents[:])
-    summaries = [summarise(tmp_path / f"{truth}.h5") for truth in (False, True)]
+    summaries = [summarize(tmp_path / f"{truth}.h5") for truth in (False, True)]
     assert summaries[1].ranges == summaries[0].ranges
     assert summaries[1].problems == ()
     # Types belong to their particles: those of each jet's unit, in order of pT.
