@@ -112,3 +112,51 @@ def write_jets():
 def jet_file(tmp_path):
     """A function that writes a tiny file of the public layout into the test's folder: `jet_file(name, **changes)`."""
     return lambda name="jets.h5", **changes: public_file(tmp_path / name, **changes)
+
+
+def foreign_file(
+    path,
+    count=60,
+    slots=12,
+    seed=0,
+    columns=("j1_px", "j1_py", "j1_pz", "j1_e"),
+    observables=("j_pt", "j_mass"),
+    classes=("qcd", "top"),
+    prefix="label_",
+    particle_extra=(),
+    weights=None,
+    **datasets,
+):
+    """Writes jets of other columns and classes in the HDF5 layout; classes take turns, and their particles differ.
+
+    `columns` are names of four-momenta, in their order; `observables` and `particle_extra` are names of any others.
+    """
+    rng = np.random.default_rng(seed)
+    label = np.arange(count) % max(len(classes), 1)
+    filled = rng.integers(3, slots + 1, size=count)
+    pt = np.sort(rng.exponential(10 * (1 + label[:, None]), size=(count, slots)), axis=1)[:, ::-1] + 1
+    eta = rng.normal(0, 0.1, (count, slots)) + rng.normal(size=(count, 1))
+    phi = rng.normal(0, 0.1, (count, slots)) + rng.uniform(-3, 3, (count, 1))
+    p3 = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
+    momenta = [*p3, np.sqrt(sum(p**2 for p in p3) + 0.14**2)]
+    more = [rng.normal(size=(count, slots)) for _ in particle_extra]
+    particles = np.stack([*momenta, *more], axis=-1) * (np.arange(slots) < filled[:, None])[..., None]
+    values = np.concatenate([rng.normal(label[:, None], 1, (count, len(observables))), np.eye(max(len(classes), 1))[label][:, : len(classes)]], 1)
+    names = [*observables, *(f"{prefix}{name}" for name in classes)]
+    content = {
+        hls4ml.CONSTITUENTS: particles.astype(np.float32),
+        hls4ml.PARTICLE_NAMES: np.array([*columns, *particle_extra], "S"),
+        **({hls4ml.JETS: values.astype(np.float32), hls4ml.JET_NAMES: np.array(names, "S")} if names else {}),
+        **({} if weights is None else {"weights": weights}),
+        **datasets,
+    }
+    with h5py.File(path, "w") as file:
+        for name, data in content.items():
+            file[name] = data
+    return path
+
+
+@pytest.fixture
+def other_file(tmp_path):
+    """A function that writes such a file into the test's folder: `other_file(name, classes=…, observables=…)`."""
+    return lambda name="other.h5", **changes: foreign_file(tmp_path / name, **changes)

@@ -135,7 +135,7 @@ def _title(column: str) -> str:
     r"""A column in the symbols of papers.
 
     >>> _title("j_d2_a1_b2_mmdt"), _title("j_tau3_b1")
-    ('$D_2$ (α = 1, β = 2, mMDT)', '$\\\\tau_3$ (β = 1) [GeV]')
+    ('$D_2$ (α = 1, β = 2, mMDT)', '$\\tau_3$ (β = 1) [GeV]')
     """
     if parts := re.fullmatch(r"j_([cdmn])(\d)(?:_a(\d))?_b(\d)(_mmdt)?", column):
         letter, number, alpha, beta, groomed = parts.groups()

@@ -201,7 +201,7 @@ def spoil(file, row, value):
 
 
 REFUSED = {
-    "no dataset": (lambda f: {hls4ml.JETS: None}, ["jets", "public jet layout"]),
+    "no particles": (lambda f: {hls4ml.CONSTITUENTS: None}, ["jetConstituentList", "public jet layout"]),
     "no names": (lambda f: {hls4ml.JET_NAMES: None}, ["jetFeatureNames"]),
     "rank": (
         lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][:, 0]},
@@ -210,20 +210,28 @@ REFUSED = {
     "no particle columns": (lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][..., :0]}, ["(25, 30, 0)", "give"]),
     "no particle slots": (lambda f: {hls4ml.CONSTITUENTS: f[hls4ml.CONSTITUENTS][:, :0]}, ["(25, 0, 16)", "give"]),
     "no jet columns": (lambda f: {hls4ml.JETS: f[hls4ml.JETS][:, :0]}, ["jets", "(25, 0)", "give"]),
-    "no energy": (
-        lambda f: {
-            hls4ml.CONSTITUENTS: np.delete(f[hls4ml.CONSTITUENTS], E_COLUMN, axis=2),
-            hls4ml.PARTICLE_NAMES: np.delete(f[hls4ml.PARTICLE_NAMES], E_COLUMN),
-        },
-        ["lacks j1_e", "make the file again"],
-    ),
     "no text": (
         lambda f: {hls4ml.JET_NAMES: np.array([b"j_\xff\n", *f[hls4ml.JET_NAMES][1:]])},
-        ["unknown columns j_\\xff\\n", "rename"],
+        ["names that are no text: j_\\xff\\n", "rename"],
     ),
-    "numbers for names": (lambda f: {hls4ml.JET_NAMES: np.arange(59)}, ["unknown columns 0, 1"]),
+    "numbers for names": (lambda f: {hls4ml.JET_NAMES: np.arange(59)}, ["holds no names but int", "make the file again"]),
     "type": (lambda f: {hls4ml.JETS: f[hls4ml.JETS].astype(int)}, ["jets", "int64"]),
-    "unknown column": (lambda f: {hls4ml.JET_NAMES: np.array(["j_x", *hls4ml.JET_COLUMNS[1:]], "S")}, ["j_x"]),
+    "an empty name": (
+        lambda f: {hls4ml.JET_NAMES: np.array(["", *hls4ml.JET_COLUMNS[1:]], "S")},
+        ["names that are no text: an empty one", "rename"],
+    ),
+    "one label column": (
+        lambda f: {hls4ml.JET_NAMES: np.array([*hls4ml.JET_COLUMNS[:-1], "label_t"], "S")},
+        ["label_t is the only column label_", "Index('label_t')"],
+    ),
+    "weights twice": (
+        lambda f: {"weights": np.ones(25), hls4ml.JET_NAMES: np.array([*hls4ml.JET_COLUMNS[:-1], "weights"], "S")},
+        ["both a jet column and a dataset called weights", "rename"],
+    ),
+    "a weight that is no number": (
+        lambda f: {"weights": np.where(np.arange(25) == 3, np.nan, 1.0)},
+        ["weights has 1 NaN", "row 3"],
+    ),
     "twice": (
         lambda f: {hls4ml.JET_NAMES: np.array(["j_pt", *hls4ml.JET_COLUMNS[1:]], "S")},
         ["j_pt", "more than once"],
@@ -242,7 +250,7 @@ REFUSED = {
     "undefined too": (lambda f: bad_labels(f, 4, [1, 0, 0, 0, 0, 1]), ["j_undef = 1", "4"]),
     "some labels": (
         lambda f: {hls4ml.JETS: f[hls4ml.JETS][:, :-2], hls4ml.JET_NAMES: f[hls4ml.JET_NAMES][:-2]},
-        ["j_t"],
+        ["j_g, j_q, j_w, j_z", "lacks j_t", "give all label columns or none"],
     ),
     "rows": (lambda f: {hls4ml.JETS: f[hls4ml.JETS][:-1]}, ["25 rows", "24"]),
     "no jets": (lambda f: {n: f[n][:0] for n in (hls4ml.JETS, hls4ml.CONSTITUENTS)}, ["no jets"]),

@@ -1,0 +1,80 @@
+"""Columns that follow from momenta, against those that were stored."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hepjax import read_jets
+from hepjax.choices import Role
+from hepjax.data.dataset import P4
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import sequences
+from hepjax.physics.derivation import derive, momenta
+
+RELATIVE = (Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    return read_jets()[:500]
+
+
+def without(jets, roles):
+    """The same jets, whose dataset no longer says what some columns are."""
+    left = {role: name for role, name in jets.dataset.roles.items() if role not in roles}
+    return dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=left))
+
+
+@pytest.mark.parametrize("role", [*RELATIVE, Role.PT, Role.ETA, Role.PHI])
+def test_the_columns_of_the_sample_come_back(sample, role):
+    """Of jets whose particles are all in the file; its numbers have 12 bits."""
+    bare = without(sample, {*RELATIVE, Role.PT, Role.ETA, Role.PHI})
+    whole = sample.mask.sum(axis=1) < 30
+    assert whole.sum() > 50
+    found = sequences(bare, [role.value]).values[..., 0]
+    stored = sequences(sample, [hls4ml.ROLES[role]]).values[..., 0]
+    assert found.dtype == np.float32
+    assert not found[~sample.mask].any()
+    mask = sample.mask & whole[:, None]
+    scale = 1 if role in {Role.ETA, Role.PHI, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R} else np.abs(stored[mask]) + 1e-6
+    difference = np.abs(found - stored)[mask] / scale
+    assert np.quantile(difference, 0.99) < 2e-3
+    assert np.median(difference) < 5e-4
+
+
+def test_what_a_file_says_of_the_jet_is_taken(sample):
+    """Jets of which particles are left out know their own pT, η and mass."""
+    bare = without(sample, {*RELATIVE, Role.PT})
+    cut = sample.mask.sum(axis=1) == 30
+    found, stored = (
+        sequences(jets, ["pt_rel"]).values[cut, :, 0] for jets in (bare, sample)
+    )  # the pT of all 30 is up to 10 % less than that of the jet
+    np.testing.assert_allclose(found, stored, rtol=3e-3)
+    alone = without(bare, {Role.JET_PT})
+    assert np.median(sequences(alone, ["pt_rel"]).values[cut, :, 0] / stored) > 1.001
+
+
+@given(
+    pt=st.floats(0.1, 1e3), eta=st.floats(-4, 4), phi=st.floats(-3.14, 3.14), mass=st.floats(0, 5), as_mass=st.booleans()
+)
+def test_momenta_from_any_coordinates(pt, eta, phi, mass, as_mass):
+    collider = {Role.PT: pt, Role.ETA: eta, Role.PHI: phi, Role.MASS: mass}
+    p4 = momenta({role: np.array([value]) for role, value in collider.items()})
+    cartesian = dict(zip(P4, p4.T, strict=True))
+    if as_mass:
+        cartesian[Role.MASS] = np.array([mass])
+        del cartesian[Role.ENERGY]
+    np.testing.assert_allclose(momenta(cartesian), p4, rtol=1e-9)
+    block = {role: column[None] for role, column in cartesian.items()}
+    values = derive([Role.PT, Role.ETA, Role.PHI, Role.PT_REL, Role.DELTA_R], block, np.ones((1, 1), bool))[0, 0]
+    np.testing.assert_allclose(values, [pt, eta, phi, 1, 0], rtol=1e-5, atol=1e-5)
+
+
+def test_a_jet_without_particles_is_zero():
+    columns = {role: np.ones((1, 2)) for role in P4}
+    assert not derive([*P4, *RELATIVE], columns, np.zeros((1, 2), bool)).any()
