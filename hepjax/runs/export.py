@@ -41,7 +41,7 @@ def export(
     temperature = taggers.read_temperature(folder) if calibrated else 1.0
     answer, example = taggers.make_answer(networks, temperature), networks[0].recipe.example
     facts = {
-        "model": run_folder.model_to_json(run_folder.read_experiment(folder)[0].model),
+        "model": run_folder.model_to_json(networks[0].experiment.model),
         "classes": json.dumps(record["classes"]),
         "columns": json.dumps(networks[0].recipe.columns),
         "temperature": str(temperature),

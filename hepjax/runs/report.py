@@ -193,8 +193,8 @@ def _bias_and_variance(found: dict[str, float]) -> Section:
 
 
 def _read(folder: Path) -> _Case:
-    experiment, _ = run_folder.read_experiment(folder)
     tagger, test = taggers.load(folder), predictions.read_predictions(folder / "test.h5")
+    experiment = tagger.networks[0].experiment
     files = experiment.test or experiment.data
     jets = taggers.open_jets(tagger, files)
     rows, labels = np.asarray(test.rows), np.asarray(test.labels)

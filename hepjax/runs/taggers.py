@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from hepjax.choices import Precision
     from hepjax.inputs.pipelines import Recipe
+    from hepjax.runs.options import Experiment
     from hepjax.types import PyTree
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
@@ -39,6 +40,8 @@ class Trained(NamedTuple):
     model_state: PyTree
     scaling: Scaling
     precision: Precision
+    experiment: Experiment
+    """The options that it was trained with."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -169,9 +172,11 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
     if "members" not in record:
         classes = len(record["classes"])
         recipe = pipelines.make_recipe(experiment.model, classes)
-        template = (*pipelines.initialise(recipe, jax.random.key(0)), pipelines.blank_scaling(recipe))
+        # Shapes alone: nothing is drawn or compiled to have a template.
+        shapes = jax.eval_shape(lambda: pipelines.initialise(recipe, jax.random.key(0)))
+        template = (*shapes, pipelines.blank_scaling(recipe))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-        return (Trained(classes, recipe, params, model_state, scaling, experiment.precision),), record
+        return (Trained(classes, recipe, params, model_state, scaling, experiment.precision, experiment),), record
     members = [folder / name for name in record["members"]]
     if experiment.rates or experiment.sizes:
         members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
