@@ -14,6 +14,7 @@ from hepjax import evaluation, models, report, inputs as representations
 from hepjax.evaluation import explanation
 from hepjax.inputs import subsets
 from hepjax.runs import predictions, run_folder, taggers
+from hepjax.runs.ensembles import members_in_use
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report import Picture, Section, Table, drawn
@@ -98,7 +99,7 @@ def _sections(
     yield _performance(scores)
     yield from _in_bins(scores, test)
     # Of folds each model has seen most of these jets: the first is asked about its own.
-    source = folder / record["members"][0] if experiment.folds else folder
+    source = folder / members_in_use(folder, experiment, record)[0] if experiment.folds else folder
     try:
         case = _read(source)
     except InputError as error:
@@ -176,8 +177,8 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
 
 
 def _learning_curve(experiment: Experiment, metrics: dict[str, Any]) -> Section:
-    found = [metrics["members"][f"size-{size}"] for size in experiment.sizes]
-    figure = report.learning_curve_figure(experiment.sizes, found)
+    sizes = [size for size in experiment.sizes if f"size-{size}" in metrics["members"]]  # but for those that diverged
+    figure = report.learning_curve_figure(sizes, [metrics["members"][f"size-{size}"] for size in sizes])
     words = "How good the tagger gets with more jets to learn from: a curve that still rises says that more would help."
     return Section("Learning curve", words, [_picture(figure, "Loss and AUC on the same test jets")])
 

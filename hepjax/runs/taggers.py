@@ -177,10 +177,8 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
         template = (*shapes, pipelines.blank_scaling(recipe))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
         return (Trained(classes, recipe, params, model_state, scaling, experiment.precision, experiment),), record
-    members = [folder / name for name in record["members"]]
-    if experiment.rates or experiment.sizes:
-        members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
-    return tuple(network for member in members for network in read_run(member)[0]), record
+    members = ensembles.members_in_use(folder, experiment, record)
+    return tuple(network for name in members for network in read_run(folder / name)[0]), record
 
 
 def read_temperature(folder: Path) -> float:

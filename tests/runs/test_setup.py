@@ -9,7 +9,7 @@ import pytest
 from hepjax.inputs import batching, subsets, pipelines
 from hepjax import load, models, runtime, read_jets, training
 from hepjax.training import losses
-from hepjax.runs import options, setup
+from hepjax.runs import feeds, options, setup
 from hepjax.data.datasets import hls4ml
 from hepjax.choices import Precision
 from hepjax.types import TrainState
@@ -22,22 +22,22 @@ LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
 def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
     cost = models.Cost(parameters=1, flop_per_jet=flop)
-    assert setup.block_size(cost) == block
-    assert setup.window_steps(cost, 128) == steps
+    assert feeds.block_size(cost) == block
+    assert feeds.window_steps(cost, 128) == steps
 
 
 def test_lengths_must_be_worth_their_compilation():
     recipe, lengths = pipelines.make_recipe(LISTED, 5), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
-    assert len(setup.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
-    assert setup.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
-    assert setup.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
+    assert len(feeds.choose_buckets(recipe, lengths, 6, 10, dear)) > 1
+    assert feeds.choose_buckets(recipe, lengths, 6, 10, cheap).lengths == (30,)
+    assert feeds.choose_buckets(recipe, lengths, 1, 10, dear).lengths == (30,)
 
 
 @pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
 def test_models_that_see_every_slot_have_one_shape(model):
     recipe = pipelines.make_recipe(model, 5)
-    buckets = setup.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    buckets = feeds.choose_buckets(recipe, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
     assert buckets == batching.Buckets() or model == options.Convnet()
 
 
@@ -63,7 +63,7 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
     cost = models.Cost(1, 10)
     expected = setup.make_scorer(recipe, watched, whole, cost)(inputs)
     assert lengths_seen == {30}
-    monkeypatch.setattr(setup, "_COMPILATION_FLOP", 1)
+    monkeypatch.setattr(setup, "COMPILATION_FLOP", 1)
     found = setup.make_scorer(recipe, watched, whole, cost)(inputs)
     assert len(lengths_seen) > 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
@@ -92,10 +92,10 @@ def test_batches_of_several_devices(many_devices):
     chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
     recipe = pipelines.make_recipe(chosen.model, 5)
     jets = subsets.load(chosen, recipe, hls4ml.CLASSES)
-    made = setup.make_plan(chosen, recipe, jets, 5)
+    made = setup.make_setup(chosen, recipe, jets, hls4ml.CLASSES)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
-    logits = made.score(state, jets.test)
+    (logits,) = made.predict(state, "test")
     scaled = (jets.test.data.inputs - jets.scaling.mean) / jets.scaling.std
     dense = made.start.state.params["Dense_0"]
     np.testing.assert_allclose(logits, scaled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-4)
@@ -125,6 +125,7 @@ def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")
     assert tagger.scores(tagger.recipe.read(read_jets(), slice(9))).dtype == np.float32
-    template = (*pipelines.initialise(tagger.recipe, jax.random.key(0)), pipelines.blank_scaling(tagger.recipe))
+    shapes = jax.eval_shape(lambda: pipelines.initialise(tagger.recipe, jax.random.key(0)))
+    template = (*shapes, pipelines.blank_scaling(tagger.recipe))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(saved)} == {"float32"}
