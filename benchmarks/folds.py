@@ -93,18 +93,19 @@ def one_after_another(train: Batch, rows: list[np.ndarray]) -> Callable[[], Any]
 def at_once(train: Batch, rows: list[np.ndarray], count: int) -> Callable[[], Any]:
     """One turn of all together on so many devices."""
     states, run_window, evaluate = set_up(len(rows))
-    devices, padded = runtime.member_devices(len(rows), count)
-    states += states[:1] * (padded - len(rows))
-    run, _ = runtime.compile_members(devices, *training.over_members(run_window, evaluate))
-    state = runtime.place_members(devices, jax.tree.map(lambda *x: jax.numpy.stack(x), *states))
-    shared, filled = batching.share(train), [*rows, *[np.arange(0)] * (padded - len(rows))]
+    devices = runtime.make_devices(count, members=len(rows))
+    spare = devices.members - len(rows)
+    states += states[:1] * spare
+    run, _ = runtime.compile_on(devices, *training.over_members(run_window, evaluate))
+    state = runtime.place_state(devices, jax.tree.map(lambda *x: jax.numpy.stack(x), *states))
+    shared, filled = batching.share(train), [*rows, *[np.arange(0)] * spare]
     _, epoch = batching.member_windows(shared, filled, batch_size=BATCH, seed=0, steps=1024)
-    resident = runtime.place_shared(devices, next(epoch(1))).data
+    resident = runtime.place_window(devices, next(epoch(1))).data
 
     def turn() -> Any:
         nonlocal state
         for window in epoch(1):
-            state, metrics = run(state, runtime.place_shared(devices, window._replace(data=resident)))
+            state, metrics = run(state, runtime.place_window(devices, window._replace(data=resident)))
             jax.device_get(metrics)
 
     return turn

@@ -24,7 +24,7 @@ from hepjax import models, training
 from hepjax.choices import Optimizer
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.training import losses
-from hepjax.types import Batch, Progress
+from hepjax.types import Batch, Ensemble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,7 +52,7 @@ def data(jets: int) -> Batch:
     return Batch(x, np.asarray(sample.labels)[rows], np.ones(jets, np.float32))
 
 
-def train_hepjax(train: Batch, epochs: int, on_epoch: Callable[[Progress], None]) -> None:
+def train_hepjax(train: Batch, epochs: int, on_epoch: Callable[[Ensemble], None]) -> None:
     """Trains with hepjax; the history holds the seconds of each epoch."""
     model = models.MLP(outputs=5)
     schedule = optax.constant_schedule(RATE)
@@ -102,10 +102,10 @@ def main(benchmark: Benchmark) -> None:
     ratios: list[float] = []
     print(f"jax {jax.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads")
 
-    def torch_in_turn(progress: Progress) -> None:
+    def torch_in_turn(ensemble: Ensemble) -> None:
         start = time.perf_counter()
         loss = torch_train()
-        ours, theirs = progress.history[-1], benchmark.jets / (time.perf_counter() - start)
+        ours, theirs = ensemble.history[-1], benchmark.jets / (time.perf_counter() - start)
         print(
             f"epoch {ours.epoch}: hepjax {ours.jets_per_second:,.0f} jets/s, loss {ours.train_loss:.3f}; "
             f"PyTorch {theirs:,.0f} jets/s, loss {loss:.3f}"

@@ -197,7 +197,7 @@ def torch_training(twin: torch.nn.Module, chosen: Experiment, train: Batch, val:
 
     def epoch(number: int) -> Epoch:
         start, total = time.perf_counter(), 0.0
-        for rows in (rows for window in windows(number) for rows in window.rows[:, 0]):
+        for rows in (rows for window in windows(number) for rows in window.examples[:, 0]):
             inputs, targets, _ = jax.tree.map(lambda x, own=rows[rows >= 0]: x[torch.from_numpy(own)], tensors)
             optimizer.zero_grad()
             loss = criterion(twin(inputs), targets)

@@ -257,10 +257,11 @@ class Window(NamedTuple):
 
     data: tuple[Batch, ...]
     """One for each length that jets are padded to; its arrays are (D, n, ...), n examples a device."""
-    which: Array
-    """(K,) int32, the place in `data` of each step's examples; len(data) for a step that is none."""
-    rows: Array
-    """(K, D, b) int32, the b examples that each device gives to a step, out of its n; -1 fills up."""
+    bucket: Array
+    """(K,) int32, the place in `data` of each step's examples; len(data) for a step that only fills up the window."""
+    examples: Array
+    """(K, D, b) int32, the b examples that each device gives to a step, out of its n; -1 fills up. Of M trainings at
+    once (K, M, 1, b), for all of them share the examples of `data`."""
 
 
 class TrainState(NamedTuple):
@@ -317,20 +318,46 @@ class Epoch(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """A training after some epochs: all that is needed to go on, and what is saved."""
+    """How far one training has come, its states apart."""
 
-    epoch: int
+    epoch: int = 0
     """Epochs done."""
-    state: TrainState
-    best: TrainState
-    """The state with the lowest validation loss so far."""
-    best_loss: float
-    """Its validation loss; infinite before the first epoch."""
-    waited: int
+    best_loss: float = float("inf")
+    """The lowest validation loss so far; infinite before the first epoch."""
+    epochs_without_improvement: int = 0
     """Epochs since the validation loss last fell by the minimum change."""
-    bar: float
+    best_counted_loss: float = float("inf")
     """The validation loss that the next must undercut by the minimum change."""
-    history: tuple[Epoch, ...]
+    history: tuple[Epoch, ...] = ()
+    divergence: str = ""
+    """Where and how the training diverged, which ended it; empty where it did not."""
+
+
+class Ensemble(NamedTuple):
+    """One or several trainings after some epochs: all that is needed to go on, and what is saved."""
+
+    state: TrainState
+    """Of a single training. Of M trainings at once each array has a first axis of M or more: further states, which
+    nothing is trained for, fill up the devices."""
+    best: TrainState
+    """The same, each with the lowest validation loss so far."""
+    members: tuple[Progress, ...]
+    """M of them."""
+
+    @property
+    def stacked(self) -> bool:
+        """Whether the states have an axis of members."""
+        return len(self.state.step.shape) > 0
+
+    @property
+    def furthest(self) -> Progress:
+        """The progress of the member that has done the most epochs."""
+        return max(self.members, key=lambda member: member.epoch)
+
+    @property
+    def history(self) -> tuple[Epoch, ...]:
+        """The epochs of the member that has done the most."""
+        return self.furthest.history
 
 
 class Scaling(NamedTuple):

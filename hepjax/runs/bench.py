@@ -21,7 +21,7 @@ from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import setup
+from hepjax.runs import feeds
 from hepjax.training import losses
 from hepjax.types import Batch, Window
 
@@ -115,7 +115,7 @@ def _measure(
     run_window, evaluate = runtime.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
     state = runtime.place_state(devices, state)
-    block = runtime.shared(devices, block or setup.block_size(cost))
+    block = runtime.shared(devices, block or feeds.block_size(cost))
     window = _window(_batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet)
     batch = runtime.place_batch(devices, _batch(inputs, jets, block))
 
@@ -131,7 +131,7 @@ def _measure(
         "parameters": cost.parameters,
         "training": {
             "batch_size": batch_size,
-            **result([rate * len(window.which) * batch_size for rate in trained], setup.BACKWARD * cost.flop_per_jet),
+            **result([rate * len(window.bucket) * batch_size for rate in trained], feeds.BACKWARD * cost.flop_per_jet),
         },
         "inference": {"batch_size": block, **result([rate * block for rate in answers], cost.flop_per_jet)},
     }
@@ -147,7 +147,7 @@ def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
 def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -> Window:
     """Many steps, over the jets of each device in one random order again and again."""
     share = batch_size // devices.everywhere
-    affordable = int(_PROGRAM_FLOP / (setup.BACKWARD * max(flop_per_jet, 1) * batch_size))
+    affordable = int(_PROGRAM_FLOP / (feeds.BACKWARD * max(flop_per_jet, 1) * batch_size))
     steps = min(max(affordable, 1), _PROGRAM_STEPS)
     dealt = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), data)
     order = np.random.default_rng(0).permutation(dealt.weights.shape[1]).astype(np.int32)

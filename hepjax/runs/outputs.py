@@ -8,113 +8,116 @@ import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax.data.dataset import to_json
-from hepjax.errors import InputError, writing
+from hepjax import runtime, report, training
 from hepjax.runs import predictions, run_folder
+from hepjax.data.datasets import hls4ml
 from hepjax.runs.log import log_to
-from hepjax.runtime.profiling import trace_epoch
+from hepjax.errors import InputError, writing
 from hepjax.runtime.tensorboard import write_events
-from hepjax.training.decorrelation import without_adversary
-from hepjax.types import Progress
+from hepjax.runs.setup import saved_model
+from hepjax.runtime.profiling import trace_epoch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
-    from hepjax.inputs.subsets import Parts
     from hepjax.models import Cost
     from hepjax.runs.options import Experiment
+    from hepjax.inputs.subsets import Parts
     from hepjax.runs.predictions import Predictions
-    from hepjax.training import Many
-    from hepjax.types import Epoch, PyTree, Scaling
+    from hepjax.runs.ensembles import Member
+    from hepjax.types import Ensemble, Epoch, TrainState
 
-T = TypeVar("T")
+def save(folder: Path, ensemble: Ensemble) -> None:
+    """Saves the trainings of a run after an epoch, to go on from.
 
-
-def save_progress(folder: Path, progress: Progress, scaling: Scaling) -> None:
-    """The best model first, then the training: whatever a kill leaves, both fit together again after a resume.
-
-    Args:
-      folder: of the run.
-      progress: after an epoch.
-      scaling: of the model's input.
-    """
-    best, params = progress.best, without_adversary(progress.best.params)
-    training.save(folder / "checkpoints" / "best.msgpack", (params, best.model_state, scaling))
-    training.save_progress(folder / "checkpoints" / "last.msgpack", progress)
-    run_folder.write_history(folder, progress.history)
-
-
-def save_many(folder: Path, many: Many) -> None:
-    """Saves many trainings, to go on from.
+    The best model of a single training comes first: whatever a kill leaves, both fit together again after a resume.
 
     Args:
       folder: of the run.
-      many: after an epoch.
+      ensemble: whole, as each process can read it.
     """
-    training.save_many(folder / "checkpoints" / "last.msgpack", many)
+    if not ensemble.stacked:
+        training.save(folder / "checkpoints" / "best.msgpack", saved_model(ensemble.best))
+    training.save_ensemble(folder / "checkpoints" / "last.msgpack", ensemble)
+    if not ensemble.stacked:
+        run_folder.write_history(folder, ensemble.history)
 
 
-def facts(jets: Parts, cost: Cost) -> dict[str, Any]:
-    """What experiment.json tells besides the options.
+def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member]) -> None:
+    """Saves the last good state of each training that diverged, in its own folder.
+
+    Args:
+      folder: of the run.
+      ensemble: whole, as each process can read it.
+      members: the trainings; a single one has the folder of the run.
+    """
+    for i, (member, progress) in enumerate(zip(members, ensemble.members, strict=True)):
+        if progress.divergence:
+            checkpoints = folder / member.name / "checkpoints"
+            checkpoints.mkdir(parents=True, exist_ok=True)
+            training.save(checkpoints / "last_good.msgpack", training.member_of(ensemble.state, i))
+
+
+def metadata_of(jets: Parts, cost: Cost, members: Sequence[Member]) -> dict[str, Any]:
+    """Gathers what experiment.json says besides the options.
 
     Args:
       jets: what is trained and measured on.
       cost: of the model.
+      members: the trainings.
 
     Returns:
-      Classes, jets, cost, a fingerprint of the data, devices.
+      Classes, jets, cost, a fingerprint of the data, devices; of several trainings their names.
     """
-    return {
-        "classes": jets.dataset.classes,
-        "dataset": to_json(jets.dataset),
-        "jets": dict(zip(jets.split._fields, jets.counts, strict=True)),
+    counts = jets.counts if len(members) == 1 else [len(numbers) for numbers in members[0][1:4]]
+    metadata = {
+        "classes": hls4ml.CLASSES,
+        "jets": dict(zip(jets.split._fields, counts, strict=True)),
         "cost": cost._asdict(),
         "fingerprint": jets.fingerprint,
         "devices": [str(device) for device in jax.devices()],
     }
+    return metadata if len(members) == 1 else metadata | {"members": [member.name for member in members]}
 
 
 def open_run(
-    experiment: Experiment, jets: Parts, found: dict[str, Any], start: T, save: Callable[[Path, T], None]
-) -> tuple[Path, T]:
-    """The run folder, new or to be gone on with, and where the training stands; the first process makes it.
+    experiment: Experiment, jets: Parts, metadata: dict[str, Any], start: Ensemble
+) -> tuple[Path, Ensemble]:
+    """Opens the run folder, new or to be gone on with; the first process makes it.
 
     Args:
       experiment: the options.
       jets: what is trained and measured on.
-      found: from `facts`.
-      start: a `Progress`, or `Many`, before the first epoch.
-      save: writes one into a run folder.
+      metadata: from `metadata_of`.
+      start: the trainings before the first epoch.
 
     Returns:
-      The folder and the training.
+      The folder, and the trainings as far as they have come.
 
     Raises:
       InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
     """
     if experiment.resume and experiment.out is not None:
         saved, record = run_folder.read_experiment(experiment.out)
-        if record["fingerprint"] != found["fingerprint"]:
+        if record["fingerprint"] != metadata["fingerprint"]:
             raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
-        restore: Any = training.restore_progress if isinstance(start, Progress) else training.restore_many
-        progress = restore(experiment.out / "checkpoints" / "last.msgpack", start)
+        ensemble = training.restore_ensemble(experiment.out / "checkpoints" / "last.msgpack", start)
         if saved.epochs != experiment.epochs and runtime.is_first():
             longer = dataclasses.replace(saved, epochs=experiment.epochs)
-            run_folder.write_experiment(experiment.out, longer, found | {"command": record["command"]})
-        return experiment.out, progress
+            run_folder.write_experiment(experiment.out, longer, metadata | {"command": record["command"]})
+        return experiment.out, ensemble
     if not runtime.is_first():
         return experiment.out or Path(), start
     folder = run_folder.create(experiment)
     try:
-        run_folder.write_experiment(folder, experiment, found)
+        run_folder.write_experiment(folder, experiment, metadata)
         _write_split(folder, jets.split)
         save(folder, start)
     except BaseException:
@@ -162,7 +165,7 @@ def _write_split(folder: Path, split: Split) -> None:
 
 
 def how_to_go_on(folder: Path) -> str:
-    """What an interrupted user is told.
+    """Tells an interrupted user how to go on.
 
     >>> how_to_go_on(Path("runs/mlp-1"))
     'the last whole epoch is saved; go on with: hepjax train --out runs/mlp-1 --resume'
@@ -172,31 +175,32 @@ def how_to_go_on(folder: Path) -> str:
 
 def write_member(
     experiment: Experiment,
-    found: dict[str, Any],
+    metadata: dict[str, Any],
     split: Split,
-    model: tuple[PyTree, PyTree, Scaling],
+    best: TrainState,
     history: Sequence[Epoch],
-    metrics: dict[str, Any],
-    test: Predictions,
+    metrics: dict[str, Any] | None,
+    test: Predictions | None,
 ) -> None:
-    """Writes one of many trainings as a run folder of its own, which can be used as any other.
+    """Writes one of several trainings as a run folder of its own, which can be used as any other.
 
     Args:
       experiment: its options; its folder is `out`.
-      found: from `facts`.
+      metadata: from `metadata_of`.
       split: the rows in the files of its training, validation and test jets.
-      model: the parameters, other variables and scaling.
+      best: its state of the lowest validation loss.
       history: its epochs.
-      metrics: its figures of merit.
-      test: its answers to its test jets.
+      metrics: its figures of merit; None where it diverged.
+      test: its predictions for its test jets; None where it diverged.
     """
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    run_folder.write_experiment(folder, experiment, found)
+    run_folder.write_experiment(folder, experiment, metadata)
     _write_split(folder, split)
-    training.save(folder / "checkpoints" / "best.msgpack", model)
+    training.save(folder / "checkpoints" / "best.msgpack", saved_model(best))
     run_folder.write_history(folder, history)
-    _write_measured(folder, test, metrics)
+    if metrics is not None and test is not None:
+        _write_measured(folder, test, metrics)
 
 
 def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
@@ -204,7 +208,7 @@ def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> N
 
     Args:
       folder: of the run.
-      test: the answers to the test jets.
+      test: the predictions for the test jets.
       metrics: their figures of merit.
     """
     _write_measured(folder, test, metrics)
@@ -215,7 +219,7 @@ def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> N
 
 
 def _write_measured(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
-    new = folder / ".test.h5"  # a run that goes on measures anew: the old answers stay until the new ones are whole
+    new = folder / ".test.h5"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
     predictions.write_predictions(new, test)
     new.replace(folder / "test.h5")

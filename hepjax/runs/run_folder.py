@@ -105,6 +105,17 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     write_text(folder / "experiment.json", json.dumps(record, indent=2) + "\n")
 
 
+def add_to_record(folder: Path, entries: dict[str, Any]) -> None:
+    """Adds entries to experiment.json.
+
+    Args:
+      folder: of the run.
+      entries: JSON values by name, which replace those of the same names.
+    """
+    path = folder / "experiment.json"
+    write_text(path, json.dumps(json.loads(path.read_text()) | entries, indent=2) + "\n")
+
+
 def is_run(folder: Path) -> bool:
     """Whether a folder is that of a run.
 

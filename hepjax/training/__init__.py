@@ -1,37 +1,33 @@
 """Pure steps, and the loop that runs them."""
 
-from hepjax.training.checkpoints import restore, restore_many, restore_progress, save, save_many, save_progress
-from hepjax.training.ensembles import Many, fit_many, over_members, start_many
-from hepjax.training.loop import DivergedError, fit, run_steps, start
+from hepjax.training.checkpoints import restore, restore_ensemble, save, save_ensemble
+from hepjax.training.ensembles import member_of, over_members, start
+from hepjax.training.loop import DivergedError, fit, run_steps
 from hepjax.training.optimizers import make_optimizer, with_rates
-from hepjax.training.schedules import learning_rate, make_schedule
+from hepjax.training.schedules import learning_rates, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
 from hepjax.training.windows import Programs, compile_here, over_window
 
 __all__ = [
     "DivergedError",
-    "Many",
     "Programs",
     "compile_here",
     "fit",
-    "fit_many",
-    "learning_rate",
+    "learning_rates",
     "make_eval_step",
     "make_optimizer",
     "make_schedule",
     "make_train_step",
+    "member_of",
     "over_members",
     "over_window",
     "restore",
-    "restore_many",
-    "restore_progress",
+    "restore_ensemble",
     "run_steps",
     "save",
-    "save_many",
-    "save_progress",
+    "save_ensemble",
     "should_stop",
     "start",
-    "start_many",
     "with_rates",
 ]

@@ -12,15 +12,14 @@ import numpy as np
 from flax import serialization
 
 from hepjax.errors import InputError, writing
-from hepjax.training.ensembles import Many
-from hepjax.types import Epoch
+from hepjax.types import Ensemble, Epoch, Progress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hepjax.types import Progress
-
 _MAGIC = b"hepjax checkpoint 1\n"
+_FORMAT = 2
+"""Of a saved ensemble."""
 
 T = TypeVar("T")
 
@@ -41,7 +40,7 @@ def save(path: Path, tree: Any) -> None:
     >>> restore(path, {"w": np.zeros(2)})
     {'w': array([1., 1.])}
     """
-    data = serialization.to_bytes(jax.tree.map(_plain, tree))
+    data = serialization.to_bytes(jax.tree.map(_without_key_type, tree))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     with writing(path):
         try:
@@ -64,8 +63,8 @@ def restore(path: Path, template: T) -> T:
 
     Args:
       path: the file.
-      template: a pytree of the same structure and shapes, as from a fresh start; an array without elements stands for
-        one of any shape.
+      template: a pytree of the same structure and shapes, such as `jax.eval_shape` gives; an array without elements
+        stands for one of any shape.
 
     Returns:
       The saved tree, bitwise.
@@ -73,102 +72,90 @@ def restore(path: Path, template: T) -> T:
     Raises:
       InputError: the file is missing, damaged, from a newer hepjax, or of another structure than the template.
     """
-    if not path.is_file():
-        raise InputError(f"{path}: no such checkpoint; is this the folder of a run that was trained?")
-    raw = path.read_bytes()
-    if not raw.startswith(_MAGIC):
-        raise InputError(f"{path}: not a checkpoint of this version of hepjax; upgrade hepjax, or train again")
-    head, data = raw[len(_MAGIC) : len(_MAGIC) + 4], raw[len(_MAGIC) + 4 :]
-    if zlib.crc32(data).to_bytes(4, "little") != head:
-        raise InputError(f"{path}: damaged, its checksum does not match; train again")
-    try:
-        plain = serialization.from_bytes(jax.tree.map(_plain, template), data)
-    except (ValueError, KeyError) as error:
-        raise InputError(f"{path}: holds another model than the one asked for ({error})") from error
-    for saved, wanted in zip(jax.tree.leaves(plain), jax.tree.leaves(jax.tree.map(_plain, template)), strict=True):
-        if np.shape(saved) != np.shape(wanted) and np.size(wanted):
-            raise InputError(f"{path}: holds another model: shape {np.shape(saved)}, expected {np.shape(wanted)}")
-    tree: T = jax.tree.map(_like, template, plain)
-    return tree
+    return _fill(path, _read(path), template)
 
 
-def save_progress(path: Path, progress: Progress) -> None:
-    """Writes a training, history and all, so that it can go on from there.
+def save_ensemble(path: Path, ensemble: Ensemble) -> None:
+    """Writes one or several trainings, history and all, so that they can go on, on any number of devices.
 
     Args:
       path: the file; its folder must exist.
-      progress: after an epoch.
+      ensemble: after an epoch.
 
     Raises:
       InputError: as `save`.
     """
-    save(path, (progress._replace(history=()), np.array(progress.history, dtype=np.float64)))
+    states = (ensemble.state, ensemble.best)
+    if ensemble.stacked:  # without what fills up the devices
+        states = jax.tree.map(lambda x: x[: len(ensemble.members)], states)
+    members = tuple((progress._replace(history=()), np.array(progress.history, float)) for progress in ensemble.members)
+    save(path, {"format": _FORMAT, "states": states, "members": members})
 
 
-def restore_progress(path: Path, template: Progress) -> Progress:
-    """Reads what `save_progress` wrote.
-
-    Args:
-      path: the file.
-      template: the progress from `start`, of the same model and optimizer.
-
-    Returns:
-      The saved progress, bitwise.
-
-    Raises:
-      InputError: as `restore`.
-    """
-    progress, rows = restore(path, (template._replace(history=()), np.empty(0)))
-    return progress._replace(history=_history(rows))
-
-
-def save_many(path: Path, many: Many) -> None:
-    """Writes many trainings so that they can go on from there, on any number of devices.
-
-    Args:
-      path: the file; its folder must exist.
-      many: after an epoch.
-
-    Raises:
-      InputError: as `save`.
-    """
-    members = tuple((one._replace(history=()), np.array(one.history, np.float64)) for one in many.members)
-    state, best = (jax.tree.map(lambda x: x[: len(members)], states) for states in (many.state, many.best))
-    save(path, (state, best, members))
-
-
-def restore_many(path: Path, template: Many) -> Many:
-    """Reads what `save_many` wrote.
+def restore_ensemble(path: Path, template: Ensemble) -> Ensemble:
+    """Reads what `save_ensemble` wrote.
 
     Args:
       path: the file.
-      template: from `start_many`, of the same model and optimizer, and as many members.
+      template: from `start`, of the same model and optimizer, and as many members.
 
     Returns:
       The saved trainings, bitwise.
 
     Raises:
-      InputError: as `restore`.
+      InputError: as `restore`; or an older hepjax wrote the file.
     """
-    count, blank = len(template.members), tuple((one._replace(history=()), np.empty(0)) for one in template.members)
-    own, rest = (
-        jax.tree.map(lambda x, part=part: x[part], template.state) for part in (slice(count), slice(count, None))
-    )
-    state, best, members = restore(path, (own, own, blank))
-    # What fills up the devices is as at the start.
-    state, best = (jax.tree.map(lambda *x: jnp.concatenate(x), some, rest) for some in (state, best))
-    return Many(state, best, tuple(one._replace(history=_history(rows)) for one, rows in members))
+    count, start = len(template.members), template.state
+    if template.stacked:
+        start = jax.tree.map(lambda x: x[:count], start)
+    saved = _read(path)
+    if "format" not in saved:  # hepjax 0.1
+        raise InputError(f"{path}: an older hepjax wrote it, and its training cannot go on; start a new run")
+    blank = ((Progress(), np.empty(0)),) * count
+    tree = _fill(path, saved, {"format": _FORMAT, "states": (start, start), "members": blank})
+    states = tree["states"]
+    if template.stacked:  # what fills up the devices is as at the start
+        rest = jax.tree.map(lambda x: x[count:], template.state)
+        states = tuple(jax.tree.map(lambda *x: jnp.concatenate(x), state, rest) for state in states)
+    return Ensemble(*states, tuple(progress._replace(history=_history(rows)) for progress, rows in tree["members"]))
+
+
+def _read(path: Path) -> Any:
+    """Reads a file that is whole, as nested dicts."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such checkpoint; is this the folder of a run that was trained?")
+    raw = path.read_bytes()
+    if not raw.startswith(_MAGIC):
+        raise InputError(f"{path}: not a checkpoint of this version of hepjax; upgrade hepjax, or train again")
+    checksum, data = raw[len(_MAGIC) : len(_MAGIC) + 4], raw[len(_MAGIC) + 4 :]
+    if zlib.crc32(data).to_bytes(4, "little") != checksum:
+        raise InputError(f"{path}: damaged, its checksum does not match; train again")
+    return serialization.msgpack_restore(data)
+
+
+def _fill(path: Path, saved: Any, template: T) -> T:
+    """Gives nested dicts the structure of a template."""
+    expected = jax.tree.map(_without_key_type, template)
+    try:
+        plain = serialization.from_state_dict(expected, saved)
+    except (ValueError, KeyError) as error:
+        raise InputError(f"{path}: holds another model than the one asked for ({error})") from error
+    for leaf, like in zip(jax.tree.leaves(plain), jax.tree.leaves(expected), strict=True):
+        if np.shape(leaf) != np.shape(like) and np.size(like):
+            raise InputError(f"{path}: holds another model: shape {np.shape(leaf)}, expected {np.shape(like)}")
+    tree: T = jax.tree.map(_with_key_type, template, plain)
+    return tree
 
 
 def _history(rows: np.ndarray) -> tuple[Epoch, ...]:
     return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in np.atleast_2d(rows) if len(row))
 
 
-def _plain(leaf: Any) -> Any:
+def _without_key_type(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _like(template: Any, leaf: Any) -> Any:
+def _with_key_type(template: Any, leaf: Any) -> Any:
     return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_key(template) else leaf
 
 

@@ -1,76 +1,68 @@
-"""The loop: epochs of compiled blocks of steps, folded over a `Progress` that can be saved and gone on from."""
+"""The loop: epochs of compiled windows of steps, folded over an `Ensemble` that can be saved and gone on from."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.training.schedules import learning_rate
+from hepjax.training.ensembles import choose, only_for
+from hepjax.training.schedules import learning_rates
 from hepjax.training.stopping import should_stop, watch
-from hepjax.types import Epoch, Progress, TrainState
+from hepjax.types import Ensemble, Epoch, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     import optax
 
-    from hepjax.training.step import EvalStep, TrainStep
-    from hepjax.training.windows import Programs, TrainWindow
-    from hepjax.types import Batch, PyTree, StepMetrics, Window
+    from hepjax.training.step import TrainStep
+    from hepjax.training.windows import Programs
+    from hepjax.types import Batch, StepMetrics, Window
 
 
 _REMEDY = "lower the learning rate, clip gradients, or look for extreme values"
 
 
 class DivergedError(InputError):
-    """The loss, a gradient or a parameter became NaN or infinite; `state` is the last good one."""
+    """The loss, a gradient or a parameter of every training became NaN or infinite."""
 
-    def __init__(self, message: str, state: TrainState) -> None:
-        """Args: message, for the user; state, the last good one."""
+    def __init__(self, message: str, ensemble: Ensemble) -> None:
+        """Args: message, for the user; ensemble, the trainings, each with its last good state."""
         super().__init__(message)
-        self.state = state
+        self.ensemble = ensemble
 
-
-def start(params: PyTree, model_state: PyTree, optimizer: optax.GradientTransformation, key: jax.Array) -> Progress:
-    """A training before its first epoch.
-
-    Args:
-      params: the model's parameters.
-      model_state: its other variables.
-      optimizer: the optax transformation.
-      key: () typed PRNG key of the run.
-
-    Returns:
-      The progress that `fit` starts from.
-    """
-    state = TrainState(params, model_state, optimizer.init(params), jnp.zeros((), jnp.int32), key)
-    return Progress(0, state, state, float("inf"), 0, float("inf"), ())
+    @property
+    def state(self) -> TrainState:
+        """The last good state; of several trainings at once those of all."""
+        return self.ensemble.state
 
 
 def fit(
-    progress: Progress,
+    ensemble: Ensemble,
     train: Callable[[int], Iterable[Window]],
-    val: Callable[[], Iterable[Batch]],
+    val: Callable[[], Iterable[Any]],
     programs: Programs,
     *,
     epochs: int,
     schedule: optax.Schedule,
     patience: int | None = None,
     min_change: float = 0.0,
-    on_epoch: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
-) -> Progress:
-    """Trains until `epochs` are done or the validation loss has stopped falling.
+    on_epoch: Callable[[Ensemble], None] = lambda ensemble: None,  # noqa: ARG005
+) -> Ensemble:
+    """Trains until each member has done `epochs`, its validation loss has stopped falling, or it has diverged.
+
+    A member that diverges keeps its last good state, and the others go on.
 
     Args:
-      progress: from `start`, or saved after an earlier epoch.
+      ensemble: from `start`, or saved after an earlier epoch.
       train: epoch number, from 1 → windows of steps; a window is one compiled program.
-      val: → batches of few shapes.
-      programs: the compiled steps over a window, and evaluation of a batch; from `compile_here`.
+      val: → what `programs.evaluate` takes, in few shapes.
+      programs: the compiled steps over a window, and the evaluation.
       epochs: the total, those already done included.
       schedule: step → learning rate, for the history.
       patience: epochs to wait for the validation loss to fall; None never stops early.
@@ -78,31 +70,21 @@ def fit(
       on_epoch: called after each epoch, to save and to show.
 
     Returns:
-      The progress at the end; `best` is the state with the lowest validation loss.
+      The trainings at the end; `best` is the state with the lowest validation loss.
 
     Raises:
-      DivergedError: a loss, gradient or parameter is not finite.
+      DivergedError: a loss, gradient or parameter of every member is not finite.
     """
-    run_window, evaluate = programs
-    while progress.epoch < epochs and not should_stop(progress, patience):
-        state, loss, weight, seconds, waiting = _train_epoch(run_window, progress.state, train(progress.epoch + 1))
-        val_loss, val_accuracy = _evaluate(evaluate, state, val())
-        if not np.isfinite(val_loss):
-            words = f"training diverged: the validation loss is {val_loss:g} after step {int(state.step)}; {_REMEDY}"
-            raise DivergedError(words, progress.state)
-        row = Epoch(
-            epoch=progress.epoch + 1,
-            train_loss=loss / weight,
-            val_loss=val_loss,
-            val_accuracy=val_accuracy,
-            learning_rate=learning_rate(schedule, state),
-            seconds=seconds,
-            jets_per_second=weight / seconds,
-            waiting=waiting / seconds,
-        )
-        progress = watch(progress, state, row, min_change)
-        on_epoch(progress)
-    return progress
+    while any(active := [p.epoch < epochs and not should_stop(p, patience) for p in ensemble.members]):
+        # States that fill up the devices have no examples either.
+        rows = np.pad(np.array(active), (0, _rows(ensemble) - len(active)))
+        number = ensemble.furthest.epoch + 1
+        trained = _train_epoch(programs, ensemble, rows, train(number))
+        ensemble = _end_epoch(programs, ensemble, trained, number, val, schedule, min_change)
+        if all(progress.divergence for progress in ensemble.members):
+            raise DivergedError(_all_diverged(ensemble), ensemble)
+        on_epoch(ensemble)
+    return ensemble
 
 
 def run_steps(train_step: TrainStep, state: TrainState, batch: Batch, steps: int) -> tuple[TrainState, StepMetrics]:
@@ -122,44 +104,119 @@ def run_steps(train_step: TrainStep, state: TrainState, batch: Batch, steps: int
     return jax.lax.scan(lambda state, _: train_step(state, batch), state, length=steps)
 
 
-def _train_epoch(
-    run_window: TrainWindow, state: TrainState, windows: Iterable[Window]
-) -> tuple[TrainState, float, float, float, float]:
-    """The state after all windows; the sums of loss and weight; the seconds, and those of them spent waiting."""
+class _Trained(NamedTuple):
+    """The steps of an epoch, taken; R is the number of states, 1 for a single training."""
+
+    state: TrainState
+    active: np.ndarray
+    """(R,) bool, the members that are trained still."""
+    loss: np.ndarray
+    """(R,) float64, the sum over all examples."""
+    weight: np.ndarray
+    """(R,) float64, of all examples."""
+    divergences: dict[int, str]
+    """Where and how members diverged."""
+    seconds: float
+    waiting: float
+    """Those of the seconds that were spent waiting for input."""
+
+
+def _train_epoch(programs: Programs, ensemble: Ensemble, active: np.ndarray, windows: Iterable[Window]) -> _Trained:
     # The program donates its state, so it is given a copy: the last epoch's stays alive.
-    state, start = jax.tree.map(jnp.copy, state), time.perf_counter()
-    loss = weight = waiting = 0.0
-    coming = iter(windows)
-    while True:
+    state, start = jax.tree.map(jnp.copy, ensemble.state), time.perf_counter()
+    loss, weight = np.zeros((2, len(active)))
+    waiting, divergences, coming = 0.0, {}, iter(windows)
+    while active.any():
         asked = time.perf_counter()
         window = next(coming, None)
         waiting += time.perf_counter() - asked
         if window is None:
-            return state, loss, weight, time.perf_counter() - start, waiting
-        state, metrics = run_window(state, window)
-        metrics = jax.device_get(metrics)
-        if not metrics.finite.all():
-            raise _diverged(state, metrics)
-        loss += float(np.sum(metrics.loss * metrics.weight, dtype=np.float64))
-        weight += float(np.sum(metrics.weight, dtype=np.float64))
+            break
+        state, of_steps = programs.run_window(state, only_for(active, window) if ensemble.stacked else window)
+        metrics = jax.tree.map(np.atleast_2d, jax.device_get(of_steps))  # (R, K)
+        for i in np.flatnonzero(active & ~metrics.finite.all(axis=1)):
+            steps_done = np.atleast_1d(state.step)[i]
+            divergences[int(i)] = _describe_step(steps_done, jax.tree.map(lambda x, i=i: x[i], metrics))
+        active = active & metrics.finite.all(axis=1)
+        loss[active] += np.sum(metrics.loss[active] * metrics.weight[active], axis=1, dtype=np.float64)
+        weight[active] += np.sum(metrics.weight[active], axis=1, dtype=np.float64)
+    return _Trained(state, active, loss, weight, divergences, time.perf_counter() - start, waiting)
 
 
-def _evaluate(eval_step: EvalStep, state: TrainState, batches: Iterable[Batch]) -> tuple[float, float]:
-    """Mean loss and accuracy over all batches, added up in float64."""
-    rows = [jax.device_get(eval_step(state, batch)[:3]) for batch in batches]
-    loss, correct, weight = (float(sum(np.float64(x) for x in column)) for column in zip(*rows, strict=True))
-    return loss / weight, correct / weight
+def _end_epoch(
+    programs: Programs,
+    ensemble: Ensemble,
+    trained: _Trained,
+    number: int,
+    val: Callable[[], Iterable[Any]],
+    schedule: optax.Schedule,
+    min_change: float,
+) -> Ensemble:
+    """Validates, and adds the epoch to the progress of each member that was trained to its end."""
+    state, active, divergences = trained.state, trained.active, dict(trained.divergences)
+    val_loss, val_accuracy = np.zeros((2, len(active)))
+    if active.any():
+        val_loss, val_accuracy = _evaluate(programs, state, val(), len(active))
+    for i in np.flatnonzero(active & ~np.isfinite(val_loss)):
+        step = int(np.atleast_1d(state.step)[i])
+        divergences[int(i)] = f"after step {step}: the validation loss is {val_loss[i]:g}"
+    lost = active & ~np.isfinite(val_loss)
+    if lost.any():
+        state = choose(~lost, state, ensemble.state)
+    rates, members, better = learning_rates(schedule, state), list(ensemble.members), np.zeros(len(active), bool)
+    for i, progress in enumerate(ensemble.members):
+        if i in divergences:
+            members[i] = progress._replace(divergence=divergences[i])
+        elif active[i]:
+            row = Epoch(
+                epoch=number,
+                train_loss=float(trained.loss[i] / trained.weight[i]),
+                val_loss=float(val_loss[i]),
+                val_accuracy=float(val_accuracy[i]),
+                learning_rate=float(rates[i]),
+                seconds=trained.seconds,
+                jets_per_second=float(trained.weight[i] / trained.seconds),
+                waiting=trained.waiting / trained.seconds,
+            )
+            members[i] = watch(progress, row, min_change)
+            better[i] = members[i].best_loss < progress.best_loss
+    best = choose(better, state, ensemble.best) if better.any() else ensemble.best
+    return Ensemble(state, best, tuple(members))
 
 
-def _diverged(state: TrainState, metrics: StepMetrics) -> DivergedError:
+def _evaluate(
+    programs: Programs, state: TrainState, batches: Iterable[Any], rows: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """(R,) mean loss and accuracy over all batches, added up in float64."""
+    sums = np.zeros((3, rows))
+    for batch in batches:
+        sums += np.array(jax.device_get(programs.evaluate(state, batch)[:3]), np.float64).reshape(3, rows, -1).sum(2)
+    loss, correct, weight = sums
+    counted = np.where(weight > 0, weight, 1)
+    return loss / counted, correct / counted
+
+
+def _rows(ensemble: Ensemble) -> int:
+    """The number of states: the members, and those that fill up the devices."""
+    return int(ensemble.state.step.size)
+
+
+def _describe_step(steps_done: int, metrics: StepMetrics) -> str:
+    """Says what was not finite in the first bad one of the K steps of one training."""
     first = int(np.argmin(metrics.finite))
     largest = {
         jax.tree_util.keystr(path, simple=True, separator="/"): float(size[first])
         for path, size in jax.tree_util.tree_leaves_with_path(metrics.largest_gradient)
     }
     name = max(largest, key=lambda name: np.nan_to_num(largest[name], nan=np.inf))
-    return DivergedError(
-        f"training diverged at step {int(state.step) + 1}: the loss is {metrics.loss[first]:g} and the largest "
-        f"gradient {largest[name]:g}, in {name}; {_REMEDY}",
-        state,
+    return (
+        f"at step {int(steps_done) + 1}: the loss is {metrics.loss[first]:g} and the largest gradient "
+        f"{largest[name]:g}, in {name}"
     )
+
+
+def _all_diverged(ensemble: Ensemble) -> str:
+    """Says for the user how the trainings diverged."""
+    count, first = len(ensemble.members), ensemble.members[0].divergence
+    trainings = "training diverged" if count == 1 else f"all {count} trainings diverged, the first"
+    return f"{trainings} {first}; {_REMEDY}"

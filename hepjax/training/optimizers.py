@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -26,9 +26,9 @@ def make_optimizer(
     clip_norm: float | None = None,
     plateau_patience: int | None = None,
     steps_per_epoch: int = 1,
-    own_rate: bool = False,
+    peak: float | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """An optax optimizer.
+    """Makes an optax optimizer.
 
     Args:
       kind: which.
@@ -39,8 +39,8 @@ def make_optimizer(
       plateau_patience: epochs without a fall of the training loss after which the learning rate is divided by ten;
         None never.
       steps_per_epoch: needed for plateaus.
-      own_rate: whether the state holds a factor on the learning rate, so that many trainings can have one each; see
-        `with_rates`.
+      peak: a factor on the schedule that lies in the state, as the hyperparameter `learning_rate`, so that several
+        trainings at once can have one each; see `with_rates`. None leaves it out.
 
     Returns:
       The transformation; its update takes `value`, the loss.
@@ -61,43 +61,32 @@ def make_optimizer(
         if name not in accepted:
             raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
     masks = {name: _weights for name in ("mask", "weight_decay_mask") if name in accepted}
-    parts = [make(schedule, **given, **masks)]
+
+    def make_with(learning_rate: Any = None) -> optax.GradientTransformation:
+        rates = schedule if learning_rate is None else lambda step: learning_rate * schedule(step)
+        transformation: optax.GradientTransformation = make(rates, **given, **masks)
+        return transformation
+
+    parts = [make_with() if peak is None else optax.inject_hyperparams(make_with)(learning_rate=peak)]
     if clip_norm is not None:
         parts.insert(0, optax.clip_by_global_norm(clip_norm))
     if plateau_patience is not None:
         # Averaged over an epoch, so that the noise of single batches does not count.
         parts.append(optax.contrib.reduce_on_plateau(patience=plateau_patience, accumulation_size=steps_per_epoch))
-    if own_rate:
-        parts.append(optax.GradientTransformation(lambda _: OwnRate(jnp.ones(())), _times_own_rate))
     return optax.with_extra_args_support(optax.chain(*parts))
 
 
-class OwnRate(NamedTuple):
-    """A training's own factor on the learning rate."""
-
-    factor: Array
-    """(), or (M,) of many trainings."""
-
-
-def with_rates(opt_state: PyTree, factors: Array) -> PyTree:
-    """Gives each of many trainings its own learning rate.
+def with_rates(opt_state: PyTree, rates: Array) -> PyTree:
+    """Gives each of several trainings at once a learning rate of its own.
 
     Args:
-      opt_state: stacked states of an optimizer with `own_rate`.
-      factors: (M,) on the learning rate.
+      opt_state: stacked states of an optimizer with a `peak`.
+      rates: (R,) what the schedule is multiplied by.
 
     Returns:
       The states.
     """
-    return jax.tree.map(
-        lambda node: OwnRate(factors) if isinstance(node, OwnRate) else node,
-        opt_state,
-        is_leaf=lambda node: isinstance(node, OwnRate),
-    )
-
-
-def _times_own_rate(updates: PyTree, state: OwnRate, params: PyTree = None) -> tuple[PyTree, OwnRate]:  # noqa: ARG001
-    return jax.tree.map(lambda x: x * state.factor, updates), state
+    return optax.tree.set(opt_state, learning_rate=jnp.asarray(rates))
 
 
 def _weights(params: PyTree) -> PyTree:

@@ -6,18 +6,18 @@ import math
 from typing import TYPE_CHECKING
 
 import jax
+import numpy as np
 import optax
 import optax.contrib
 
 from hepjax.choices import Schedule
-from hepjax.training.optimizers import OwnRate
 
 if TYPE_CHECKING:
     from hepjax.types import TrainState
 
 
 def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_steps: int = 0) -> optax.Schedule:
-    """Step → learning rate.
+    """Makes a schedule, step → learning rate.
 
     Args:
       kind: the shape: constant; cosine, a half wave down to 0 (arXiv:1608.03983, eq. 5); one-cycle, up and down with
@@ -52,20 +52,23 @@ def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_st
     return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), shape], [warmup_steps])
 
 
-def learning_rate(schedule: optax.Schedule, state: TrainState) -> float:
-    """The learning rate of the last step done, a plateau's reduction and a training's own factor included.
+def learning_rates(schedule: optax.Schedule, state: TrainState) -> np.ndarray:
+    """Computes the learning rate of the last step done, a plateau's reduction and a training's own factor included.
 
     Args:
       schedule: step → learning rate.
-      state: after the step.
+      state: after the step; of a single training, or of several.
 
     Returns:
-      The learning rate.
+      (1,), or (R,) of several.
     """
 
+    kinds = optax.contrib.ReduceLROnPlateauState | optax.InjectStatefulHyperparamsState
+
     def is_factor(node: object) -> bool:
-        return isinstance(node, optax.contrib.ReduceLROnPlateauState | OwnRate)
+        return isinstance(node, kinds)
 
     nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_factor) if is_factor(node)]
-    factors = (node.factor if isinstance(node, OwnRate) else node.scale for node in nodes)
-    return float(schedule(max(int(state.step) - 1, 0))) * math.prod(map(float, factors))
+    factors = [np.asarray(node.scale if hasattr(node, "scale") else node.hyperparams["learning_rate"]) for node in nodes]
+    rates = np.array([float(schedule(max(int(step) - 1, 0))) for step in np.atleast_1d(state.step)])
+    return math.prod(factors, start=rates)

@@ -1,4 +1,4 @@
-"""Early stopping: which state is the best, and when waiting is over."""
+"""Early stopping: which epoch is the best, and when waiting is over."""
 
 from __future__ import annotations
 
@@ -7,35 +7,37 @@ from typing import TYPE_CHECKING
 from hepjax.types import Progress
 
 if TYPE_CHECKING:
-    from hepjax.types import Epoch, TrainState
+    from hepjax.types import Epoch
 
 
-def watch(progress: Progress, state: TrainState, row: Epoch, min_change: float) -> Progress:
-    """The progress after one more epoch.
+def watch(progress: Progress, row: Epoch, min_change: float) -> Progress:
+    """Adds an epoch to the progress of a training.
 
     Args:
       progress: before the epoch.
-      state: after it.
       row: of the history.
       min_change: by how much the validation loss must fall to end the waiting.
 
     Returns:
-      The new progress; its `best` is the state of the lowest validation loss, however small the gain.
+      The new progress; its `best_loss` is the lowest validation loss, however small the gain.
+
+    >>> from hepjax.types import Epoch
+    >>> progress = watch(Progress(), Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0), min_change=0.1)
+    >>> progress.best_loss, progress.epochs_without_improvement
+    (0.8, 0)
     """
-    better, enough = row.val_loss < progress.best_loss, row.val_loss < progress.bar - min_change
+    improved = row.val_loss < progress.best_counted_loss - min_change
     return Progress(
         epoch=row.epoch,
-        state=state,
-        best=state if better else progress.best,
-        best_loss=row.val_loss if better else progress.best_loss,
-        waited=0 if enough else progress.waited + 1,
-        bar=row.val_loss if enough else progress.bar,
+        best_loss=min(row.val_loss, progress.best_loss),
+        epochs_without_improvement=0 if improved else progress.epochs_without_improvement + 1,
+        best_counted_loss=row.val_loss if improved else progress.best_counted_loss,
         history=(*progress.history, row),
     )
 
 
 def should_stop(progress: Progress, patience: int | None) -> bool:
-    """Whether the validation loss has not fallen for `patience` epochs.
+    """Whether a training is to end: it diverged, or its validation loss has not fallen for `patience` epochs.
 
     Args:
       progress: of the training.
@@ -43,5 +45,9 @@ def should_stop(progress: Progress, patience: int | None) -> bool:
 
     Returns:
       True to stop.
+
+    >>> should_stop(Progress(epochs_without_improvement=3), 3), should_stop(Progress(divergence="at step 1"), None)
+    (True, True)
     """
-    return patience is not None and progress.waited >= patience
+    tired = patience is not None and progress.epochs_without_improvement >= patience
+    return tired or bool(progress.divergence)

@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 class Programs(NamedTuple):
-    """What a training runs, compiled."""
+    """The compiled programs of a training."""
 
     run_window: TrainWindow
     """(state, window) → (state, metrics of its steps); the state may be donated."""
     evaluate: EvalStep
-    """(state, batch) → sums and answers."""
+    """(state, batch) → sums and outputs; of several trainings at once (states, window) → the same, K of each."""
 
 
 def compile_here(train_step: TrainStep, eval_step: EvalStep) -> Programs:
-    """The programs of a training on one device.
+    """Compiles a training for one device.
 
     Args:
       train_step: from `make_train_step`.
@@ -43,7 +43,7 @@ def compile_here(train_step: TrainStep, eval_step: EvalStep) -> Programs:
 
 
 def over_window(train_step: TrainStep) -> TrainWindow:
-    """The function that takes all steps of a window, to be compiled.
+    """Makes the function that takes all steps of a window, to be compiled.
 
     From a step on that is not finite, the state stays the last good one.
 
@@ -51,50 +51,50 @@ def over_window(train_step: TrainStep) -> TrainWindow:
       train_step: from `make_train_step`.
 
     Returns:
-      The function (state, window) → (state, metrics of K steps). A step that is none has weight 0.
+      The function (state, window) → (state, metrics of K steps). A step that only fills up has weight 0.
     """
 
     def run(state: TrainState, window: Window) -> tuple[TrainState, StepMetrics]:
-        def step(data: Batch, carry: Carry, rows: jax.Array) -> tuple[Carry, StepMetrics]:
+        def step(data: Batch, carry: Carry, examples: jax.Array) -> tuple[Carry, StepMetrics]:
             state, good = carry
-            new, metrics = train_step(state, take(data, rows))
-            # Of many trainings, one may have no example left where another has.
+            new, metrics = train_step(state, take(data, examples))
+            # Of several trainings at once, one may have no example left where another has.
             empty = metrics.weight == 0
             metrics = metrics._replace(finite=metrics.finite | empty)
             good = good & metrics.finite
             return (jax.tree.map(lambda a, b: jnp.where(good & ~empty, a, b), new, state), good), metrics
 
-        def none(carry: Carry, _: jax.Array) -> tuple[Carry, StepMetrics]:
+        def skip(carry: Carry, _: jax.Array) -> tuple[Carry, StepMetrics]:
             zero = jnp.zeros(())
             return carry, StepMetrics(zero, zero, jax.tree.map(lambda _: zero, carry[0].params), jnp.array(True))
 
         def body(carry: Carry, turn: tuple[Any, Any]) -> tuple[Carry, StepMetrics]:
-            which, rows = turn
+            bucket, examples = turn
             taken: tuple[Carry, StepMetrics] = jax.lax.switch(
-                which, [*(partial(step, data) for data in window.data), none], carry, rows
+                bucket, [*(partial(step, data) for data in window.data), skip], carry, examples
             )
             return taken
 
-        (state, _), metrics = jax.lax.scan(body, (state, jnp.array(True)), (window.which, window.rows))
+        (state, _), metrics = jax.lax.scan(body, (state, jnp.array(True)), (window.bucket, window.examples))
         return state, metrics
 
     return run
 
 
-def take(data: Batch, rows: jax.Array) -> Batch:
-    """Each device's rows of its own examples, one device after another; to be compiled.
+def take(data: Batch, examples: jax.Array) -> Batch:
+    """Picks each device's examples out of its own, one device after another; to be compiled.
 
     Args:
       data: (D, n, ...).
-      rows: (D, b) int32; -1 gives some example with weight 0.
+      examples: (D, b) int32; -1 gives any example with weight 0.
 
     Returns:
       (D·b, ...).
     """
 
     def pick(x: jax.Array) -> jax.Array:
-        taken: jax.Array = jax.vmap(lambda own, places: own[places])(x, jnp.maximum(rows, 0))
+        taken: jax.Array = jax.vmap(lambda share, places: share[places])(x, jnp.maximum(examples, 0))
         return taken.reshape(-1, *x.shape[2:])
 
     batch: Batch = jax.tree.map(pick, data)
-    return batch._replace(weights=jnp.where(rows.reshape(-1) < 0, 0, batch.weights))
+    return batch._replace(weights=jnp.where(examples.reshape(-1) < 0, 0, batch.weights))

@@ -74,10 +74,10 @@ def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
     assert data.inputs.tolist() == [*range(13), 0, 1, 2]
     assert data.targets.tolist() == [*jets.labels, *jets.labels[:3]]
     window = bench._window(data, runtime.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))
-    assert window.rows.shape == (10, 8, 1)
+    assert window.examples.shape == (10, 8, 1)
     assert window.data[0].inputs.shape == (8, 2)
     for device in range(8):
-        assert np.bincount(np.asarray(window.rows)[:, device, 0]).tolist() == [5, 5]
+        assert np.bincount(np.asarray(window.examples)[:, device, 0]).tolist() == [5, 5]
 
 
 @pytest.mark.parametrize(

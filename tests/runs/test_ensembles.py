@@ -6,20 +6,21 @@ import dataclasses
 import json
 
 import h5py
+import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, read_jets
-from hepjax.choices import Optimizer, Strategy
+from hepjax import InputError, load, read_jets, training
+from hepjax.runs import ensembles, options, run_folder, setup, train
 from hepjax.data.datasets import hls4ml
+from hepjax.choices import Optimizer, Strategy
 from hepjax.evaluation import figures_of_merit
-from hepjax.runs import ensembles, options, run_folder, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-SMALL = options.Experiment(models.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
+SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
 
 
 @pytest.fixture
@@ -33,6 +34,19 @@ def path(jet_file):
 
 def small(path, folder, **changes):
     return dataclasses.replace(SMALL, data=(path,), out=folder, **changes)
+
+
+def spoil(monkeypatch):
+    """Gives the last member NaN for its parameters."""
+    draw = setup._start
+
+    def spoilt(experiment, pipeline, optimizer, members, *others):
+        start = draw(experiment, pipeline, optimizer, members, *others)
+        params = jax.tree.map(lambda x: x.at[len(members) - 1].set(np.nan), start.state.params)
+        state = start.state._replace(params=params)
+        return start._replace(state=state, best=state)
+
+    monkeypatch.setattr(setup, "_start", spoilt)
 
 
 class TestMembers:
@@ -52,7 +66,7 @@ class TestMembers:
         assert not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("model", [models.MLP(hidden=(8,)), models.DeepSets(particle=(3,), hidden=(), particles=20)])
+@pytest.mark.parametrize("model", [options.MLP(hidden=(8,)), options.Deepsets(particle=(3,), hidden=(), particles=20)])
 def test_folds(path, tmp_path, model):
     folder, metrics = train.run(small(path, tmp_path / "run", folds=4, model=model))
     assert json.loads((folder / "metrics.json").read_text()) == metrics
@@ -154,7 +168,7 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
         ({"sizes": (10,)}, "two different ones"),
         ({"sizes": (10, 500)}, "there are 180 jets to train on, found 500"),
         ({"rates": (1e-3, 1e-3)}, "two different ones"),
-        ({"folds": 5, "memory": 1e-6}, "--memory: trainings at once need all jets"),
+        ({"folds": 5, "memory": 1e-6}, "--memory: several trainings at once need all jets"),
         ({"folds": 100}, "no jet of class"),
         ({"ensemble": 2, "devices": options.Devices(strategy=Strategy.PMAP)}, "each device has some whole"),
     ],
@@ -170,10 +184,54 @@ def test_folds_go_with_no_files_of_their_own(path, tmp_path):
         train.run(small(path, tmp_path / "run", folds=3, test=(path,)))
 
 
-def test_a_training_that_diverges_is_named(path, tmp_path):
-    wild = options.Optimization(name=Optimizer.SGD, learning_rate=1e37)
-    with pytest.raises(InputError, match=r"training \d diverged in epoch 1"):
-        train.run(small(path, tmp_path / "run", ensemble=2, optimizer=wild))
+class TestDivergence:
+    def test_where_all_diverge_the_run_ends_with_one_line(self, path, tmp_path):
+        wild = options.Optimization(name=Optimizer.SGD, learning_rate=1e37)
+        with pytest.raises(training.DivergedError, match=r"all 2 trainings diverged, the first (at|after) step \d"):
+            train.run(small(path, tmp_path / "run", ensemble=2, optimizer=wild))
+        for name in ("model-1", "model-2"):
+            assert (tmp_path / "run" / name / "checkpoints" / "last_good.msgpack").stat().st_size > 100
+
+    def test_a_learning_rate_that_diverges_is_left_out_and_said(self, path, tmp_path, caplog):
+        chosen = small(path, tmp_path / "run", rates=(1e-3, 1e30), epochs=3)
+        folder, metrics = train.run(chosen)
+        assert json.loads((folder / "metrics.json").read_text()) == metrics
+        assert list(metrics["members"]) == ["rate-0.001"]
+        assert list(metrics["diverged"]) == ["rate-1e+30"]
+        words = metrics["diverged"]["rate-1e+30"]
+        assert "step" in words
+        assert metrics["verdict"]["words"].startswith("The best of 2 learning rates is 0.001. Left out: rate-1e+30")
+        assert f"rate-1e+30 diverged {words}" in caplog.text
+        assert f"rate-1e+30 diverged {words}" in (folder / "log.txt").read_text()
+        assert (folder / "rate-1e+30" / "checkpoints" / "last_good.msgpack").stat().st_size > 100
+        assert not (folder / "rate-1e+30" / "metrics.json").exists()
+        assert len(run_folder.read_history(folder)) == 3
+        x = read_jets(path).observables[:5][:, :16]
+        np.testing.assert_array_equal(load(folder).scores(x), load(folder / "rate-0.001").scores(x))
+
+    @pytest.mark.parametrize("changes", [{"folds": 4}, {"ensemble": 3}, {"sizes": (40, 180)}])
+    def test_the_others_stand_for_all(self, path, tmp_path, monkeypatch, changes):
+        """The last member is given NaN for its parameters."""
+        spoil(monkeypatch)
+        folder, metrics = train.run(small(path, tmp_path / "run", **changes))
+        names = run_folder.read_experiment(folder)[1]["members"]
+        assert list(metrics["members"]) == names[:-1]
+        assert list(metrics["diverged"]) == names[-1:]
+        assert "at step 1: the loss is nan and the largest gradient nan" in metrics["diverged"][names[-1]]
+        assert f"Left out: {names[-1]} diverged at step 1" in metrics["verdict"]["words"]
+        x = read_jets(path).observables[:5][:, :16]
+        together = load(folder).scores(x)
+        assert np.isfinite(together).all()
+        np.testing.assert_allclose(
+            together, np.mean([load(folder / name).scores(x) for name in names[:-1]], axis=0), rtol=1e-5
+        )
+
+    def test_too_few_are_no_mean(self, path, tmp_path, monkeypatch):
+        spoil(monkeypatch)
+        with pytest.raises(InputError, match=r"2 of 3 trainings are left, too few for a mean: fold-3 diverged at step 1"):
+            train.run(small(path, tmp_path / "run", folds=3))
+        assert not (tmp_path / "run" / "metrics.json").exists()
+        assert (tmp_path / "run" / "fold-1" / "metrics.json").exists()
 
 
 def test_more_devices_than_one_give_the_same_and_go_on(path, tmp_path, many_devices):

@@ -6,44 +6,44 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import load, models, read_jets, runtime, training
-from hepjax.choices import Precision
-from hepjax.data.datasets import hls4ml
-from hepjax.inputs import batching, pipelines, subsets
-from hepjax.runs import options, setup
+from hepjax.inputs import batching, subsets, pipelines
+from hepjax import load, models, runtime, read_jets, training
 from hepjax.training import losses
+from hepjax.runs import feeds, options, setup
+from hepjax.data.datasets import hls4ml
+from hepjax.choices import Precision
 from hepjax.types import TrainState
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-LISTED = models.DeepSets(particle=(4,), hidden=(), particles=30)
+LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
 
 
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
 def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
     cost = models.Cost(parameters=1, flop_per_jet=flop)
-    assert setup.block_size(cost) == block
-    assert setup.window_steps(cost, 128) == steps
+    assert feeds.block_size(cost) == block
+    assert feeds.window_steps(cost, 128) == steps
 
 
 def test_lengths_must_be_worth_their_compilation():
     pipeline, lengths = pipelines.make_pipeline(LISTED, 5), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
-    assert len(setup.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
-    assert setup.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
-    assert setup.choose_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
+    assert len(feeds.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
+    assert feeds.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
+    assert feeds.choose_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
 
 
-@pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
+@pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
 def test_models_that_see_every_slot_have_one_shape(model):
     pipeline = pipelines.make_pipeline(model, 5)
-    buckets = setup.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
-    assert buckets == batching.Buckets() or model == models.ConvNet()
+    buckets = feeds.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    assert buckets == batching.Buckets() or model == options.Convnet()
 
 
 @pytest.mark.parametrize(
     "model",
-    [LISTED, models.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), models.GRU(units=(4,))],
+    [LISTED, options.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), options.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
     pipeline = pipelines.make_pipeline(model, 5)
@@ -63,14 +63,14 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
     cost = models.Cost(1, 10)
     expected = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert lengths_seen == {30}
-    monkeypatch.setattr(setup, "_COMPILATION_FLOP", 1)
+    monkeypatch.setattr(setup, "COMPILATION_FLOP", 1)
     found = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert len(lengths_seen) > 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
 
 def test_a_tagger_compiles_few_shapes():
-    pipeline, seen = pipelines.make_pipeline(models.Logistic(), 5), set()
+    pipeline, seen = pipelines.make_pipeline(options.Logistic(), 5), set()
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     step = training.make_eval_step(
         pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
@@ -89,20 +89,20 @@ def test_a_tagger_compiles_few_shapes():
 
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
-    chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
+    chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
     pipeline = pipelines.make_pipeline(chosen.model, 5)
     jets = subsets.load(chosen, pipeline, hls4ml.CLASSES)
-    made = setup.make_plan(chosen, pipeline, jets, 5)
+    made = setup.make_setup(chosen, pipeline, jets, hls4ml.CLASSES)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
-    logits = made.score(state, jets.test)
+    (logits,) = made.predict(state, "test")
     scaled = (jets.test.data.inputs - jets.scaling.mean) / jets.scaling.std
     dense = made.start.state.params["Dense_0"]
     np.testing.assert_allclose(logits, scaled @ dense["kernel"] + dense["bias"], rtol=1e-4, atol=1e-4)
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    pipeline = pipelines.make_pipeline(models.MLP(), 5)
+    pipeline = pipelines.make_pipeline(options.MLP(), 5)
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     inputs = pipeline.load(read_jets(), slice(200))
     scaling = pipelines.blank_scaling(pipeline)
@@ -120,11 +120,12 @@ def test_sixteen_bits_compute_nearly_the_same_and_are_used():
 def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     from hepjax.runs import train
 
-    chosen = options.Experiment(models.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
+    chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
     _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")
     assert tagger.scores(tagger.pipeline.load(read_jets(), slice(9))).dtype == np.float32
-    template = (*pipelines.initialize(tagger.pipeline, jax.random.key(0)), pipelines.blank_scaling(tagger.pipeline))
+    shapes = jax.eval_shape(lambda: pipelines.initialize(tagger.pipeline, jax.random.key(0)))
+    template = (*shapes, pipelines.blank_scaling(tagger.pipeline))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)
     assert {leaf.dtype.name for leaf in jax.tree.leaves(saved)} == {"float32"}

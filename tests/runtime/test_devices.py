@@ -159,7 +159,7 @@ class TestRefused:
             ({"batch_size": 11, "devices": options.Devices(count=4)}, "4 devices cannot share 11 jets alike; give 12"),
             (
                 {"model": models.MLP(norm=Norm.BATCH), "devices": options.Devices(2, Strategy.PMAP)},
-                "normalisation over the batch needs jit, found pmap",
+                "normalization over the batch needs jit, found pmap",
             ),
         ],
     )

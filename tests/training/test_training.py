@@ -14,7 +14,7 @@ from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.inputs import batching
 from hepjax.training import losses
 from hepjax.training.stopping import watch
-from hepjax.types import Batch, Epoch
+from hepjax.types import Batch, Epoch, Progress
 
 N, F, C = 200, 4, 3
 
@@ -137,9 +137,9 @@ class TestFit:
         progress, step, evaluate = set_up(data, model, optimizer)
         straight = run(data, progress, step, evaluate, epochs=6, schedule=schedule)
         half = run(data, progress, step, evaluate, epochs=3, schedule=schedule)
-        training.save_progress(tmp_path / "last.msgpack", half)
+        training.save_ensemble(tmp_path / "last.msgpack", half)
         again, step, evaluate = set_up(data, model, optimizer)
-        back = training.restore_progress(tmp_path / "last.msgpack", again)
+        back = training.restore_ensemble(tmp_path / "last.msgpack", again)
         resumed = run(data, back, step, evaluate, epochs=6, schedule=schedule)
         chex.assert_trees_all_equal(resumed.state.params, straight.state.params)
         chex.assert_trees_all_equal(resumed.state.opt_state, straight.state.opt_state)
@@ -158,7 +158,7 @@ class TestFit:
         progress, step, evaluate = set_up(data)
         first_epoch = run(data, progress, step, evaluate, epochs=1)
         spoilt = data._replace(inputs=data.inputs.copy())
-        first, second = next(iter(batching.make_windows(data, batch_size=64, seed=0, steps=2)(2))).rows[:, 0]
+        first, second = next(iter(batching.make_windows(data, batch_size=64, seed=0, steps=2)(2))).examples[:, 0]
         spoilt.inputs[second[0]] = np.inf  # the second step of the second epoch
         with pytest.raises(
             training.DivergedError, match=r"at step 6: the loss is nan .* gradient nan, in Dense_0/"
@@ -194,17 +194,17 @@ class TestFit:
         )
         val_losses = [row.val_loss for row in done.history]
         assert len(done.history) == int(np.argmin(val_losses)) + 1 + 4
-        assert done.best_loss == min(val_losses)
-        np.testing.assert_allclose(evaluate(done.best, val).loss / N, done.best_loss, rtol=1e-5)
+        assert done.members[0].best_loss == min(val_losses)
+        np.testing.assert_allclose(evaluate(done.best, val).loss / N, min(val_losses), rtol=1e-5)
 
 
 def test_minimum_change():
-    rows = [1.0, 0.95, 0.91, 0.89, 0.889]
-    progress = training.start({}, {}, optax.identity(), jax.random.key(0))
-    for epoch, loss in enumerate(rows, 1):
-        progress = watch(progress, progress.state._replace(step=epoch), Epoch(epoch, 0, loss, 0, 0, 0, 0), 0.1)
-    assert progress.waited == 1  # 0.89 undercuts 1.0 by more than 0.1, 0.889 does not undercut 0.89
-    assert progress.best.step == 5  # the best is the lowest all the same
+    progress = Progress()
+    for epoch, loss in enumerate([1.0, 0.95, 0.91, 0.89, 0.889], 1):
+        progress = watch(progress, Epoch(epoch, 0, loss, 0, 0, 0, 0), 0.1)
+    # 0.89 undercuts 1.0 by more than 0.1, 0.889 does not undercut 0.89
+    assert progress.epochs_without_improvement == 1
+    assert progress.best_loss == 0.889  # the best is the lowest all the same
     assert training.should_stop(progress, 1)
     assert not training.should_stop(progress, 2)
     assert not training.should_stop(progress, None)
@@ -340,6 +340,17 @@ class TestCheckpoints:
         training.save(tmp_path / "a.msgpack", {"w": np.arange(3.0)})
         with pytest.raises(InputError, match="another model"):
             training.restore(tmp_path / "a.msgpack", other)
+
+    def test_a_training_of_an_older_hepjax_cannot_go_on(self, tmp_path):
+        ensemble = training.start({"w": jnp.zeros(3)}, {}, optax.sgd(0.1), jax.random.key(0))
+        training.save(tmp_path / "last.msgpack", ({"epoch": 1, "state": 0}, np.zeros((1, 8))))
+        with pytest.raises(InputError, match=r"last.msgpack: an older hepjax wrote it.*start a new run"):
+            training.restore_ensemble(tmp_path / "last.msgpack", ensemble)
+
+    def test_shapes_are_template_enough(self, tmp_path):
+        training.save(tmp_path / "a.msgpack", {"w": np.arange(3.0)})
+        shapes = jax.eval_shape(lambda: {"w": jnp.zeros(3)})
+        assert training.restore(tmp_path / "a.msgpack", shapes)["w"].tolist() == [0, 1, 2]
 
     def test_missing(self, tmp_path):
         with pytest.raises(InputError, match="no such checkpoint"):

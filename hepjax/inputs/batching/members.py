@@ -1,4 +1,4 @@
-"""Several trainings at once on the same examples: each takes its own rows, in steps that all take together."""
+"""Several trainings at once on the same examples: each takes its own, in steps that all take together."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import jax
 import numpy as np
 
 from hepjax.inputs.batching.lengths import Buckets, by_length
-from hepjax.inputs.batching.windows import shuffled_windows, steps_of
+from hepjax.inputs.batching.windows import in_steps, most_steps, shuffled_windows
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from hepjax.inputs.batching.windows import Places
 
 _NO_BUCKETS = Buckets()
 
@@ -43,9 +45,7 @@ def share(data: Batch, buckets: Buckets = _NO_BUCKETS) -> Shared:
 def member_windows(
     shared: Shared, members: Sequence[np.ndarray], *, batch_size: int, seed: int, steps: int
 ) -> tuple[int, Callable[[int], Iterator[Window]]]:
-    """An epoch takes every row of a member exactly once, in an order of its own.
-
-    A member that has fewer rows of a length than another has empty batches at the end.
+    """Makes windows whose epochs take every row of a member exactly once, in an order of its own.
 
     Args:
       shared: from `share`.
@@ -55,27 +55,18 @@ def member_windows(
       steps: the most in a window.
 
     Returns:
-      The steps of an epoch; and epoch number, from 1 → windows of one shape, with rows (K, M, 1, batch_size).
+      The steps of an epoch; and epoch number, from 1 → windows of one shape, with examples (K, M, 1, batch_size).
 
     >>> data = Batch(np.arange(6.0)[:, None], np.zeros(6, np.int32), np.ones(6, np.float32))
     >>> count, epoch = member_windows(share(data), [np.arange(4), np.arange(6)], batch_size=2, seed=0, steps=9)
-    >>> count, [window.rows.shape for window in epoch(1)]
+    >>> count, [window.examples.shape for window in epoch(1)]
     (3, [(3, 2, 1, 2)])
     """
-    own = _places(shared, members)
-    counts = [max(steps_of(len(some), batch_size) for some in bucket) for bucket in own]
-
-    def epoch(number: int) -> Iterator[Window]:
-        drawn = [np.random.default_rng([seed, number, member]) for member in range(len(members))]
-        shuffled = [[rng.permutation(some) for rng, some in zip(drawn, bucket, strict=True)] for bucket in own]
-        rows = np.concatenate([_batches(*some, batch_size) for some in zip(shuffled, counts, strict=True)])
-        return shuffled_windows(shared.data, counts, rows, seed=[seed, number], steps=steps)
-
-    return sum(counts), epoch
+    return shuffled_windows(shared.data, _places(shared, members), batch_size=batch_size, seed=seed, steps=steps)
 
 
 def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) -> tuple[Window, np.ndarray]:
-    """All rows of each member once, in one window, to be evaluated.
+    """Puts all rows of each member once into one window, to be evaluated.
 
     Args:
       shared: from `share`.
@@ -85,20 +76,14 @@ def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) 
     Returns:
       The window; and (K, M, batch_size) the rows in it, -1 where there is none.
     """
-    own = _places(shared, members)
-    counts = [max(steps_of(len(some), batch_size) for some in bucket) for bucket in own]
-    rows = [_batches(*some, batch_size) for some in zip(own, counts, strict=True)]
-    named = [np.where(x < 0, -1, where[x]) for x, where in zip(rows, shared.rows, strict=True) if len(x)]
-    which = np.repeat(np.arange(len(own), dtype=np.int32), counts)
-    return Window(shared.data, which, np.concatenate(rows)), np.concatenate(named)[:, :, 0]
+    places = _places(shared, members)
+    counts = [most_steps(bucket, batch_size) for bucket in places]
+    examples = [in_steps(bucket, count, batch_size) for bucket, count in zip(places, counts, strict=True)]
+    rows = [np.where(x < 0, -1, rows[x]) for x, rows in zip(examples, shared.rows, strict=True) if len(x)]
+    bucket = np.repeat(np.arange(len(places), dtype=np.int32), counts)
+    return Window(shared.data, bucket, np.concatenate(examples)), np.concatenate(rows)[:, :, 0]
 
 
-def _places(shared: Shared, members: Sequence[np.ndarray]) -> list[list[np.ndarray]]:
+def _places(shared: Shared, members: Sequence[np.ndarray]) -> list[Places]:
     """For each length, where the rows of each member lie in it."""
-    return [[np.flatnonzero(np.isin(rows, member)) for member in members] for rows in shared.rows]
-
-
-def _batches(own: Sequence[np.ndarray], steps: int, size: int) -> np.ndarray:
-    """(steps, M, 1, size) int32."""
-    filled = [np.pad(some, (0, steps * size - len(some)), constant_values=-1) for some in own]
-    return np.stack([some.reshape(steps, 1, size) for some in filled], axis=1).astype(np.int32)
+    return [[[np.flatnonzero(np.isin(rows, member))] for member in members] for rows in shared.rows]

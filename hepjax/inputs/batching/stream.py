@@ -35,8 +35,8 @@ def draw(
 
     Args:
       blocks: row numbers and examples, as they come; one block at least, which may be empty.
-      order: the bucket that each answer comes from.
-      sizes: the examples of an answer, for each bucket.
+      order: the bucket that each batch comes from.
+      sizes: the examples of a batch, for each bucket.
       buckets: the lengths that jets are padded to.
 
     Yields:
@@ -51,10 +51,10 @@ def draw(
             numbers, data = block
             for queued, (rows, part) in zip(waiting, by_length(data, buckets), strict=True):
                 queued.append((numbers[rows], part))
-        rows, found = _join(waiting[bucket])
-        waiting[bucket] = [(rows[size:], jax.tree.map(lambda x, size=size: x[size:], found))]
-        rows, found = jax.tree.map(lambda x, size=size: x[:size], (rows, found))
-        yield bucket, np.pad(rows, (0, size - len(rows)), constant_values=-1), fill_up(found, size)
+        rows, joined = _join(waiting[bucket])
+        waiting[bucket] = [(rows[size:], jax.tree.map(lambda x, size=size: x[size:], joined))]
+        rows, batch = jax.tree.map(lambda x, size=size: x[:size], (rows, joined))
+        yield bucket, np.pad(rows, (0, size - len(rows)), constant_values=-1), fill_up(batch, size)
 
 
 def _join(blocks: Sequence[Block]) -> Block:
@@ -63,11 +63,11 @@ def _join(blocks: Sequence[Block]) -> Block:
 
 
 def draw_order(counts: Sequence[int], sizes: Sequence[int], seed: Sequence[int]) -> list[int]:
-    """A random order of buckets in which `draw` gives out all examples.
+    """Draws a random order of buckets in which `draw` gives out all examples.
 
     Args:
       counts: the examples in each bucket; of several processes, the most that one has.
-      sizes: the examples of an answer, for each bucket.
+      sizes: the examples of a batch, for each bucket.
       seed: of the order.
 
     Returns:
@@ -76,8 +76,8 @@ def draw_order(counts: Sequence[int], sizes: Sequence[int], seed: Sequence[int])
     >>> sorted(draw_order([5, 3], [2, 2], [0]))
     [0, 0, 0, 1, 1]
     """
-    answers = [steps_of(count, size) for count, size in zip(counts, sizes, strict=True)]
-    order: list[int] = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), answers)).tolist()
+    batches = [steps_of(count, size) for count, size in zip(counts, sizes, strict=True)]
+    order: list[int] = np.random.default_rng(seed).permutation(np.repeat(np.arange(len(counts)), batches)).tolist()
     return order
 
 
@@ -91,7 +91,7 @@ def stream_windows(
     devices: int = 1,
     place: Place = lambda window: window,
 ) -> Callable[[int], Iterator[Window]]:
-    """Windows of examples that do not fit in memory; a thread prepares the next ones.
+    """Makes windows of examples that do not fit in memory; a thread prepares the next ones.
 
     An epoch takes every example exactly once, in the order of the blocks within each length; the lengths take turns of
     a few steps, at random.
@@ -116,9 +116,9 @@ def stream_windows(
 
     def window(rows: np.ndarray, data: Batch, left: int) -> Window:
         dealt = jax.tree.map(lambda x: np.swapaxes(x.reshape(-1, devices, *x.shape[1:]), 0, 1), data)
-        there = np.moveaxis((rows >= 0).reshape(steps, share, devices), -1, 1)
+        filled = np.moveaxis((rows >= 0).reshape(steps, share, devices), -1, 1)
         return Window(
-            (dealt,), (np.arange(steps) >= left).astype(np.int32), np.where(there, turns, -1).astype(np.int32)
+            (dealt,), (np.arange(steps) >= left).astype(np.int32), np.where(filled, turns, -1).astype(np.int32)
         )
 
     def epoch(number: int) -> Iterator[Window]:
@@ -170,10 +170,10 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
     thread = threading.Thread(target=work, daemon=True)
     thread.start()
     try:
-        while (found := ready.get())[0]:
-            yield found[1]  # type: ignore[misc]
-        if found[1] is not None:
-            raise found[1]  # type: ignore[misc]
+        while (item := ready.get())[0]:
+            yield item[1]  # type: ignore[misc]
+        if item[1] is not None:
+            raise item[1]  # type: ignore[misc]
     finally:
         stopped.set()
         thread.join()

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     Agree = Callable[[np.ndarray], np.ndarray]
     Place = Callable[[Window], Window]
+    Places = Sequence[Sequence[np.ndarray]]
+    """For each of M members and each of D devices the (n,) places of the examples to take, of one length."""
 
 _STEPS = 1024
 """The most steps of one program: enough that an epoch is one, few enough that Ctrl-C is heard."""
@@ -57,27 +59,77 @@ def make_windows(
 
     >>> from hepjax.types import Batch
     >>> data = Batch(np.arange(5.0)[:, None], np.zeros(5, np.int32), np.ones(5, np.float32))
-    >>> [window.rows.shape for window in make_windows(data, batch_size=3, seed=0)(1)]
+    >>> [window.examples.shape for window in make_windows(data, batch_size=3, seed=0)(1)]
     [(2, 1, 3)]
     """
     share = batch_size // devices
-    dealt = [_deal(part, devices, agree) for _, part in by_length(data, buckets)]
-    sizes = [sizes for sizes, _ in dealt]
-    counts: list[int] = agree(np.array([steps_of(max(size), share) for size in sizes])).tolist()
-    nothing = np.zeros((0, devices, share), np.int32)
-    resident = place(Window(tuple(part for _, part in dealt), np.zeros(0, np.int32), nothing)).data
+    sizes, parts = zip(*(_deal(part, devices, agree) for _, part in by_length(data, buckets)), strict=True)
+    resident = place(Window(parts, np.zeros(0, np.int32), np.zeros((0, devices, share), np.int32))).data
+    places = [[list(map(np.arange, of_devices))] for of_devices in sizes]
+    _, windows = shuffled_windows(
+        resident, places, batch_size=share, seed=seed, steps=steps, first_member=process, agree=agree
+    )
 
     def epoch(number: int) -> Iterator[Window]:
-        own = np.random.default_rng([seed, number, process])
-        rows = np.concatenate([_order(size, count, share, own) for size, count in zip(sizes, counts, strict=True)])
-        # All processes shuffle the steps in the same way.
-        yield from map(place, shuffled_windows(resident, counts, rows, seed=[seed, number], steps=steps))
+        return (place(window._replace(examples=window.examples[:, 0])) for window in windows(number))
 
     return epoch
 
 
+def shuffled_windows(
+    data: tuple[Batch, ...],
+    places: Sequence[Places],
+    *,
+    batch_size: int,
+    seed: int,
+    steps: int,
+    first_member: int = 0,
+    agree: Agree = lambda counts: counts,
+) -> tuple[int, Callable[[int], Iterator[Window]]]:
+    """Takes each member's examples in random order, in steps of one length that are shuffled.
+
+    A member or device that has fewer examples of a length than another has empty batches at the end.
+
+    Args:
+      data: the examples of each length.
+      places: for each length, which of them each of M members takes from each of D devices.
+      batch_size: the examples that a device gives to a step of a member.
+      seed: of the run.
+      steps: the most in a window.
+      first_member: the number of the first member, on which its order depends.
+      agree: as in `make_windows`.
+
+    Returns:
+      The steps of an epoch; and epoch number, from 1 → windows of one shape, with examples (K, M, D, batch_size). The
+      last window is filled up with steps that take nothing.
+    """
+    counts = agree(np.array([most_steps(bucket, batch_size) for bucket in places]))
+    bucket_of_step = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
+    length = steps_of(len(bucket_of_step), steps_of(len(bucket_of_step), steps))
+
+    def epoch(number: int) -> Iterator[Window]:
+        rngs = [np.random.default_rng([seed, number, first_member + i]) for i in range(len(places[0]))]
+        shuffled = [
+            [[rng.permutation(x) for x in member] for rng, member in zip(rngs, bucket, strict=True)]
+            for bucket in places
+        ]
+        examples = np.concatenate([in_steps(x, n, batch_size) for x, n in zip(shuffled, counts, strict=True)])
+        # All processes shuffle the steps in the same way.
+        order = np.random.default_rng([seed, number]).permutation(len(bucket_of_step))
+        for first in range(0, len(order), length):
+            chosen = order[first : first + length]
+            missing = (0, length - len(chosen))
+            yield Window(
+                data,
+                np.pad(bucket_of_step[chosen], missing, constant_values=len(data)),
+                np.pad(examples[chosen], (missing, *[(0, 0)] * 3), constant_values=-1),
+            )
+
+    return len(bucket_of_step), epoch
+
+
 def steps_of(count: int, batch_size: int) -> int:
-    """The steps that take `count` examples.
+    """Counts the steps that take `count` examples.
 
     >>> steps_of(5, 3)
     2
@@ -85,33 +137,17 @@ def steps_of(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def shuffled_windows(
-    data: tuple[Batch, ...], counts: Sequence[int], rows: np.ndarray, *, seed: Sequence[int], steps: int
-) -> Iterator[Window]:
-    """Steps in random order, in windows of one shape; the last is filled up with steps that are none.
+def most_steps(places: Places, batch_size: int) -> int:
+    """Counts the steps that every member and device can take all its examples in."""
+    return max(steps_of(len(examples), batch_size) for member in places for examples in member)
 
-    Args:
-      data: the examples of each length.
-      counts: the steps of each length, S in all.
-      rows: (S, ...) int32, what each step takes, the steps of one length after those of another.
-      seed: of the order.
-      steps: the most in a window.
 
-    Yields:
-      The windows.
-    """
-    which = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    order = np.random.default_rng(seed).permutation(len(rows))
-    length = steps_of(len(order), steps_of(len(order), steps))
-    for first in range(0, len(order), length):
-        taken = order[first : first + length]
-        missing = (0, length - len(taken))
-        whole = ((0, 0),) * (rows.ndim - 1)
-        yield Window(
-            data,
-            np.pad(which[taken], missing, constant_values=len(data)),
-            np.pad(rows[taken], (missing, *whole), constant_values=-1),
-        )
+def in_steps(places: Places, steps: int, size: int) -> np.ndarray:
+    """Divides examples into steps: (steps, M, D, size) int32, filled up with -1."""
+    filled = np.array(
+        [[np.pad(x, (0, steps * size - len(x)), constant_values=-1) for x in member] for member in places], np.int32
+    )
+    return np.moveaxis(filled.reshape(*filled.shape[:2], steps, size), 2, 0)
 
 
 def _deal(part: Batch, devices: int, agree: Agree) -> tuple[Sequence[int], Batch]:
@@ -122,9 +158,3 @@ def _deal(part: Batch, devices: int, agree: Agree) -> tuple[Sequence[int], Batch
     full = fill_up(part, most * devices)
     dealt = jax.tree.map(lambda x: np.swapaxes(x.reshape(most, devices, *x.shape[1:]), 0, 1), full)
     return sizes, dealt
-
-
-def _order(sizes: Sequence[int], steps: int, share: int, rng: np.random.Generator) -> np.ndarray:
-    """(steps, D, share) int32 rows in random order."""
-    shares = [np.pad(rng.permutation(size), (0, steps * share - size), constant_values=-1) for size in sizes]
-    return np.stack(shares, axis=0).reshape(len(sizes), steps, share).swapaxes(0, 1).astype(np.int32)

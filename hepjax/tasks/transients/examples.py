@@ -71,7 +71,7 @@ def fresh_windows(
 
     >>> make = lambda key, number: Batch(jax.random.normal(key, (6, 9)), jnp.zeros(6, int), jnp.ones(6))
     >>> windows = fresh_windows(make, jax.random.key(0), batch_size=2, steps=3)
-    >>> [window.rows.shape for window in windows(1)]
+    >>> [window.examples.shape for window in windows(1)]
     [(3, 1, 2)]
     """
     compiled = jax.jit(make)

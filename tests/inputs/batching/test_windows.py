@@ -47,9 +47,9 @@ def test_the_compiled_loop_takes_them_so(rng):
 def steps_in(windows):
     """The batches of all steps, as the compiled loop would take them."""
     for window in windows:
-        for which, rows in zip(window.which, window.rows, strict=True):
-            if which < len(window.data):
-                yield window.data[which], taken(window.data[which], rows)
+        for bucket, rows in zip(window.bucket, window.examples, strict=True):
+            if bucket < len(window.data):
+                yield window.data[bucket], taken(window.data[bucket], rows)
             else:
                 assert (rows == -1).all()
 
@@ -83,8 +83,8 @@ def test_kept_windows_give_every_jet_once(count, share, devices, lengths, steps,
         )
     )
     check_epoch(windows, count, size)
-    assert len({window.rows.shape for window in windows}) == 1  # so that there is one compilation
-    assert all(window.rows.shape[1:] == (devices, share) for window in windows)
+    assert len({window.examples.shape for window in windows}) == 1  # so that there is one compilation
+    assert all(window.examples.shape[1:] == (devices, share) for window in windows)
 
 
 @given(
@@ -152,8 +152,8 @@ def test_processes_take_as_many_steps():
         )
         for i, n in enumerate((30, 50))
     ]
-    assert [sum(len(window.which) for window in some) for some in windows] == [5, 5]
-    np.testing.assert_array_equal(*(some[0].which for some in windows))
+    assert [sum(len(window.bucket) for window in some) for some in windows] == [5, 5]
+    np.testing.assert_array_equal(*(some[0].bucket for some in windows))
 
 
 class TestBuckets:

@@ -39,9 +39,9 @@ def test_an_epoch_has_new_examples_in_one_window_and_the_same_ones_again_when_re
 
     windows = fresh_windows(make, key, batch_size=4, steps=3)
     (first,), (second,), (again,) = windows(1), windows(2), fresh_windows(make, key, batch_size=4, steps=3)(1)
-    np.testing.assert_array_equal(np.sort(first.rows.ravel()), np.arange(12))
-    assert first.rows.shape == (3, 1, 4)
-    assert (first.which == 0).all()
+    np.testing.assert_array_equal(np.sort(first.examples.ravel()), np.arange(12))
+    assert first.examples.shape == (3, 1, 4)
+    assert (first.bucket == 0).all()
     one, two, same = (np.asarray(window.data[0].inputs) for window in (first, second, again))
     assert one.shape == (1, 12, 5)
     np.testing.assert_array_equal(one, same)

@@ -1,0 +1,215 @@
+"""Measures what was trained, on the test jets: each training, and what stands for all."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import jax
+import numpy as np
+
+from hepjax import evaluation, report, runtime, training
+from hepjax.data.datasets import hls4ml
+from hepjax.errors import InputError
+from hepjax.inputs import batching, subsets
+from hepjax.runs import outputs, run_folder
+from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
+from hepjax.runs.predictions import Predictions
+from hepjax.tasks.classification import decorrelation
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from hepjax.inputs.subsets import Parts
+    from hepjax.runs.options import Experiment
+    from hepjax.runs.setup import TrainingSetup
+    from hepjax.types import Ensemble, Progress
+
+log = logging.getLogger("hepjax")
+
+
+def measure(
+    experiment: Experiment,
+    folder: Path,
+    ensemble: Ensemble,
+    jets: Parts,
+    setup: TrainingSetup,
+    metadata: dict[str, Any],
+) -> dict[str, Any]:
+    """Measures all trainings that did not diverge, and writes figures of merit, predictions and pictures.
+
+    Args:
+      experiment: the options.
+      folder: of the run.
+      ensemble: the trainings at their end, one of which at least did not diverge.
+      jets: what they were trained and are measured on.
+      setup: of the trainings.
+      metadata: of experiment.json, from `outputs.metadata_of`.
+
+    Returns:
+      The figures of merit of metrics.json: of folds their mean, of an ensemble those of its mean probability, of
+      learning rates those of the best; with those of each member and, but for learning rates, their spread.
+
+    Raises:
+      InputError: too few members are left for a mean; each is in its folder still.
+    """
+    together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
+    good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
+    members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
+    all_tests = _predictions(experiment, jets, setup, ensemble, "test")
+    tests = [all_tests[i] for i in good]
+    metrics = [evaluation.measure(test.measured()) for test in tests]
+    if together:
+        measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
+        _write_members(experiment, folder, ensemble, jets, setup, metadata, measured)
+        _check_enough(experiment, len(members), diverged)
+
+    def val() -> list[Predictions]:
+        predictions = _predictions(experiment, jets, setup, ensemble, "val")
+        return [predictions[i] for i in good]
+
+    best = choose_best(experiment, good, [row.history for row in progress])
+    test, whole = _stand_for_all(experiment, tests, metrics, best, val)
+    if together:
+        whole["members"] = {member.name: figures for member, figures in zip(members, metrics, strict=True)}
+        if diverged:
+            whole["diverged"] = diverged
+        words = verdict_words(experiment, members, whole, best, diverged)
+        whole["verdict"] = {"kind": "many", "words": words}
+    else:
+        whole |= {"best_epoch": _best_epoch(progress[best]), "verdict": _verdict(experiment, progress[best])}
+    if runtime.is_first():
+        outputs.write_metrics(folder, test, whole)
+        run_folder.write_history(folder, progress[best].history)
+        report.save(report.history_figure(progress[best].history), folder / "history.png")
+        if experiment.sizes and len(members) > 1:
+            sizes = [experiment.sizes[i] for i in good]
+            report.save(report.learning_curve_figure(sizes, metrics), folder / "learning_curve.png")
+    log.info("%s", whole["verdict"]["words"])
+    return whole
+
+
+def _predictions(
+    experiment: Experiment, jets: Parts, setup: TrainingSetup, ensemble: Ensemble, name: str
+) -> list[Predictions]:
+    """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
+    index = jets._fields.index(name)
+    # Folds take their jets from all parts, other members from one.
+    parts, first = (jets[:3], 0) if experiment.folds else ((jets[index],), sum(jets.counts[:index]))
+    labels, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("labels", "rows"))
+    binned = [subsets.observables(p.jets, p.rows, hls4ml.BINNED) if name == "test" else {} for p in parts]
+    observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
+    predictions = []
+    for member, logits in zip(setup.members, setup.predict(ensemble.best, name), strict=True):
+        chosen = getattr(member, name) - first
+        predictions.append(
+            Predictions(
+                np.asarray(jax.device_get(jax.nn.softmax(logits))),
+                labels[chosen],
+                hls4ml.CLASSES,
+                rows[chosen],
+                {key: values[chosen] for key, values in observables.items()},
+            )
+        )
+    return predictions
+
+
+def _write_members(
+    experiment: Experiment,
+    folder: Path,
+    ensemble: Ensemble,
+    jets: Parts,
+    setup: TrainingSetup,
+    metadata: dict[str, Any],
+    measured: dict[int, Any],
+) -> None:
+    """Writes each of several trainings as a run folder of its own, and which of them diverged."""
+    rows, best = np.concatenate([part.rows for part in jets[:3]]), jax.device_get(ensemble.best)
+    alone = {key: value for key, value in metadata.items() if key != "members"}
+    for i, (member, progress) in enumerate(zip(setup.members, ensemble.members, strict=True)):
+        split = batching.Split(*(rows[numbers] for numbers in member[1:4]))
+        metrics, test = measured.get(i, (None, None))
+        outputs.write_member(
+            dataclasses.replace(
+                experiment,
+                **ALONE,
+                out=folder / member.name,
+                optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
+            ),
+            alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
+            split,
+            training.member_of(best, i),
+            progress.history,
+            None if metrics is None else metrics | {"best_epoch": _best_epoch(progress)},
+            test,
+        )
+    if diverged := diverged_members(setup.members, ensemble.members):
+        run_folder.add_to_record(folder, {"diverged": diverged})
+
+
+def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -> None:
+    least = 3 if experiment.folds else 2 if experiment.ensemble else 1
+    if good < least:
+        lost = "; ".join(f"{name} diverged {words}" for name, words in diverged.items())
+        raise InputError(
+            f"{good} of {good + len(diverged)} trainings are left, too few for a mean: {lost}; lower the learning rate, "
+            "clip gradients, or look for extreme values; each is in a folder of its own"
+        )
+
+
+def _stand_for_all(
+    experiment: Experiment,
+    tests: Sequence[Predictions],
+    metrics: Sequence[dict[str, Any]],
+    best: int,
+    val: Callable[[], list[Predictions]],
+) -> tuple[Predictions, dict[str, Any]]:
+    """The predictions for test jets, and the figures of merit, that stand for all members."""
+    if experiment.folds:
+        mean, spread = evaluation.mean_and_spread(metrics)
+        test = _pooled(tests)
+        pooled = evaluation.figures_of_merit(test.measured())
+        intervals = evaluation.fold_intervals(mean, spread, len(tests))
+        counted = {key: pooled[key] for key in ("jets", "effective_jets", "bounds")}
+        return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
+    if experiment.ensemble:
+        test, of_val = (_mean(predictions) for predictions in (tests, val()))
+        return test, {
+            **evaluation.measure(test.measured()),
+            "calibration": evaluation.calibration_figures(of_val.measured(), test.measured()),
+            "spread": evaluation.mean_and_spread(metrics)[1],
+            "bias_and_variance": evaluation.bias_and_variance([predictions.measured() for predictions in tests]),
+        }
+    calibration = evaluation.calibration_figures(val()[best].measured(), tests[best].measured())
+    return tests[best], metrics[best] | {"calibration": calibration}
+
+
+def _mean(predictions: Sequence[Predictions]) -> Predictions:
+    return predictions[0]._replace(scores=np.mean([of_member.scores for of_member in predictions], axis=0))
+
+
+def _pooled(tests: Sequence[Predictions]) -> Predictions:
+    """The predictions of all folds, each for its own jets."""
+    first = tests[0]
+    return first._replace(
+        scores=np.concatenate([test.scores for test in tests]),
+        labels=np.concatenate([test.labels for test in tests if test.labels is not None]),
+        rows=np.concatenate([test.rows for test in tests if test.rows is not None]),
+        observables={name: np.concatenate([test.observables[name] for test in tests]) for name in first.observables},
+    )
+
+
+def _best_epoch(progress: Progress) -> int | None:
+    return getattr(evaluation.best_epoch(progress.history), "epoch", None)
+
+
+def _verdict(experiment: Experiment, progress: Progress) -> dict[str, str]:
+    if decorrelation.is_contest(experiment.insensitive):
+        words = (
+            "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
+        )
+        return {"kind": "contest", "words": words}
+    verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(hls4ml.CLASSES))))
+    return {"kind": verdict.kind.value, "words": verdict.words}
