@@ -55,6 +55,19 @@ from hepjax.evaluation.intervals import (
 from hepjax.evaluation.measure import calibration_figures, measure, remarks
 from hepjax.evaluation.metrics import cross_entropy, figures_of_merit
 from hepjax.evaluation.peaks import Peak, bootstrap_peaks, peak, peak_figures
+from hepjax.evaluation.regression import (
+    Estimates,
+    compare_regressions,
+    regression_figures,
+    squared_error_parts,
+)
+from hepjax.evaluation.residuals import (
+    BiasAndResolution,
+    InBins,
+    bias_and_resolution,
+    bias_and_resolution_in_bins,
+    relative_residuals,
+)
 from hepjax.evaluation.roc import (
     RocCurve,
     auc,
@@ -74,12 +87,15 @@ from hepjax.evaluation.working_points import WorkingPoint, selection, working_po
 __all__ = [
     "FEWEST",
     "Beside",
+    "BiasAndResolution",
     "Binned",
     "Detections",
     "Difference",
     "Distance",
+    "Estimates",
     "Fit",
     "Improvement",
+    "InBins",
     "Interval",
     "Peak",
     "Reliability",
@@ -96,6 +112,8 @@ __all__ = [
     "background_rejection",
     "beside_floor",
     "best_epoch",
+    "bias_and_resolution",
+    "bias_and_resolution_in_bins",
     "bias_and_variance",
     "bin_edges",
     "binomial_interval",
@@ -110,6 +128,7 @@ __all__ = [
     "cluster_figures",
     "cluster_table",
     "compare",
+    "compare_regressions",
     "confusion_matrix",
     "cross_entropy",
     "detections",
@@ -137,7 +156,9 @@ __all__ = [
     "purity",
     "ranks_in_bins",
     "rate_in_bins",
+    "regression_figures",
     "rejection_bound",
+    "relative_residuals",
     "reliability",
     "remarks",
     "roc_curve",
@@ -146,6 +167,7 @@ __all__ = [
     "sculpting",
     "selection",
     "significance_improvement",
+    "squared_error_parts",
     "thinned",
     "tpr_at_fpr",
     "trade_off",

@@ -101,10 +101,15 @@ def _check_same(a: Checked, b: Checked) -> None:
 def _mean(values: Floats, w: Floats) -> Difference:
     """A weighted mean that is compared with 0."""
     mean, error = float(np.average(values, weights=w)), standard_error(values, w)
-    return Difference(mean, error, _two_sided(mean, error))
+    return Difference(mean, error, two_sided(mean, error))
 
 
-def _two_sided(value: float, error: float) -> float:
+def two_sided(value: float, error: float) -> float:
+    """Returns how likely a deviation as large as this one is, of either sign, under a Gaussian of this width.
+
+    >>> round(two_sided(1.0, 1.0), 3), two_sided(0.0, 0.0)
+    (0.317, 1.0)
+    """
     if error > 0:
         return math.erfc(abs(value) / error / math.sqrt(2))
     return 1.0 if value == 0 else 0.0
@@ -126,7 +131,7 @@ def _delong(a: NDArray[Any], b: NDArray[Any], signal: NDArray[np.bool_], w: Floa
     of_background = _beaten(-b, ~signal, signal_w) - _beaten(-a, ~signal, signal_w)
     value = float(np.average(of_signal, weights=signal_w))
     error = math.hypot(_scatter(of_signal, signal_w), _scatter(of_background, background_w))
-    return Difference(value, error, _two_sided(value, error))
+    return Difference(value, error, two_sided(value, error))
 
 
 def _beaten(s: NDArray[Any], which: NDArray[np.bool_], others_w: Floats) -> Floats:
@@ -157,7 +162,7 @@ def _rejections(a: Checked, b: Checked, c: int, rng: np.random.Generator) -> Dif
     if not np.isfinite(rejections).all():
         return None
     ratio, spread = found[1][0] / found[0][0], float(np.std(np.log(rejections[:, 1] / rejections[:, 0]), ddof=1))
-    return Difference(ratio, ratio * spread, _two_sided(math.log(ratio), spread))
+    return Difference(ratio, ratio * spread, two_sided(math.log(ratio), spread))
 
 
 def _rejection(jets: Spectra, times: NDArray[Any] | None = None) -> float:

@@ -14,7 +14,7 @@ import optax
 from hepjax.numerics import weighted_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hepjax.types import PyTree, Reconstruction
 
@@ -126,6 +126,68 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
         mean, log_variance = jnp.split(x, 2, axis=-1)
         square = (y - mean) ** 2 * jnp.exp(-log_variance)
         return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
+
+    return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+
+
+def huber(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None, delta: float = 1.0) -> jax.Array:
+    """Computes Huber's loss (Ann. Math. Stat. 35 (1964) 73): ½ r² up to delta, and delta (|r| - ½ delta) beyond.
+
+    Args:
+      predictions: (B, D).
+      targets: (B, D).
+      weights: (B,) example weights; None is 1.
+      mask: (B,) bool, False leaves an example out; None is True.
+      delta: above 0, in the targets' unit.
+
+    Returns:
+      () the mean over examples and target components.
+
+    Raises:
+      ValueError: the shapes do not fit, or delta is not positive.
+
+    >>> float(huber(jnp.array([[1.0], [5.0]]), jnp.array([[0.0], [0.0]])))
+    2.5
+    """
+    if not delta > 0:
+        raise ValueError(f"huber: expected delta above 0, found {delta}; give a positive one")
+    _check_fit("huber", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = _factor(targets[..., 0], weights, mask)
+    return _mean(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
+
+
+def quantile_loss(
+    outputs: Any, targets: Any, weights: Any = None, *, mask: Any = None, levels: Sequence[float] = (0.5,)
+) -> jax.Array:
+    """Computes the quantile (pinball) loss, whose minimum is the distribution's quantile at each level.
+
+    Args:
+      outputs: (B, D Q), for each target component its Q quantiles.
+      targets: (B, D).
+      weights: (B,) example weights; None is 1.
+      mask: (B,) bool, False leaves an example out; None is True.
+      levels: the Q levels τ, between 0 and 1.
+
+    Returns:
+      () the mean of max(τ r, (τ - 1) r) with r = target - output, over examples, components and levels.
+
+    Raises:
+      ValueError: the shapes do not fit, or a level is not between 0 and 1.
+
+    Reference: R. Koenker, G. Bassett, Econometrica 46 (1978) 33.
+
+    >>> round(float(quantile_loss(jnp.array([[0.0]]), jnp.array([[1.0]]), levels=(0.9,))), 4)
+    0.9
+    """
+    if not levels or not all(0 < level < 1 for level in levels):
+        raise ValueError(f"quantile_loss: expected levels between 0 and 1, found {tuple(levels)}; give such")
+    *shape, width = jnp.shape(targets)
+    _check_fit("quantile_loss", "outputs", outputs, (*shape, width * len(levels)), "targets", targets)
+    tau = jnp.asarray(levels)
+
+    def values(x: jax.Array, y: jax.Array) -> jax.Array:
+        residual = y[..., None] - x.reshape(*y.shape, len(levels))
+        return jnp.mean(jnp.maximum(tau * residual, (tau - 1) * residual), axis=(-2, -1))
 
     return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
 

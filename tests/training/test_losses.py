@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.test_util import check_grads
-from scipy import stats
-from sklearn.metrics import log_loss, mean_squared_error
+from scipy import special, stats
+from sklearn.metrics import log_loss, mean_pinball_loss, mean_squared_error
 
 from hepjax.training import losses
 from hepjax.types import Reconstruction
@@ -62,10 +64,40 @@ def test_gaussian_nll_is_least_when_the_width_is_right(rng):
     np.testing.assert_allclose(np.exp(s / 2), float(jnp.sqrt(jnp.mean(y**2))), rtol=1e-4)
 
 
+def test_huber_is_scipys(rng, weights):
+    a, b = 3 * rng.normal(size=(2, B, 1))
+    oracle = np.average(special.huber(1.5, a - b)[:, 0], weights=weights)
+    np.testing.assert_allclose(losses.huber(jnp.array(a), jnp.array(b), weights, delta=1.5), oracle, rtol=1e-5)
+
+
+def test_quantile_loss_is_scikit_learns(rng, weights):
+    outputs, y = rng.normal(size=(B, 3)), rng.normal(size=(B, 1))
+    levels = (0.16, 0.5, 0.84)
+    oracle = np.mean(
+        [mean_pinball_loss(y, outputs[:, i], sample_weight=weights, alpha=level) for i, level in enumerate(levels)]
+    )
+    found = losses.quantile_loss(jnp.array(outputs), jnp.array(y), weights, levels=levels)
+    np.testing.assert_allclose(found, oracle, rtol=1e-5)
+
+
+@pytest.mark.parametrize("levels", [(), (0.0,), (0.5, 1.0)])
+def test_levels_lie_between_0_and_1(levels):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        losses.quantile_loss(jnp.zeros((1, len(levels))), jnp.zeros((1, 1)), levels=levels)
+    with pytest.raises(ValueError, match="delta above 0"):
+        losses.huber(jnp.zeros((1, 1)), jnp.zeros((1, 1)), delta=0)
+
+
 CASES = {
     "binary": (losses.binary_cross_entropy, lambda r: r.normal(size=B), lambda r: r.integers(2, size=B)),
     "categorical": (losses.categorical_cross_entropy, lambda r: r.normal(size=(B, C)), lambda r: r.integers(C, size=B)),
     "squared": (losses.mean_squared_error, lambda r: r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
+    "huber": (losses.huber, lambda r: 3 * r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
+    "quantiles": (
+        partial(losses.quantile_loss, levels=(0.2, 0.8)),
+        lambda r: r.normal(size=(B, 4)),
+        lambda r: r.normal(size=(B, 2)),
+    ),
     "gaussian": (losses.gaussian_nll, lambda r: r.normal(size=(B, 4)), lambda r: r.normal(size=(B, 2))),
 }
 
