@@ -109,9 +109,7 @@ def compare_regressions(first: Estimates, second: Estimates, first_losses: Any, 
     a, b = check_estimates(first), check_estimates(second)
     weights = [checked_weights(one.weights, len(one.truth)) for one in (a, b)]
     if a.names != b.names or a.truth.shape != b.truth.shape or (a.truth != b.truth).any():
-        raise InputError(
-            "truth: expected the same jets and targets for both; predict one set of jets with both"
-        )
+        raise InputError("truth: expected the same jets and targets for both; predict one set of jets with both")
     if (weights[0] != weights[1]).any():
         raise InputError("weights: expected the same for both; predict one set of jets with both")
     w, rng = weights[0], np.random.default_rng(0)
@@ -204,9 +202,9 @@ def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generat
     }
     if relative is not None:
         inside, values = relative
-        found = bias_and_resolution(values, None if w is None else w[inside], rng=rng)
-        pairs["relative_bias"] = (found.bias, found.bias_interval)
-        pairs["relative_resolution"] = (found.resolution, found.resolution_interval)
+        core = bias_and_resolution(values, None if w is None else w[inside], rng=rng)
+        pairs["relative_bias"] = (core.bias, core.bias_interval)
+        pairs["relative_resolution"] = (core.resolution, core.resolution_interval)
     square, interval = _mean(residual**2, w)
     spread = float(np.sqrt(np.average((truth - np.average(truth, weights=w)) ** 2, weights=w)))
     pairs["root_mean_squared_error"] = math.sqrt(square), _map(interval, lambda x: math.sqrt(max(x, 0.0)))

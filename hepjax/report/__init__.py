@@ -23,6 +23,16 @@ from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_markup import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
+from hepjax.report.regression import (
+    coverage_figure,
+    predicted_against_true_figure,
+    pulls_figure,
+    regression_comparison_table,
+    regression_curve_figure,
+    regression_table,
+    residuals_in_bins_figure,
+    response_figure,
+)
 from hepjax.report.style import new_figure, style
 from hepjax.report.tables import (
     bench_table,
@@ -53,6 +63,7 @@ __all__ = [
     "contamination_figure",
     "correlation_figure",
     "cost_line",
+    "coverage_figure",
     "detections_table",
     "discriminant_figure",
     "distances_figure",
@@ -77,10 +88,17 @@ __all__ = [
     "peaks_table",
     "plane_figure",
     "png",
+    "predicted_against_true_figure",
+    "pulls_figure",
     "rates_figure",
+    "regression_comparison_table",
+    "regression_curve_figure",
+    "regression_table",
     "rejection_figure",
     "relevance_figure",
     "reliability_figure",
+    "residuals_in_bins_figure",
+    "response_figure",
     "roc_figure",
     "run_table",
     "saliency_figure",

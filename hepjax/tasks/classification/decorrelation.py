@@ -1,96 +1,44 @@
-"""What the answers of an experiment shall not tell: an observable of its jets, or the scale of their energies."""
+"""Taggers whose predictions do not tell a nuisance: an observable of the jets, or the scale of their energies."""
 
 from __future__ import annotations
 
-import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, runtime
-from hepjax.choices import Decorrelation
 from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
+from hepjax.inputs.subsets import read_columns
+from hepjax.tasks.classification.options import background_classes, has_adversary, signal_classes
+from hepjax.tasks.task import Objective
 from hepjax.training import decorrelation
 from hepjax.training.decorrelation import ADVERSARY
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import jax
 
     from hepjax.inputs.batching.stream import Block
-    from hepjax.inputs.subsets import Part, Parts
+    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.models import Apply
-    from hepjax.runs.options import Insensitivity
+    from hepjax.tasks.classification.options import Insensitivity
     from hepjax.training.decorrelation import Loss
     from hepjax.types import Batch, Dataset, PyTree
 
 _ADVERSARY = models.MLP(hidden=(32, 32), outputs=decorrelation.BINS)
-_ROWS = 100_000
-"""Jets whose observables are read at once."""
 
 
-def is_asked(insensitive: Insensitivity) -> bool:
-    """Whether there is anything that the answers shall not tell.
-
-    >>> from hepjax.runs.options import Insensitivity
-    >>> is_asked(Insensitivity()), is_asked(Insensitivity(to="j_mass"))
-    (False, True)
-    """
-    return insensitive.to is not None or insensitive.energy_scale > 0
-
-
-def is_contest(insensitive: Insensitivity) -> bool:
-    """Whether the tagger is trained against an adversary, so that its two losses are not of the same kind.
-
-    >>> from hepjax.runs.options import Insensitivity
-    >>> is_contest(Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
-    True
-    """
-    return is_asked(insensitive) and insensitive.by is Decorrelation.ADVERSARY
-
-
-def resolve(insensitive: Insensitivity, dataset: Dataset) -> Insensitivity:
-    """Returns the options with their background named, which is that of the jets' dataset where they name none.
-
-    Args:
-      insensitive: the options.
-      dataset: of the jets.
-
-    Raises:
-      InputError: a class is not one of the jets'.
-
-    >>> from hepjax.data import datasets
-    >>> from hepjax.runs.options import Insensitivity
-    >>> resolve(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
-    ('g', 'q')
-    """
-    if not is_asked(insensitive):
-        return insensitive
-    for option in ("background", "signal"):
-        if unknown := [name for name in getattr(insensitive, option) if name not in dataset.classes]:
-            raise InputError(
-                f"--insensitive.{option}: expected different ones of {', '.join(dataset.classes)}, "
-                f"found {', '.join(unknown)}"
-            )
-    background = insensitive.background or dataset.background or dataset.classes
-    if not all({*background} - {name} for name in insensitive.signal or ("",)):
-        raise InputError(
-            f"--insensitive.background: expected a class that is not the signal, found {', '.join(background)}"
-        )
-    return dataclasses.replace(insensitive, background=background)
-
-
-def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Parts:
+def attach(splits: Splits, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Splits:
     """Gives each jet its nuisance.
 
     Args:
-      jets: as they were read.
+      splits: as they were read.
       columns: of what was read.
-      insensitive: says what the nuisance is.
+      insensitive: says what the nuisance is; it is asked for.
       seed: of shifted energies.
 
     Returns:
@@ -101,130 +49,115 @@ def attach(jets: Parts, columns: Sequence[str], insensitive: Insensitivity, seed
     Raises:
       InputError: the files lack the observable, it is not finite, or a class that counts has no jets.
     """
-    if not is_asked(insensitive):
-        return jets
-    own = {"train": jets.train, "val": jets.val, "test": jets.test}
-    classes = jets.dataset.classes
-    ranks = _of_energies(own, seed) if insensitive.to is None else _of_observable(own, insensitive, classes)
+    subsets = {"train": splits.train, "val": splits.val, "test": splits.test}
+    in_energy = grows_with_energy(splits.dataset, columns)
+    if insensitive.to is None:
+        ranks = _draw_energy_ranks(subsets, seed)
+    else:
+        ranks = _observable_ranks(subsets, insensitive, splits.dataset)
 
-    def changed(part: Part, rank: np.ndarray) -> Part:
+    def change(subset: Subset, rank: np.ndarray) -> Subset:
         factor = (1 + insensitive.energy_scale * (2 * rank - 1)).astype(np.float32)
 
-        def told(batch: Batch, places: Any) -> Batch:
+        def with_nuisance(batch: Batch, places: Any) -> Batch:
             shifted = insensitive.energy_scale > 0
-            inputs = scale_energies(batch.inputs, columns, factor[places], jets.dataset) if shifted else batch.inputs
+            inputs = scale_energies(batch.inputs, in_energy, factor[places]) if shifted else batch.inputs
             return batch._replace(inputs=inputs, nuisance=rank[places])
 
-        def blocks(given: Sequence[int]) -> Iterator[Block]:
-            return ((places, told(batch, places)) for places, batch in part.blocks(given))
+        def blocks(seeds: Sequence[int]) -> Iterator[Block]:
+            return ((places, with_nuisance(batch, places)) for places, batch in subset.blocks(seeds))
 
-        data = None if part.data is None else told(part.data, slice(None))
-        return part._replace(data=data, blocks=blocks)
+        data = None if subset.data is None else with_nuisance(subset.data, slice(None))
+        return subset._replace(data=data, blocks=blocks)
 
-    train, val, test = (changed(part, ranks[name]) for name, part in own.items())
-    return jets._replace(train=train, val=val, test=test)
+    train, val, test = (change(subset, ranks[name]) for name, subset in subsets.items())
+    return splits._replace(train=train, val=val, test=test)
 
 
-def scale_energies(inputs: Any, columns: Sequence[str], factor: np.ndarray, dataset: Dataset) -> Any:
-    """Jets as they would look with another calibration: all energies of each jet are multiplied by one factor.
+def scale_energies(inputs: Any, in_energy: np.ndarray, factor: np.ndarray) -> Any:
+    """Returns jets as they would look with another calibration: all energies of each are multiplied by one factor.
 
     Args:
-      inputs: what a pipeline has read of N jets.
-      columns: its columns; those in GeV or MeV change. No particle crosses a threshold, and no jet is clustered anew.
+      inputs: what a pipeline has loaded of N jets.
+      in_energy: (F,) bool, the columns that grow with energy; no particle crosses a threshold, and no jet is clustered
+        anew.
       factor: (N,).
-      dataset: of the jets, for the units.
 
     Returns:
       The same structure.
 
-    >>> from hepjax.data import datasets
-    >>> jets, columns = np.array([[80.0, 0.3]]), ("j_mass", "j_tau32_b1")
-    >>> scale_energies(jets, columns, np.array([1.05]), datasets.get("hls4ml")).tolist()
+    >>> scale_energies(np.array([[80.0, 0.3]]), np.array([True, False]), np.array([1.05])).tolist()
     [[84.0, 0.3]]
     """
     if isinstance(inputs, Sequences):
-        return inputs._replace(values=scale_energies(inputs.values, columns, factor, dataset))
+        return inputs._replace(values=scale_energies(inputs.values, in_energy, factor))
     by = factor.reshape(-1, *[1] * (inputs.ndim - 1)).astype(inputs.dtype)
-    return np.where(grows_with_energy(dataset, columns), inputs * by, inputs)
+    return np.where(in_energy, inputs * by, inputs)
 
 
-def add_adversary(insensitive: Insensitivity, params: PyTree, key: jax.Array, classes: int) -> PyTree:
-    """The parameters of a tagger, with those of its adversary where it is trained against one.
+def draw_adversary(insensitive: Insensitivity, dataset: Dataset, key: jax.Array) -> dict[str, PyTree]:
+    """Draws the parameters of the adversary of a tagger.
 
     Args:
-      insensitive: says how.
-      params: of the tagger.
+      insensitive: says which predictions it reads.
+      dataset: of the jets.
       key: () typed PRNG key.
-      classes: C.
 
     Returns:
-      The parameters.
+      Name → parameters.
     """
-    if not is_contest(insensitive):
-        return params
-    signal = len(insensitive.signal) or classes - len(insensitive.background) or classes
-    return {**params, ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, signal)))[0]}
+    width = len(signal_classes(insensitive, dataset))
+    return {ADVERSARY: models.initialise(_ADVERSARY, key, jnp.zeros((1, width)))[0]}
 
 
-def make_losses(
-    insensitive: Insensitivity, apply: Apply, loss: Loss, classes: Sequence[str]
-) -> tuple[Apply, Loss, Loss]:
-    """What is trained, and by which loss.
+def make_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, loss: Loss) -> Objective:
+    """Returns what is trained, and by which losses; validation adds the distance correlation in both ways.
 
     Args:
-      insensitive: says what the answers shall not tell, and how that is reached.
+      insensitive: says what the predictions shall not tell, and how that is reached; it is asked for.
+      dataset: of the jets.
       apply: the model's function.
       loss: (logits, labels, weights) → () mean.
-      classes: the C names.
-
-    Returns:
-      The function to train; its loss; and the loss that validates, which adds the distance correlation in both ways.
     """
-    if not is_asked(insensitive):
-        return apply, loss, loss
-    background = jnp.array([name in insensitive.background for name in classes])
-    signal = _signal(insensitive, classes)
+    names = background_classes(insensitive, dataset)
+    background = jnp.array([name in names for name in dataset.classes])
+    signal = signal_classes(insensitive, dataset)
     correlated = decorrelation.correlation_loss(loss, insensitive.strength, background, signal)
-    if not is_contest(insensitive):
-        return apply, correlated, correlated
+    if not has_adversary(insensitive):
+        return Objective(apply, correlated, apply, correlated)
     contest = decorrelation.contest(apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal)
-    return contest, decorrelation.contest_loss(loss, background, signal), correlated
+    return Objective(contest, decorrelation.contest_loss(loss, background, signal), apply, correlated)
 
 
-def _signal(insensitive: Insensitivity, classes: Sequence[str]) -> list[int]:
-    """The classes whose answers count; all where none is named and all are background."""
-    others = insensitive.signal or [name for name in classes if name not in insensitive.background]
-    return [classes.index(name) for name in others or classes]
-
-
-def _of_energies(own: dict[str, Part], seed: int) -> dict[str, np.ndarray]:
+def _draw_energy_ranks(subsets: Mapping[str, Subset], seed: int) -> dict[str, np.ndarray]:
     """Ranks drawn at random, by a jet's row in its file; the energies of test jets are as they are."""
-    drawn = [
-        np.random.default_rng([seed, i]).random(len(part.jets or ()), np.float32) for i, part in enumerate(own.values())
-    ]
-    ranks = {name: some[part.rows] for some, (name, part) in zip(drawn, own.items(), strict=True)}
+    ranks = {}
+    for i, (name, subset) in enumerate(subsets.items()):
+        drawn = np.random.default_rng([seed, i]).random(len(subset.jets or ()), np.float32)
+        ranks[name] = drawn[subset.rows]
     return ranks | {"test": np.full_like(ranks["test"], 0.5)}
 
 
-def _of_observable(own: dict[str, Part], insensitive: Insensitivity, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    values = {name: _observable(part, str(insensitive.to)) for name, part in own.items()}
-    counts = np.isin(own["train"].labels, [classes.index(name) for name in insensitive.background])
+def _observable_ranks(
+    subsets: Mapping[str, Subset], insensitive: Insensitivity, dataset: Dataset
+) -> dict[str, np.ndarray]:
+    values = {name: _read_observable(subset, str(insensitive.to)) for name, subset in subsets.items()}
+    names = background_classes(insensitive, dataset)
+    counts = np.isin(subsets["train"].targets, [dataset.classes.index(name) for name in names])
     known = np.sort(runtime.gather(values["train"][counts]))
     if not len(known):
-        words = " or ".join(insensitive.background)
         raise InputError(
-            f"--insensitive.background: no jet to train on is of class {words}; name classes that the files have"
+            f"--insensitive.background: no jet to train on is of class {' or '.join(names)}; name classes that the "
+            "files have"
         )
-    return {name: (np.searchsorted(known, some) / len(known)).astype(np.float32) for name, some in values.items()}
+    return {name: (np.searchsorted(known, each) / len(known)).astype(np.float32) for name, each in values.items()}
 
 
-def _observable(part: Part, name: str) -> np.ndarray:
-    jets = part.jets
+def _read_observable(subset: Subset, name: str) -> np.ndarray:
+    jets = subset.jets
     if jets is None or name not in jets.observable_names:
         raise InputError(f"--insensitive.to: expected an observable of the files, found {name}; hepjax info lists them")
-    blocks = np.array_split(part.rows, max(len(part.rows) // _ROWS, 1))
-    place = jets.observable_names.index(name)
-    values = np.concatenate([np.asarray(jets.observables[block])[:, place] for block in blocks])
+    values = read_columns(jets, subset.rows, (name,))[:, 0]
     if not np.isfinite(values).all():
         raise InputError(
             f"--insensitive.to: {name} is not finite in {(~np.isfinite(values)).sum()} jets; leave them out"

@@ -1,45 +1,107 @@
-"""The options of classification."""
+"""The options of classification that make it insensitive to a nuisance."""
 
 from __future__ import annotations
 
 import dataclasses
 from math import inf
+from typing import TYPE_CHECKING
 
 from hepjax.choices import Decorrelation
+from hepjax.errors import InputError
 from hepjax.types import Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from hepjax.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
 class Insensitivity:
-    """What the answers shall not tell of a jet, so that it cannot bias them."""
+    """What the predictions shall not tell of a jet, so that it cannot bias them."""
 
     to: str | None = None
-    """An observable, such as j_mass; cuts on the answers then hardly bend its spectrum."""
+    """An observable, such as j_mass; cuts on the predictions then hardly bend its spectrum."""
     energy_scale: float = 0.0
     """Or the scale of energies: those of each jet are multiplied by a number between 1 - this and 1 + this."""
     by: Decorrelation = Decorrelation.DISTANCE_CORRELATION
-    """How: by a term of the loss, or by a second network that learns to read it off the answers."""
+    """How: by a term of the loss, or by a second network that learns to read it off the predictions."""
     strength: float = 1.0
     """How much that counts beside the cross-entropy."""
     background: tuple[str, ...] = ()
-    """Among jets of these classes, such as the background of a search; the default is what the jets' dataset names."""
+    """Among jets of these classes. Default: the background of searches that the data set names, such as g and q."""
     signal: tuple[str, ...] = ()
-    """The classes whose answers against the background count; the default is all others."""
+    """The classes whose predictions against the background count; the default is all others."""
 
 
-def insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
-    """Returns what the options must keep to, whatever the jets."""
-    scale, background, signal = chosen.energy_scale, chosen.background, chosen.signal
-    return (
-        Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1"),
-        Rule("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given"),
-        Rule("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more"),
-        Rule("--insensitive.background", background, len({*background}) == len(background), "different classes"),
-        Rule("--insensitive.signal", signal, len({*signal}) == len(signal), "different classes"),
-        Rule(
-            "--insensitive.background",
-            background,
-            not background or all({*background} - {name} for name in signal or ("",)),
-            "a class that is not the signal",
-        ),
-    )
+def is_asked(insensitive: Insensitivity) -> bool:
+    """Tells whether there is anything that the predictions shall not tell.
+
+    >>> is_asked(Insensitivity()), is_asked(Insensitivity(to="j_mass"))
+    (False, True)
+    """
+    return insensitive.to is not None or insensitive.energy_scale > 0
+
+
+def has_adversary(insensitive: Insensitivity) -> bool:
+    """Tells whether the tagger is trained against an adversary, so that its two losses are not of the same kind.
+
+    >>> has_adversary(Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
+    True
+    """
+    return is_asked(insensitive) and insensitive.by is Decorrelation.ADVERSARY
+
+
+def insensitive_rules(chosen: Insensitivity) -> Iterator[Rule]:
+    """Yields what the options must keep to, whatever the classes of the jets."""
+    scale, names = chosen.energy_scale, (*chosen.background, *chosen.signal)
+    yield Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1")
+    yield Rule("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given")
+    yield Rule("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more")
+    for option in ("background", "signal"):
+        values = getattr(chosen, option)
+        yield Rule(f"--insensitive.{option}", values, len({*values}) == len(values), "different classes")
+    left = not names or all({*chosen.background} - {name} for name in chosen.signal if chosen.background)
+    yield Rule("--insensitive.background", chosen.background, left, "a class that is not the signal")
+
+
+def background_classes(chosen: Insensitivity, dataset: Dataset) -> tuple[str, ...]:
+    """Returns the classes among whose jets the predictions shall not tell the nuisance.
+
+    Args:
+      chosen: the options.
+      dataset: of the jets.
+
+    Raises:
+      InputError: a class is unknown, or none is named by the options or the dataset.
+    """
+    classes = ", ".join(dataset.classes)
+    for option in ("background", "signal"):
+        unknown = [name for name in getattr(chosen, option) if name not in dataset.classes]
+        if unknown:
+            raise InputError(f"--insensitive.{option}: expected classes out of {classes}, found {', '.join(unknown)}")
+    background = chosen.background or dataset.background
+    if not background:
+        raise InputError(
+            f"--insensitive.background: the data set {dataset.name} names no background; name some of {classes}"
+        )
+    if any(not {*background} - {name} for name in chosen.signal):
+        raise InputError(
+            f"--insensitive.background: expected a class that is not the signal, found {', '.join(background)}"
+        )
+    return background
+
+
+def signal_classes(chosen: Insensitivity, dataset: Dataset) -> list[int]:
+    """Returns the indices of the classes whose predictions count; all where none is named and all are background.
+
+    Args:
+      chosen: the options.
+      dataset: of the jets.
+
+    Raises:
+      InputError: as `background_classes`.
+    """
+    background = background_classes(chosen, dataset)
+    others = chosen.signal or [name for name in dataset.classes if name not in background]
+    return [dataset.classes.index(name) for name in others or dataset.classes]

@@ -1,0 +1,253 @@
+"""Classification as a task: labels in, class probabilities out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hepjax.errors import InputError
+from hepjax.tasks.classification import options
+from hepjax.tasks.classification.options import Insensitivity
+from hepjax.tasks.task import Layout, Objective, Predictions, Task
+from hepjax.types import Scores
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+    import jax
+    import numpy as np
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from hepjax.inputs.pipelines import InputPipeline
+    from hepjax.inputs.subsets import Splits
+    from hepjax.models import Apply
+    from hepjax.report import Section, Summary
+    from hepjax.tasks.task import Results
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
+
+_SMALLEST = 1.1754944e-38
+"""What a probability that underflowed to 0 is taken for: the smallest normal float32."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Classification(Task):
+    """Tells which class a jet is of, by probabilities."""
+
+    insensitive: Insensitivity = Insensitivity()
+    balance: bool = False
+    """Weight classes so that all count the same, whatever their numbers."""
+
+    layout: ClassVar[Layout] = Layout("scores", "labels", "classes")
+    headline: ClassVar[str] = "accuracy"
+
+    def outputs(self, dataset: Dataset) -> int:
+        """Returns the number of classes."""
+        return len(dataset.classes)
+
+    def columns(self, dataset: Dataset) -> tuple[str, ...]:
+        """Returns the names of the classes."""
+        return dataset.classes
+
+    def read(self, jets: Jets, rows: slice | np.ndarray) -> np.ndarray | None:
+        """Reads (n,) int32 class indices; None of jets without labels."""
+        import numpy as np
+
+        return None if jets.labels is None else np.asarray(jets.labels[rows], np.int32)
+
+    def rules(self) -> Iterable[Rule]:
+        """Returns what the options of insensitivity must keep to."""
+        return options.insensitive_rules(self.insensitive)
+
+    def folds_problem(self) -> str:
+        """Refuses folds where energies are shifted."""
+        return "none where energies are shifted" if self.insensitive.energy_scale else ""
+
+    def check_dataset(self, dataset: Dataset, source: str) -> None:
+        """Refuses jets without labels."""
+        if not dataset.classes:
+            raise InputError(f"{source}: no labels, so nothing can be learnt; give labelled jets")
+        if options.is_asked(self.insensitive):
+            options.background_classes(self.insensitive, dataset)
+
+    def check_targets(
+        self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
+    ) -> None:
+        """Refuses jets of one class, and a part that lacks a class that another part has."""
+        import numpy as np
+
+        from hepjax.inputs import batching
+
+        present = np.unique(np.concatenate(list(targets.values()))).tolist()
+        if len(present) < 2:
+            only = columns[present[0]] if present else "none"
+            raise InputError(f"{source}: all jets are of class {only}; give jets of two classes or more")
+        for name, labels in targets.items():
+            where = f"{name} part of {member}" if member else name
+            batching.check_classes(np.unique(labels), present, where, columns)
+
+    def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
+        """Gives each jet its nuisance where the predictions shall not tell it."""
+        if not options.is_asked(self.insensitive):
+            return splits
+        from hepjax.tasks.classification import decorrelation
+
+        return decorrelation.attach(splits, pipeline.columns, self.insensitive, seed)
+
+    def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
+        """Returns the network and the cross-entropy, with the terms that insensitivity adds."""
+        from functools import partial
+
+        from hepjax.tasks.classification import decorrelation
+        from hepjax.training import losses
+
+        weights = losses.balanced_class_weights(targets, len(dataset.classes)) if self.balance else None
+        loss = partial(losses.categorical_cross_entropy, class_weights=weights)
+        if not options.is_asked(self.insensitive):
+            return Objective(apply, loss, apply, loss)
+        return decorrelation.make_objective(self.insensitive, dataset, apply, loss)
+
+    def mean_loss(
+        self, outputs: jax.Array, targets: jax.Array, weights: jax.Array, statistics: Mapping[str, jax.Array]
+    ) -> jax.Array:
+        """Computes the cross-entropy of logits."""
+        from hepjax.training import losses
+
+        return losses.categorical_cross_entropy(outputs, targets, weights)
+
+    def extra_parameters(self, dataset: Dataset, key: jax.Array) -> dict[str, PyTree]:
+        """Draws the parameters of the adversary, where there is one."""
+        if not options.has_adversary(self.insensitive):
+            return {}
+        from hepjax.tasks.classification import decorrelation
+
+        return decorrelation.draw_adversary(self.insensitive, dataset, key)
+
+    def network_parameters(self, params: PyTree) -> PyTree:
+        """Returns the parameters without those of the adversary."""
+        from hepjax.training.decorrelation import without_adversary
+
+        return without_adversary(params)
+
+    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+        """Turns logits into probabilities."""
+        import jax
+
+        return jax.nn.softmax(outputs)
+
+    def calibrate(self, predictions: Array, temperature: float) -> Array:
+        """Divides the logarithms of probabilities by a temperature."""
+        import jax
+        import jax.numpy as jnp
+
+        calibrated: Array = jax.nn.softmax(jnp.log(jnp.maximum(predictions, _SMALLEST)) / temperature)
+        return calibrated
+
+    def verdict(self, history: Sequence[Epoch], columns: Sequence[str]) -> dict[str, str]:
+        """Judges a training from its losses, beside the loss of a guess."""
+        import math
+
+        from hepjax import evaluation
+
+        if options.has_adversary(self.insensitive):
+            words = "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
+            return {"kind": "contest", "words": words}
+        verdict = evaluation.verdict(history, chance_loss=math.log(len(columns)))
+        return {"kind": verdict.kind.value, "words": verdict.words}
+
+    def evaluate(self, predictions: Predictions) -> dict[str, Any]:
+        """Computes accuracy, loss, ROC figures, confusion and their intervals."""
+        from hepjax import evaluation
+
+        return evaluation.measure(scores_of(predictions))
+
+    def validate(self, val: Predictions, test: Predictions) -> dict[str, Any]:
+        """Fits the temperature on the validation part."""
+        from hepjax import evaluation
+
+        return {"calibration": evaluation.calibration_figures(scores_of(val), scores_of(test))}
+
+    def ensemble_figures(self, members: Sequence[Predictions]) -> dict[str, Any]:
+        """Takes the Brier score of the members apart."""
+        from hepjax import evaluation
+
+        return {"bias_and_variance": evaluation.bias_and_variance([scores_of(each) for each in members])}
+
+    def not_averaged(self) -> tuple[str, ...]:
+        """Returns the keys that count jets."""
+        return ("jets", "effective_jets", "bounds")
+
+    def remarks(self, predictions: Predictions) -> list[str]:
+        """Returns a line for each class of which too little is known."""
+        from hepjax import evaluation
+
+        return evaluation.remarks(scores_of(predictions))
+
+    def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
+        """Compares accuracy, loss, AUC and rejection of two taggers."""
+        from hepjax import evaluation
+
+        return evaluation.compare(scores_of(first), scores_of(second))
+
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """Draws ROC curves, the confusion matrix and the distributions of scores."""
+        from hepjax import report
+
+        scores = scores_of(predictions)
+        return {
+            "roc.png": report.roc_figure(scores),
+            "confusion.png": report.confusion_figure(scores),
+            "scores.png": report.scores_figure(scores),
+        }
+
+    def learning_curve(self, sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]]) -> Figure | None:
+        """Draws loss and AUC over the number of training jets."""
+        from hepjax import report
+
+        return report.learning_curve_figure(sizes, metrics)
+
+    def table(self, metrics: Mapping[str, Any]) -> Table:
+        """Lists the figures of merit of each class."""
+        from hepjax import report
+
+        return report.metrics_table(metrics)
+
+    def comparison_table(
+        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
+    ) -> Table:
+        """Lists the figures of merit of several taggers and their differences."""
+        from hepjax import report
+
+        return report.comparison_table(names, metrics, differences, jets)
+
+    def report_sections(self, results: Results) -> Iterator[Section]:
+        """Yields rejection, rates in bins, mass sculpting, jets, and what the network looks at."""
+        from hepjax.tasks.classification import report
+
+        return report.sections(results)
+
+    def summary(self, metrics: Mapping[str, Any], test: Predictions | None) -> Summary:
+        """Returns accuracy, AUC, ROC curves, confusion, working points and calibration."""
+        from hepjax.report import classification_summary
+
+        return classification_summary(metrics, None if test is None else scores_of(test))
+
+    def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Returns what a model card says of probabilities."""
+        from hepjax.report import classification_card
+
+        return classification_card(record, metrics)
+
+
+def scores_of(predictions: Predictions) -> Scores:
+    """Returns class probabilities in the structure that `hepjax.evaluation` takes.
+
+    Args:
+      predictions: of a classification.
+
+    Raises:
+      InputError: the labels are not known.
+    """
+    if predictions.targets is None:
+        raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
+    return Scores(predictions.values, predictions.targets, predictions.weights, predictions.columns)
