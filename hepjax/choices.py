@@ -157,6 +157,19 @@ class Decorrelation(enum.Enum):
     """By a second network that learns to read the nuisance off the answers (arXiv:1611.01046)."""
 
 
+class RegressionLoss(enum.Enum):
+    """The losses of regression, of targets in units of their spread."""
+
+    SQUARED_ERROR = "squared-error"
+    """The mean squared error: predictions are conditional means."""
+    HUBER = "huber"
+    """Squares of small residuals, absolute values of large ones: tails count less (Ann. Math. Stat. 35 (1964) 73)."""
+    GAUSSIAN = "gaussian"
+    """The likelihood of a Gaussian whose width is learned too, so that each prediction has its uncertainty."""
+    QUANTILES = "quantiles"
+    """The quantile loss: several quantiles of what the target may be (Econometrica 46 (1978) 33)."""
+
+
 class Optimizer(enum.Enum):
     """The optimizers of optax that need nothing but gradients and a learning rate; values are their names there."""
 

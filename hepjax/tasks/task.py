@@ -218,11 +218,12 @@ class Task:
         """
         return dataset
 
-    def check_inputs(self, columns: Sequence[str]) -> None:
+    def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
         """Refuses inputs that give the targets away; none by default.
 
         Args:
           columns: the jet columns that the model reads.
+          dataset: of the jets.
 
         Raises:
           InputError: names the column and the remedy.
