@@ -1,0 +1,87 @@
+"""Files of jets, opened for a run: their headers are read, their jets are not."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from hepjax import data as jet_files
+from hepjax.errors import InputError
+from hepjax.types import Dataset, Jets
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+
+class Opened(NamedTuple):
+    """The files of a run, opened: their headers are read, their jets are not."""
+
+    data: Jets
+    """Those that are split."""
+    others: Mapping[str, Jets]
+    """"val" and "test" → jets of files of their own."""
+    sources: Mapping[str, str]
+    """"data", "val" and "test" → the files' names, for messages."""
+
+
+def open_splits(
+    data: Sequence[Path],
+    val: Sequence[Path] = (),
+    test: Sequence[Path] = (),
+    *,
+    images: Sequence[str] = (),
+    dataset: Dataset | str | None = None,
+) -> Opened:
+    """Opens the files of a run.
+
+    Args:
+      data: files to split; none is the sample that comes with hepjax.
+      val: files to validate on; none takes a part of `data`.
+      test: files to test on; none takes a part of `data`.
+      images: that are needed.
+      dataset: what the columns mean, or the name of that; None recognizes it by the columns.
+
+    Returns:
+      Lazy jets.
+
+    Raises:
+      InputError: a file is not usable, or the classes are not the same in all.
+    """
+    own = {name: files for name, files in (("val", val), ("test", test)) if files}
+    jets = open_jets(data, images=images, dataset=dataset)
+    others = {name: open_jets(files, images=images, dataset=dataset) for name, files in own.items()}
+    for name, other in others.items():
+        if other.classes != jets.classes:
+            raise InputError(
+                f"--{name} {names(own[name])}: the jets' classes are {', '.join(other.classes) or 'not known'}, those "
+                f"to train on {', '.join(jets.classes) or 'not known'}; give jets of the same classes"
+            )
+    return Opened(jets, others, {"data": names(data)} | {name: names(files) for name, files in own.items()})
+
+
+def open_jets(
+    files: Sequence[Path] | None, *, images: Sequence[str] = (), dataset: Dataset | str | None = None
+) -> Jets:
+    """Opens the files' jets, with as many particles as all of them keep.
+
+    Args:
+      files: none is the sample that comes with hepjax.
+      images: that are needed.
+      dataset: what the columns mean, or the name of that; None recognizes it by the columns.
+
+    Returns:
+      Lazy jets.
+
+    Raises:
+      InputError: a file is not usable.
+    """
+    return jet_files.read_jets(files or None, shortest=True, images=images, dataset=dataset)
+
+
+def names(files: Sequence[Path]) -> str:
+    """Names files in a message.
+
+    >>> names(())
+    'the embedded sample'
+    """
+    return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "") if files else "the embedded sample"
