@@ -1,48 +1,31 @@
-"""Scores ↔ an HDF5 file, row for row in the input's order."""
+"""Predictions ↔ an HDF5 file, row for row in the input's order."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import json
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax import tasks
 from hepjax.data.atomic_hdf5 import new_file, open_file
 from hepjax.errors import InputError
-from hepjax.types import Scores
+from hepjax.tasks import Predictions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
+    from hepjax.tasks import Task
 
-class Predictions(NamedTuple):
-    """What a file of scores holds."""
+__all__ = ["Predictions", "is_file", "read_predictions", "read_task", "write_blocks", "write_predictions"]
 
-    scores: np.ndarray
-    """(N, C) float32 class probabilities."""
-    labels: np.ndarray | None
-    """(N,) int32, where known."""
-    classes: tuple[str, ...]
-    rows: np.ndarray | None = None
-    """(N,) int64, the jets' rows in their files, where these are not all."""
-    observables: Mapping[str, np.ndarray] = {}
-    """Name → (N,) float32, what figures of merit may be binned in."""
-    weights: np.ndarray | None = None
-    """(N,) of the jets; None is 1 for each."""
-
-    def measured(self) -> Scores:
-        """To be measured.
-
-        Raises:
-          InputError: the labels are not known.
-        """
-        if self.labels is None:
-            raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
-        return Scores(self.scores, self.labels, self.weights, self.classes)
+_TASK = "task"
+"""The attribute that holds the task as JSON; files of version 0.1 have none, and are of a classification."""
 
 
 def is_file(path: Path) -> bool:
-    """Whether a path is an HDF5 file, which a tagger is not.
+    """Tells whether a path is an HDF5 file, which a trained model is not.
 
     >>> from pathlib import Path
     >>> is_file(Path("runs/mlp-1"))
@@ -54,77 +37,116 @@ def is_file(path: Path) -> bool:
         return file.read(8) == b"\x89HDF\r\n\x1a\n"
 
 
-def write_scores(
-    path: Path, blocks: Iterable[tuple[np.ndarray, np.ndarray | None]], *, jets: int, classes: Sequence[str]
+def write_blocks(
+    path: Path,
+    blocks: Iterable[tuple[np.ndarray, np.ndarray | None]],
+    *,
+    jets: int,
+    columns: Sequence[str],
+    task: Task,
 ) -> None:
-    """Writes `scores` (jets, C) float32, `labels` (jets,) int32 where known, and the attribute `classes`.
+    """Writes predictions as they come, under the names of the task's layout.
 
     Args:
       path: a file that does not exist yet; it appears complete or not at all.
-      blocks: (n, C) probabilities and (n,) labels or None, in the jets' order.
+      blocks: (n, K) predictions and (n,) or (n, D) targets or None, in the jets' order.
       jets: how many there are in all.
-      classes: the C class names.
+      columns: the K names.
+      task: that the predictions are of.
 
     Raises:
       InputError: the file exists, or cannot be written.
     """
+    layout = task.layout
     with new_file(path, f"--out {path}") as new:
-        new.file.attrs["classes"] = list(classes)
-        scores = new.file.create_dataset("scores", (jets, len(classes)), np.float32)
+        new.file.attrs[layout.columns] = list(columns)
+        new.file.attrs[_TASK] = json.dumps(tasks.to_json(task))
+        values = new.file.create_dataset(layout.values, (jets, len(columns)), np.float32)
         row = 0
-        for block, labels in blocks:
-            scores[row : row + len(block)] = block
-            if labels is not None:
-                known = new.file.require_dataset("labels", (jets,), np.int32)
-                known[row : row + len(block)] = labels
+        for block, targets in blocks:
+            values[row : row + len(block)] = block
+            if targets is not None:
+                known = new.file.require_dataset(layout.targets, (jets, *targets.shape[1:]), targets.dtype)
+                known[row : row + len(block)] = targets
             row += len(block)
             new.check()
 
 
-def write_predictions(path: Path, found: Predictions) -> None:
+def write_predictions(path: Path, predictions: Predictions, task: Task) -> None:
     """Writes all that is known of some jets; what `read_predictions` reads.
 
     Args:
       path: a file that does not exist yet; it appears complete or not at all.
-      found: the scores and what goes with them.
+      predictions: and what goes with them.
+      task: that they are of.
 
     Raises:
       InputError: the file exists, or cannot be written.
     """
+    layout = task.layout
     with new_file(path) as new:
-        new.file.attrs["classes"] = list(found.classes)
-        new.file.create_dataset("scores", data=found.scores, dtype=np.float32)
+        new.file.attrs[layout.columns] = list(predictions.columns)
+        new.file.attrs[_TASK] = json.dumps(tasks.to_json(task))
         for name, values, kind in (
-            ("labels", found.labels, np.int32),
-            ("rows", found.rows, np.int64),
-            ("weights", found.weights, np.float64),
+            (layout.values, predictions.values, np.float32),
+            (layout.targets, predictions.targets, None),
+            ("rows", predictions.rows, np.int64),
+            ("weights", predictions.weights, np.float64),
         ):
             if values is not None:
                 new.file.create_dataset(name, data=values, dtype=kind)
-        for name, values in found.observables.items():
+        for name, values in predictions.observables.items():
             new.file.create_dataset(f"observables/{name}", data=values, dtype=np.float32)
         new.check()
 
 
-def read_predictions(path: Path) -> Predictions:
-    """Reads a file of scores.
+def read_task(path: Path) -> Task:
+    """Reads what task the predictions in a file are of.
+
+    Args:
+      path: written by `hepjax predict`, or `test.h5` of a run folder.
+
+    Returns:
+      The task; classification of files of version 0.1, which do not say it.
+
+    Raises:
+      InputError: the file has no predictions, is damaged, or of an unknown task.
+    """
+    with open_file(path, "file of scores") as file:
+        text = file.attrs.get(_TASK)
+    if text is None:
+        return tasks.default_task()
+    try:
+        return tasks.from_json(json.loads(text))
+    except InputError as error:
+        raise InputError(f"{path}: {error}; tasks of your own need --plugins FILE.py, or their package") from error
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: damaged, its task is no JSON ({error}); predict again") from error
+
+
+def read_predictions(path: Path, task: Task | None = None) -> Predictions:
+    """Reads a file of predictions.
 
     Args:
       path: written by `hepjax predict`, to which a dataset `weights` may have been added, or `test.h5` of a run folder.
+      task: that they are of; None reads it from the file.
 
     Returns:
-      What it holds.
+      The predictions, and what goes with them.
 
     Raises:
-      InputError: the file is none of scores, or is damaged.
+      InputError: the file has no predictions, or is damaged.
     """
+    layout = (read_task(path) if task is None else task).layout
     with open_file(path, "file of scores") as file:
-        if "scores" not in file or "classes" not in file.attrs:
-            raise InputError(f"{path}: not a file of scores; give one made by hepjax predict, or the folder of a run")
+        if layout.values not in file or layout.columns not in file.attrs:
+            raise InputError(
+                f"{path}: not a file of {layout.values}; give one made by hepjax predict, or the folder of a run"
+            )
         return Predictions(
-            file["scores"][:],
-            file["labels"][:] if "labels" in file else None,
-            tuple(map(str, file.attrs["classes"])),
+            file[layout.values][:],
+            file[layout.targets][:] if layout.targets in file else None,
+            tuple(map(str, file.attrs[layout.columns])),
             file["rows"][:] if "rows" in file else None,
             {name: values[:] for name, values in file.get("observables", {}).items()},
             file["weights"][:] if "weights" in file else None,

@@ -1,89 +1,76 @@
-"""Trained taggers in use: from a run folder or an exported file, jets in, class probabilities out."""
+"""Trained models in use: from a run folder or an exported file, jets in, predictions out."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax import evaluation, models, training
+from hepjax import models, tasks, training
 from hepjax.errors import InputError
-from hepjax.inputs import pipelines, subsets
+from hepjax.inputs import opening, pipelines, subsets
 from hepjax.registry import import_plugin
 from hepjax.runs import ensembles, run_folder
 from hepjax.runs.setup import make_scorer
-from hepjax.training import losses
-from hepjax.types import Jets, Scaling, Sequences, TrainState
+from hepjax.tasks import TrainedNetwork, packing
+from hepjax.types import Jets, Sequences, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from hepjax.choices import Precision
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.runs.options import Experiment
-    from hepjax.types import PyTree
-
-_SMALLEST = float(np.finfo(np.float32).tiny)
-"""What a probability that underflowed to 0 is taken for: the smallest normal float32."""
-
-
-class Trained(NamedTuple):
-    """One trained network, as a run folder keeps it."""
-
-    classes: int
-    pipeline: InputPipeline
-    params: PyTree
-    model_state: PyTree
-    scaling: Scaling
-    precision: Precision
-    experiment: Experiment
-    """The options that it was trained with."""
+    from hepjax.tasks import Task
+    from hepjax.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
-class Tagger:
-    """A trained tagger: a function of jets."""
+class Predictor:
+    """A trained model: a function of jets."""
 
-    classes: tuple[str, ...]
-    """What the C columns of its answer stand for."""
+    outputs: tuple[str, ...]
+    """The names of the K columns of its predictions; of a classification the classes."""
     columns: tuple[str, ...]
     """What the columns of an array that is given to it must be, in their own units (GeV, radians)."""
+    task: Task = dataclasses.field(repr=False)
+    """What it has learned."""
     pipeline: InputPipeline = dataclasses.field(repr=False)
-    """How jets are read for it."""
-    scores: Callable[[Any], np.ndarray] = dataclasses.field(repr=False)
-    """What `pipeline.load` gives of N jets → (N, C) float32 class probabilities."""
-    networks: tuple[Trained, ...] = dataclasses.field(default=(), repr=False)
-    """Their mean probability is the answer; none where it comes from an exported file."""
+    """How jets are loaded for it."""
+    predict: Callable[[Any], np.ndarray] = dataclasses.field(repr=False)
+    """What `pipeline.load` gives of N jets → (N, K) float32 predictions."""
+    networks: tuple[TrainedNetwork, ...] = dataclasses.field(default=(), repr=False)
+    """Their predictions are combined; none where it comes from an exported file."""
     temperature: float = 1.0
     """Logarithms of probabilities were divided by this to calibrate them."""
     dataset: str | None = None
     """The name of the dataset that it was told to learn from; jets are read as that unless they are given another."""
+    classes: tuple[str, ...] = ()
+    """The classes of the jets that it has learned from; empty where they had no labels."""
 
     def __call__(self, jets: Jets | Sequences | np.ndarray) -> np.ndarray:
-        """The class probabilities of some jets.
+        """Predicts jets.
 
         Args:
-          jets: `Jets`, in memory or lazy; or an array of the `columns`, not scaled: (N, F) of a tagger of observables,
+          jets: `Jets`, in memory or lazy; or an array of the `columns`, not scaled: (N, F) of a model of observables,
             (N, P, F) of one of particles, zeros behind a jet's last particle, or `Sequences`; or (N, H, W, images).
 
         Returns:
-          (N, C) float32.
+          (N, K) float32: class probabilities, or values in the targets' units.
 
         Raises:
           InputError: columns or particles are missing, an array has another shape, or numbers are not finite.
         """
         if isinstance(jets, Jets):
-            blocks = [self.scores(inputs) for inputs, _ in subsets.blocks(self.check(jets), self.pipeline)]
-            return np.concatenate(blocks or [np.zeros((0, len(self.classes)), np.float32)])
-        return self.scores(self._inputs(jets))
+            blocks = [predicted for predicted, _ in predict_blocks(self, self.check(jets))]
+            return np.concatenate(blocks or [np.zeros((0, len(self.outputs)), np.float32)])
+        return self.predict(self._inputs(jets))
 
     def check(self, jets: Jets, name: str = "jets") -> Jets:
-        """The same jets, if they are of the tagger's classes.
+        """Returns the same jets, if they have the classes that the model has learned from, or no labels.
 
         Args:
           jets: any.
@@ -92,7 +79,7 @@ class Tagger:
         Raises:
           InputError: their classes are others.
         """
-        if jets.labels is not None and jets.classes != self.classes:
+        if jets.labels is not None and self.classes and jets.classes != self.classes:
             raise InputError(
                 f"{name}: the jets' classes are {', '.join(jets.classes)}, those of the tagger "
                 f"{', '.join(self.classes)}; give jets of the same classes"
@@ -119,16 +106,16 @@ class Tagger:
         return Sequences(np.pad(values, ((0, 0), (0, missing), (0, 0))), np.pad(mask, ((0, 0), (0, missing))))
 
 
-def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
-    """Reads a trained tagger.
+def load(path: str | Path, *, calibrated: bool = False) -> Predictor:
+    """Reads a trained model.
 
     Args:
-      path: a run folder, of which the best model is taken, and of folds or an ensemble all, which answer with their
-        mean probability; or a file that `hepjax export` made.
+      path: a run folder, of which the best network is taken, and of folds or an ensemble all, whose predictions are
+        combined; or a file that `hepjax export` made.
       calibrated: divide the logarithms of the probabilities by the temperature that fits the validation part best.
 
     Returns:
-      The tagger.
+      The model.
 
     Raises:
       InputError: the folder is not a run's, is damaged, or comes from a newer hepjax; it has no temperature; or the
@@ -146,20 +133,32 @@ def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
         if calibrated:
             raise InputError(f"{path}: is calibrated or not since its export; leave out calibrated")
         return _load_file(path)
-    networks, record = read_run(path)
-    temperature = read_temperature(path) if calibrated else 1.0
-    score = [_scores(one) for one in networks]
+    networks, experiment, record = read_run(path)
+    task, dataset = experiment.task, run_folder.dataset_of(record)
+    temperature = read_temperature(path, task) if calibrated else 1.0
+    predict_each = [_make_predict(network, task) for network in networks]
+    outputs = task.columns(dataset)
 
-    def scores(inputs: Any) -> np.ndarray:
-        mean: np.ndarray = np.mean([one(inputs) for one in score], axis=0)
-        return mean if temperature == 1 else evaluation.apply_temperature(mean, temperature).astype(np.float32)
+    def predict(inputs: Any) -> np.ndarray:
+        together = [each(inputs).reshape(-1, len(outputs)) for each in predict_each]  # of no jets, they lack columns
+        combined = np.asarray(task.combine(np.stack(together)) if len(together) > 1 else together[0])
+        return combined if temperature == 1 else np.asarray(task.calibrate(jnp.asarray(combined), temperature))
 
     pipeline = networks[0].pipeline
-    name = networks[0].experiment.dataset
-    return Tagger(tuple(record["classes"]), pipeline.columns, pipeline, scores, networks, temperature, name)
+    return Predictor(
+        outputs,
+        pipeline.columns,
+        task,
+        pipeline,
+        predict,
+        networks,
+        temperature,
+        experiment.dataset,
+        dataset.classes,
+    )
 
 
-def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
+def read_run(folder: Path) -> tuple[tuple[TrainedNetwork, ...], Any, dict[str, Any]]:
     """Reads the networks of a run folder.
 
     Args:
@@ -167,126 +166,150 @@ def read_run(folder: Path) -> tuple[tuple[Trained, ...], dict[str, Any]]:
 
     Returns:
       The best network; of folds or an ensemble all, of learning rates and sizes the one that stands for
-      all; and what experiment.json holds.
+      all; the options; and what experiment.json holds.
 
     Raises:
       InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
     """
     experiment, record = run_folder.read_experiment(folder)
     if "members" not in record:
-        classes = len(record["classes"])
-        pipeline = pipelines.make_pipeline(experiment.model, classes, run_folder.dataset_of(record))
+        task, dataset = experiment.task, run_folder.dataset_of(record)
+        pipeline = make_pipeline(experiment.model, task, dataset)
         # Shapes alone: nothing is drawn or compiled to have a template.
-        shapes = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
-        template = (*shapes, pipelines.blank_scaling(pipeline))
+        params, model_state = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
+        model_state = packing.add_statistics(model_state, packing.blank_statistics(task.statistics_names))
+        template = (params, model_state, pipelines.blank_scaling(pipeline))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-        return (Trained(classes, pipeline, params, model_state, scaling, experiment.precision, experiment),), record
+        model_state, statistics = packing.split_statistics(model_state)
+        network = TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
+        return (network,), experiment, record
     members = [folder / name for name in record["members"]]
     if experiment.rates or experiment.sizes:
         members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
-    return tuple(network for member in members for network in read_run(member)[0]), record
+    return tuple(network for member in members for network in read_run(member)[0]), experiment, record
 
 
-def read_temperature(folder: Path) -> float:
-    """The temperature that was fitted on the validation part of a run.
+def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
+    """Makes the pipeline of a model for a task.
+
+    Args:
+      model: the options.
+      task: sets the number of outputs, and hides its targets from the inputs.
+      dataset: of the jets.
+
+    Raises:
+      InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
+    """
+    task.check_inputs(getattr(model, "features", ()), dataset)
+    return pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
+
+
+def read_temperature(folder: Path, task: Task) -> float:
+    """Reads the temperature that was fitted on the validation part of a run.
 
     Args:
       folder: of the run.
+      task: of the run.
 
     Raises:
       InputError: the run has none.
     """
-    metrics = run_folder.read_metrics(folder)
-    found = metrics.get("calibration", {}).get("temperature")
-    if found is None:
+    temperature = run_folder.read_metrics(folder).get("calibration", {}).get("temperature")
+    if temperature is None:
+        task.calibrate(np.zeros((0, 1)), 1.0)  # a task without temperatures says so
         raise InputError(
             f"{folder}: metrics.json has no temperature to calibrate with; use it as it is, or train again"
         )
-    return float(found)
+    return float(temperature)
 
 
-def make_answer(networks: Sequence[Trained], temperature: float = 1.0) -> Callable[[Any], jax.Array]:
-    """The pure function of a tagger, from what its pipeline reads to probabilities, scaling and softmax included.
+def make_predict(
+    networks: Sequence[TrainedNetwork], task: Task, temperature: float = 1.0
+) -> Callable[[Any], jax.Array]:
+    """Makes the pure function from what a pipeline loads to predictions, scaling and units included.
 
     Args:
-      networks: whose mean probability is the answer.
-      temperature: divides the logarithms of the probabilities.
+      networks: whose predictions are combined.
+      task: that they have learned.
+      temperature: divides the logarithms of probabilities.
 
     Returns:
-      What `pipeline.load` gives of N jets → (N, C) class probabilities; to be compiled or exported.
+      What `pipeline.load` gives of N jets → (N, K) predictions; to be compiled or exported.
     """
 
-    def answer(inputs: Any) -> jax.Array:
+    def predict(inputs: Any) -> jax.Array:
         mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
-        found = []
-        for one in networks:
-            apply = pipelines.make_apply(one.pipeline, one.scaling, one.precision)
-            found.append(jax.nn.softmax(apply(one.params, one.model_state, inputs, mask, None)[0]))
-        mean = sum(found[1:], found[0]) / len(found)
-        if temperature == 1:
-            return mean
-        return jax.nn.softmax(jnp.log(jnp.maximum(mean, _SMALLEST)) / temperature)
+        predicted = []
+        for network in networks:
+            apply = pipelines.make_apply(network.pipeline, network.scaling, network.precision)
+            outputs = apply(network.params, network.model_state, inputs, mask, None)[0]
+            predicted.append(task.predict(outputs, network.statistics))
+        combined: jax.Array = predicted[0] if len(predicted) == 1 else task.combine(jnp.stack(predicted))  # type: ignore[assignment]
+        return combined if temperature == 1 else jnp.asarray(task.calibrate(combined, temperature))
 
-    return answer
+    return predict
 
 
-def open_jets(tagger: Tagger, files: Sequence[Path], dataset: str | None = None) -> Jets:
-    """The files' jets, lazily.
+def open_jets(predictor: Predictor, files: Sequence[Path], dataset: str | None = None) -> Jets:
+    """Opens files of jets, lazily.
 
     Args:
-      tagger: for which they are read.
+      predictor: for which they are opened.
       files: none is the sample that comes with hepjax.
-      dataset: the name of what their columns mean; None is as the tagger learnt from, or recognized by the columns.
+      dataset: the name of what their columns mean; None is as the model learned from, or recognized by the columns.
 
     Raises:
-      InputError: a file is not usable, or the classes are not those of the tagger.
+      InputError: a file is not usable, or the classes are not those of the model.
     """
-    jets = subsets.open_jets(files, images=tagger.pipeline.images, dataset=dataset or tagger.dataset)
-    return tagger.check(jets, subsets.names(files))
+    jets = opening.open_jets(files, images=predictor.pipeline.images, dataset=dataset or predictor.dataset)
+    return predictor.check(jets, opening.names(files))
 
 
-def score_blocks(tagger: Tagger, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    """Answers jets so many at a time that they fit in memory.
+def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    """Predicts jets in blocks that fit in memory.
 
     Args:
-      tagger: that answers.
+      predictor: that predicts.
       jets: lazy jets.
 
     Yields:
-      (n, C) probabilities, and (n,) labels where they are known.
+      (n, K) predictions, and (n,) or (n, D) targets where they are known.
     """
-    for inputs, labels in subsets.blocks(jets, tagger.pipeline):
-        yield tagger.scores(inputs), labels
+    for inputs, targets in subsets.blocks(jets, predictor.pipeline, predictor.task.read):
+        yield predictor.predict(inputs), targets
 
 
-def _scores(network: Trained) -> Callable[[Any], np.ndarray]:
+def _make_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.ndarray]:
     """Compiled, in few shapes, on all devices."""
     pipeline = network.pipeline
     apply = pipelines.make_apply(pipeline, network.scaling, network.precision)
     cost = models.cost(apply, network.params, network.model_state, pipeline.example)
-    eval_step = training.make_eval_step(apply, losses.categorical_cross_entropy)
+    eval_step = training.make_eval_step(apply, lambda outputs, targets, weights: jnp.zeros(()))  # noqa: ARG005
     state = TrainState(network.params, network.model_state, (), np.zeros((), np.int32), jax.random.key(0))
-    logits = make_scorer(pipeline, eval_step, state, cost)
+    score = make_scorer(pipeline, eval_step, state, cost)
 
-    def scores(inputs: Any) -> np.ndarray:
-        found = np.asarray(jax.device_get(jax.nn.softmax(logits(inputs))))
-        return found.reshape(len(found), network.classes)  # of no jets, the logits have no columns
+    def predict(inputs: Any) -> np.ndarray:
+        outputs = score(inputs)
+        return np.asarray(jax.device_get(task.predict(outputs, network.statistics) if len(outputs) else outputs))
 
-    return scores
+    return predict
 
 
-def _load_file(path: Path) -> Tagger:
+def _load_file(path: Path) -> Predictor:
     from hepjax import export
 
-    run, facts = export.read(path)
+    run, metadata = export.read(path)
     try:
-        for plugin in json.loads(facts.get("plugins", "[]")):
+        for plugin in json.loads(metadata.get("plugins", "[]")):
             import_plugin(Path(plugin))
-        model, classes = models.from_json(json.loads(facts["model"])), tuple(json.loads(facts["classes"]))
-        dataset = run_folder.dataset_of({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
-    except InputError as error:  # of a plug-in or a model
+        model = models.from_json(json.loads(metadata["model"]))
+        task = tasks.from_json(json.loads(metadata["task"])) if "task" in metadata else tasks.default_task()
+        dataset = run_folder.dataset_of({"dataset": json.loads(metadata["dataset"])} if "dataset" in metadata else {})
+    except InputError as error:  # of a plug-in, a model or a task
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
-    pipeline = pipelines.make_pipeline(model, len(classes), dataset)
-    return Tagger(classes, pipeline.columns, pipeline, run)
+    pipeline = make_pipeline(model, task, dataset)
+    return Predictor(
+        task.columns(dataset), pipeline.columns, task, pipeline, run, dataset=dataset.name, classes=dataset.classes
+    )

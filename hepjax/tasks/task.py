@@ -210,6 +210,14 @@ class Task:
         """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
         return ""
 
+    def resolve(self, dataset: Dataset) -> Task:
+        """Returns the task with what it leaves to the jets' dataset, to be recorded; the same by default.
+
+        Args:
+          dataset: of the jets.
+        """
+        return self
+
     def visible(self, dataset: Dataset) -> Dataset:
         """Returns the dataset whose `features` and `particle_features` models may learn from by default: all of them.
 

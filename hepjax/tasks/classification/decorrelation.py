@@ -11,7 +11,7 @@ from hepjax import models, runtime
 from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
 from hepjax.inputs.subsets import read_columns
-from hepjax.tasks.classification.options import background_classes, has_adversary, signal_classes
+from hepjax.tasks.classification.options import has_adversary, signal_classes
 from hepjax.tasks.task import Objective
 from hepjax.training import decorrelation
 from hepjax.training.decorrelation import ADVERSARY
@@ -119,8 +119,7 @@ def make_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, l
       apply: the model's function.
       loss: (logits, labels, weights) → () mean.
     """
-    names = background_classes(insensitive, dataset)
-    background = jnp.array([name in names for name in dataset.classes])
+    background = jnp.array([name in insensitive.background for name in dataset.classes])
     signal = signal_classes(insensitive, dataset)
     correlated = decorrelation.correlation_loss(loss, insensitive.strength, background, signal)
     if not has_adversary(insensitive):
@@ -142,7 +141,7 @@ def _observable_ranks(
     subsets: Mapping[str, Subset], insensitive: Insensitivity, dataset: Dataset
 ) -> dict[str, np.ndarray]:
     values = {name: _read_observable(subset, str(insensitive.to)) for name, subset in subsets.items()}
-    names = background_classes(insensitive, dataset)
+    names = insensitive.background
     counts = np.isin(subsets["train"].targets, [dataset.classes.index(name) for name in names])
     known = np.sort(runtime.gather(values["train"][counts]))
     if not len(known):

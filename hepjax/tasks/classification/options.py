@@ -29,7 +29,7 @@ class Insensitivity:
     strength: float = 1.0
     """How much that counts beside the cross-entropy."""
     background: tuple[str, ...] = ()
-    """Among jets of these classes. Default: the background of searches that the data set names, such as g and q."""
+    """Among jets of these classes, such as the background of a search; the default is what the jets' dataset names."""
     signal: tuple[str, ...] = ()
     """The classes whose predictions against the background count; the default is all others."""
 
@@ -54,54 +54,53 @@ def has_adversary(insensitive: Insensitivity) -> bool:
 
 def insensitive_rules(chosen: Insensitivity) -> Iterator[Rule]:
     """Yields what the options must keep to, whatever the classes of the jets."""
-    scale, names = chosen.energy_scale, (*chosen.background, *chosen.signal)
+    scale = chosen.energy_scale
     yield Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1")
     yield Rule("--insensitive.energy-scale", scale, not (chosen.to and scale), "0 where --insensitive.to is given")
     yield Rule("--insensitive.strength", chosen.strength, 0 <= chosen.strength < inf, "0 or more")
     for option in ("background", "signal"):
         values = getattr(chosen, option)
         yield Rule(f"--insensitive.{option}", values, len({*values}) == len(values), "different classes")
-    left = not names or all({*chosen.background} - {name} for name in chosen.signal if chosen.background)
+    left = not chosen.background or all({*chosen.background} - {name} for name in chosen.signal or ("",))
     yield Rule("--insensitive.background", chosen.background, left, "a class that is not the signal")
 
 
-def background_classes(chosen: Insensitivity, dataset: Dataset) -> tuple[str, ...]:
-    """Returns the classes among whose jets the predictions shall not tell the nuisance.
+def resolve(chosen: Insensitivity, dataset: Dataset) -> Insensitivity:
+    """Returns the options with their background named, which is that of the jets' dataset where they name none.
 
     Args:
       chosen: the options.
-      dataset: of the jets.
+      dataset: of the jets; where it names no background either, all classes are.
 
     Raises:
-      InputError: a class is unknown, or none is named by the options or the dataset.
+      InputError: a class is not one of the jets'.
+
+    >>> from hepjax.data import datasets
+    >>> resolve(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
+    ('g', 'q')
     """
-    classes = ", ".join(dataset.classes)
+    if not is_asked(chosen):
+        return chosen
     for option in ("background", "signal"):
-        unknown = [name for name in getattr(chosen, option) if name not in dataset.classes]
-        if unknown:
-            raise InputError(f"--insensitive.{option}: expected classes out of {classes}, found {', '.join(unknown)}")
-    background = chosen.background or dataset.background
-    if not background:
-        raise InputError(
-            f"--insensitive.background: the data set {dataset.name} names no background; name some of {classes}"
-        )
-    if any(not {*background} - {name} for name in chosen.signal):
+        if unknown := [name for name in getattr(chosen, option) if name not in dataset.classes]:
+            raise InputError(
+                f"--insensitive.{option}: expected different ones of {', '.join(dataset.classes)}, "
+                f"found {', '.join(unknown)}"
+            )
+    background = chosen.background or dataset.background or dataset.classes
+    if not all({*background} - {name} for name in chosen.signal or ("",)):
         raise InputError(
             f"--insensitive.background: expected a class that is not the signal, found {', '.join(background)}"
         )
-    return background
+    return dataclasses.replace(chosen, background=background)
 
 
 def signal_classes(chosen: Insensitivity, dataset: Dataset) -> list[int]:
     """Returns the indices of the classes whose predictions count; all where none is named and all are background.
 
     Args:
-      chosen: the options.
+      chosen: the options, with their background named.
       dataset: of the jets.
-
-    Raises:
-      InputError: as `background_classes`.
     """
-    background = background_classes(chosen, dataset)
-    others = chosen.signal or [name for name in dataset.classes if name not in background]
+    others = chosen.signal or [name for name in dataset.classes if name not in chosen.background]
     return [dataset.classes.index(name) for name in others or dataset.classes]

@@ -63,12 +63,14 @@ class Classification(Task):
         """Refuses folds where energies are shifted."""
         return "none where energies are shifted" if self.insensitive.energy_scale else ""
 
+    def resolve(self, dataset: Dataset) -> Classification:
+        """Names the background of the nuisance."""
+        return dataclasses.replace(self, insensitive=options.resolve(self.insensitive, dataset))
+
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
         if not dataset.classes:
             raise InputError(f"{source}: no labels, so nothing can be learnt; give labelled jets")
-        if options.is_asked(self.insensitive):
-            options.background_classes(self.insensitive, dataset)
 
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""

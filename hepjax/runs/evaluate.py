@@ -1,0 +1,73 @@
+"""A trained model, or predictions that it made, measured on jets whose targets are known."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hepjax.data import atomic_files
+from hepjax.errors import InputError
+from hepjax.inputs import opening
+from hepjax.runs import outputs, predict, predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from hepjax.tasks import Task
+
+log = logging.getLogger("hepjax")
+
+
+class Evaluation(NamedTuple):
+    """Figures of merit on some jets."""
+
+    metrics: dict[str, Any]
+    """With their intervals."""
+    task: Task
+    """That they are of."""
+
+
+def evaluate(
+    source: Path,
+    data: Sequence[Path] = (),
+    out: Path | None = None,
+    *,
+    calibrated: bool = False,
+    dataset: str | None = None,
+) -> Evaluation:
+    """Measures a trained model on jets whose targets are known.
+
+    Args:
+      source: a run folder, a file that `hepjax export` made, or predictions of such jets, by `hepjax predict`.
+      data: files of jets, other than those it was trained on; none for predictions.
+      out: a new folder for metrics.json, test.h5 and the pictures; None writes nothing.
+      calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
+
+    Returns:
+      The figures of merit, and the task.
+
+    Raises:
+      InputError: the source, the files or `out` are not usable.
+    """
+    atomic_files.check_new(out)
+    if predictions.is_file(source):
+        if data:
+            raise InputError(f"--data: {source} holds scores already, which need no jets; leave --data out")
+        task, name = predictions.read_task(source), str(source)
+        test = predictions.read_predictions(source, task)
+    elif not data:
+        raise InputError("--data: expected files of labelled jets, other than those it was trained on; found none")
+    else:
+        task, test = predict.predict_known(source, data, calibrated=calibrated, dataset=dataset)
+        name = opening.names(data)
+    if test.targets is not None:
+        task.check_targets({"test": test.targets}, test.columns, name)
+    metrics = task.evaluate(test)
+    for words in task.remarks(test):
+        log.warning("%s: %s", name, words)
+    if out is not None:
+        with atomic_files.new_folder(out) as new:
+            outputs.write_metrics(new, task, test, metrics)
+    return Evaluation(metrics, task)

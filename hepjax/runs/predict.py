@@ -1,0 +1,93 @@
+"""A trained model's predictions of files of jets."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepjax.errors import InputError
+from hepjax.inputs import opening, subsets
+from hepjax.runs import predictions, taggers
+from hepjax.tasks import Predictions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from hepjax.tasks import Task
+
+
+def predict(
+    source: Path,
+    data: Sequence[Path],
+    out: Path,
+    show: Callable[[int], None] | None = None,
+    *,
+    calibrated: bool = False,
+    dataset: str | None = None,
+) -> int:
+    """Writes a trained model's predictions, row for row in the files' order.
+
+    Args:
+      source: a run folder, or a file that `hepjax export` made.
+      data: files of jets, with targets or without; none is the sample that comes with hepjax.
+      out: a new HDF5 file with the predictions (N, K), and the targets where known, named as the task's layout says.
+      show: called with the number of jets done since the last call.
+      calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
+
+    Returns:
+      The number of jets.
+
+    Raises:
+      InputError: the source, the files or `out` are not usable.
+    """
+    predictor = taggers.load(source, calibrated=calibrated)
+    jets = taggers.open_jets(predictor, data, dataset)
+
+    def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+        for block in taggers.predict_blocks(predictor, jets):
+            yield block
+            if show is not None:
+                show(len(block[0]))
+
+    predictions.write_blocks(out, watched(), jets=len(jets), columns=predictor.outputs, task=predictor.task)
+    return len(jets)
+
+
+def predict_known(
+    source: Path, data: Sequence[Path], *, calibrated: bool = False, dataset: str | None = None
+) -> tuple[Task, Predictions]:
+    """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
+
+    Args:
+      source: a run folder, or a file that `hepjax export` made.
+      data: files of jets.
+      calibrated: as in `taggers.load`.
+      dataset: as in `taggers.open_jets`.
+
+    Returns:
+      The task, and the predictions with what goes with them.
+
+    Raises:
+      InputError: the source or the files are not usable, or the jets have no targets.
+    """
+    predictor = taggers.load(source, calibrated=calibrated)
+    jets, task = taggers.open_jets(predictor, data, dataset), predictor.task
+    first = task.read(jets, slice(0, 0))
+    if first is None:
+        raise InputError(
+            f"{opening.names(data)}: no {task.layout.targets}, so nothing can be measured; use hepjax predict"
+        )
+    values = np.empty((len(jets), len(predictor.outputs)), np.float32)
+    targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
+    row = 0
+    for block, known in taggers.predict_blocks(predictor, jets):
+        values[row : row + len(block)] = block
+        targets[row : row + len(block)] = known
+        row += len(block)
+    rows = np.arange(len(jets))
+    observables = subsets.observables(jets, rows, task.observables(jets.dataset))
+    weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
+    return task, Predictions(values, targets, predictor.outputs, rows, observables, weights)
