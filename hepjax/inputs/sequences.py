@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.choices import Role
-from hepjax.data.dataset import P4, particle_mask
+from hepjax.data.dataset import particle_mask
 from hepjax.errors import InputError
 from hepjax.inputs.names import particle_sources
-from hepjax.physics.derivation import derive
+from hepjax.physics.derivation import MOMENTUM, derive
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -34,8 +34,8 @@ def sequences(
 
     Args:
       jets: the jets; of lazy ones the particles of these rows are read, once.
-      columns: F names of `jets.particle_names`, or of roles, such as "eta_rel"; None is all columns. Where no column has a
-        role, it is derived from the momenta, as `hepjax.physics.derivation` says.
+      columns: F names of `jets.particle_names`, or of roles, such as "eta_rel"; None is all columns. Where no column
+        has a role, it is derived from the momenta, as `hepjax.physics.derivation` says.
       particles: how many particles P to keep per jet; None keeps all slots.
       order_by: a column name, for particles by its falling value, equal ones as they were; None keeps the order of the
         jets, which is falling pT.
@@ -53,13 +53,14 @@ def sequences(
     >>> found.values.shape, found.lengths.tolist()
     ((3, 8, 2), [8, 8, 8])
     """
-    slots, derived = int(jets.constituents.shape[1]), []
+    slots = int(jets.constituents.shape[1])
+    derived: tuple[Role, ...] = ()
     wanted = particle_sources(jets.particle_names if columns is None else columns, jets.dataset, "columns")
     chosen, key = wanted.places, None
     if order_by is not None:
         ranked = particle_sources([order_by], jets.dataset, "order_by")
         key = ranked.places[0] + (len(wanted.derived) if ranked.derived else 0)
-        derived = [*ranked.derived]
+        derived = ranked.derived
     kept = slots if particles is None else particles
     if not 1 <= kept <= slots:
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
@@ -81,11 +82,10 @@ def _derived(
     jets: Jets, constituents: np.ndarray, mask: np.ndarray, roles: Sequence[Role], rows: slice | np.ndarray
 ) -> np.ndarray:
     """Columns that the jets lack, from those that they have; what the jets' own columns say of a jet is taken."""
-    momentum = (*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS)
     dataset = jets.dataset
     known = {
         role: constituents[..., dataset.particle_columns.index(dataset.roles[role])]
-        for role in momentum
+        for role in MOMENTUM
         if role in dataset.roles
     }
     of_jet = [role for role in (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS) if role in dataset.roles]

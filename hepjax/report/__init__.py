@@ -34,6 +34,7 @@ from hepjax.report.regression import (
     response_figure,
 )
 from hepjax.report.style import new_figure, style
+from hepjax.report.summary import Summary
 from hepjax.report.tables import (
     bench_table,
     cost_line,
@@ -49,6 +50,7 @@ from hepjax.report.transients import detections_table, efficiency_figure, segmen
 __all__ = [
     "Picture",
     "Section",
+    "Summary",
     "Table",
     "anomaly_roc_figure",
     "anomaly_score_figure",

@@ -49,7 +49,9 @@ def to_json(task: Task) -> dict[str, Any]:
     try:
         plain: dict[str, Any] = json.loads(json.dumps(tree))
     except TypeError as error:
-        raise InputError(f"task {tree['name']}: an option cannot be saved as JSON ({error}); give plain values") from error
+        raise InputError(
+            f"task {tree['name']}: an option cannot be saved as JSON ({error}); give plain values"
+        ) from error
     return plain
 
 

@@ -3,120 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
+from hepjax.tasks.structures import Layout, Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     import jax
     import numpy as np
     from matplotlib.figure import Figure
     from rich.table import Table
 
-    from hepjax.choices import Precision
     from hepjax.evaluation import Verdict
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
     from hepjax.report import Section, Summary
-    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scaling
-
-
-class Layout(NamedTuple):
-    """The names that a task's predictions have in an HDF5 file."""
-
-    values: str = "predictions"
-    """Dataset (N, K) of the predictions."""
-    targets: str = "targets"
-    """Dataset (N,) or (N, D) of the targets."""
-    columns: str = "columns"
-    """Attribute that names the K columns."""
-
-
-class Predictions(NamedTuple):
-    """What a trained model predicts of N jets, and what is known of them."""
-
-    values: np.ndarray
-    """(N, K) float32: class probabilities, or numbers in the targets' units."""
-    targets: np.ndarray | None
-    """(N,) int32 or (N, D) float32, where known."""
-    columns: tuple[str, ...]
-    """The names of the K columns."""
-    rows: np.ndarray | None = None
-    """(N,) int64, the jets' rows in their files, where these are not all."""
-    observables: Mapping[str, np.ndarray] = {}
-    """Name → (N,) float32 jet columns, in which figures of merit may be binned."""
-    weights: np.ndarray | None = None
-    """(N,) of the jets; None is 1 for each."""
-
-    def take(self, places: np.ndarray | slice) -> Predictions:
-        """Returns the predictions of some of the jets.
-
-        Args:
-          places: (n,) integers or bool, or a slice.
-        """
-        return self._replace(
-            values=self.values[places],
-            targets=None if self.targets is None else self.targets[places],
-            rows=None if self.rows is None else self.rows[places],
-            observables={name: values[places] for name, values in self.observables.items()},
-            weights=None if self.weights is None else self.weights[places],
-        )
-
-
-class Objective(NamedTuple):
-    """What is trained and how."""
-
-    apply: Apply
-    """(params, model_state, inputs, mask, key) → (outputs, model_state); what is trained."""
-    loss: Callable[..., jax.Array]
-    """(outputs, targets, weights) → () mean; given the nuisance too where batches have one."""
-    val_apply: Apply
-    """The function of the network alone, for validation and predictions."""
-    val_loss: Callable[..., jax.Array]
-    """The loss of its outputs."""
-
-
-class TrainedNetwork(NamedTuple):
-    """A trained network, as a run folder keeps it."""
-
-    pipeline: InputPipeline
-    params: PyTree
-    model_state: PyTree
-    scaling: Scaling
-    precision: Precision
-    statistics: Mapping[str, np.ndarray]
-    """What the task has computed of the training targets."""
-
-
-class Case(NamedTuple):
-    """A trained model and some of its test jets, in memory, to look at how it predicts."""
-
-    jets: Jets
-    """n jets, of which no other array here has more."""
-    targets: np.ndarray
-    """(n,) or (n, D)."""
-    predict: Callable[[Any], np.ndarray]
-    """What the pipeline loads of n jets → (n, K) predictions."""
-    networks: Sequence[TrainedNetwork]
-    """One or more, whose predictions are combined."""
-    member: str
-    """The name of the fold that the networks are of, or ""."""
-
-
-class Results(NamedTuple):
-    """A finished run, to be reported on."""
-
-    metrics: Mapping[str, Any]
-    """What metrics.json holds."""
-    test: Predictions | None
-    """The predictions of the test jets; None where an older hepjax did not keep them."""
-    sizes: tuple[int, ...]
-    """The training jets of each training of a learning curve."""
-    read_case: Callable[[], Case]
-    """Reads some test jets again; raises InputError where they are not there any more."""
+    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scores
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -132,8 +38,8 @@ class Task:
         evaluate(predictions)                              figures of merit, `loss` and `intervals` among them
 
     and may have any of the others, of which each says what it is by default. Every task then has resume, several
-    devices, folds, ensembles, streaming, evaluate, predict, compare, report and export. Modules are imported inside of
-    methods, for `hepjax train --help` makes instances and must not wait for jax.
+    devices, folds, ensembles, streaming, evaluate, predict, report and export. Import heavy modules inside of methods:
+    `hepjax train --help` makes instances, and must not wait for jax.
     """
 
     layout: ClassVar[Layout] = Layout()
@@ -483,27 +389,37 @@ class Task:
             if pictures:
                 yield Section("Predictions", "Of the test jets.", pictures)
 
-    def summary(self, metrics: Mapping[str, Any], test: Predictions | None) -> Summary:
-        """Returns what stands at the top of the page of a run: by default the loss.
+    def scores(self, predictions: Predictions) -> Scores | None:
+        """Returns class probabilities, for ROC curves and calibration on the page of a run; None by default.
+
+        Args:
+          predictions: of the test jets.
+        """
+        return None
+
+    def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
+        """Returns what stands at the top of the page of a run: by default the loss; None is a classifier's figures.
 
         Args:
           metrics: what metrics.json holds.
-          test: the predictions of the test jets, where they were kept.
         """
         from hepjax.report import Summary
 
         return Summary(cards=(("Loss", f"{metrics['loss']:.4f}", "on the test jets"),))
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Returns paragraphs of the model card of an exported file: "Output", "Figures of merit" and "Limits".
+        """Returns paragraphs that replace those of a classifier in a model card.
 
         Args:
           record: what experiment.json holds.
           metrics: what metrics.json holds.
+
+        Returns:
+          "Output", "Figures of merit" and "Limits" to their paragraphs.
         """
-        columns = ", ".join(map(str, record.get("columns") or ()))
+        names = [str(name) for name in record.get("outputs") or ()]
         return {
-            "Output": [f"`{self.layout.values}`, (N, {len(record.get('columns') or ())}) float32: {columns}."],
+            "Output": [f"`{self.layout.values}`, (N, {len(names)}) float32: {', '.join(names)}."],
             "Figures of merit": [f"Loss on the test part: {metrics['loss']:.4f}."],
             "Limits": ["Its figures of merit hold for jets like those of its test part."],
         }

@@ -12,7 +12,7 @@ from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
 from hepjax.inputs.subsets import read_columns
 from hepjax.tasks.classification.options import has_adversary, signal_classes
-from hepjax.tasks.task import Objective
+from hepjax.tasks.structures import Objective
 from hepjax.training import decorrelation
 from hepjax.training.decorrelation import ADVERSARY
 from hepjax.types import Sequences

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.errors import InputError
 from hepjax.tasks.classification import options
 from hepjax.tasks.classification.options import Insensitivity
-from hepjax.tasks.task import Layout, Objective, Predictions, Task
+from hepjax.tasks.structures import Layout, Objective, Predictions
+from hepjax.tasks.task import Task
 from hepjax.types import Scores
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
     from hepjax.report import Section, Summary
-    from hepjax.tasks.task import Results
+    from hepjax.tasks.structures import Results
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
 
 _SMALLEST = 1.1754944e-38
@@ -152,8 +153,8 @@ class Classification(Task):
         from hepjax import evaluation
 
         if options.has_adversary(self.insensitive):
-            words = "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
-            return {"kind": "contest", "words": words}
+            words = "training and validation loss are of two kinds and say nothing of the fit."
+            return {"kind": "contest", "words": f"Trained against an adversary: {words}"}
         verdict = evaluation.verdict(history, chance_loss=math.log(len(columns)))
         return {"kind": verdict.kind.value, "words": verdict.words}
 
@@ -228,17 +229,17 @@ class Classification(Task):
 
         return report.sections(results)
 
-    def summary(self, metrics: Mapping[str, Any], test: Predictions | None) -> Summary:
-        """Returns accuracy, AUC, ROC curves, confusion, working points and calibration."""
-        from hepjax.report import classification_summary
+    def scores(self, predictions: Predictions) -> Scores | None:
+        """Returns the probabilities, where labels are known."""
+        return None if predictions.targets is None else scores_of(predictions)
 
-        return classification_summary(metrics, None if test is None else scores_of(test))
+    def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
+        """Returns None: the page of a run shows a classifier by itself."""
+        return None
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Returns what a model card says of probabilities."""
-        from hepjax.report import classification_card
-
-        return classification_card(record, metrics)
+        """Returns nothing: a model card describes a classifier by itself."""
+        return {}
 
 
 def scores_of(predictions: Predictions) -> Scores:

@@ -1,7 +1,7 @@
 """Regression: the values of one or several columns of jets."""
 
-from hepjax.tasks.regression.task import Regression
 from hepjax.tasks.registry import register
+from hepjax.tasks.regression.task import Regression
 
 __all__ = ["Regression"]
 

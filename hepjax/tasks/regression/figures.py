@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.tasks.regression.task import Regression
-    from hepjax.tasks.task import Predictions
+    from hepjax.tasks.structures import Predictions
 
 
 def estimates_of(task: Regression, predictions: Predictions) -> Estimates:

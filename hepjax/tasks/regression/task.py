@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
-from hepjax.tasks.task import Predictions, Task
+from hepjax.tasks.task import Task
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.report import Section, Summary
-    from hepjax.tasks.task import Results
+    from hepjax.tasks.structures import Predictions, Results
     from hepjax.types import Array, Dataset, Epoch, Jets
 
 _MEDIAN = 0.5
@@ -219,7 +219,7 @@ class Regression(Task):
 
         return report.sections(self, results)
 
-    def summary(self, metrics: Mapping[str, Any], test: Predictions | None) -> Summary:
+    def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
         """Returns the resolution and the errors of each target."""
         from hepjax.tasks.regression import report
 

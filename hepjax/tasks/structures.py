@@ -1,0 +1,117 @@
+"""The structures that tasks and drivers hand to each other."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    import jax
+    import numpy as np
+
+    from hepjax.choices import Precision
+    from hepjax.inputs.pipelines import InputPipeline
+    from hepjax.models import Apply
+    from hepjax.types import Dataset, Jets, PyTree, Scaling
+
+
+class Layout(NamedTuple):
+    """The names that a task's predictions have in an HDF5 file."""
+
+    values: str = "predictions"
+    """Dataset (N, K) of the predictions."""
+    targets: str = "targets"
+    """Dataset (N,) or (N, D) of the targets."""
+    columns: str = "columns"
+    """Attribute that names the K columns."""
+
+
+class Predictions(NamedTuple):
+    """What a trained model predicts of N jets, and what is known of them."""
+
+    values: np.ndarray
+    """(N, K) float32: class probabilities, or numbers in the targets' units."""
+    targets: np.ndarray | None
+    """(N,) int32 or (N, D) float32, where known."""
+    columns: tuple[str, ...]
+    """The names of the K columns."""
+    rows: np.ndarray | None = None
+    """(N,) int64, the jets' rows in their files, where these are not all."""
+    observables: Mapping[str, np.ndarray] = {}
+    """Name → (N,) float32 jet columns, in which figures of merit may be binned."""
+    weights: np.ndarray | None = None
+    """(N,) of the jets; None is 1 for each."""
+
+    def take(self, places: np.ndarray | slice) -> Predictions:
+        """Returns the predictions of some of the jets.
+
+        Args:
+          places: (n,) integers or bool, or a slice.
+        """
+        return self._replace(
+            values=self.values[places],
+            targets=None if self.targets is None else self.targets[places],
+            rows=None if self.rows is None else self.rows[places],
+            observables={name: values[places] for name, values in self.observables.items()},
+            weights=None if self.weights is None else self.weights[places],
+        )
+
+
+class Objective(NamedTuple):
+    """What is trained and how."""
+
+    apply: Apply
+    """(params, model_state, inputs, mask, key) → (outputs, model_state); what is trained."""
+    loss: Callable[..., jax.Array]
+    """(outputs, targets, weights) → () mean; given the nuisance too where batches have one."""
+    val_apply: Apply
+    """The function of the network alone, for validation and predictions."""
+    val_loss: Callable[..., jax.Array]
+    """The loss of its outputs."""
+
+
+class TrainedNetwork(NamedTuple):
+    """A trained network, as a run folder keeps it."""
+
+    pipeline: InputPipeline
+    params: PyTree
+    model_state: PyTree
+    scaling: Scaling
+    precision: Precision
+    statistics: Mapping[str, np.ndarray]
+    """What the task has computed of the training targets."""
+
+
+class Case(NamedTuple):
+    """A trained model and some of its test jets, in memory, to look at how it predicts."""
+
+    jets: Jets
+    """n jets, of which no other array here has more."""
+    targets: np.ndarray
+    """(n,) or (n, D)."""
+    outputs: tuple[str, ...]
+    """The names of the K columns of predictions."""
+    pipeline: InputPipeline
+    """How the jets are loaded."""
+    predict: Callable[[Any], np.ndarray]
+    """What the pipeline loads of n jets → (n, K) predictions."""
+    networks: Sequence[TrainedNetwork]
+    """One or more, whose predictions are combined."""
+    member: str
+    """The name of the fold that the networks are of, or ""."""
+
+
+class Results(NamedTuple):
+    """A finished run, to be reported on."""
+
+    metrics: Mapping[str, Any]
+    """What metrics.json holds."""
+    test: Predictions | None
+    """The predictions of the test jets; None where an older hepjax did not keep them."""
+    dataset: Dataset
+    """What the columns of the jets mean."""
+    sizes: tuple[int, ...]
+    """The training jets of each training of a learning curve."""
+    read_case: Callable[[], Case]
+    """Reads some test jets again; raises InputError where they are not there any more."""
