@@ -1,13 +1,13 @@
-"""Trained taggers as files that run without hepjax, each with a model card beside it."""
+"""Trained models as files that run without hepjax, each with a model card beside it."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hepjax import export as formats
-from hepjax import models, report
+from hepjax import models, report, tasks
 from hepjax.choices import ExportFormat, Precision, Role
 from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_target
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def export(
     folder: Path, out: Path, kind: ExportFormat = ExportFormat.ONNX, *, calibrated: bool = False
 ) -> tuple[Path, ...]:
-    """Writes a run's tagger as a file of raw columns in, probabilities out, and its model card.
+    """Writes the model of a run as a file of raw columns in, predictions out, and its model card.
 
     Args:
       folder: of the run.
@@ -31,38 +31,51 @@ def export(
       calibrated: with the temperature that fits the validation part best.
 
     Returns:
-      The files, the tagger's first.
+      The files, the model's first.
 
     Raises:
-      InputError: the folder is not a run's, its tagger cannot be exported, or a file exists or cannot be written.
+      InputError: the folder is not a run's, its model cannot be exported, or a file exists or cannot be written.
     """
     card, beside = (Path(f"{out}.{suffix}") for suffix in ("md", "json"))
     targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
     for path in targets:
         check_target(path, f"--out {path}")
-    trained, record = taggers.read_run(folder)
-    networks = [one._replace(precision=Precision.FLOAT32) for one in trained]  # what every runtime has
-    temperature = taggers.read_temperature(folder) if calibrated else 1.0
-    answer, example = taggers.make_answer(networks, temperature), networks[0].pipeline.example
-    dataset = run_folder.dataset_of(record)
-    facts = {
-        "model": json.dumps(models.to_json(networks[0].experiment.model)),
-        "plugins": json.dumps([str(path) for path in networks[0].experiment.plugins]),
-        "classes": json.dumps(record["classes"]),
+    trained, experiment, record = taggers.read_run(folder)
+    task, dataset = experiment.task, run_folder.dataset_of(record)
+    networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
+    temperature = taggers.read_temperature(folder, task) if calibrated else 1.0
+    predict, pipeline = taggers.make_predict(networks, task, temperature), networks[0].pipeline
+    metadata = {
+        "model": json.dumps(models.to_json(experiment.model)),
+        "task": json.dumps(tasks.to_json(task)),
+        "plugins": json.dumps([str(path) for path in experiment.plugins]),
+        "classes": json.dumps(dataset.classes),
+        "outputs": json.dumps(task.columns(dataset)),
         "dataset": json.dumps(to_json(dataset)),
-        "columns": json.dumps(networks[0].pipeline.columns),
+        "columns": json.dumps(pipeline.columns),
         "temperature": str(temperature),
         "hepjax": __version__,
     }
     if kind is ExportFormat.ONNX:
-        atomic_files.write_bytes(out, formats.to_onnx(answer, example, facts))
-    else:
-        data = formats.to_stablehlo(answer, example)
+        data = formats.to_onnx(predict, pipeline.example, metadata, output=task.layout.exported)
         atomic_files.write_bytes(out, data)
-        atomic_files.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
-    about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder, dataset)}
-    about["units"] = {column: unit_of(dataset, column) for column in networks[0].pipeline.columns}
-    words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].pipeline.columns, **about)
+    else:
+        data = formats.to_stablehlo(predict, pipeline.example)
+        atomic_files.write_bytes(out, data)
+        atomic_files.write_text(beside, formats.describe_stablehlo(predict, pipeline.example, data, metadata))
+    metrics = run_folder.read_metrics(folder)
+    words = report.model_card(
+        out.name,
+        record,
+        metrics,
+        pipeline.columns,
+        kind,
+        units={column: unit_of(dataset, column) for column in pipeline.columns},
+        temperature=temperature,
+        pt_range=_pt_range(folder, dataset),
+        output=task.layout.exported,
+        paragraphs=task.card(record, metrics),
+    )
     atomic_files.write_text(card, words)
     return tuple(targets)
 

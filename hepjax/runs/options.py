@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 from hepjax.choices import Optimizer, Precision, Schedule, Strategy
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
-from hepjax.tasks.classification.options import Insensitivity, insensitive_rules
+from hepjax.tasks.registry import default_task
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
     from hepjax.models.model import Model
+    from hepjax.tasks.task import Task
 else:
-    Model = Any  # the class is Flax's, which `--help` must not wait for
+    Model = Task = Any  # models are Flax's, which `--help` must not wait for; both come from registries
 
 DEFAULT_MODEL = "interaction-network"
 """Name of the model that is trained where none is named."""
@@ -66,13 +67,15 @@ class Devices:
 
 @dataclasses.dataclass(frozen=True)
 class Experiment:
-    """Train a tagger on files of jets, measure it, and draw what it learnt.
+    """Train a model on files of jets, measure it, and draw what it has learned.
 
     With no files it trains on the sample of simulated jets that comes with hepjax.
     """
 
     model: Model = dataclasses.field(default_factory=default_model)
     """The network to train."""
+    task: Task = dataclasses.field(default_factory=default_task)
+    """What it shall learn of the jets."""
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
     dataset: str | None = None
@@ -88,7 +91,6 @@ class Experiment:
     batch_size: int = 128
     """Jets in a step; 0 takes all of them, which is plain gradient descent."""
     optimizer: Optimization = Optimization()
-    insensitive: Insensitivity = Insensitivity()
     devices: Devices = Devices()
     patience: int | None = 10
     """Stop when the validation loss has not fallen for so many epochs; None never stops early."""
@@ -101,13 +103,11 @@ class Experiment:
     folds: int | None = None
     """Cross-validate: so many folds, each tested by a model that never saw it; all train at once."""
     ensemble: int | None = None
-    """Train so many models at once, from different starts; their mean probability is the answer."""
+    """Train so many models at once, from different starts; their predictions are combined."""
     rates: tuple[float, ...] = ()
     """Train with each of these learning rates at once, and keep the best by its validation loss."""
     sizes: tuple[int, ...] = ()
-    """A learning curve: train on so many of the training jets each, all at once; the answer is that of the most."""
-    balance: bool = False
-    """Weight classes so that all count the same, whatever their numbers."""
+    """A learning curve: train on so many of the training jets each, all at once; the one of the most jets stands for all."""
     seed: int = 0
     """Of everything random: the split, the first parameters, the order of jets, dropout."""
     memory: float = 4.0
@@ -164,7 +164,7 @@ def check(experiment: Experiment) -> None:
             sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
             "one of them",
         ),
-        Rule("--folds", e.folds, not (e.folds and e.insensitive.energy_scale), "none where energies are shifted"),
+        Rule("--folds", e.folds, not (e.folds and e.task.folds_problem()), e.task.folds_problem()),
         Rule("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
@@ -184,6 +184,6 @@ def check(experiment: Experiment) -> None:
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    for option, found, good, expected in (*own, *insensitive_rules(e.insensitive), *model_rules(e.model)):
+    for option, value, good, expected in (*own, *e.task.rules(), *model_rules(e.model)):
         if not good:
-            raise InputError(f"{option}: expected {expected}, found {found}")
+            raise InputError(f"{option}: expected {expected}, found {value}")

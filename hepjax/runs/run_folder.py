@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepjax import tasks
 from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
 from hepjax.data.dataset import from_json as from_json_dataset
@@ -34,6 +35,9 @@ FORMAT = 1
 
 _PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile", "tensorboard")
 """Options that say where a run is trained; it may go on elsewhere."""
+_CLASSIFICATION = {"name": "classification"}
+_OF_CLASSIFICATION = ("insensitive", "balance")
+"""Options of classification that stood beside those of the experiment in version 0.1, which knew no other task."""
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
 
@@ -186,7 +190,7 @@ def check_resumable(given: options.Experiment) -> None:
     """
     saved, now = _flat(_to_json(resumable(given.out))), _flat(_to_json(absolute(given)))
     # The model's own name first: its other options differ where it does.
-    for name in sorted({*saved, *now}, key=lambda name: (name != "model.name", name)):
+    for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
         if saved.get(name) != now.get(name) and name.split(".")[0] not in {"epochs", "plugins", *_PLACE}:
             raise InputError(
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
@@ -266,16 +270,21 @@ def read_metrics(folder: Path) -> dict[str, Any]:
 
 def _to_json(experiment: options.Experiment) -> dict[str, Any]:
     """The options as JSON's types."""
-    tree: dict[str, Any] = _converter().unstructure(dataclasses.replace(experiment, model=None))  # type: ignore[arg-type]
-    return tree | {"model": to_json(experiment.model)}
+    rest = dataclasses.replace(experiment, model=None, task=None)  # type: ignore[arg-type]
+    tree: dict[str, Any] = _converter().unstructure(rest)
+    return tree | {"model": to_json(experiment.model), "task": tasks.to_json(experiment.task)}
 
 
 def _from_json(tree: dict[str, Any]) -> options.Experiment:
     """The options of `_to_json`; the run's plug-ins are imported first, for its model may be one of theirs."""
     for plugin in tree.get("plugins", ()):
         import_plugin(Path(plugin))
-    rest = _converter().structure({**tree, "model": None}, options.Experiment)
-    return dataclasses.replace(rest, model=from_json(tree["model"])) if "model" in tree else rest
+    rest = {key: value for key, value in tree.items() if key not in _OF_CLASSIFICATION}
+    of_task = {key: value for key, value in tree.items() if key in _OF_CLASSIFICATION}
+    task = tasks.from_json({"name": "classification", **of_task} if of_task else tree.get("task", _CLASSIFICATION))
+    experiment = _converter().structure({**rest, "model": None, "task": None}, options.Experiment)
+    model = {"model": from_json(tree["model"])} if "model" in tree else {}
+    return dataclasses.replace(experiment, task=task, **model)
 
 
 @functools.cache

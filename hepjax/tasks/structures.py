@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Layout(NamedTuple):
-    """The names that a task's predictions have in an HDF5 file."""
+    """The names that a task's predictions have in files."""
 
     values: str = "predictions"
     """Dataset (N, K) of the predictions."""
@@ -25,6 +25,8 @@ class Layout(NamedTuple):
     """Dataset (N,) or (N, D) of the targets."""
     columns: str = "columns"
     """Attribute that names the K columns."""
+    exported: str = "predictions"
+    """The output of an exported file."""
 
 
 class Predictions(NamedTuple):

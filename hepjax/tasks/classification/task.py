@@ -39,7 +39,7 @@ class Classification(Task):
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
 
-    layout: ClassVar[Layout] = Layout("scores", "labels", "classes")
+    layout: ClassVar[Layout] = Layout("scores", "labels", "classes", "probabilities")
     headline: ClassVar[str] = "accuracy"
 
     def outputs(self, dataset: Dataset) -> int:
