@@ -1,0 +1,189 @@
+"""What every task must do: train, go on, be measured, predict, be reported on, be exported, in folds and ensembles."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from hepjax import InputError, load, read_jets, tasks
+from hepjax.choices import ExportFormat, RegressionLoss
+from hepjax.models import MLP, DeepSets
+from hepjax.registry import import_plugin
+from hepjax.runs import evaluate, export, options, predict, predictions, report, run_folder, train
+from hepjax.tasks.classification import Classification
+from hepjax.tasks.regression import Regression
+
+pytestmark = pytest.mark.usefixtures("undrawn")
+
+TOY = Path(__file__).with_name("toy_task.py")
+
+
+def toy():
+    import_plugin(TOY)
+    return tasks.TASKS.get("toy-count")(offset=2.0)
+
+
+CASES = {
+    "classification": lambda: Classification(balance=True),
+    "regression": lambda: Regression(target=("j_mass",)),
+    "regression-gaussian": lambda: Regression(target=("j_mass", "j_pt"), loss=RegressionLoss.GAUSSIAN),
+    "regression-quantiles": lambda: Regression(target=("j_mass",), loss=RegressionLoss.QUANTILES),
+    "regression-huber": lambda: Regression(target=("j_pt",), loss=RegressionLoss.HUBER),
+    "toy": toy,
+}
+MODELS = {
+    "classification": MLP(hidden=(4,), features=("j_pt", "j_zlogz")),
+    "regression": MLP(hidden=(4,)),
+}
+
+
+def make(name, **changes):
+    model = MODELS.get(name, DeepSets(particle=(3,), hidden=(3,), particles=8))
+    plugins = (TOY,) if name == "toy" else ()
+    return options.Experiment(
+        model=model, task=CASES[name](), epochs=2, batch_size=32, patience=None, plugins=plugins, **changes
+    )
+
+
+@pytest.fixture(scope="module", params=CASES)
+def case(request, tmp_path_factory, write_jets):
+    """A run of two epochs of each task, on 150 jets, which no test changes."""
+    folder = tmp_path_factory.mktemp(request.param)
+    path = write_jets(folder / "jets.h5", count=150)
+    out, metrics = train.run(make(request.param, data=(path,), out=folder / "run"))
+    return request.param, path, out, metrics
+
+
+class TestRun:
+    def test_leaves_the_same_files(self, case):
+        _, _, out, metrics = case
+        wanted = {"experiment.json", "history.csv", "history.jsonl", "metrics.json", "test.h5", "log.txt", "split.npz"}
+        assert wanted | {"checkpoints", "history.png"} <= {path.name for path in out.iterdir()}
+        assert json.loads((out / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
+        assert np.isfinite(metrics["loss"])
+        assert metrics["verdict"]["words"]
+        assert len(run_folder.read_history(out)) == 2
+
+    def test_records_the_task(self, case):
+        name, _, out, _ = case
+        experiment, record = run_folder.read_experiment(out)
+        assert experiment.task == make(name).task
+        assert record["experiment"]["task"]["name"] == tasks.TASKS.name_of(type(experiment.task))
+        assert tuple(record["outputs"]) == load(out).outputs
+
+    def test_test_jets_are_measured_again_to_the_same_figures(self, case):
+        name, _, out, metrics = case
+        task = make(name).task
+        test = predictions.read_predictions(out / "test.h5")
+        assert type(predictions.read_task(out / "test.h5")) is type(task)
+        again = task.evaluate(test)
+        assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+        assert sorted(test.rows) == sorted(np.load(out / "split.npz")["test"])
+
+    def test_loaded_model_predicts_what_was_tested(self, case):
+        _, path, out, _ = case
+        test, jets = predictions.read_predictions(out / "test.h5"), read_jets(path)
+        np.testing.assert_allclose(load(out)(jets[test.rows]), test.values, rtol=1e-5, atol=1e-6)
+
+
+class TestUse:
+    def test_resume_ends_where_one_run_would(self, case, tmp_path):
+        _name, _, out, _ = case
+        shutil.copytree(out, tmp_path / "run")
+        again = dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=3)
+        train.run(again)
+        straight = dataclasses.replace(again, out=tmp_path / "straight", resume=False)
+        train.run(straight)
+        a, b = (run_folder.read_history(tmp_path / name) for name in ("run", "straight"))
+        np.testing.assert_array_equal([row[:5] for row in a], [row[:5] for row in b])
+
+    def test_other_task_cannot_go_on(self, case, tmp_path):
+        name, _path, out, _ = case
+        other = Regression(target=("j_eta",)) if name == "classification" else Classification()
+        given = dataclasses.replace(run_folder.resumable(out), task=other)
+        with pytest.raises(InputError, match=r"--resume: task\.name was"):
+            train.run(given)
+
+    def test_evaluate_and_predict(self, case, tmp_path):
+        _name, path, out, _ = case
+        metrics, task = evaluate.evaluate(out, [path], tmp_path / "evaluation")
+        assert {"metrics.json", "test.h5"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
+        assert predict.predict(out, [path, path], tmp_path / "predictions.h5") == 300
+        known = predictions.read_predictions(tmp_path / "predictions.h5")
+        with h5py.File(tmp_path / "predictions.h5") as file:
+            assert list(file.attrs[task.layout.columns]) == list(load(out).outputs)
+        assert known.targets is not None
+        np.testing.assert_array_equal(known.targets[:150], known.targets[150:])
+        again, _ = evaluate.evaluate(tmp_path / "predictions.h5")
+        assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-5)
+
+    def test_table_report_and_remarks(self, case, tmp_path):
+        name, _, out, metrics = case
+        task = make(name).task
+        assert task.table(metrics).row_count >= 1
+        page = report.write(out, tmp_path / "page.html").read_text()
+        assert f"{metrics['loss']:.4f}" in page
+
+    @pytest.mark.parametrize("kind", ExportFormat)
+    def test_export_predicts_the_same(self, case, kind, tmp_path):
+        _, path, out, _ = case
+        files = export.export(out, tmp_path / "model", kind)
+        jets = read_jets(path)
+        np.testing.assert_allclose(load(files[0])(jets), load(out)(jets), rtol=2e-4, atol=1e-5)
+        card = files[1].read_text()
+        for column in load(out).outputs:
+            assert column in card
+
+
+class TestSeveral:
+    def test_folds(self, case, tmp_path):
+        name, path, *_ = case
+        out, metrics = train.run(make(name, data=(path,), out=tmp_path / "folds", folds=3))
+        assert set(metrics["members"]) == {"fold-1", "fold-2", "fold-3"}
+        assert metrics["spread"]["loss"] >= 0
+        test = predictions.read_predictions(out / "test.h5")
+        assert sorted(test.rows) == list(range(150))
+        assert load(out).predict is not None
+        report.write(out, tmp_path / "page.html")
+
+    def test_ensemble(self, case, tmp_path):
+        name, path, *_ = case
+        out, _ = train.run(make(name, data=(path,), out=tmp_path / "ensemble", ensemble=2))
+        jets = read_jets(path)
+        members = np.stack([load(out / f"model-{i}")(jets) for i in (1, 2)])
+        np.testing.assert_allclose(load(out)(jets), make(name).task.combine(members), rtol=1e-5, atol=1e-6)
+        export.export(out, tmp_path / "model.onnx")
+        np.testing.assert_allclose(load(tmp_path / "model.onnx")(jets), load(out)(jets), rtol=2e-4, atol=1e-5)
+
+
+def test_streamed_jets_train_as_kept_ones(tmp_path, write_jets):
+    path = write_jets(tmp_path / "jets.h5", count=150)
+    results = [
+        train.run(make("regression", data=(path,), out=tmp_path / name, memory=memory))[1]
+        for name, memory in (("kept", 4.0), ("streamed", 1e-5))
+    ]
+    assert np.isfinite(results[1]["loss"])
+    tagger, jets = load(tmp_path / "streamed"), read_jets(path)
+    assert tagger(jets).shape == (150, 1)
+    assert tagger.networks[0].statistics["mean"] == pytest.approx(load(tmp_path / "kept").networks[0].statistics["mean"])
+
+
+def test_toy_task_comes_from_outside_in_one_file():
+    import_plugin(TOY)
+    assert "toy-count" in tasks.TASKS.names()
+    assert tasks.from_json(tasks.to_json(toy())) == toy()
+
+
+def test_tasks_are_found_without_being_imported():
+    assert {"classification", "regression"} <= {*tasks.TASKS.names()}
+    assert tasks.TASKS.summary("regression").startswith("Regression")
+
+
+def test_default_is_classification():
+    assert options.Experiment(MLP()).task == Classification()
