@@ -155,7 +155,7 @@ def verdict_words(
     if experiment.sizes:
         most = f"The figures are those of {len(members[best].train):,} training jets"
         return f"{most}, the most of {len(members)} sizes{lost}"
-    mean = np.mean([of_member["accuracy"] for of_member in metrics["members"].values()])
-    together = f", together {metrics['accuracy']:.4f}" if experiment.ensemble else ""
-    spread = metrics["spread"]["accuracy"]
-    return f"{len(members)} trainings: accuracy {mean:.4f} ± {spread:.4f}{together}{lost}"
+    key = experiment.task.headline
+    mean = np.mean([of_member[key] for of_member in metrics["members"].values()])
+    together = f", together {metrics[key]:.4f}" if experiment.ensemble else ""
+    return f"{len(members)} trainings: {key} {mean:.4f} ± {metrics['spread'][key]:.4f}{together}{lost}"

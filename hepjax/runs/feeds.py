@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from hepjax.inputs.batching import Buckets
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Part, Parts
+    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.runs.ensembles import Member
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
@@ -56,7 +56,9 @@ class Feed(NamedTuple):
     """How many shapes are evaluated."""
 
 
-def divided_feed(experiment: Experiment, pipeline: InputPipeline, jets: Parts, devices: Devices, cost: models.Cost) -> Feed:
+def divided_feed(
+    experiment: Experiment, pipeline: InputPipeline, jets: Splits, devices: Devices, cost: models.Cost
+) -> Feed:
     """Divides the jets of one training among devices; those that do not fit into memory are streamed.
 
     Args:
@@ -76,10 +78,10 @@ def divided_feed(experiment: Experiment, pipeline: InputPipeline, jets: Parts, d
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
     steps = window_steps(cost, batch_size * runtime.process()[1])
-    sizes = _sizes(block_size(cost), [_counts(part, buckets) for part in (jets.val, jets.test)], devices)
+    sizes = _sizes(block_size(cost), [_counts(subset, buckets) for subset in (jets.val, jets.test)], devices)
 
     def predict(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
-        return [predict_part(evaluate, buckets, sizes, devices, state, getattr(jets, name))]
+        return [predict_subset(evaluate, buckets, sizes, devices, state, getattr(jets, name))]
 
     return Feed(
         steps=sum(batching.steps_of(count, batch_size) for count in counts),
@@ -149,7 +151,7 @@ def shared_feed(
     return Feed(steps, lambda epoch: map(place, windows(epoch)), lambda: [resident], predict, 1, 2)
 
 
-def all_jets(experiment: Experiment, jets: Parts) -> Batch:
+def all_jets(experiment: Experiment, jets: Splits) -> Batch:
     """Joins the jets of all parts, in their order.
 
     Args:
@@ -162,7 +164,7 @@ def all_jets(experiment: Experiment, jets: Parts) -> Batch:
     Raises:
       InputError: they are not in memory.
     """
-    data = [part.data for part in jets[:3] if part.data is not None]
+    data = [subset.data for subset in jets[:3] if subset.data is not None]
     if len(data) < 3:
         raise InputError(
             f"--memory: several trainings at once need all jets in it, found {experiment.memory} GB; give more"
@@ -171,10 +173,10 @@ def all_jets(experiment: Experiment, jets: Parts) -> Batch:
     return together
 
 
-def predict_part(
-    evaluate: EvalStep, buckets: Buckets, sizes: Sequence[int], devices: Devices, state: TrainState, part: Part
+def predict_subset(
+    evaluate: EvalStep, buckets: Buckets, sizes: Sequence[int], devices: Devices, state: TrainState, subset: Subset
 ) -> np.ndarray:
-    """Predicts all jets of a part.
+    """Predicts all jets of a subset.
 
     Args:
       evaluate: the compiled evaluation step.
@@ -182,15 +184,15 @@ def predict_part(
       sizes: the jets of this process in a batch, for each bucket; multiples of its devices.
       devices: where it runs.
       state: holds the parameters.
-      part: the jets of this process.
+      subset: the jets of this process.
 
     Returns:
       (N, C) outputs for the jets of all processes, by rising row number.
     """
     outputs = np.zeros((0, 0), np.float32)
-    for places, batch in _batches(part, buckets, sizes, devices):
+    for places, batch in _batches(subset, buckets, sizes, devices):
         of_batch = runtime.rows_here(evaluate(state, batch).outputs)
-        outputs = outputs if outputs.size else np.zeros((len(part.rows), of_batch.shape[-1]), np.float32)
+        outputs = outputs if outputs.size else np.zeros((len(subset.rows), of_batch.shape[-1]), np.float32)
         outputs[places[places >= 0]] = of_batch[places >= 0]
     return runtime.gather(outputs)
 
@@ -257,46 +259,48 @@ def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     return whole // processes
 
 
-def _counts(part: Part, buckets: Buckets) -> list[int]:
+def _counts(subset: Subset, buckets: Buckets) -> list[int]:
     """The jets in each bucket, of the process that has the most."""
-    here = np.bincount(buckets.of_lengths(part.lengths), minlength=len(buckets))
+    here = np.bincount(buckets.of_lengths(subset.lengths), minlength=len(buckets))
     counts: list[int] = runtime.agree(here).tolist()
     return counts
 
 
 def _sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
-    """The jets of this process in a batch that is evaluated: no more than there are in the larger part."""
+    """The jets of this process in a batch that is evaluated: no more than there are in the larger subset."""
     here = max(most // runtime.process()[1], 1)
-    fitting = (max(min(here, max(of_parts)), 1) for of_parts in zip(*counts, strict=True))
+    fitting = (max(min(here, max(of_subsets)), 1) for of_subsets in zip(*counts, strict=True))
     return [batching.steps_of(size, devices.here) * devices.here for size in fitting]
 
 
 def _train_windows(
-    part: Part, counts: Sequence[int], *, steps: int, seed: int, devices: Devices, **shared: Any
+    subset: Subset, counts: Sequence[int], *, steps: int, seed: int, devices: Devices, **shared: Any
 ) -> Callable[[int], Iterator[Window]]:
     process = runtime.process()[0]
     shared |= {"seed": seed, "devices": devices.here, "place": partial(runtime.place_window, devices)}
-    if part.data is None:
-        return batching.stream_windows(lambda epoch: part.blocks([seed, epoch, process]), counts, **shared)
-    return batching.make_windows(part.data, process=process, agree=runtime.agree, steps=steps, **shared)
+    if subset.data is None:
+        return batching.stream_windows(lambda epoch: subset.blocks([seed, epoch, process]), counts, **shared)
+    return batching.make_windows(subset.data, process=process, agree=runtime.agree, steps=steps, **shared)
 
 
-def _val_batches(part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices) -> Callable[[], Iterable[Batch]]:
+def _val_batches(
+    subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
+) -> Callable[[], Iterable[Batch]]:
     """Batches that stay on the devices where the jets fit into memory."""
 
     def placed() -> Iterator[Batch]:
-        return (batch for _, batch in _batches(part, buckets, sizes, devices))
+        return (batch for _, batch in _batches(subset, buckets, sizes, devices))
 
-    if part.data is None:
+    if subset.data is None:
         return lambda: batching.prefetch(placed())
     resident = list(placed())
     return lambda: resident
 
 
 def _batches(
-    part: Part, buckets: Buckets, sizes: Sequence[int], devices: Devices
+    subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """The jets of a part, each once: their places, and batches of all processes; as many in each process."""
-    order = batching.draw_order(_counts(part, buckets), sizes, [0])
-    for _, places, batch in batching.draw(part.blocks([0]), order, sizes, buckets):
+    """The jets of a subset, each once: their places, and batches of all processes; as many in each process."""
+    order = batching.draw_order(_counts(subset, buckets), sizes, [0])
+    for _, places, batch in batching.draw(subset.blocks([0]), order, sizes, buckets):
         yield places, runtime.place_batch(devices, batch)

@@ -10,21 +10,20 @@ import jax
 import numpy as np
 
 from hepjax import evaluation, report, runtime, training
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.inputs import batching, subsets
 from hepjax.runs import outputs, run_folder
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
-from hepjax.runs.predictions import Predictions
-from hepjax.tasks.classification import decorrelation
+from hepjax.tasks import Predictions, packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.subsets import Parts
+    from hepjax.inputs.subsets import Splits
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
+    from hepjax.tasks import Task
     from hepjax.types import Ensemble, Progress
 
 log = logging.getLogger("hepjax")
@@ -34,7 +33,7 @@ def measure(
     experiment: Experiment,
     folder: Path,
     ensemble: Ensemble,
-    jets: Parts,
+    jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
 ) -> dict[str, Any]:
@@ -60,7 +59,7 @@ def measure(
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
     all_tests = _predictions(experiment, jets, setup, ensemble, "test")
     tests = [all_tests[i] for i in good]
-    metrics = [evaluation.measure(test.measured()) for test in tests]
+    metrics = [experiment.task.evaluate(test) for test in tests]
     if together:
         measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
         _write_members(experiment, folder, ensemble, jets, setup, metadata, measured)
@@ -79,40 +78,44 @@ def measure(
         words = verdict_words(experiment, members, whole, best, diverged)
         whole["verdict"] = {"kind": "many", "words": words}
     else:
-        whole |= {"best_epoch": _best_epoch(progress[best]), "verdict": _verdict(experiment, progress[best])}
+        whole |= {
+            "best_epoch": _best_epoch(progress[best]),
+            "verdict": experiment.task.verdict(progress[best].history, test.columns),
+        }
     if runtime.is_first():
-        outputs.write_metrics(folder, test, whole)
+        outputs.write_metrics(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)
         report.save(report.history_figure(progress[best].history), folder / "history.png")
         if experiment.sizes and len(members) > 1:
             sizes = [experiment.sizes[i] for i in good]
-            report.save(report.learning_curve_figure(sizes, metrics), folder / "learning_curve.png")
+            if (curve := experiment.task.learning_curve(sizes, metrics)) is not None:
+                report.save(curve, folder / "learning_curve.png")
     log.info("%s", whole["verdict"]["words"])
     return whole
 
 
 def _predictions(
-    experiment: Experiment, jets: Parts, setup: TrainingSetup, ensemble: Ensemble, name: str
+    experiment: Experiment, jets: Splits, setup: TrainingSetup, ensemble: Ensemble, name: str
 ) -> list[Predictions]:
     """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
     index = jets._fields.index(name)
     # Folds take their jets from all parts, other members from one.
     parts, first = (jets[:3], 0) if experiment.folds else ((jets[index],), sum(jets.counts[:index]))
-    labels, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("labels", "rows"))
-    binned = [subsets.observables(p.jets, p.rows, hls4ml.BINNED) if name == "test" else {} for p in parts]
+    task, columns = experiment.task, experiment.task.columns(jets.dataset)
+    targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
+    names = task.observables(jets.dataset) if name == "test" else ()
+    binned = [subsets.observables(p.jets, p.rows, names) for p in parts]
+    weighted = any(p.known_weights is not None for p in parts)
+    weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
     observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
     predictions = []
-    for member, logits in zip(setup.members, setup.predict(ensemble.best, name), strict=True):
+    for member, packed in zip(setup.members, setup.predict(ensemble.best, name), strict=True):
         chosen = getattr(member, name) - first
-        predictions.append(
-            Predictions(
-                np.asarray(jax.device_get(jax.nn.softmax(logits))),
-                labels[chosen],
-                hls4ml.CLASSES,
-                rows[chosen],
-                {key: values[chosen] for key, values in observables.items()},
-            )
-        )
+        plain, statistics = packing.unpack(packed, task.outputs(jets.dataset), task.statistics_names)
+        values = np.asarray(jax.device_get(task.predict(plain, statistics)))
+        kept = {key: column[chosen] for key, column in observables.items()}
+        of_jets = None if weights is None else weights[chosen]
+        predictions.append(Predictions(values, targets[chosen], columns, rows[chosen], kept, of_jets))
     return predictions
 
 
@@ -120,7 +123,7 @@ def _write_members(
     experiment: Experiment,
     folder: Path,
     ensemble: Ensemble,
-    jets: Parts,
+    jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
     measured: dict[int, Any],
@@ -167,49 +170,46 @@ def _stand_for_all(
     val: Callable[[], list[Predictions]],
 ) -> tuple[Predictions, dict[str, Any]]:
     """The predictions for test jets, and the figures of merit, that stand for all members."""
+    task = experiment.task
+    mean, spread = {}, {}
+    if len(metrics) > 1:
+        mean, spread = evaluation.mean_and_spread(
+            [{key: value for key, value in each.items() if key != "intervals"} for each in metrics]
+        )
     if experiment.folds:
-        mean, spread = evaluation.mean_and_spread(metrics)
         test = _pooled(tests)
-        pooled = evaluation.figures_of_merit(test.measured())
+        pooled = task.evaluate(test)
         intervals = evaluation.fold_intervals(mean, spread, len(tests))
-        counted = {key: pooled[key] for key in ("jets", "effective_jets", "bounds")}
+        counted = {key: pooled[key] for key in task.not_averaged()}
         return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
     if experiment.ensemble:
-        test, of_val = (_mean(predictions) for predictions in (tests, val()))
+        test, of_val = (_combine(task, predictions) for predictions in (tests, val()))
         return test, {
-            **evaluation.measure(test.measured()),
-            "calibration": evaluation.calibration_figures(of_val.measured(), test.measured()),
-            "spread": evaluation.mean_and_spread(metrics)[1],
-            "bias_and_variance": evaluation.bias_and_variance([predictions.measured() for predictions in tests]),
+            **task.evaluate(test),
+            **task.validate(of_val, test),
+            "spread": spread,
+            **task.ensemble_figures(tests),
         }
-    calibration = evaluation.calibration_figures(val()[best].measured(), tests[best].measured())
-    return tests[best], metrics[best] | {"calibration": calibration}
+    return tests[best], metrics[best] | task.validate(val()[best], tests[best])
 
 
-def _mean(predictions: Sequence[Predictions]) -> Predictions:
-    return predictions[0]._replace(scores=np.mean([of_member.scores for of_member in predictions], axis=0))
+def _combine(task: Task, predictions: Sequence[Predictions]) -> Predictions:
+    together = np.stack([of_member.values for of_member in predictions])
+    return predictions[0]._replace(values=np.asarray(task.combine(together)))
 
 
 def _pooled(tests: Sequence[Predictions]) -> Predictions:
     """The predictions of all folds, each for its own jets."""
     first = tests[0]
+    weights = [test.weights for test in tests if test.weights is not None]
     return first._replace(
-        scores=np.concatenate([test.scores for test in tests]),
-        labels=np.concatenate([test.labels for test in tests if test.labels is not None]),
+        values=np.concatenate([test.values for test in tests]),
+        targets=np.concatenate([test.targets for test in tests if test.targets is not None]),
         rows=np.concatenate([test.rows for test in tests if test.rows is not None]),
+        weights=np.concatenate(weights) if weights else None,
         observables={name: np.concatenate([test.observables[name] for test in tests]) for name in first.observables},
     )
 
 
 def _best_epoch(progress: Progress) -> int | None:
     return getattr(evaluation.best_epoch(progress.history), "epoch", None)
-
-
-def _verdict(experiment: Experiment, progress: Progress) -> dict[str, str]:
-    if decorrelation.is_contest(experiment.insensitive):
-        words = (
-            "Trained against an adversary: training and validation loss are of two kinds and say nothing of the fit."
-        )
-        return {"kind": "contest", "words": words}
-    verdict = evaluation.verdict(progress.history, chance_loss=float(np.log(len(hls4ml.CLASSES))))
-    return {"kind": verdict.kind.value, "words": verdict.words}

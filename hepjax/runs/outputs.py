@@ -13,28 +13,29 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax import runtime, report, training
-from hepjax.runs import predictions, run_folder
-from hepjax.data.datasets import hls4ml
-from hepjax.runs.log import log_to
+from hepjax.data.dataset import to_json
 from hepjax.errors import InputError, writing
-from hepjax.runtime.tensorboard import write_events
+from hepjax.runs import predictions, run_folder
+from hepjax.runs.log import log_to
 from hepjax.runs.setup import saved_model
 from hepjax.runtime.profiling import trace_epoch
+from hepjax.runtime.tensorboard import write_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
+    from hepjax.inputs.subsets import Splits
     from hepjax.models import Cost
-    from hepjax.runs.options import Experiment
-    from hepjax.inputs.subsets import Parts
-    from hepjax.runs.predictions import Predictions
     from hepjax.runs.ensembles import Member
+    from hepjax.runs.options import Experiment
+    from hepjax.tasks import Predictions, Task
     from hepjax.types import Ensemble, Epoch, TrainState
 
-def save(folder: Path, ensemble: Ensemble) -> None:
+
+def save(folder: Path, ensemble: Ensemble, task: Task) -> None:
     """Saves the trainings of a run after an epoch, to go on from.
 
     The best model of a single training comes first: whatever a kill leaves, both fit together again after a resume.
@@ -42,9 +43,10 @@ def save(folder: Path, ensemble: Ensemble) -> None:
     Args:
       folder: of the run.
       ensemble: whole, as each process can read it.
+      task: that is learned.
     """
     if not ensemble.stacked:
-        training.save(folder / "checkpoints" / "best.msgpack", saved_model(ensemble.best))
+        training.save(folder / "checkpoints" / "best.msgpack", saved_model(task, ensemble.best))
     training.save_ensemble(folder / "checkpoints" / "last.msgpack", ensemble)
     if not ensemble.stacked:
         run_folder.write_history(folder, ensemble.history)
@@ -65,20 +67,23 @@ def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member]) 
             training.save(checkpoints / "last_good.msgpack", training.member_of(ensemble.state, i))
 
 
-def metadata_of(jets: Parts, cost: Cost, members: Sequence[Member]) -> dict[str, Any]:
+def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task) -> dict[str, Any]:
     """Gathers what experiment.json says besides the options.
 
     Args:
       jets: what is trained and measured on.
       cost: of the model.
       members: the trainings.
+      task: that is learned.
 
     Returns:
-      Classes, jets, cost, a fingerprint of the data, devices; of several trainings their names.
+      Classes, dataset, the columns of predictions, jets, cost, a fingerprint of the data, devices; of several trainings their names.
     """
     counts = jets.counts if len(members) == 1 else [len(numbers) for numbers in members[0][1:4]]
     metadata = {
-        "classes": hls4ml.CLASSES,
+        "classes": jets.dataset.classes,
+        "dataset": to_json(jets.dataset),
+        "outputs": task.columns(jets.dataset),
         "jets": dict(zip(jets.split._fields, counts, strict=True)),
         "cost": cost._asdict(),
         "fingerprint": jets.fingerprint,
@@ -87,9 +92,7 @@ def metadata_of(jets: Parts, cost: Cost, members: Sequence[Member]) -> dict[str,
     return metadata if len(members) == 1 else metadata | {"members": [member.name for member in members]}
 
 
-def open_run(
-    experiment: Experiment, jets: Parts, metadata: dict[str, Any], start: Ensemble
-) -> tuple[Path, Ensemble]:
+def open_run(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start: Ensemble) -> tuple[Path, Ensemble]:
     """Opens the run folder, new or to be gone on with; the first process makes it.
 
     Args:
@@ -119,7 +122,7 @@ def open_run(
     try:
         run_folder.write_experiment(folder, experiment, metadata)
         _write_split(folder, jets.split)
-        save(folder, start)
+        save(folder, start, experiment.task)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
@@ -197,30 +200,29 @@ def write_member(
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     run_folder.write_experiment(folder, experiment, metadata)
     _write_split(folder, split)
-    training.save(folder / "checkpoints" / "best.msgpack", saved_model(best))
+    training.save(folder / "checkpoints" / "best.msgpack", saved_model(experiment.task, best))
     run_folder.write_history(folder, history)
     if metrics is not None and test is not None:
-        _write_measured(folder, test, metrics)
+        _write_measured(folder, experiment.task, test, metrics)
 
 
-def write_metrics(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
-    """Writes test.h5, metrics.json and the pictures of the scores.
+def write_metrics(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
+    """Writes test.h5, metrics.json and the pictures of the predictions.
 
     Args:
       folder: of the run.
+      task: that was learned.
       test: the predictions for the test jets.
       metrics: their figures of merit.
     """
-    _write_measured(folder, test, metrics)
-    scores = test.measured()
-    report.save(report.roc_figure(scores), folder / "roc.png")
-    report.save(report.confusion_figure(scores), folder / "confusion.png")
-    report.save(report.scores_figure(scores), folder / "scores.png")
+    _write_measured(folder, task, test, metrics)
+    for name, figure in task.pictures(test).items():
+        report.save(figure, folder / name)
 
 
-def _write_measured(folder: Path, test: Predictions, metrics: dict[str, Any]) -> None:
+def _write_measured(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
     new = folder / ".test.h5"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
-    predictions.write_predictions(new, test)
+    predictions.write_predictions(new, test, task)
     new.replace(folder / "test.h5")
     atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

@@ -12,6 +12,7 @@ from hepjax.data import atomic_files
 from hepjax.errors import InputError
 from hepjax.inputs import opening
 from hepjax.runs import predictions, run_folder, taggers
+from hepjax.runs.ensembles import members_in_use
 from hepjax.tasks import Case, Results
 
 if TYPE_CHECKING:
@@ -46,10 +47,10 @@ def write(folder: Path, out: Path | None = None, show: Callable[[str], None] = l
     else:
         log.warning("%s: has no test.h5, from an older hepjax: the page has nothing of single jets", folder)
     # Of folds each model has seen most of these jets: the first is asked about its own.
-    source = folder / record["members"][0] if experiment.folds else folder
-    results = Results(
-        metrics, test, run_folder.dataset_of(record), experiment.sizes, lambda: _read_case(source, folder)
-    )
+    source = folder / members_in_use(folder, experiment, record)[0] if experiment.folds else folder
+    # Of a learning curve some may have diverged.
+    sizes = tuple(size for size in experiment.sizes if f"size-{size}" in metrics["members"])
+    results = Results(metrics, test, run_folder.dataset_of(record), sizes, lambda: _read_case(source, folder))
     sections = []
     for section in task.report_sections(results):
         show(section.title)

@@ -13,24 +13,24 @@ from hepjax import models, runtime, training
 from hepjax.choices import Schedule
 from hepjax.inputs import batching, pipelines, subsets
 from hepjax.runs.ensembles import choose_members, is_ensemble
-from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_part, shared_feed
+from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
 from hepjax.runtime.compilation import watch_traces
-from hepjax.tasks.classification import decorrelation
+from hepjax.tasks import packing
 from hepjax.training import losses
-from hepjax.training.decorrelation import without_adversary
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Parts
+    from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
     from hepjax.runs.ensembles import Member
     from hepjax.runs.feeds import Feed
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
+    from hepjax.tasks import Objective, Task
     from hepjax.training.step import EvalStep, TrainStep
-    from hepjax.types import Ensemble, PyTree, Scaling, TrainState
+    from hepjax.types import Dataset, Ensemble, PyTree, Scaling, TrainState
 
 SCALING = "scaling"
 """Where a training keeps its scaling, among the model's other variables."""
@@ -51,14 +51,28 @@ class TrainingSetup(NamedTuple):
     """(states, "val" or "test") → for each member the outputs (n, C) of its jets, by rising row."""
 
 
-def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Parts, classes: Sequence[str]) -> TrainingSetup:
+def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
+    """Makes the pipeline of a model for a task.
+
+    Args:
+      model: the options.
+      task: sets the number of outputs, and hides its targets from the inputs.
+      dataset: of the jets.
+
+    Raises:
+      InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
+    """
+    task.check_inputs(getattr(model, "features", ()), dataset)
+    return pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
+
+
+def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
     """Puts a training together, or the folds, models, learning rates or sizes that are trained at once.
 
     Args:
       experiment: the options.
       pipeline: of its model.
-      jets: what to train and measure on.
-      classes: the C names.
+      jets: to train and measure on.
 
     Returns:
       The setup.
@@ -66,25 +80,34 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Parts, cla
     Raises:
       InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
     """
+    task, dataset = experiment.task, jets.dataset
     members = choose_members(experiment, np.split(np.arange(sum(jets.counts)), np.cumsum(jets.counts[:2])))
-    shapes = jax.eval_shape(lambda: draw(experiment, pipeline, jax.random.key(0)))
+    shapes = jax.eval_shape(lambda: draw(task, dataset, pipeline, jax.random.key(0)))
     coupled, together = bool(jax.tree.leaves(shapes[1])), is_ensemble(experiment)
     devices = runtime.make_devices(
         **vars(experiment.devices), coupled=coupled, members=len(members) if together else None
     )
     cost = models.cost(
-        pipelines.make_apply(pipeline, jets.scaling), without_adversary(shapes[0]), shapes[1], pipeline.example
+        pipelines.make_apply(pipeline, jets.scaling),
+        task.network_parameters(shapes[0]),
+        shapes[1],
+        pipeline.example,
     )
     if together:
         data = all_jets(experiment, jets)
-        _check_classes(members, np.asarray(data.targets), classes)
+        _check_targets(task, members, np.asarray(data.targets), dataset)
         scalings = [_fit_scaling(pipeline, data.inputs, member.train) for member in members]
+        statistics = [
+            task.statistics(np.asarray(data.targets)[member.train], np.asarray(data.weights)[member.train])
+            for member in members
+        ]
         feed = shared_feed(experiment, pipeline, data, members, devices, cost)
     else:
         scalings, feed = [jets.scaling], divided_feed(experiment, pipeline, jets, devices, cost)
+        statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
     schedule, optimizer = make_optimizer(experiment, feed.steps)
-    weights = _class_weights(jets, members, len(classes)) if experiment.balance else None
-    steps = make_steps(experiment, scaled_apply(pipeline, experiment), optimizer, weights, devices.axis)
+    objective = task.objective(scaled_apply(pipeline, experiment), dataset, _training_targets(jets, members))
+    steps = make_steps(experiment, objective, optimizer, devices.axis)
     programs = _compile(devices, feed, *steps)
     fit = partial(
         training.fit,
@@ -96,15 +119,19 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Parts, cla
         patience=experiment.patience,
         min_change=experiment.min_change,
     )
-    start = _start(experiment, pipeline, optimizer, members, scalings, devices)
+    model_states = [
+        packing.add_statistics({SCALING: scaling}, each) for scaling, each in zip(scalings, statistics, strict=True)
+    ]
+    start = _start(experiment, partial(draw, task, dataset, pipeline), optimizer, members, model_states, devices)
     return TrainingSetup(members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
 
 
-def draw(experiment: Experiment, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
-    """Draws the parameters of an experiment: those of its model, and of its adversary where it has one.
+def draw(task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
+    """Draws the parameters of a training: those of the network, and those that its task adds.
 
     Args:
-      experiment: the options.
+      task: that is learned.
+      dataset: of the jets.
       pipeline: of the model.
       key: () typed PRNG key.
 
@@ -112,20 +139,21 @@ def draw(experiment: Experiment, pipeline: InputPipeline, key: jax.Array) -> tup
       The parameters, and the other variables.
     """
     params, model_state = pipelines.initialize(pipeline, key)
-    return decorrelation.add_adversary(experiment.insensitive, params, key), model_state
+    return {**params, **task.extra_parameters(dataset, key)}, model_state
 
 
-def saved_model(state: TrainState) -> tuple[PyTree, PyTree, Scaling]:
-    """Takes out of a state what predicts: parameters, without those of an adversary, other variables, and scaling.
+def saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]:
+    """Takes out of a state what predicts: parameters of the network, other variables with statistics, and scaling.
 
     Args:
+      task: that is learned.
       state: of one training.
 
     Returns:
       What best.msgpack holds.
     """
     model_state = {name: value for name, value in state.model_state.items() if name != SCALING}
-    return without_adversary(state.params), model_state, state.model_state[SCALING]
+    return task.network_parameters(state.params), model_state, state.model_state[SCALING]
 
 
 def scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> Apply:
@@ -176,31 +204,28 @@ def make_scorer(
         if pipeline.spare is not None and len(part.rows) * cost.flop_per_jet > COMPILATION_FLOP:
             buckets, size = batching.even_buckets(pipeline.example.mask.shape[1], pipeline.spare), min(size, _MIXED)
         size = batching.steps_of(size, devices.here) * devices.here
-        return predict_part(evaluate, buckets, [size] * len(buckets), devices, placed, part)
+        return predict_subset(evaluate, buckets, [size] * len(buckets), devices, placed, part)
 
     return score
 
 
 def make_steps(
-    experiment: Experiment, apply: Apply, optimizer: Any, weights: np.ndarray | None, axis: str | None = None
+    experiment: Experiment, objective: Objective, optimizer: Any, axis: str | None = None
 ) -> tuple[TrainStep, EvalStep]:
     """Makes the step and the evaluation of an experiment.
 
     Args:
       experiment: the options.
-      apply: of its model.
+      objective: of its task.
       optimizer: from `make_optimizer`.
-      weights: (C,) of the classes; None is 1 for each.
       axis: as in `make_train_step`.
 
     Returns:
       The pure functions.
     """
-    loss = partial(losses.categorical_cross_entropy, class_weights=weights)
     penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    trained, trained_loss, val_loss = decorrelation.make_losses(experiment.insensitive, apply, loss)
-    step = training.make_train_step(trained, trained_loss, optimizer, penalty, axis=axis)
-    return step, training.make_eval_step(apply, val_loss, axis=axis)
+    step = training.make_train_step(objective.apply, objective.loss, optimizer, penalty, axis=axis)
+    return step, training.make_eval_step(objective.val_apply, objective.val_loss, axis=axis)
 
 
 def make_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
@@ -248,23 +273,23 @@ def _compile(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep)
 
 def _start(
     experiment: Experiment,
-    pipeline: InputPipeline,
+    draw: Callable[[jax.Array], tuple[PyTree, PyTree]],
     optimizer: Any,
     members: Sequence[Member],
-    scalings: Sequence[Scaling],
+    model_states: Sequence[PyTree],
     devices: Devices,
 ) -> Ensemble:
     """The trainings before their first epoch, each with parameters from a seed of its own."""
     key = jax.random.key(experiment.seed)
     if devices.members is None:
         init_key, key = jax.random.split(key)
-        params, model_state = draw(experiment, pipeline, init_key)
-        return training.start(params, {**model_state, SCALING: scalings[0]}, optimizer, key)
+        params, model_state = draw(init_key)
+        return training.start(params, {**model_state, **model_states[0]}, optimizer, key)
     spare = devices.members - len(members)
     keys = jax.vmap(jax.random.split)(jax.vmap(partial(jax.random.fold_in, key))(np.arange(devices.members)))
-    params, model_state = jax.jit(jax.vmap(partial(draw, experiment, pipeline)))(keys[:, 0])
-    stacked = jax.tree.map(lambda *x: np.stack(x), *scalings, *[scalings[0]] * spare)
-    start = training.start(params, {**model_state, SCALING: stacked}, optimizer, keys[:, 1], members=len(members))
+    params, model_state = jax.jit(jax.vmap(draw))(keys[:, 0])
+    stacked = jax.tree.map(lambda *x: np.stack(x), *model_states, *[model_states[0]] * spare)
+    start = training.start(params, {**model_state, **stacked}, optimizer, keys[:, 1], members=len(members))
     rates = np.array([member.rate for member in members] + [0.0] * spare, np.float32)
     state = start.state._replace(opt_state=training.with_rates(start.state.opt_state, rates))
     return start._replace(state=state, best=state)
@@ -274,16 +299,13 @@ def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scal
     return representations.scaling_of([pipeline.statistics(jax.tree.map(lambda x: x[rows], inputs))])
 
 
-def _class_weights(jets: Parts, members: Sequence[Member], classes: int) -> np.ndarray:
-    """Weights by which classes count the same among all jets that a member is trained on."""
-    labels = np.concatenate([runtime.gather(part.labels) for part in jets[:3]])
-    trained = labels[np.unique(np.concatenate([member.train for member in members]))]
-    return np.asarray(losses.balanced_class_weights(trained, classes))
+def _training_targets(jets: Splits, members: Sequence[Member]) -> np.ndarray:
+    """The targets of all jets that a member is trained on."""
+    targets = np.concatenate([runtime.gather(subset.targets) for subset in jets[:3]])
+    return np.asarray(targets[np.unique(np.concatenate([member.train for member in members]))])
 
 
-def _check_classes(members: Sequence[Member], labels: np.ndarray, classes: Sequence[str]) -> None:
-    present = np.unique(labels).tolist()
+def _check_targets(task: Task, members: Sequence[Member], targets: np.ndarray, dataset: Dataset) -> None:
     for member in members:
-        for name in ("train", "val", "test"):
-            rows = getattr(member, name)
-            batching.check_classes(labels[rows], present, f"{name} part of {member.name}", classes)
+        parts = {name: targets[getattr(member, name)] for name in ("train", "val", "test")}
+        task.check_targets(parts, task.columns(dataset), f"dataset {dataset.name}", member.name)

@@ -16,7 +16,7 @@ from hepjax.errors import InputError
 from hepjax.inputs import opening, pipelines, subsets
 from hepjax.registry import import_plugin
 from hepjax.runs import ensembles, run_folder
-from hepjax.runs.setup import make_scorer
+from hepjax.runs.setup import make_pipeline, make_scorer
 from hepjax.tasks import TrainedNetwork, packing
 from hepjax.types import Jets, Sequences, TrainState
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.tasks import Task
-    from hepjax.types import Dataset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,25 +182,8 @@ def read_run(folder: Path) -> tuple[tuple[TrainedNetwork, ...], Any, dict[str, A
         model_state, statistics = packing.split_statistics(model_state)
         network = TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
         return (network,), experiment, record
-    members = [folder / name for name in record["members"]]
-    if experiment.rates or experiment.sizes:
-        members = [members[ensembles.choose(experiment, [run_folder.read_history(member) for member in members])]]
-    return tuple(network for member in members for network in read_run(member)[0]), experiment, record
-
-
-def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
-    """Makes the pipeline of a model for a task.
-
-    Args:
-      model: the options.
-      task: sets the number of outputs, and hides its targets from the inputs.
-      dataset: of the jets.
-
-    Raises:
-      InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
-    """
-    task.check_inputs(getattr(model, "features", ()), dataset)
-    return pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
+    members = ensembles.members_in_use(folder, experiment, record)
+    return tuple(network for name in members for network in read_run(folder / name)[0]), experiment, record
 
 
 def read_temperature(folder: Path, task: Task) -> float:
