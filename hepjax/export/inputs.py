@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 FORMAT = "1"
 """Of the facts in an exported file; a higher number comes from a newer hepjax."""
-OUTPUT = "probabilities"
-"""The name of the answer."""
+OUTPUTS = ("probabilities", "predictions")
+"""What the output may be called: probabilities of a classifier, predictions of any other model."""
 NAMES = (["features"], ["images"], ["particles", "mask"])
 """The names of the inputs, in their order."""
 SYMBOL = "batch"

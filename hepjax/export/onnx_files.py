@@ -11,7 +11,7 @@ from hepjax.errors import InputError
 from hepjax.export.inputs import (
     FORMAT,
     NAMES,
-    OUTPUT,
+    OUTPUTS,
     SYMBOL,
     Slot,
     check_format,
@@ -36,7 +36,9 @@ IR_VERSION = 8
 """The file format's version that came with this opset."""
 
 
-def to_onnx(answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mapping[str, str]) -> bytes:
+def to_onnx(
+    answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mapping[str, str], *, output: str = OUTPUTS[0]
+) -> bytes:
     """A tagger as an ONNX model: raw columns in, probabilities out.
 
     The first axis of inputs and output has any size. `metadata_props` hold the facts, and `jets_at_once`: the arrays
@@ -48,10 +50,11 @@ def to_onnx(answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mappi
       example: what is read of one jet: (1, F) features, (1, H, W, C) images, or `Sequences` with values (1, P, F) and
         mask (1, P).
       facts: texts to keep with the model: its options, classes, columns.
+      output: its name, one of `OUTPUTS`.
 
     Returns:
       The bytes of the file. Its inputs are `features`, `images`, or `particles` and `mask` (bool); its output is
-      `probabilities`.
+      `output`.
 
     Raises:
       InputError: the extra is not installed, or the function does what ONNX cannot.
@@ -77,13 +80,13 @@ def to_onnx(answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mappi
     ]
     (found,) = lower(graph, closed, values)
     out = closed.out_avals[0]
-    nodes, constants = graph.finish(graph.expanded(found, out.shape), OUTPUT)
+    nodes, constants = graph.finish(graph.expanded(found, out.shape), output)
     made = helper.make_model(
         helper.make_graph(
             nodes,
             "tagger",
             [_info(slot.name, slot.shape, slot.dtype) for slot in inputs],
-            [_info(OUTPUT, out.shape[1:], out.dtype)],
+            [_info(output, out.shape[1:], out.dtype)],
             constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -130,9 +133,9 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarr
         )
     names = [each.name for each in made.graph.input]
     outputs = [each.name for each in made.graph.output]
-    if names not in NAMES or outputs != [OUTPUT]:
+    if names not in NAMES or not {*outputs} < {*OUTPUTS}:
         raise InputError(
-            f"{path}: expected inputs {' or '.join(' and '.join(n) for n in NAMES)} and output {OUTPUT}, "
+            f"{path}: expected inputs {' or '.join(' and '.join(n) for n in NAMES)} and output {' or '.join(OUTPUTS)}, "
             f"found {', '.join(names)} and {', '.join(outputs)}; export the tagger again"
         )
     options = onnxruntime.SessionOptions()
@@ -149,7 +152,7 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarr
     classes = made.graph.output[0].type.tensor_type.shape.dim[1].dim_value
 
     def run(arrays: list[np.ndarray]) -> np.ndarray:
-        found: np.ndarray = session.run([OUTPUT], dict(zip(names, arrays, strict=True)))[0]
+        found: np.ndarray = session.run(outputs, dict(zip(names, arrays, strict=True)))[0]
         return found
 
     return in_blocks(run, wanted, classes, int(facts["jets_at_once"])), facts

@@ -34,7 +34,7 @@ from hepjax.report.regression import (
     response_figure,
 )
 from hepjax.report.style import new_figure, style
-from hepjax.report.summary import Summary
+from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (
     bench_table,
     cost_line,
@@ -75,6 +75,7 @@ __all__ = [
     "efficiency_figure",
     "epoch_line",
     "features_figure",
+    "figures_table",
     "generation_table",
     "graph_figure",
     "groomed_masses_figure",

@@ -29,6 +29,8 @@ def model_card(
     units: Mapping[str, str] | None = None,
     temperature: float = 1.0,
     pt_range: tuple[float, float] | None = None,
+    output: str = "probabilities",
+    paragraphs: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """The card of an exported tagger, in Markdown.
 
@@ -41,6 +43,8 @@ def model_card(
       units: column → its unit, such as "GeV", "" for a pure number; the table has a dash for columns that it lacks.
       temperature: that divided the logarithms of the probabilities.
       pt_range: lowest and highest pT of the jets that it was measured on, GeV.
+      output: the name of the file's output.
+      paragraphs: section to paragraphs, which replace those of a classifier.
 
     Returns:
       The text: model, inputs, outputs, data, training, figures of merit with their intervals, limits, how to run it and
@@ -53,6 +57,7 @@ def model_card(
     """
     classes = [str(each) for each in record.get("classes") or ()]
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
+    replaced = dict(paragraphs or {})
     sections = {
         "Model": _model(kind, record),
         "Inputs": _inputs(record, columns, units or {}),
@@ -62,13 +67,14 @@ def model_card(
         ],
         "Data": _data(record, metrics),
         "Training": _training(record, metrics),
-        "Figures of merit": _figures(metrics),
+        "Figures of merit": [] if replaced else _figures(metrics),
         "Limits": _limits(record, classes, pt_range),
-        "How to run it": _running(name, kind, record, columns),
+        "How to run it": _running(name, kind, record, columns, output),
         "How to repeat it": _repeating(record),
     }
+    sections |= {title: list(words) for title, words in replaced.items()}
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
-    return f"# {name}\n\nA tagger of particle jets, made with hepjax.\n\n{body}\n"
+    return f"# {name}\n\nA {'model' if replaced else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
 
 
 def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
@@ -168,7 +174,9 @@ def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[f
     ]
 
 
-def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+def _running(
+    name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str], output: str
+) -> list[str]:
     model, count = record["experiment"]["model"], len(columns)
     if "features" in model:
         made = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
@@ -186,7 +194,7 @@ def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: 
             "from jax import export",
             *made,
             f'tagger = export.deserialize(bytearray(np.fromfile("{name}", np.uint8)))',
-            f"probabilities = tagger.call({', '.join(inputs)})",
+            f"{output} = tagger.call({', '.join(inputs)})",
         ]
         package = "pip install jax flatbuffers numpy"
     else:
@@ -195,7 +203,7 @@ def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: 
             "import numpy as np, onnxruntime",
             *made,
             f'session = onnxruntime.InferenceSession("{name}")',
-            f'probabilities = session.run(["probabilities"], {{{fed}}})[0]',
+            f'{output} = session.run(["{output}"], {{{fed}}})[0]',
         ]
         package = "pip install onnxruntime numpy"
     block = "\n".join(["```python", *code, "```"])

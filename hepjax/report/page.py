@@ -39,6 +39,7 @@ from hepjax.version import __version__
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from hepjax.report.summary import Summary
     from hepjax.types import Epoch, Scores
 
 PAPER = ("#ffffff", "#14181d")
@@ -82,6 +83,7 @@ def page(
     scores: Scores | None = None,
     sections: Sequence[Section] = (),
     *,
+    summary: Summary | None = None,
     made: dt.datetime | None = None,
 ) -> str:
     """A run as one page of HTML: what was trained on which data, how good it is, how sure, and how to repeat it.
@@ -93,6 +95,7 @@ def page(
       history: its epochs.
       scores: of the test jets; without them there are no ROC curves and no calibration.
       sections: what else is to be shown, before how to repeat the run.
+      summary: what stands first; None is what a classifier's metrics give.
       made: when the page was made; None is now.
 
     Returns:
@@ -110,7 +113,7 @@ def page(
     parts = [
         part
         for part in (
-            _summary(record, metrics),
+            _summary(record, metrics, summary),
             *_measured(record, metrics, scores),
             *_trained(metrics, history),
             *(_further(section, i) for i, section in enumerate(sections, 1)),
@@ -133,12 +136,12 @@ def page(
         tag("link", rel="icon", href="data:,"),
         tag("style", _palette(), style),
     )
-    body = tag("body", *_body(name, record, metrics, parts), tag("script", script))
+    body = tag("body", *_body(name, record, _result(metrics, summary), parts), tag("script", script))
     text = "<!DOCTYPE html>\n" + tag("html", head, "\n", body, lang="en") + "\n"
     return text.encode("utf-8", "replace").decode("utf-8")  # a file's name may hold what is no text
 
 
-def _body(name: str, record: Mapping[str, Any], metrics: Mapping[str, Any], parts: Sequence[_Part]) -> Iterator[Html]:
+def _body(name: str, record: Mapping[str, Any], result: Iterator[Html], parts: Sequence[_Part]) -> Iterator[Html]:
     yield tag("a", "Skip to the content", href="#content", class_="skip")
     yield tag(
         "header",
@@ -152,7 +155,7 @@ def _body(name: str, record: Mapping[str, Any], metrics: Mapping[str, Any], part
         "div",
         tag("p", model_words(record), class_="eyebrow"),
         tag("h1", name, class_="long" if len(name) > 30 else None),
-        *(tag("p", words, class_="lede") for words in _result(metrics)),
+        *(tag("p", words, class_="lede") for words in result),
         class_="intro",
     )
     shown = [
@@ -170,8 +173,12 @@ def _body(name: str, record: Mapping[str, Any], metrics: Mapping[str, Any], part
     yield tag("p", class_="unseen", id="said", role="status")
 
 
-def _result(metrics: Mapping[str, Any]) -> Iterator[Html]:
+def _result(metrics: Mapping[str, Any], summary: Summary | None) -> Iterator[Html]:
     """How good, in a sentence."""
+    if summary is not None:
+        if summary.sentences:
+            yield join(*(x for before, number, after in summary.sentences for x in (before, tag("strong", number), after)))
+        return
     jets, classes = metrics.get("jets") or {}, metrics.get("classes") or {}
     accuracy, aucs = metrics.get("accuracy"), {name: find(found, "auc") for name, found in classes.items()}
     known = {name: value for name, value in aucs.items() if is_number(value)}
@@ -191,7 +198,7 @@ def _result(metrics: Mapping[str, Any]) -> Iterator[Html]:
         yield join(*words)
 
 
-def _summary(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> _Part:
+def _summary(record: Mapping[str, Any], metrics: Mapping[str, Any], summary: Summary | None) -> _Part:
     verdict = metrics.get("verdict") or {}
     kind, words = str(verdict.get("kind", "")), str(verdict.get("words", ""))
     badge = ""
@@ -203,7 +210,7 @@ def _summary(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> _Part:
         badge = tag("p", shown, " " if shown else "", said[:1].upper() + said[1:], class_="verdict")
     cards = [
         tag("div", tag("dt", title), tag("dd", value, tag("small", small)))
-        for title, value, small in _cards(record, metrics)
+        for title, value, small in (_cards(record, metrics) if summary is None else summary.cards)
     ]
     facts = [tag("div", tag("dt", title), tag("dd", *inside)) for title, *inside in _facts(record, metrics)]
     return _Part(

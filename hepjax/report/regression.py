@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.evaluation.regression import Estimates, check_estimates
 from hepjax.evaluation.residuals import bias_and_resolution, relative_residuals
-from hepjax.report.names import axis_label
+from hepjax.report.names import column_label
 from hepjax.report.style import colour, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ def response_figure(estimates: Estimates, label: str = "") -> Figure:
                 values, weights, words = (
                     e.predicted[:, d] - e.truth[:, d],
                     e.weights,
-                    f"Predicted - true: {axis_label(name)}",
+                    f"Predicted - true: {column_label(name)}",
                 )
             else:
                 values, weights = 1 + ratio[1], None if e.weights is None else e.weights[ratio[0]]
-                words = f"Predicted / true: {axis_label(name)}"
+                words = f"Predicted / true: {column_label(name)}"
             _draw_distribution(axes, values, weights)
             axes.set(xlabel=words, ylabel="Share of jets")
         put_label(panels[0], label)
@@ -110,8 +110,8 @@ def predicted_against_true_figure(estimates: Estimates, label: str = "") -> Figu
             mesh = axes.pcolormesh(grid, grid, shown, norm=norm, cmap="Blues", rasterized=True)
             axes.plot([low, high], [low, high], color="0.3", linewidth=1.5, linestyle="--", label="predicted = true")
             axes.set(
-                xlabel=f"True: {axis_label(name)}",
-                ylabel=f"Predicted: {axis_label(name)}",
+                xlabel=f"True: {column_label(name)}",
+                ylabel=f"Predicted: {column_label(name)}",
                 xlim=(low, high),
                 ylim=(low, high),
             )
@@ -153,7 +153,7 @@ def residuals_in_bins_figure(bins: Mapping[str, InBins], *, relative: bool, labe
             panels[0, column].axhline(0, color="0.5", linewidth=1.2, linestyle=":")
             panels[1, column].set_ylim(bottom=0)
             truth = name.removeprefix("true ")
-            panels[1, column].set_xlabel(axis_label(name) if truth == name else f"True: {axis_label(truth)}")
+            panels[1, column].set_xlabel(column_label(name) if truth == name else f"True: {column_label(truth)}")
         panels[0, 0].set_ylabel(f"Bias ({kind})")
         panels[1, 0].set_ylabel(f"Resolution ({kind})")
         put_label(panels[0, 0], label)
@@ -221,7 +221,7 @@ def coverage_figure(estimates: Estimates, label: str = "") -> Figure:
         for d, name in enumerate(e.names):
             below = [] if e.quantiles is None else e.truth[:, d, None] <= e.quantiles[:, d]
             axes.plot(
-                e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=colour(d), label=axis_label(name)
+                e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=colour(d), label=column_label(name)
             )
         axes.set(xlabel="Level of the quantile", ylabel="Share of truths below", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left", fontsize="small")
@@ -254,7 +254,7 @@ def regression_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str,
         for d, name in enumerate(ordered[0]["targets"]):
             figures = [each["targets"][name] for each in ordered]
             ratios = [each["resolution"] / each["truth_spread"] for each in figures]
-            panels[1].plot(x, ratios, "o-", color=colour(d), label=axis_label(name))
+            panels[1].plot(x, ratios, "o-", color=colour(d), label=column_label(name))
         panels[1].set(xlabel="Training jets", ylabel="Resolution / spread of the truth", xscale="log")
         panels[1].legend(loc="upper right")
         put_label(panels[0], label)
