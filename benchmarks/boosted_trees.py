@@ -59,7 +59,7 @@ def main(comparison: Comparison) -> None:
         jets = hepjax.read_jets(list(comparison.data) or None)
         x, labels = tabular(jets), np.asarray(jets.labels)
         test = split["test"]
-        ours = tagger.scores(x[test])
+        ours = tagger.predict(x[test])
         trees = HistGradientBoostingClassifier(max_iter=500, early_stopping=True, random_state=comparison.seed)
         trees.fit(x[split["train"]], labels[split["train"]], X_val=x[split["val"]], y_val=labels[split["val"]])
     theirs, rng = trees.predict_proba(x[test]), np.random.default_rng(comparison.seed)

@@ -160,7 +160,7 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
 
     folder, _ = experiment.run(chosen, in_turn)
     twin.load_state_dict(best)
-    scores = np.stack([load(folder).scores(read.test.data.inputs), jax.nn.softmax(answers(twin, test))])
+    scores = np.stack([load(folder).predict(read.test.data.inputs), jax.nn.softmax(answers(twin, test))])
     draws = np.random.default_rng(chosen.seed).integers(len(test.targets), size=(resamples, len(test.targets)))
     return Result(
         parameters=sum(x.size for x in jax.tree.leaves(params)),

@@ -65,7 +65,7 @@ def train(network: Network, chosen: CompareTaggers) -> tuple[Scores, str]:
         run_folder.read_experiment(folder)[1]["cost"],
         sum(e.seconds for e in run_folder.read_history(folder)),
     )
-    scores = predictions.read_predictions(folder / "test.h5").measured()
+    scores = scores_of(predictions.read_predictions(folder / "test.h5"))
     return scores, f"{cost['parameters']:,} | {cost['flop_per_jet'] / 1e6:.2f} | {seconds:.0f}"
 
 

@@ -29,7 +29,8 @@ from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
 from hepjax.runs import options, predictions, train
-from hepjax.runs.options import Insensitivity, Optimization
+from hepjax.runs.options import Optimization
+from hepjax.tasks.classification import Classification, Insensitivity
 
 MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 EFFICIENCIES = (0.5, 0.8)
@@ -79,7 +80,7 @@ def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
     found = {}
     for way, insensitive in [(name, one) for name, some in ways.items() for one in some]:
         out = chosen.out / (f"{way}-{insensitive.strength:g}" if insensitive.to else way)
-        train.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        train.run(options.Experiment(MODEL, Classification(insensitive=insensitive), out=out, **common))
         found[out.name] = measure(out, chosen.observable)
     found["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
     text = json.dumps({name: [one._asdict() for one in some] for name, some in found.items()}, indent=2)

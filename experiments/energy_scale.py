@@ -28,7 +28,8 @@ from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import subsets
 from hepjax.runs import options, train
-from hepjax.runs.options import Insensitivity, Optimization
+from hepjax.runs.options import Optimization
+from hepjax.tasks.classification import Classification, Insensitivity
 from hepjax.tasks.classification import decorrelation
 
 MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
@@ -64,7 +65,7 @@ def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
-    answers = [tagger.scores(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
+    answers = [tagger.predict(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
     rates, aucs = [], []
     for c in range(len(tagger.classes)):
         cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)
@@ -90,7 +91,7 @@ def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
     found = {}
     for name, insensitive in ways.items():
         out = chosen.out / name.replace(" ", "-")
-        train.run(options.Experiment(MODEL, insensitive=insensitive, out=out, **common))
+        train.run(options.Experiment(MODEL, Classification(insensitive=insensitive), out=out, **common))
         found[name] = measure(out, chosen)
     atomic_files.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
     return found

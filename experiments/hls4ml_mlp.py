@@ -61,7 +61,7 @@ def fixed_batch(data: bytes) -> Any:
 def run(options: Firmware) -> dict[str, float]:
     """Trains, converts, compiles; returns how far the answers differ."""
     folder, _ = train.run(Experiment(model=MLP(hidden=options.hidden), out=options.out, epochs=options.epochs))
-    (network, *_), _ = taggers.read_run(folder)
+    (network, *_), *_ = taggers.read_run(folder)
     apply = pipelines.make_apply(network.pipeline, network.scaling)
 
     def logits(features: jax.Array) -> jax.Array:

@@ -91,7 +91,7 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
         )
         report.save(figure, chosen.out / f"{name.replace(' ', '-')}.png")
     found["random"] = np.random.default_rng(chosen.seed).integers(chosen.clusters, size=len(labels))
-    found["the tagger's answers"] = tagger.scores(given[1]).argmax(axis=1)
+    found["the tagger's answers"] = tagger.predict(given[1]).argmax(axis=1)
     figures = {name: evaluation.cluster_figures(clusters, labels) for name, clusters in found.items()}
     atomic_files.write_text(chosen.out / "figures.json", json.dumps(figures, indent=2) + "\n")
     return figures

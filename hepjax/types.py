@@ -296,7 +296,7 @@ class EvalMetrics(NamedTuple):
     loss: Array
     """() weighted sum."""
     correct: Array
-    """() total weight of the examples whose largest logit is the true class; 0 for regression."""
+    """() total weight of the examples whose largest logit is the true class; NaN where targets are no classes."""
     weight: Array
     """() total weight."""
     outputs: Array

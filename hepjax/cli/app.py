@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import logging
+import math
 import os
 import signal
 import sys
@@ -137,7 +138,7 @@ class _Lines(logging.StreamHandler[TextIO]):
 
 
 def _train(command: Experiment, console: Console) -> None:
-    from hepjax import report, runtime
+    from hepjax import runtime
     from hepjax.runs import train
     from hepjax.runtime import compilation
 
@@ -153,11 +154,12 @@ def _train(command: Experiment, console: Console) -> None:
     def show(progress: Progress) -> None:
         nonlocal shown
         row, new, shown = progress.history[-1], progress.epoch - shown, progress.epoch
-        advance(new, f"val loss {row.val_loss:.4f}  val accuracy {row.val_accuracy:.4f}")
+        accuracy = "" if math.isnan(row.val_accuracy) else f"  val accuracy {row.val_accuracy:.4f}"
+        advance(new, f"val loss {row.val_loss:.4f}{accuracy}")
 
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
         folder, metrics = train.run(command, show)
-    console.print(report.metrics_table(metrics))
+    console.print(command.task.table(metrics))
     if console.is_terminal and runtime.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
     pictures = ", ".join(sorted(path.name for path in folder.glob("*.png")))
@@ -169,29 +171,29 @@ def _train(command: Experiment, console: Console) -> None:
 
 
 def _evaluate(command: Evaluate, console: Console) -> None:
-    from hepjax import report
-    from hepjax.runs import train
+    from hepjax.runs import evaluate
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
-    metrics = train.evaluate(
+    metrics, task = evaluate.evaluate(
         command.tagger, command.data, command.out, calibrated=command.calibrated, dataset=command.dataset
     )
-    console.print(report.metrics_table(metrics))
+    console.print(task.table(metrics))
     if command.out is not None:
-        console.print(f"{command.out}: metrics.json, test.h5, roc.png, confusion.png, scores.png")
+        pictures = ", ".join(sorted(path.name for path in command.out.glob("*.png")))
+        console.print(f"{command.out}: metrics.json, test.h5, {pictures}")
 
 
 def _predict(command: Predict, console: Console) -> None:
-    from hepjax.runs import train
+    from hepjax.runs import predict
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = train.predict(
+        jets = predict.predict(
             command.tagger, command.data, command.out, advance, calibrated=command.calibrated, dataset=command.dataset
         )
-    console.print(f"{command.out}: scores of {jets:,} jets")
+    console.print(f"{command.out}: predictions of {jets:,} jets")
 
 
 def _compare(command: Compare, console: Console) -> None:
@@ -205,7 +207,7 @@ def _compare(command: Compare, console: Console) -> None:
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
     found = compare.compare(command.runs, command.data)
-    console.print(report.comparison_table(names, found.metrics, found.differences, found.jets))
+    console.print(found.task.comparison_table(names, found.metrics, found.differences, found.jets))
     if command.json is not None:
         numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
         atomic_files.write_text(command.json, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
@@ -226,7 +228,7 @@ def _export(command: Export, console: Console) -> None:
     from hepjax.runs import export
 
     files = export.export(command.run, command.out, command.format, calibrated=command.calibrated)
-    console.print(f"{files[0]}: the tagger")
+    console.print(f"{files[0]}: the model")
     for file in files[1:]:
         console.print(f"{file}: {'its model card' if file.suffix == '.md' else 'what JAX must know of it'}")
 
@@ -256,10 +258,10 @@ def _info_of_run(folder: Path, console: Console) -> None:
 
     from hepjax import report
 
-    _, record = run_folder.read_experiment(folder)
+    experiment, record = run_folder.read_experiment(folder)
     console.print(report.run_table(str(folder), record, len(run_folder.read_history(folder))))
     if (folder / "metrics.json").is_file():
-        console.print(report.metrics_table(json.loads((folder / "metrics.json").read_text())))
+        console.print(experiment.task.table(json.loads((folder / "metrics.json").read_text())))
 
 
 _HDF5 = (".h5", ".hdf5")

@@ -18,6 +18,7 @@ from hepjax.models.registry import MODELS
 from hepjax.registry import import_plugin
 from hepjax.runs import run_folder
 from hepjax.runs.options import DEFAULT_MODEL, Experiment
+from hepjax.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -47,7 +48,7 @@ class Choice(NamedTuple):
     """Name of the class that is taken where none is named."""
 
 
-CHOICES: tuple[Choice, ...] = ()
+CHOICES: tuple[Choice, ...] = (Choice("task", TASKS, DEFAULT),)
 
 
 def parse(words: Sequence[str]) -> Any:

@@ -25,15 +25,17 @@ if TYPE_CHECKING:
 _MISSING = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 _SURE = 0.0027
 """A difference is called significant below this p-value: three standard deviations of a Gaussian."""
-_COLUMNS = (
+_FIGURES = (
     ("bias", "Bias", "{:.4g}"),
     ("resolution", "Resolution", "{:.4g}"),
-    ("relative_bias", "Bias of\nthe ratio", "{:.2%}"),
-    ("relative_resolution", "Resolution of\nthe ratio", "{:.2%}"),
-    ("root_mean_squared_error", "RMSE", "{:.4g}"),
-    ("truth_spread", "RMSE of\nthe mean", "{:.4g}"),
-    ("pull_resolution", "Pull\nwidth", "{:.3f}"),
-    ("coverage_68", "Within\none width", "{:.1%}"),
+    ("relative_bias", "Bias of the ratio", "{:.2%}"),
+    ("relative_resolution", "Resolution of the ratio", "{:.2%}"),
+    ("root_mean_squared_error", "Root mean squared error", "{:.4g}"),
+    ("truth_spread", "The same of predicting the mean", "{:.4g}"),
+    ("mean_absolute_error", "Mean absolute error", "{:.4g}"),
+    ("pull_resolution", "Width of the pulls", "{:.3f}"),
+    ("coverage_68", "Truths within one width", "{:.1%}"),
+    ("coverage_95", "Truths within two widths", "{:.1%}"),
 )
 
 
@@ -268,12 +270,12 @@ def regression_table(metrics: Mapping[str, Any]) -> Table:
       metrics: from `regression_figures`, or what metrics.json holds.
 
     Returns:
-      A table with a row for each target; below each figure stands half of its 68 % interval.
+      A table with a column for each target, of each figure with half of its 68 % interval.
 
     >>> metrics = {"loss": 0.1, "test_jets": 10, "targets": {"j_mass": {"bias": 0.5, "resolution": 2.0}}}
     >>> table = regression_table(metrics)
     >>> table.row_count, table.caption
-    (1, 'loss 0.1000, 10 jets')
+    (2, 'loss 0.1000, 10 jets')
     """
     from rich import box
     from rich.table import Table
@@ -284,14 +286,21 @@ def regression_table(metrics: Mapping[str, Any]) -> Table:
     caption = [f"loss {metrics['loss']:.4f}{_plus_minus('{:.4f}', halves.get('loss'), ' ')}"]
     caption += [f"{metrics['test_jets']:,} jets"] if "test_jets" in metrics else []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=", ".join(filter(None, [*caption, words])))
-    table.add_column("Target")
-    shown = [c for c in _COLUMNS if any(each.get(c[0]) is not None for each in metrics["targets"].values())]
-    for _, title, _ in shown:
-        table.add_column(title, justify="right", no_wrap=True)
-    for name, figures in metrics["targets"].items():
-        near = (halves.get("targets") or {}).get(name) or {}
-        cells = [_cell(form, figures.get(key), near.get(key)) for key, _, form in shown]
-        table.add_row(name, *cells)
+    table.add_column("")
+    targets = metrics["targets"]
+    for name in targets:
+        table.add_column(name, justify="right", no_wrap=True)
+    near = halves.get("targets") or {}
+    for key, title, form in _FIGURES:
+        if any(each.get(key) is not None for each in targets.values()):
+            pairs = ((each.get(key), (near.get(name) or {}).get(key)) for name, each in targets.items())
+            table.add_row(title, *(_cell(form, *pair) for pair in pairs))
+    for level in next(iter(targets.values())).get("coverage") or {}:
+        pairs = (
+            (each["coverage"][level], ((near.get(name) or {}).get("coverage") or {}).get(level))
+            for name, each in targets.items()
+        )
+        table.add_row(f"Truths below the quantile {level}", *(_cell("{:.1%}", *pair) for pair in pairs))
     return table
 
 
@@ -384,8 +393,8 @@ def _halves(intervals: Any) -> Any:
 
 
 def _cell(form: str, value: float | None, width: float | None) -> str:
-    return _MISSING if value is None else form.format(value) + _plus_minus(form, width, "\n")
+    return _MISSING if value is None else form.format(value) + _plus_minus(form, width, " ")
 
 
 def _plus_minus(form: str, width: float | None, between: str) -> str:
-    return "" if width is None else f"{between}± {form.format(width)}"
+    return "" if width is None else f"{between}± {form.replace('.4g', '.2g').format(width)}"

@@ -94,6 +94,6 @@ def _together(x: PyTree, axis: str | None) -> PyTree:
 
 def _correct(outputs: jax.Array, targets: Array) -> jax.Array:
     if not jnp.issubdtype(targets.dtype, jnp.integer):
-        return jnp.zeros(targets.shape[0])
+        return jnp.full(targets.shape[0], jnp.nan)
     predicted = jnp.argmax(outputs, axis=-1) if outputs.ndim > 1 else outputs > 0
     return predicted == targets

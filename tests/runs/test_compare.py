@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, evaluation
-from hepjax.runs import compare, options, predictions, train
+from hepjax.runs import compare, evaluate, options, predict, predictions, train
+from hepjax.tasks.classification.task import scores_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -28,7 +29,7 @@ def runs_of(tmp_path_factory):
 def test_two_runs_on_their_test_part(runs_of):
     found = compare.compare([runs_of / "poor", runs_of / "good"])
     assert found.jets == 1000
-    test = [predictions.read_predictions(runs_of / name / "test.h5").measured() for name in ("poor", "good")]
+    test = [scores_of(predictions.read_predictions(runs_of / name / "test.h5")) for name in ("poor", "good")]
     assert found.differences == [evaluation.compare(*test)]
     assert found.metrics[1]["accuracy"] == evaluation.figures_of_merit(test[1])["accuracy"]
     (difference,) = found.differences
@@ -51,7 +52,7 @@ def test_on_files_of_their_own(runs_of, jet_file):
     path = jet_file(count=200)
     found = compare.compare([runs_of / "good", runs_of / "poor"], [path])
     assert found.jets == 200
-    assert found.metrics[0]["jets"] == train.evaluate(runs_of / "good", [path])["jets"]
+    assert found.metrics[0]["jets"] == evaluate.evaluate(runs_of / "good", [path]).metrics["jets"]
 
 
 def test_jets_that_differ_are_refused(runs_of, jet_file, tmp_path):
@@ -67,6 +68,6 @@ def test_bad_input(runs_of, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: has no test\.h5"):
         compare.compare([runs_of / "good", tmp_path / "empty"])
-    train.predict(runs_of / "good", (), tmp_path / "scores.h5")
+    predict.predict(runs_of / "good", (), tmp_path / "scores.h5")
     with pytest.raises(InputError, match="does not say which jets"):
         compare.compare([runs_of / "good", tmp_path / "scores.h5"])

@@ -83,12 +83,12 @@ def test_folds(path, tmp_path, model):
     np.testing.assert_array_equal(np.load(folder / "fold-2" / "split.npz")["test"], rows[test])
     assert run_folder.read_experiment(folder)[1]["jets"] == {"train": 150, "val": 75, "test": 75}
     tagger = load(folder / "fold-2")
-    scores = tagger.scores(tagger.pipeline.load(jets, rows[test]))
+    scores = tagger.predict(tagger.pipeline.load(jets, rows[test]))
     own = figures_of_merit(Scores(scores, np.asarray(jets.labels)[rows[test]], np.ones(len(test)), hls4ml.CLASSES))
     assert own["loss"] == pytest.approx(each[1]["loss"], rel=1e-4)
     assert own["jets"] == each[1]["jets"]
-    together = load(folder).scores(tagger.pipeline.load(jets, slice(10)))
-    alone = [load(folder / f"fold-{i}").scores(tagger.pipeline.load(jets, slice(10))) for i in range(1, 5)]
+    together = load(folder).predict(tagger.pipeline.load(jets, slice(10)))
+    alone = [load(folder / f"fold-{i}").predict(tagger.pipeline.load(jets, slice(10))) for i in range(1, 5)]
     np.testing.assert_allclose(together, np.mean(alone, axis=0), rtol=1e-5)
 
 
@@ -102,7 +102,7 @@ def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
     parts = metrics["bias_and_variance"]
     assert parts["brier"] == pytest.approx(parts["variance"] + parts["bias_and_noise"])
     assert metrics["calibration"]["temperature"] > 0
-    again = train.evaluate(folder, [path])
+    again = evaluate.evaluate(folder, [path]).metrics
     assert again["accuracy"] > 0.4
 
 
@@ -115,8 +115,8 @@ def test_the_best_learning_rate_is_kept(path, tmp_path):
         own = folder / f"rate-{rate:g}"
         assert run_folder.read_experiment(own)[0].optimizer.learning_rate == rate
         assert run_folder.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
-    best = load(folder).scores(read_jets(path).observables[:5][:, :16])
-    np.testing.assert_array_equal(best, load(folder / "rate-0.03").scores(read_jets(path).observables[:5][:, :16]))
+    best = load(folder).predict(read_jets(path).observables[:5][:, :16])
+    np.testing.assert_array_equal(best, load(folder / "rate-0.03").predict(read_jets(path).observables[:5][:, :16]))
 
 
 def test_sizes_of_the_training_part_give_a_learning_curve(path, tmp_path):
@@ -133,7 +133,7 @@ def test_sizes_of_the_training_part_give_a_learning_curve(path, tmp_path):
     assert metrics["loss"] == metrics["members"]["size-180"]["loss"] < metrics["members"]["size-40"]["loss"]
     assert (folder / "learning_curve.png").is_file()
     x = read_jets(path).observables[:5][:, :16]
-    np.testing.assert_array_equal(load(folder).scores(x), load(folder / "size-180").scores(x))
+    np.testing.assert_array_equal(load(folder).predict(x), load(folder / "size-180").predict(x))
 
 
 def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
@@ -145,7 +145,7 @@ def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
         whole.observables["j_mass"], np.asarray(jets.observables)[whole.rows, jets.observable_names.index("j_mass")]
     )
     one = read_predictions(folder / "fold-2" / "test.h5")
-    assert figures_of_merit(one.measured())["loss"] == pytest.approx(metrics["members"]["fold-2"]["loss"], rel=1e-6)
+    assert figures_of_merit(scores_of(one))["loss"] == pytest.approx(metrics["members"]["fold-2"]["loss"], rel=1e-6)
     low, high = metrics["intervals"]["classes"]["t"]["auc"]
     assert low < metrics["classes"]["t"]["auc"] < high
 
@@ -207,7 +207,7 @@ class TestDivergence:
         assert not (folder / "rate-1e+30" / "metrics.json").exists()
         assert len(run_folder.read_history(folder)) == 3
         x = read_jets(path).observables[:5][:, :16]
-        np.testing.assert_array_equal(load(folder).scores(x), load(folder / "rate-0.001").scores(x))
+        np.testing.assert_array_equal(load(folder).predict(x), load(folder / "rate-0.001").predict(x))
 
     @pytest.mark.parametrize("changes", [{"folds": 4}, {"ensemble": 3}, {"sizes": (40, 180)}])
     def test_the_others_stand_for_all(self, path, tmp_path, monkeypatch, changes):
@@ -220,10 +220,10 @@ class TestDivergence:
         assert "at step 1: the loss is nan and the largest gradient nan" in metrics["diverged"][names[-1]]
         assert f"Left out: {names[-1]} diverged at step 1" in metrics["verdict"]["words"]
         x = read_jets(path).observables[:5][:, :16]
-        together = load(folder).scores(x)
+        together = load(folder).predict(x)
         assert np.isfinite(together).all()
         np.testing.assert_allclose(
-            together, np.mean([load(folder / name).scores(x) for name in names[:-1]], axis=0), rtol=1e-5
+            together, np.mean([load(folder / name).predict(x) for name in names[:-1]], axis=0), rtol=1e-5
         )
 
     def test_too_few_are_no_mean(self, path, tmp_path, monkeypatch):

@@ -24,12 +24,12 @@ ALONE = (ensembles.Member("", np.arange(60), np.arange(60, 80), np.arange(80, 10
 
 
 def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets, tmp_path, monkeypatch):
-    def fail(folder, start):
+    def fail(folder, start, task):
         assert (folder / "split.npz").is_file()
         raise OSError("no space")
 
     chosen = options.Experiment(options.Logistic(), out=tmp_path / "run")
-    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE)
+    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
     start = training.start({}, {setup.SCALING: np.zeros(2)}, optax.sgd(0.1), jax.random.key(0))
     monkeypatch.setattr(outputs, "save", fail)
     with pytest.raises(OSError, match="no space"):
@@ -48,13 +48,13 @@ def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
     best = TrainState(params, {**state, setup.SCALING: scaling}, (), np.zeros((), np.int32), jax.random.key(0))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
     test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)
-    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE)
+    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
     outputs.write_member(chosen, metadata, jets.split, best, history, {"accuracy": 0.5}, test)
-    assert predictions.read_predictions(chosen.out / "test.h5").classes == hls4ml.CLASSES
+    assert predictions.read_predictions(chosen.out / "test.h5").columns == hls4ml.CLASSES
     assert run_folder.read_history(chosen.out) == tuple(history)
     tagger, read = load(chosen.out), read_jets()
     dense, x = params["Dense_0"], (tagger.pipeline.load(read, slice(9)) - 2) / 3
     expected = jax.nn.softmax(x @ dense["kernel"] + dense["bias"])
-    np.testing.assert_allclose(tagger.scores(tagger.pipeline.load(read, slice(9))), expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(tagger.predict(tagger.pipeline.load(read, slice(9))), expected, rtol=1e-4, atol=1e-5)
     with pytest.raises(InputError, match="no such checkpoint"):
         training.restore(chosen.out / "checkpoints" / "last.msgpack", {})

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.runs.predictions import Predictions, read_predictions, write_predictions, write_scores
+from hepjax.runs.predictions import Predictions, read_predictions, write_blocks, write_predictions
+from hepjax.tasks.classification import Classification
+from hepjax.tasks.classification.task import scores_of
 
 
 def blocks(rng, sizes, labels=True):
@@ -20,7 +22,7 @@ def blocks(rng, sizes, labels=True):
 @pytest.mark.parametrize("labels", [True, False])
 def test_row_for_row(tmp_path, rng, labels):
     given = blocks(rng, (4, 1, 7), labels)
-    write_scores(tmp_path / "s.h5", given, jets=12, classes=("a", "b", "c"))
+    write_blocks(tmp_path / "s.h5", given, jets=12, columns=("a", "b", "c"), task=Classification())
     with h5py.File(tmp_path / "s.h5") as file:
         np.testing.assert_array_equal(file["scores"], np.concatenate([scores for scores, _ in given]))
         assert list(file.attrs["classes"]) == ["a", "b", "c"]
@@ -38,13 +40,13 @@ def test_all_that_is_known_comes_back(tmp_path, rng):
         {"j_pt": rng.random(6, np.float32), "j_eta": rng.random(6, np.float32)},
         np.arange(6.0),
     )
-    write_predictions(tmp_path / "s.h5", given)
+    write_predictions(tmp_path / "s.h5", given, Classification())
     chex.assert_trees_all_equal(read_predictions(tmp_path / "s.h5"), given)
-    few = given._replace(labels=None, rows=None, observables={}, weights=None)
-    write_predictions(tmp_path / "few.h5", few)
+    few = given._replace(targets=None, rows=None, observables={}, weights=None)
+    write_predictions(tmp_path / "few.h5", few, Classification())
     chex.assert_trees_all_equal(read_predictions(tmp_path / "few.h5"), few)
     with pytest.raises(InputError, match="no labels"):
-        read_predictions(tmp_path / "few.h5").measured()
+        scores_of(read_predictions(tmp_path / "few.h5"))
 
 
 def test_files_that_hold_no_scores_are_refused(tmp_path, rng, jet_file):
@@ -53,7 +55,7 @@ def test_files_that_hold_no_scores_are_refused(tmp_path, rng, jet_file):
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "none.h5")
     path = tmp_path / "s.h5"
-    write_scores(path, blocks(rng, (500,)), jets=500, classes=("a", "b", "c"))
+    write_blocks(path, blocks(rng, (500,)), jets=500, columns=("a", "b", "c"), task=Classification())
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"s\.h5"):
         read_predictions(path)
@@ -65,17 +67,17 @@ def test_nothing_half_written(tmp_path, rng):
         raise InputError("row 5 is bad")
 
     with pytest.raises(InputError, match="row 5"):
-        write_scores(tmp_path / "s.h5", breaks(), jets=12, classes=("a", "b", "c"))
+        write_blocks(tmp_path / "s.h5", breaks(), jets=12, columns=("a", "b", "c"), task=Classification())
     assert not list(tmp_path.iterdir())
 
 
 def test_refused(tmp_path, rng):
     (tmp_path / "s.h5").write_text("here first")
     with pytest.raises(InputError, match="exists already"):
-        write_scores(tmp_path / "s.h5", blocks(rng, (1,)), jets=1, classes=("a", "b", "c"))
+        write_blocks(tmp_path / "s.h5", blocks(rng, (1,)), jets=1, columns=("a", "b", "c"), task=Classification())
     assert (tmp_path / "s.h5").read_text() == "here first"
     with pytest.raises(InputError, match="cannot be written"):
-        write_scores(tmp_path / "none" / "s.h5", blocks(rng, (1,)), jets=1, classes=("a", "b", "c"))
+        write_blocks(tmp_path / "none" / "s.h5", blocks(rng, (1,)), jets=1, columns=("a", "b", "c"), task=Classification())
 
 
 @pytest.mark.parametrize("jets", [10, 3000])
@@ -94,7 +96,7 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatc
     given = blocks(rng, (jets // 2,) * 2)
     out = tmp_path / "s.h5"
     with pytest.raises(InputError) as caught:
-        write_scores(out, given, jets=jets, classes=("a", "b", "c"))
+        write_blocks(out, given, jets=jets, columns=("a", "b", "c"), task=Classification())
     assert str(caught.value) == (
         f"--out {out}: cannot be written (No space left on device); free some space or give another place"
     )
@@ -104,7 +106,7 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatc
 def test_scores_are_on_the_disk_before_they_get_their_name(tmp_path, rng, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "s.h5").exists()))
-    write_scores(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, classes=("a", "b", "c"))
+    write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, columns=("a", "b", "c"), task=Classification())
     assert seen == [False]
 
 
@@ -114,5 +116,5 @@ def test_a_disk_that_is_full_at_last_leaves_nothing(tmp_path, rng, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left"):
-        write_scores(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, classes=("a", "b", "c"))
+        write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, columns=("a", "b", "c"), task=Classification())
     assert list(tmp_path.iterdir()) == []

@@ -30,7 +30,7 @@ EXPERIMENTS = [
         optimizer=options.Optimization(
             Optimizer.LION, 0.5, Schedule.ONE_CYCLE, clip_norm=1.0, penalties=((0.5, 1e-3),)
         ),
-        balance=True,
+        task=Classification(balance=True),
     ),
 ]
 

@@ -91,8 +91,8 @@ def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
     chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
     pipeline = pipelines.make_pipeline(chosen.model, 5)
-    jets = subsets.load(chosen, pipeline, hls4ml.CLASSES)
-    made = setup.make_setup(chosen, pipeline, jets, hls4ml.CLASSES)
+    jets = subsets.load(opening.open_splits(()), pipeline, chosen.task.read, seed=0, memory=4.0)
+    made = setup.make_setup(chosen, pipeline, jets)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
     (logits,) = made.predict(state, "test")
@@ -124,7 +124,7 @@ def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")
-    assert tagger.scores(tagger.pipeline.load(read_jets(), slice(9))).dtype == np.float32
+    assert tagger.predict(tagger.pipeline.load(read_jets(), slice(9))).dtype == np.float32
     shapes = jax.eval_shape(lambda: pipelines.initialize(tagger.pipeline, jax.random.key(0)))
     template = (*shapes, pipelines.blank_scaling(tagger.pipeline))
     saved = training.restore(tmp_path / "run" / "checkpoints" / "best.msgpack", template)

@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError, load, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import options, run_folder, taggers, train
+from hepjax.runs import options, run_folder, taggers, predict, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
@@ -49,10 +49,10 @@ def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
     np.testing.assert_allclose(
         tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
     )
-    train.predict(folders / kind, (), tmp_path / "scores.h5")
+    predict.predict(folders / kind, (), tmp_path / "scores.h5")
     found = read_predictions(tmp_path / "scores.h5")
-    np.testing.assert_allclose(found.scores[:50], p, rtol=1e-5, atol=1e-7)
-    np.testing.assert_array_equal(found.labels, jets.labels)
+    np.testing.assert_allclose(found.values[:50], p, rtol=1e-5, atol=1e-7)
+    np.testing.assert_array_equal(found.targets, jets.labels)
 
 
 def test_one_jet_no_jet_and_shorter_lists(folders):
@@ -90,9 +90,9 @@ def test_jets_of_other_classes_are_refused(folders):
 def test_the_pure_answer_is_the_tagger(folders, kind):
     tagger, jets = load(folders / kind), read_jets()
     inputs = tagger.pipeline.load(jets, slice(30))
-    answer = jax.jit(taggers.make_answer(tagger.networks))
+    answer = jax.jit(taggers.make_predict(tagger.networks, tagger.task))
     np.testing.assert_allclose(answer(inputs), tagger(inputs), rtol=1e-5, atol=1e-7)
-    warm = taggers.make_answer(tagger.networks, temperature=2.0)(inputs)
+    warm = taggers.make_predict(tagger.networks, tagger.task, temperature=2.0)(inputs)
     np.testing.assert_allclose(warm, apply_temperature(tagger(inputs), 2.0), rtol=1e-4, atol=1e-6)
 
 

@@ -23,9 +23,11 @@ from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
 from hepjax.inputs import tabular
-from hepjax.runs import options, run_folder
+from hepjax.runs import evaluate, options, predict, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
+from hepjax.tasks.classification import Classification
+from hepjax.tasks.classification.task import scores_of
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -119,7 +121,7 @@ class TestRunFolder:
     def test_the_answers_to_the_test_jets(self, finished):
         folder, metrics, _ = finished
         found, jets = read_predictions(folder / "test.h5"), read_jets()
-        assert figures_of_merit(found.measured())["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
+        assert figures_of_merit(scores_of(found))["loss"] == pytest.approx(metrics["loss"], rel=1e-6)
         assert sorted(found.rows) == sorted(np.load(folder / "split.npz")["test"])
         assert set(found.observables) == set(hls4ml.BINNED)
         column = jets.observable_names.index("j_pt")
@@ -139,7 +141,7 @@ class TestRunFolder:
         assert sorted(np.concatenate([split[part] for part in ("train", "val", "test")])) == list(range(5000))
         tagger, jets = load(folder), read_jets()
         rows = np.sort(split["test"])
-        scores = tagger.scores(tagger.pipeline.load(jets, slice(None))[rows])
+        scores = tagger.predict(tagger.pipeline.load(jets, slice(None))[rows])
         own = figures_of_merit(Scores(scores, jets.labels[rows], np.ones(1000), tagger.classes))
         assert own == {key: metrics[key] for key in own}
 
@@ -152,11 +154,11 @@ class TestLoad:
         scaled = (train - train.mean(0)) / train.std(0)
         params, state, _ = _content(folder / "checkpoints" / "best.msgpack").values()
         logits = models.MLP(outputs=5).apply({"params": params, **state}, scaled[:50])
-        np.testing.assert_allclose(tagger.scores(train[:50]), jax.nn.softmax(logits), rtol=1e-3, atol=1e-5)
+        np.testing.assert_allclose(tagger.predict(train[:50]), jax.nn.softmax(logits), rtol=1e-3, atol=1e-5)
 
     def test_evaluate_and_predict(self, finished, path, tmp_path):
         folder, _, _ = finished
-        metrics = experiment.evaluate(folder, [path], tmp_path / "evaluation")
+        metrics = evaluate.evaluate(folder, [path], tmp_path / "evaluation").metrics
         assert sum(metrics["jets"].values()) == 300
         assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
             "metrics.json",
@@ -165,26 +167,26 @@ class TestLoad:
             "confusion.png",
             "scores.png",
         }
-        assert experiment.predict(folder, [path, path], tmp_path / "scores.h5") == 600
+        assert predict.predict(folder, [path, path], tmp_path / "scores.h5") == 600
         tagger, jets = load(folder), read_jets(path)
         with h5py.File(tmp_path / "scores.h5") as file:
             assert list(file.attrs["classes"]) == list(hls4ml.CLASSES)
             np.testing.assert_array_equal(file["labels"], np.tile(jets.labels, 2))
-            expected = tagger.scores(tagger.pipeline.load(jets, slice(None)))
+            expected = tagger.predict(tagger.pipeline.load(jets, slice(None)))
             np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
         with pytest.raises(InputError, match="exists already"):
-            experiment.predict(folder, [path], tmp_path / "scores.h5")
+            predict.predict(folder, [path], tmp_path / "scores.h5")
 
     def test_unlabelled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
         folder, _, _ = finished
         with h5py.File(jet_file()) as file:
             changes = {name: file[name][..., :53] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
         unlabelled = jet_file("unlabelled.h5", **changes)
-        experiment.predict(folder, [unlabelled], tmp_path / "scores.h5")
+        predict.predict(folder, [unlabelled], tmp_path / "scores.h5")
         with h5py.File(tmp_path / "scores.h5") as file:
             assert set(file) == {"scores"}
         with pytest.raises(InputError, match="no labels"):
-            experiment.evaluate(folder, [unlabelled])
+            evaluate.evaluate(folder, [unlabelled])
         with pytest.raises(InputError, match="no labels"):
             experiment.run(small(unlabelled, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
@@ -196,7 +198,7 @@ class TestMeasured:
     def test_a_class_without_jets(self, finished, jet_file, caplog):
         values = np.zeros((60, 59), np.float32)
         values[:, -6:] = np.eye(6)[np.arange(60) % 3]
-        metrics = experiment.evaluate(finished[0], [jet_file(count=60, **{hls4ml.JETS: values})])
+        metrics = evaluate.evaluate(finished[0], [jet_file(count=60, **{hls4ml.JETS: values})]).metrics
         assert "class z has no jets: it has no figures of merit" in caplog.text
         assert set(metrics["classes"]["z"].values()) == {None}
         assert metrics["classes"]["g"]["auc"] is not None
@@ -204,13 +206,13 @@ class TestMeasured:
     def test_a_single_jet(self, finished, jet_file, tmp_path):
         path = jet_file(count=1)
         with pytest.raises(InputError, match="all jets are of class g; give jets of two classes or more"):
-            experiment.evaluate(finished[0], [path])
-        assert experiment.predict(finished[0], [path], tmp_path / "one.h5") == 1
+            evaluate.evaluate(finished[0], [path])
+        assert predict.predict(finished[0], [path], tmp_path / "one.h5") == 1
 
     def test_scores_that_are_all_equal(self, tmp_path, caplog):
         flat = Predictions(np.full((40, 2), 0.5, np.float32), np.repeat([0, 1], 20), ("q", "t"))
-        write_predictions(tmp_path / "s.h5", flat)
-        metrics = experiment.evaluate(tmp_path / "s.h5")
+        write_predictions(tmp_path / "s.h5", flat, Classification())
+        metrics = evaluate.evaluate(tmp_path / "s.h5").metrics
         assert metrics["classes"]["q"]["auc"] == 0.5
         assert "the q score is 0.5 for all jets: its figures of merit are those of a guess" in caplog.text
 
@@ -226,29 +228,29 @@ class TestMeasured:
     )
     def test_files_of_scores_that_are_not_sound(self, tmp_path, scores, labels, words):
         given = Predictions(np.array(scores), None if labels is None else np.array(labels), ("q", "t"))
-        write_predictions(tmp_path / "s.h5", given)
+        write_predictions(tmp_path / "s.h5", given, Classification())
         with pytest.raises(InputError, match=words):
-            experiment.evaluate(tmp_path / "s.h5", out=tmp_path / "out")
+            evaluate.evaluate(tmp_path / "s.h5", out=tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
     def test_weights_that_were_added_to_scores(self, tmp_path, rng):
         p = rng.random(60, np.float32)
         given = Predictions(np.stack([p, 1 - p], axis=1), np.repeat([0, 1], 30), ("q", "t"), weights=rng.random(60))
-        write_predictions(tmp_path / "s.h5", given)
-        metrics = experiment.evaluate(tmp_path / "s.h5")
-        assert metrics["loss"] == figures_of_merit(given.measured())["loss"]
+        write_predictions(tmp_path / "s.h5", given, Classification())
+        metrics = evaluate.evaluate(tmp_path / "s.h5").metrics
+        assert metrics["loss"] == figures_of_merit(scores_of(given))["loss"]
         assert metrics["effective_jets"]["q"] < 30 == metrics["jets"]["q"]
         for weights, words in ((np.full(60, -1.0), "none below 0"), (np.zeros(60), "a positive sum, found all 0")):
-            write_predictions(tmp_path / f"{words}.h5", given._replace(weights=weights))
+            write_predictions(tmp_path / f"{words}.h5", given._replace(weights=weights), Classification())
             with pytest.raises(InputError, match=words):
-                experiment.evaluate(tmp_path / f"{words}.h5")
+                evaluate.evaluate(tmp_path / f"{words}.h5")
 
     def test_an_evaluation_can_be_compared_and_measured_again(self, finished, jet_file, tmp_path):
         path = jet_file(count=100)
-        metrics = experiment.evaluate(finished[0], [path], tmp_path / "found")
-        again = experiment.evaluate(tmp_path / "found" / "test.h5")
+        metrics = evaluate.evaluate(finished[0], [path], tmp_path / "found").metrics
+        again = evaluate.evaluate(tmp_path / "found" / "test.h5").metrics
         assert again["loss"] == pytest.approx(metrics["loss"])
-        warm = experiment.evaluate(finished[0], [path], calibrated=True)
+        warm = evaluate.evaluate(finished[0], [path], calibrated=True).metrics
         assert warm["accuracy"] == metrics["accuracy"]
         assert warm["loss"] != metrics["loss"]
 
@@ -316,7 +318,7 @@ class TestRefused:
     def test_a_tagger_of_more_particles_than_the_files_keep(self, path, jet_file, tmp_path):
         experiment.run(small(path, tmp_path / "run", epochs=1, model=models.DeepSets(particle=(2,), hidden=())))
         with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
-            experiment.evaluate(tmp_path / "run", [jet_file("few.h5", slots=12, count=50)])
+            evaluate.evaluate(tmp_path / "run", [jet_file("few.h5", slots=12, count=50)])
 
     def test_a_tagger_of_other_classes(self, finished, path, tmp_path):
         folder = tmp_path / "run"
@@ -325,7 +327,7 @@ class TestRefused:
         record["classes"] = ["q", "w", "z", "t", "b"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match="classes are g, q, w, z, t, those of the tagger q, w, z, t, b"):
-            experiment.evaluate(folder, [path])
+            evaluate.evaluate(folder, [path])
         record["classes"] = ["q", "t"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match=r"best.msgpack: holds another model.*5.*2"):
@@ -364,7 +366,7 @@ class TestRefused:
         single = jet_file("single.h5", count=300, **{hls4ml.JETS: jets})
         for call in (
             lambda out: experiment.run(small(single, out)),
-            lambda out: experiment.evaluate(finished[0], [single], out),
+            lambda out: evaluate.evaluate(finished[0], [single], out),
         ):
             with pytest.raises(InputError, match=r"single.h5: all jets are of class g"):
                 call(tmp_path / "out")

@@ -171,7 +171,9 @@ def test_streamed_jets_train_as_kept_ones(tmp_path, write_jets):
     assert np.isfinite(results[1]["loss"])
     tagger, jets = load(tmp_path / "streamed"), read_jets(path)
     assert tagger(jets).shape == (150, 1)
-    assert tagger.networks[0].statistics["mean"] == pytest.approx(load(tmp_path / "kept").networks[0].statistics["mean"])
+    assert tagger.networks[0].statistics["mean"] == pytest.approx(
+        load(tmp_path / "kept").networks[0].statistics["mean"]
+    )
 
 
 def test_toy_task_comes_from_outside_in_one_file():

@@ -1,4 +1,4 @@
-"""Classification: which class a jet is of."""
+"""Tells the class of a jet, by probabilities."""
 
 from hepjax.tasks.classification.options import Insensitivity
 from hepjax.tasks.classification.task import Classification

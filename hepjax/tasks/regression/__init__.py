@@ -1,4 +1,4 @@
-"""Regression: the values of one or several columns of jets."""
+"""Predicts the values of one or several jet columns."""
 
 from hepjax.tasks.registry import register
 from hepjax.tasks.regression.task import Regression
