@@ -25,6 +25,7 @@ import tyro
 import hepjax
 from hepjax import export, models
 from hepjax import inputs as representations
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.runs import run_folder
 
@@ -71,7 +72,7 @@ def cell(times: list[float]) -> str:
 
 def make(model: models.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
-    pipeline = pipelines.make_pipeline(model, CLASSES)
+    pipeline = pipelines.make_pipeline(model, CLASSES, hls4ml.HLS4ML)
     inputs = pipeline.load(hepjax.read_jets(), slice(max(COUNTS)))
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))

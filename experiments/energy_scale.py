@@ -60,11 +60,11 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data, load(folder).pipeline)
+    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
-    answers = [tagger.scores(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
+    answers = [tagger.scores(decorrelation.scale_energies(x, tagger.columns, scale, jets.dataset)) for scale in scales]
     rates, aucs = [], []
     for c in range(len(tagger.classes)):
         cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)

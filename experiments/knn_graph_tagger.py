@@ -19,7 +19,7 @@ from typing import Any
 import tyro
 
 from hepjax import inputs, report
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.models import GraphNetwork
 from hepjax.runs import run_folder
 from hepjax.runs import train as experiment
@@ -73,7 +73,7 @@ def train(neighbours: int | None, out: Path, options: KnnGraphTagger) -> dict[st
 
 def draw(neighbours: int | None, options: KnnGraphTagger) -> Any:
     """The graph of one jet."""
-    jet = data.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
+    jet = readers.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
     graph = inputs.graphs(jet, COLUMNS, particles=options.particles, neighbors=neighbours)
     return report.graph_figure(graph, COLUMNS, plane=("j1_etarel", "j1_phirel"), size="j1_pt")
 

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from hepjax import choices, evaluation, models, report, training
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.training import losses
 from hepjax.types import Batch
@@ -46,7 +46,7 @@ class SignalBackground:
 
 def read(options: SignalBackground) -> Batch:
     """Both observables of all signal and background jets; the target is 1 for signal."""
-    jets = data.read_jets(list(options.data) or None)
+    jets = readers.read_jets(list(options.data) or None)
     signal, background = ([jets.classes.index(c) for c in part] for part in (options.signal, options.background))
     x, labels = tabular(jets, options.observables), np.asarray(jets.labels)
     rows = np.isin(labels, signal + background)

@@ -16,7 +16,9 @@ from hepjax.types import Epoch, Scaling
 @pytest.fixture
 def jets(jet_file):
     chosen = options.Experiment(models.Logistic(), (jet_file(count=100),))
-    return subsets.load(chosen, pipelines.make_pipeline(chosen.model, 5), hls4ml.CLASSES)
+    return subsets.load(
+        chosen, pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML), subsets.open_jets(chosen.data)
+    )
 
 
 def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets, tmp_path):
@@ -36,7 +38,7 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
 
 def test_one_of_many_trainings_is_a_run_of_its_own(jets, tmp_path):
     chosen = options.Experiment(models.Logistic(), out=tmp_path / "run" / "fold-1")
-    params, state = pipelines.initialize(pipelines.make_pipeline(chosen.model, 5), jax.random.key(0))
+    params, state = pipelines.initialize(pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML), jax.random.key(0))
     model = params, state, Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
     test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)

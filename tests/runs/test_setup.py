@@ -27,7 +27,7 @@ def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
 
 
 def test_lengths_must_be_worth_their_compilation():
-    pipeline, lengths = pipelines.make_pipeline(LISTED, 5), np.repeat([5, 30], 500)
+    pipeline, lengths = pipelines.make_pipeline(LISTED, 5, hls4ml.HLS4ML), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
     assert len(setup.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
     assert setup.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
@@ -36,7 +36,7 @@ def test_lengths_must_be_worth_their_compilation():
 
 @pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
 def test_models_that_see_every_slot_have_one_shape(model):
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     buckets = setup.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
     assert buckets == batching.Buckets() or model == models.ConvNet()
 
@@ -46,7 +46,7 @@ def test_models_that_see_every_slot_have_one_shape(model):
     [LISTED, models.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), models.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     inputs = pipeline.load(read_jets(), slice(300))
     mask = inputs.mask & (np.arange(30) < np.random.default_rng(0).integers(1, 31, 300)[:, None])
     inputs = inputs._replace(values=inputs.values * mask[..., None], mask=mask)
@@ -70,7 +70,7 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
 
 
 def test_a_tagger_compiles_few_shapes():
-    pipeline, seen = pipelines.make_pipeline(models.Logistic(), 5), set()
+    pipeline, seen = pipelines.make_pipeline(models.Logistic(), 5, hls4ml.HLS4ML), set()
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     step = training.make_eval_step(
         pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
@@ -90,9 +90,9 @@ def test_a_tagger_compiles_few_shapes():
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
     chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
-    pipeline = pipelines.make_pipeline(chosen.model, 5)
-    jets = subsets.load(chosen, pipeline, hls4ml.CLASSES)
-    made = setup.make_plan(chosen, pipeline, jets, 5)
+    pipeline = pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML)
+    jets = subsets.load(chosen, pipeline, subsets.open_jets(chosen.data))
+    made = setup.make_plan(chosen, pipeline, jets, hls4ml.CLASSES)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
     logits = made.score(state, jets.test)
@@ -102,7 +102,7 @@ def test_batches_of_several_devices(many_devices):
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    pipeline = pipelines.make_pipeline(models.MLP(), 5)
+    pipeline = pipelines.make_pipeline(models.MLP(), 5, hls4ml.HLS4ML)
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     inputs = pipeline.load(read_jets(), slice(200))
     scaling = pipelines.blank_scaling(pipeline)

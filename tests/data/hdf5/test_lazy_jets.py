@@ -214,7 +214,10 @@ REFUSED = {
         lambda f: {hls4ml.JET_NAMES: np.array([b"j_\xff\n", *f[hls4ml.JET_NAMES][1:]])},
         ["names that are no text: j_\\xff\\n", "rename"],
     ),
-    "numbers for names": (lambda f: {hls4ml.JET_NAMES: np.arange(59)}, ["holds no names but int", "make the file again"]),
+    "numbers for names": (
+        lambda f: {hls4ml.JET_NAMES: np.arange(59)},
+        ["holds no names but int", "make the file again"],
+    ),
     "type": (lambda f: {hls4ml.JETS: f[hls4ml.JETS].astype(int)}, ["jets", "int64"]),
     "an empty name": (
         lambda f: {hls4ml.JET_NAMES: np.array(["", *hls4ml.JET_COLUMNS[1:]], "S")},
