@@ -111,8 +111,8 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
     """The part of a known dataset that a file has."""
     particles, jets = {*header.particle_names}, {*header.jet_names}
     roles = {role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)}
-    known = {role.of_jets for role in roles}
-    roles |= {role: name for role, name in _by_roles(header).roles.items() if role.of_jets not in known}
+    kinds = {role.of_jets for role in roles}
+    roles |= {role: name for role, name in _by_roles(header).roles.items() if role.of_jets not in kinds}
     narrowed = dataclasses.replace(
         dataset,
         particle_columns=tuple(name for name in dataset.particle_columns if name in particles),

@@ -255,7 +255,7 @@ class TestImages:
         jets = simulated(rng, jets=3)[0]
         roles = {role: name for role, name in jets.dataset.roles.items() if role in {Role.PX, Role.PT, Role.PHI_REL}}
         bare = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=roles))
-        with pytest.raises(InputError, match="columns: the jets have no eta_rel; there are j1_px"):
+        with pytest.raises(InputError, match="columns: the jets have no eta_rel; did you mean j1_etarel"):
             images(bare)
         with pytest.raises(InputError, match="channels: the dataset hls4ml has no column of energies or masses"):
             images(bare, channels=Channels.CHARGED_NEUTRAL)
