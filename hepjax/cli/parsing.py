@@ -128,7 +128,7 @@ def _parse_by(train: type, words: Sequence[str], **options: Any) -> Any:
         tyro._experimental_options["ansi_codes"] = False  # tyro does not look for itself
     named = tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))
     return tyro.cli(
-        Annotated[train, named] | Command,  # type: ignore[arg-type]
+        Annotated[train, named] | Command,
         prog="hepjax",
         description="Deep learning on particle jets. `hepjax COMMAND --help` tells more; --debug shows tracebacks; "
         "--plugins FILE.py adds models of your own to every command.",
@@ -149,7 +149,8 @@ def _train_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -
     fields: list[Any] = []
     for field in dataclasses.fields(Experiment):
         default = field.default if saved is None else getattr(saved, field.name)
-        hint = Annotated[hints[field.name], tyro.conf.arg(help=docs.get(field.name))]
+        plain: Any = hints[field.name]
+        hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name))]
         fields.append((field.name, *choices.get(field.name, (hint, default))))
     for choice in CHOICES:
         lines = "; ".join(f"{name}: {choice.registry.summary(name)}" for name in choice.registry.names())
@@ -205,7 +206,7 @@ def _named_type(name: str, words: str, fields: list[Any]) -> type:
 def _union(kinds: dict[str, type]) -> Any:
     return Union[  # noqa: UP007 — of a computed number
         tuple(
-            Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]  # type: ignore[valid-type]
+            Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]
             for name, kind in kinds.items()
         )
     ]

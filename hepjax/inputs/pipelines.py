@@ -84,7 +84,7 @@ def make_recipe(model: Model, classes: int) -> Recipe:
 
 def _with_columns(model: Model) -> Model:
     """The model with the columns it learns from, where it leaves them to the data set."""
-    columns: dict[str, tuple[str, ...]] = {}
+    columns: dict[str, Any] = {}
     if isinstance(model, FeatureModel) and not model.features:
         columns["features"] = hls4ml.STANDARD_FEATURES
     if isinstance(model, ParticleModel) and not model.columns:

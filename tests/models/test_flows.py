@@ -2,7 +2,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hepjax.models.flows import CouplingFlow, inverse_spline, spline
+from hepjax.models.coupling_flow import CouplingFlow
+from hepjax.models.layers.splines import inverse_spline, spline
 
 from hepjax import InputError, models
 from hepjax.types import Conditioned
