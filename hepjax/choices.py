@@ -24,18 +24,11 @@ class Activation(enum.Enum):
 
 
 class Norm(enum.Enum):
-    """Normalisation between a dense layer and its activation."""
+    """Normalization between a dense layer and its activation."""
 
     NONE = "none"
     BATCH = "batch"
     LAYER = "layer"
-
-
-class Cell(enum.Enum):
-    """The memory of a recurrent network."""
-
-    LSTM = "lstm"
-    GRU = "gru"
 
 
 class Readout(enum.Enum):

@@ -205,10 +205,7 @@ def _named_type(name: str, words: str, fields: list[Any]) -> type:
 
 def _union(kinds: dict[str, type]) -> Any:
     return Union[  # noqa: UP007 — of a computed number
-        tuple(
-            Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]
-            for name, kind in kinds.items()
-        )
+        tuple(Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in kinds.items())
     ]
 
 

@@ -167,7 +167,9 @@ def check(experiment: Experiment) -> None:
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
         Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
-        Rule("--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"),
+        Rule(
+            "--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"
+        ),
         Rule(
             "--optimizer.warmup-epochs",
             o.warmup_epochs,

@@ -14,7 +14,6 @@ from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
 from hepjax.inputs import pipelines
 from hepjax.physics.kinematics import wrap
-from hepjax.runs import run_folder
 from hepjax.types import Scaling
 
 SMALL = {
@@ -30,9 +29,9 @@ SMALL = {
 }
 """One of each, small."""
 MORE = {
-    "graph of near ones": dataclasses.replace(SMALL["graph-network"], neighbours=3, edge_features=True),
+    "graph of near ones": dataclasses.replace(SMALL["graph-network"], neighbors=3, edge_features=True),
     "graph within a radius": dataclasses.replace(SMALL["graph-network"], radius=0.1, columns=("j1_ptrel",)),
-    "graph with attention": dataclasses.replace(SMALL["graph-network"], attention=True, neighbours=2),
+    "graph with attention": dataclasses.replace(SMALL["graph-network"], attention=True, neighbors=2),
     "turned images": dataclasses.replace(SMALL["convnet"], rotate=True, flip=True),
     "published interaction network": dataclasses.replace(
         SMALL["interaction-network"], readout=Readout.FLATTEN, masked=False
@@ -61,8 +60,8 @@ def logits_of(model, jets, rows=slice(None)):
 
 
 def test_there_is_one_for_each_model_of_the_command_line():
-    assert {run_folder.model_name(model) for model in SMALL.values()} == set(SMALL)
-    assert {type(model) for model in SMALL.values()} == set(models.Model.__args__)
+    assert {models.MODELS.name_of(model) for model in SMALL.values()} == set(SMALL)
+    assert {*SMALL, "linear"} == {*models.MODELS.names()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -102,7 +101,7 @@ def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
 
 
 def test_nearest_is_measured_before_scaling(jets):
-    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
+    model = dataclasses.replace(SMALL["graph-network"], neighbors=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
     recipe = pipelines.make_recipe(model, 5)
     inputs = recipe.read(jets, slice(None))
     distorted = Scaling(np.zeros(3, np.float32), np.array([1, 1e-3, 1e3], np.float32))
@@ -112,7 +111,7 @@ def test_nearest_is_measured_before_scaling(jets):
 
 def test_absolute_azimuths_are_near_across_their_step(jets):
     """As in the graphs of the host; some of these jets lie at ±π when they are turned there."""
-    model = dataclasses.replace(SMALL["graph-network"], neighbours=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
+    model = dataclasses.replace(SMALL["graph-network"], neighbors=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
     phi = jets.particle_names.index("j1_phi")
     turned = jets.constituents.copy()
     turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
