@@ -21,7 +21,7 @@ from hepjax.types import Sequences
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"
 B, P, F, C = 5, 6, 3, 4
-SIZES = {"edge": (7, 5), "node": (6, 3), "hidden": (8,), "outputs": C, "activation": Activation.ELU}
+SIZES = {"edge": (7, 5), "node": (6, 3), "hidden": (8,), "outputs": C, "activation": Activation.ELU, "particles": None}
 FORMS = pytest.mark.parametrize("form", PairForm)
 
 
@@ -218,7 +218,7 @@ class TestSlots:
         """Six slots, one jet of six; the others' padding has all its slots."""
         jets = zeros_for_nan(jets)
         params = start(network(), jets)
-        expected = answer(network(form=form, masked=False, particles=None), params, jets)
+        expected = answer(network(form=form, masked=False), params, jets)
         found = answer(network(form=form, masked=False, particles=P), params, jets)
         np.testing.assert_array_equal(found, expected)
 

@@ -29,6 +29,7 @@ class Insensitivity:
 
 
 def insensitive_rules(chosen: Insensitivity) -> tuple[Rule, ...]:
+    """Returns what the options must keep to."""
     scale, classes = chosen.energy_scale, ", ".join(hls4ml.CLASSES)
 
     def known(names: tuple[str, ...]) -> bool:

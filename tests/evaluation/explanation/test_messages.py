@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models
-from hepjax.choices import PairForm, Readout
+from hepjax.choices import Activation, PairForm, Readout
 from hepjax.evaluation.explanation import message_relevance
 from hepjax.inputs import build_graph
 from hepjax.models import GraphNetwork, InteractionNetwork, graphs, interaction
@@ -15,7 +15,7 @@ from hepjax.types import Sequences
 
 B, P, F, C = 4, 5, 3, 4
 WHICH = np.array([1, 3, 0, 2])
-SIZES = {"edge": (7, 6), "node": (6, 3), "hidden": (8,), "classes": C}
+SIZES = {"edge": (7, 6), "node": (6, 3), "hidden": (8,), "outputs": C, "activation": Activation.ELU, "particles": None}
 
 
 @pytest.fixture
