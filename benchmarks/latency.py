@@ -27,7 +27,6 @@ from hepjax import export, models
 from hepjax import inputs as representations
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
-from hepjax.runs import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,7 +106,7 @@ def measure(model: models.Model, rounds: int) -> str:
                 found[kind].append(milliseconds(run, part))
         cells += [cell(times) for times in found.values()]
     difference = float(np.abs(np.asarray(compiled(inputs)) - session(inputs)).max())
-    name = run_folder.model_name(model) + (", 8 neighbours" if getattr(model, "neighbours", None) else "")
+    name = models.MODELS.name_of(model) + (", 8 neighbors" if getattr(model, "neighbors", None) else "")
     return f"| {name} | {' | '.join(cells)} | {difference:.0e} | {len(made) / 1e3:,.0f} | {seconds:.1f} |"
 
 

@@ -29,7 +29,7 @@ from hepjax.types import Scores
 
 MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),
           models.InteractionNetwork(), models.GraphNetwork(neighbors=8))  # fmt: skip
-Network = Enum("Network", {run_folder.model_name(model): model for model in MODELS})
+Network = Enum("Network", {models.MODELS.name_of(model): model for model in MODELS})
 Classical = Enum("Classical", {"trees": member(baselines.boosted_trees), "svm": member(baselines.support_vectors)})
 TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | training, s | mean - trees |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -55,15 +55,21 @@ def read(options: SignalBackground) -> Batch:
 
 def fit(degree: int, train: Batch, key: jax.Array) -> Any:
     """Logistic regression, signal and background counting the same; returns x (N, 2) → log odds of signal (N,)."""
-    scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=2, degree=degree)
+    scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=1, degree=degree)
     data = jax.device_put(train._replace(inputs=apply_scaling(scaling, train.inputs)))
     loss = partial(losses.binary_cross_entropy, class_weights=losses.balanced_class_weights(train.targets, 2))
     schedule = training.make_schedule(choices.Schedule.COSINE, 0.3, steps=3000)
     optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
-    step = training.make_train_step(models.make_apply(model), loss, optimizer)
+    apply = models.make_apply(model)
+
+    def log_odds(*inputs: Any) -> Any:
+        outputs, state = apply(*inputs)
+        return outputs[:, 0], state
+
+    step = training.make_train_step(log_odds, loss, optimizer)
     first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
     params = training.run_steps(step, first, data, 3000)[0].params
-    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x)))
+    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x))[:, 0])
 
 
 def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:

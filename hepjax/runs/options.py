@@ -88,7 +88,7 @@ class Experiment:
     batch_size: int = 128
     """Jets in a step; 0 takes all of them, which is plain gradient descent."""
     optimizer: Optimization = Optimization()
-    insensitive: Insensitivity = Insensitivity()
+    insensitive: Insensitivity = Insensitivity()  # noqa: RUF009 — it is frozen
     devices: Devices = Devices()
     patience: int | None = 10
     """Stop when the validation loss has not fallen for so many epochs; None never stops early."""

@@ -15,7 +15,6 @@ from hepjax.choices import Channels, Readout
 from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
 from hepjax.physics.kinematics import wrap
-from hepjax.runs import run_folder
 from hepjax.types import Scaling
 
 SMALL = {
@@ -62,8 +61,8 @@ def logits_of(model, jets, rows=slice(None)):
 
 
 def test_there_is_one_for_each_model_of_the_command_line():
-    assert {run_folder.model_name(model) for model in SMALL.values()} == set(SMALL)
-    assert {type(model) for model in SMALL.values()} == set(models.Model.__args__)
+    assert {models.MODELS.name_of(model) for model in SMALL.values()} == set(SMALL)
+    assert {*SMALL, "linear"} == {*models.MODELS.names()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -86,10 +85,9 @@ def test_the_example_is_what_is_read_of_one_jet(name, jets):
 def test_every_option_of_the_network_reaches_it(name):
     model = MODELS[name]
     network = pipelines.make_pipeline(model, 5, HLS4ML).network
-    for field, value in vars(model).items():
-        if hasattr(network, field):
-            assert getattr(network, field) == value
-    assert network.classes == 5
+    filled = {field: value for field, value in models.options_of(model).items() if value != ()}
+    assert filled.items() <= models.options_of(network).items()
+    assert network.outputs == 5
 
 
 def test_particle_columns_are_scaled_by_what_is_no_padding(jets):

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, read_jets
+from hepjax import InputError, load, models, read_jets
 from hepjax.choices import Optimizer, Strategy
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit

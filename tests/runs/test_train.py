@@ -38,11 +38,12 @@ SMALL = options.Experiment(
 _PROGRAM = """
 import sys
 from pathlib import Path
+from hepjax import models
+from hepjax.choices import Norm
 from hepjax.runs import options
 from hepjax.runs import train as experiment
-from hepjax.choices import Norm
 
-model = options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
+model = models.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
 data, out, resume = (Path(sys.argv[1]),), Path(sys.argv[2]), sys.argv[3] == "resume"
 experiment.run(options.Experiment(model, data, out=out, epochs=40, batch_size=64, patience=None, resume=resume))
 """
@@ -285,7 +286,7 @@ class TestOptions:
 @pytest.mark.parametrize(
     "model",
     [models.MLP(hidden=(4,)), models.GRU(units=(3,)), models.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
-    ids=run_folder.model_name,
+    ids=models.MODELS.name_of,
 )
 def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch, model):
     """Each is traced once, though train, validation and test parts have other sizes, and blocks many batches."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.batching.stream import Block
     from hepjax.inputs.subsets import Part, Parts
     from hepjax.models import Apply
-    from hepjax.runs.options import Insensitivity
+    from hepjax.tasks.classification.options import Insensitivity
     from hepjax.training.decorrelation import Loss
     from hepjax.types import Batch, Dataset, PyTree
 
