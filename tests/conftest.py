@@ -116,6 +116,7 @@ def jet_file(tmp_path):
 
 def foreign_file(
     path,
+    *,
     count=60,
     slots=12,
     seed=0,

@@ -39,7 +39,9 @@ class TestResolve:
 
     def test_jets_without_columns_of_jets(self, other_file):
         dataset = read_jets(other_file(observables=())).dataset
-        with pytest.raises(InputError, match=r"--features: .* hls4ml have no jet columns .* train a model of particles"):
+        with pytest.raises(
+            InputError, match=r"--features: .* hls4ml have no jet columns .* train a model of particles"
+        ):
             pipelines.resolve(models.MLP(), dataset)
 
 
@@ -57,7 +59,9 @@ class TestResolve:
         models.GRU(units=(3,), hidden=(4,), particles=12, order_by="delta_r"),
         models.DeepSets(particle=(4,), hidden=(4,), particles=12),
         models.InteractionNetwork(edge=(4,), node=(4,), hidden=(4,), particles=12),
-        models.GraphNetwork(edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=12, neighbors=2, edge_features=True),
+        models.GraphNetwork(
+            edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=12, neighbors=2, edge_features=True
+        ),
     ],
     ids=lambda model: type(model).__name__,
 )  # fmt: skip
@@ -75,9 +79,8 @@ def test_from_jets_to_logits(model, jets):
 def test_columns_of_no_meaning(other_file):
     """Lists of them can be learnt from; images and angles cannot be made of them."""
     jets = read_jets(other_file(columns=("a", "b", "c", "d")))
-    assert pipelines.make_pipeline(models.DeepSets(particles=12), 2, jets.dataset).load(jets, slice(3)).values.shape == (
-        3, 12, 4
-    )  # fmt: skip
+    pipeline = pipelines.make_pipeline(models.DeepSets(particles=12), 2, jets.dataset)
+    assert pipeline.load(jets, slice(3)).values.shape == (3, 12, 4)
     for model, words in (
         (models.ConvNet(particles=12), "columns: the jets have no eta_rel; there are a, b, c, d"),
         (models.GraphNetwork(particles=12, neighbors=2), "the jets have no eta_rel"),

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from hepjax import models, read_jets
+from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
 from hepjax.models.fields import options_in
 from hepjax.types import Sequences
@@ -48,7 +49,7 @@ class Ready(NamedTuple):
 
 @functools.cache
 def ready(name):
-    pipeline = pipelines.make_pipeline(small(models.MODELS.get(name)), C)
+    pipeline = pipelines.make_pipeline(small(models.MODELS.get(name)), C, HLS4ML)
     inputs = jax.tree.map(np.array, pipeline.load(read_jets()[: len(COUNTS)], slice(None)))
     if isinstance(inputs, Sequences):
         mask = inputs.mask & (np.arange(inputs.mask.shape[1]) < np.array(COUNTS)[:, None])
@@ -85,7 +86,7 @@ def test_outputs_are_as_many_as_the_task_asks_for(name):
     chex.assert_shape(outputs, (len(COUNTS), C))
     chex.assert_type(outputs, jnp.float32)
     chex.assert_tree_all_finite(outputs)
-    alone = pipelines.make_pipeline(small(models.MODELS.get(name)), 1)
+    alone = pipelines.make_pipeline(small(models.MODELS.get(name)), 1, HLS4ML)
     apply = pipelines.make_apply(alone, pipelines.blank_scaling(alone))
     first = jax.eval_shape(lambda: pipelines.initialize(alone, jax.random.key(0)))
     shape = jax.eval_shape(apply, *first, case.inputs, np.ones(len(COUNTS), bool), None)[0]

@@ -97,7 +97,7 @@ def test_jets_of_other_classes_are_refused(other_file, tmp_path):
 
 
 def test_no_jet_columns_for_a_model_of_jet_columns(other_file, tmp_path):
-    with pytest.raises(InputError, match="--features: the jets .* have no jet columns to learn from"):
+    with pytest.raises(InputError, match=r"--features: the jets .* have no jet columns to learn from"):
         run(other_file(observables=()), tmp_path / "new", models.MLP())
     assert not (tmp_path / "new").exists()
 

@@ -22,7 +22,7 @@ from hepjax import InputError, load, models, read_jets, training
 from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
-from hepjax.inputs import tabular
+from hepjax.inputs import pipelines, tabular
 from hepjax.runs import options, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
@@ -268,7 +268,8 @@ class TestOptions:
     def test_run_and_come_back_from_json(self, path, tmp_path, changes):
         chosen = small(path, tmp_path / "run", **changes)
         experiment.run(chosen)
-        assert run_folder.read_experiment(tmp_path / "run")[0] == chosen
+        resolved = dataclasses.replace(chosen, model=pipelines.resolve(chosen.model, hls4ml.HLS4ML))
+        assert run_folder.read_experiment(tmp_path / "run")[0] == resolved
 
     def test_own_validation_and_test_files(self, path, jet_file, tmp_path):
         val, test = jet_file("val.h5", count=50, seed=3), jet_file("test.h5", count=60, seed=4)

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hepjax import InputError
-from hepjax.data.datasets import hls4ml
 from hepjax.data import read_header, read_jets, summarize
 from hepjax.data import summary as summary_module
+from hepjax.data.datasets import hls4ml
 
 READERS = [read_jets]
 E_COLUMN, PT_COLUMN = (hls4ml.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
