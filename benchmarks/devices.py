@@ -48,13 +48,14 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
 
     from hepjax import models, runtime, training
     from hepjax.choices import Optimizer
+    from hepjax.data.datasets import hls4ml
     from hepjax.inputs import batching, pipelines
     from hepjax.training import losses
     from hepjax.types import Batch, Sequences
 
     kinds = {"interaction-network": models.InteractionNetwork, "deepsets": models.DeepSets, "lstm": models.LSTM}
     kind, jets, rng = kinds.get(case, models.MLP), JETS.get(case, 65_536), np.random.default_rng(0)
-    pipeline = pipelines.make_pipeline(kind(), 5)
+    pipeline = pipelines.make_pipeline(kind(), 5, hls4ml.HLS4ML)
     shapes = [(jets, *x.shape[1:]) for x in jax.tree.leaves(pipeline.example)]
     values = rng.normal(size=shapes[0]).astype(np.float32)
     inputs = Sequences(values, np.ones(shapes[1], bool)) if case in kinds else values

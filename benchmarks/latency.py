@@ -25,8 +25,8 @@ import tyro
 import hepjax
 from hepjax import export, models
 from hepjax import inputs as representations
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
-from hepjax.runs import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -71,7 +71,7 @@ def cell(times: list[float]) -> str:
 
 def make(model: models.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
-    pipeline = pipelines.make_pipeline(model, CLASSES)
+    pipeline = pipelines.make_pipeline(model, CLASSES, hls4ml.HLS4ML)
     inputs = pipeline.load(hepjax.read_jets(), slice(max(COUNTS)))
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
@@ -106,7 +106,7 @@ def measure(model: models.Model, rounds: int) -> str:
                 found[kind].append(milliseconds(run, part))
         cells += [cell(times) for times in found.values()]
     difference = float(np.abs(np.asarray(compiled(inputs)) - session(inputs)).max())
-    name = run_folder.model_name(model) + (", 8 neighbours" if getattr(model, "neighbours", None) else "")
+    name = models.MODELS.name_of(model) + (", 8 neighbors" if getattr(model, "neighbors", None) else "")
     return f"| {name} | {' | '.join(cells)} | {difference:.0e} | {len(made) / 1e3:,.0f} | {seconds:.1f} |"
 
 

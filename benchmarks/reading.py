@@ -25,8 +25,8 @@ import numpy as np
 import tyro
 
 from hepjax import read_jets
-from hepjax.data.datasets import hls4ml
 from hepjax.data import chunk_starts
+from hepjax.data.datasets import hls4ml
 from hepjax.data.threads import cores
 from hepjax.inputs import sequences
 from hepjax.inputs.batching.stream import prefetch

@@ -26,7 +26,7 @@ import tyro
 from twins import copy_parameters, make_twin
 
 from hepjax import evaluation, load, models
-from hepjax.data import hdf5
+from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import apply_scaling, batching, pipelines, subsets
 from hepjax.runs import train as experiment
@@ -118,7 +118,7 @@ def main(comparison: Comparison) -> list[Result]:
 
 def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
     """The files, or copies that end early."""
-    for i, path in enumerate(data.list_files(comparison.data or None)):
+    for i, path in enumerate(readers.list_files(comparison.data or None)):
         if comparison.jets is None:
             yield path
             continue
@@ -133,8 +133,8 @@ def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
 
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
-    pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES))
-    read = subsets.load(chosen, pipeline, hls4ml.CLASSES)
+    pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES), hls4ml.HLS4ML)
+    read = subsets.load(chosen, pipeline, subsets.open_jets(chosen.data))
     train, val, test = (for_torch(chosen.model, pipeline, read.scaling, part.data) for part in read[:3])
     # As hepjax.runs.train draws them.
     params, state = pipelines.initialize(pipeline, jax.random.split(jax.random.key(chosen.seed))[0])

@@ -49,7 +49,7 @@ ORDER = (
     "readers", "types", "choices", "schema", "kinematics", "masking", "fetch", "simulation", "observables",
     "representations", "batches", "models", "losses", "independence", "training", "parallel", "evaluation",
     "explanation", "structure", "anomalies", "generation", "reinforcement", "transients", "report", "export",
-    "compilation", "profiling", "events", "pipelines", "nuisances", "parts", "plan", "experiment", "many", "taggers",
+    "compilation", "profiling", "events", "recipes", "nuisances", "parts", "plan", "experiment", "many", "taggers",
     "predictions", "detectors", "generators", "cloud_generators", "classical", "compare", "reporting", "shipping",
     "bench", "options", "errors",
 )  # fmt: skip
@@ -141,7 +141,7 @@ def draw_pictures() -> None:
 INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
-`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.data.data.read_jets`,
+`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.data.hdf5.read_jets`,
 `hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
 
 ```{toctree}

@@ -24,7 +24,7 @@ import tyro
 
 from hepjax import evaluation, models, report
 from hepjax import inputs as representations
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.inputs import batching
 from hepjax.tasks.anomaly import fit
 from hepjax.tasks.anomaly import scores as anomalies
@@ -80,7 +80,7 @@ def judge(jets: Any, known: np.ndarray, test: np.ndarray, options: AnomalyDetect
 def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
     """Trains, measures, draws; returns anomaly → contamination → score → `evaluation.anomaly_figures`."""
     atomic_files.check_new(options.out)
-    jets, sought = data.read_jets(list(options.data) or None)[:], options.anomalies
+    jets, sought = readers.read_jets(list(options.data) or None)[:], options.anomalies
     rows, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
     told = partial(anomalies.told_from, labels=jets.labels[test], classes=jets.classes, background=options.background)
     told(jets.labels[test], anomalies=sought)  # refuses classes that are not there before any work

@@ -20,7 +20,7 @@ import numpy as np
 import tyro
 
 from hepjax import evaluation, models, report
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.runs import options, predictions, run_folder
 from hepjax.runs import train as experiment
@@ -29,7 +29,7 @@ from hepjax.types import Scores
 
 MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),
           models.InteractionNetwork(), models.GraphNetwork(neighbors=8))  # fmt: skip
-Network = Enum("Network", {run_folder.model_name(model): model for model in MODELS})
+Network = Enum("Network", {models.MODELS.name_of(model): model for model in MODELS})
 Classical = Enum("Classical", {"trees": member(baselines.boosted_trees), "svm": member(baselines.support_vectors)})
 TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | training, s | mean - trees |
 | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |
@@ -71,7 +71,7 @@ def train(network: Network, chosen: CompareTaggers) -> tuple[Scores, str]:
 
 def learn(kind: Classical, chosen: CompareTaggers) -> tuple[Scores, str]:
     """What trees or support vectors say of the same jets, by rising row as in the test.h5 of a run, and the time."""
-    jets = data.read_jets(chosen.data or None)
+    jets = readers.read_jets(chosen.data or None)
     x, y, rows = tabular(jets), np.asarray(jets.labels), batching.split(len(jets), seed=chosen.seed)
     x, test, start = apply_scaling(fit_scaling(x[rows.train]), x), np.sort(rows.test), time.perf_counter()
     answer = kind.value(*((x[part], y[part]) for part in rows[:2]), len(jets.classes))

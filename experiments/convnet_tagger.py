@@ -21,7 +21,7 @@ import tyro
 from rich.console import Console
 
 from hepjax import inputs, report
-from hepjax.data import hdf5
+from hepjax.data import readers
 from hepjax.models import ConvNet
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
@@ -58,7 +58,7 @@ class ConvnetTagger:
 
 def draw(options: ConvnetTagger) -> Any:
     """The mean image of each class, as the network sees the jets."""
-    jets = data.read_jets(list(options.data) or None)[:JETS]
+    jets = readers.read_jets(list(options.data) or None)[:JETS]
     pixels = inputs.images(
         jets, pixels=options.pixels, rotate=options.rotate, flip=options.flip, particles=options.particles
     )

@@ -61,11 +61,12 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data, load(folder).pipeline)
+    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
-    answers = [tagger.predict(decorrelation.scale_energies(x, tagger.columns, scale)) for scale in scales]
+    grows = grows_with_energy(jets.dataset, tagger.columns)
+    answers = [tagger.predict(decorrelation.scale_energies(x, grows, scale)) for scale in scales]
     rates, aucs = [], []
     for c in range(len(tagger.classes)):
         cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)

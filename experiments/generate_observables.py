@@ -24,7 +24,7 @@ import numpy as np
 import tyro
 
 from hepjax import evaluation, report
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import batching, tabular
 from hepjax.tasks import generation
@@ -55,7 +55,7 @@ class GenerateObservables:
 
 def read(paths: tuple[Path, ...], options: GenerateObservables) -> tuple[np.ndarray, np.ndarray]:
     """(N, 16) observables and (N,) classes of the jets asked for."""
-    jets = data.read_jets(list(paths) or None)
+    jets = readers.read_jets(list(paths) or None)
     labels = generation.choose_classes(jets.labels, jets.classes, options.classes)
     return tabular(jets)[labels >= 0], labels[labels >= 0]
 

@@ -23,7 +23,7 @@ import numpy as np
 import tyro
 
 from hepjax import inputs, models, report
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import batching
 from hepjax.tasks import generation
@@ -59,7 +59,7 @@ class GenerateParticles:
 
 def read(paths: tuple[Path, ...], options: GenerateParticles) -> generation.Clouds:
     """The jets of the classes asked for."""
-    jets = data.read_jets(list(paths) or None)
+    jets = readers.read_jets(list(paths) or None)
     particles = inputs.sequences(jets, generation.CLOUD_COLUMNS, particles=options.particles)
     pt = inputs.tabular(jets, ["j_pt"])[:, 0]
     return generation.make_clouds(particles, pt, jets.labels, jets.classes, options.classes)

@@ -27,7 +27,7 @@ import tyro
 
 from hepjax import evaluation, models, report, training
 from hepjax.choices import Optimizer, Schedule
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.inputs import batching
 from hepjax.physics import kinematics, substructure
 from hepjax.tasks import grooming as rl
@@ -71,7 +71,7 @@ def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -
 def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
     """Trains, grooms, draws; returns signal → groomer → what `evaluation.peak_figures` finds."""
     atomic_files.check_new(options.out)
-    jets = data.read_jets(list(options.data) or None)[:]
+    jets = readers.read_jets(list(options.data) or None)[:]
     p4 = jets.constituents[..., [jets.particle_names.index(f"j1_{c}") for c in ("px", "py", "pz", "e")]].astype(float)
     kind = np.array([{"g": "QCD", "q": "QCD"}.get(name, name) for name in jets.classes])[jets.labels]
     train, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.5, 0.0, 0.5), labels=jets.labels)

@@ -18,7 +18,7 @@ import numpy as np
 import tyro
 
 from hepjax import choices, evaluation, models, report, training
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.training import losses
 from hepjax.types import Batch
@@ -46,7 +46,7 @@ class SignalBackground:
 
 def read(options: SignalBackground) -> Batch:
     """Both observables of all signal and background jets; the target is 1 for signal."""
-    jets = data.read_jets(list(options.data) or None)
+    jets = readers.read_jets(list(options.data) or None)
     signal, background = ([jets.classes.index(c) for c in part] for part in (options.signal, options.background))
     x, labels = tabular(jets, options.observables), np.asarray(jets.labels)
     rows = np.isin(labels, signal + background)
@@ -55,15 +55,21 @@ def read(options: SignalBackground) -> Batch:
 
 def fit(degree: int, train: Batch, key: jax.Array) -> Any:
     """Logistic regression, signal and background counting the same; returns x (N, 2) → log odds of signal (N,)."""
-    scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=2, degree=degree)
+    scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=1, degree=degree)
     data = jax.device_put(train._replace(inputs=apply_scaling(scaling, train.inputs)))
     loss = partial(losses.binary_cross_entropy, class_weights=losses.balanced_class_weights(train.targets, 2))
     schedule = training.make_schedule(choices.Schedule.COSINE, 0.3, steps=3000)
     optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
-    step = training.make_train_step(models.make_apply(model), loss, optimizer)
+    apply = models.make_apply(model)
+
+    def log_odds(*inputs: Any) -> Any:
+        outputs, state = apply(*inputs)
+        return outputs[:, 0], state
+
+    step = training.make_train_step(log_odds, loss, optimizer)
     first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
     params = training.run_steps(step, first, data, 3000)[0].params
-    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x)))
+    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x))[:, 0])
 
 
 def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:

@@ -24,7 +24,7 @@ from scipy.stats import t as student
 from hepjax import choices, evaluation
 from hepjax import inputs as representations
 from hepjax.cli.progress import progress_bar
-from hepjax.data import atomic_files, hdf5
+from hepjax.data import atomic_files, readers
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs.batching import by_length, even_buckets
 from hepjax.models import pretrained
@@ -73,7 +73,7 @@ def oracle(weights: Path) -> Callable[[Sequences], jax.Array]:
 
 def aucs(path: Path, answer: Callable[[Sequences], jax.Array]) -> list[float]:
     """One class against the others, on a file's jets. One slot of padding stands for all: short jets need few."""
-    jets = data.read_jets([path], particles=150)
+    jets = readers.read_jets([path], particles=150)
     scores, ones = np.empty((len(jets.labels), 5)), np.ones(len(jets.labels))
     for rows, same in by_length(Batch(representations.sequences(jets), jets.labels, ones), even_buckets(150, spare=1)):
         for i in range(0, len(rows), 200):

@@ -14,13 +14,12 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import tyro
 from rich.console import Console
 
 from hepjax import report
-from hepjax.choices import Cell
 from hepjax.models import GRU, LSTM
 from hepjax.runs import train
 from hepjax.runs.options import Experiment, Optimization
@@ -30,7 +29,7 @@ from hepjax.runs.options import Experiment, Optimization
 class RecurrentTagger:
     """Trains and measures a recurrent tagger."""
 
-    cell: Cell = Cell.GRU
+    cell: Literal["gru", "lstm"] = "gru"
     """The memory."""
     bidirectional: bool = False
     """Read from the softest particle to the hardest, too."""
@@ -54,7 +53,7 @@ class RecurrentTagger:
 
 def run(options: RecurrentTagger) -> dict[str, Any]:
     """Trains, measures and draws; returns the figures of merit on the test jets."""
-    network = {Cell.GRU: GRU, Cell.LSTM: LSTM}[options.cell]
+    network = {"gru": GRU, "lstm": LSTM}[options.cell]
     _, metrics = train.run(
         Experiment(
             model=network(units=options.units, bidirectional=options.bidirectional, particles=options.particles),

@@ -72,13 +72,6 @@ class Norm(enum.Enum):
     LAYER = "layer"
 
 
-class Cell(enum.Enum):
-    """The memory of a recurrent network."""
-
-    LSTM = "lstm"
-    GRU = "gru"
-
-
 class Readout(enum.Enum):
     """How the answers of a jet's particles become one vector."""
 

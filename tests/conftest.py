@@ -116,6 +116,7 @@ def jet_file(tmp_path):
 
 def foreign_file(
     path,
+    *,
     count=60,
     slots=12,
     seed=0,
@@ -141,7 +142,13 @@ def foreign_file(
     momenta = [*p3, np.sqrt(sum(p**2 for p in p3) + 0.14**2)]
     more = [rng.normal(size=(count, slots)) for _ in particle_extra]
     particles = np.stack([*momenta, *more], axis=-1) * (np.arange(slots) < filled[:, None])[..., None]
-    values = np.concatenate([rng.normal(label[:, None], 1, (count, len(observables))), np.eye(max(len(classes), 1))[label][:, : len(classes)]], 1)
+    values = np.concatenate(
+        [
+            rng.normal(label[:, None], 1, (count, len(observables))),
+            np.eye(max(len(classes), 1))[label][:, : len(classes)],
+        ],
+        1,
+    )
     names = [*observables, *(f"{prefix}{name}" for name in classes)]
     content = {
         hls4ml.CONSTITUENTS: particles.astype(np.float32),

@@ -11,8 +11,8 @@ import pytest
 
 from hepjax import models
 from hepjax.choices import Activation
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import apply_scaling, pipelines
-from hepjax.runs import run_folder
 from hepjax.types import Sequences
 
 torch = pytest.importorskip("torch", reason="the twins need torch")
@@ -56,16 +56,15 @@ def inputs_of(model, pipeline, rng, jets=6):
 
 
 def test_every_network_of_the_command_line_has_a_twin(benchmark):
-    assert {run_folder.model_name(kind()): kind for kind in models.Model.__args__ if kind is not models.Logistic} == (
-        benchmark.KINDS
-    )
+    assert {*models.MODELS.names()} - {"linear", "logistic"} == {*benchmark.KINDS}
+    assert all(models.MODELS.name_of(kind) == name for name, kind in benchmark.KINDS.items())
     assert set(SMALL) == set(benchmark.KINDS)
 
 
 @pytest.mark.parametrize("name", SMALL)
 def test_twins_have_the_same_logits_and_parameters(name, benchmark, rng):
     model = SMALL[name]
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)  # biases, too
     read, seen = inputs_of(model, pipeline, rng)

@@ -10,7 +10,7 @@ import typing
 import pytest
 
 from hepjax import models
-from hepjax.cli import app
+from hepjax.cli import app, parsing
 from hepjax.runs import options
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -60,7 +60,7 @@ def test_the_commands_of_the_tutorial_are_understood(page):
     told = re.findall(r"^hepjax (.+)$", "\n".join(blocks(page.read_text(), "sh")), re.MULTILINE)
     assert told
     for words in told:
-        command = app._parse(words.split())
+        command = parsing.parse(words.split())
         if isinstance(command, options.Experiment):
             options.check(command)
     for script in re.findall(r"python (experiments/\w+\.py)", page.read_text()):
@@ -69,14 +69,13 @@ def test_the_commands_of_the_tutorial_are_understood(page):
 
 @pytest.mark.parametrize("text", [README, QUICKSTART], ids=["README", "quickstart"])
 def test_commands_are_those_of_the_command_line(text):
-    known = {"train", *(kind.__name__.lower() for kind in typing.get_args(app.Command) if kind in app._ACTIONS)}
-    models = {kind.__name__.lower() for kind in typing.get_args(models.Model)}
+    known = {"train", *(kind.__name__.lower() for kind in typing.get_args(parsing.Command) if kind in app._ACTIONS)}
     told = re.findall(
         r"^(?:pip install \S+ && )?hepjax (\w+)(?: (\w+)$)?", "\n".join(blocks(text, "(?:sh|text)")), re.MULTILINE
     )
     assert {command for command, _ in told} <= known
     assert {command for command, _ in told} == known
-    assert {model for command, model in told if command == "train" and model} <= models
+    assert {model for command, model in told if command == "train" and model} <= set(models.MODELS.names())
 
 
 def test_continuous_integration_runs_the_readme_s_test_command():

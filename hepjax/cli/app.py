@@ -99,9 +99,10 @@ def _act(words: list[str]) -> None:
 
         sys.stdout.write(f"hepjax {__version__}\n")
         return
-    command = parsing.parse(words)
     # XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
+    # It looks once, when jax is imported, which a model's file does.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    command = parsing.parse(words)
     from rich.console import Console
 
     console = Console(highlight=False, markup=False)

@@ -68,17 +68,24 @@ def parse(words: Sequence[str]) -> Any:
         import_plugin(path)
     if next((word for word in rest if not word.startswith("-")), None) != "train":
         return _parse_by(_Train, rest)
-    outline = _train_type({"model": _model_names()} | _choices(rest, None), None)
-    command, unknown = _parse_by(outline, [word for word in rest if word not in _HELP], return_unknown_args=True)
+    outline, command, unknown = _outline(rest)
+    saved = run_folder.resumable(command.out) if command.resume else None
+    if saved is not None and saved.plugins:  # they may register the name
+        outline, command, unknown = _outline(rest)
     if unknown and not unknown[0].startswith("-"):
         MODELS.get(unknown[0])  # says what may have been meant
     name = command.model.registered if command.model.registered in rest else None
     if name is None and any(word in _HELP for word in rest):
         return _parse_by(outline, rest)
-    saved = run_folder.resumable(command.out) if command.resume else None
     choices = {"model": _model_options(name, saved)} | _choices(rest, saved)
     experiment = _experiment(_parse_by(_train_type(choices, saved), rest))
     return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*experiment.plugins, *plugins))))
+
+
+def _outline(words: Sequence[str]) -> tuple[type, Any, list[str]]:
+    """The options of `hepjax train` but for those of models, and the words divided into what they say and others."""
+    outline = _train_type({"model": _model_names()} | _choices(words, None), None)
+    return outline, *_parse_by(outline, [word for word in words if word not in _HELP], return_unknown_args=True)
 
 
 def take_plugins(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
@@ -129,7 +136,7 @@ def _parse_by(train: type, words: Sequence[str], **options: Any) -> Any:
         tyro._experimental_options["ansi_codes"] = False  # tyro does not look for itself
     named = tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))
     return tyro.cli(
-        Annotated[train, named] | Command,  # type: ignore[arg-type]
+        Annotated[train, named] | Command,
         prog="hepjax",
         description="Deep learning on particle jets. `hepjax COMMAND --help` tells more; --debug shows tracebacks; "
         "--plugins FILE.py adds models of your own to every command.",
@@ -150,7 +157,8 @@ def _train_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -
     fields: list[Any] = []
     for field in dataclasses.fields(Experiment):
         default = field.default if saved is None else getattr(saved, field.name)
-        hint = Annotated[hints[field.name], tyro.conf.arg(help=docs.get(field.name))]
+        plain: Any = hints[field.name]
+        hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name))]
         fields.append((field.name, *choices.get(field.name, (hint, default))))
     for choice in CHOICES:
         lines = "; ".join(f"{name}: {choice.registry.summary(name)}" for name in choice.registry.names())
@@ -205,10 +213,7 @@ def _named_type(name: str, words: str, fields: list[Any]) -> type:
 
 def _union(kinds: dict[str, type]) -> Any:
     return Union[  # noqa: UP007 — of a computed number
-        tuple(
-            Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)]  # type: ignore[valid-type]
-            for name, kind in kinds.items()
-        )
+        tuple(Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in kinds.items())
     ]
 
 

@@ -110,6 +110,9 @@ def _by_roles(header: Header) -> Dataset:
 def _narrowed(dataset: Dataset, header: Header) -> Dataset:
     """The part of a known dataset that a file has."""
     particles, jets = {*header.particle_names}, {*header.jet_names}
+    roles = {role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)}
+    kinds = {role.of_jets for role in roles}
+    roles |= {role: name for role, name in _by_roles(header).roles.items() if role.of_jets not in kinds}
     narrowed = dataclasses.replace(
         dataset,
         particle_columns=tuple(name for name in dataset.particle_columns if name in particles),
@@ -117,7 +120,7 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
         classes=(),
         labels=None,
         background=(),
-        roles={role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)},
+        roles=roles,
         features=tuple(name for name in dataset.features if name in jets),
     )
     # A preferred column that the file lacks is derived where that is possible.

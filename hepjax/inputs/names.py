@@ -43,16 +43,8 @@ def places(wanted: Sequence[str], there: Sequence[str], what: str) -> list[int]:
     >>> places(["j1_pt", "j1_e"], ("j1_e", "j1_eta", "j1_pt"), "columns")
     [2, 0]
     """
-    if isinstance(wanted, str):
-        raise InputError(f"{what}: expected a list of names, found the text {wanted!r}; write [{wanted!r}]")
-    for name in wanted:
-        if name not in there:
-            near = difflib.get_close_matches(name, there, n=3)
-            hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there) or 'none'}"
-            raise InputError(f"{what}: the jets have no {name}; {hint}")
-    if len(set(wanted)) < len(wanted) or not wanted:
-        raise InputError(f"{what}: expected one or more different names, found {', '.join(wanted) or 'none'}")
-    return [there.index(name) for name in wanted]
+    _check_distinct(wanted, what)
+    return [_place(name, there, what) for name in wanted]
 
 
 def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> list[int]:
@@ -73,9 +65,9 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
     >>> observable_places(["jet_mass", "j_pt"], datasets.get("hls4ml"), "features")
     [3, 1]
     """
-    return places(
-        [_named(name, dataset.jet_columns, dataset) for name in _listed(wanted, what)], dataset.jet_columns, what
-    )
+    _check_distinct(wanted, what)
+    columns = dataset.jet_columns
+    return [_place(_named(name, columns, dataset), columns, what) for name in wanted]
 
 
 def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:
@@ -96,17 +88,27 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
     >>> particle_sources(["j1_e", "pt", "mass"], datasets.get("hls4ml"), "columns")
     Sources(places=[3, 5, 16], derived=(<Role.MASS: 'mass'>,))
     """
-    columns = dataset.particle_columns
-    names = [_named(name, columns, dataset) for name in _listed(wanted, what)]
-    known = derivable(dataset)
+    _check_distinct(wanted, what)
+    columns, known = dataset.particle_columns, derivable(dataset)
+    names = [_named(name, columns, dataset) for name in wanted]
     derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
-    return Sources(places(names, (*columns, *(role.value for role in derived)), what), derived)
+    there = (*columns, *(role.value for role in derived))
+    return Sources([_place(name, there, what) for name in names], derived)
 
 
-def _listed(wanted: Sequence[str], what: str) -> Sequence[str]:
+def _check_distinct(wanted: Sequence[str], what: str) -> None:
     if isinstance(wanted, str):
-        places(wanted, (), what)
-    return wanted
+        raise InputError(f"{what}: expected a list of names, found the text {wanted!r}; write [{wanted!r}]")
+    if len(set(wanted)) < len(wanted) or not wanted:
+        raise InputError(f"{what}: expected one or more different names, found {', '.join(wanted) or 'none'}")
+
+
+def _place(name: str, there: Sequence[str], what: str) -> int:
+    if name not in there:
+        near = difflib.get_close_matches(name, there, n=3)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there) or 'none'}"
+        raise InputError(f"{what}: the jets have no {name}; {hint}")
+    return there.index(name)
 
 
 def _named(name: str, columns: Sequence[str], dataset: Dataset) -> str:

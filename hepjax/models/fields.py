@@ -35,8 +35,7 @@ class Option(NamedTuple):
     help: str
 
 
-@functools.cache
-def options_in(kind: type[Model]) -> tuple[Option, ...]:
+def options_in(kind: type[Any]) -> tuple[Option, ...]:
     """Returns the options of a class of models, those of its base classes first.
 
     Args:
@@ -49,6 +48,13 @@ def options_in(kind: type[Model]) -> tuple[Option, ...]:
     >>> [(option.name, option.default) for option in options_in(Logistic)]
     [('features', ()), ('degree', 1)]
     """
+    read: Any = _read_options  # mypy: Flax's classes have a __hash__ of another signature
+    options: tuple[Option, ...] = read(kind)
+    return options
+
+
+@functools.cache
+def _read_options(kind: type[Any]) -> tuple[Option, ...]:
     help_of = attribute_docs(kind)
     options = []
     for field in dataclasses.fields(kind):

@@ -46,8 +46,10 @@ class InteractionNetwork(ParticleModel):
     to 30,000 pairs B·P·(P−1) in the batch and receiver by receiver above; a graph runs over its list of edges.
 
     An input may have fewer slots than `particles`, with the same answer: it then holds all particles of a jet, and
-    where padding takes part at least one slot of it, which stands for all. This is not checked: the numbers of particles
-    are not known when the model is compiled. A jet without particles gets outputs of 0 where padding is left out.
+    where padding takes part at least one slot of it, which stands for all. This is not checked: how many particles
+    there are is not known when the model is compiled.
+
+    A jet without particles gets outputs of 0 where padding is left out.
     """
 
     particles: Annotated[int | None, at_least(1), OptionType(int)] = 30  # type: ignore[assignment]

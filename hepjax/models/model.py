@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
-class Model(nn.Module):
+class Model(nn.Module, kw_only=True):
     """A network whose fields are its options, each with a docstring, which is its help, and bounds in its type.
 
     To add a network, write one class in one file: a subclass of one of the classes below, which say what it sees.

@@ -19,10 +19,9 @@ import numpy as np
 import pytest
 
 from hepjax.choices import Keep
-from hepjax.cli import app
+from hepjax.cli import app, parsing
 from hepjax.data.datasets import hls4ml
 from hepjax.data.download import Record
-from hepjax.runs import run_folder
 
 pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
@@ -30,7 +29,7 @@ MODELS = {
     "convnet": ["--filters", "2", "--kernels", "3", "--pixels", "8", "--pixel-size", "0.1", "--flip"],
     "convnet1d": ["--filters", "2", "--kernels", "3", "--particles", "8", "--columns", "j1_pt", "j1_etarel"],
     "deepsets": ["--particle", "4", "--norm", "batch", "--columns", "j1_pt", "j1_px"],
-    "graph-network": ["--edge", "2", "--node", "2", "--jet", "2", "--neighbours", "2", "--particles", "6"],
+    "graph-network": ["--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", "--particles", "6"],
     "gru": ["--units", "3", "--order-by", "j1_e"],
     "interaction-network": [
         "--edge",
@@ -44,6 +43,7 @@ MODELS = {
         "--particles",
         "6",
     ],
+    "linear": ["--degree", "1"],
     "logistic": ["--degree", "1"],
     "lstm": ["--units", "3", "2", "--bidirectional"],
     "mlp": ["--hidden", "8"],
@@ -159,9 +159,9 @@ def test_every_model_trains_measures_and_predicts(call, jet_file, model):
 
 
 def test_train_alone_means_the_interaction_network(call):
-    command = app._parse(["train"])
-    assert run_folder.model_name(command.model) == "interaction-network"
-    assert app._parse(["train", "--epochs", "3"]).model == command.model
+    command = parsing.parse(["train"])
+    assert MODELS.name_of(command.model) == "interaction-network"
+    assert parsing.parse(["train", "--epochs", "3"]).model == command.model
 
 
 def test_logistic_without_data_uses_the_sample_that_comes_along(call):

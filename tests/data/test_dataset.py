@@ -128,15 +128,23 @@ def test_masks_and_order():
     assert hardness(values, ("a", "b"), {}) is None
 
 
+@pytest.fixture
+def registry(monkeypatch):
+    """The registry, which forgets after the test what was registered."""
+    for name in ("_values", "_places"):
+        monkeypatch.setattr(datasets.DATASETS, name, dict(getattr(datasets.DATASETS, name)))
+
+
+@pytest.mark.usefixtures("registry")
 class TestRegister:
     def test_one_that_is_none(self):
         register_dataset("no-dataset", {"name": "no-dataset"})
-        with pytest.raises(InputError, match="dataset no-dataset: expected a hepjax.types.Dataset, found dict"):
+        with pytest.raises(InputError, match=r"dataset no-dataset: expected a hepjax\.types\.Dataset, found dict"):
             datasets.get("no-dataset")
 
     def test_of_another_name(self):
         register_dataset("one-name", dataclasses.replace(TOY, name="another"))
-        with pytest.raises(InputError, match="dataset one-name: .* its own is another; give it one name"):
+        with pytest.raises(InputError, match=r"dataset one-name: .* its own is another; give it one name"):
             datasets.get("one-name")
 
     def test_twice(self):

@@ -159,6 +159,10 @@ class TestColumns:
         assert dataset.features == ("jet_mass", "x")
         assert dataset.particle_features == ("pt", "pt_rel", "energy", "energy_rel", "eta_rel", "phi_rel", "delta_r")
 
+    def test_of_particles_may_be_called_so_where_those_of_jets_are_known(self, other_file):
+        dataset = read_jets(other_file(columns=("px", "py", "pz", "energy"))).dataset
+        assert (dataset.name, dataset.roles[Role.JET_PT], dataset.roles[Role.PX]) == ("hls4ml", "j_pt", "px")
+
     def test_without_any_meaning(self, other_file):
         dataset = read_jets(other_file(columns=("a", "b", "c", "d"))).dataset
         assert dataset.particle_features == ("a", "b", "c", "d")
@@ -186,7 +190,9 @@ class TestColumns:
         np.testing.assert_array_equal(read_jets(file)[:].constituents, expected)
 
     def test_of_files_that_differ(self, other_file):
-        with pytest.raises(InputError, match=r"b.h5: its jet columns differ from those of .*a.h5: tau; read these files"):
+        with pytest.raises(
+            InputError, match=r"b.h5: its jet columns differ from those of .*a.h5: tau; read these files"
+        ):
             read_jets([other_file("a.h5"), other_file("b.h5", observables=("j_pt", "j_mass", "tau"))])
         with pytest.raises(InputError, match=r"its particle columns differ .*: charge; read"):
             read_jets([other_file("a.h5"), other_file("b.h5", particle_extra=("charge",))])
@@ -247,7 +253,10 @@ class TestGiven:
     @pytest.mark.parametrize(
         "changes, words",
         [
-            ({"particle_columns": ("j1_px", "charge")}, "particle column charge, which .* toy names as a particle column"),
+            (
+                {"particle_columns": ("j1_px", "charge")},
+                "particle column charge, which .* toy names as a particle column",
+            ),
             ({"roles": {Role.PT: "ptt"}}, "lacks the particle column ptt, which the dataset toy names as pt; its"),
             ({"roles": {Role.JET_PT: "ptt"}}, "lacks the jet column ptt, which the dataset toy names as jet_pt"),
             ({"features": ("tau",)}, "lacks the jet column tau, .* as a feature; its jet columns are j_pt, j_mass"),

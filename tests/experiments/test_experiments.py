@@ -229,9 +229,7 @@ def test_convnet_tagger_draws_what_the_network_sees():
 
 def test_recurrent_tagger_tags(tmp_path):
     module = load("recurrent_tagger")
-    options = module.RecurrentTagger(
-        cell=module.Cell.LSTM, bidirectional=True, units=(24,), epochs=8, out=tmp_path / "new"
-    )
+    options = module.RecurrentTagger(cell="lstm", bidirectional=True, units=(24,), epochs=8, out=tmp_path / "new")
     assert mean_auc(module.run(options)) > 0.75
     model = recorded_model(tmp_path / "new")
     assert (model["name"], model["units"], model["bidirectional"]) == ("lstm", [24], True)
@@ -261,16 +259,16 @@ def test_jedinet_wants_files_with_the_particles_of_its_form(tmp_path):
     assert not (tmp_path / "new").exists()
 
 
-def test_knn_graph_tagger_compares_few_neighbours_with_all(tmp_path):
+def test_knn_graph_tagger_compares_few_neighbors_with_all(tmp_path):
     module = load("knn_graph_tagger")
     found = module.run(module.KnnGraphTagger(neighbors=(2,), particles=8, epochs=1, out=tmp_path / "new"))
-    few, all_pairs = found["2-neighbours"], found["all-neighbours"]
+    few, all_pairs = found["2-neighbors"], found["all-neighbors"]
     assert min(mean_auc(few), mean_auc(all_pairs)) > 0.6
     assert few["parameters"] == all_pairs["parameters"]
     assert few["flop_per_jet"] < 0.5 * all_pairs["flop_per_jet"]
-    assert_pictures(tmp_path / "new", "2-neighbours.png", "all-neighbours.png")
+    assert_pictures(tmp_path / "new", "2-neighbors.png", "all-neighbors.png")
     models = [recorded_model(tmp_path / "new" / name) for name in found]
-    assert [model["neighbours"] for model in models] == [2, None]
+    assert [model["neighbors"] for model in models] == [2, None]
 
 
 def test_knn_graph_tagger_draws_the_edges():

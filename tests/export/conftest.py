@@ -10,6 +10,7 @@ import hepjax
 from hepjax import inputs as representations
 from hepjax import models
 from hepjax.choices import Activation, Channels, Norm, PairForm, PixelValue, Readout
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.types import Sequences
 
@@ -87,7 +88,7 @@ def draw(shapes, rng):
 
 def make_tagger(model: models.Model, seed: int = 0):
     """The pure function of an untrained tagger, its inputs, and its answers in JAX, which differ from jet to jet."""
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     inputs = inputs_of(model, pipeline)
     scaling = representations.scaling_of([pipeline.statistics(inputs)])
     shapes = jax.eval_shape(lambda key: pipelines.initialize(pipeline, key), jax.random.key(0))

@@ -11,6 +11,7 @@ import pytest
 
 from hepjax import InputError, export, models
 from hepjax.choices import Precision
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 
 from .conftest import FEWEST, MODELS, first, make_tagger
@@ -159,7 +160,7 @@ def test_an_absent_extra_is_named(small, monkeypatch):
 
 
 def test_sixteen_bits_and_unknown_operations_are_refused():
-    pipeline = pipelines.make_pipeline(models.MLP(hidden=(4,)), 5)
+    pipeline = pipelines.make_pipeline(models.MLP(hidden=(4,)), 5, hls4ml.HLS4ML)
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     apply = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline), Precision.BFLOAT16)
     with pytest.raises(InputError, match="bfloat16"):

@@ -14,19 +14,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hepjax import InputError, read_jets
+from hepjax.choices import Role
 from hepjax.inputs import build_graph, graphs, pair_features, sequences
 from hepjax.physics import kinematics
 
 B, P, F = 4, 6, 3
 RULES = {
     "all": {},
-    "one neighbour": {"neighbours": 1},
-    "neighbours": {"neighbours": 3},
-    "all others as neighbours": {"neighbours": P - 1},
+    "one neighbor": {"neighbors": 1},
+    "neighbors": {"neighbors": 3},
+    "all others as neighbors": {"neighbors": P - 1},
     "radius": {"radius": 2.5},
     "tiny radius": {"radius": 0.5},
 }
-compiled = jax.jit(build_graph, static_argnames=("neighbours", "radius"))
+compiled = jax.jit(build_graph, static_argnames=("neighbors", "radius"))
 
 
 def oracle(nodes, mask, points, neighbors=None, radius=None):
@@ -36,8 +37,8 @@ def oracle(nodes, mask, points, neighbors=None, radius=None):
         senders, receivers = [], []
         for r, i in enumerate(there):
             others = [(sum((points[jet, i] - points[jet, j]) ** 2), s) for s, j in enumerate(there) if j != i]
-            if neighbours is not None:
-                others = sorted(others)[:neighbours]
+            if neighbors is not None:
+                others = sorted(others)[:neighbors]
             if radius is not None:
                 others = [(d, s) for d, s in others if d < radius**2]
             senders += [s for _, s in others]
@@ -98,7 +99,7 @@ def test_shapes_follow_from_the_arguments(rule):
     mask = jax.ShapeDtypeStruct((B, P), bool)
     points = jax.ShapeDtypeStruct((B, P, 2), jnp.float32)
     graph = jax.eval_shape(functools.partial(build_graph, **rule), nodes, mask, points=points)
-    edges = B * P * rule.get("neighbours", P - 1)
+    edges = B * P * rule.get("neighbors", P - 1)
     assert graph.nodes.shape == (B * P + 1, F)
     assert graph.edges.shape == (edges, 0)
     assert graph.senders.shape == graph.receivers.shape == (edges,)
@@ -120,13 +121,13 @@ def test_own_globals(rng):
 @pytest.mark.parametrize(
     "rule, words",
     [
-        ({"neighbours": P}, "6 particles have 1 to 5 others each, found neighbors=6"),
-        ({"neighbours": 0}, "found neighbors=0"),
+        ({"neighbors": P}, "6 particles have 1 to 5 others each, found neighbors=6"),
+        ({"neighbors": 0}, "found neighbors=0"),
         ({"radius": 0.0}, "found 0.0"),
         ({"radius": float("nan")}, "found nan"),
         ({"radius": -1.0}, "found -1.0"),
-        ({"neighbours": 2, "radius": 0.1}, "neighbors=2 and radius=0.1"),
-        ({"neighbours": 2, "points": None}, "points"),
+        ({"neighbors": 2, "radius": 0.1}, "neighbors=2 and radius=0.1"),
+        ({"neighbors": 2, "points": None}, "points"),
     ],
 )
 def test_bad_rules_are_refused(rule, words):
@@ -194,7 +195,7 @@ class TestHost:
     COLUMNS = ("j1_pt", "j1_etarel", "j1_phirel")
 
     @pytest.mark.parametrize(
-        "rule", [{}, {"neighbours": 4}, {"radius": 0.8}, {"edge_features": True}], ids=["all", "k", "radius", "p4"]
+        "rule", [{}, {"neighbors": 4}, {"radius": 0.8}, {"edge_features": True}], ids=["all", "k", "radius", "p4"]
     )
     def test_is_the_compiled_form_without_padding(self, jet_file, rule):
         jets = read_jets(jet_file())
@@ -239,9 +240,9 @@ class TestHost:
     @pytest.mark.parametrize(
         "options, words",
         [
-            ({"neighbours": 30}, "30 particles"),
-            ({"neighbours": 5, "particles": 5}, "5 particles"),
-            ({"neighbours": 3, "by": ["j1_etarle"]}, "by: the jets have no j1_etarle; did you mean j1_etarel"),
+            ({"neighbors": 30}, "30 particles"),
+            ({"neighbors": 5, "particles": 5}, "5 particles"),
+            ({"neighbors": 3, "by": ["j1_etarle"]}, "by: the jets have no j1_etarle; did you mean j1_etarel"),
             ({"columns": ["j1_pz", "j1_pz"]}, "columns"),
         ],
     )
@@ -251,6 +252,7 @@ class TestHost:
 
     def test_missing_momenta_are_named(self, jet_file):
         jets = read_jets(jet_file())[:2]
-        jets = dataclasses.replace(jets, particle_names=("x", *jets.particle_names[1:]))
-        with pytest.raises(InputError, match="j1_px"):
+        roles = {role: name for role, name in jets.dataset.roles.items() if role not in {Role.PX, Role.PHI}}
+        jets = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=roles))
+        with pytest.raises(InputError, match="columns: the jets have no px"):
             graphs(jets, self.COLUMNS, edge_features=True)

@@ -13,7 +13,8 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from hepjax import InputError, read_jets
-from hepjax.choices import Channels, PixelValue
+from hepjax.choices import Channels, PixelValue, Role
+from hepjax.data.dataset import P4
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import check_masses_known, draw, file_images, image_columns, images
 from hepjax.physics.kinematics import from_pt_eta_phi_mass
@@ -165,7 +166,7 @@ class TestDraw:
             ({"pixels": 0}, "pixels: expected 1 or more, found 0"),
             ({"size": 0.0}, "size: expected .* above 0, found 0.0"),
             ({"size": float("nan")}, "size: .*found nan"),
-            ({"channels": Channels.CHARGED_NEUTRAL}, "columns: the jets have no j1_px"),
+            ({"channels": Channels.CHARGED_NEUTRAL}, "columns: the jets have no px"),
         ],
     )
     def test_refused(self, options, words):
@@ -195,7 +196,7 @@ def simulated(rng, count=30, jets=2100):
     columns |= {"j1_pt": pt, "j1_etarel": eta, "j1_phirel": phi}
     mask = np.arange(count) < rng.integers(0, count + 1, size=(jets, 1))
     constituents = np.where(mask[..., None], np.stack(list(columns.values()), axis=-1), 0).astype(np.float32)
-    jets = Jets(constituents, mask, np.zeros((jets, 0)), None, hls4ml.PARTICLE_COLUMNS, (), hls4ml.CLASSES)
+    jets = Jets(constituents, mask, np.zeros((jets, 0)), None, dataclasses.replace(hls4ml.HLS4ML, jet_columns=()))
     return jets, pion & mask
 
 
@@ -251,12 +252,20 @@ class TestImages:
             check_masses_known(np.ldexp(np.round(mantissa * 2.0**bits) / 2.0**bits, exponent))
 
     def test_columns_that_are_missing(self, rng):
-        jets = dataclasses.replace(simulated(rng, jets=3)[0], particle_names=("j1_etare", *hls4ml.PARTICLE_COLUMNS[1:]))
-        jets = dataclasses.replace(
-            jets, particle_names=tuple(n.replace("phirel", "phi_rel") for n in jets.particle_names)
-        )
-        with pytest.raises(InputError, match="images: the jets have no j1_phirel; did you mean j1_phi_rel"):
-            images(jets)
+        jets = simulated(rng, jets=3)[0]
+        roles = {role: name for role, name in jets.dataset.roles.items() if role in {Role.PX, Role.PT, Role.PHI_REL}}
+        bare = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=roles))
+        with pytest.raises(InputError, match="columns: the jets have no eta_rel; did you mean j1_etarel"):
+            images(bare)
+        with pytest.raises(InputError, match="channels: the dataset hls4ml has no column of energies or masses"):
+            images(bare, channels=Channels.CHARGED_NEUTRAL)
+
+    def test_columns_that_are_derived(self, rng):
+        jets, _ = simulated(rng, jets=20)
+        momenta = {role: name for role, name in jets.dataset.roles.items() if role in P4}
+        bare = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=momenta))
+        pt = np.hypot(jets.constituents[..., 0], jets.constituents[..., 1]).sum(axis=1)
+        np.testing.assert_allclose(images(bare, pixels=8, size=1.0).sum(axis=(1, 2, 3)), pt, rtol=1e-4)
 
     @pytest.mark.parametrize(
         "held, names, words",

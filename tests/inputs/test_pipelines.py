@@ -12,9 +12,9 @@ import pytest
 from hepjax import InputError, models, read_jets
 from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
+from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
 from hepjax.physics.kinematics import wrap
-from hepjax.runs import run_folder
 from hepjax.types import Scaling
 
 SMALL = {
@@ -52,7 +52,7 @@ def scaling(pipeline, inputs):
 
 
 def logits_of(model, jets, rows=slice(None)):
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, rows)
     apply = jax.jit(pipelines.make_apply(pipeline, scaling(pipeline, inputs)))
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
@@ -61,8 +61,8 @@ def logits_of(model, jets, rows=slice(None)):
 
 
 def test_there_is_one_for_each_model_of_the_command_line():
-    assert {run_folder.model_name(model) for model in SMALL.values()} == set(SMALL)
-    assert {type(model) for model in SMALL.values()} == set(models.Model.__args__)
+    assert {models.MODELS.name_of(model) for model in SMALL.values()} == set(SMALL)
+    assert {*SMALL, "linear"} == {*models.MODELS.names()}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -75,7 +75,7 @@ def test_from_jets_to_logits(name, jets):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_the_example_is_what_is_read_of_one_jet(name, jets):
-    pipeline = pipelines.make_pipeline(MODELS[name], 5)
+    pipeline = pipelines.make_pipeline(MODELS[name], 5, HLS4ML)
     chex.assert_trees_all_equal_shapes_and_dtypes(pipeline.example, pipeline.load(jets, slice(1)))
     blank = pipelines.blank_scaling(pipeline)
     chex.assert_trees_all_equal_shapes_and_dtypes(blank, scaling(pipeline, pipeline.load(jets, slice(None))))
@@ -84,16 +84,15 @@ def test_the_example_is_what_is_read_of_one_jet(name, jets):
 @pytest.mark.parametrize("name", MODELS)
 def test_every_option_of_the_network_reaches_it(name):
     model = MODELS[name]
-    network = pipelines.make_pipeline(model, 5).network
-    for field, value in vars(model).items():
-        if hasattr(network, field):
-            assert getattr(network, field) == value
-    assert network.classes == 5
+    network = pipelines.make_pipeline(model, 5, HLS4ML).network
+    filled = {field: value for field, value in models.options_of(model).items() if value != ()}
+    assert filled.items() <= models.options_of(network).items()
+    assert network.outputs == 5
 
 
 def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
     model = models.DeepSets(columns=("j1_ptrel", "j1_etarel"), particles=30)
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, slice(None))
     scaled = pipeline.transform(scaling(pipeline, inputs), inputs)
     np.testing.assert_allclose(scaled.values[inputs.mask].mean(axis=0), 0, atol=1e-5)
@@ -103,7 +102,7 @@ def test_particle_columns_are_scaled_by_what_is_no_padding(jets):
 
 def test_nearest_is_measured_before_scaling(jets):
     model = dataclasses.replace(SMALL["graph-network"], neighbors=2, columns=("j1_ptrel", "j1_etarel", "j1_phirel"))
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, slice(None))
     distorted = Scaling(np.zeros(3, np.float32), np.array([1, 1e-3, 1e3], np.float32))
     plain = pipeline.transform(pipelines.blank_scaling(pipeline), inputs)
@@ -117,21 +116,21 @@ def test_absolute_azimuths_are_near_across_their_step(jets):
     turned = jets.constituents.copy()
     turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
     jets = dataclasses.replace(jets, constituents=turned)
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, slice(None))
     found = pipeline.transform(scaling(pipeline, inputs), inputs)
     expected = representations.graphs(jets, model.columns, particles=8, neighbors=2, by=model.by)
     np.testing.assert_array_equal(found.senders[: len(expected.senders)], expected.senders)
     relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
-    inputs = pipelines.make_pipeline(relative, 5).read(jets, slice(None))
-    near = pipelines.make_pipeline(relative, 5).represent(scaling(pipeline, inputs), inputs)
+    inputs = pipelines.make_pipeline(relative, 5, HLS4ML).load(jets, slice(None))
+    near = pipelines.make_pipeline(relative, 5, HLS4ML).transform(scaling(pipeline, inputs), inputs)
     # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
     assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
 
 
 def test_images_are_log_gev(jets):
     model = SMALL["convnet"]
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, slice(None))
     drawn = representations.images(jets, particles=30, pixels=12, size=0.06)
     found = pipeline.transform(scaling(pipeline, inputs), inputs)
@@ -143,7 +142,7 @@ class TestImagesOfFiles:
         images = rng.exponential(size=(25, 12, 12)).astype(np.float32)
         path = jet_file(jetImage=images, jetImageECAL=2 * images)
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage", "jetImageECAL"))
-        pipeline = pipelines.make_pipeline(model, 5)
+        pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
         jets = read_jets(path, images=pipeline.images)
         inputs = pipeline.load(jets, slice(3, 9))
         np.testing.assert_array_equal(inputs, np.stack([images, 2 * images], axis=-1)[3:9])
@@ -153,13 +152,13 @@ class TestImagesOfFiles:
         path = jet_file(jetImage=np.ones((25, 10, 10), np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match="--pixels: expected those of jetImage in the files, 10 by 10, found 12"):
-            pipelines.make_pipeline(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_pipeline(model, 5, HLS4ML).load(read_jets(path, images=("jetImage",)), slice(None))
 
     def test_below_zero_are_refused(self, jet_file):
         path = jet_file(jetImage=np.full((25, 12, 12), -0.5, np.float32))
         model = dataclasses.replace(SMALL["convnet"], images=("jetImage",))
         with pytest.raises(InputError, match=r"--images: expected pT of 0 or more in jetImage, found -0\.5"):
-            pipelines.make_pipeline(model, 5).read(read_jets(path, images=("jetImage",)), slice(None))
+            pipelines.make_pipeline(model, 5, HLS4ML).load(read_jets(path, images=("jetImage",)), slice(None))
 
 
 def test_charges_of_rounded_particles_are_refused(jets):

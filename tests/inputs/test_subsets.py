@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models, read_jets
-from hepjax.data.datasets import hls4ml
 from hepjax.data import lazy_jets
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines, subsets
 from hepjax.runs.options import Experiment
 
-PIPELINE = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+PIPELINE = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5, hls4ml.HLS4ML)
 
 
 def load(*data, **changes):
-    return subsets.load(Experiment(data=data, **changes), PIPELINE, hls4ml.CLASSES)
+    return subsets.load(Experiment(data=data, **changes), PIPELINE, subsets.open_jets(data))
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
     assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    whole = PIPELINE.load(subsets.open_jets((tmp_path / "jets.h5",), PIPELINE), slice(None))
+    whole = PIPELINE.load(subsets.open_jets((tmp_path / "jets.h5",)), slice(None))
     for part, rows in zip(found[:3], found.split, strict=True):
         np.testing.assert_array_equal(part.rows, np.sort(rows))
         chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))

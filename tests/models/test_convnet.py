@@ -13,8 +13,7 @@ from flax import linen as nn
 
 from hepjax import InputError, models
 from hepjax.choices import Activation, Norm
-from hepjax.models import convnet
-from hepjax.models.layers import activations
+from hepjax.models.layers import activations, convolutions
 from hepjax.types import Sequences
 
 
@@ -80,7 +79,7 @@ SHAPES = [((3, 2), (3, 2), 2, (9, 7)), ((3,), (5,), 3, (7, 8)), ((2, 3), (1, 4),
 def test_loops_and_flax_say_the_same(filters, kernels, pool, size, axes, rng):
     x = jnp.asarray(rng.normal(size=(2, *size[:axes], 2)), jnp.float32)
     kind = models.ConvNet if axes == 2 else models.ConvNet1D
-    model = kind(filters, kernels, pool, hidden=(6,), activation=Activation.TANH)
+    model = kind(filters=filters, kernels=kernels, pool=pool, hidden=(6,), activation=Activation.TANH, outputs=5)
     inputs = x if axes == 2 else Sequences(x, jnp.ones(x.shape[:2], bool))
     params, _ = drawn(model, inputs, rng)
     flax = FromFlax(filters, kernels, pool)
@@ -192,7 +191,7 @@ def test_one_kernel_for_each_convolution():
         )
 
 
-@pytest.mark.parametrize("activation", sorted(convnet._RISING, key=str), ids=lambda a: a.value)
+@pytest.mark.parametrize("activation", sorted(convolutions._RISING, key=str), ids=lambda a: a.value)
 def test_the_largest_first_says_the_same(activation, rng):
     """A function of one array is not known to rise: it sees all answers, and only then comes the largest."""
     x = jnp.asarray(rng.normal(size=(2, 7, 6, 2)), jnp.float32)
@@ -227,8 +226,8 @@ def test_examples_a_few_at_a_time(size, rng, monkeypatch):
         return jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(params, x)
 
     whole = slopes(x)
-    monkeypatch.setattr(convnet, "_AT_ONCE", 2**10)
-    assert convnet._parts(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
+    monkeypatch.setattr(convolutions, "_AT_ONCE", 2**10)
+    assert convolutions._parts(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
     jax.clear_caches()
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(x), whole)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[: 4 if size == 48 else 1]), ("data",))

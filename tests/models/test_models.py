@@ -366,12 +366,6 @@ def test_published_size():
     assert sum(p.size for p in jax.tree.leaves(params)) == 14_725
 
 
-def test_binary_logistic_gives_log_odds(x):
-    model = models.Logistic(outputs=2)
-    params, state = start(model, x)
-    chex.assert_shape(make_apply(model)(params, state, x, None, None)[0], (B,))
-
-
 @pytest.mark.parametrize("degree", [1, 2, 4])
 def test_polynomial_basis_is_scikit_learns(x, degree):
     oracle = PolynomialFeatures(degree, include_bias=False).fit_transform(np.asarray(x, np.float64))

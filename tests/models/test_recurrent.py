@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepjax import models
-from hepjax.choices import Activation, Cell, Norm
+from hepjax.choices import Activation, Norm
 from hepjax.types import Sequences
 
 
@@ -40,12 +40,12 @@ def gru(p, particles, width):
     return np.array(states)
 
 
-LOOPS = {Cell.LSTM: (lstm, "OptimizedLSTMCell"), Cell.GRU: (gru, "GRUCell")}
+LOOPS = {models.LSTM: (lstm, "OptimizedLSTMCell"), models.GRU: (gru, "GRUCell")}
 
 
 def by_hand(params, model, particles):
     """One jet of true particles, layer by layer."""
-    loop, name = LOOPS[model.cell]
+    loop, name = LOOPS[type(model)]
     cells = iter(params[f"{name}_{i}"] for i in range(99))
     y = np.asarray(particles, np.float64)
     for width in model.units:
@@ -73,9 +73,9 @@ def jets(rng):
 
 
 @pytest.mark.parametrize("bidirectional", [False, True], ids=["one direction", "both directions"])
-@pytest.mark.parametrize("cell", Cell)
-def test_equations(cell, bidirectional, jets, rng):
-    model = models.cell(units=(4, 5), bidirectional=bidirectional, hidden=(), outputs=5)
+@pytest.mark.parametrize("network", LOOPS)
+def test_equations(network, bidirectional, jets, rng):
+    model = network(units=(4, 5), bidirectional=bidirectional, hidden=(), outputs=5)
     params, _ = drawn(model, jets, rng)
     found = jax.jit(model.apply)({"params": params}, jets)
     for logits, values, length in zip(found, jets.values, jets.lengths, strict=True):
@@ -96,10 +96,10 @@ def test_published_size():
     assert size(models.GRU(units=(50,), hidden=(40, 40, 40), dropout=0.22, outputs=5)) == 15_575 + 50
 
 
-@pytest.mark.parametrize("cell, gates", [(Cell.LSTM, 4), (Cell.GRU, 3)])
-def test_size_does_not_depend_on_the_slots(cell, gates):
-    model = models.cell(units=(8,), hidden=(), outputs=5)
-    extra = 8 if cell is Cell.GRU else 0
+@pytest.mark.parametrize("network, gates", [(models.LSTM, 4), (models.GRU, 3)])
+def test_size_does_not_depend_on_the_slots(network, gates):
+    model = network(units=(8,), hidden=(), outputs=5)
+    extra = 8 if network is models.GRU else 0
     for particles in (30, 150):
         assert size(model, 16, particles) == gates * (16 * 8 + 8 * 8 + 8) + extra + 8 * 5 + 5
 

@@ -60,7 +60,11 @@ def test_what_a_file_says_of_the_jet_is_taken(sample):
 
 
 @given(
-    pt=st.floats(0.1, 1e3), eta=st.floats(-4, 4), phi=st.floats(-3.14, 3.14), mass=st.floats(0, 5), as_mass=st.booleans()
+    pt=st.floats(0.1, 1e3),
+    eta=st.floats(-4, 4),
+    phi=st.floats(-3.14, 3.14),
+    mass=st.floats(0, 5),
+    as_mass=st.booleans(),
 )
 def test_momenta_from_any_coordinates(pt, eta, phi, mass, as_mass):
     collider = {Role.PT: pt, Role.ETA: eta, Role.PHI: phi, Role.MASS: mass}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepjax import InputError, evaluation
+from hepjax import InputError, evaluation, models
 from hepjax.runs import compare, evaluate, options, predict, predictions, train
 from hepjax.tasks.classification.task import scores_of
 

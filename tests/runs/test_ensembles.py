@@ -10,8 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, read_jets, training
-from hepjax.runs import ensembles, options, run_folder, setup, train
+from hepjax import InputError, load, models, read_jets, training
+from hepjax.choices import Optimizer, Strategy
+from hepjax.runs import ensembles, evaluate, options, run_folder, setup, train
 from hepjax.data.datasets import hls4ml
 from hepjax.choices import Optimizer, Strategy
 from hepjax.evaluation import figures_of_merit
@@ -20,7 +21,7 @@ from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-SMALL = options.Experiment(options.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
+SMALL = options.Experiment(models.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ class TestMembers:
         assert not np.array_equal(a, c)
 
 
-@pytest.mark.parametrize("model", [options.MLP(hidden=(8,)), options.Deepsets(particle=(3,), hidden=(), particles=20)])
+@pytest.mark.parametrize("model", [models.MLP(hidden=(8,)), models.DeepSets(particle=(3,), hidden=(), particles=20)])
 def test_folds(path, tmp_path, model):
     folder, metrics = train.run(small(path, tmp_path / "run", folds=4, model=model))
     assert json.loads((folder / "metrics.json").read_text()) == metrics

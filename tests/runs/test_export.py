@@ -8,7 +8,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, read_jets
+from hepjax import InputError, load, models, read_jets
 from hepjax.choices import ExportFormat, Precision
 from hepjax.runs import export, options, taggers, train
 

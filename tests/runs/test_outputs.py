@@ -16,8 +16,9 @@ from hepjax.types import Epoch, Scaling, TrainState
 
 @pytest.fixture
 def jets(jet_file):
-    chosen = options.Experiment(options.Logistic(), (jet_file(count=100),))
-    return subsets.load(chosen, pipelines.make_pipeline(chosen.model, 5), hls4ml.CLASSES)
+    opened = opening.open_splits((jet_file(count=100),))
+    pipeline = pipelines.make_pipeline(models.Logistic(), 5, hls4ml.HLS4ML)
+    return subsets.load(opened, pipeline, Classification().read, seed=0, memory=4.0)
 
 
 ALONE = (ensembles.Member("", np.arange(60), np.arange(60, 80), np.arange(80, 100), 1e-3),)
@@ -28,7 +29,7 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
         assert (folder / "split.npz").is_file()
         raise OSError("no space")
 
-    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run")
+    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run")
     metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
     start = training.start({}, {setup.SCALING: np.zeros(2)}, optax.sgd(0.1), jax.random.key(0))
     monkeypatch.setattr(outputs, "save", fail)
@@ -42,8 +43,8 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
 
 
 def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
-    chosen = options.Experiment(options.Logistic(), out=tmp_path / "run" / "fold-1")
-    params, state = pipelines.initialize(pipelines.make_pipeline(chosen.model, 5), jax.random.key(0))
+    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run" / "fold-1")
+    params, state = pipelines.initialize(pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML), jax.random.key(0))
     scaling = Scaling(np.full(16, 2, np.float32), np.full(16, 3, np.float32))
     best = TrainState(params, {**state, setup.SCALING: scaling}, (), np.zeros((), np.int32), jax.random.key(0))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]

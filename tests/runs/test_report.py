@@ -8,7 +8,7 @@ import shutil
 import h5py
 import pytest
 
-from hepjax import InputError
+from hepjax import InputError, models
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import options, report, run_folder, train
 

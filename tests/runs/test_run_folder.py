@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hepjax import InputError
+from hepjax import InputError, models
 from hepjax.choices import Activation, Channels, Norm, Optimizer, PairForm, Readout, Schedule
 from hepjax.data import atomic_files
 from hepjax.runs import options, run_folder

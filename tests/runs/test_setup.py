@@ -16,7 +16,7 @@ from hepjax.types import TrainState
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-LISTED = options.Deepsets(particle=(4,), hidden=(), particles=30)
+LISTED = models.DeepSets(particle=(4,), hidden=(), particles=30)
 
 
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
@@ -27,26 +27,26 @@ def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
 
 
 def test_lengths_must_be_worth_their_compilation():
-    pipeline, lengths = pipelines.make_pipeline(LISTED, 5), np.repeat([5, 30], 500)
+    pipeline, lengths = pipelines.make_pipeline(LISTED, 5, hls4ml.HLS4ML), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
     assert len(feeds.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
     assert feeds.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
     assert feeds.choose_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
 
 
-@pytest.mark.parametrize("model", [options.MLP(), options.Convnet1d(), options.Convnet()])
+@pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
 def test_models_that_see_every_slot_have_one_shape(model):
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     buckets = feeds.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
-    assert buckets == batching.Buckets() or model == options.Convnet()
+    assert buckets == batching.Buckets() or model == models.ConvNet()
 
 
 @pytest.mark.parametrize(
     "model",
-    [LISTED, options.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), options.GRU(units=(4,))],
+    [LISTED, models.InteractionNetwork(edge=(4,), node=(4,), hidden=(), masked=False), models.GRU(units=(4,))],
 )
 def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkeypatch):
-    pipeline = pipelines.make_pipeline(model, 5)
+    pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
     inputs = pipeline.load(read_jets(), slice(300))
     mask = inputs.mask & (np.arange(30) < np.random.default_rng(0).integers(1, 31, 300)[:, None])
     inputs = inputs._replace(values=inputs.values * mask[..., None], mask=mask)
@@ -70,7 +70,7 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
 
 
 def test_a_tagger_compiles_few_shapes():
-    pipeline, seen = pipelines.make_pipeline(options.Logistic(), 5), set()
+    pipeline, seen = pipelines.make_pipeline(models.Logistic(), 5, hls4ml.HLS4ML), set()
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     step = training.make_eval_step(
         pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
@@ -89,8 +89,8 @@ def test_a_tagger_compiles_few_shapes():
 
 def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
-    chosen = options.Experiment(options.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
-    pipeline = pipelines.make_pipeline(chosen.model, 5)
+    chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
+    pipeline = pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML)
     jets = subsets.load(opening.open_splits(()), pipeline, chosen.task.read, seed=0, memory=4.0)
     made = setup.make_setup(chosen, pipeline, jets)
     assert made.devices.everywhere == 4
@@ -102,7 +102,7 @@ def test_batches_of_several_devices(many_devices):
 
 
 def test_sixteen_bits_compute_nearly_the_same_and_are_used():
-    pipeline = pipelines.make_pipeline(options.MLP(), 5)
+    pipeline = pipelines.make_pipeline(models.MLP(), 5, hls4ml.HLS4ML)
     params, state = pipelines.initialize(pipeline, jax.random.key(0))
     inputs = pipeline.load(read_jets(), slice(200))
     scaling = pipelines.blank_scaling(pipeline)
@@ -120,7 +120,7 @@ def test_sixteen_bits_compute_nearly_the_same_and_are_used():
 def test_sixteen_bits_train_with_float32_parameters(tmp_path):
     from hepjax.runs import train
 
-    chosen = options.Experiment(options.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
+    chosen = options.Experiment(models.MLP(hidden=(8,)), out=tmp_path / "run", epochs=3, precision=Precision.BFLOAT16)
     _, metrics = train.run(chosen)
     assert metrics["accuracy"] > 0.3
     tagger = load(tmp_path / "run")

@@ -9,7 +9,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, read_jets, training
+from hepjax import InputError, load, models, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
 from hepjax.runs import options, run_folder, taggers, predict, train

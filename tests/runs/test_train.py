@@ -22,7 +22,7 @@ from hepjax import InputError, load, models, read_jets, training
 from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
-from hepjax.inputs import tabular
+from hepjax.inputs import pipelines, tabular
 from hepjax.runs import evaluate, options, predict, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
@@ -40,11 +40,12 @@ SMALL = options.Experiment(
 _PROGRAM = """
 import sys
 from pathlib import Path
+from hepjax import models
+from hepjax.choices import Norm
 from hepjax.runs import options
 from hepjax.runs import train as experiment
-from hepjax.choices import Norm
 
-model = options.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
+model = models.MLP(hidden=(8,), dropout=0.2, norm=Norm.BATCH)
 data, out, resume = (Path(sys.argv[1]),), Path(sys.argv[2]), sys.argv[3] == "resume"
 experiment.run(options.Experiment(model, data, out=out, epochs=40, batch_size=64, patience=None, resume=resume))
 """
@@ -269,7 +270,8 @@ class TestOptions:
     def test_run_and_come_back_from_json(self, path, tmp_path, changes):
         chosen = small(path, tmp_path / "run", **changes)
         experiment.run(chosen)
-        assert run_folder.read_experiment(tmp_path / "run")[0] == chosen
+        resolved = dataclasses.replace(chosen, model=pipelines.resolve(chosen.model, hls4ml.HLS4ML))
+        assert run_folder.read_experiment(tmp_path / "run")[0] == resolved
 
     def test_own_validation_and_test_files(self, path, jet_file, tmp_path):
         val, test = jet_file("val.h5", count=50, seed=3), jet_file("test.h5", count=60, seed=4)
@@ -287,7 +289,7 @@ class TestOptions:
 @pytest.mark.parametrize(
     "model",
     [models.MLP(hidden=(4,)), models.GRU(units=(3,)), models.InteractionNetwork(edge=(3,), node=(3,), particles=5)],
-    ids=run_folder.model_name,
+    ids=models.MODELS.name_of,
 )
 def test_one_training_shape_and_one_evaluation_shape(path, tmp_path, monkeypatch, model):
     """Each is traced once, though train, validation and test parts have other sizes, and blocks many batches."""

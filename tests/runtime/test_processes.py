@@ -140,14 +140,14 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
     from hepjax.inputs import pipelines, subsets
     from hepjax.runs import options
 
-    pipeline = pipelines.make_pipeline(models.MLP(), 5)
+    pipeline = pipelines.make_pipeline(models.MLP(), 5, hls4ml.HLS4ML)
     chosen = options.Experiment(models.MLP(), (path,))
     seen = {}
     for i in range(3):
         monkeypatch.setattr("hepjax.runtime.processes.process", lambda i=i: (i, 3))
         rows = []
         read = lambda jets, some, rows=rows: rows.append(some) or pipeline.load(jets, some)  # noqa: E731
-        found = subsets.load(chosen, pipeline._replace(read=read), hls4ml.CLASSES)
+        found = subsets.load(chosen, pipeline._replace(load=read), subsets.open_jets(chosen.data))
         seen[i] = np.concatenate([part.rows for part in found[:3]])
         assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
     assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))

@@ -58,7 +58,7 @@ def message_relevance(
 
     >>> from hepjax.models import InteractionNetwork, initialize
     >>> jets = Sequences(jnp.ones((2, 4, 3)), jnp.arange(4) < jnp.array([[4], [2]]))
-    >>> network = InteractionNetwork()
+    >>> network = InteractionNetwork(outputs=5)
     >>> (found,) = message_relevance(network, *initialize(network, jax.random.key(0), jets), jets, which=4)
     >>> np.count_nonzero(found.size, axis=(1, 2)).tolist()  # n (n - 1)
     [12, 2]

@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.choices import Activation, Readout
 from hepjax.errors import InputError
-from hepjax.models.interaction import InteractionNetwork
+from hepjax.models.interaction_network import InteractionNetwork
 from hepjax.models.pretrained.pytorch import read_pytorch
 
 if TYPE_CHECKING:

@@ -56,7 +56,7 @@ def fit_autoencoder(
       The function of inputs.
 
     >>> x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
-    >>> detector = fit_autoencoder(models.Autoencoder(3, (), 1), x, x, epochs=1)
+    >>> detector = fit_autoencoder(models.Autoencoder(outputs=3, hidden=(), latent=1), x, x, epochs=1)
     >>> detector(x[:5]).values.shape
     (5, 3)
     """

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from hepjax import InputError
-from hepjax.data.datasets import hls4ml
 from hepjax.data import read_header, read_jets, summarize
 from hepjax.data import summary as summary_module
+from hepjax.data.datasets import hls4ml
 
 READERS = [read_jets]
 E_COLUMN, PT_COLUMN = (hls4ml.PARTICLE_COLUMNS.index(name) for name in ("j1_e", "j1_pt"))
@@ -214,7 +214,10 @@ REFUSED = {
         lambda f: {hls4ml.JET_NAMES: np.array([b"j_\xff\n", *f[hls4ml.JET_NAMES][1:]])},
         ["names that are no text: j_\\xff\\n", "rename"],
     ),
-    "numbers for names": (lambda f: {hls4ml.JET_NAMES: np.arange(59)}, ["holds no names but int", "make the file again"]),
+    "numbers for names": (
+        lambda f: {hls4ml.JET_NAMES: np.arange(59)},
+        ["holds no names but int", "make the file again"],
+    ),
     "type": (lambda f: {hls4ml.JETS: f[hls4ml.JETS].astype(int)}, ["jets", "int64"]),
     "an empty name": (
         lambda f: {hls4ml.JET_NAMES: np.array(["", *hls4ml.JET_COLUMNS[1:]], "S")},

@@ -15,8 +15,8 @@ import pytest
 from isal import isal_zlib
 
 from hepjax import InputError, read_jets
-from hepjax.data.datasets import hls4ml
 from hepjax.data import chunk_starts
+from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import blocks
 from hepjax.data.threads import cores, in_threads
 

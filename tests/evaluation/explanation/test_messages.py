@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models
-from hepjax.choices import PairForm, Readout
+from hepjax.choices import Activation, PairForm, Readout
 from hepjax.evaluation.explanation import message_relevance
 from hepjax.inputs import build_graph
-from hepjax.models import GraphNetwork, InteractionNetwork, graphs, interaction
+from hepjax.models import GraphNetwork, InteractionNetwork, graph_network, interaction_network
 from hepjax.types import Sequences
 
 B, P, F, C = 4, 5, 3, 4
 WHICH = np.array([1, 3, 0, 2])
-SIZES = {"edge": (7, 6), "node": (6, 3), "hidden": (8,), "classes": C}
+SIZES = {"edge": (7, 6), "node": (6, 3), "hidden": (8,), "outputs": C, "activation": Activation.ELU, "particles": None}
 
 
 @pytest.fixture
@@ -196,9 +196,9 @@ def test_a_training_holds_nothing_of_them(network, jets, graph):
     found = variables_and_operations()
     assert found[0] == {}
     with pytest.MonkeyPatch.context() as patch:
-        for module in (interaction, graphs):
+        for module in (interaction_network, graph_network):
             patch.setattr(module, "shown", lambda _, __, x: x)
         assert variables_and_operations() == found
         patch.setattr(module, "shown", lambda _, __, x: x + 1)
-        patch.setattr(interaction, "shown", lambda _, __, x: x + 1)
+        patch.setattr(interaction_network, "shown", lambda _, __, x: x + 1)
         assert variables_and_operations() != found

@@ -5,14 +5,14 @@ from importlib.metadata import PackageNotFoundError
 import h5py
 import numpy as np
 import pytest
-from tests.physics.simulation.conftest import toy_observables, toy_unit
 
 from hepjax import read_jets
-from hepjax.data.datasets import hls4ml
 from hepjax.data import summarize
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics import kinematics
 from hepjax.physics.simulation import PUBLIC, Layout, blocks, clustering, jets_of_events, simulate, simulate_files
+from tests.physics.simulation.conftest import toy_observables, toy_unit
 
 
 def contents(path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import dataclasses
+
 import chex
 import numpy as np
 import pytest
@@ -7,12 +9,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
+from hepjax.choices import Role
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics import kinematics
 from hepjax.physics.substructure import from_jets, jet_observables
 from hepjax.physics.substructure import jets as module
-from hepjax.types import Jets
+from hepjax.types import Dataset, Jets
 
 COLUMN = {name: index for index, name in enumerate(hls4ml.OBSERVABLE_COLUMNS)}
 ANGULAR = [index for name, index in COLUMN.items() if "_eta" not in name]
@@ -25,6 +28,10 @@ def found(jets):
 
 def close(found, expected, columns=slice(None), rtol=2e-4):
     np.testing.assert_allclose(found[:, columns], expected[:, columns], rtol=rtol, atol=2e-4)
+
+
+def test_the_public_layout_has_all_of_them_in_this_order():
+    assert tuple(f"j_{name}" for name in module.OBSERVABLES) == hls4ml.OBSERVABLE_COLUMNS
 
 
 def test_shape_order_and_units(jets, found):
@@ -69,7 +76,7 @@ def test_groomed_observables_are_those_of_the_surviving_particles(jets, found):
     keep = np.asarray(module._groom(x, m))[:6, 0, :30]
     assert np.any(keep.sum(axis=1) < mask.sum(axis=1))
     alone = jet_observables(small, keep)
-    for name in hls4ml.SUBSTRUCTURE:
+    for name in (f"j_{name}" for name in module.SUBSTRUCTURE):
         np.testing.assert_allclose(found[:, COLUMN[f"{name}_mmdt"]], alone[:, COLUMN[name]], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(found[:, COLUMN["j_mass_mmdt"]], alone[:, COLUMN["j_mass"]], rtol=1e-5)
 
@@ -165,11 +172,13 @@ def test_from_jets_finds_its_columns_by_name(jets, found, monkeypatch):
     constituents = np.full((6, 30, 16), 9.0)
     for index, name in enumerate(("j1_px", "j1_py", "j1_pz", "j1_e")):
         constituents[..., names.index(name)] = p4[..., index]
-    stored = Jets(constituents, mask, np.zeros((6, 53)), None, names, hls4ml.OBSERVABLE_COLUMNS, hls4ml.CLASSES)
+    stored = Jets(
+        constituents, mask, np.zeros((6, 53)), None, dataclasses.replace(hls4ml.HLS4ML, particle_columns=names)
+    )
     monkeypatch.setattr(module, "_ROWS", 4)
     np.testing.assert_array_equal(from_jets(stored), found)
-    bare = Jets(constituents, mask, np.zeros((6, 53)), None, ("j1_px",) * 16, (), hls4ml.CLASSES)
-    with pytest.raises(InputError, match="j1_py, j1_pz, j1_e"):
+    bare = dataclasses.replace(stored, dataset=Dataset("bare", names, roles={Role.PX: "j1_px"}))
+    with pytest.raises(InputError, match="no particle column has the role py; the particle columns are j1_costhetarel"):
         from_jets(bare)
 
 

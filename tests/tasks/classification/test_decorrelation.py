@@ -19,12 +19,14 @@ from hepjax.tasks.classification import decorrelation
 from hepjax.training.decorrelation import ADVERSARY, distance_correlation
 
 MODEL = models.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
-PIPELINE = pipelines.make_pipeline(MODEL, 5)
-LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5)
+PIPELINE = pipelines.make_pipeline(MODEL, 5, hls4ml.HLS4ML)
+LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5, hls4ml.HLS4ML)
 
 
 def load(path, insensitive, pipeline=PIPELINE, **changes):
-    return subsets.load(Experiment(data=(path,), insensitive=insensitive, **changes), pipeline, hls4ml.CLASSES)
+    jets = subsets.open_jets((path,))
+    insensitive = decorrelation.resolve(insensitive, jets.dataset)
+    return subsets.load(Experiment(data=(path,), insensitive=insensitive, **changes), pipeline, jets)
 
 
 def test_an_observable_becomes_its_rank_among_background_jets(jet_file):

@@ -13,7 +13,7 @@ from hepjax import models
 from hepjax.models import GraphNetwork
 
 F, D, C = 3, 2, 4
-SIZES = {"edge": (6, 5), "node": (6, 4), "jet": (7,), "hidden": (8,), "classes": C}
+SIZES = {"edge": (6, 5), "node": (6, 4), "jet": (7,), "hidden": (8,), "outputs": C}
 ATTENTION = pytest.mark.parametrize("attention", [False, True], ids=["sum", "attention"])
 
 

@@ -21,7 +21,7 @@ from hepjax.types import Sequences
 
 REFERENCE = Path(__file__).parents[3] / "shared" / "reference" / "jedinet"
 B, P, F, C = 5, 6, 3, 4
-SIZES = {"edge": (7, 5), "node": (6, 3), "hidden": (8,), "classes": C}
+SIZES = {"edge": (7, 5), "node": (6, 3), "hidden": (8,), "outputs": C, "activation": Activation.ELU, "particles": None}
 FORMS = pytest.mark.parametrize("form", PairForm)
 
 
@@ -186,7 +186,7 @@ class TestSlots:
     @pytest.mark.parametrize("readout", Readout)
     def test_one_slot_of_padding_stands_for_all(self, trimmed, form, readout):
         """In float64, with gradients: what all slots give, and in one form what the loop over edges gives."""
-        model = network(form=form, readout=readout, masked=False, slots=12, activation=Activation.SELU)
+        model = network(form=form, readout=readout, masked=False, particles=12, activation=Activation.SELU)
         weights = np.random.default_rng(2).normal(size=(B, C))
 
         def found(params, values, mask):
@@ -208,7 +208,7 @@ class TestSlots:
     def test_against_a_loop_over_edges(self, trimmed, form):
         few, full = trimmed
         for readout in Readout:
-            model = network(form=form, readout=readout, masked=False, slots=12)
+            model = network(form=form, readout=readout, masked=False, particles=12)
             params = start(model, full)
             expected = oracle(params, full, masked=False, flatten=readout is Readout.FLATTEN)
             np.testing.assert_allclose(answer(model, params, few), expected, rtol=1e-5, atol=1e-4)
@@ -219,12 +219,12 @@ class TestSlots:
         jets = zeros_for_nan(jets)
         params = start(network(), jets)
         expected = answer(network(form=form, masked=False), params, jets)
-        found = answer(network(form=form, masked=False, slots=P), params, jets)
+        found = answer(network(form=form, masked=False, particles=P), params, jets)
         np.testing.assert_array_equal(found, expected)
 
     def test_flattened_without_padding(self, jets):
         """Where padding does not take part, trimming needs no slot of it."""
-        model = network(readout=Readout.FLATTEN, slots=12)
+        model = network(readout=Readout.FLATTEN, particles=12)
         longer = Sequences(*(np.pad(x, [(0, 0), (0, 12 - P), (0, 0)][: x.ndim]) for x in jets))
         params = start(model, longer)
         np.testing.assert_allclose(
@@ -232,8 +232,8 @@ class TestSlots:
         )
 
     def test_too_many(self, jets):
-        with pytest.raises(ValueError, match="slots: 5 are fewer than the input's 6"):
-            start(network(slots=5), jets)
+        with pytest.raises(ValueError, match="particles: 5 are fewer than the input's 6"):
+            start(network(particles=5), jets)
 
 
 class TestTransformed:
@@ -336,8 +336,8 @@ def test_published_weights(form):
         "node_network": published("fo", arrays),
         "classifier": published("fc", arrays),
     }
-    sizes = (50, 25, 14), (50, 25, 12), (50, 25), 5
-    model = InteractionNetwork(*sizes, node=Activation.SELU, masked=False, particles=150, form=form, outputs=5)
+    sizes = {"edge": (50, 25, 14), "node": (50, 25, 12), "hidden": (50, 25), "outputs": 5}
+    model = InteractionNetwork(**sizes, activation=Activation.SELU, masked=False, particles=150, form=form)
     mask = inputs[..., 3] > 0
     length = mask.sum(1).max() + 1
     assert length < 120

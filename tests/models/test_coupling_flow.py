@@ -2,9 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hepjax.models.flows import CouplingFlow, inverse_spline, spline
 
 from hepjax import InputError, models
+from hepjax.models.coupling_flow import CouplingFlow
+from hepjax.models.layers.splines import inverse_spline, spline
 from hepjax.types import Conditioned
 
 FLOW = CouplingFlow(outputs=3, conditions=2, layers=3, hidden=(16,), bins=5, reach=4.0)

@@ -1,0 +1,128 @@
+"""Jets of other columns and classes: trained on, evaluated, predicted, reported and exported."""
+
+from __future__ import annotations
+
+import json
+
+import h5py
+import numpy as np
+import pytest
+
+from hepjax import InputError, load, models, read_jets
+from hepjax.data.datasets import hls4ml
+from hepjax.runs import export, report, run_folder, taggers
+from hepjax.runs import train as experiment
+from hepjax.runs.options import Experiment
+
+TEN = tuple(f"c{i}" for i in range(10))
+FILES = {
+    "two classes": {},
+    "ten classes": {"classes": TEN, "count": 400},
+    "six classes": {"classes": (*hls4ml.CLASSES, "h"), "prefix": "j_"},
+    "one more particle column": {"particle_extra": ("charge",)},
+    "one more jet column": {"observables": ("j_pt", "j_mass", "width")},
+    "no observables": {"observables": ()},
+    "weights": {"weights": np.linspace(0.5, 2, 240)},
+    "names of roles": {"columns": ("px", "py", "pz", "energy"), "observables": ("jet_pt", "x"), "prefix": ""},
+}
+DEEPSETS = models.DeepSets(particle=(4,), hidden=(4,), particles=12)
+MODELS = {
+    "mlp": models.MLP(hidden=(4,)),
+    "convnet": models.ConvNet(filters=(2,), kernels=(3,), hidden=(4,), pixels=8, pixel_size=0.1, particles=12),
+    "gru": models.GRU(units=(3,), hidden=(4,), particles=12),
+    "interaction-network": models.InteractionNetwork(edge=(4,), node=(4,), hidden=(4,), particles=12),
+    "graph-network": models.GraphNetwork(
+        edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=12, neighbors=2, edge_features=True
+    ),
+}
+
+
+def run(data, out, model=DEEPSETS, **changes):
+    folder, metrics = experiment.run(Experiment(model=model, data=(data,), out=out, epochs=1, **changes))
+    return folder, metrics
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, undrawn):
+    data = other_file(**{"count": 240, **FILES[name]})
+    classes = read_jets(data).classes
+    folder, metrics = run(data, tmp_path / "run")
+    assert tuple(metrics["classes"]) == classes
+    record = json.loads((folder / "experiment.json").read_text())
+    assert record["classes"] == list(classes)
+    assert run_folder.dataset_of(record) == read_jets(data).dataset
+    assert record["experiment"]["model"]["columns"] == list(read_jets(data).dataset.particle_features)
+    evaluated = experiment.evaluate(folder, [data])
+    assert tuple(evaluated["classes"]) == classes
+    experiment.predict(folder, [data], tmp_path / "scores.h5")
+    with h5py.File(tmp_path / "scores.h5") as file:
+        assert file["scores"].shape == (len(read_jets(data)), len(classes))
+    page = report.write(folder)
+    assert classes[0] in page.read_text()
+    pytest.importorskip("onnx")
+    export.export(folder, tmp_path / "tagger.onnx")
+    jets = read_jets(data)
+    np.testing.assert_allclose(load(tmp_path / "tagger.onnx")(jets), load(folder)(jets), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_kind_of_model(name, other_file, tmp_path, undrawn):
+    data = other_file(count=240)
+    folder, metrics = run(data, tmp_path / "run", MODELS[name])
+    assert set(metrics["classes"]) == {"qcd", "top"}
+    pytest.importorskip("onnx")
+    export.export(folder, tmp_path / "tagger.onnx")
+    jets = read_jets(data)
+    np.testing.assert_allclose(load(tmp_path / "tagger.onnx")(jets), load(folder)(jets), atol=1e-5)
+    assert report.write(folder).exists()
+
+
+def test_jets_without_labels(other_file, tmp_path):
+    folder, _ = run(other_file(count=240), tmp_path / "run")
+    bare = other_file("bare.h5", classes=())
+    with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be learnt"):
+        run(bare, tmp_path / "new")
+    assert experiment.predict(folder, [bare], tmp_path / "scores.h5") == 60
+    with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be measured"):
+        experiment.evaluate(folder, [bare])
+
+
+def test_jets_of_other_classes_are_refused(other_file, tmp_path):
+    data, others = other_file(count=240), other_file("others.h5", classes=("w", "z"))
+    folder, _ = run(data, tmp_path / "run")
+    with pytest.raises(InputError, match=r"others.h5: the jets' classes are w, z, those of the tagger qcd, top"):
+        taggers.open_jets(load(folder), [others])
+    with pytest.raises(InputError, match=r"--test .*others.h5: the jets' classes are w, z, those to train on qcd, top"):
+        run(data, tmp_path / "new", test=(others,))
+
+
+def test_no_jet_columns_for_a_model_of_jet_columns(other_file, tmp_path):
+    with pytest.raises(InputError, match=r"--features: the jets .* have no jet columns to learn from"):
+        run(other_file(observables=()), tmp_path / "new", models.MLP())
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_dataset_that_nobody_knows(other_file, tmp_path):
+    with pytest.raises(InputError, match="dataset: there is no toys"):
+        run(other_file(), tmp_path / "new", dataset="toys")
+
+
+def test_each_header_is_read_once(other_file, tmp_path, monkeypatch):
+    from hepjax.data import readers
+
+    seen, original = [], readers.read_header
+    monkeypatch.setattr(readers, "read_header", lambda path: seen.append(path.name) or original(path))
+    files = tuple(other_file(f"{i}.h5", seed=i, count=120) for i in range(3))
+    folder, _ = experiment.run(
+        Experiment(model=DEEPSETS, data=files[:2], test=files[2:], out=tmp_path / "run", epochs=1)
+    )
+    assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
+    seen.clear()
+    experiment.evaluate(folder, files)
+    assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
+
+
+def test_many_trainings_at_once(other_file, tmp_path, undrawn):
+    folder, metrics = run(other_file(count=240, classes=("a", "b", "c")), tmp_path / "run", folds=3)
+    assert set(metrics["classes"]) == {"a", "b", "c"}
+    assert load(folder).classes == ("a", "b", "c")
