@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.subsets import Parts
+    from hepjax.inputs.subsets import Part, Parts
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.types import Ensemble, Progress
@@ -95,9 +95,9 @@ def _predictions(
     experiment: Experiment, jets: Parts, setup: TrainingSetup, ensemble: Ensemble, name: str
 ) -> list[Predictions]:
     """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
-    index = jets._fields.index(name)
     # Folds take their jets from all parts, other members from one.
-    parts, first = (jets[:3], 0) if experiment.folds else ((jets[index],), sum(jets.counts[:index]))
+    parts: Sequence[Part] = jets[:3] if experiment.folds else (getattr(jets, name),)
+    first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
     labels, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("labels", "rows"))
     binned = [subsets.observables(p.jets, p.rows, hls4ml.BINNED) if name == "test" else {} for p in parts]
     observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
@@ -154,8 +154,8 @@ def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -
     if good < least:
         lost = "; ".join(f"{name} diverged {words}" for name, words in diverged.items())
         raise InputError(
-            f"{good} of {good + len(diverged)} trainings are left, too few for a mean: {lost}; lower the learning rate, "
-            "clip gradients, or look for extreme values; each is in a folder of its own"
+            f"{good} of {good + len(diverged)} trainings are left, too few for a mean: {lost}; lower the learning "
+            "rate, clip gradients, or look for extreme values; each is in a folder of its own"
         )
 
 

@@ -13,26 +13,27 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax import runtime, report, training
-from hepjax.runs import predictions, run_folder
 from hepjax.data.datasets import hls4ml
-from hepjax.runs.log import log_to
 from hepjax.errors import InputError, writing
-from hepjax.runtime.tensorboard import write_events
+from hepjax.runs import predictions, run_folder
+from hepjax.runs.log import log_to
 from hepjax.runs.setup import saved_model
 from hepjax.runtime.profiling import trace_epoch
+from hepjax.runtime.tensorboard import write_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
-    from hepjax.models import Cost
-    from hepjax.runs.options import Experiment
     from hepjax.inputs.subsets import Parts
-    from hepjax.runs.predictions import Predictions
+    from hepjax.models import Cost
     from hepjax.runs.ensembles import Member
+    from hepjax.runs.options import Experiment
+    from hepjax.runs.predictions import Predictions
     from hepjax.types import Ensemble, Epoch, TrainState
+
 
 def save(folder: Path, ensemble: Ensemble) -> None:
     """Saves the trainings of a run after an epoch, to go on from.
@@ -87,9 +88,7 @@ def metadata_of(jets: Parts, cost: Cost, members: Sequence[Member]) -> dict[str,
     return metadata if len(members) == 1 else metadata | {"members": [member.name for member in members]}
 
 
-def open_run(
-    experiment: Experiment, jets: Parts, metadata: dict[str, Any], start: Ensemble
-) -> tuple[Path, Ensemble]:
+def open_run(experiment: Experiment, jets: Parts, metadata: dict[str, Any], start: Ensemble) -> tuple[Path, Ensemble]:
     """Opens the run folder, new or to be gone on with; the first process makes it.
 
     Args:

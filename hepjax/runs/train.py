@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepjax import evaluation, report, runtime, training
 from hepjax.data import atomic_files
-from hepjax import evaluation, runtime, report, training
-from hepjax.runs import options, outputs, predictions, run_folder, taggers
-from hepjax.inputs import subsets, pipelines
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.runtime.tensorboard import check_installed
+from hepjax.inputs import pipelines, subsets
+from hepjax.runs import options, outputs, predictions, run_folder, taggers
 from hepjax.runs.ensembles import diverged_members
 from hepjax.runs.measure import measure
 from hepjax.runs.predictions import Predictions
 from hepjax.runs.setup import make_setup
+from hepjax.runtime.tensorboard import check_installed
 from hepjax.types import Ensemble
 
 if TYPE_CHECKING:
@@ -78,9 +78,9 @@ def _train(
     known = diverged_members(setup.members, ensemble.members)
 
     def save(ensemble: Ensemble, write: Callable[..., None], *further: Any) -> None:
-        states = runtime.whole(setup.devices, (ensemble.state, ensemble.best))
+        state, best = runtime.whole(setup.devices, (ensemble.state, ensemble.best))
         if runtime.is_first():
-            write(folder, Ensemble(*states, ensemble.members), *further)
+            write(folder, Ensemble(state, best, ensemble.members), *further)
 
     def on_epoch(ensemble: Ensemble) -> None:
         nonlocal known
@@ -113,7 +113,9 @@ def _train(
 
 def _epoch_line(ensemble: Ensemble, epochs: int) -> str:
     histories = [progress.history for progress in ensemble.members if not progress.divergence]
-    line = report.epoch_line(histories[0][-1], epochs) if len(histories) == 1 else report.members_line(histories, epochs)
+    line = (
+        report.epoch_line(histories[0][-1], epochs) if len(histories) == 1 else report.members_line(histories, epochs)
+    )
     diverged = len(ensemble.members) - len(histories)
     return f"{line}  {diverged} diverged" if diverged else line
 

@@ -19,12 +19,13 @@ import pytest
 from flax import serialization
 
 from hepjax import InputError, load, models, read_jets, training
-from hepjax.runs import train as experiment, options, run_folder
-from hepjax.data.datasets import hls4ml
 from hepjax.choices import Norm, Optimizer, Schedule
+from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
-from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.inputs import tabular
+from hepjax.runs import options, run_folder
+from hepjax.runs import train as experiment
+from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
