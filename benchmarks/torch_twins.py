@@ -31,7 +31,7 @@ from hepjax.data.datasets import hls4ml
 from hepjax.inputs import apply_scaling, batching, pipelines, subsets
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
-from hepjax.types import Batch, Epoch, Progress, Scores
+from hepjax.types import Batch, Ensemble, Epoch, Scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -152,9 +152,9 @@ def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     theirs: list[Epoch] = []
     best: dict[str, Any] = {}
 
-    def in_turn(progress: Progress) -> None:
-        ours.append(progress.history[-1])
-        theirs.append(train_epoch(progress.epoch))
+    def in_turn(ensemble: Ensemble) -> None:
+        ours.append(ensemble.history[-1])
+        theirs.append(train_epoch(ensemble.history[-1].epoch))
         if theirs[-1].val_loss == min(epoch.val_loss for epoch in theirs):
             best.update(copy.deepcopy(twin.state_dict()))
 

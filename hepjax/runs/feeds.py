@@ -11,7 +11,6 @@ import numpy as np
 from hepjax import models, runtime
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.types import Batch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
     from hepjax.training.step import EvalStep
-    from hepjax.types import TrainState, Window
+    from hepjax.types import Batch, TrainState, Window
 
 _BLOCK = 8192
 """The most jets that are evaluated at once."""
@@ -145,7 +144,7 @@ def shared_feed(
 
     def predict(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
         window, places = batching.member_rows(shared, rows[name], block)
-        outputs = jax.device_get(evaluate(state, place(window)).outputs)
+        outputs = jax.device_get(evaluate(state, place(window)).outputs)  # type: ignore[arg-type]
         return [_in_order(outputs[i], places[:, i]) for i in range(len(members))]
 
     return Feed(steps, lambda epoch: map(place, windows(epoch)), lambda: [resident], predict, 1, 2)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.subsets import Splits
+    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.tasks import Task
@@ -98,9 +98,9 @@ def _predictions(
     experiment: Experiment, jets: Splits, setup: TrainingSetup, ensemble: Ensemble, name: str
 ) -> list[Predictions]:
     """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
-    index = jets._fields.index(name)
     # Folds take their jets from all parts, other members from one.
-    parts, first = (jets[:3], 0) if experiment.folds else ((jets[index],), sum(jets.counts[:index]))
+    parts: Sequence[Subset] = jets[:3] if experiment.folds else (getattr(jets, name),)
+    first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
     task, columns = experiment.task, experiment.task.columns(jets.dataset)
     targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
     names = task.observables(jets.dataset) if name == "test" else ()
@@ -157,8 +157,8 @@ def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -
     if good < least:
         lost = "; ".join(f"{name} diverged {words}" for name, words in diverged.items())
         raise InputError(
-            f"{good} of {good + len(diverged)} trainings are left, too few for a mean: {lost}; lower the learning rate, "
-            "clip gradients, or look for extreme values; each is in a folder of its own"
+            f"{good} of {good + len(diverged)} trainings are left, too few for a mean: {lost}; lower the learning "
+            "rate, clip gradients, or look for extreme values; each is in a folder of its own"
         )
 
 

@@ -1,4 +1,4 @@
-"""Puts pipeline, jets, model, loss, optimizer and devices together: one or several trainings that are ready to start."""
+"""Puts pipeline, jets, model, loss, optimizer and devices together, for one training or for several at once."""
 
 from __future__ import annotations
 

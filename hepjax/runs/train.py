@@ -104,9 +104,9 @@ def _train(
     known = diverged_members(setup.members, ensemble.members)
 
     def save(ensemble: Ensemble, write: Callable[..., None], *further: Any) -> None:
-        states = runtime.whole(setup.devices, (ensemble.state, ensemble.best))
+        state, best = runtime.whole(setup.devices, (ensemble.state, ensemble.best))
         if runtime.is_first():
-            write(folder, Ensemble(*states, ensemble.members), *further)
+            write(folder, Ensemble(state, best, ensemble.members), *further)
 
     def on_epoch(ensemble: Ensemble) -> None:
         nonlocal known

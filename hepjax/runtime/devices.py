@@ -97,7 +97,9 @@ def make_devices(
     return Devices(Mesh(np.array(devices[:count]), (AXIS,)), strategy, shard_optimizer, coupled)
 
 
-def _shared_by_members(devices: list[jax.Device], strategy: Strategy, members: int, *, shard_optimizer: bool) -> Devices:
+def _shared_by_members(
+    devices: list[jax.Device], strategy: Strategy, members: int, *, shard_optimizer: bool
+) -> Devices:
     if jax.process_count() > 1:
         raise InputError("--folds, --ensemble and --rates: one process trains all; give it all devices")
     if strategy is not Strategy.JIT or shard_optimizer:
@@ -176,7 +178,9 @@ def _place_copy(x: Any, where: NamedSharding) -> jax.Array:
       The array.
     """
     if jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key):
-        key: jax.Array = jax.random.wrap_key_data(_place_copy(jax.random.key_data(x), where), impl=jax.random.key_impl(x))
+        key: jax.Array = jax.random.wrap_key_data(
+            _place_copy(jax.random.key_data(x), where), impl=jax.random.key_impl(x)
+        )
         return key
     host = np.asarray(x)
     placed: jax.Array = jax.make_array_from_callback(host.shape, where, lambda part: host[part])

@@ -112,12 +112,13 @@ def restore_ensemble(path: Path, template: Ensemble) -> Ensemble:
     if "format" not in saved:  # hepjax 0.1
         raise InputError(f"{path}: an older hepjax wrote it, and its training cannot go on; start a new run")
     blank = ((Progress(), np.empty(0)),) * count
-    tree = _fill(path, saved, {"format": _FORMAT, "states": (start, start), "members": blank})
-    states = tree["states"]
+    tree: Any = _fill(path, saved, {"format": _FORMAT, "states": (start, start), "members": blank})
+    state, best = tree["states"]
     if template.stacked:  # what fills up the devices is as at the start
         rest = jax.tree.map(lambda x: x[count:], template.state)
-        states = tuple(jax.tree.map(lambda *x: jnp.concatenate(x), state, rest) for state in states)
-    return Ensemble(*states, tuple(progress._replace(history=_history(rows)) for progress, rows in tree["members"]))
+        state, best = (jax.tree.map(lambda *x: jnp.concatenate(x), saved, rest) for saved in (state, best))
+    members = tuple(progress._replace(history=_history(rows)) for progress, rows in tree["members"])
+    return Ensemble(state, best, members)
 
 
 def _read(path: Path) -> Any:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from hepjax.training.windows import take
 from hepjax.types import Ensemble, Progress, TrainState, Window
@@ -15,6 +14,7 @@ from hepjax.types import Ensemble, Progress, TrainState, Window
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
     import optax
 
     from hepjax.training.step import EvalStep
@@ -112,7 +112,8 @@ def choose(mask: np.ndarray, new: TrainState, old: TrainState) -> TrainState:
     """
     if not new.step.shape:
         return new if mask[0] else old
-    return _choose(mask, new, old)
+    chosen: TrainState = _choose(mask, new, old)
+    return chosen
 
 
 @jax.jit

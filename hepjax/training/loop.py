@@ -134,10 +134,11 @@ def _train_epoch(programs: Programs, ensemble: Ensemble, active: np.ndarray, win
             break
         state, of_steps = programs.run_window(state, only_for(active, window) if ensemble.stacked else window)
         metrics = jax.tree.map(np.atleast_2d, jax.device_get(of_steps))  # (R, K)
-        for i in np.flatnonzero(active & ~metrics.finite.all(axis=1)):
+        finite = metrics.finite.all(axis=1)
+        for i in np.flatnonzero(active & ~finite):
             steps_done = np.atleast_1d(state.step)[i]
             divergences[int(i)] = _describe_step(steps_done, jax.tree.map(lambda x, i=i: x[i], metrics))
-        active = active & metrics.finite.all(axis=1)
+        active = active & finite
         loss[active] += np.sum(metrics.loss[active] * metrics.weight[active], axis=1, dtype=np.float64)
         weight[active] += np.sum(metrics.weight[active], axis=1, dtype=np.float64)
     return _Trained(state, active, loss, weight, divergences, time.perf_counter() - start, waiting)
@@ -157,17 +158,17 @@ def _end_epoch(
     val_loss, val_accuracy = np.zeros((2, len(active)))
     if active.any():
         val_loss, val_accuracy = _evaluate(programs, state, val(), len(active))
-    for i in np.flatnonzero(active & ~np.isfinite(val_loss)):
-        step = int(np.atleast_1d(state.step)[i])
-        divergences[int(i)] = f"after step {step}: the validation loss is {val_loss[i]:g}"
     lost = active & ~np.isfinite(val_loss)
     if lost.any():
+        steps = np.atleast_1d(state.step)
+        for i in lost.nonzero()[0].tolist():
+            divergences[i] = f"after step {steps[i]}: the validation loss is {val_loss[i]:g}"
         state = choose(~lost, state, ensemble.state)
     rates, members, better = learning_rates(schedule, state), list(ensemble.members), np.zeros(len(active), bool)
     for i, progress in enumerate(ensemble.members):
         if i in divergences:
             members[i] = progress._replace(divergence=divergences[i])
-        elif active[i]:
+        elif trained.active[i]:
             row = Epoch(
                 epoch=number,
                 train_loss=float(trained.loss[i] / trained.weight[i]),

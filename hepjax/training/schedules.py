@@ -62,13 +62,14 @@ def learning_rates(schedule: optax.Schedule, state: TrainState) -> np.ndarray:
     Returns:
       (1,), or (R,) of several.
     """
-
     kinds = optax.contrib.ReduceLROnPlateauState | optax.InjectStatefulHyperparamsState
 
     def is_factor(node: object) -> bool:
         return isinstance(node, kinds)
 
     nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_factor) if is_factor(node)]
-    factors = [np.asarray(node.scale if hasattr(node, "scale") else node.hyperparams["learning_rate"]) for node in nodes]
+    factors = [
+        np.asarray(node.scale if hasattr(node, "scale") else node.hyperparams["learning_rate"]) for node in nodes
+    ]
     rates = np.array([float(schedule(max(int(step) - 1, 0))) for step in np.atleast_1d(state.step)])
     return math.prod(factors, start=rates)

@@ -46,7 +46,7 @@ def test_every_number_fits_the_others(quick, many_devices):
 
 def test_without_a_block_it_is_that_of_a_training(quick):
     found = bench.bench(TINY[:1], batch_size=4, rounds=1)["models"]["mlp"]["inference"]
-    assert found["batch_size"] == bench.setup.block_size(models.Cost(1, found["flop_per_jet"])) == 8192
+    assert found["batch_size"] == bench.feeds.block_size(models.Cost(1, found["flop_per_jet"])) == 8192
 
 
 def test_the_speed_counts_all_jets_of_a_program(quick, monkeypatch):

@@ -12,10 +12,9 @@ import pytest
 
 from hepjax import InputError, load, models, read_jets, training
 from hepjax.choices import Optimizer, Strategy
-from hepjax.runs import ensembles, evaluate, options, run_folder, setup, train
 from hepjax.data.datasets import hls4ml
-from hepjax.choices import Optimizer, Strategy
 from hepjax.evaluation import figures_of_merit
+from hepjax.runs import ensembles, evaluate, options, run_folder, setup, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Scores
 
@@ -229,7 +228,9 @@ class TestDivergence:
 
     def test_too_few_are_no_mean(self, path, tmp_path, monkeypatch):
         spoil(monkeypatch)
-        with pytest.raises(InputError, match=r"2 of 3 trainings are left, too few for a mean: fold-3 diverged at step 1"):
+        with pytest.raises(
+            InputError, match=r"2 of 3 trainings are left, too few for a mean: fold-3 diverged at step 1"
+        ):
             train.run(small(path, tmp_path / "run", folds=3))
         assert not (tmp_path / "run" / "metrics.json").exists()
         assert (tmp_path / "run" / "fold-1" / "metrics.json").exists()

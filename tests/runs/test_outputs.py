@@ -8,9 +8,9 @@ import optax
 import pytest
 
 from hepjax import InputError, load, models, read_jets, training
-from hepjax.runs import ensembles, options, outputs, predictions, run_folder, setup
-from hepjax.inputs import subsets, pipelines
 from hepjax.data.datasets import hls4ml
+from hepjax.inputs import pipelines, subsets
+from hepjax.runs import ensembles, options, outputs, predictions, run_folder, setup
 from hepjax.types import Epoch, Scaling, TrainState
 
 

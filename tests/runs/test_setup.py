@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax.inputs import batching, subsets, pipelines
-from hepjax import load, models, runtime, read_jets, training
-from hepjax.training import losses
-from hepjax.runs import feeds, options, setup
-from hepjax.data.datasets import hls4ml
+from hepjax import load, models, read_jets, runtime, training
 from hepjax.choices import Precision
+from hepjax.data.datasets import hls4ml
+from hepjax.inputs import batching, pipelines, subsets
+from hepjax.runs import feeds, options, setup
+from hepjax.training import losses
 from hepjax.types import TrainState
 
 pytestmark = pytest.mark.usefixtures("undrawn")

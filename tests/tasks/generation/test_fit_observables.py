@@ -53,7 +53,7 @@ def test_of_a_training_that_diverges_the_last_good_state_is_used(jets, normal, m
     lines = []
 
     def diverge(progress, *_, **__):
-        raise training.DivergedError("training diverged: the validation loss is inf", progress.state)
+        raise training.DivergedError("training diverged: the validation loss is inf", progress)
 
     monkeypatch.setattr(training, "fit", diverge)
     flow = fit_flow(*jets[0], CLASSES, FITTING._replace(tell=lines.append), **SHAPE)
