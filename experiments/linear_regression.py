@@ -90,10 +90,8 @@ def run(options: LinearRegression) -> dict[str, tuple[float, float, float]]:
     rng = np.random.default_rng(options.seed)
     data, test = measure(options.points, rng), measure(10 * options.points, rng)
     kinds = {"line": (1, 1), "polynomial": (1, options.degree), "learned width": (2, options.degree)}
-    curves = {
-        name: fit(models.Linear(outputs=kind[0], degree=kind[1]), data, jax.random.key(options.seed))
-        for name, kind in kinds.items()
-    }
+    networks = {name: models.Linear(outputs=outputs, degree=degree) for name, (outputs, degree) in kinds.items()}
+    curves = {name: fit(network, data, jax.random.key(options.seed)) for name, network in networks.items()}
     options.out.mkdir(parents=True)
     report.save(draw(curves, data), options.out / "curves.png")
     return {name: compare(curves[name], degree, data, test) for name, (_, degree) in kinds.items()}

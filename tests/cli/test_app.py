@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 import pytest
 
+from hepjax import models
 from hepjax.choices import Keep
 from hepjax.cli import app, parsing
 from hepjax.data.datasets import hls4ml
@@ -160,7 +161,7 @@ def test_every_model_trains_measures_and_predicts(call, jet_file, model):
 
 def test_train_alone_means_the_interaction_network(call):
     command = parsing.parse(["train"])
-    assert MODELS.name_of(command.model) == "interaction-network"
+    assert models.MODELS.name_of(command.model) == "interaction-network"
     assert parsing.parse(["train", "--epochs", "3"]).model == command.model
 
 

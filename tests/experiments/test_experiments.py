@@ -15,7 +15,7 @@ import pytest
 from hepjax import InputError, evaluation, read_jets
 from hepjax.inputs import pipelines, tabular
 from hepjax.inputs.batching import split
-from hepjax.runs import run_folder
+from hepjax.models import MODELS
 from hepjax.tasks.classification import baselines
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
@@ -348,7 +348,7 @@ def test_the_published_rows_have_the_mean_that_they_say():
 def test_every_model_of_the_command_line_that_sees_more_than_a_line_is_compared():
     module = load("compare_taggers")
     names = {network.name for network in module.Network}
-    assert names == set(run_folder._MODELS) - {"logistic"}
+    assert names == set(MODELS.names()) - {"linear", "logistic"}
 
 
 def test_a_graph_network_tells_circles_from_rings_and_a_perceptron_does_not(tmp_path):

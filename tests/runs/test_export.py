@@ -87,13 +87,21 @@ class TestRefused:
         with pytest.raises(InputError, match=r"expected ONNX opset 18.*found 9"):
             load(file)
 
-    def test_facts_of_another_program(self, runs_of, tmp_path):
+    @pytest.mark.parametrize(
+        "model, words",
+        [
+            ("oracle 7", "was not exported by hepjax, or is damaged"),
+            ('{"name": "oracle"}', "model: there is no oracle; .* models of your own need --plugins FILE.py"),
+            ('{"name": "mlp", "wisdom": 3}', "model mlp: there is no option wisdom"),
+        ],
+    )
+    def test_facts_of_another_program(self, runs_of, tmp_path, model, words):
         onnx = pytest.importorskip("onnx")
         file = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
-        next(fact for fact in made.metadata_props if fact.key == "model").value = '{"name": "oracle"}'
+        next(fact for fact in made.metadata_props if fact.key == "model").value = model
         onnx.save(made, file)
-        with pytest.raises(InputError, match="was not exported by hepjax, or is damaged"):
+        with pytest.raises(InputError, match=words):
             load(file)
 
     def test_a_run_that_has_not_ended(self, runs_of, tmp_path):
