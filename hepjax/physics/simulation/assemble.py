@@ -106,6 +106,7 @@ def assemble(
 
 def _check_jets(path: Path, total: int, steps: str) -> None:
     if total == 0:
+        unfinished.discard(path)
         raise InputError(f"{path}: no jet is left of {steps}; correct the conditions")
 
 

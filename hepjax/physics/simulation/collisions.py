@@ -72,7 +72,7 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
     Args:
       batch: of `pythia8mc.Pythia.nextBatch`, an awkward array of events, in which None stands for one that Pythia gave
         up on.
-      weights: (B, W) of all its events; None where they have none.
+      weights: (E, W) of the events that Pythia did not give up on; None where they have none.
 
     Returns:
       The collisions, less those that Pythia gave up on. Hard bosons and tops are their last copies, after all recoils;
@@ -83,9 +83,8 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
     """
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
 
-    weights = np.zeros((len(batch), 0)) if weights is None else weights
-    weights = weights[~np.asarray(ak.to_numpy(ak.is_none(batch)), bool)]
     completed = ak.drop_none(batch, axis=0)
+    weights = np.zeros((len(completed), 0)) if weights is None else weights
     if len(completed) == 0:  # a batch of nothing but None has no fields
         return Collisions(0, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int64), weights)
     record = completed.prt

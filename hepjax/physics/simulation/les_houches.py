@@ -18,6 +18,7 @@ from hepjax.physics.simulation.les_houches_text import (
     event_for_pythia,
     event_weights,
     read_init,
+    row_of_coupling,
 )
 from hepjax.physics.simulation.processes import COMMON, DECAYS, Generator, configure_pythia
 from hepjax.physics.simulation.processes import seed as seed_generator
@@ -60,14 +61,15 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     pythia = _pythia(chunk.path, header, conditions.pythia)
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # Initialized before, it only opens the new file.
-        pythia.settings.word("Beams:LHEF", _write(folder, header, [event_for_pythia(event) for event in chunk.events]))
+        events = [event_for_pythia(event, row) for row, event in enumerate(chunk.events)]
+        pythia.settings.word("Beams:LHEF", _write(folder, header, events))
         pythia.init()
         seed_generator(Generator(pythia), seed)
         try:
             batch = pythia.nextBatch(len(chunk.events), "none")
         except RuntimeError as error:
             raise InputError(f"{_events(chunk)}: Pythia cannot read them ({error}); correct the file") from error
-    collisions = from_batch(batch, table)
+    collisions = from_batch(batch, _weights_of_batch(batch, table))
     if collisions.events == 0 and len(chunk.events) >= _FEWEST:
         raise InputError(
             f"{_events(chunk)}: Pythia gives up on all of them; check their colors, mothers, masses and process "
@@ -113,6 +115,17 @@ def beams(chunk: Chunk) -> Beams:
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
     return read_init(chunk.path, chunk.header).beams
+
+
+def _weights_of_batch(batch: Any, table: np.ndarray) -> np.ndarray:
+    """The weights of a batch's collisions, times those of their showers, which are 1 unless settings bias them."""
+    import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
+
+    completed = ak.drop_none(batch, axis=0)
+    if len(completed) == 0:
+        return table[:0]
+    rows = row_of_coupling(ak.to_numpy(completed.info.alphaEM))
+    return np.asarray(table[rows] * ak.to_numpy(completed.info.weights[:, :1]))
 
 
 def _events(chunk: Chunk) -> str:

@@ -6,6 +6,8 @@ import math
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from hepjax.errors import InputError
 from hepjax.physics.simulation.event_text import Beams, EventWeights, excerpt
 
@@ -35,6 +37,9 @@ _SCHEMES = {b"1": "MLM", b"2": "CKKW", b"3": "FxFx", b"4": "UNLOPS"}
 _DECLARED = re.compile(rb"<weight\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")")
 _NAMED = re.compile(rb"<wgt\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")[^>]*>([^<]*)</wgt>")
 _LISTED = re.compile(rb"<weights(?:\s[^>]*)?>([^<]*)</weights>")
+_WEIGHT_BLOCK = re.compile(rb"<(rwgt|weights|initrwgt)(?:\s[^>]*)?>.*?</\1>", re.DOTALL)
+_COUPLING = 4
+"""The place of AQEDUP in the first line of an event."""
 
 
 class Init(NamedTuple):
@@ -46,7 +51,7 @@ class Init(NamedTuple):
     cross_sections: tuple[float, ...]
     """Of each process, pb."""
     header: bytes
-    """The whole header as Pythia is to read it: of a strategy by which it keeps every event, whatever its weight."""
+    """The header as Pythia is to read it: of a strategy by which it keeps every event, whatever its weight."""
 
 
 def read_init(path: str, header: bytes) -> Init:
@@ -101,16 +106,39 @@ def read_init(path: str, header: bytes) -> Init:
     rows = [" ".join([*first, str(_UNWEIGHTED), f"{count:.0f}"]), *(f"1.0 0.0 1.0 {row[3]:.0f}" for row in processes)]
     text = b"\n".join([b"<init>", *(row.encode() for row in rows), *lines[len(rows) :], b"</init>\n"])
     beams = Beams((int(id_a), int(id_b)), (energy_a, energy_b))
-    return Init(beams, int(strategy), cross_sections, header[:start] + text)
+    return Init(beams, int(strategy), cross_sections, _WEIGHT_BLOCK.sub(b"", header[:start]) + text)
 
 
-def event_for_pythia(event: bytes) -> bytes:
-    r"""Returns the text of an event with exponents that C++ reads.
+def event_for_pythia(event: bytes, row: int) -> bytes:
+    r"""Returns the text of an event as Pythia is to read it: without named weights, and marked with a number.
 
-    >>> event_for_pythia(b"<event>\n1 1 1.0D+03 1.5-101 1. 1.\n")
-    b'<event>\n1 1 1.0e+03 1.5e-101 1. 1.\n'
+    Pythia passes over events that it gives up on and reads the next. The number, in the place of the electromagnetic
+    coupling, which Pythia hands on and does not use, says which event a collision is of.
+
+    Args:
+      event: its text, already checked.
+      row: a number from 0 on.
+
+    Returns:
+      The text, with exponents that C++ reads.
+
+    >>> event_for_pythia(b"<event>\n1 1 1.0D+03 1.5-101 0.0078 1.\n", 6)
+    b'<event>\n1 1 1.0e+03 1.5e-101 7 1.\n'
     """
-    return _FORTRAN.sub(_exponent, event)
+    lines = _FORTRAN.sub(_exponent, _WEIGHT_BLOCK.sub(b"", event)).splitlines(keepends=True)
+    words = lines[1].split()
+    words[_COUPLING] = b"%d" % (row + 1)
+    lines[1] = b" ".join(words) + b"\n"
+    return b"".join(lines)
+
+
+def row_of_coupling(coupling: np.ndarray) -> np.ndarray:
+    """Returns the numbers that events were marked with.
+
+    >>> row_of_coupling(np.array([7.0])).tolist()
+    [6]
+    """
+    return np.asarray(np.rint(coupling), np.int64) - 1
 
 
 def _exponent(match: re.Match[bytes]) -> bytes:

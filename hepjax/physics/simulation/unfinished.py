@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 _RECIPE, _LOCK, _CUTS = "recipe.json", "lock", "cuts"
+_PARTS = "part_*.npz"
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 _log = logging.getLogger(__name__)
@@ -109,6 +110,16 @@ def load(path: Path, parts: int) -> Iterator[Part]:
         yield _read(_part_file(folder_of(path), number))
 
 
+def discard(path: Path) -> None:
+    """Deletes the parts of a file, which are not worth keeping.
+
+    Args:
+      path: the file that was to be made.
+    """
+    for part in folder_of(path).glob(_PARTS):
+        part.unlink()
+
+
 @contextlib.contextmanager
 def _locked(path: Path) -> Iterator[None]:
     """Makes the folder and holds it. The system frees the lock when a process ends, however it ends."""
@@ -158,7 +169,7 @@ def _part_file(folder: Path, number: int) -> Path:
 
 
 def _has_parts(folder: Path) -> bool:
-    return any(folder.glob("part_*.npz"))
+    return any(folder.glob(_PARTS))
 
 
 def _read(path: Path) -> Part:
