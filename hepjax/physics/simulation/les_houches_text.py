@@ -32,8 +32,11 @@ _NEEDS_CROSS_SECTION = (2, 3)
 _UNWEIGHTED = 3
 _FORTRAN = re.compile(rb"(?<=[\d.])(?:[dD]([-+]?\d+)|([-+]\d{3}))(?![\w.])")
 """Exponents as Fortran writes them: 1.0D+03, and 1.0-103 where three digits leave no room for a letter."""
-_MERGED = re.compile(rb"^[ \t]*['\"]?([1-4])['\"]?[ \t]*=[ \t]*ickkw\b", re.MULTILINE | re.IGNORECASE)
-_SCHEMES = {b"1": "MLM", b"2": "CKKW", b"3": "FxFx", b"4": "UNLOPS"}
+_MERGED = re.compile(
+    rb"^[ \t]*['\"]?([-+\d.eEdD]+)['\"]?[ \t]*=[ \t]*(ickkw|ktdurham|ptlund)\b", re.MULTILINE | re.IGNORECASE
+)
+"""The settings of MadGraph's run card by which events are to be merged with their showers, where above 0."""
+_SCHEMES = {"1": "MLM", "2": "CKKW", "3": "FxFx", "4": "UNLOPS"}
 _DECLARED = re.compile(rb"<weight\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")")
 _NAMED = re.compile(rb"<wgt\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")[^>]*>([^<]*)</wgt>")
 _LISTED = re.compile(rb"<weights(?:\s[^>]*)?>([^<]*)</weights>")
@@ -72,13 +75,7 @@ def read_init(path: str, header: bytes) -> Init:
     >>> read_init("a.lhe", block)[:3]
     (Beams(ids=(2212, 2212), energies=(6500.0, 6500.0)), -4, (2.5,))
     """
-    scheme = _MERGED.search(header)
-    if scheme is not None:
-        raise InputError(
-            f"{path}: its header says ickkw = {scheme[1].decode()}: such events are to be merged with their showers "
-            f"({_SCHEMES[scheme[1]]}), which hepjax does not do; give events made with ickkw = 0, or merged events as "
-            "HepMC"
-        )
+    _check_merging(path, header)
     block = _INIT.search(header)
     start, inside = (block.start(), block[1]) if block else (0, b"")
     lines = [line for line in inside.splitlines() if line.strip()]
@@ -107,6 +104,22 @@ def read_init(path: str, header: bytes) -> Init:
     text = b"\n".join([b"<init>", *(row.encode() for row in rows), *lines[len(rows) :], b"</init>\n"])
     beams = Beams((int(id_a), int(id_b)), (energy_a, energy_b))
     return Init(beams, int(strategy), cross_sections, _WEIGHT_BLOCK.sub(b"", header[:start]) + text)
+
+
+def _check_merging(path: str, header: bytes) -> None:
+    """Refuses events that are to be merged with their showers."""
+    for value, name in _MERGED.findall(header):
+        setting, number = name.decode().lower(), _FORTRAN.sub(_exponent, value).decode()
+        try:
+            merged = float(number) > 0
+        except ValueError:
+            merged = False
+        if merged:
+            scheme = _SCHEMES.get(number, "merging") if setting == "ickkw" else "CKKW-L"
+            raise InputError(
+                f"{path}: its header says {setting} = {number}: such events are to be merged with their showers "
+                f"({scheme}), which hepjax does not do; give events made without that setting, or merged ones as HepMC"
+            )
 
 
 def event_for_pythia(event: bytes, row: int) -> bytes:

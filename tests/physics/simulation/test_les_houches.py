@@ -228,6 +228,7 @@ def test_a_damaged_weight_is_named(tmp_path, extra, words):
         ({"strategy": 3, "cross_section": "0"}, "<init>: expected the cross section .* strategy 3 needs, found 0"),
         ({"strategy": -2, "cross_section": "0.0D0"}, "<init>: expected the cross section .* strategy -2 needs"),
         ({"header": "<MGRunCard>\n  1  = ickkw ! 0 no matching\n</MGRunCard>\n"}, r"ickkw = 1.*\(MLM\).*give events"),
+        ({"header": "  30.0d0 = ktdurham\n"}, r"ktdurham = 30.0e0.*merged with their showers \(CKKW-L\)"),
         ({"header": "  3 = ickkw\n"}, r"ickkw = 3.*merged with their showers \(FxFx\)"),
     ],
 )
@@ -244,7 +245,7 @@ def test_events_that_cannot_be_showered_as_they_are_are_refused(tmp_path, change
     [
         {"strategy": -4, "cross_section": "0"},
         {"strategy": 1, "cross_section": "0"},
-        {"header": "  0 = ickkw ! 0 no matching, 1 MLM\n# 1 = ickkw\n"},
+        {"header": " -1.0 = ktdurham\n -1.0 = ptlund\n  0 = ickkw ! 0 no matching, 1 MLM\n# 1 = ickkw\n"},
     ],
 )
 def test_events_that_need_no_more_are_showered(tmp_path, change):
