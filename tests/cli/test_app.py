@@ -278,7 +278,7 @@ class TestSimulate:
 
     def test_the_command_in_a_file_makes_it_again(self, call, asked):
         from hepjax.physics.simulation import PUBLIC, Detector, Layout
-        from hepjax.physics.simulation.provenance import Sample, described, described_events
+        from hepjax.physics.simulation.provenance import Sample, describe_events, describe_sample
 
         settings = ("PartonLevel:MPI = off", "Tune:pp = 5")
         narrow = PUBLIC._replace(pt=(495.0, 505.5), unlimited=(), keep=Keep.MATCHED, pythia=settings)
@@ -288,17 +288,17 @@ class TestSimulate:
             Sample(20, Layout(100, mantissa_bits=9), 3, ("t", "w"), narrow),
             Sample(30, Layout(truth=True), conditions=other),
         ):
-            assert call(*shlex.split(described(sample)["command"])[1:])[0] == 0
+            assert call(*shlex.split(describe_sample(sample)["command"])[1:])[0] == 0
             assert sample == Sample(*(asked[name] for name in Sample._fields))
         Path("my events.lhe").touch()
-        attributes = described_events(Sample(7, conditions=narrow), Path("my events.lhe"), 3)
+        attributes = describe_events(Sample(7, conditions=narrow), Path("my events.lhe"), 3)
         assert call(*shlex.split(attributes["command"])[1:])[0] == 0
         assert (asked["paths"][1].name, asked["label"], asked["jets"]) == ("my events.lhe", 3, 7)
         assert asked["conditions"] == PUBLIC._replace(keep=Keep.MATCHED, pythia=settings)
         assert attributes["events"].startswith("my events.lhe, sha256 e3b0c44298fc1c14")
         # What no option says is not passed over.
         special = PUBLIC._replace(undecayed=False, detector=Detector(resolution=1.0))
-        assert described(Sample(10, conditions=special))["command"].endswith("# and from Python: undecayed, detector")
+        assert describe_sample(Sample(10, conditions=special))["command"].endswith("# and from Python: undecayed, detector")
 
     def test_bad_input_is_one_line(self, call):
         refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")

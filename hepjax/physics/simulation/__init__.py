@@ -1,10 +1,11 @@
-"""Pythia 8 and FastJet → jets in files of the public layout. The optional extra `sim` provides both."""
+"""Pythia 8 and FastJet → jets in files of the public layout; the optional extra `sim` provides both."""
 
 from __future__ import annotations
 
 from hepjax.physics.simulation.conditions import PUBLIC, Calorimeter, Conditions, Detector
 from hepjax.physics.simulation.files import Layout, Rows, jet_writer, write_jets
-from hepjax.physics.simulation.run import jets_of_events, simulate, simulate_files
+from hepjax.physics.simulation.run import simulate, simulate_files
+from hepjax.physics.simulation.run_events import jets_of_events
 
 __all__ = [
     "PUBLIC",

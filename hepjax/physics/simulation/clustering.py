@@ -1,4 +1,4 @@
-"""Particles of several collisions → the jets that are kept, with FastJet, and what these stem from."""
+"""Particles of several collisions → the jets that are kept, with FastJet, and the partons that they stem from."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ import numpy as np
 
 from hepjax.choices import Keep
 from hepjax.physics import kinematics
+from hepjax.physics.simulation.cuts import FEWEST_PARTICLES, PT_MIN, Cuts
 from hepjax.physics.simulation.processes import missing_extra
 
 if TYPE_CHECKING:
     from hepjax.physics.simulation.collisions import Collisions, Particles
     from hepjax.physics.simulation.conditions import Conditions
 
-PT_MIN = 100.0
-"""GeV; softer jets are not looked at."""
-FEWEST_PARTICLES = 2
 DECAYS = 3
-"""Decay products that are told of a boson or top."""
+"""Decay products of a boson or top that are recorded."""
 
 
 class RaggedJets(NamedTuple):
@@ -34,38 +32,51 @@ class RaggedJets(NamedTuple):
     """(N, 5) momentum (px, py, pz, E), GeV, and PDG identity of the nearest hard parton or boson; 0 where none is."""
     decays: np.ndarray
     """(N, 3, 5) the same of what that decays to, a top's bottom quark first; 0 where there is nothing."""
+    weights: np.ndarray
+    """(N, W) weights of the jets' events, the nominal one first; W = 0 where they have none."""
 
 
-def jets_of(seen: Particles, collisions: Collisions, conditions: Conditions) -> RaggedJets:
-    """The jets that are kept.
+class Kept(NamedTuple):
+    """The jets that are kept, and how many each cut left."""
+
+    jets: RaggedJets
+    cuts: Cuts
+
+
+def find_jets(seen: Particles, collisions: Collisions, conditions: Conditions) -> Kept:
+    """Clusters particles, and keeps jets by the conditions.
 
     Args:
-      seen: what the detector saw of the collisions.
+      seen: the particles of the collisions, as the detector measured them.
       collisions: the collisions.
       conditions: their `radius` and `keep` count.
 
     Returns:
       The hardest jet of each collision, or those near a hard parton, of at least `PT_MIN` and `FEWEST_PARTICLES`; their
-      particles are not sorted.
+      particles are not sorted. The events that are counted are the collisions.
 
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> jets_of(seen, collisions, Conditions()).counts.tolist()  # doctest: +SKIP
+    >>> find_jets(seen, collisions, Conditions()).jets.counts.tolist()  # doctest: +SKIP
     [35, 61]
     """
     p4, ids, counts, event = _cluster(seen, collisions.events, conditions.radius)
     axes = sums(p4, counts)
     distance = _distances(axes, event, collisions.hard)
-    kept = counts >= FEWEST_PARTICLES
+    hard = near = np.ones(len(event), bool)
     if conditions.keep is Keep.MATCHED:
-        kept &= (distance < conditions.radius / 2).any(axis=1)
+        near = np.asarray((distance < conditions.radius / 2).any(axis=1))
     elif len(event):
-        hardest = np.lexsort((-kinematics.pt(axes), event))
-        leaders = hardest[np.r_[True, np.diff(event[hardest]) > 0]]
-        kept &= np.isin(np.arange(len(event)), leaders)
+        order = np.lexsort((-kinematics.pt(axes), event))
+        leaders = order[np.r_[True, np.diff(event[order]) > 0]]
+        hard = np.isin(np.arange(len(event)), leaders)
+    large = hard & (counts >= FEWEST_PARTICLES)
+    kept = large & near
     parton, decays = _truth(distance, collisions)
-    return select(RaggedJets(p4, ids, counts, parton, decays), np.flatnonzero(kept))
+    jets = RaggedJets(p4, ids, counts, parton, decays, collisions.weights[event])
+    numbers = (int(mask.sum()) for mask in (hard, large, kept))
+    return Kept(select(jets, np.flatnonzero(kept)), Cuts(collisions.events, collisions.events, *numbers))
 
 
 def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -113,7 +124,7 @@ def _truth(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np
 
 
 def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The momenta of jets.
+    """Adds up the momenta of jets.
 
     Args:
       p4: (K, 4) momenta of particles, one jet after another.
@@ -131,7 +142,7 @@ def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 
 def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
-    """Some of the jets, in this order.
+    """Selects jets, in the order of the row numbers.
 
     Args:
       jets: N jets.
@@ -140,7 +151,8 @@ def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     Returns:
       M jets.
 
-    >>> two = RaggedJets(np.eye(4)[:2], np.array([1, 2]), np.array([1, 1]), np.zeros((2, 5)), np.zeros((2, 3, 5)))
+    >>> truth = np.zeros((2, 5)), np.zeros((2, 3, 5))
+    >>> two = RaggedJets(np.eye(4)[:2], np.array([1, 2]), np.array([1, 1]), *truth, np.zeros((2, 0)))
     >>> select(two, np.array([1])).ids.tolist()
     [2]
     """
@@ -148,11 +160,12 @@ def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     start = (np.cumsum(jets.counts) - jets.counts)[rows]
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     particles = np.repeat(start, counts) + within
-    return RaggedJets(jets.p4[particles], jets.ids[particles], counts, jets.parton[rows], jets.decays[rows])
+    p4, ids = jets.p4[particles], jets.ids[particles]
+    return RaggedJets(p4, ids, counts, jets.parton[rows], jets.decays[rows], jets.weights[rows])
 
 
 def concatenate(parts: list[RaggedJets]) -> RaggedJets:
-    """Several groups of jets as one.
+    """Joins groups of jets.
 
     Args:
       parts: one group or more.
@@ -160,15 +173,16 @@ def concatenate(parts: list[RaggedJets]) -> RaggedJets:
     Returns:
       All their jets, in order.
 
-    >>> one = RaggedJets(np.eye(4)[:1], np.array([22]), np.array([1]), np.zeros((1, 5)), np.zeros((1, 3, 5)))
-    >>> concatenate([one, one]).counts.tolist()
+    >>> truth = np.zeros((1, 5)), np.zeros((1, 3, 5))
+    >>> single = RaggedJets(np.eye(4)[:1], np.array([22]), np.array([1]), *truth, np.zeros((1, 0)))
+    >>> concatenate([single, single]).counts.tolist()
     [1, 1]
     """
     return RaggedJets(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def padded(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The particles of the jets as arrays, by falling pT.
+def pad(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Puts the particles of jets into arrays, by falling pT.
 
     Args:
       jets: N jets.
@@ -178,8 +192,9 @@ def padded(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray
       (N, M, 4) momenta and (N, M) int32 identities, zero in the padding, which comes last, and (N, M) the mask.
 
     >>> p4 = np.array([[1.0, 0, 0, 1], [9, 0, 0, 9], [2, 0, 0, 2]])
-    >>> jets = RaggedJets(p4, np.array([1, 2, 3]), np.array([2, 1]), np.zeros((2, 5)), np.zeros((2, 3, 5)))
-    >>> padded(jets)[1][:, :3].tolist()
+    >>> truth = np.zeros((2, 5)), np.zeros((2, 3, 5))
+    >>> jets = RaggedJets(p4, np.array([1, 2, 3]), np.array([2, 1]), *truth, np.zeros((2, 0)))
+    >>> pad(jets)[1][:, :3].tolist()
     [[2, 1, 0], [3, 0, 0]]
     """
     longest = int(jets.counts.max(initial=1))

@@ -1,4 +1,4 @@
-"""Collisions as arrays: their final particles, and what these stem from."""
+"""Collisions as arrays: their final particles, the hard process that these stem from, and their weights."""
 
 from __future__ import annotations
 
@@ -31,23 +31,24 @@ class Collisions(NamedTuple):
     """Several collisions."""
 
     events: int
-    """How many."""
+    """Their number, E."""
     final: Particles
-    """What a detector may see: the stable particles."""
+    """The stable particles."""
     hard: Particles
     """The partons and bosons that come out of the hard process."""
     decays: Particles
-    """What hard bosons and tops decay to: quarks (or leptons), a top's bottom quark first."""
+    """The quarks or leptons that hard bosons and tops decay to, a top's bottom quark first."""
     mother: np.ndarray
     """(D,) row in `hard` of each decay product."""
+    weights: np.ndarray
+    """(E, W) weights of the events, the nominal one first; W = 0 where they have none."""
 
 
 _NOTHING = Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-_NO_COLLISIONS = Collisions(0, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int64))
 
 
 def take(particles: Particles, rows: np.ndarray) -> Particles:
-    """Some of the particles, by row numbers or mask.
+    """Selects particles, by row numbers or mask.
 
     >>> take(Particles(np.eye(4), np.arange(4), np.zeros(4)), np.array([2])).ids.tolist()
     [2]
@@ -56,7 +57,7 @@ def take(particles: Particles, rows: np.ndarray) -> Particles:
 
 
 def concatenate(parts: list[Particles]) -> Particles:
-    """Several groups of particles as one, by collision.
+    """Joins groups of particles, by collision.
 
     >>> concatenate([Particles(np.eye(4), np.arange(4), np.array([0, 1, 1, 2]))] * 2).event.tolist()
     [0, 0, 1, 1, 1, 1, 2, 2]
@@ -65,12 +66,13 @@ def concatenate(parts: list[Particles]) -> Particles:
     return take(joined, np.argsort(joined.event, kind="stable"))
 
 
-def from_batch(batch: Any) -> Collisions:
-    """Collisions from a batch of Pythia's.
+def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
+    """Reads the collisions of a batch of Pythia's.
 
     Args:
       batch: of `pythia8mc.Pythia.nextBatch`, an awkward array of events, in which None stands for one that Pythia gave
         up on.
+      weights: (E, W) of the events that Pythia did not give up on; None where they have none.
 
     Returns:
       The collisions, less those that Pythia gave up on. Hard bosons and tops are their last copies, after all recoils;
@@ -81,10 +83,11 @@ def from_batch(batch: Any) -> Collisions:
     """
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
 
-    made = ak.drop_none(batch, axis=0)
-    if len(made) == 0:  # nothing tells the fields of a batch in which there is nothing but None
-        return _NO_COLLISIONS
-    record = made.prt
+    completed = ak.drop_none(batch, axis=0)
+    weights = np.zeros((len(completed), 0)) if weights is None else weights
+    if len(completed) == 0:  # a batch of nothing but None has no fields
+        return Collisions(0, _NOTHING, _NOTHING, _NOTHING, np.zeros(0, np.int64), weights)
+    record = completed.prt
     # One call hands over all events as arrays, for a hundredth of the cost of visiting each particle.
     flat, lengths = ak.flatten(record), ak.to_numpy(ak.num(record))
     status, ids, mother = (ak.to_numpy(flat[name]) for name in ("status", "id", "mother1"))
@@ -94,7 +97,7 @@ def from_batch(batch: Any) -> Collisions:
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)  # row of each event's first entry
 
     def climb(rows: np.ndarray, goal: np.ndarray) -> np.ndarray:
-        """The nearest ancestors that are in the goal, past copies; where there is none, any row that is not."""
+        """Finds the nearest ancestors that are in the goal, past copies; without any, a row that is not in it."""
         while (climbing := ~np.isin(rows, goal) & (mother[rows] > _INCOMING)).any():
             rows = np.where(climbing, first[rows] + mother[rows], rows)
         return rows
@@ -113,11 +116,12 @@ def from_batch(batch: Any) -> Collisions:
         take(all_particles, last),
         take(all_particles, products[known]),
         np.searchsorted(roots, ancestor[known]),
+        weights,
     )
 
 
 def _known(roots: np.ndarray, outgoing: np.ndarray, parent: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """Replaces what no jet is of by what it decays to, as long as there is any."""
+    """Replaces particles beyond the Standard Model by what they decay to, as long as there are any."""
     while True:
         unknown = roots[~np.isin(np.abs(ids[roots]), _STANDARD_MODEL)]
         children = np.isin(parent, unknown)

@@ -1,4 +1,4 @@
-"""The sixteen particle columns of the public layout, the rotated frame included."""
+"""The sixteen particle columns of the public layout, those of the rotated frame included."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SECOND_AXIS_MIN = 0.1
 
 
 def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) -> np.ndarray:
-    """The columns `hls4ml.PARTICLE_COLUMNS` of each particle.
+    """Computes the columns `hls4ml.PARTICLE_COLUMNS` of each particle.
 
     `rel` columns refer to the whole jet. `rot` columns refer to the leading particle, turned about it so that the
     second axis, the hardest particle beyond `SECOND_AXIS_MIN` from the leader, lies at z = 0 and y < 0, and mirrored
@@ -69,11 +69,11 @@ def _rotated(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarr
     a, b, c = np.cos(d_phi), np.sin(d_phi), np.sinh(d_eta)
     away = np.where(np.hypot(d_eta, d_phi) > SECOND_AXIS_MIN, pt, 0.0)
     second = np.argmax(away, axis=1, keepdims=True)
-    found = np.take_along_axis(away, second, axis=1) > 0
+    has_second = np.take_along_axis(away, second, axis=1) > 0
     b2, c2 = np.take_along_axis(b, second, axis=1), np.take_along_axis(c, second, axis=1)
-    length = np.where(found, np.hypot(b2, c2), 1.0)
+    length = np.where(has_second, np.hypot(b2, c2), 1.0)
     # Turn about x: the second axis gets z = 0 and y < 0. A jet without one is not turned.
-    cosine, sine = np.where(found, -b2 / length, 1.0), np.where(found, c2 / length, 0.0)
+    cosine, sine = np.where(has_second, -b2 / length, 1.0), np.where(has_second, c2 / length, 0.0)
     y, z = cosine * b - sine * c, sine * b + cosine * c
     # Mirror: of the jet as it was, the side of larger η gets the larger pT sum.
     below, above = ((pt * side).sum(axis=1, keepdims=True) for side in (d_eta < 0, d_eta > 0))

@@ -1,4 +1,4 @@
-"""What collides, what is seen of it, and which jets are kept: everything that a sample depends on beside its seed."""
+"""The conditions of a simulation, on which a sample depends beside its seed: process, detector, choice of jets."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import NamedTuple
 
 from hepjax.choices import Keep
 from hepjax.errors import InputError
+from hepjax.physics.simulation.cuts import PT_MIN
 
 
 class Calorimeter(NamedTuple):
-    """Cells and energy resolution σ(E)/E = stochastic/√E ⊕ noise/E ⊕ constant."""
+    """A calorimeter: its cells and its energy resolution σ(E)/E = stochastic/√E ⊕ noise/E ⊕ constant."""
 
     cell: float
     """Width in η; as many equal cells of at least this width go around the beam."""
@@ -39,20 +40,20 @@ class Detector(NamedTuple):
 
 
 class Conditions(NamedTuple):
-    """The defaults are those of the public sample, as far as they are known."""
+    """The conditions of a simulation; the defaults are those of the public sample, as far as they are known."""
 
     pt: tuple[float, float] = (995.0, 1005.0)
     """Window of the hard partons' or bosons' pT, GeV."""
     unlimited: tuple[str, ...] = ("g",)
     """Classes that the window has no upper end for: gluons of the public sample reach pT of 2.5 TeV, and no others."""
     radius: float = 0.4
-    """Of the anti-kT jets."""
+    """Radius of the anti-kT jets."""
     keep: Keep = Keep.LEADING
     undecayed: bool = True
     """Hard bosons and tops are made on their mass shells, and bosons decay evenly in all directions, as when a matrix
     element generator hands them over undecayed; False leaves both to Pythia."""
     detector: Detector | None = Detector()
-    """None sees every particle but neutrinos, exactly."""
+    """None sees every particle but invisible ones, exactly."""
     pile_up: float = 0.0
     """Mean number of soft collisions on top of each hard one."""
     pythia: tuple[str, ...] = ()
@@ -60,11 +61,11 @@ class Conditions(NamedTuple):
 
 
 PUBLIC = Conditions()
-"""Those of the public sample."""
+"""The conditions of the public sample."""
 
 
 def check(conditions: Conditions) -> None:
-    """Raises InputError where conditions make no sense.
+    """Checks that conditions make sense.
 
     Args:
       conditions: any.
@@ -80,6 +81,11 @@ def check(conditions: Conditions) -> None:
     low, high = conditions.pt
     if not 20 <= low < high <= _BEAM:
         raise InputError(f"pt: expected a window low < high between 20 and {_BEAM:g} GeV, found {low:g} to {high:g}")
+    if high <= PT_MIN:
+        raise InputError(
+            f"pt: expected a window that goes above {PT_MIN:g} GeV, for softer jets are not kept, found {low:g} to "
+            f"{high:g}"
+        )
     if not 0 < conditions.radius <= _WIDEST:
         raise InputError(f"radius: expected a number above 0 and up to {_WIDEST}, found {conditions.radius}")
     if not 0 <= conditions.pile_up <= _MOST_PILE_UP:

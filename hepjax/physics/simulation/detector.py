@@ -1,7 +1,7 @@
-"""A fast detector: neutrinos vanish, charged hadrons and leptons leave tracks, the rest merges into calorimeter cells.
+"""A fast detector: invisible particles vanish, charged hadrons and leptons leave tracks, the rest falls into cells.
 
-The model is that of arXiv:1709.08705, with which the public sample was made. Cells are massless particles at their
-centres. Particles fly straight from the origin: no magnetic field, no displaced vertices. Neutral
+The model is that of arXiv:1709.08705, with which the public sample was made. Calorimeter cells are massless particles
+at their centers. Particles fly straight from the origin: no magnetic field, no displaced vertices. Neutral
 energy is measured apart from the tracks, as perfect particle flow would. The real jets of the public sample that can be
 read particle by particle show cells of 0.005 and of 0.01, no track above 170 GeV, and nothing softer than 0.27 GeV.
 """
@@ -19,14 +19,29 @@ ACCEPTANCE = 3.0
 PHOTON, ELECTROMAGNETIC_CELL, HADRONIC_CELL = 22, 22, 130
 """The PDG identities that cells are given: of a photon, and of a long-lived neutral kaon."""
 
-_NEUTRINOS = (12, 14, 16, 18)
+_INVISIBLE = (
+    *(12, 14, 16, 18),  # neutrinos
+    *(23, 25, 32, 33, 35, 36, 39, 41, 45, 46),  # neutral bosons, where nothing has let them decay
+    *range(51, 61),  # dark matter
+    *(1000012, 1000014, 1000016, 2000012, 2000014, 2000016),  # sneutrinos
+    *(1000022, 1000023, 1000025, 1000035, 1000045, 1000039),  # neutralinos, gravitino
+    *(4900012, 4900014, 4900016, 4900021, 4900022),  # hidden valleys; their hadrons follow below
+    *(5000039, 5100039),  # excitations in extra dimensions
+    *(9900012, 9900014, 9900016, 9900023),  # right-handed neutrinos, Z
+)
+"""Absolute PDG identities of what no detector sees, as in Pythia's own table."""
+_HIDDEN = (4900101, 4900999)
+"""The first and the last of a hidden valley's quarks and hadrons."""
 _LEPTONS = (11, 13, 15)
 # π, K, p, and the long-lived charged hyperons.
 _CHARGED_HADRONS = (211, 321, 2212, 3112, 3222, 3312, 3334)
 
 
 def visible(particles: Particles) -> Particles:
-    """Removes neutrinos, and photons without energy that showers end in.
+    """Removes invisible particles, and photons without energy that showers end in.
+
+    Neutrinos are invisible, and so are stable particles of new physics without charge and color, such as 52 and
+    1000022. Particles that the PDG's scheme has no number for are taken for visible ones.
 
     Args:
       particles: stable particles.
@@ -38,15 +53,31 @@ def visible(particles: Particles) -> Particles:
     >>> visible(two).ids.tolist()
     [22]
     """
-    return take(particles, ~np.isin(np.abs(particles.ids), _NEUTRINOS) & (particles.p4[:, 3] > 0))
+    return take(particles, ~is_invisible(particles.ids) & (particles.p4[:, 3] > 0))
+
+
+def is_invisible(ids: np.ndarray) -> np.ndarray:
+    """Says which particles no detector sees.
+
+    Args:
+      ids: (K,) PDG identities.
+
+    Returns:
+      (K,) bool.
+
+    >>> is_invisible(np.array([22, -14, 52, 1000022, -211])).tolist()
+    [False, True, True, True, False]
+    """
+    kinds = np.abs(ids)
+    return np.asarray(np.isin(kinds, _INVISIBLE) | ((kinds >= _HIDDEN[0]) & (kinds <= _HIDDEN[1])))
 
 
 def detect(particles: Particles, detector: Detector, rng: np.random.Generator) -> Particles:
-    """What the detector sees of the final particles of some collisions.
+    """Measures the visible particles of collisions.
 
     Args:
       particles: visible particles.
-      detector: what it is like.
+      detector: its acceptance and resolution.
       rng: the source of inefficiency and smearing.
 
     Returns:
@@ -80,7 +111,7 @@ def has_track(particles: Particles, detector: Detector, rng: np.random.Generator
       rng: the source of the inefficiency.
 
     Returns:
-      (K,) bool: leptons, and charged hadrons that are found and not too hard.
+      (K,) bool: leptons, and charged hadrons that are detected and not too hard.
 
     >>> p4 = np.array([[5.0, 0, 0, 5], [300, 0, 0, 300], [5, 0, 0, 5]])
     >>> three = Particles(p4, np.array([211, 211, 22]), np.zeros(3))
@@ -89,8 +120,8 @@ def has_track(particles: Particles, detector: Detector, rng: np.random.Generator
     """
     kind = np.abs(particles.ids)
     usable = kinematics.pt(particles.p4) <= detector.track_pt_max
-    found = rng.random(len(kind)) < detector.track_efficiency
-    return np.asarray(np.isin(kind, _LEPTONS) | (np.isin(kind, _CHARGED_HADRONS) & usable & found))
+    detected = rng.random(len(kind)) < detector.track_efficiency
+    return np.asarray(np.isin(kind, _LEPTONS) | (np.isin(kind, _CHARGED_HADRONS) & usable & detected))
 
 
 def smear_tracks(tracks: Particles, detector: Detector, rng: np.random.Generator) -> Particles:
@@ -120,7 +151,7 @@ def merge_into_cells(particles: Particles, calorimeter: Calorimeter) -> Particle
       calorimeter: its cells.
 
     Returns:
-      One massless particle per struck cell, at the cell's centre, with the energy that fell into it.
+      One massless particle per struck cell, at the cell's center, with the energy that fell into it.
 
     >>> two = Particles(np.array([[5.0, 0, 0.01, 5], [7, 0, 0.01, 7]]), np.array([22, 22]), np.array([0, 0]))
     >>> cells = merge_into_cells(two, Detector().electromagnetic)

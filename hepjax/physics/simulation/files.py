@@ -1,4 +1,4 @@
-"""Jets → an HDF5 file of the public layout. Needs nothing of the extra `sim`."""
+"""Jets → an HDF5 file of the public layout, with event weights where there are any. Needs no extra package."""
 
 from __future__ import annotations
 
@@ -14,18 +14,22 @@ from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 
 CHUNK_ROWS = 1000
+WEIGHTS = "weights"
+"""The dataset of the jets' event weights, the nominal ones: (N,) float64."""
+NAMED_WEIGHTS, WEIGHT_NAMES = "namedWeights", "weightNames"
+"""The datasets of all other weights, (N, W) float64, and of their names."""
 _MANTISSA_BITS = 23  # of float32
 
 Attribute = str | int | float
 
 
 class Layout(NamedTuple):
-    """How much of each jet is written."""
+    """The part of each jet that is written."""
 
     particles: int = 30
     """P, the hardest particles."""
     truth: bool = False
-    """What the jets stem from too: the datasets `particleType`, `particleCharge`, `jetParton` and `jetPartonDecays`,
+    """Write the jets' origin too: the datasets `particleType`, `particleCharge`, `jetParton` and `jetPartonDecays`,
     which readers pass over."""
     mantissa_bits: int | None = None
     """Round the particles to this many explicit mantissa bits, so that they compress better; None loses nothing."""
@@ -35,7 +39,7 @@ LAYOUT = Layout()
 
 
 class Rows(NamedTuple):
-    """n jets as they are written; of those without truth, its three fields are None."""
+    """n jets as they are written; without truth, its three fields are None."""
 
     constituents: np.ndarray
     """(n, P, 16) the columns `hls4ml.PARTICLE_COLUMNS`; E = 0 marks padding."""
@@ -49,15 +53,17 @@ class Rows(NamedTuple):
     """(n, 5) momentum (px, py, pz, E), GeV, and PDG identity of the hard parton; 0 where none is known."""
     decays: np.ndarray | None = None
     """(n, 3, 5) the same of its decay products."""
+    weights: np.ndarray | None = None
+    """(n, W) float64 weights of the jets' events, the nominal one first; None where events have none."""
 
 
 Append = Callable[[Rows], None]
 
 
-def cut(rows: Rows, count: int) -> Rows:
-    """The first jets.
+def first_rows(rows: Rows, count: int) -> Rows:
+    """Selects the first jets.
 
-    >>> cut(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
+    >>> first_rows(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
     [0]
     """
     arrays = (None if array is None else array[:count] for array in rows)
@@ -101,7 +107,12 @@ def write_jets(
 
 @contextlib.contextmanager
 def jet_writer(
-    path: str | Path, layout: Layout, *, attributes: Mapping[str, Attribute], labelled: bool = True
+    path: str | Path,
+    layout: Layout,
+    *,
+    attributes: Mapping[str, Attribute],
+    labelled: bool = True,
+    weights: tuple[str, ...] = (),
 ) -> Iterator[Append]:
     """Opens a new file of the public layout, to be written block after block.
 
@@ -109,9 +120,10 @@ def jet_writer(
 
     Args:
       path: a file that does not exist yet.
-      layout: how much of each jet is written.
+      layout: the part of each jet that is written.
       attributes: the file's root attributes.
       labelled: write the label columns.
+      weights: names of the jets' event weights, the nominal one first; empty where events have none.
 
     Yields:
       A function that appends the jets of one block.
@@ -125,15 +137,16 @@ def jet_writer(
     """
     check_mantissa_bits(layout.mantissa_bits)
     with new_file(Path(path)) as new:
-        _create(new.file, layout, attributes, labelled=labelled)
+        _create(new.file, layout, attributes, weights, labelled=labelled)
         pending: list[dict[str, np.ndarray]] = []
 
         def append(rows: Rows) -> None:
-            _check_block(rows, layout.particles, labelled=labelled)
+            _check_block(rows, layout.particles, len(weights), labelled=labelled)
             columns = round_mantissas(np.asarray(rows.constituents, np.float32), layout.mantissa_bits)
             jets = jet_columns(rows.observables, rows.labels) if labelled else rows.observables.astype(np.float32)
             block = {hls4ml.CONSTITUENTS: columns, hls4ml.JETS: jets}
-            pending.append(block | _truth_datasets(rows) if layout.truth else block)
+            block |= _truth_datasets(rows) if layout.truth else {}
+            pending.append(block | _weight_datasets(rows, len(weights)))
             # Whole chunks only: each is compressed once, and a full disk shows at once.
             pending[:] = _write(new.file, pending, CHUNK_ROWS)
             new.check()
@@ -143,7 +156,7 @@ def jet_writer(
 
 
 def check_mantissa_bits(bits: int | None) -> None:
-    """Raises InputError unless the number of mantissa bits is None or 1 to 23.
+    """Checks that the number of mantissa bits is None or 1 to 23; raises InputError otherwise.
 
     >>> check_mantissa_bits(12)
     """
@@ -175,7 +188,7 @@ def round_mantissas(x: np.ndarray, bits: int | None) -> np.ndarray:
 
 
 def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """The columns `hls4ml.JET_COLUMNS`: observables, one-hot labels, and `j_undef` = 0.
+    """Makes the columns `hls4ml.JET_COLUMNS`: observables, one-hot labels, and `j_undef` = 0.
 
     Args:
       observables: (N, 53).
@@ -196,7 +209,7 @@ _CHARGES = {11: -1, 13: -1, 15: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 
 
 
 def charges(ids: np.ndarray) -> np.ndarray:
-    """Electric charges of the particles that a detector sees.
+    """Returns the electric charges of particles that a detector sees.
 
     Args:
       ids: PDG identities of any shape.
@@ -208,8 +221,8 @@ def charges(ids: np.ndarray) -> np.ndarray:
     [1, -1, -1, 0, 0]
     """
     kind = np.abs(ids)
-    found = sum(np.where(kind == known, charge, 0) for known, charge in _CHARGES.items())
-    return np.asarray(np.sign(ids) * found, np.int8)
+    positive = sum(np.where(kind == known, charge, 0) for known, charge in _CHARGES.items())
+    return np.asarray(np.sign(ids) * positive, np.int8)
 
 
 def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
@@ -222,15 +235,24 @@ def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
     }
 
 
-def _check_block(rows: Rows, particles: int, *, labelled: bool) -> None:
+def _weight_datasets(rows: Rows, names: int) -> dict[str, np.ndarray]:
+    if rows.weights is None or names == 0:
+        return {}
+    weights = np.asarray(rows.weights, np.float64)
+    return {WEIGHTS: weights[:, 0]} | ({NAMED_WEIGHTS: weights[:, 1:]} if names > 1 else {})
+
+
+def _check_block(rows: Rows, particles: int, weights: int, *, labelled: bool) -> None:
     count = len(rows.labels)
     expected = {
         "constituents": (np.shape(rows.constituents), (count, particles, len(hls4ml.PARTICLE_COLUMNS))),
         "observables": (np.shape(rows.observables), (count, len(hls4ml.OBSERVABLE_COLUMNS))),
     }
-    for name, (found, wanted) in expected.items():
-        if found != wanted:
-            raise InputError(f"{name}: expected shape {wanted}, found {found}")
+    if weights or rows.weights is not None:
+        expected["weights"] = (() if rows.weights is None else rows.weights.shape, (count, weights))
+    for name, (shape, wanted) in expected.items():
+        if shape != wanted:
+            raise InputError(f"{name}: expected shape {wanted}, found {shape}")
     labels = np.asarray(rows.labels)
     if labelled and (
         not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(hls4ml.CLASSES)))
@@ -238,7 +260,9 @@ def _check_block(rows: Rows, particles: int, *, labelled: bool) -> None:
         raise InputError(f"labels: expected integers from 0 to {len(hls4ml.CLASSES) - 1}, found {np.unique(labels)}")
 
 
-def _create(file: Any, layout: Layout, attributes: Mapping[str, Attribute], *, labelled: bool) -> None:
+def _create(
+    file: Any, layout: Layout, attributes: Mapping[str, Attribute], weights: tuple[str, ...], *, labelled: bool
+) -> None:
     for name, value in attributes.items():
         file.attrs[name] = value
     jet_names = hls4ml.JET_COLUMNS if labelled else hls4ml.OBSERVABLE_COLUMNS
@@ -255,13 +279,18 @@ def _create(file: Any, layout: Layout, attributes: Mapping[str, Attribute], *, l
             hls4ml.JET_PARTON: ((5,), np.float32),
             hls4ml.JET_DECAYS: ((3, 5), np.float32),
         }
+    if weights:
+        shapes[WEIGHTS] = ((), np.float64)
+    if len(weights) > 1:
+        file.create_dataset(WEIGHT_NAMES, data=np.array([name.encode() for name in weights[1:]]))
+        shapes[NAMED_WEIGHTS] = ((len(weights) - 1,), np.float64)
     for name, (shape, dtype) in shapes.items():
         options = {"dtype": dtype, "compression": "gzip", "compression_opts": 4, "shuffle": True}
         file.create_dataset(name, (0, *shape), maxshape=(None, *shape), chunks=(CHUNK_ROWS, *shape), **options)
 
 
 def _write(file: Any, pending: list[dict[str, np.ndarray]], multiple: int) -> list[dict[str, np.ndarray]]:
-    """Writes as many pending rows as fill a multiple of rows; returns the rest."""
+    """Writes the pending rows that fill a multiple of rows; returns the rest."""
     rows = sum(len(block[hls4ml.JETS]) for block in pending)
     full = rows - rows % multiple
     if full == 0:

@@ -3,47 +3,43 @@
 from __future__ import annotations
 
 import functools
-import math
-import re
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hepjax.errors import InputError
 from hepjax.physics.simulation.collisions import from_batch
-from hepjax.physics.simulation.event_files import Beams, shown
-from hepjax.physics.simulation.processes import COMMON, DECAYS, Generator, configured
+from hepjax.physics.simulation.event_text import END, Format, place
+from hepjax.physics.simulation.les_houches_text import (
+    check_event,
+    declared_weights,
+    event_for_pythia,
+    event_weights,
+    read_init,
+    row_of_coupling,
+)
+from hepjax.physics.simulation.processes import COMMON, DECAYS, Generator, configure_pythia
 from hepjax.physics.simulation.processes import seed as seed_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from hepjax.physics.simulation.collisions import Collisions
     from hepjax.physics.simulation.conditions import Conditions
-    from hepjax.physics.simulation.event_files import Chunk
+    from hepjax.physics.simulation.event_text import Beams, Chunk, EventWeights
 
-_END = b"</LesHouchesEvents>\n"
-_INIT = re.compile(rb"<init(?:>|\s[^>]*>)[^\n]*\n(.*?)</init>", re.DOTALL)
-# The kinds of numbers in the lines that the accord prescribes (hep-ph/0109068).
-_BEAMS = (int, int, float, float, int, int, int, int, int, int)
-_PROCESS = (float, float, float, int)
-_EVENT = (int, int, float, float, float, float)
-_PARTICLE = (int,) * 6 + (float,) * 7
-_INCOMING = -1
-_STATUSES = {_INCOMING, 1, 2, 3}
-"""Incoming, outgoing, decayed, and documentation."""
-_LARGEST = 2**31 - 1
-"""Integer that Pythia can read."""
 _FEWEST = 20
-"""So many events in a row that Pythia gives up on are no accident."""
+"""Pythia gives up on single events by accident, but not on all of this many."""
 
 
 def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     """Lets Pythia make whole collisions of hard ones.
 
     Pythia reads the events itself, with the beams that the file names. Bosons and tops without decay products decay to
-    quarks, unless the settings say otherwise. Each event counts once, whatever its weight, where the file's strategy is
-    3 or 4; for strategies 1 and 2, Pythia draws events by their weights (hep-ph/0109068).
+    quarks, unless the settings say otherwise. Each event is kept, whatever its weight and the file's strategy
+    (hep-ph/0109068); its weights come with it.
 
     Args:
       chunk: events of a Les Houches file.
@@ -60,58 +56,51 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     >>> collide(next(chunks("events.lhe")), 1, Conditions()).events  # doctest: +SKIP
     100
     """
-    beams(chunk)
-    for number, event in enumerate(chunk.events, chunk.first):
-        _check_event(chunk.path, number, event)
-    pythia = _reader(chunk.path, chunk.header, conditions.pythia)
+    header = read_init(chunk.path, chunk.header).header
+    table = np.array([weights.values for weights in weights_of(chunk)])
+    pythia = _pythia(chunk.path, header, conditions.pythia)
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
-        # Initialised before, it only opens the new file.
-        pythia.settings.word("Beams:LHEF", _written(folder, chunk.header, chunk.events))
+        # Initialized before, it only opens the new file.
+        events = [event_for_pythia(event, row) for row, event in enumerate(chunk.events)]
+        pythia.settings.word("Beams:LHEF", _write(folder, header, events))
         pythia.init()
         seed_generator(Generator(pythia), seed)
         try:
             batch = pythia.nextBatch(len(chunk.events), "none")
         except RuntimeError as error:
-            raise InputError(f"{_where(chunk)}: Pythia cannot read them ({error}); correct the file") from error
-    return _collisions(chunk, batch)
-
-
-def _collisions(chunk: Chunk, batch: Any) -> Collisions:
-    """The collisions of a batch, unless Pythia gave up on all of many."""
-    made = from_batch(batch)
-    if made.events == 0 and len(batch) >= _FEWEST:
+            raise InputError(f"{_events(chunk)}: Pythia cannot read them ({error}); correct the file") from error
+    collisions = from_batch(batch, _weights_of_batch(batch, table))
+    if collisions.events == 0 and len(chunk.events) >= _FEWEST:
         raise InputError(
-            f"{_where(chunk)}: Pythia gives up on all of them; check their colours, mothers, masses and process "
+            f"{_events(chunk)}: Pythia gives up on all of them; check their colors, mothers, masses and process "
             "numbers, and the settings"
         )
-    return made
+    return collisions
 
 
-def _where(chunk: Chunk) -> str:
-    return f"{chunk.path}: events {chunk.first} to {chunk.first + len(chunk.events) - 1}"
+def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
+    """Checks the events of a Les Houches file, and reads their weights.
 
+    Args:
+      chunk: any events of the file.
 
-def _written(folder: str, header: bytes, events: Sequence[bytes]) -> str:
-    path = Path(folder, "events.lhe")
-    path.write_bytes(b"".join([header, *events, _END]))
-    return str(path)
+    Yields:
+      The weights of each event.
 
+    Raises:
+      InputError: an event is wrong.
 
-@functools.lru_cache(maxsize=2)
-def _reader(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
-    """A Pythia for all files with this header, initialised once: that takes a quarter of a second."""
-    pythia = configured(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
-    with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
-        # By this method, for a path in a setting's line ends at the first blank.
-        pythia.settings.word("Beams:LHEF", _written(folder, header, ()))
-        if not pythia.init():
-            raise InputError(f"{path}: Pythia fails to initialise with this header and these settings; correct them")
-    pythia.settings.flag("Beams:newLHEFsameInit", True)
-    return pythia
+    >>> [weights.values for weights in weights_of(next(chunks("events.lhe")))][:2]  # doctest: +SKIP
+    [(0.25,), (-0.25,)]
+    """
+    declared = declared_weights(chunk.header)
+    for row, event in enumerate(chunk.events):
+        check_event(place(chunk, row), event)
+        yield event_weights(place(chunk, row), event, declared)
 
 
 def beams(chunk: Chunk) -> Beams:
-    """What the header of a Les Houches file says of the beams.
+    """Reads what the header of a Les Houches file says of the beams.
 
     Args:
       chunk: any chunk of the file.
@@ -125,52 +114,38 @@ def beams(chunk: Chunk) -> Beams:
     >>> beams(next(chunks("events.lhe")))  # doctest: +SKIP
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
-    block = _INIT.search(chunk.header)
-    lines = block[1].splitlines() if block else []
-    place = f"{chunk.path}: <init>"
-    line = lines[0] if lines else b""
-    id_a, id_b, energy_a, energy_b, *_, processes = _numbers(place, line, _BEAMS, "numbers of the beams")
-    for row in range(1, int(processes) + 1):
-        _numbers(place, lines[row] if row < len(lines) else b"", _PROCESS, f"numbers of process {row}")
-    if 0 in (id_a, id_b) or min(energy_a, energy_b) <= 0:
-        raise InputError(f"{place}: expected two beams with energies, found {shown(line)}; generate with beams")
-    return Beams((int(id_a), int(id_b)), (energy_a, energy_b))
+    return read_init(chunk.path, chunk.header).beams
 
 
-def _check_event(path: str, number: int, event: bytes) -> None:
-    """What Pythia would pass over in silence, or read wrongly."""
-    lines = event.splitlines()
-    place = f"{path}: event {number}"
-    particles = int(_numbers(place, lines[1], _EVENT, "numbers of the event")[0])
-    if not 1 <= particles <= len(lines) - 3:
-        raise InputError(f"{place}: expected as many lines of particles as {shown(lines[1])} says, found less")
-    rows = [_numbers(place, line, _PARTICLE, "numbers of a particle") for line in lines[2 : 2 + particles]]
-    if unknown := {values[1] for values in rows} - _STATUSES:
-        raise InputError(f"{place}: expected particles of status -1, 1, 2 or 3, found {min(unknown)}")
-    incoming = {row for row, values in enumerate(rows, 1) if values[1] == _INCOMING}
-    if len(incoming) not in (2, 4):  # four in two hard collisions at once
-        raise InputError(f"{place}: expected two incoming particles (status {_INCOMING}), found {len(incoming)}")
-    reached = {0, *incoming}
-    while more := {row for row, values in enumerate(rows, 1) if values[2] in reached} - reached:
-        reached |= more
-    lost = sorted(set(range(1, particles + 1)) - reached)
-    if lost or any(rows[row - 1][2] != 0 for row in incoming):
-        found = shown(lines[1 + (lost or sorted(incoming))[0]])
-        raise InputError(f"{place}: expected mothers that lead back to the incoming particles, found {found}")
+def _weights_of_batch(batch: Any, table: np.ndarray) -> np.ndarray:
+    """The weights of a batch's collisions, times those of their showers, which are 1 unless settings bias them."""
+    import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
+
+    completed = ak.drop_none(batch, axis=0)
+    if len(completed) == 0:
+        return table[:0]
+    rows = row_of_coupling(ak.to_numpy(completed.info.alphaEM))
+    return np.asarray(table[rows] * ak.to_numpy(completed.info.weights[:, :1]))
 
 
-def _numbers(place: str, line: bytes, kinds: Sequence[type[int | float]], what: str) -> list[float]:
-    """The first numbers of a line."""
-    words = line.split()[: len(kinds)]
-    try:
-        values = [kind(word) for kind, word in zip(kinds, words, strict=True)]
-    except ValueError:
-        values = [math.nan]
-    if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
-        values = [math.nan]
-    # Python would take an underscore between digits.
-    if b"_" in b"".join(words) or not all(map(math.isfinite, values)):
-        raise InputError(
-            f"{place}: expected {len(kinds)} finite {what}, found {shown(line)}; correct it or make it anew"
-        )
-    return values
+def _events(chunk: Chunk) -> str:
+    return f"{chunk.path}: events {chunk.first} to {chunk.first + len(chunk.events) - 1}"
+
+
+def _write(folder: str, header: bytes, events: Sequence[bytes]) -> str:
+    path = Path(folder, "events.lhe")
+    path.write_bytes(b"".join([header, *events, END[Format.LES_HOUCHES], b"\n"]))
+    return str(path)
+
+
+@functools.lru_cache(maxsize=2)
+def _pythia(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
+    """A Pythia for all files with this header, initialized once: that takes a quarter of a second."""
+    pythia = configure_pythia(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
+    with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
+        # By this method, for a path in a setting's line ends at the first blank.
+        pythia.settings.word("Beams:LHEF", _write(folder, header, ()))
+        if not pythia.init():
+            raise InputError(f"{path}: Pythia fails to initialize with this header and these settings; correct them")
+    pythia.settings.flag("Beams:newLHEFsameInit", True)
+    return pythia

@@ -1,4 +1,4 @@
-"""Worker processes that do units of work, in order."""
+"""Worker processes that do units of work, whose results come in order."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _AHEAD = 3
 
 
 def cores() -> int:
-    """The cores that this process may use.
+    """Counts the cores that this process may use.
 
     >>> cores() > 0
     True
@@ -31,25 +31,25 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-class Crew(NamedTuple):
+class Workers(NamedTuple):
     """Processes that start when there is work for them."""
 
     executor: ProcessPoolExecutor
     size: int
-    """The most there are."""
+    """Their largest number."""
 
 
 @contextlib.contextmanager
-def crew(size: int) -> Iterator[Crew]:
-    """Worker processes for as long as the context lasts; what is still under way at its end is given up.
+def open_workers(size: int) -> Iterator[Workers]:
+    """Provides worker processes for as long as the context lasts; work that is under way at its end is given up.
 
     Args:
-      size: how many processes.
+      size: the number of processes.
 
     Yields:
       The workers.
 
-    >>> with crew(2) as workers:
+    >>> with open_workers(2) as workers:
     ...     workers.size
     2
     """
@@ -59,7 +59,7 @@ def crew(size: int) -> Iterator[Crew]:
     context = multiprocessing.get_context("spawn")
     executor = ProcessPoolExecutor(size, mp_context=context, initializer=_start_worker)
     try:
-        yield Crew(executor, size)
+        yield Workers(executor, size)
     finally:
         # A unit may take minutes, and Pythia does not let go before its end.
         for process in list((executor._processes or {}).values()):
@@ -67,20 +67,20 @@ def crew(size: int) -> Iterator[Crew]:
         executor.shutdown(cancel_futures=True)
 
 
-def finished(units: Iterable[T], work: Callable[[T], S], workers: Crew) -> Generator[tuple[T, S], None, None]:
+def run_units(units: Iterable[T], work: Callable[[T], S], workers: Workers) -> Generator[tuple[T, S], None, None]:
     """Does units of work, while workers are a few units ahead.
 
     Args:
-      units: what to do; taken as workers get free.
+      units: the arguments of `work`; taken as workers get free.
       work: a function of a module, which each worker imports.
-      workers: who does it.
+      workers: the processes that do it.
 
     Yields:
-      Each unit and what came out, in order.
+      Each unit and its result, in order.
 
     Raises:
       RuntimeError: a worker died.
-      Exception: what `work` raises.
+      Exception: any that `work` raises.
     """
     todo = iter(units)
     running: collections.deque[tuple[T, Future[S]]] = collections.deque()

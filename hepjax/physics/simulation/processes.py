@@ -37,10 +37,10 @@ PROCESSES = {
     "z": ("WeakDoubleBoson:ffbar2gmZgmZ = on", "WeakZ0:gmZmode = 2"),  # no photons
     "t": ("Top:gg2ttbar = on", "Top:qqbar2ttbar = on"),
 }
-"""The keys are `hls4ml.CLASSES`."""
+"""Settings of each class of `hls4ml.CLASSES`."""
 
 SOFT = ("SoftQCD:nonDiffractive = on",)
-"""Pile-up."""
+"""Settings of pile-up."""
 
 _HALF_ENERGY = 6500.0
 _ON_SHELL = ("PhaseSpace:useBreitWigners = off", "ProcessLevel:resonanceDecays = off", "PartonLevel:all = off")
@@ -50,22 +50,22 @@ _LARGEST_SEED = 900_000_000
 
 
 class Generator(NamedTuple):
-    """An initialised Pythia."""
+    """An initialized Pythia."""
 
     pythia: Any
     """The `pythia8mc.Pythia`."""
     source: Any = None
     """The Pythia that makes its hard collisions, where another one does."""
     handover: Any = None
-    """What hands them over; kept here, since Pythia does not keep the Python half of it alive."""
+    """The object that hands them over; kept here, since Pythia does not keep its Python half alive."""
 
 
 @functools.cache
 def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
-    """The process's own Pythia of a class, initialised once: that takes a third of a second.
+    """Returns this process's Pythia of a class, initialized once: that takes a third of a second.
 
     Where `conditions.undecayed` holds, a first Pythia makes the hard collisions and hands them over to a second one as
-    a matrix element generator does: bosons and tops on their mass shells, without their decays and polarisation.
+    a matrix element generator does: bosons and tops on their mass shells, without their decays and polarization.
 
     Args:
       name: a class of `hls4ml.CLASSES`.
@@ -86,14 +86,14 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
         hard += (f"PhaseSpace:pTHatMax = {high}",)
     common = (*COMMON, *DECAYS, *conditions.pythia)
     if not conditions.undecayed:
-        return Generator(started(*common, *hard))
-    source = started(*common, *hard, *_ON_SHELL)
+        return Generator(start_pythia(*common, *hard))
+    source = start_pythia(*common, *hard, *_ON_SHELL)
     handover = _handover(source)
-    return Generator(started(*common, "Beams:frameType = 5", source=handover), source, handover)
+    return Generator(start_pythia(*common, "Beams:frameType = 5", source=handover), source, handover)
 
 
 def seed(generator: Generator, number: int) -> None:
-    """Seeds a generator: what it generates then does not depend on what it did before.
+    """Seeds a generator, so that its next events do not depend on those before.
 
     Args:
       generator: any.
@@ -108,7 +108,7 @@ def seed(generator: Generator, number: int) -> None:
 
 @functools.cache
 def soft_generator() -> Generator:
-    """The Pythia of pile-up.
+    """Returns this process's Pythia of pile-up, initialized once.
 
     Returns:
       The generator.
@@ -119,37 +119,37 @@ def soft_generator() -> Generator:
     >>> soft_generator().pythia.flag("SoftQCD:nonDiffractive")  # doctest: +SKIP
     True
     """
-    return Generator(started(*COMMON, *SOFT))
+    return Generator(start_pythia(*COMMON, *SOFT))
 
 
-def started(*settings: str, source: Any = None) -> Any:
-    """A Pythia that is ready to generate.
+def start_pythia(*settings: str, source: Any = None) -> Any:
+    """Returns a Pythia that is ready to generate.
 
     Args:
       settings: lines as in Pythia's own files.
       source: a `pythia8mc.LHAup` that hands over hard collisions; None makes them by itself.
 
     Returns:
-      An initialised `pythia8mc.Pythia`.
+      An initialized `pythia8mc.Pythia`.
 
     Raises:
       InputError: the extra `sim` is missing, or Pythia refuses the settings.
 
-    >>> started("Beams:eCM = fast")  # doctest: +SKIP
+    >>> start_pythia("Beams:eCM = fast")  # doctest: +SKIP
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: Pythia refuses the setting 'Beams:eCM = fast'; correct it, or see Pythia's manual
     """
-    pythia = configured(*settings)
+    pythia = configure_pythia(*settings)
     if source is not None:
         pythia.setLHAupPtr(source)
     if not pythia.init():
-        raise InputError(f"Pythia fails to initialise with the settings {'; '.join(settings)}; correct them")
+        raise InputError(f"Pythia fails to initialize with the settings {'; '.join(settings)}; correct them")
     return pythia
 
 
-def configured(*settings: str) -> Any:
-    """A Pythia that has its settings and is not initialised yet.
+def configure_pythia(*settings: str) -> Any:
+    """Returns a Pythia that has its settings and is not initialized yet.
 
     Args:
       settings: lines as in Pythia's own files.
@@ -160,7 +160,7 @@ def configured(*settings: str) -> Any:
     Raises:
       InputError: the extra `sim` is missing, or Pythia refuses a setting.
 
-    >>> configured("PartonLevel:MPI = off").flag("PartonLevel:MPI")  # doctest: +SKIP
+    >>> configure_pythia("PartonLevel:MPI = off").flag("PartonLevel:MPI")  # doctest: +SKIP
     False
     """
     try:
@@ -196,18 +196,18 @@ def _handover(source: Any) -> Any:
                 particle = source.process[entry]
                 status, mothers = (-1, (0, 0)) if entry in (3, 4) else (1, (1, 2))
                 momentum = (particle.px(), particle.py(), particle.pz(), particle.e(), particle.m())
-                colours = (particle.col(), particle.acol())
-                self.addParticle(particle.id(), status, *mothers, *colours, *momentum, 0.0, _UNPOLARISED, -1.0)
+                colors = (particle.col(), particle.acol())
+                self.addParticle(particle.id(), status, *mothers, *colors, *momentum, 0.0, _UNPOLARIZED, -1.0)
             return True
 
     return Handover(_UNWEIGHTED)
 
 
-_UNPOLARISED = 9.0
+_UNPOLARIZED = 9.0
 
 
 def missing_extra(package: str) -> InputError:
-    """The error of a missing optional dependency.
+    """Returns the error of a missing optional dependency.
 
     >>> print(missing_extra("fastjet"))
     simulation needs the package fastjet, which is not installed; run: pip install 'hepjax[sim]'

@@ -1,4 +1,4 @@
-"""How a file was made, as its attributes tell."""
+"""How a file was made: its attributes, and the command that makes it again."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 
 
 class Sample(NamedTuple):
-    """What the content of a file depends on, beside the observables."""
+    """The choices that a file's content depends on, beside the observables."""
 
     jets: int
-    """How many, or the most."""
+    """Their number, or the largest."""
     layout: Layout = LAYOUT
     seed: int = 0
     classes: tuple[str, ...] = hls4ml.CLASSES
     conditions: Conditions = PUBLIC
 
 
-def described(sample: Sample) -> dict[str, Attribute]:
-    """How a file of simulated jets is made.
+def describe_sample(sample: Sample) -> dict[str, Attribute]:
+    """Describes how a file of simulated jets is made.
 
     Args:
-      sample: what it depends on.
+      sample: the choices that it depends on.
 
     Returns:
       Attributes for the file.
@@ -47,21 +47,21 @@ def described(sample: Sample) -> dict[str, Attribute]:
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> described(Sample(100))["conditions"]  # doctest: +SKIP
+    >>> describe_sample(Sample(100))["conditions"]  # doctest: +SKIP
     'those of the public sample'
     """
     words = ["--jets", str(sample.jets)]
     if sample.classes != hls4ml.CLASSES:
         words += ["--classes", *sample.classes]
-    asked: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
-    return _common(sample) | asked | {"command": command(sample, words)}
+    choices: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
+    return _common(sample) | choices | {"command": command(sample, words)}
 
 
-def described_events(sample: Sample, events: Path, label: int | None) -> dict[str, Attribute]:
-    """How a file of others' events is made.
+def describe_events(sample: Sample, events: Path, label: int | None) -> dict[str, Attribute]:
+    """Describes how a file of jets is made from events of another generator.
 
     Args:
-      sample: what it depends on beside the events; its classes do not count.
+      sample: the choices that it depends on beside the events; its classes do not count.
       events: their file.
       label: index into `hls4ml.CLASSES`, or None.
 
@@ -72,7 +72,7 @@ def described_events(sample: Sample, events: Path, label: int | None) -> dict[st
       InputError: the extra `sim` is missing.
 
     >>> import pathlib
-    >>> described_events(Sample(100), pathlib.Path("some.lhe"), 2)["command"]  # doctest: +SKIP
+    >>> describe_events(Sample(100), pathlib.Path("some.lhe"), 2)["command"]  # doctest: +SKIP
     'hepjax simulate OUT.h5 --events some.lhe --label w --jets 100 --particles 30 --seed 0'
     """
     ignored = {name: getattr(PUBLIC, name) for name in ("pt", "unlimited", "undecayed")}
@@ -83,15 +83,15 @@ def described_events(sample: Sample, events: Path, label: int | None) -> dict[st
     if sample.jets != sys.maxsize:
         words += ["--jets", str(sample.jets)]
     generator = "events of another generator, then hepjax.physics.simulation"
-    asked = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
-    return _common(sample) | asked | {"command": command(sample, words)}
+    choices = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
+    return _common(sample) | choices | {"command": command(sample, words)}
 
 
 def command(sample: Sample, words: list[str]) -> str:
-    """The command line that makes a file again; what it has no option for stands in a comment.
+    """Returns the command line that makes a file again; choices without an option stand in a comment.
 
     Args:
-      sample: what the file depends on.
+      sample: the choices that the file depends on.
       words: options that come first.
 
     Returns:
@@ -111,18 +111,18 @@ def command(sample: Sample, words: list[str]) -> str:
 
 
 def check_made_the_same(path: Path, wanted: Mapping[str, Attribute]) -> None:
-    """Raises InputError where a file is not the one that would be made.
+    """Checks that a file is the one that would be made.
 
     Args:
       path: a file that exists.
       wanted: the attributes that it would get; the command does not count.
 
     Raises:
-      InputError: another attribute is another one, or the file cannot be read.
+      InputError: an attribute differs, or the file cannot be read.
     """
     with open_file(path) as file:
-        found = {name: np.asarray(file.attrs.get(name)).item() for name in wanted if name != "command"}
-    for name, value in found.items():
+        stored = {name: np.asarray(file.attrs.get(name)).item() for name in wanted if name != "command"}
+    for name, value in stored.items():
         if value != wanted[name]:
             raise InputError(
                 f"{path}: exists already, made with {name} {value!r}, not {wanted[name]!r}; give another folder or "
@@ -135,7 +135,7 @@ def _common(sample: Sample) -> dict[str, Attribute]:
         versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
     except metadata.PackageNotFoundError as error:
         raise missing_extra(str(error.name)) from error
-    other = [f"{k}={v!r}" for k, v in sample.conditions._asdict().items() if v != getattr(PUBLIC, k)]
+    changed = [f"{k}={v!r}" for k, v in sample.conditions._asdict().items() if v != getattr(PUBLIC, k)]
     return {
         "description": "Simulated physics, not measured data: proton collisions by Pythia 8, a fast detector, and "
         "anti-kT jets by FastJet.",
@@ -143,7 +143,7 @@ def _common(sample: Sample) -> dict[str, Attribute]:
         "hepjax_version": __version__,
         "pythia8_version": versions["pythia8mc"],
         "fastjet_version": versions["fastjet"],
-        "conditions": ", ".join(other) or "those of the public sample",
+        "conditions": ", ".join(changed) or "those of the public sample",
         "particles": sample.layout.particles,
         "truth": int(sample.layout.truth),
         "mantissa_bits": sample.layout.mantissa_bits or 0,

@@ -1,4 +1,4 @@
-"""What was finished of a file that is being made: parts of so many rows, each whole or not there."""
+"""The finished parts of a file that is being made, each whole or not there."""
 
 from __future__ import annotations
 
@@ -7,23 +7,32 @@ import json
 import logging
 import os
 import shutil
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
 from zipfile import BadZipFile
 
 import numpy as np
 
 from hepjax.data.atomic_hdf5 import remove_leftovers
 from hepjax.errors import InputError, writing
+from hepjax.physics.simulation.cuts import Cuts
 from hepjax.physics.simulation.files import Rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
-_RECIPE, _LOCK = "recipe.json", "lock"
+_RECIPE, _LOCK, _CUTS = "recipe.json", "lock", "cuts"
+_PARTS = "part_*.npz"
 _BROKEN = (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile)
 
 _log = logging.getLogger(__name__)
+
+
+class Part(NamedTuple):
+    """Consecutive jets of a file, and how they were chosen."""
+
+    rows: Rows
+    cuts: Cuts
 
 
 class BusyError(InputError):
@@ -31,7 +40,7 @@ class BusyError(InputError):
 
 
 def folder_of(path: Path) -> Path:
-    """Where the parts of a file are until it is whole.
+    """Returns the folder that keeps the parts of a file until it is whole.
 
     >>> import pathlib
     >>> folder_of(pathlib.Path("jets.h5")).name
@@ -41,17 +50,17 @@ def folder_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def begun(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
-    """Holds the folder of a file's parts against other processes: a new one, or what an earlier run left.
+def hold_parts(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
+    """Holds the folder of a file's parts against other processes: a new one, or the one that an earlier run left.
 
     The folder goes when the context ends well, or when no part is in it.
 
     Args:
       path: the file that is to be made.
-      recipe: what its content depends on; JSON.
+      recipe: the choices that its content depends on; JSON.
 
     Yields:
-      How many parts, from the first on, are whole.
+      The number of whole parts, from the first on.
 
     Raises:
       BusyError: another process holds the folder, or has just made the file.
@@ -70,35 +79,45 @@ def begun(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def save(path: Path, number: int, rows: Rows) -> None:
+def save(path: Path, number: int, part: Part) -> None:
     """Keeps a part.
 
     Args:
       path: the file that is to be made.
-      number: the how-manieth part.
-      rows: its jets.
+      number: its place among the parts, from 0.
+      part: its jets.
 
     Raises:
       InputError: it cannot be written.
     """
-    part = _part(folder_of(path), number)
-    arrays = {name: array for name, array in rows._asdict().items() if array is not None}
-    with _new(part) as file:
+    arrays: dict[str, Any] = {name: array for name, array in part.rows._asdict().items() if array is not None}
+    arrays[_CUTS] = np.array(part.cuts)
+    with _new(_part_file(folder_of(path), number)) as file:
         np.savez(file, **arrays)
 
 
-def load(path: Path, parts: int) -> Iterator[Rows]:
-    """The parts of a file, in order.
+def load(path: Path, parts: int) -> Iterator[Part]:
+    """Reads the parts of a file, in order.
 
     Args:
       path: the file that is to be made.
-      parts: how many there are.
+      parts: their number.
 
     Yields:
       Their jets.
     """
     for number in range(parts):
-        yield _read(_part(folder_of(path), number))
+        yield _read(_part_file(folder_of(path), number))
+
+
+def discard(path: Path) -> None:
+    """Deletes the parts of a file, which are not worth keeping.
+
+    Args:
+      path: the file that was to be made.
+    """
+    for part in folder_of(path).glob(_PARTS):
+        part.unlink()
 
 
 @contextlib.contextmanager
@@ -130,42 +149,44 @@ def _check_recipe(folder: Path, recipe: Mapping[str, object]) -> None:
         with _new(file) as new:
             new.write(text.encode())
         return
-    found = file.read_text() if file.exists() else ""
-    if found != text:
-        raise InputError(f"{folder}: was begun {_difference(found, recipe)}; ask for the same, or delete it")
+    stored = file.read_text() if file.exists() else ""
+    if stored != text:
+        raise InputError(f"{folder}: was begun {_difference(stored, recipe)}; ask for the same, or delete it")
 
 
-def _difference(found: str, recipe: Mapping[str, object]) -> str:
-    """In words, where a recipe is another one."""
+def _difference(stored: str, recipe: Mapping[str, object]) -> str:
+    """The words that say how a stored recipe differs."""
     with contextlib.suppress(ValueError, AttributeError):
-        old, new = json.loads(found), json.loads(json.dumps(recipe))
+        old, new = json.loads(stored), json.loads(json.dumps(recipe))
         for name in {**old, **new}:
             if old.get(name) != new.get(name):
                 return f"with {name} {old.get(name)!r}, not {new.get(name)!r}"
     return "otherwise"
 
 
-def _part(folder: Path, number: int) -> Path:
+def _part_file(folder: Path, number: int) -> Path:
     return folder / f"part_{number:06d}.npz"
 
 
 def _has_parts(folder: Path) -> bool:
-    return any(folder.glob("part_*.npz"))
+    return any(folder.glob(_PARTS))
 
 
-def _read(part: Path) -> Rows:
-    with part.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-        return Rows(**{name: file[name] for name in file.files})
+def _read(path: Path) -> Part:
+    with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        arrays = {name: file[name] for name in file.files}
+    cuts = Cuts(*map(int, arrays.pop(_CUTS)))
+    return Part(Rows(**arrays), cuts)
 
 
 def _whole_parts(folder: Path) -> int:
-    """How many parts can be read to their ends: the checksums of their arrays tell."""
+    """Counts the parts that can be read to their ends: their arrays have checksums."""
     whole = 0
-    while _part(folder, whole).exists():
+    while _part_file(folder, whole).exists():
         try:
-            _read(_part(folder, whole))
+            _read(_part_file(folder, whole))
         except _BROKEN:
-            _log.warning("%s: damaged; this part is made again, and what comes after it", _part(folder, whole))
+            _log.warning("%s: damaged; this part is made again, and what comes after it", _part_file(folder, whole))
             break
         whole += 1
     return whole

@@ -1,4 +1,4 @@
-"""One unit of work: some jets of one class, from a seed of their own."""
+"""A unit of work: up to a hundred jets of a class, from a seed of their own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hepjax.errors import InputError
 from hepjax.physics.simulation import clustering, collisions
 from hepjax.physics.simulation.collisions import Collisions, Particles
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
+from hepjax.physics.simulation.cuts import Cuts, add_cuts, describe_cuts
 from hepjax.physics.simulation.detector import detect, visible
 from hepjax.physics.simulation.processes import generator, seed, soft_generator
 
@@ -20,30 +21,30 @@ _FEWEST_EVENTS = 4
 
 
 class Unit(NamedTuple):
-    """What a worker is asked for; the answer depends on nothing else."""
+    """The jets that a worker is to make; they depend on nothing else."""
 
     seed: int
     label: int
     """Index into `hls4ml.CLASSES`."""
     number: int
-    """The how-manieth unit of its class."""
+    """Its place among the units of its class, from 0."""
     jets: int
     conditions: Conditions = PUBLIC
 
 
-def simulate_unit(unit: Unit) -> clustering.RaggedJets:
+def simulate_unit(unit: Unit) -> clustering.Kept:
     """Generates collisions until the unit's number of jets is reached.
 
     Args:
-      unit: what to make.
+      unit: the jets to make.
 
     Returns:
-      `unit.jets` jets; their particles are not sorted.
+      `unit.jets` jets; their particles are not sorted. All jets that were made are counted.
 
     Raises:
       InputError: the extra `sim` is missing, Pythia refuses the conditions or gives up, or no jets come out.
 
-    >>> simulate_unit(Unit(seed=1, label=2, number=0, jets=1)).counts  # doctest: +SKIP
+    >>> simulate_unit(Unit(seed=1, label=2, number=0, jets=1)).jets.counts  # doctest: +SKIP
     array([35])
     """
     name = hls4ml.CLASSES[unit.label]
@@ -52,21 +53,22 @@ def simulate_unit(unit: Unit) -> clustering.RaggedJets:
     source = generator(name, unit.conditions)
     seed(source, int(sequence.generate_state(1)[0]))
     parts: list[clustering.RaggedJets] = []
-    missing, empty = unit.jets, 0
+    missing, empty, cuts = unit.jets, 0, Cuts()
     while missing > 0:
         batch = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing), "none")
-        jets = jets_of(collisions.from_batch(batch), unit.conditions, rng)
-        found = len(jets.counts)
-        empty = 0 if found else empty + 1
+        jets, counts = jets_of_collisions(collisions.from_batch(batch), unit.conditions, rng)
+        cuts = add_cuts(cuts, counts._replace(events=len(batch)))
+        empty = 0 if len(jets.counts) else empty + 1
         if empty > _MAX_EMPTY_BATCHES:
-            raise InputError(f"no jets of class {name!r} come out under these conditions; correct them")
-        parts.append(clustering.select(jets, np.arange(min(found, missing))))
-        missing -= found
-    return clustering.concatenate(parts)
+            steps = describe_cuts(cuts, unit.conditions.keep)
+            raise InputError(f"too few jets of class {name!r} come out under these conditions ({steps}); correct them")
+        parts.append(clustering.select(jets, np.arange(min(len(jets.counts), missing))))
+        missing -= len(jets.counts)
+    return clustering.Kept(clustering.concatenate(parts), cuts)
 
 
-def jets_of(collided: Collisions, conditions: Conditions, rng: np.random.Generator) -> clustering.RaggedJets:
-    """What is seen and kept of collisions.
+def jets_of_collisions(collided: Collisions, conditions: Conditions, rng: np.random.Generator) -> clustering.Kept:
+    """Takes collisions through pile-up, the detector and the clustering.
 
     Args:
       collided: the collisions.
@@ -74,27 +76,27 @@ def jets_of(collided: Collisions, conditions: Conditions, rng: np.random.Generat
       rng: the source of pile-up and smearing.
 
     Returns:
-      Jets by collision; their particles are not sorted.
+      Jets by collision; their particles are not sorted. The events that are counted are the collisions.
 
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> jets_of(collided, Conditions(), np.random.default_rng(0)).counts  # doctest: +SKIP
+    >>> jets_of_collisions(collided, Conditions(), np.random.default_rng(0)).jets.counts  # doctest: +SKIP
     array([35, 61])
     """
     final = visible(collided.final)
     if conditions.pile_up > 0:
         final = collisions.concatenate([final, visible(_pile_up(collided.events, conditions.pile_up, rng))])
     seen = final if conditions.detector is None else detect(final, conditions.detector, rng)
-    return clustering.jets_of(seen, collided, conditions)
+    return clustering.find_jets(seen, collided, conditions)
 
 
 def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
-    """The final particles of a Poisson number of soft collisions on top of each of so many hard ones."""
+    """The final particles of a Poisson number of soft collisions on top of each hard one."""
     soft = soft_generator()
     seed(soft, int(rng.integers(2**31)))
     on_top = np.repeat(np.arange(count), rng.poisson(mean, count))
-    made = collisions.from_batch(soft.pythia.nextBatch(len(on_top), "none")).final if len(on_top) else None
-    if made is None:
+    if len(on_top) == 0:
         return Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    return made._replace(event=on_top[made.event])
+    final = collisions.from_batch(soft.pythia.nextBatch(len(on_top), "none")).final
+    return final._replace(event=on_top[final.event])

@@ -7,6 +7,7 @@ from hepjax.physics.simulation import clustering
 from hepjax.physics.simulation.clustering import RaggedJets
 from hepjax.physics.simulation.collisions import Collisions, Particles
 from hepjax.physics.simulation.conditions import Conditions
+from hepjax.physics.simulation.cuts import Cuts
 
 pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
 
@@ -28,27 +29,37 @@ def three_jets():
         np.array([500.0, 300, 600]), np.array([0.15, -1.5, 0.5]), np.array([0.05, 3, 1]), [6, 21, 1], [0, 0, 2]
     )
     decays = particles(np.array([1.0, 2, 3]), np.zeros(3), np.zeros(3), [5, 2, -1], [0, 0, 0])
-    return seen, Collisions(4, seen, hard, decays, np.array([0, 0, 0]))
+    return seen, Collisions(4, seen, hard, decays, np.array([0, 0, 0]), np.array([[1.0], [2], [3], [-4]]))
 
 
 def test_the_hardest_jet_of_each_collision_is_kept():
-    jets = clustering.jets_of(*three_jets(), Conditions())
+    jets = clustering.find_jets(*three_jets(), Conditions()).jets
     np.testing.assert_array_equal(jets.counts, [2, 2])  # a lone particle is no jet
     np.testing.assert_allclose(kinematics.pt(clustering.sums(jets.p4, jets.counts)), [500, 400], rtol=0.01)
     np.testing.assert_array_equal(np.sort(jets.ids[:2]), [22, 211])
 
 
+def test_weights_go_with_the_jets_and_each_cut_is_counted():
+    seen, collisions = three_jets()
+    leading = clustering.find_jets(seen, collisions, Conditions())
+    assert leading.jets.weights.tolist() == [[1], [-4]]
+    assert leading.cuts == Cuts(4, 4, 3, 2, 2)
+    matched = clustering.find_jets(seen, collisions, Conditions(keep=Keep.MATCHED))
+    assert matched.jets.weights.tolist() == [[1]]
+    assert matched.cuts == Cuts(4, 4, 4, 3, 1)
+
+
 def test_or_each_jet_near_a_parton():
     seen, collisions = three_jets()
-    jets = clustering.jets_of(seen, collisions, Conditions(keep=Keep.MATCHED))
+    jets = clustering.find_jets(seen, collisions, Conditions(keep=Keep.MATCHED)).jets
     np.testing.assert_allclose(kinematics.pt(clustering.sums(jets.p4, jets.counts)), [500], rtol=0.01)
-    wide = clustering.jets_of(seen, collisions, Conditions(keep=Keep.MATCHED, radius=1.2))
+    wide = clustering.find_jets(seen, collisions, Conditions(keep=Keep.MATCHED, radius=1.2)).jets
     assert len(wide.counts) == 2  # the second lies 0.5 from its gluon
 
 
 def test_truth_is_the_nearest_parton_and_its_decays():
     seen, collisions = three_jets()
-    jets = clustering.jets_of(seen, collisions, Conditions())
+    jets = clustering.find_jets(seen, collisions, Conditions()).jets
     np.testing.assert_array_equal(jets.parton[:, 4], [6, 0])  # nothing is known of event 3
     np.testing.assert_array_equal(jets.parton[0, :4], collisions.hard.p4[0])
     np.testing.assert_array_equal(jets.decays[..., 4], [[5, 2, -1], [0, 0, 0]])
@@ -64,29 +75,34 @@ def test_clustering_agrees_with_one_pseudojet_at_a_time(rng):
     for radius in (0.4, 0.8):
         p4, ids, counts, event = clustering._cluster(seen, 3, radius)
         assert len(ids) == len(p4) == counts.sum()
-        found = np.c_[event, clustering.sums(p4, counts)]
+        clustered = np.c_[event, clustering.sums(p4, counts)]
         expected = []
         definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
         for index, rows in enumerate(np.split(seen.p4, np.cumsum(lengths)[:-1])):
             sequence = fastjet.ClusterSequence([fastjet.PseudoJet(*row) for row in rows.tolist()], definition)
             expected += [[index, j.px(), j.py(), j.pz(), j.e()] for j in sequence.inclusive_jets(100.0)]
         expected = np.array(expected)
-        np.testing.assert_allclose(found[np.lexsort(found.T)], expected[np.lexsort(expected.T)], rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(
+            clustered[np.lexsort(clustered.T)], expected[np.lexsort(expected.T)], rtol=1e-9, atol=1e-9
+        )
 
 
-def test_padded_sorts_and_select_keeps_rows_together(rng):
+def test_pad_sorts_and_select_keeps_rows_together(rng):
     counts = np.array([3, 1, 5])
     p4 = kinematics.from_pt_eta_phi_mass(rng.uniform(1, 9, 9), rng.normal(size=9), rng.normal(size=9), np.zeros(9))
-    jets = RaggedJets(p4, np.arange(1, 10), counts, np.arange(15.0).reshape(3, 5), np.zeros((3, 3, 5)))
+    jets = RaggedJets(
+        p4, np.arange(1, 10), counts, np.arange(15.0).reshape(3, 5), np.zeros((3, 3, 5)), np.array([[1.0], [2], [3]])
+    )
     part = clustering.select(jets, np.array([2, 0]))
     again = clustering.concatenate([part, clustering.select(jets, np.array([1]))])
     np.testing.assert_array_equal(again.parton[:, 0], [10, 0, 5])
-    found, ids, mask = clustering.padded(again)
-    assert found.shape == (3, 16, 4)
+    np.testing.assert_array_equal(again.weights[:, 0], [3, 1, 2])
+    momenta, ids, mask = clustering.pad(again)
+    assert momenta.shape == (3, 16, 4)
     np.testing.assert_array_equal(mask.sum(axis=1), [5, 3, 1])
     for row, members in enumerate((p4[4:], p4[:3], p4[3:4])):
         order = np.argsort(-kinematics.pt(members))
-        np.testing.assert_array_equal(found[row, : len(members)], members[order])
-    np.testing.assert_array_equal(p4[ids[mask] - 1], found[mask])
-    assert not found[~mask].any()
+        np.testing.assert_array_equal(momenta[row, : len(members)], members[order])
+    np.testing.assert_array_equal(p4[ids[mask] - 1], momenta[mask])
+    assert not momenta[~mask].any()
     assert not ids[~mask].any()

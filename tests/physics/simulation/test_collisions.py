@@ -19,7 +19,10 @@ def batch():
 def test_events_that_pythia_gave_up_on_are_passed_over(batch):
     import awkward as ak
 
-    whole, rest = from_batch(batch), from_batch(ak.mask(batch, [True, False, True, True]))
+    whole = from_batch(batch)
+    rest = from_batch(ak.mask(batch, [True, False, True, True]), np.arange(3.0)[:, None])
+    assert rest.weights.tolist() == [[0], [1], [2]]
+    assert whole.weights.shape == (4, 0)
     assert (whole.events, rest.events) == (4, 3)
     for mine, yours in ((rest.final, whole.final), (rest.hard, whole.hard), (rest.decays, whole.decays)):
         kept = yours.event != 1
@@ -32,8 +35,8 @@ def test_nothing_gives_no_jets(batch):
 
     nothing = from_batch(ak.Array([None] * 4))
     assert nothing.events == 0
-    jets = units.jets_of(nothing, PUBLIC, np.random.default_rng(0))
-    assert len(jets.counts) == len(clustering.padded(jets)[0]) == 0
+    jets = units.jets_of_collisions(nothing, PUBLIC, np.random.default_rng(0)).jets
+    assert len(jets.counts) == len(clustering.pad(jets)[0]) == 0
 
 
 def test_a_unit_goes_on_past_events_that_pythia_gives_up_on(monkeypatch):
@@ -53,5 +56,5 @@ def test_a_unit_goes_on_past_events_that_pythia_gives_up_on(monkeypatch):
 
     moody = real._replace(pythia=Moody())
     monkeypatch.setattr(units, "generator", lambda *_: moody)
-    assert len(units.simulate_unit(units.Unit(1, 2, 0, 5)).counts) == 5
+    assert len(units.simulate_unit(units.Unit(1, 2, 0, 5)).jets.counts) == 5
     assert len(calls) > 2

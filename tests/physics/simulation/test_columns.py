@@ -39,9 +39,9 @@ def test_reproduces_the_columns_of_real_jets():
     jet_phi = lead["j1_phi"] - lead["j1_phirel"]
     jet = kinematics.from_pt_eta_phi_mass(jet_pt, jet_eta, jet_phi, np.zeros(5))
     jet[:, 3] = lead["j1_e"] / lead["j1_erel"]
-    found = constituent_columns(p4, mask, jet)
+    computed = constituent_columns(p4, mask, jet)
     # Relative to float32's 24 bits of the largest column, E; the angles are absolute.
-    np.testing.assert_allclose(found, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(computed, expected, rtol=1e-6, atol=1e-6)
 
 
 def test_padding_is_zero_and_particles_fall_in_pt(rng):

@@ -24,7 +24,7 @@ def toy(rng, ids, events=3, pt_max=150.0):
 
 
 @pytest.mark.parametrize("calorimeter", [ELECTROMAGNETIC, HADRONIC])
-def test_cells_conserve_each_events_energy_and_sit_at_centres(calorimeter, rng):
+def test_cells_conserve_each_events_energy_and_sit_at_centers(calorimeter, rng):
     # Close together, so that cells are shared.
     p4 = kinematics.from_pt_eta_phi_mass(
         rng.uniform(1, 50, 2000), rng.normal(0.4, 0.05, 2000), np.pi + rng.normal(0, 0.05, 2000), np.zeros(2000)
@@ -59,6 +59,24 @@ def test_neutrinos_and_photons_without_energy_vanish():
     p4 = np.array([[5.0, 0, 0, 5], [5, 0, 0, 5], [0, 0, 0, 0]])
     particles = Particles(p4, np.array([NEUTRINO, PHOTON, PHOTON]), np.zeros(3, int))
     np.testing.assert_array_equal(detector.visible(particles).ids, [PHOTON])
+
+
+def test_invisible_particles_are_those_of_pythia():
+    pythia8mc = pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
+    pythia = pythia8mc.Pythia("", False)
+    for setting in ("Print:quiet = on", "ProcessLevel:all = off"):
+        pythia.readString(setting)
+    pythia.init()
+    data = pythia.particleData
+    families = [1_000_000 * family + code for family in range(1, 10) for code in range(1, 1000)]
+    shifted = [base + code for base in (4_900_000, 5_100_000, 9_900_000) for code in range(1, 1000)]
+    known = [number for number in {*range(1, 10_000), *families, *shifted} if data.isParticle(number)]
+    assert len(known) > 350
+    expected = np.array([not data.isVisible(number) for number in known])
+    np.testing.assert_array_equal(detector.is_invisible(np.array(known)), expected)
+    np.testing.assert_array_equal(detector.is_invisible(-np.array(known)), expected)
+    # Nuclei and exotic hadrons are seen, and so is what has no number in the scheme.
+    assert not detector.is_invisible(np.array([1000020040, 9010221, 1009213, 9000005])).any()
 
 
 def test_soft_and_forward_particles_are_lost(rng):

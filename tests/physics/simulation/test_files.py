@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from hepjax import read_jets
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics.simulation import Layout, Rows, files, jet_writer, write_jets
@@ -39,7 +40,7 @@ def test_the_layout_is_the_public_one(tmp_path, rng):
 
 def test_blocks_of_any_size_give_the_same_bytes(tmp_path, rng):
     constituents, observables, labels = toy(rng, jets=2345)
-    write_jets(tmp_path / "one.h5", constituents, observables, labels, attributes={})
+    write_jets(tmp_path / "whole.h5", constituents, observables, labels, attributes={})
     for name, size in (("a.h5", 250), ("b.h5", 250), ("c.h5", 1700)):
         with jet_writer(tmp_path / name, Layout(4), attributes={}) as append:
             for start in range(0, 2345, size):
@@ -108,7 +109,7 @@ def test_a_file_that_appears_meanwhile_stays_as_it_is(tmp_path, rng):
     path = tmp_path / "a.h5"
     with pytest.raises(InputError, match="exists already"):
         _write_and_then(path, toy(rng), lambda: path.write_text("precious"))
-    assert [found.name for found in tmp_path.iterdir()] == ["a.h5"]
+    assert [file.name for file in tmp_path.iterdir()] == ["a.h5"]
     assert path.read_text() == "precious"
 
 
@@ -159,6 +160,35 @@ def test_an_interrupt_leaves_nothing(tmp_path, rng):
     with pytest.raises(KeyboardInterrupt):
         _write_and_then(tmp_path / "a.h5", toy(rng), _interrupt)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_event_weights_are_kept_beside_the_jets(tmp_path, rng):
+    constituents, observables, labels = toy(rng, jets=1234)
+    weights = rng.normal(size=(1234, 3)) * 1e-12
+    for names in ((), ("XWGTUP",), ("XWGTUP", "muR 2", "PDF é")):
+        path = tmp_path / f"{len(names)}.h5"
+        with jet_writer(path, Layout(4), attributes={}, weights=names) as append:
+            for rows in (slice(0, 700), slice(700, None)):
+                table = weights[rows, : len(names)] if names else None
+                append(Rows(constituents[rows], observables[rows], labels[rows], weights=table))
+        with h5py.File(path) as file:
+            assert ("weights" in file, "namedWeights" in file) == (len(names) > 0, len(names) > 1)
+            if names:
+                np.testing.assert_array_equal(file["weights"][:], weights[:, 0])
+            if len(names) > 1:
+                np.testing.assert_array_equal(file["namedWeights"][:], weights[:, 1:])
+                assert [name.decode() for name in file["weightNames"]] == ["muR 2", "PDF é"]
+        np.testing.assert_array_equal(read_jets([path]).labels, labels)
+
+
+def test_weights_of_another_shape_are_refused(tmp_path, rng):
+    rows = Rows(*toy(rng))
+    for table in (None, np.ones((5, 2)), np.ones((4, 1))):
+        with (
+            pytest.raises(InputError, match=r"weights: expected shape \(5, 1\)"),
+            jet_writer(tmp_path / "a.h5", Layout(4), attributes={}, weights=("x",)) as append,
+        ):
+            append(rows._replace(weights=table))
 
 
 @pytest.mark.parametrize("bits", [0, 24])

@@ -9,18 +9,18 @@ from hepjax.physics.simulation import pool
 
 
 def done(units, work, size):
-    with pool.crew(size) as workers:
-        return list(pool.finished(units, work, workers))
+    with pool.open_workers(size) as workers:
+        return list(pool.run_units(units, work, workers))
 
 
 def test_work_comes_back_in_order():
     assert done(range(9), operator.neg, 2) == [(i, -i) for i in range(9)]
 
 
-def test_a_crew_does_one_thing_after_another():
-    with pool.crew(1) as workers:
-        found = [list(pool.finished(range(2), work, workers)) for work in (operator.neg, abs)]
-    assert found == [[(0, 0), (1, -1)], [(0, 0), (1, 1)]]
+def test_workers_do_several_kinds_of_work_in_turn():
+    with pool.open_workers(1) as workers:
+        results = [list(pool.run_units(range(2), work, workers)) for work in (operator.neg, abs)]
+    assert results == [[(0, 0), (1, -1)], [(0, 0), (1, 1)]]
 
 
 @pytest.mark.parametrize("work", [operator.neg, os._exit], ids=["at its start", "at work"])
@@ -37,11 +37,11 @@ def test_a_workers_error_reaches_the_caller():
 
 
 def first_of(seconds, workers):
-    return next(pool.finished(seconds, time.sleep, workers))
+    return next(pool.run_units(seconds, time.sleep, workers))
 
 
 def test_what_is_under_way_is_given_up():
-    with pool.crew(1) as workers:
+    with pool.open_workers(1) as workers:
         first_of([0, 600], workers)
         start = time.monotonic()
     assert time.monotonic() - start < 60

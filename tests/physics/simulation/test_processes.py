@@ -24,16 +24,16 @@ def collided(name, conditions, events=100, number=3):
     [("g", {21}, 0), ("q", {1, 2, 3, 4, 5}, 0), ("w", {24}, 80.419), ("z", {23}, 91.188), ("t", {6}, 173)],
 )
 def test_hard_partons_are_on_their_shells_and_in_the_window(name, ids, mass):
-    found = collided(name, Conditions(pythia=BARE, unlimited=()))
-    assert found.events == 100
-    assert set(np.abs(found.hard.ids)) <= ids
-    np.testing.assert_array_equal(np.bincount(found.hard.event), 2)
-    pt = kinematics.pt(found.hard.p4)
+    collisions = collided(name, Conditions(pythia=BARE, unlimited=()))
+    assert collisions.events == 100
+    assert set(np.abs(collisions.hard.ids)) <= ids
+    np.testing.assert_array_equal(np.bincount(collisions.hard.event), 2)
+    pt = kinematics.pt(collisions.hard.p4)
     # The colliding partons have some pT of their own.
     assert 985 < pt.min() < pt.max() < 1015
     assert 995 < np.median(pt) < 1005
     # Light quarks and gluons have no mass, bottom quarks 5 GeV.
-    np.testing.assert_allclose(kinematics.mass(found.hard.p4), mass, atol=1e-3 if mass else 5)
+    np.testing.assert_allclose(kinematics.mass(collisions.hard.p4), mass, atol=1e-3 if mass else 5)
 
 
 def test_the_window_can_be_open_above():
@@ -44,23 +44,23 @@ def test_the_window_can_be_open_above():
 
 @pytest.mark.parametrize("name, first, products", [("w", None, 2), ("z", None, 2), ("t", 5, 3)])
 def test_decays_add_up_to_what_decays(name, first, products):
-    found = collided(name, Conditions(pythia=BARE))
-    np.testing.assert_array_equal(np.bincount(found.mother), products)
-    total = np.zeros((len(found.hard.p4), 4))
-    np.add.at(total, found.mother, found.decays.p4)
-    np.testing.assert_allclose(total, found.hard.p4, atol=1e-6)
-    np.testing.assert_array_equal(found.decays.event, found.hard.event[found.mother])
+    collisions = collided(name, Conditions(pythia=BARE))
+    np.testing.assert_array_equal(np.bincount(collisions.mother), products)
+    total = np.zeros((len(collisions.hard.p4), 4))
+    np.add.at(total, collisions.mother, collisions.decays.p4)
+    np.testing.assert_allclose(total, collisions.hard.p4, atol=1e-6)
+    np.testing.assert_array_equal(collisions.decays.event, collisions.hard.event[collisions.mother])
     if first:
-        leaders = np.unique(found.mother, return_index=True)[1]
-        np.testing.assert_array_equal(np.abs(found.decays.ids[leaders]), first)
-    assert np.all(np.abs(found.decays.ids) <= 5)
+        leaders = np.unique(collisions.mother, return_index=True)[1]
+        np.testing.assert_array_equal(np.abs(collisions.decays.ids[leaders]), first)
+    assert np.all(np.abs(collisions.decays.ids) <= 5)
 
 
 @pytest.mark.parametrize("undecayed", [True, False])
-def test_undecayed_bosons_decay_evenly_and_others_are_polarised(undecayed):
-    found = collided("w", Conditions(undecayed=undecayed, pythia=BARE), events=3000)
-    quark = found.decays.ids > 0
-    share = found.decays.p4[quark, 3] / found.hard.p4[found.mother[quark], 3]  # (1 + β cos θ*) / 2
+def test_undecayed_bosons_decay_evenly_and_others_are_polarized(undecayed):
+    collisions = collided("w", Conditions(undecayed=undecayed, pythia=BARE), events=3000)
+    quark = collisions.decays.ids > 0
+    share = collisions.decays.p4[quark, 3] / collisions.hard.p4[collisions.mother[quark], 3]  # (1 + β cos θ*) / 2
     uneven = np.sort(np.abs(2 * share - 1))
     off = np.abs(uneven - np.linspace(0, 1, len(share))).max()
     # Kolmogorov and Smirnov: 6,000 even decays are off by 0.021 once in a hundred times.
@@ -81,11 +81,11 @@ def test_events_do_not_depend_on_what_was_made_before():
 
 def test_resonances_beyond_the_standard_model_are_replaced_by_what_they_decay_to():
     settings = ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", "32:m0 = 3000.", "32:onMode = off")
-    pythia = processes.started(*processes.COMMON, *processes.DECAYS, *settings, "32:onIfAny = 6", *BARE)
-    found = from_batch(pythia.nextBatch(20))
-    np.testing.assert_array_equal(np.abs(found.hard.ids), 6)
-    np.testing.assert_array_equal(np.bincount(found.hard.event), 2)
-    np.testing.assert_array_equal(np.bincount(found.mother), 3)
+    pythia = processes.start_pythia(*processes.COMMON, *processes.DECAYS, *settings, "32:onIfAny = 6", *BARE)
+    collisions = from_batch(pythia.nextBatch(20))
+    np.testing.assert_array_equal(np.abs(collisions.hard.ids), 6)
+    np.testing.assert_array_equal(np.bincount(collisions.hard.event), 2)
+    np.testing.assert_array_equal(np.bincount(collisions.mother), 3)
 
 
 def test_a_wrong_setting_is_told():
@@ -95,5 +95,5 @@ def test_a_wrong_setting_is_told():
 
 
 def test_settings_that_leave_nothing_to_do_are_told():
-    with pytest.raises(InputError, match="fails to initialise"):
-        processes.started("Print:quiet = on", "HardQCD:gg2gg = on", "PhaseSpace:pTHatMin = 9000.")
+    with pytest.raises(InputError, match="fails to initialize"):
+        processes.start_pythia("Print:quiet = on", "HardQCD:gg2gg = on", "PhaseSpace:pTHatMin = 9000.")

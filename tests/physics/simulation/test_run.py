@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError
@@ -11,7 +12,7 @@ from hepjax.data import summarize
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics import kinematics
-from hepjax.physics.simulation import PUBLIC, Layout, blocks, clustering, jets_of_events, simulate, simulate_files
+from hepjax.physics.simulation import PUBLIC, Layout, blocks, clustering, simulate, simulate_files
 from tests.physics.simulation.conftest import toy_observables, toy_unit
 
 
@@ -35,6 +36,9 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
         assert file.attrs["seed"] == 5
         assert "simulated" in file.attrs["description"].lower()
         assert file.attrs["conditions"] == "those of the public sample"
+        assert re.fullmatch(
+            r"\d+ events;( .* completes;)? \d+ hardest jets of at least 100 GeV; .*", file.attrs["cuts"]
+        )
         assert file.attrs["command"] == "hepjax simulate OUT.h5 --jets 22 --particles 30 --seed 5"
         p4 = file["jetConstituentList"][:][..., :4].astype(np.float64)
         pt = file["jets"][:, hls4ml.JET_COLUMNS.index("j_pt")]
@@ -47,10 +51,10 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
 def test_truth_is_kept_where_asked_and_readers_pass_it_over(tmp_path):
     for truth in (False, True):
         simulate(tmp_path / f"{truth}.h5", jets=33, layout=Layout(6, truth=truth), observables=toy_observables)
-    plain, told = (contents(tmp_path / f"{truth}.h5") for truth in (False, True))
-    assert set(told) - set(plain) == {"particleType", "particleCharge", "jetParton", "jetPartonDecays"}
-    kinds, charges = np.array(told["particleType"]), np.array(told["particleCharge"])
-    p4 = np.array(told["jetConstituentList"])
+    plain, full = (contents(tmp_path / f"{truth}.h5") for truth in (False, True))
+    assert set(full) - set(plain) == {"particleType", "particleCharge", "jetParton", "jetPartonDecays"}
+    kinds, charges = np.array(full["particleType"]), np.array(full["particleCharge"])
+    p4 = np.array(full["jetConstituentList"])
     np.testing.assert_array_equal(kinds != 0, p4[..., 3] > 0)
     np.testing.assert_array_equal(charges, np.where(np.abs(kinds) == 211, np.sign(kinds), 0))
     jets = [read_jets([tmp_path / f"{truth}.h5"]) for truth in (False, True)]
@@ -59,26 +63,26 @@ def test_truth_is_kept_where_asked_and_readers_pass_it_over(tmp_path):
     assert summaries[1].ranges == summaries[0].ranges
     assert summaries[1].problems == ()
     # Types belong to their particles: those of each jet's unit, in order of pT.
-    unit = toy_unit(blocks.Unit(0, 0, 0, 7))
-    _, ids, _ = clustering.padded(unit)
-    first = np.flatnonzero(np.argmax(np.array(told["jets"])[:, -6:-1], axis=1) == 0)[:7]
+    unit = toy_unit(blocks.Unit(0, 0, 0, 7)).jets
+    _, ids, _ = clustering.pad(unit)
+    first = np.flatnonzero(np.argmax(np.array(full["jets"])[:, -6:-1], axis=1) == 0)[:7]
     np.testing.assert_array_equal(kinds[first], ids[:, :6])
-    np.testing.assert_allclose(np.array(told["jetParton"])[first], unit.parton, rtol=1e-6)
+    np.testing.assert_allclose(np.array(full["jetParton"])[first], unit.parton, rtol=1e-6)
 
 
 @pytest.mark.usefixtures("toys")
 def test_files_of_a_folder_have_seeds_of_their_own_and_whole_ones_are_left(tmp_path):
     options = {"per_file": 30, "seed": 5, "observables": toy_observables}
-    told = []
-    files = simulate_files(tmp_path / "new" / "jets", jets=70, progress=told.append, **options)
+    counts = []
+    files = simulate_files(tmp_path / "new" / "jets", jets=70, progress=counts.append, **options)
     assert [file.name for file in files] == ["jets_30p_000005.h5", "jets_30p_000006.h5", "jets_30p_000007.h5"]
-    assert sum(told) == 70
+    assert sum(counts) == 70
     assert [len(contents(file)["jets"]) for file in files] == [30, 30, 10]
     simulate(tmp_path / "six.h5", jets=30, seed=6, observables=toy_observables)
     assert files[1].read_bytes() == (tmp_path / "six.h5").read_bytes()
     times = [file.stat().st_mtime_ns for file in files]
     files[1].unlink()
-    again = simulate_files(tmp_path / "new" / "jets", jets=70, progress=told.append, **options)
+    again = simulate_files(tmp_path / "new" / "jets", jets=70, progress=counts.append, **options)
     assert [file.stat().st_mtime_ns == before for file, before in zip(again, times, strict=True)] == [True, False, True]
     with pytest.raises(InputError, match=r"jets_30p_000007\.h5: exists already, made with jets 10, not 30"):
         simulate_files(tmp_path / "new" / "jets", jets=90, **options)
@@ -104,11 +108,13 @@ def test_wrong_arguments_are_named_at_once(tmp_path):
         ({"jets": 0}, "jets: expected an integer of at least 1, found 0"),
         ({"layout": Layout(0)}, "particles: expected"),
         ({"seed": -1}, "seed: expected an integer of at least 0, found -1"),
+        ({"seed": 10**20}, f"seed: expected an integer up to {2**63 - 1}, found {10**20}"),
         ({"jobs": 0}, "jobs: expected"),
         ({"classes": ("g", "b")}, "classes: expected different ones of g, q, w, z, t"),
         ({"classes": ()}, "classes: expected"),
         ({"layout": Layout(mantissa_bits=40)}, "mantissa_bits: expected 1 to 23"),
         ({"conditions": PUBLIC._replace(pt=(1000.0, 900.0))}, "pt: expected a window"),
+        ({"conditions": PUBLIC._replace(pt=(30.0, 40.0))}, "pt: expected a window that goes above 100 GeV, for softer"),
         ({"conditions": PUBLIC._replace(radius=0.0)}, "radius: expected"),
         ({"conditions": PUBLIC._replace(pile_up=-1.0)}, "pile_up: expected"),
     ):
@@ -149,33 +155,6 @@ def test_what_pythia_refuses_is_one_line_and_leaves_nothing(tmp_path):
     with pytest.raises(InputError, match="Pythia refuses the setting 'No:suchSetting = on'"):
         simulate(tmp_path / "a.h5", jets=5, jobs=1, conditions=wrong, observables=toy_observables)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.usefixtures("sim")
-def test_events_of_others_become_jets(tmp_path):
-    hepmc = pytest.importorskip("pyhepmc")
-    rng = np.random.default_rng(0)
-    with hepmc.open(str(tmp_path / "events.hepmc"), "w") as file:
-        for number in range(30):
-            event = hepmc.GenEvent(hepmc.Units.GEV, hepmc.Units.MM)
-            event.event_number = number
-            vertex = hepmc.GenVertex()
-            beam = hepmc.GenParticle((0, 0, 6500, 6500), 2212, 4)
-            vertex.add_particle_in(beam)
-            for phi in rng.normal(0, 0.1, 5):
-                vertex.add_particle_out(hepmc.GenParticle((90 * np.cos(phi), 90 * np.sin(phi), 0, 90), 22, 1))
-            event.add_vertex(vertex)
-            file.write(event)
-    common = {"observables": toy_observables, "jobs": 1}
-    jets_of_events(tmp_path / "a.h5", tmp_path / "events.hepmc", label=2, **common)
-    jets_of_events(tmp_path / "b.h5", tmp_path / "events.hepmc", jets=7, **common)
-    found = read_jets([tmp_path / "a.h5"])
-    np.testing.assert_array_equal(found.labels, np.full(30, 2))
-    assert read_jets([tmp_path / "b.h5"]).labels is None
-    with pytest.raises(InputError, match="label: expected None or an integer from 0 to 4, found 5"):
-        jets_of_events(tmp_path / "c.h5", tmp_path / "events.hepmc", label=5, **common)
-    assert contents(tmp_path / "b.h5")["jets"] == [row[:53] for row in contents(tmp_path / "a.h5")["jets"][:7]]
-    np.testing.assert_allclose(found.observables[:, hls4ml.OBSERVABLE_COLUMNS.index("j_pt")], 450, rtol=0.05)
 
 
 def test_importing_simulation_is_light():

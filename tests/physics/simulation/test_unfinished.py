@@ -9,11 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from tests.physics.simulation.conftest import toy_observables
 
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.physics.simulation import PUBLIC, Layout, blocks, run, simulate, simulate_files, unfinished
+from hepjax.physics.simulation import PUBLIC, Layout, assemble, blocks, simulate, simulate_files, unfinished
+from tests.physics.simulation.conftest import toy_observables
 
 
 class StopError(Exception):
@@ -40,11 +40,11 @@ def test_an_interrupted_run_goes_on_where_it_stopped(tmp_path, toys, calls):
     assert (tmp_path / "a.h5.unfinished").exists() == (calls > 0)
     assert not (tmp_path / "a.h5").exists()
     toys.clear()
-    told = []
-    simulate(tmp_path / "a.h5", observables=toy_observables, progress=told.append, **options)
+    counts = []
+    simulate(tmp_path / "a.h5", observables=toy_observables, progress=counts.append, **options)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
-    assert told[0] == 10 * calls
-    assert sum(told) == 75
+    assert counts[0] == 10 * calls
+    assert sum(counts) == 75
     # Units that are wholly in what was kept are not made again.
     kept = np.bincount(blocks.shuffled_labels(75, hls4ml.CLASSES, 3)[: 10 * calls], minlength=5)
     assert len(toys) == everything - np.where(kept == 15, 3, kept // 7).sum()
@@ -89,9 +89,9 @@ def test_a_damaged_part_is_made_again(tmp_path, caplog, harm):
         simulate(tmp_path / "a.h5", jets=75, observables=stopping(6))
     harm(tmp_path / "a.h5.unfinished" / "part_000002.npz")
     caplog.clear()
-    told = []
-    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables, progress=told.append)
-    assert told[0] == 20
+    counts = []
+    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables, progress=counts.append)
+    assert counts[0] == 20
     assert ("part_000002.npz: damaged" in caplog.text) == (harm is not os.remove)
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "whole.h5").read_bytes()
 
@@ -115,9 +115,9 @@ def test_a_full_disk_keeps_what_was_finished(tmp_path, monkeypatch, caplog):
         "lock", "part_000000.npz", "part_000001.npz", "recipe.json",
     ]  # fmt: skip
     left[0] = 100
-    told = []
-    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables, progress=told.append)
-    assert told[0] == 20
+    counts = []
+    simulate(tmp_path / "a.h5", jets=75, observables=toy_observables, progress=counts.append)
+    assert counts[0] == 20
 
 
 @pytest.mark.usefixtures("toys")
@@ -126,7 +126,7 @@ def test_a_disk_that_is_full_at_the_end_or_a_kill_then_cost_nothing(tmp_path, mo
         raise InputError("no space")
 
     with monkeypatch.context() as patch:
-        patch.setattr(run, "jet_writer", no_writer)
+        patch.setattr(assemble, "jet_writer", no_writer)
         with pytest.raises(InputError, match="no space"):
             simulate(tmp_path / "a.h5", jets=75, observables=toy_observables)
     for name in (".a.h5.123.part", ".b.h5.123.part"):
@@ -150,13 +150,13 @@ def test_what_another_run_is_making_is_left_to_it(tmp_path, held):
     options = {"seed": 5, "observables": toy_observables}
     with pytest.raises(InputError, match=r"000006.h5: another run is making it; wait for that one, or"):
         simulate(tmp_path / "jets_30p_000006.h5", jets=30, **options | {"seed": 6})
-    told = []
-    files = simulate_files(tmp_path, jets=90, per_file=30, progress=told.append, **options)
+    counts = []
+    files = simulate_files(tmp_path, jets=90, per_file=30, progress=counts.append, **options)
     assert [file.name for file in files] == ["jets_30p_000005.h5", "jets_30p_000007.h5"]
-    assert sum(told) == 60
+    assert sum(counts) == 60
     held.close()  # as when that run ends, or is killed
-    assert len(simulate_files(tmp_path, jets=90, per_file=30, progress=told.append, **options)) == 3
-    assert sum(told) == 60 + 90
+    assert len(simulate_files(tmp_path, jets=90, per_file=30, progress=counts.append, **options)) == 3
+    assert sum(counts) == 60 + 90
     assert len(list(tmp_path.iterdir())) == 3
 
 
@@ -169,11 +169,11 @@ def test_what_another_run_makes_meanwhile_is_left_alone(tmp_path):
             simulate(last, jets=30, seed=6, observables=toy_observables)
         return toy_observables(p4, mask)
 
-    told = []
-    files = simulate_files(tmp_path, jets=60, per_file=30, seed=5, observables=observe, progress=told.append)
+    counts = []
+    files = simulate_files(tmp_path, jets=60, per_file=30, seed=5, observables=observe, progress=counts.append)
     assert sorted(tmp_path.iterdir()) == files
-    assert sum(told) == 60
-    with pytest.raises(unfinished.BusyError, match="another run has just made it"), unfinished.begun(last, {}):
+    assert sum(counts) == 60
+    with pytest.raises(unfinished.BusyError, match="another run has just made it"), unfinished.hold_parts(last, {}):
         pass
     assert sorted(tmp_path.iterdir()) == files
 
@@ -183,17 +183,17 @@ import sys
 import numpy as np
 from hepjax.physics.simulation import simulate
 if __name__ == "__main__":
-    def told(count):
+    def report(count):
         print(count, flush=True)
     def observe(p4, mask):
         return np.zeros((len(p4), 53))
-    simulate(sys.argv[1], jets=1000, seed=2, jobs=2, classes=("w",), observables=observe, progress=told)
+    simulate(sys.argv[1], jets=1000, seed=2, jobs=2, classes=("w",), observables=observe, progress=report)
 """
 
 
 def processes(*options):
-    found = subprocess.run(["/usr/bin/env", "pgrep", *options], capture_output=True, text=True, check=False)
-    return [int(line) for line in found.stdout.split()]
+    listed = subprocess.run(["/usr/bin/env", "pgrep", *options], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
 
 
 @pytest.mark.usefixtures("sim")

@@ -15,7 +15,7 @@ PUBLIC = Conditions()
 
 
 def made(label, seed=1, jets=6, number=0, conditions=PUBLIC):
-    return units.simulate_unit(units.Unit(seed, label, number, jets, conditions))
+    return units.simulate_unit(units.Unit(seed, label, number, jets, conditions)).jets
 
 
 def test_a_unit_does_not_depend_on_what_was_done_before():
@@ -30,9 +30,9 @@ def test_a_unit_does_not_depend_on_what_was_done_before():
 
 def test_jets_look_like_the_physics_says():
     jets = {name: made(label, seed=11, jets=150) for label, name in enumerate(hls4ml.CLASSES)}
-    momenta = {name: clustering.sums(some.p4, some.counts) for name, some in jets.items()}
+    momenta = {name: clustering.sums(group.p4, group.counts) for name, group in jets.items()}
     mass = {name: kinematics.mass(p4) for name, p4 in momenta.items()}
-    count = {name: some.counts.mean() for name, some in jets.items()}
+    count = {name: group.counts.mean() for name, group in jets.items()}
     for name, p4 in momenta.items():
         assert np.abs(kinematics.eta(p4)).max() < 2.7
         assert 950 < np.median(kinematics.pt(p4)) < (1150 if name == "g" else 1050), name
@@ -51,7 +51,7 @@ def test_jets_look_like_the_physics_says():
         )
         assert np.median(near) < 0.03
     # Hardly a particle lies outside its jet's circle: anti-kT jets with one core are round.
-    p4, _, mask = clustering.padded(clustering.concatenate(list(jets.values())))
+    p4, _, mask = clustering.pad(clustering.concatenate(list(jets.values())))
     axis = p4.sum(axis=1)[:, None]
     away = np.hypot(
         kinematics.rapidity(p4) - kinematics.rapidity(axis),
