@@ -23,21 +23,21 @@ from hepjax.evaluation.calibration import (
     fit_temperature,
     maximum_calibration_error,
     reliability,
-    scaled,
+    scale_scores,
 )
 from hepjax.evaluation.clusters import adjusted_rand_index, cluster_figures, cluster_table, purity
-from hepjax.evaluation.comparison import Difference, compare
-from hepjax.evaluation.confusion import accuracy, confusion_matrix, row_normalised
+from hepjax.evaluation.comparison import Difference, compare_scores
+from hepjax.evaluation.confusion import accuracy, confusion_matrix, normalize_rows
 from hepjax.evaluation.decorrelation import TradeOff, ranks_in_bins, trade_off
 from hepjax.evaluation.detections import Detections, detections
 from hepjax.evaluation.diagnosis import Fit, Verdict, best_epoch, verdict
-from hepjax.evaluation.discriminants import discriminant, discriminant_curve, fractions
+from hepjax.evaluation.discriminants import class_fractions, discriminant, discriminant_curve
 from hepjax.evaluation.distances import (
-    Beside,
     Distance,
-    beside_floor,
+    FloorComparison,
+    compare_each_to_floor,
+    compare_to_floor,
     distances_by_class,
-    each_beside_floor,
     wasserstein,
     wasserstein_distance,
     wasserstein_floor,
@@ -64,7 +64,7 @@ from hepjax.evaluation.roc import (
     fpr_at_tpr,
     pairwise_auc,
     roc_curve,
-    thinned,
+    thin_curve,
     tpr_at_fpr,
 )
 from hepjax.evaluation.significance import Improvement, max_significance_improvement, significance_improvement
@@ -73,12 +73,12 @@ from hepjax.evaluation.working_points import WorkingPoint, selection, working_po
 
 __all__ = [
     "FEWEST",
-    "Beside",
     "Binned",
     "Detections",
     "Difference",
     "Distance",
     "Fit",
+    "FloorComparison",
     "Improvement",
     "Interval",
     "Peak",
@@ -94,7 +94,6 @@ __all__ = [
     "apply_temperature",
     "auc",
     "background_rejection",
-    "beside_floor",
     "best_epoch",
     "bias_and_variance",
     "bin_edges",
@@ -106,17 +105,19 @@ __all__ = [
     "calibration_noise",
     "class_curve",
     "class_curves",
+    "class_fractions",
     "class_rates_in_bins",
     "cluster_figures",
     "cluster_table",
-    "compare",
+    "compare_each_to_floor",
+    "compare_scores",
+    "compare_to_floor",
     "confusion_matrix",
     "cross_entropy",
     "detections",
     "discriminant",
     "discriminant_curve",
     "distances_by_class",
-    "each_beside_floor",
     "effective_count",
     "effective_trials",
     "expected_calibration_error",
@@ -124,12 +125,12 @@ __all__ = [
     "fit_temperature",
     "fold_intervals",
     "fpr_at_tpr",
-    "fractions",
     "jensen_shannon",
     "max_significance_improvement",
     "maximum_calibration_error",
     "mean_and_spread",
     "measure",
+    "normalize_rows",
     "pairwise_auc",
     "peak",
     "peak_figures",
@@ -141,12 +142,11 @@ __all__ = [
     "reliability",
     "remarks",
     "roc_curve",
-    "row_normalised",
-    "scaled",
+    "scale_scores",
     "sculpting",
     "selection",
     "significance_improvement",
-    "thinned",
+    "thin_curve",
     "tpr_at_fpr",
     "trade_off",
     "verdict",

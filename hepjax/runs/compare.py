@@ -28,7 +28,7 @@ class Comparison(NamedTuple):
     metrics: list[dict[str, Any]]
     """Of each tagger the figures of merit with their intervals."""
     differences: list[dict[str, Any]]
-    """What each tagger but the first has more than the first; see `evaluation.compare`."""
+    """What each tagger but the first has more than the first; see `evaluation.compare_scores`."""
     jets: int
     """How many jets they were measured on."""
 
@@ -55,7 +55,7 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = ()) -> Comparison:
         found = _common([_tested(source) for source in sources], sources)
     scores = [one.measured() for one in found]
     metrics = [evaluation.measure(one) for one in scores]
-    return Comparison(metrics, [evaluation.compare(scores[0], one) for one in scores[1:]], len(found[0].scores))
+    return Comparison(metrics, [evaluation.compare_scores(scores[0], one) for one in scores[1:]], len(found[0].scores))
 
 
 def _tested(source: Path) -> Predictions:

@@ -23,7 +23,7 @@ from hepjax.evaluation.calibration import (
     fit_temperature,
     maximum_calibration_error,
     reliability,
-    scaled,
+    scale_scores,
 )
 from hepjax.evaluation.intervals import binomial_interval
 from hepjax.evaluation.metrics import cross_entropy
@@ -120,10 +120,10 @@ def test_brier_is_scikit_learns(toy):
 def test_a_known_temperature_is_found(rng, sharper):
     scores = honest(rng, 40_000, temperature=sharper)
     assert fit_temperature(scores) == pytest.approx(sharper, rel=0.02)
-    mended = scaled(scores, fit_temperature(scores))
-    assert expected_calibration_error(mended) < 2 * calibration_noise(mended)
-    assert cross_entropy(mended) <= cross_entropy(scores)
-    assert fit_temperature(mended) == pytest.approx(1, abs=1e-6)
+    scaled = scale_scores(scores, fit_temperature(scores))
+    assert expected_calibration_error(scaled) < 2 * calibration_noise(scaled)
+    assert cross_entropy(scaled) <= cross_entropy(scores)
+    assert fit_temperature(scaled) == pytest.approx(1, abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3))
@@ -234,8 +234,8 @@ def test_five_equal_probabilities_are_refused_too():
         (lambda toy: reliability(toy, of_class="x"), "of_class: expected one of g, q, w, z, t, found 'x'"),
         (lambda toy: reliability(toy._replace(weights=-toy.weights)), "weights: expected none below 0"),
         (lambda toy: reliability(toy._replace(weights=0 * toy.weights)), "weights: expected a positive sum"),
-        (lambda toy: scaled(toy, 0.0), "temperature: expected a positive number, found 0"),
-        (lambda toy: scaled(toy, math.nan), "temperature"),
+        (lambda toy: scale_scores(toy, 0.0), "temperature: expected a positive number, found 0"),
+        (lambda toy: scale_scores(toy, math.nan), "temperature"),
     ],
 )
 def test_bad_input_is_named(toy, call, words):

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from hepjax.errors import InputError
-from hepjax.evaluation import auc, background_rejection, class_curve, compare, figures_of_merit, roc_curve
+from hepjax.evaluation import auc, background_rejection, class_curve, compare_scores, figures_of_merit, roc_curve
 from hepjax.types import Scores
 
 
@@ -32,7 +32,7 @@ def delong_by_pairs(a, b, signal):
 @pytest.mark.parametrize("digits", [2, 12])
 def test_auc_is_delongs(pair, digits):
     pair = [some._replace(scores=(p := some.scores.round(digits)) / p.sum(axis=1, keepdims=True)) for some in pair]
-    found = compare(*pair)["classes"]
+    found = compare_scores(*pair)["classes"]
     for c, name in enumerate(pair[0].classes):
         value, error = delong_by_pairs(*(some.scores[:, c] for some in pair), pair[0].labels == c)
         ours = found[name]["auc"]
@@ -43,20 +43,20 @@ def test_auc_is_delongs(pair, digits):
 def test_accuracy_is_mcnemars(pair):
     right = [some.scores.argmax(axis=1) == some.labels for some in pair]
     alone = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
-    ours = compare(*pair)["accuracy"]
+    ours = compare_scores(*pair)["accuracy"]
     assert ours.value == pytest.approx((alone[0] - alone[1]) / 2000)
     assert ours.p == pytest.approx(stats.binomtest(alone[0], sum(alone)).pvalue)
 
 
 def test_loss_is_a_paired_test(pair):
     costs = [-np.log(some.scores[np.arange(2000), some.labels]) for some in pair]
-    ours, oracle = compare(*pair)["loss"], stats.ttest_rel(costs[1], costs[0])
+    ours, oracle = compare_scores(*pair)["loss"], stats.ttest_rel(costs[1], costs[0])
     assert ours.value == pytest.approx(np.mean(costs[1] - costs[0]))
     assert ours.value / ours.error == pytest.approx(oracle.statistic, rel=1e-3)
 
 
 def test_rejections_are_compared_by_their_ratio(pair):
-    ours = compare(*pair)["classes"]["w"]["background_rejection_at_0.5"]
+    ours = compare_scores(*pair)["classes"]["w"]["background_rejection_at_0.5"]
     signal, scores = pair[0].labels == 2, [some.scores[:, 2] for some in pair]
 
     def ratio(rows):
@@ -70,10 +70,10 @@ def test_rejections_are_compared_by_their_ratio(pair):
 
 
 def test_a_tagger_does_not_differ_from_itself_and_differences_have_a_sign(pair):
-    same = compare(pair[0], pair[0])
+    same = compare_scores(pair[0], pair[0])
     for one in (same["accuracy"], same["loss"], *(x for some in same["classes"].values() for x in some.values())):
         assert (one.error, one.p) == (0, 1)
-    there, back = compare(*pair), compare(*reversed(pair))
+    there, back = compare_scores(*pair), compare_scores(*reversed(pair))
     assert there["loss"].value == -back["loss"].value > 0
     assert there["classes"]["t"]["auc"].value < 0
     assert there["classes"]["t"]["auc"].value == pytest.approx(-back["classes"]["t"]["auc"].value)
@@ -89,14 +89,14 @@ def test_equally_good_taggers_seldom_differ(rng):
         shared = rng.normal(size=400)
         p = [1 / (1 + np.exp(shared + rng.normal(size=400) + labels)) for _ in range(2)]
         pair = [Scores(np.stack([x, 1 - x], axis=1), labels, None, ("s", "b")) for x in p]
-        low += compare(*pair)["classes"]["s"]["auc"].p < 0.05
+        low += compare_scores(*pair)["classes"]["s"]["auc"].p < 0.05
     assert low <= 13  # four standard deviations above 5
 
 
 def test_a_weight_of_zero_leaves_a_jet_out(pair):
     weights = np.where(np.arange(2000) < 1500, 1.0, 0.0)
-    weighted = compare(*(some._replace(weights=weights) for some in pair))
-    cut = compare(*(some._replace(scores=some.scores[:1500], labels=some.labels[:1500]) for some in pair))
+    weighted = compare_scores(*(some._replace(weights=weights) for some in pair))
+    cut = compare_scores(*(some._replace(scores=some.scores[:1500], labels=some.labels[:1500]) for some in pair))
     for key in ("value", "error"):
         assert getattr(weighted["loss"], key) == pytest.approx(getattr(cut["loss"], key))
         ours, alone = (found["classes"]["g"]["auc"] for found in (weighted, cut))
@@ -105,7 +105,7 @@ def test_a_weight_of_zero_leaves_a_jet_out(pair):
 
 def test_an_absent_class_has_no_difference(pair):
     rows = pair[0].labels != 3
-    found = compare(*(some._replace(scores=some.scores[rows], labels=some.labels[rows]) for some in pair))
+    found = compare_scores(*(some._replace(scores=some.scores[rows], labels=some.labels[rows]) for some in pair))
     assert found["classes"]["z"] == {"auc": None, "background_rejection_at_0.5": None}
     assert found["classes"]["t"]["auc"] is not None
 
@@ -116,15 +116,15 @@ def test_too_few_background_jets_have_no_ratio():
     p[-5:] = 0.99
     scores = Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b"))
     assert figures_of_merit(scores)["classes"]["s"]["background_rejection_at_0.5"] is None
-    assert compare(scores, scores)["classes"]["s"]["background_rejection_at_0.5"] is None
+    assert compare_scores(scores, scores)["classes"]["s"]["background_rejection_at_0.5"] is None
 
 
 def test_other_jets_are_refused(pair):
     with pytest.raises(InputError, match="same jets for both"):
-        compare(pair[0], pair[1]._replace(labels=np.roll(pair[1].labels, 1)))
+        compare_scores(pair[0], pair[1]._replace(labels=np.roll(pair[1].labels, 1)))
     with pytest.raises(InputError, match="same jets for both"):
-        compare(pair[0], pair[1]._replace(weights=np.ones(2000)))
+        compare_scores(pair[0], pair[1]._replace(weights=np.ones(2000)))
     with pytest.raises(InputError, match="2000 and 1999"):
-        compare(pair[0], pair[1]._replace(scores=pair[1].scores[1:], labels=pair[1].labels[1:]))
+        compare_scores(pair[0], pair[1]._replace(scores=pair[1].scores[1:], labels=pair[1].labels[1:]))
     with pytest.raises(InputError, match="classes: expected those of the first tagger, g, q, w, z, t"):
-        compare(pair[0], pair[1]._replace(classes=("a", "b", "c", "d", "e")))
+        compare_scores(pair[0], pair[1]._replace(classes=("a", "b", "c", "d", "e")))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sk
 
-from hepjax.evaluation import accuracy, confusion_matrix, row_normalised
+from hepjax.evaluation import accuracy, confusion_matrix, normalize_rows
 
 
 def test_equals_scikit_learn(toy):
@@ -13,7 +13,7 @@ def test_equals_scikit_learn(toy):
     found = confusion_matrix(toy)
     np.testing.assert_allclose(found, expected, rtol=1e-12)
     np.testing.assert_allclose(
-        row_normalised(found), sk.confusion_matrix(toy.labels, predicted, sample_weight=toy.weights, normalize="true")
+        normalize_rows(found), sk.confusion_matrix(toy.labels, predicted, sample_weight=toy.weights, normalize="true")
     )
     assert accuracy(found) == pytest.approx(
         sk.accuracy_score(toy.labels, predicted, sample_weight=toy.weights), abs=1e-12
@@ -32,7 +32,7 @@ def test_the_first_index_is_the_truth(toy):
 def test_a_class_without_jets_has_an_empty_row(toy):
     rows = toy.labels != 2
     part = toy._replace(scores=toy.scores[rows], labels=toy.labels[rows], weights=toy.weights[rows])
-    fractions = row_normalised(confusion_matrix(part))
+    fractions = normalize_rows(confusion_matrix(part))
     assert np.isnan(fractions[2]).all()
     np.testing.assert_allclose(fractions[[0, 1, 3, 4]].sum(axis=1), 1)
 

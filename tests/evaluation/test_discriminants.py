@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepjax.errors import InputError
-from hepjax.evaluation.discriminants import discriminant, discriminant_curve, fractions
+from hepjax.evaluation.discriminants import class_fractions, discriminant, discriminant_curve
 from hepjax.evaluation.roc import auc, pairwise_auc, roc_curve
 from hepjax.types import Scores
 
@@ -121,7 +121,7 @@ def test_a_class_without_jets_has_no_curve():
 )
 def test_bad_mixtures_are_named(signal, background, words):
     with pytest.raises(InputError, match=words):
-        fractions(BCU, signal, background)
+        class_fractions(BCU, signal, background)
 
 
 @pytest.mark.parametrize(

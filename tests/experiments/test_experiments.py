@@ -437,9 +437,9 @@ def test_generate_particles_makes_jets_and_measures_them(tmp_path, undrawn, monk
     assert_pictures(tmp_path / "new", "distances.png", "images.png", "spectra.png")
     assert list(found["distances"]) == ["all", "q", "t"]
     mass = found["distances"]["t"]["j_mass"]
-    assert mass["flow"].found.distance < 0.8 * mass["independent"].found.distance
+    assert mass["flow"].generated.distance < 0.8 * mass["independent"].generated.distance
     written = json.loads((tmp_path / "new" / "figures.json").read_text())
-    assert written["distances"]["t"]["j_mass"]["flow"][0] == list(mass["flow"].found)
+    assert written["distances"]["t"]["j_mass"]["flow"][0] == list(mass["flow"].generated)
     assert list(written["auc"]) == ["floor", "flow", "independent"]
     assert "j_mass" in (tmp_path / "new" / "table.md").read_text()
     floor, flow, independent = seen

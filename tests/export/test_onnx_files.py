@@ -107,7 +107,7 @@ def named(model, key, value):
         ),
         (lambda m: setattr(m.opset_import[0], "version", 9), "found 9 and 8"),
         (lambda m: setattr(m, "ir_version", 99), "found 18 and 99"),
-        (lambda m: m.ClearField("metadata_props"), "no facts of hepjax"),
+        (lambda m: m.ClearField("metadata_props"), "no hepjax metadata"),
         (lambda m: named(m, "hepjax_format", "2"), "format 2, expected 1"),
         (lambda m: setattr(m.graph.input[0], "name", "x"), "expected inputs features or images or particles and mask"),
         (lambda m: setattr(m.graph.output[0], "name", "y"), "found particles, mask and y"),

@@ -75,7 +75,7 @@ def test_damaged_files_are_refused(written):
     with pytest.raises(InputError, match=r"stablehlo\.json: no JSON, or cut short"):
         export.read(written)
     beside.write_text("[]")
-    with pytest.raises(InputError, match="no facts of hepjax"):
+    with pytest.raises(InputError, match="no hepjax metadata"):
         export.read(written)
     beside.unlink()
     with pytest.raises(InputError, match=r"stablehlo\.json: no such file"):

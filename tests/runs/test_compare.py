@@ -29,7 +29,7 @@ def test_two_runs_on_their_test_part(runs_of):
     found = compare.compare([runs_of / "poor", runs_of / "good"])
     assert found.jets == 1000
     test = [predictions.read_predictions(runs_of / name / "test.h5").measured() for name in ("poor", "good")]
-    assert found.differences == [evaluation.compare(*test)]
+    assert found.differences == [evaluation.compare_scores(*test)]
     assert found.metrics[1]["accuracy"] == evaluation.figures_of_merit(test[1])["accuracy"]
     (difference,) = found.differences
     assert difference["accuracy"].value > 5 * difference["accuracy"].error

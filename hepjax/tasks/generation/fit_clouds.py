@@ -128,7 +128,7 @@ def tell_clouds_apart(
 
 def cloud_distances(
     made: Mapping[str, Clouds], truth: Clouds, other: Clouds, classes: Sequence[str], *, seed: int = 0
-) -> dict[str, dict[str, dict[str, evaluation.Beside]]]:
+) -> dict[str, dict[str, dict[str, evaluation.FloorComparison]]]:
     """How far generated clouds lie from simulated ones, beside how far simulated ones lie from each other.
 
     Args:
@@ -147,7 +147,7 @@ def cloud_distances(
         name: generation.cloud_quantities(clouds, classes)
         for name, clouds in {**made, "truth": truth, "other": other}.items()
     }
-    found: dict[str, dict[str, dict[str, evaluation.Beside]]] = {}
+    found: dict[str, dict[str, dict[str, evaluation.FloorComparison]]] = {}
     for kind in ("all", *classes):
         found[kind] = {}
         for quantity in quantities["truth"]:
@@ -159,7 +159,7 @@ def cloud_distances(
                 rng, count = np.random.default_rng(seed), min(MOST, *map(len, values.values()))
                 values = {name: rng.choice(x, count, replace=False) for name, x in values.items()}
             reference, more = values.pop("truth"), values.pop("other")
-            found[kind][quantity] = evaluation.each_beside_floor(values, reference, more, seed=seed)
+            found[kind][quantity] = evaluation.compare_each_to_floor(values, reference, more, seed=seed)
     return found
 
 

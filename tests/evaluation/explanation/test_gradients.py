@@ -156,7 +156,7 @@ def test_a_shift_of_all_logits_can_be_taken_away(jets):
 
 @pytest.mark.parametrize("which", [5, -1, np.array([0, 0, 0, 9]), np.zeros(5, int), 1.5])
 def test_no_such_class(which):
-    with pytest.raises(InputError, match="which: expected a class from 0 to 4"):
+    with pytest.raises(InputError, match="class_index: expected a class from 0 to 4"):
         gradient_times_input(lambda x: x, np.ones((4, 5), np.float32), which)
 
 

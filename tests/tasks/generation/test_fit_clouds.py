@@ -39,7 +39,7 @@ def test_distances_are_those_of_each_class_and_of_all(rng, monkeypatch):
     assert list(found) == ["all", "q", "t"]
     assert list(found["all"]) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
     mass = [generation.cloud_observables(x.take(x.labels == 1))["j_mass"] for x in (wide, truth)]
-    assert found["t"]["j_mass"]["wide"].found.distance == pytest.approx(evaluation.wasserstein(*mass))
+    assert found["t"]["j_mass"]["wide"].generated.distance == pytest.approx(evaluation.wasserstein(*mass))
     assert found["all"]["j_mass"]["wide"].ratio > 3
     assert found["all"]["j1_etarel"]["wide"].ratio > 3
     assert found["all"]["j_mass"]["same"].ratio < 2
