@@ -19,7 +19,7 @@ def anomaly_figures(scores: Scores, *, seed: int = 0) -> dict[str, dict[str, Any
     """Computes the AUC and background rejections of an anomaly score with intervals, ready for `json.dump`.
 
     Args:
-      scores: scores of two classes, background first and anomalies second, as `anomaly_scores` returns them.
+      scores: scores of two classes, background first and anomalies second, as `as_classifier_scores` returns them.
       seed: seed of the bootstrap.
 
     Returns:

@@ -88,11 +88,11 @@ def _log1p(graph: Graph, _: Any, x: Value) -> Value:
 
 def _divide(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
     """Adds a quotient, or a softmax if the quotient normalizes exponentials of x minus a constant per row."""
-    exponential, total = graph.made_by("Exp", a), b
-    while (inner := graph.made_by("Reshape", total)) is not None:
+    exponential, total = graph.inputs_of("Exp", a), b
+    while (inner := graph.inputs_of("Reshape", total)) is not None:
         total = inner[0]
-    summed = graph.made_by("ReduceSum", total)
-    difference = exponential and graph.made_by("Sub", exponential[0])
+    summed = graph.inputs_of("ReduceSum", total)
+    difference = exponential and graph.inputs_of("Sub", exponential[0])
     if summed and difference and summed[0] == a and np.asarray(summed[1].const).tolist() == [len(a.shape) - 1]:
         x, shift = difference
         if x.shape == a.shape == equation.outvars[0].aval.shape and b.shape[-1:] == shift.shape[-1:] == (1,):

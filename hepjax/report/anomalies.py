@@ -31,7 +31,7 @@ def anomaly_roc_figure(
     """ROC curves of anomaly scores: a panel for each kind of anomaly, mistag rate (log) over signal efficiency.
 
     Args:
-      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.tasks.anomaly.scores.told_from` gives of it.
+      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.tasks.anomaly.scores.as_classifier_scores` gives of it.
       names: of the scores to draw; none is all.
       baselines: those that are drawn in black.
       label: text above the axes.

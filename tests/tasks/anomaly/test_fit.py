@@ -23,7 +23,7 @@ def learnt():
     rng, lines = np.random.default_rng(1), []
     x, val = background(rng, 512), background(rng, 256)
     model = models.Autoencoder(outputs=4, hidden=(), latent=2)
-    detector = fit.fit_autoencoder(model, x, val, epochs=60, learning_rate=0.02, tell=lines.append)
+    detector = fit.fit_autoencoder(model, x, val, epochs=60, learning_rate=0.02, log=lines.append)
     return detector, x, val, lines
 
 
@@ -73,7 +73,7 @@ def test_a_training_that_diverges_leaves_its_last_good_state():
     wrong = x.copy()
     wrong[200] = 1e30
     detector = fit.fit_autoencoder(
-        models.Autoencoder(outputs=4, hidden=(), latent=2), wrong, x, epochs=3, tell=lines.append
+        models.Autoencoder(outputs=4, hidden=(), latent=2), wrong, x, epochs=3, log=lines.append
     )
     assert np.isfinite(detector(x).values).all()
     (line,) = lines

@@ -28,14 +28,14 @@ def jets():
     return apply_scaling(fit_scaling(x), x)
 
 
-def inertia(x, centres, labels):
-    return ((np.asarray(x, np.float64) - np.asarray(centres, np.float64)[np.asarray(labels)]) ** 2).sum(axis=1)
+def inertia(x, centers, labels):
+    return ((np.asarray(x, np.float64) - np.asarray(centers, np.float64)[np.asarray(labels)]) ** 2).sum(axis=1)
 
 
 def assert_like(found, oracle):
     np.testing.assert_array_equal(found.labels, oracle.labels_)
     np.testing.assert_allclose(
-        found.centres, oracle.cluster_centers_, atol=2e-6 * np.abs(oracle.cluster_centers_).max()
+        found.centers, oracle.cluster_centers_, atol=2e-6 * np.abs(oracle.cluster_centers_).max()
     )
     assert float(found.inertia) == pytest.approx(oracle.inertia_, rel=2e-6)
     assert int(found.iterations) == oracle.n_iter_
@@ -75,8 +75,8 @@ def test_the_best_of_several_starts_is_as_good_as_scikit_learn_s(jets):
     oracle = KMeans(K, n_init=STARTS, random_state=0).fit(jets)
     found = kmeans(jets, K, jax.random.key(1), starts=STARTS)
     assert float(found.inertia) == pytest.approx(oracle.inertia_, rel=2e-3)
-    assert float(found.inertia) == pytest.approx(inertia(jets, found.centres, found.labels).sum(), rel=1e-5)
-    np.testing.assert_array_equal(nearest(jets, found.centres), found.labels)
+    assert float(found.inertia) == pytest.approx(inertia(jets, found.centers, found.labels).sum(), rel=1e-5)
+    np.testing.assert_array_equal(nearest(jets, found.centers), found.labels)
 
 
 def test_the_lowest_inertia_is_kept_and_every_start_has_its_own_key(jets):
@@ -112,7 +112,7 @@ def test_seeds_are_different_jets_down_to_the_last():
     for seed in range(5):
         found = kmeans(x, 3, jax.random.key(seed), starts=2)
         assert float(found.inertia) == 0
-        assert sorted(found.centres.tolist()) == [[1000, 0], [1000, 1], [1001, 0]]
+        assert sorted(found.centers.tolist()) == [[1000, 0], [1000, 1], [1001, 0]]
 
 
 class TestEmptyClusters:
@@ -120,17 +120,17 @@ class TestEmptyClusters:
 
     def test_goes_to_the_farthest_jet(self):
         found = kmeans_from(self.x, np.array([[1.0], [-100.0]]))
-        assert found.centres.tolist() == [[3.25], [30.0]]
+        assert found.centers.tolist() == [[3.25], [30.0]]
         assert found.labels.tolist() == [0, 0, 0, 0, 1]
 
     def test_two_go_to_different_ones(self):
         found = kmeans_from(self.x, np.array([[1.0], [-100.0], [-200.0]]))
-        assert sorted(found.centres[:, 0].tolist()) == [1.0, 10.0, 30.0]
+        assert sorted(found.centers[:, 0].tolist()) == [1.0, 10.0, 30.0]
         assert float(found.inertia) == 2
 
     def test_a_jet_without_weight_is_not_taken(self):
         found = kmeans_from(self.x, np.array([[1.0], [-100.0]]), weights=[1, 1, 1, 1, 0])
-        assert found.centres.tolist() == [[1.0], [10.0]]
+        assert found.centers.tolist() == [[1.0], [10.0]]
         assert int(found.labels[-1]) == 1
 
     def test_scikit_learn_moves_them_alike(self, jets):
@@ -143,7 +143,7 @@ def test_weights_are_repetitions(jets):
     first = jets[weights > 0][:K]
     found = kmeans_from(jets, first, weights=weights)
     repeated = kmeans_from(np.repeat(jets, weights, axis=0), first)
-    np.testing.assert_allclose(found.centres, repeated.centres, atol=1e-5)
+    np.testing.assert_allclose(found.centers, repeated.centers, atol=1e-5)
     np.testing.assert_array_equal(np.repeat(found.labels, weights), repeated.labels)
     assert float(found.inertia) == pytest.approx(float(repeated.inertia), rel=1e-5)
 
@@ -172,7 +172,7 @@ def test_no_jet_would_be_better_off_elsewhere(points, seed):
     x = np.array(points, np.float32)
     hypothesis.assume(len(np.unique(x - x.mean(axis=0, dtype=np.float64).astype(np.float32), axis=0)) >= 3)
     found = kmeans(x, 3, jax.random.key(seed), starts=2)
-    squares = ((x[:, None].astype(np.float64) - np.asarray(found.centres, np.float64)) ** 2).sum(axis=-1)
+    squares = ((x[:, None].astype(np.float64) - np.asarray(found.centers, np.float64)) ** 2).sum(axis=-1)
     own = squares[np.arange(12), np.asarray(found.labels)]
     assert (own <= squares.min(axis=1) + 1e-5 * (1 + np.ptp(x) ** 2)).all()
     assert float(found.inertia) == pytest.approx(own.sum(), rel=1e-4, abs=1e-3)
@@ -200,8 +200,8 @@ BAD = np.array([[0, 1], [2, np.nan], [4, 5], [np.inf, 0]])
             lambda key: kmeans(BAD, 2, key),
             "x: expected finite numbers, found 2 NaN or infinite, first in row 1, column 1",
         ),
-        (lambda key: kmeans_from(GOOD, BAD), "centres: expected finite numbers, found 2"),
-        (lambda key: kmeans_from(GOOD, np.ones((2, 3))), "centres: expected 2 columns, found 3"),
+        (lambda key: kmeans_from(GOOD, BAD), "centers: expected finite numbers, found 2"),
+        (lambda key: kmeans_from(GOOD, np.ones((2, 3))), "centers: expected 2 columns, found 3"),
         (lambda key: kmeans_from(GOOD, GOOD[:2], iterations=0), "iterations: expected 1 or more, found 0"),
         (lambda key: kmeans(GOOD[0], 1, key), r"x: expected shape \(N, F\), a row for each jet, found \(2,\)"),
         (lambda key: kmeans(GOOD[:0], 1, key), r"x: expected shape \(N, F\), a row for each jet, found \(0, 2\)"),

@@ -123,8 +123,8 @@ def test_independent_particles_have_the_spectra_and_nothing_else(clouds):
             np.quantile(drawn, [0.2, 0.5, 0.8], 0), np.quantile(real, [0.2, 0.5, 0.8], 0), atol=0.02
         )
         # In truth they balance each other.
-        centres = [np.std((x[..., 0] * x[..., 2]).sum(axis=1)) for x in (both, one)]
-        assert centres[1] > 2 * centres[0]
+        centers = [np.std((x[..., 0] * x[..., 2]).sum(axis=1)) for x in (both, one)]
+        assert centers[1] > 2 * centers[0]
     masses = [generation.cloud_observables(x)["j_mass"] for x in (clouds, made)]
     top = [np.mean(np.abs(m[x.labels == 2] - 160) < 15) for m, x in zip(masses, (clouds, made), strict=True)]
     assert top[1] < 0.8 * top[0]
