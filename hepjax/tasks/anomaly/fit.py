@@ -99,8 +99,8 @@ def anomaly_scores(detector: Detector, x: np.ndarray, train: np.ndarray, val: np
       val: (K, ...) inputs of background jets not used in training, whose scores calibrate the combined score.
 
     Returns:
-      A mapping from name to (N,) float64: "reconstruction error", a mean over all inputs; "latent distance", the squared
-      Mahalanobis distance; "both", their combination; if codes are distributions also "KL divergence" and "negative
+      A mapping from name to (N,) float64: "reconstruction error", a mean over all inputs; "latent distance", the
+      squared Mahalanobis distance; "both", their combination; if codes are distributions also "KL divergence" and "negative
       ELBO", both in nats.
 
     >>> x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)

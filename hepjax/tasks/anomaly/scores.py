@@ -87,8 +87,8 @@ def background_rows(
     count = round(len(rows) * share / (1 - share))
     if not 0 < count <= len(candidates):
         raise InputError(
-            f"contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(candidates)} that are "
-            "there; expected one or more; give more jets, or another share"
+            f"contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(candidates)} that "
+            "are there; expected one or more; give more jets, or another share"
         )
     contamination = np.random.default_rng(seed).choice(candidates, count, replace=False)
     return np.sort(np.concatenate([rows, contamination]))
@@ -194,8 +194,9 @@ def as_classifier_scores(
       background: names of the background classes.
 
     Returns:
-      For the jets of these classes: "probabilities" of background and anomaly, which are ranks of the score from 0 to 1,
-      so that ROC curves are those of the score; labels 0 and 1; the classes "background" and the names of the anomalies.
+      For the jets of these classes: "probabilities" of background and anomaly, which are ranks of the score from 0 to
+      1, so that ROC curves are those of the score; labels 0 and 1; the classes "background" and the names of the
+      anomalies.
 
     Raises:
       InputError: a class does not exist or is both, or scores are not finite.

@@ -8,16 +8,16 @@ import pytest
 from hepjax import InputError, training
 from hepjax.choices import Optimizer
 from hepjax.tasks.grooming import (
-    DivergedError,
+    AgentDivergedError,
     Environment,
     Settings,
     Step,
     Transition,
     grooming,
-    learn,
     make_learner,
     make_reward,
     td_loss,
+    train_agent,
 )
 
 LENGTH, DISCOUNT = 5, 0.8
@@ -83,7 +83,7 @@ def start(learner):
 def trained(learner, start):
     """The agent after 1,200 steps, and what was told of it."""
     told = []
-    return learn(learner, start, 1200, piece=40, on_piece=told.append), told
+    return train_agent(learner, start, 1200, piece=40, on_piece=told.append), told
 
 
 def test_the_values_of_a_chain_are_exact(trained):
@@ -96,13 +96,13 @@ def test_the_values_of_a_chain_are_exact(trained):
 
 def test_an_agent_that_goes_on_is_the_agent_that_never_stopped(learner, start, tmp_path):
     told = []
-    whole = learn(learner, start, 40, piece=40)
-    first = learn(learner, start, 5, piece=5, on_piece=told.append)
+    whole = train_agent(learner, start, 40, piece=40)
+    first = train_agent(learner, start, 5, piece=5, on_piece=told.append)
     assert told[0].loss == 0
     assert not np.any(first.params)  # nothing is learnt before the warmup is over
     training.save(tmp_path / "agent.msgpack", first)
     restored = training.restore(tmp_path / "agent.msgpack", start)
-    on = learn(learner, restored, 40, piece=5, on_piece=told.append)
+    on = train_agent(learner, restored, 40, piece=5, on_piece=told.append)
     assert told[1].loss > 0
     whole, on = (agent._replace(key=jax.random.key_data(agent.key)) for agent in (whole, on))
     jax.tree.map(np.testing.assert_array_equal, whole, on)
@@ -116,13 +116,13 @@ def test_what_is_not_finite_stops_with_the_last_good_state(learner, trained):
     words = (
         rf"^training diverged at step {last + 1}: the loss \(\d.*\), a gradient or a parameter is not finite; lower the"
     )
-    with pytest.raises(DivergedError, match=words) as caught:
-        learn(learner, trained[0], 2000, piece=40)
+    with pytest.raises(AgentDivergedError, match=words) as caught:
+        train_agent(learner, trained[0], 2000, piece=40)
     agent = caught.value.agent
     assert isinstance(caught.value, InputError)
     assert not bool(agent.good)
     assert int(agent.step) > last + 1  # the piece went on with what was good
-    good = learn(learner, trained[0], last, piece=5)
+    good = train_agent(learner, trained[0], last, piece=5)
     for field in ("params", "target", "opt_state"):
         jax.tree.map(np.testing.assert_array_equal, getattr(agent, field), getattr(good, field))
     assert np.isfinite(agent.params).all()
@@ -159,7 +159,7 @@ def test_the_target_has_no_gradient():
 
 def test_a_piece_has_a_step(learner, start):
     with pytest.raises(InputError, match="piece: expected at least 1 step, found 0"):
-        learn(learner, start, 10, piece=0)
+        train_agent(learner, start, 10, piece=0)
 
 
 def test_environments_must_fit_into_the_memory(jets):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.tasks.grooming import add, empty, sample
+from hepjax.tasks.grooming import add, empty, sample_transitions
 
 
 def test_the_newest_are_held_as_in_a_deque():
@@ -27,7 +27,7 @@ def test_the_newest_are_held_as_in_a_deque():
 
 def test_all_that_is_held_is_drawn_equally_often():
     replay = add(empty(jnp.zeros(()), 100), jnp.arange(1.0, 6.0))
-    drawn = np.asarray(jax.jit(sample, static_argnums=2)(replay, jax.random.key(0), 5000))
+    drawn = np.asarray(jax.jit(sample_transitions, static_argnums=2)(replay, jax.random.key(0), 5000))
     np.testing.assert_allclose(np.bincount(drawn.astype(int), minlength=6) / 5000, [0, *[0.2] * 5], atol=0.03)
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import kstest
 
 from hepjax import InputError
-from hepjax.tasks.transients import Search, chirp, draw, excess_power, make_bank, matched_filter, whiten
+from hepjax.tasks.transients import Search, chirp, draw_transients, excess_power, make_bank, matched_filter, whiten
 
 SEARCH = Search(rate=512.0)
 
@@ -19,7 +19,7 @@ def bank():
 
 @pytest.fixture(scope="module")
 def some():
-    return jax.device_get(draw(SEARCH, jax.random.key(0), 192, 1.0))
+    return jax.device_get(draw_transients(SEARCH, jax.random.key(0), 192, 1.0))
 
 
 def test_a_dense_bank_finds_the_whole_ratio_of_a_chirp_without_noise(bank, some):
@@ -48,7 +48,7 @@ def test_the_output_for_a_template_itself_is_its_ratio(phase, bank):
 
 def test_the_output_in_noise_has_unit_variance_and_noise_is_on_average_as_likely_with_a_chirp_as_without():
     one = Search(rate=512.0, snr=(0.5, 1.0), chirp_masses=(20.0, 20.0), coalescence=(0.9, 0.9))
-    noise = draw(one, jax.random.key(3), 1280, 0.0).strain
+    noise = draw_transients(one, jax.random.key(3), 1280, 0.0).strain
     found = matched_filter(one, make_bank(one, 5), noise)
     z = np.asarray(found.snr, np.float64)  # of two phases
     assert np.mean(z**2) == pytest.approx(2, abs=5 * 2 / np.sqrt(1280))

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.tasks.transients import Search, draw, optimal_snr
+from hepjax.tasks.transients import Search, draw_transients, optimal_snr
 
 SEARCH = Search(rate=512.0)
 
 
 @pytest.fixture(scope="module")
 def some():
-    return jax.device_get(draw(SEARCH, jax.random.key(0), 192, 1.0))
+    return jax.device_get(draw_transients(SEARCH, jax.random.key(0), 192, 1.0))
 
 
 def test_every_second_segment_has_a_chirp_of_its_own_ratio(some):
@@ -36,7 +36,7 @@ def test_chirps_are_as_likely_everywhere_in_their_ranges(some):
 
 def test_segments_are_a_function_of_the_key_and_may_be_louder(some):
     same, other, loud = (
-        jax.device_get(draw(SEARCH, jax.random.key(k), 192, x)) for k, x in ((0, 1.0), (1, 1.0), (0, 3.0))
+        jax.device_get(draw_transients(SEARCH, jax.random.key(k), 192, x)) for k, x in ((0, 1.0), (1, 1.0), (0, 3.0))
     )
     np.testing.assert_array_equal(some.strain, same.strain)
     assert not np.isclose(some.strain, other.strain).all(axis=1).any()
