@@ -5,7 +5,7 @@
 
 A search looks for a bump in the mass of the jets that a tagger has selected. A tagger that reads the mass makes such a
 bump of mere background. One term in the loss prevents it: distance correlation (arXiv:2001.05310), or an adversary who
-reads the mass off the answers (arXiv:1611.01046). FloorComparison them stands what a cut in each bin of mass makes of the plain
+reads the mass off the answers (arXiv:1611.01046). Beside them stands what a cut in each bin of mass makes of the plain
 tagger: nothing is bent then, but the cut is another for each mass.
 
 Expected in one to two minutes on the sample that comes with hepjax: AUC 0.95 (plain), 0.91 and 0.88 (distance

@@ -31,17 +31,17 @@ def delong_by_pairs(a, b, signal):
 
 @pytest.mark.parametrize("digits", [2, 12])
 def test_auc_is_delongs(pair, digits):
-    pair = [some._replace(scores=(p := some.scores.round(digits)) / p.sum(axis=1, keepdims=True)) for some in pair]
-    found = compare_scores(*pair)["classes"]
+    pair = [part._replace(scores=(p := part.scores.round(digits)) / p.sum(axis=1, keepdims=True)) for part in pair]
+    result = compare_scores(*pair)["classes"]
     for c, name in enumerate(pair[0].classes):
-        value, error = delong_by_pairs(*(some.scores[:, c] for some in pair), pair[0].labels == c)
-        ours = found[name]["auc"]
+        value, error = delong_by_pairs(*(part.scores[:, c] for part in pair), pair[0].labels == c)
+        ours = result[name]["auc"]
         assert (ours.value, ours.error) == (pytest.approx(value, abs=1e-12), pytest.approx(error, rel=1e-10))
         assert ours.p == pytest.approx(2 * stats.norm.sf(abs(value / error)))
 
 
 def test_accuracy_is_mcnemars(pair):
-    right = [some.scores.argmax(axis=1) == some.labels for some in pair]
+    right = [part.scores.argmax(axis=1) == part.labels for part in pair]
     alone = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
     ours = compare_scores(*pair)["accuracy"]
     assert ours.value == pytest.approx((alone[0] - alone[1]) / 2000)
@@ -49,7 +49,7 @@ def test_accuracy_is_mcnemars(pair):
 
 
 def test_loss_is_a_paired_test(pair):
-    costs = [-np.log(some.scores[np.arange(2000), some.labels]) for some in pair]
+    costs = [-np.log(part.scores[np.arange(2000), part.labels]) for part in pair]
     ours, oracle = compare_scores(*pair)["loss"], stats.ttest_rel(costs[1], costs[0])
     assert ours.value == pytest.approx(np.mean(costs[1] - costs[0]))
     assert ours.value / ours.error == pytest.approx(oracle.statistic, rel=1e-3)
@@ -57,28 +57,28 @@ def test_loss_is_a_paired_test(pair):
 
 def test_rejections_are_compared_by_their_ratio(pair):
     ours = compare_scores(*pair)["classes"]["w"]["background_rejection_at_0.5"]
-    signal, scores = pair[0].labels == 2, [some.scores[:, 2] for some in pair]
+    signal, scores = pair[0].labels == 2, [part.scores[:, 2] for part in pair]
 
     def ratio(rows):
-        found = [background_rejection(roc_curve(s[rows], signal[rows]), 0.5) for s in scores]
-        return found[1] / found[0]
+        result = [background_rejection(roc_curve(s[rows], signal[rows]), 0.5) for s in scores]
+        return result[1] / result[0]
 
     rng = np.random.default_rng(3)
-    drawn = [ratio(rng.integers(2000, size=2000)) for _ in range(200)]
+    samples = [ratio(rng.integers(2000, size=2000)) for _ in range(200)]
     assert ours.value == pytest.approx(ratio(np.arange(2000)), rel=0.02)
-    assert ours.error == pytest.approx(np.std(drawn), rel=0.3)
+    assert ours.error == pytest.approx(np.std(samples), rel=0.3)
 
 
 def test_a_tagger_does_not_differ_from_itself_and_differences_have_a_sign(pair):
     same = compare_scores(pair[0], pair[0])
-    for one in (same["accuracy"], same["loss"], *(x for some in same["classes"].values() for x in some.values())):
+    for one in (same["accuracy"], same["loss"], *(x for part in same["classes"].values() for x in part.values())):
         assert (one.error, one.p) == (0, 1)
-    there, back = compare_scores(*pair), compare_scores(*reversed(pair))
-    assert there["loss"].value == -back["loss"].value > 0
-    assert there["classes"]["t"]["auc"].value < 0
-    assert there["classes"]["t"]["auc"].value == pytest.approx(-back["classes"]["t"]["auc"].value)
-    area = [auc(class_curve(some, "t")) for some in pair]
-    assert there["classes"]["t"]["auc"].value == pytest.approx(area[1] - area[0], abs=1e-12)
+    present, back = compare_scores(*pair), compare_scores(*reversed(pair))
+    assert present["loss"].value == -back["loss"].value > 0
+    assert present["classes"]["t"]["auc"].value < 0
+    assert present["classes"]["t"]["auc"].value == pytest.approx(-back["classes"]["t"]["auc"].value)
+    area = [auc(class_curve(part, "t")) for part in pair]
+    assert present["classes"]["t"]["auc"].value == pytest.approx(area[1] - area[0], abs=1e-12)
 
 
 def test_equally_good_taggers_seldom_differ(rng):
@@ -95,19 +95,19 @@ def test_equally_good_taggers_seldom_differ(rng):
 
 def test_a_weight_of_zero_leaves_a_jet_out(pair):
     weights = np.where(np.arange(2000) < 1500, 1.0, 0.0)
-    weighted = compare_scores(*(some._replace(weights=weights) for some in pair))
-    cut = compare_scores(*(some._replace(scores=some.scores[:1500], labels=some.labels[:1500]) for some in pair))
+    weighted = compare_scores(*(part._replace(weights=weights) for part in pair))
+    cut = compare_scores(*(part._replace(scores=part.scores[:1500], labels=part.labels[:1500]) for part in pair))
     for key in ("value", "error"):
         assert getattr(weighted["loss"], key) == pytest.approx(getattr(cut["loss"], key))
-        ours, alone = (found["classes"]["g"]["auc"] for found in (weighted, cut))
+        ours, alone = (result["classes"]["g"]["auc"] for result in (weighted, cut))
         assert getattr(ours, key) == pytest.approx(getattr(alone, key))
 
 
 def test_an_absent_class_has_no_difference(pair):
     rows = pair[0].labels != 3
-    found = compare_scores(*(some._replace(scores=some.scores[rows], labels=some.labels[rows]) for some in pair))
-    assert found["classes"]["z"] == {"auc": None, "background_rejection_at_0.5": None}
-    assert found["classes"]["t"]["auc"] is not None
+    result = compare_scores(*(part._replace(scores=part.scores[rows], labels=part.labels[rows]) for part in pair))
+    assert result["classes"]["z"] == {"auc": None, "background_rejection_at_0.5": None}
+    assert result["classes"]["t"]["auc"] is not None
 
 
 def test_too_few_background_jets_have_no_ratio():

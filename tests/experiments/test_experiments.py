@@ -431,7 +431,7 @@ def test_generate_particles_makes_jets_and_measures_them(tmp_path, undrawn, monk
         seen.append(found)
         return evaluation.Distance(0.5, 0.1)
 
-    monkeypatch.setattr(module, "tell_clouds_apart", tell_apart)
+    monkeypatch.setattr(module, "cloud_two_sample_auc", tell_apart)
     small = {"particles": 6, "jets": 300, "layers": 1, "epochs": 6, "classes": ("q", "t")}
     found = module.run(module.GenerateParticles(**small, learning_rate=5e-3, out=tmp_path / "new"))
     assert_pictures(tmp_path / "new", "distances.png", "images.png", "spectra.png")

@@ -100,8 +100,8 @@ def anomaly_scores(detector: Detector, x: np.ndarray, train: np.ndarray, val: np
 
     Returns:
       A mapping from name to (N,) float64: "reconstruction error", a mean over all inputs; "latent distance", the
-      squared Mahalanobis distance; "both", their combination; if codes are distributions also "KL divergence" and "negative
-      ELBO", both in nats.
+      squared Mahalanobis distance; "both", their combination; if codes are distributions also "KL divergence" and
+      "negative ELBO", both in nats.
 
     >>> x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
     >>> scores = anomaly_scores(lambda x: Reconstruction(0 * x, x, 0 * x), x[:2], x, x)

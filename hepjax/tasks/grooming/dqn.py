@@ -78,7 +78,7 @@ class Agent(NamedTuple):
     """() bool, False once a loss, gradient or parameter was not finite; the parameters then stay the last good ones."""
 
 
-class StepMetrics(NamedTuple):
+class AgentMetrics(NamedTuple):
     """Metrics of one step."""
 
     loss: jax.Array
@@ -108,7 +108,7 @@ class Learner(NamedTuple):
 
     start: Callable[[PyTree, jax.Array], Agent]
     """A function from (parameters, key) to the agent before its first step."""
-    step: Callable[[Agent], tuple[Agent, StepMetrics]]
+    step: Callable[[Agent], tuple[Agent, AgentMetrics]]
     """A function that takes one step of all environments and one step of the optimizer."""
 
 
@@ -195,7 +195,7 @@ def make_learner(
             jnp.zeros(settings.environments, zero.dtype), jnp.zeros((), jnp.int32), key, jnp.ones((), bool),
         )  # fmt: skip
 
-    def step(agent: Agent) -> tuple[Agent, StepMetrics]:
+    def step(agent: Agent) -> tuple[Agent, AgentMetrics]:
         keys = jax.random.split(jax.random.fold_in(agent.key, agent.step), 4)
         greedy = jnp.argmax(value(agent.params, agent.observations), axis=1)
         at_random = jax.random.uniform(keys[0], greedy.shape) < epsilon(settings, agent.step)
@@ -218,7 +218,7 @@ def make_learner(
         good = agent.good & (~learns | _all_finite((loss, gradients, params)))
         old = (agent.params, agent.target, agent.opt_state)
         new = jax.tree.map(lambda a, b: jnp.where(good & learns, a, b), (params, target, opt_state), old)
-        metrics = StepMetrics(
+        metrics = AgentMetrics(
             jnp.where(learns, loss, 0), after.done.sum(), jnp.where(after.done, returns, 0).sum(), good
         )
         returns = jnp.where(after.done, 0, returns)
@@ -274,8 +274,8 @@ def train_agent(
 
 @partial(jax.jit, static_argnums=0)
 def _run(
-    step: Callable[[Agent], tuple[Agent, StepMetrics]], agent: Agent, counter: jax.Array
-) -> tuple[Agent, StepMetrics]:
+    step: Callable[[Agent], tuple[Agent, AgentMetrics]], agent: Agent, counter: jax.Array
+) -> tuple[Agent, AgentMetrics]:
     return jax.lax.scan(lambda agent, _: step(agent), agent, counter)
 
 

@@ -62,8 +62,8 @@ def test_scalars_equal_float64(jets, found):
 
 def test_groomed_observables_are_those_of_the_surviving_particles(jets, found):
     p4, mask = jets
-    small, _ = module._by_falling_pt(p4, mask)
-    frame, _ = module._in_jet_frame(small, mask)
+    small, _ = module._sort_by_pt(p4, mask)
+    frame, _ = module._to_jet_frame(small, mask)
     x, m = np.zeros((16, 32, 4), np.float32), np.zeros((16, 32), bool)
     x[:6, :30], m[:6, :30] = frame, mask
     keep = np.asarray(module._groom(x, m))[:6, 0, :30]

@@ -114,11 +114,11 @@ def test_combined_is_fishers_method(rng):
 
 def test_told_from_keeps_the_order_of_jets_and_ties(labels, rng):
     scores = rng.integers(50, size=len(labels)) - 20.0 + labels
-    found = anomalies.as_classifier_scores(scores, labels, CLASSES, ("w", "t"))
-    assert found.classes == ("background", "w+t")
-    assert evaluation.auc(evaluation.class_curve(found, "w+t")) == pytest.approx(roc_auc_score(labels > 1, scores))
-    some = anomalies.as_classifier_scores(scores, labels, CLASSES, ("t",), ("q",))
-    assert len(some.labels) == np.isin(labels, (1, 3)).sum()
+    result = anomalies.as_classifier_scores(scores, labels, CLASSES, ("w", "t"))
+    assert result.classes == ("background", "w+t")
+    assert evaluation.auc(evaluation.class_curve(result, "w+t")) == pytest.approx(roc_auc_score(labels > 1, scores))
+    part = anomalies.as_classifier_scores(scores, labels, CLASSES, ("t",), ("q",))
+    assert len(part.labels) == np.isin(labels, (1, 3)).sum()
 
 
 @pytest.mark.parametrize(

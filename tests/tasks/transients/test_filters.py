@@ -23,15 +23,15 @@ def some():
 
 
 def test_a_dense_bank_finds_the_whole_ratio_of_a_chirp_without_noise(bank, some):
-    found, there = matched_filter(SEARCH, bank, some.signal), some.labels == 1
-    share = np.asarray(found.snr)[there] / some.snr[there]
+    result, present = matched_filter(SEARCH, bank, some.signal), some.labels == 1
+    share = np.asarray(result.snr)[present] / some.snr[present]
     assert 0.96 < share.min() < share.max() < 1 + 1e-4
-    assert np.abs(found.coalescence - some.coalescence)[there].max() < 0.008
-    assert np.abs(found.chirp_mass - some.chirp_mass)[there].max() < 1.5
+    assert np.abs(result.coalescence - some.coalescence)[present].max() < 0.008
+    assert np.abs(result.chirp_mass - some.chirp_mass)[present].max() < 1.5
     poor = matched_filter(
         SEARCH, jax.tree.map(lambda x: jnp.tile(x[:1], (32, *[1] * (x.ndim - 1))), bank), some.signal
     ).snr
-    assert np.mean(np.asarray(poor)[there] / some.snr[there]) < 0.8 < share.mean()
+    assert np.mean(np.asarray(poor)[present] / some.snr[present]) < 0.8 < share.mean()
 
 
 @pytest.mark.parametrize("phase", [0.0, 1.0, 2.5])
@@ -40,26 +40,26 @@ def test_the_output_for_a_template_itself_is_its_ratio(phase, bank):
     strain = chirp(jnp.asarray(SEARCH.times), bank.chirp_masses[7], 0.95, phase)[None] * (
         9 / jnp.sqrt(jnp.sum(wave**2))
     )
-    found = matched_filter(SEARCH, bank, jnp.tile(strain, (192, 1)))
-    assert float(found.snr[0]) == pytest.approx(9, rel=2e-3)
-    assert float(found.coalescence[0]) == pytest.approx(0.95)
-    assert float(found.chirp_mass[0]) == pytest.approx(float(bank.chirp_masses[7]))
+    result = matched_filter(SEARCH, bank, jnp.tile(strain, (192, 1)))
+    assert float(result.snr[0]) == pytest.approx(9, rel=2e-3)
+    assert float(result.coalescence[0]) == pytest.approx(0.95)
+    assert float(result.chirp_mass[0]) == pytest.approx(float(bank.chirp_masses[7]))
 
 
 def test_the_output_in_noise_has_unit_variance_and_noise_is_on_average_as_likely_with_a_chirp_as_without():
     one = Search(rate=512.0, snr=(0.5, 1.0), chirp_masses=(20.0, 20.0), coalescence=(0.9, 0.9))
     noise = draw_transients(one, jax.random.key(3), 1280, 0.0).strain
-    found = matched_filter(one, make_bank(one, 5), noise)
-    z = np.asarray(found.snr, np.float64)  # of two phases
+    result = matched_filter(one, make_bank(one, 5), noise)
+    z = np.asarray(result.snr, np.float64)  # of two phases
     assert np.mean(z**2) == pytest.approx(2, abs=5 * 2 / np.sqrt(1280))
     assert kstest(z, "rayleigh").pvalue > 1e-3
-    ratio = np.exp(np.asarray(found.likelihood_ratio, np.float64))  # its mean over noise is 1
+    ratio = np.exp(np.asarray(result.likelihood_ratio, np.float64))  # its mean over noise is 1
     assert ratio.mean() == pytest.approx(1, abs=5 * ratio.std() / np.sqrt(1280))
     assert ratio.std() > 0.2
 
 
 def test_filters_agree_with_a_slow_sum_over_masses_times_and_phases(bank, some):
-    found = jax.tree.map(lambda x: np.asarray(x[:4]), matched_filter(SEARCH, bank, some.strain))
+    result = jax.tree.map(lambda x: np.asarray(x[:4]), matched_filter(SEARCH, bank, some.strain))
     data = np.asarray(whiten(some.strain[:4], SEARCH.spectrum, SEARCH.rate), np.float64)
     lags, z = 1 + round(0.2 * 512), []
     for mass in bank.chirp_masses:
@@ -70,14 +70,14 @@ def test_filters_agree_with_a_slow_sum_over_masses_times_and_phases(bank, some):
         analytic /= np.linalg.norm(analytic.real)
         z.append(np.abs([[np.vdot(np.roll(analytic, -lag), x) for x in data] for lag in range(lags)]))
     z = np.array(z)  # masses, lags, segments
-    np.testing.assert_allclose(found.snr, z.max(axis=(0, 1)), rtol=1e-3)
+    np.testing.assert_allclose(result.snr, z.max(axis=(0, 1)), rtol=1e-3)
     masses = np.asarray(bank.chirp_masses, np.float64)
     share = np.abs(np.diff([12, *(masses[1:] + masses[:-1]) / 2, 30])) / 18
     angle = np.linspace(0, 2 * np.pi, 100, endpoint=False)
     ratio = np.zeros_like(z)
     for rho in 3 + 9 * (np.arange(50) + 0.5) / 50:
         ratio += np.exp(rho * z[..., None] * np.cos(angle) - rho**2 / 2).mean(axis=-1) / 50
-    np.testing.assert_allclose(found.likelihood_ratio, np.log(share @ ratio.mean(axis=1)), atol=0.01)
+    np.testing.assert_allclose(result.likelihood_ratio, np.log(share @ ratio.mean(axis=1)), atol=0.01)
 
 
 def test_power_is_one_in_noise_and_a_chirp_adds_its_square(some):

@@ -18,20 +18,20 @@ def some():
 
 def test_every_second_segment_has_a_chirp_of_its_own_ratio(some):
     np.testing.assert_array_equal(some.labels, np.arange(192) % 2)
-    found = np.asarray(optimal_snr(some.signal, SEARCH.spectrum, SEARCH.rate))
-    np.testing.assert_allclose(found, some.snr, rtol=1e-4, atol=1e-6)
+    result = np.asarray(optimal_snr(some.signal, SEARCH.spectrum, SEARCH.rate))
+    np.testing.assert_allclose(result, some.snr, rtol=1e-4, atol=1e-6)
     assert not some.signal[::2].any()
 
 
 def test_chirps_are_as_likely_everywhere_in_their_ranges(some):
-    for found, (low, high) in (
+    for result, (low, high) in (
         (some.snr, SEARCH.snr), (some.chirp_mass, SEARCH.chirp_masses), (some.coalescence, SEARCH.coalescence)
     ):  # fmt: skip
-        share = (found[1::2] - low) / (high - low)
+        share = (result[1::2] - low) / (high - low)
         assert 0 <= share.min() < 0.05
         assert 0.95 < share.max() <= 1
         assert share.mean() == pytest.approx(0.5, abs=4 / np.sqrt(12 * 96))
-        assert not found[::2].any()
+        assert not result[::2].any()
 
 
 def test_segments_are_a_function_of_the_key_and_may_be_louder(some):
