@@ -160,8 +160,8 @@ def _fill(equation: Any, dtype: Any) -> Value:
 def _known_inside(indices: Value, limits: Sequence[int]) -> bool:
     if indices.name is not None:
         return False
-    indices = np.asarray(indices.const)
-    return bool(((indices >= 0) & (indices < np.array(limits))).all())
+    constant_indices = np.asarray(indices.const)
+    return bool(((constant_indices >= 0) & (constant_indices < np.array(limits))).all())
 
 
 def _inside(graph: Graph, indices: Value, limits: Sequence[int], mode: GatherScatterMode) -> tuple[Value, Value | None]:

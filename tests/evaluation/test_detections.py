@@ -13,13 +13,13 @@ EDGES = [1.0, 2.0, 4.0]
 
 
 @pytest.fixture
-def drawn(rng):
+def samples(rng):
     snr = np.concatenate([np.zeros(8000), rng.uniform(1, 4, 4000)])
     return snr, {"good": rng.normal(snr), "blind": rng.normal(size=snr.size)}
 
 
-def test_efficiencies_are_those_of_a_known_statistic(drawn):
-    snr, statistics = drawn
+def test_efficiencies_are_those_of_a_known_statistic(samples):
+    snr, statistics = samples
     result = detections(statistics, snr, EDGES, (0.05, 0.01))
     for probability in (0.05, 0.01):
         cut = norm.isf(probability)
@@ -32,8 +32,8 @@ def test_efficiencies_are_those_of_a_known_statistic(drawn):
     assert list(result["good"].efficiency) == [0.05, 0.01]
 
 
-def test_the_auc_has_an_interval_and_a_distance_to_the_first_search(drawn):
-    snr, statistics = drawn
+def test_the_auc_has_an_interval_and_a_distance_to_the_first_search(samples):
+    snr, statistics = samples
     result = detections(statistics, snr, EDGES)
     for name, values in statistics.items():
         exact = auc(roc_curve(values, snr > 0))

@@ -32,13 +32,13 @@ def inertia(x, centers, labels):
     return ((np.asarray(x, np.float64) - np.asarray(centers, np.float64)[np.asarray(labels)]) ** 2).sum(axis=1)
 
 
-def assert_like(found, oracle):
-    np.testing.assert_array_equal(found.labels, oracle.labels_)
+def assert_like(fitted, oracle):
+    np.testing.assert_array_equal(fitted.labels, oracle.labels_)
     np.testing.assert_allclose(
-        found.centers, oracle.cluster_centers_, atol=2e-6 * np.abs(oracle.cluster_centers_).max()
+        fitted.centers, oracle.cluster_centers_, atol=2e-6 * np.abs(oracle.cluster_centers_).max()
     )
-    assert float(found.inertia) == pytest.approx(oracle.inertia_, rel=2e-6)
-    assert int(found.iterations) == oracle.n_iter_
+    assert float(fitted.inertia) == pytest.approx(oracle.inertia_, rel=2e-6)
+    assert int(fitted.iterations) == oracle.n_iter_
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -20,12 +20,12 @@ def mixed(n, features, seed=0):
     return (x * scales + 100 * scales * rng.normal(size=features)).astype(np.float32)
 
 
-def assert_like(found, x, count, atol=1e-4):
+def assert_like(fitted, x, count, atol=1e-4):
     oracle = PCA(count, svd_solver="full").fit(np.asarray(x, np.float64))
-    np.testing.assert_allclose(found.variance, oracle.explained_variance_, rtol=1e-4)
-    np.testing.assert_allclose(found.ratio, oracle.explained_variance_ratio_, rtol=1e-4)
-    np.testing.assert_allclose(found.components, oracle.components_, atol=atol)
-    assert (np.abs(found.mean - oracle.mean_) < 1e-6 * (x.std(axis=0) + np.abs(oracle.mean_))).all()
+    np.testing.assert_allclose(fitted.variance, oracle.explained_variance_, rtol=1e-4)
+    np.testing.assert_allclose(fitted.ratio, oracle.explained_variance_ratio_, rtol=1e-4)
+    np.testing.assert_allclose(fitted.components, oracle.components_, atol=atol)
+    assert (np.abs(fitted.mean - oracle.mean_) < 1e-6 * (x.std(axis=0) + np.abs(oracle.mean_))).all()
     return oracle
 
 

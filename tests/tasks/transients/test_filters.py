@@ -18,20 +18,20 @@ def bank():
 
 
 @pytest.fixture(scope="module")
-def some():
+def transients():
     return jax.device_get(draw_transients(SEARCH, jax.random.key(0), 192, 1.0))
 
 
-def test_a_dense_bank_finds_the_whole_ratio_of_a_chirp_without_noise(bank, some):
-    result, present = matched_filter(SEARCH, bank, some.signal), some.labels == 1
-    share = np.asarray(result.snr)[present] / some.snr[present]
+def test_a_dense_bank_finds_the_whole_ratio_of_a_chirp_without_noise(bank, transients):
+    result, present = matched_filter(SEARCH, bank, transients.signal), transients.labels == 1
+    share = np.asarray(result.snr)[present] / transients.snr[present]
     assert 0.96 < share.min() < share.max() < 1 + 1e-4
-    assert np.abs(result.coalescence - some.coalescence)[present].max() < 0.008
-    assert np.abs(result.chirp_mass - some.chirp_mass)[present].max() < 1.5
+    assert np.abs(result.coalescence - transients.coalescence)[present].max() < 0.008
+    assert np.abs(result.chirp_mass - transients.chirp_mass)[present].max() < 1.5
     poor = matched_filter(
-        SEARCH, jax.tree.map(lambda x: jnp.tile(x[:1], (32, *[1] * (x.ndim - 1))), bank), some.signal
+        SEARCH, jax.tree.map(lambda x: jnp.tile(x[:1], (32, *[1] * (x.ndim - 1))), bank), transients.signal
     ).snr
-    assert np.mean(np.asarray(poor)[present] / some.snr[present]) < 0.8 < share.mean()
+    assert np.mean(np.asarray(poor)[present] / transients.snr[present]) < 0.8 < share.mean()
 
 
 @pytest.mark.parametrize("phase", [0.0, 1.0, 2.5])
@@ -58,9 +58,9 @@ def test_the_output_in_noise_has_unit_variance_and_noise_is_on_average_as_likely
     assert ratio.std() > 0.2
 
 
-def test_filters_agree_with_a_slow_sum_over_masses_times_and_phases(bank, some):
-    result = jax.tree.map(lambda x: np.asarray(x[:4]), matched_filter(SEARCH, bank, some.strain))
-    data = np.asarray(whiten(some.strain[:4], SEARCH.spectrum, SEARCH.rate), np.float64)
+def test_filters_agree_with_a_slow_sum_over_masses_times_and_phases(bank, transients):
+    result = jax.tree.map(lambda x: np.asarray(x[:4]), matched_filter(SEARCH, bank, transients.strain))
+    data = np.asarray(whiten(transients.strain[:4], SEARCH.spectrum, SEARCH.rate), np.float64)
     lags, z = 1 + round(0.2 * 512), []
     for mass in bank.chirp_masses:
         wave = whiten(chirp(jnp.asarray(SEARCH.times), mass, 0.95, 0.0), SEARCH.spectrum, SEARCH.rate)
@@ -80,11 +80,11 @@ def test_filters_agree_with_a_slow_sum_over_masses_times_and_phases(bank, some):
     np.testing.assert_allclose(result.likelihood_ratio, np.log(share @ ratio.mean(axis=1)), atol=0.01)
 
 
-def test_power_is_one_in_noise_and_a_chirp_adds_its_square(some):
-    power, noise = excess_power(SEARCH, some.strain), excess_power(SEARCH, some.strain - some.signal)
+def test_power_is_one_in_noise_and_a_chirp_adds_its_square(transients):
+    power, noise = excess_power(SEARCH, transients.strain), excess_power(SEARCH, transients.strain - transients.signal)
     assert float(noise.mean()) == pytest.approx(1, abs=5 * np.sqrt(2 / 512 / 192))
     assert float(noise.std()) == pytest.approx(np.sqrt(2 / 512), rel=0.2)
-    assert float(jnp.mean(power - noise)) == pytest.approx(np.mean(some.snr**2) / 512, rel=0.1)
+    assert float(jnp.mean(power - noise)) == pytest.approx(np.mean(transients.snr**2) / 512, rel=0.1)
 
 
 def test_bad_input_is_refused_in_one_line(bank):
