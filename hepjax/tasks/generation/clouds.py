@@ -200,7 +200,7 @@ def take_equally(clouds: Clouds, jets: int, classes: int) -> tuple[Clouds, Cloud
     return clouds.take(first), clouds.take(rest)
 
 
-def fit_clouds(clouds: Clouds) -> CloudScaling:
+def fit_cloud_scaling(clouds: Clouds) -> CloudScaling:
     """Computes the means and standard deviations of the training split.
 
     Args:

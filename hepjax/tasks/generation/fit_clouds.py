@@ -68,7 +68,7 @@ def fit_cloud_generator(
         len(clouds.pt), seed=fitting.seed, fractions=(1 - VALIDATION, VALIDATION, 0.0), labels=clouds.labels
     )
     train, val, key = clouds.take(rows.train), clouds.take(rows.val), jax.random.key(fitting.seed)
-    scaling, count, networks, params = generation.fit_clouds(train), len(classes), [], []
+    scaling, count, networks, params = generation.fit_cloud_scaling(train), len(classes), [], []
     view = jax.jit(generation.make_view(scaling))
     for name, model, prepare, encode, augment, epochs in (
         (

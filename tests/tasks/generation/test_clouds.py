@@ -66,7 +66,7 @@ def test_observables_are_those_of_a_slow_loop(rng):
 
 
 def test_what_is_encoded_is_decoded(clouds):
-    scaling = generation.fit_clouds(clouds)
+    scaling = generation.fit_cloud_scaling(clouds)
     coded, totals = generation.encode_particles(clouds, scaling, 3), generation.encode_totals(clouds, scaling, 3)
     for rank in (0, 29):  # each rank by itself
         inside = coded.values.values[clouds.mask[:, rank], rank]
@@ -88,14 +88,14 @@ def test_what_is_encoded_is_decoded(clouds):
 def test_ranks_without_particles_are_left_as_they_are():
     values = np.full((20, 3, 3), 0.1) * np.linspace(0.5, 1, 20)[:, None, None]
     mask = np.tile([True, False, False], (20, 1))
-    scaling = generation.fit_clouds(generation.Clouds(values, mask, np.full(20, 1e3), np.zeros(20, int)))
+    scaling = generation.fit_cloud_scaling(generation.Clouds(values, mask, np.full(20, 1e3), np.zeros(20, int)))
     np.testing.assert_array_equal(scaling.particles.mean[1:], 0)
     np.testing.assert_array_equal(scaling.particles.std[1:], 1)
     np.testing.assert_array_equal(scaling.jets.std, 1)  # constant
 
 
 def test_the_view_knows_momenta_and_mass(clouds):
-    part, scaling = clouds.take(slice(0, 50)), generation.fit_clouds(clouds)
+    part, scaling = clouds.take(slice(0, 50)), generation.fit_cloud_scaling(clouds)
     coded = generation.encode_particles(part, scaling, 3)
     filled = np.where(part.mask[..., None], coded.values.values, np.nan)
     observed = generation.make_view(scaling)(Conditioned(Sequences(filled, part.mask), coded.condition))

@@ -60,7 +60,7 @@ def test_a_training_that_diverges_keeps_the_last_good_state():
         return jnp.mean(outputs**2)
 
     fitting = fit_observables.Fitting(3, 1e30, 8, log=messages.append)
-    state = fit_clouds._learn("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
+    state = fit_clouds._fit_with_warmup("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
     assert np.isfinite(state.params["w"])
     assert len(messages) == 1
     assert messages[0].startswith("particles: training diverged")

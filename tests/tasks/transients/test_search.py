@@ -25,8 +25,10 @@ def test_every_second_segment_has_a_chirp_of_its_own_ratio(segments):
 
 def test_chirps_are_as_likely_everywhere_in_their_ranges(segments):
     for result, (low, high) in (
-        (segments.snr, SEARCH.snr), (segments.chirp_mass, SEARCH.chirp_masses), (segments.coalescence, SEARCH.coalescence)
-    ):  # fmt: skip
+        (segments.snr, SEARCH.snr),
+        (segments.chirp_mass, SEARCH.chirp_masses),
+        (segments.coalescence, SEARCH.coalescence),
+    ):
         share = (result[1::2] - low) / (high - low)
         assert 0 <= share.min() < 0.05
         assert 0.95 < share.max() <= 1
