@@ -82,7 +82,9 @@ def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
     atomic_files.check_new(options.out)
     jets, sought = readers.read_jets(list(options.data) or None)[:], options.anomalies
     rows, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
-    told = partial(anomalies.told_from, labels=jets.labels[test], classes=jets.classes, background=options.background)
+    told = partial(
+        anomalies.as_classifier_scores, labels=jets.labels[test], classes=jets.classes, background=options.background
+    )
     told(jets.labels[test], anomalies=sought)  # refuses classes that are not there before any work
     draw = partial(anomalies.background_rows, jets.labels[rows], jets.classes, options.background, sought)
     known = {share: rows[draw(share=share, seed=options.seed)] for share in options.contamination}

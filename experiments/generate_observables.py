@@ -75,13 +75,13 @@ def run(options: GenerateObservables) -> dict[str, Any]:
     atomic_files.check_new(options.out)
     known, (x, y), (more, kinds) = parts(options)
     fitting = fit_observables.Fitting(
-        options.epochs, options.learning_rate, seed=options.seed, tell=print, on_epoch=tell
+        options.epochs, options.learning_rate, seed=options.seed, log=print, on_epoch=tell
     )
     fits = {"flow": fit_observables.fit_flow, "VAE": fit_observables.fit_vae, "normal": fit_observables.fit_normal}
     trained = {name: fit(*known, options.classes, fitting) for name, fit in fits.items()}
     made = {name: one.make(kinds, options.seed) for name, one in trained.items()}
     found = evaluation.distances_by_class(made, (x, y), (more, kinds), NAMES, options.classes, seed=options.seed)
-    auc = fit_observables.tell_apart({"floor": more, **made}, x, kinds, y, fitting)
+    auc = fit_observables.classifier_two_sample_auc({"floor": more, **made}, x, kinds, y, fitting)
     nll = ((name, one.nll(x, y)) for name, one in trained.items())
     likely = {name: evaluation.Distance(z.mean(), z.std() / len(z) ** 0.5) for name, z in nll}
     figures = {"distances": found, "auc": auc, "nll": likely}

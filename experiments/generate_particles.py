@@ -28,7 +28,7 @@ from hepjax.data.datasets import hls4ml
 from hepjax.inputs import batching
 from hepjax.tasks import generation
 from hepjax.tasks.generation import fit_observables
-from hepjax.tasks.generation.fit_clouds import cloud_distances, fit_cloud_generator, tell_clouds_apart
+from hepjax.tasks.generation.fit_clouds import cloud_distances, cloud_two_sample_auc, fit_cloud_generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,14 +73,14 @@ def run(options: GenerateParticles) -> dict[str, Any]:
         rows = batching.split(len(known.pt), seed=seed, fractions=(0.6, 0.0, 0.4), labels=known.labels)
     unseen = read(options.test, options) if options.test else known.take(rows.test)
     other, truth = generation.take_equally(unseen, options.jets, len(classes))
-    fitting = fit_observables.Fitting(options.epochs, options.learning_rate, seed=seed, tell=print, on_epoch=tell)
+    fitting = fit_observables.Fitting(options.epochs, options.learning_rate, seed=seed, log=print, on_epoch=tell)
     network, known = models.CloudVelocity(layers=options.layers), known if options.test else known.take(rows.train)
     trained = fit_cloud_generator(known, classes, fitting, network=network)
     like = trained.like(other.labels, seed)
     made = {"flow": trained.make(like, seed), "independent": generation.independent_particles(known, like, seed)}
     found, seen = cloud_distances(made, truth, other, classes, seed=seed), trained.view(truth.take(slice(len(like.pt))))
     samples, short = {"floor": other, **made}, fitting._replace(epochs=15)
-    auc = {name: tell_clouds_apart(trained.view(z), seen, short) for name, z in samples.items()}
+    auc = {name: cloud_two_sample_auc(trained.view(z), seen, short) for name, z in samples.items()}
     options.out.mkdir(parents=True)
     (options.out / "figures.json").write_text(json.dumps({"distances": found, "auc": auc}, indent=1, default=float))
     (options.out / "table.md").write_text(report.generation_table(found, auc, {}, "j_mass"))

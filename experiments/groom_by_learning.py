@@ -64,7 +64,7 @@ def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -
     params, _ = models.initialize(model, key, jnp.zeros((1, environment.size)))
     words = f"agent of {name}: step {{}} of {options.steps}, loss {{:.4f}}, {{}} jets done, reward of each {{:.2f}}"
     first, tell = learner.start(params, key), lambda progress: print(words.format(*progress), flush=True)
-    agent = rl.learn(learner, first, options.steps, piece=-(-options.steps // 5), on_piece=tell)
+    agent = rl.train_agent(learner, first, options.steps, piece=-(-options.steps // 5), on_piece=tell)
     return rl.make_groomer(lambda x: model.apply({"params": agent.params}, x))
 
 

@@ -46,7 +46,7 @@ class JetStructure:
     epochs: int = 30
     """Of the tagger; the best one counts."""
     seed: int = 0
-    """Of the split, the tagger's first parameters, the first centres."""
+    """Of the split, the tagger's first parameters, the first centers."""
     out: Path = Path("runs/jet-structure")
     """A new folder, with pictures, figures.json and the tagger's run folder."""
 
@@ -59,9 +59,9 @@ def learned(network: hepjax.runs.taggers.Trained, x: np.ndarray) -> np.ndarray:
 
 
 def cluster(train: np.ndarray, test: np.ndarray, chosen: JetStructure) -> np.ndarray:
-    """(N,) the clusters of test jets, whose centres are those of training jets."""
+    """(N,) the clusters of test jets, whose centers are those of training jets."""
     found = clustering.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
-    return np.asarray(clustering.nearest(test, found.centres))
+    return np.asarray(clustering.nearest(test, found.centers))
 
 
 def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:

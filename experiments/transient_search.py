@@ -57,12 +57,12 @@ def learn(name: str, search: transients.Search, options: TransientSearch) -> Any
 
     def make(key: jax.Array, epoch: jax.Array) -> Any:
         louder = 1 + 2 * jnp.maximum(0, 1 - 2 * (epoch - 1) / options.epochs)
-        return transients.as_batch(search, transients.draw(search, key, 64 * options.steps, louder), frame)
+        return transients.as_batch(search, transients.draw_transients(search, key, 64 * options.steps, louder), frame)
 
     def tell(progress: Any) -> None:
         print(name, report.epoch_line(progress.history[-1], options.epochs).replace("jets", "segments"), flush=True)
 
-    known = transients.as_batch(search, transients.draw(search, val, min(2048, options.segments)), frame)
+    known = transients.as_batch(search, transients.draw_transients(search, val, min(2048, options.segments)), frame)
     schedule = training.make_schedule(Schedule.ONE_CYCLE, 4e-3, steps=options.epochs * options.steps)
     optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=1.0)
     pair = models.make_apply(model), losses.categorical_cross_entropy
@@ -82,7 +82,7 @@ def run(options: TransientSearch) -> dict[str, evaluation.Detections]:
     networks = [learn(name, search, options) for name in NETWORKS]
     bank, parts = transients.make_bank(search), []
     for key in jax.random.split(jax.random.key(options.seed + 1), -(-options.segments // 2048)):
-        some = transients.draw(search, key, min(2048, options.segments))
+        some = transients.draw_transients(search, key, min(2048, options.segments))
         best, power = transients.matched_filter(search, bank, some.strain), transients.excess_power(search, some.strain)
         parts.append(jax.device_get([some.snr, best.snr, best.likelihood_ratio, *(f(some) for f in networks), power]))
     snr, *statistics = map(np.concatenate, zip(*parts, strict=True))

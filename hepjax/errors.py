@@ -1,4 +1,4 @@
-"""The exceptions that are no bug: the user's input was bad, or another process of a run has ended."""
+"""Exceptions for bad user input and for lost processes of a run."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ if TYPE_CHECKING:
 
 
 class InputError(ValueError):
-    """Bad input: one clear line that names the file or argument, what was found, and what to do.
+    """An error in the user's input; its message names the file or argument, the problem, and the remedy in one line.
 
     The command line prints it without a traceback and exits with status 2.
     """
 
 
 class LostProcessError(RuntimeError):
-    """Another process of this run has ended."""
+    """The error that is raised when another process of this run has ended."""
 
 
 @contextlib.contextmanager
 def writing(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Names the file where something cannot be written to the disk.
+    """Converts an OSError in the block to an InputError that names the file.
 
     Args:
-      path: what is being written inside the `with`.
+      path: path of the file that the block writes.
 
     Yields:
       Nothing.
 
     Raises:
-      InputError: in place of an OSError, which may not know its file.
+      InputError: the block raised an OSError other than a broken pipe.
 
     >>> with writing("a.txt"):
     ...     pass

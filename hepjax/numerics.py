@@ -1,6 +1,6 @@
-"""Sums, means and elementary functions that padding and zero cannot spoil.
+"""Sums, means and elementary functions that are safe with padding and zeros.
 
-NumPy or JAX arrays in, the same kind out.
+All functions accept NumPy or JAX arrays and return the same type.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from typing import Any
 
 
 def masked_sum(x: Any, mask: Any, axis: int | tuple[int, ...] | None = None) -> Any:
-    """Σ x over the places where the mask is True; a NaN in the padding does not matter.
+    """Computes Σ x over the elements where the mask is True; NaN in the padding has no effect.
 
     Args:
       x: values of any shape.
-      mask: bool, broadcastable to x.
-      axis: the axes to sum over; None is all.
+      mask: bool, broadcastable to x; False for padding.
+      axis: the axes to sum over; None means all axes.
 
     Returns:
       The sum over `axis`.
@@ -28,15 +28,15 @@ def masked_sum(x: Any, mask: Any, axis: int | tuple[int, ...] | None = None) -> 
 
 
 def weighted_mean(x: Any, weights: Any, axis: int | tuple[int, ...] | None = None) -> Any:
-    """Σ w x / Σ w, and 0 where all weights are 0; values of weight 0 do not matter, even NaN.
+    """Computes Σ w x / Σ w, or 0 where all weights are 0; values of weight 0 have no effect, even NaN.
 
-    The gradient with respect to x is 0 there. It stays NaN for what x was computed from, if that step's own gradient is
-    NaN: replace the inputs of such steps before, as the losses do.
+    The gradient with respect to values of weight 0 is 0. It becomes NaN in the computation of x if a step of that
+    computation has a NaN gradient: replace the inputs of such a step first, as the losses do.
 
     Args:
       x: values of any shape.
       weights: non-negative weights, or a bool mask, broadcastable to x.
-      axis: the axes to average over; None is all.
+      axis: the axes to average over; None means all axes.
 
     Returns:
       The mean over `axis`.
@@ -52,7 +52,7 @@ def weighted_mean(x: Any, weights: Any, axis: int | tuple[int, ...] | None = Non
 
 
 def safe_divide(a: Any, b: Any) -> Any:
-    """A / b, and 0 where b is 0, with finite gradients.
+    """Computes a / b, or 0 where b is 0, with finite gradients.
 
     >>> import numpy as np
     >>> safe_divide(np.array([1.0, 1.0]), np.array([2.0, 0.0])).tolist()
@@ -64,7 +64,7 @@ def safe_divide(a: Any, b: Any) -> Any:
 
 
 def safe_log(x: Any) -> Any:
-    """Log x, and 0 where x is not positive, with finite gradients: so that x log x is 0 at 0.
+    """Computes log x, or 0 where x is not positive, with finite gradients, so that x log x is 0 at 0.
 
     >>> import numpy as np
     >>> safe_log(np.array([1.0, 0.0])).tolist()
@@ -76,7 +76,7 @@ def safe_log(x: Any) -> Any:
 
 
 def safe_sqrt(x: Any) -> Any:
-    """sqrt(max(x, 0)) with gradient 0 where x is not positive.
+    """Computes sqrt(max(x, 0)), with gradient 0 where x is not positive.
 
     >>> import numpy as np
     >>> safe_sqrt(np.array([4.0, 0.0, -1.0])).tolist()

@@ -23,21 +23,21 @@ from hepjax.evaluation.calibration import (
     fit_temperature,
     maximum_calibration_error,
     reliability,
-    scaled,
+    scale_scores,
 )
 from hepjax.evaluation.clusters import adjusted_rand_index, cluster_figures, cluster_table, purity
-from hepjax.evaluation.comparison import Difference, compare
-from hepjax.evaluation.confusion import accuracy, confusion_matrix, row_normalised
+from hepjax.evaluation.comparison import Difference, compare_scores
+from hepjax.evaluation.confusion import accuracy, confusion_matrix, normalize_rows
 from hepjax.evaluation.decorrelation import TradeOff, ranks_in_bins, trade_off
 from hepjax.evaluation.detections import Detections, detections
 from hepjax.evaluation.diagnosis import Fit, Verdict, best_epoch, verdict
-from hepjax.evaluation.discriminants import discriminant, discriminant_curve, fractions
+from hepjax.evaluation.discriminants import class_fractions, discriminant, discriminant_curve
 from hepjax.evaluation.distances import (
-    Beside,
     Distance,
-    beside_floor,
+    FloorComparison,
+    compare_each_to_floor,
+    compare_to_floor,
     distances_by_class,
-    each_beside_floor,
     wasserstein,
     wasserstein_distance,
     wasserstein_floor,
@@ -77,7 +77,7 @@ from hepjax.evaluation.roc import (
     fpr_at_tpr,
     pairwise_auc,
     roc_curve,
-    thinned,
+    thin_curve,
     tpr_at_fpr,
 )
 from hepjax.evaluation.significance import Improvement, max_significance_improvement, significance_improvement
@@ -86,7 +86,6 @@ from hepjax.evaluation.working_points import WorkingPoint, selection, working_po
 
 __all__ = [
     "FEWEST",
-    "Beside",
     "BiasAndResolution",
     "Binned",
     "Detections",
@@ -94,6 +93,7 @@ __all__ = [
     "Distance",
     "Estimates",
     "Fit",
+    "FloorComparison",
     "Improvement",
     "InBins",
     "Interval",
@@ -110,7 +110,6 @@ __all__ = [
     "apply_temperature",
     "auc",
     "background_rejection",
-    "beside_floor",
     "best_epoch",
     "bias_and_resolution",
     "bias_and_resolution_in_bins",
@@ -124,18 +123,20 @@ __all__ = [
     "calibration_noise",
     "class_curve",
     "class_curves",
+    "class_fractions",
     "class_rates_in_bins",
     "cluster_figures",
     "cluster_table",
-    "compare",
+    "compare_each_to_floor",
     "compare_regressions",
+    "compare_scores",
+    "compare_to_floor",
     "confusion_matrix",
     "cross_entropy",
     "detections",
     "discriminant",
     "discriminant_curve",
     "distances_by_class",
-    "each_beside_floor",
     "effective_count",
     "effective_trials",
     "expected_calibration_error",
@@ -143,12 +144,12 @@ __all__ = [
     "fit_temperature",
     "fold_intervals",
     "fpr_at_tpr",
-    "fractions",
     "jensen_shannon",
     "max_significance_improvement",
     "maximum_calibration_error",
     "mean_and_spread",
     "measure",
+    "normalize_rows",
     "pairwise_auc",
     "peak",
     "peak_figures",
@@ -162,13 +163,12 @@ __all__ = [
     "reliability",
     "remarks",
     "roc_curve",
-    "row_normalised",
-    "scaled",
+    "scale_scores",
     "sculpting",
     "selection",
     "significance_improvement",
     "squared_error_parts",
-    "thinned",
+    "thin_curve",
     "tpr_at_fpr",
     "trade_off",
     "verdict",

@@ -1,4 +1,4 @@
-"""Checks that turn what the user gives into plain float64 arrays, or say in one line what is wrong."""
+"""Checks that turn user input into plain float64 arrays, or raise an error that says in one line what is wrong."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ _ROW_SUM_TOLERANCE = 0.02  # a softmax in bfloat16 adds up to 1 within about 0.0
 
 
 _BLOCK = 2**18
-"""Rows that are looked at at once: ten million scores are not copied."""
+"""Number of rows checked at a time, so that ten million scores are not copied."""
 
 
-class Checked(NamedTuple):
-    """Scores that are known to be sound."""
+class CheckedScores(NamedTuple):
+    """Class scores that passed all checks."""
 
     p: NDArray[np.floating[Any]]
-    """(N, C) in float32 if they were given so, otherwise in float64."""
+    """(N, C) class probabilities, float32 if the input was float32, otherwise float64."""
     labels: NDArray[np.integer[Any]]
     weights: NDArray[np.float64] | None
-    """None is 1 for each."""
+    """(N,) jet weights; None means weight 1 for each jet."""
     classes: tuple[str, ...]
 
     @property
     def effective(self) -> NDArray[np.float64]:
-        """(C,) the effective number of jets of each class, (Σw)²/Σw²; 0 where it has none."""
+        """Returns the (C,) effective numbers of jets of the classes, (Σw)²/Σw²; 0 for a class without jets."""
         n = len(self.classes)
         if self.weights is None:
             return np.bincount(self.labels, minlength=n).astype(np.float64)
@@ -40,12 +40,12 @@ class Checked(NamedTuple):
         return np.divide(sums**2, squares, out=np.zeros(n), where=squares > 0)
 
 
-def checked(scores: Scores) -> Checked:
-    """The same scores in NumPy, once they are known to be sound."""
+def checked_class_scores(scores: Scores) -> CheckedScores:
+    """Checks class scores, labels and weights, and returns them as NumPy arrays."""
     classes = tuple(scores.classes)
     if len(classes) < 2 or len(set(classes)) != len(classes):
         raise InputError(f"classes: expected two or more different names, found {classes}")
-    p = _numbers(scores.scores, "scores", single=True)
+    p = _real_array(scores.scores, "scores", single=True)
     if p.ndim != 2 or p.shape[1] != len(classes):
         raise InputError(f"scores: expected shape (N, {len(classes)}), one column per class, found {p.shape}")
     if p.shape[0] == 0:
@@ -53,11 +53,11 @@ def checked(scores: Scores) -> Checked:
     for start in range(0, len(p), _BLOCK):
         _check_rows(p[start : start + _BLOCK], start)
     weights = None if scores.weights is None else checked_weights(scores.weights, p.shape[0])
-    return Checked(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
+    return CheckedScores(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
 
 
 def _check_rows(p: NDArray[np.floating[Any]], start: int) -> None:
-    _finite(p, "scores", start)
+    _require_finite(p, "scores", start)
     sums = p.sum(axis=1, dtype=np.float64)
     wrong = (p < 0).any(axis=1) | (np.abs(sums - 1) > _ROW_SUM_TOLERANCE)
     if wrong.any():
@@ -69,13 +69,13 @@ def _check_rows(p: NDArray[np.floating[Any]], start: int) -> None:
 
 
 def checked_weights(weights: Any, n: int) -> NDArray[np.float64]:
-    """(n,) float64 non-negative, finite weights whose sum is positive; None gives ones."""
+    """Returns (n,) float64 weights that are finite, non-negative and have a positive sum; None gives ones."""
     if weights is None:
         return np.ones(n)
-    w = _numbers(weights, "weights")
+    w = _real_array(weights, "weights")
     if w.shape != (n,):
         raise InputError(f"weights: expected shape ({n},), one weight per jet, found {w.shape}")
-    _finite(w, "weights")
+    _require_finite(w, "weights")
     if (w < 0).any():
         raise InputError(f"weights: expected none below 0, found {(w < 0).sum()}, first at row {np.argmax(w < 0)}")
     if w.size and not w.any():
@@ -84,16 +84,16 @@ def checked_weights(weights: Any, n: int) -> NDArray[np.float64]:
 
 
 def checked_scores(scores: Any) -> NDArray[np.float64]:
-    """(N,) float64 finite scores, N at least 1."""
-    s = _numbers(scores, "scores")
+    """Returns (N,) finite float64 scores of one jet or more."""
+    s = _real_array(scores, "scores")
     if s.ndim != 1 or s.size == 0:
         raise InputError(f"scores: expected shape (N,) with one jet or more, found {s.shape}")
-    _finite(s, "scores")
+    _require_finite(s, "scores")
     return s
 
 
 def checked_flags(is_signal: Any, n: int) -> NDArray[np.bool_]:
-    """(n,) bool; accepts zeros and ones of any kind."""
+    """Returns (n,) bool flags; accepts zeros and ones of any type."""
     flags = np.asarray(is_signal)
     if flags.shape != (n,):
         raise InputError(f"is_signal: expected shape ({n},), one flag per jet, found {flags.shape}")
@@ -117,16 +117,16 @@ def _checked_labels(labels: Any, n: int, classes: int) -> NDArray[np.integer[Any
     return y.astype(np.int64) if y.dtype.itemsize < 4 or y.dtype.kind == "u" else y
 
 
-def _numbers(values: Any, name: str, *, single: bool = False) -> NDArray[Any]:
-    """In float64; `single` leaves float32 as it is."""
+def _real_array(values: Any, name: str, *, single: bool = False) -> NDArray[Any]:
+    """Converts values to a float64 array; `single` keeps float32."""
     try:
-        found = np.asarray(values)
-        return found if single and found.dtype == np.float32 else found.astype(np.float64, copy=False)
+        array = np.asarray(values)
+        return array if single and array.dtype == np.float32 else array.astype(np.float64, copy=False)
     except (TypeError, ValueError):
         raise InputError(f"{name}: expected an array of real numbers, found {type(values).__name__}") from None
 
 
-def _finite(values: NDArray[np.floating[Any]], name: str, start: int = 0) -> None:
+def _require_finite(values: NDArray[np.floating[Any]], name: str, start: int = 0) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
         row = start + int(np.argwhere(bad)[0, 0])

@@ -1,4 +1,4 @@
-"""Are probabilities frequencies? Reliability, its errors, and the temperature that mends it."""
+"""Calibration of class probabilities: reliability curves, calibration errors and temperature scaling."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import Checked, checked
+from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
 from hepjax.evaluation.intervals import binomial_interval, effective_trials
 
 if TYPE_CHECKING:
@@ -21,73 +21,73 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 BINS = 15
-"""Of equal width, as most papers take."""
+"""The default number of bins of equal width, as in most papers."""
 
 COLDEST, HOTTEST = 0.02, 50.0
-"""The temperatures between which the best is sought."""
+"""The range in which the best temperature is searched."""
 
-_SMALLEST = float(np.finfo(np.float32).tiny)  # a probability that underflowed to 0 is taken for this
-_BLOCK = 2**13  # rows that are looked at at once: few enough for a processor's cache
+_SMALLEST = float(np.finfo(np.float32).tiny)  # replaces a probability that underflowed to 0
+_BLOCK = 2**13  # rows processed at a time: few enough for a processor's cache
 _STEPS = 60  # of Newton's method or a bisection; a dozen are enough
 _CLOSE = 1e-7  # where Newton's next step is the last: it doubles the digits
 
 
 class Reliability(NamedTuple):
-    """How often a tagger is right, in B bins of how sure it says it is."""
+    """The accuracy of a tagger in B bins of its confidence."""
 
     edges: Floats
-    """(B + 1,) of the bins; a jet on an edge is in the lower bin."""
+    """(B + 1,) bin edges; a jet on an edge is in the lower bin."""
     confidence: Floats
-    """(B,) the mean of what it says; NaN in an empty bin, as are the next and the last two."""
+    """(B,) mean confidences; NaN in an empty bin, as are `accuracy`, `low` and `high`."""
     accuracy: Floats
-    """(B,) the weighted share of jets of which it is right."""
+    """(B,) weighted shares of correctly classified jets."""
     weights: Floats
-    """(B,) sums of weights, 0 in an empty bin."""
+    """(B,) sums of weights; 0 in an empty bin."""
     low: Floats
-    """(B,) the accuracy's 68 % Clopper-Pearson interval, of effective counts for weighted jets."""
+    """(B,) lower ends of the 68 % Clopper-Pearson intervals of the accuracy, from effective counts."""
     high: Floats
-    """(B,)."""
+    """(B,) upper ends of these intervals."""
 
 
 def reliability(scores: Scores, bins: int = BINS, of_class: str | None = None) -> Reliability:
-    """How often a tagger is right, over how sure it says it is.
+    """Computes the accuracy of a tagger as a function of its confidence.
 
     Args:
       scores: class probabilities, labels and weights.
-      bins: how many, of equal width from 0 to 1.
+      bins: number of bins of equal width from 0 to 1.
       of_class: the class whose probability is compared with the share of its jets; None compares the largest
-        probability of each jet with how often it is that of the true class.
+        probability of each jet with the share of jets that it classifies correctly.
 
     Returns:
-      The bins.
+      The reliability curve.
 
     Raises:
-      InputError: for scores that are not sound, no bins, or a class that there is not.
+      InputError: scores are not valid, there are no bins, or the class does not exist.
 
     Reference: A. Niculescu-Mizil, R. Caruana, ICML 2005, section 4.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7]])
-    >>> found = reliability(Scores(p, np.array([0, 1, 1]), None, ("q", "t")), bins=2)
-    >>> found.confidence.round(3).tolist(), found.accuracy.round(3).tolist()
+    >>> curve = reliability(Scores(p, np.array([0, 1, 1]), None, ("q", "t")), bins=2)
+    >>> curve.confidence.round(3).tolist(), curve.accuracy.round(3).tolist()
     ([nan, 0.8], [nan, 0.667])
     """
-    return _reliability(*_said(checked(scores), of_class), bins)
+    return _reliability(*_confidences(checked_class_scores(scores), of_class), bins)
 
 
 def expected_calibration_error(scores: Scores, bins: int = BINS, of_class: str | None = None) -> float:
-    """The mean distance of accuracy from confidence, over bins as in `reliability`.
+    """Computes the mean distance between accuracy and confidence over the bins of `reliability`.
 
     Args:
       scores: class probabilities, labels and weights.
-      bins: how many; the error grows with them.
-      of_class: as there.
+      bins: number of bins; the error grows with it.
+      of_class: class as in `reliability`.
 
     Returns:
-      From 0 to 1. Few jets make it larger than the truth, see `calibration_noise`.
+      A number from 0 to 1. It is biased upward for few jets, see `calibration_noise`.
 
     Raises:
-      InputError: as there.
+      InputError: for the reasons of `reliability`.
 
     Reference: C. Guo et al., arXiv:1706.04599, equation 3.
 
@@ -96,24 +96,24 @@ def expected_calibration_error(scores: Scores, bins: int = BINS, of_class: str |
     >>> round(expected_calibration_error(Scores(p, np.array([0, 1, 1]), None, ("q", "t")), bins=2), 4)
     0.1333
     """
-    found = reliability(scores, bins, of_class)
-    full = found.weights > 0
-    return float(np.average(np.abs(found.accuracy - found.confidence)[full], weights=found.weights[full]))
+    curve = reliability(scores, bins, of_class)
+    full = curve.weights > 0
+    return float(np.average(np.abs(curve.accuracy - curve.confidence)[full], weights=curve.weights[full]))
 
 
 def maximum_calibration_error(scores: Scores, bins: int = BINS, of_class: str | None = None) -> float:
-    """The largest distance of accuracy from confidence, over bins as in `reliability`.
+    """Computes the largest distance between accuracy and confidence over the bins of `reliability`.
 
     Args:
       scores: class probabilities, labels and weights.
-      bins: how many.
-      of_class: as there.
+      bins: number of bins.
+      of_class: class as in `reliability`.
 
     Returns:
-      From 0 to 1; of few jets in a bin it is mostly noise.
+      A number from 0 to 1; with few jets in a bin it is mostly noise.
 
     Raises:
-      InputError: as there.
+      InputError: for the reasons of `reliability`.
 
     Reference: C. Guo et al., arXiv:1706.04599, section 2.
 
@@ -122,20 +122,20 @@ def maximum_calibration_error(scores: Scores, bins: int = BINS, of_class: str | 
     >>> round(maximum_calibration_error(Scores(p, np.array([0, 1, 1]), None, ("q", "t")), bins=10), 4)
     0.8
     """
-    found = reliability(scores, bins, of_class)
-    return float(np.nanmax(np.abs(found.accuracy - found.confidence)))
+    curve = reliability(scores, bins, of_class)
+    return float(np.nanmax(np.abs(curve.accuracy - curve.confidence)))
 
 
 def calibration_noise(scores: Scores, bins: int = BINS, of_class: str | None = None) -> float:
-    """The expected calibration error that these jets would show if their probabilities were frequencies.
+    """Computes the expected calibration error that these jets would have if their probabilities were calibrated.
 
     Args:
       scores: class probabilities, labels and weights.
-      bins: how many.
-      of_class: as in `reliability`.
+      bins: number of bins.
+      of_class: class as in `reliability`.
 
     Returns:
-      Its mean, in the approximation that a bin's accuracy is Gaussian about the confidence: √(2/π) of its error.
+      The mean error, for a Gaussian accuracy in each bin around the confidence: √(2/π) times its standard error.
 
     Raises:
       InputError: as in `reliability`.
@@ -145,14 +145,14 @@ def calibration_noise(scores: Scores, bins: int = BINS, of_class: str | None = N
     >>> round(calibration_noise(Scores(p, np.arange(400) % 2, None, ("q", "t"))), 4)
     0.0199
     """
-    confidence, _, w = _said(checked(scores), of_class)
-    place = _places(confidence, bins)
-    variance = np.bincount(place, w**2 * confidence * (1 - confidence), bins)
+    confidence, _, w = _confidences(checked_class_scores(scores), of_class)
+    numbers = _bin_numbers(confidence, bins)
+    variance = np.bincount(numbers, w**2 * confidence * (1 - confidence), bins)
     return float(math.sqrt(2 / math.pi) * np.sqrt(variance).sum() / w.sum())
 
 
 def brier_score(scores: Scores) -> float:
-    """The weighted mean, over jets, of the squared distance of the probabilities from the truth.
+    """Computes the weighted mean squared distance between probabilities and truth.
 
     Args:
       scores: class probabilities, labels and weights.
@@ -162,7 +162,7 @@ def brier_score(scores: Scores) -> float:
       score of one of them.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: scores are not valid.
 
     Reference: G. Brier, Monthly Weather Review 78 (1950) 1.
 
@@ -170,26 +170,26 @@ def brier_score(scores: Scores) -> float:
     >>> brier_score(Scores(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 0]), None, ("q", "t")))
     0.25
     """
-    found = checked(scores)
-    each = np.concatenate([(p**2).sum(axis=0) - 2 * of_truth + 1 for p, of_truth, _ in _blocks(found)])
-    return float(np.average(each, weights=found.weights))
+    checked = checked_class_scores(scores)
+    each = np.concatenate([(p**2).sum(axis=0) - 2 * of_truth + 1 for p, of_truth, _ in _blocks(checked)])
+    return float(np.average(each, weights=checked.weights))
 
 
 def fit_temperature(scores: Scores) -> float:
-    """The temperature T at which softmax(log p / T) has the lowest cross-entropy.
+    """Finds the temperature T at which softmax(log p / T) has the lowest cross-entropy.
 
-    Above 1 the tagger was too sure, below 1 not sure enough. The cross-entropy is convex in 1/T, and Newton's method
-    finds its minimum. Which class is the most probable stays as it is.
+    T above 1 means that the tagger was overconfident, T below 1 that it was underconfident. The cross-entropy is
+    convex in 1/T, and Newton's method finds its minimum. The most probable class of a jet does not change.
 
     Args:
-      scores: class probabilities, labels and weights, of jets that the training has not seen: the validation part.
+      scores: class probabilities, labels and weights of jets not used in training, such as the validation set.
 
     Returns:
       T, between 0.02 and 50.
 
     Raises:
-      InputError: for scores that are not sound, or that no temperature fits: jets of one class only, probabilities that
-        are the same for all classes, or the best T outside the range, as it is if every jet is called right.
+      InputError: scores are not valid, or no temperature fits them: jets of one class only, equal probabilities for
+        all classes, or the best T outside the range, as for scores that classify every jet correctly.
 
     Reference: C. Guo et al., arXiv:1706.04599, section 4.2.
 
@@ -198,23 +198,23 @@ def fit_temperature(scores: Scores) -> float:
     >>> round(fit_temperature(Scores(p, np.arange(10) // 7, None, ("q", "t"))), 4)
     2.5932
     """
-    found = checked(scores)
-    if np.count_nonzero(found.effective) < 2:
+    checked = checked_class_scores(scores)
+    if np.count_nonzero(checked.effective) < 2:
         raise InputError("scores: expected jets of two classes or more to fit a temperature, found one; give more jets")
     # The slope of the cross-entropy only rises with 1/T; where it is 0 is the best.
     low, high = 1 / HOTTEST, 1 / COLDEST
-    slope, curvature = _slope(found, low)
+    slope, curvature = _slope(checked, low)
     if slope >= 0:
         why = "are no better than a guess" if curvature > 0 else "are the same for all classes"
         raise InputError(f"scores: expected a best temperature up to {HOTTEST:g}, found none: they {why}; train first")
-    if _slope(found, high)[0] <= 0:
+    if _slope(checked, high)[0] <= 0:
         raise InputError(
             f"scores: expected a best temperature from {COLDEST:g}, found none: as good as every jet is called right; "
             "give more jets, of those that the training has not seen"
         )
     inverse, before = 1.0, math.inf
     for _ in range(_STEPS):
-        slope, curvature = _slope(found, inverse)
+        slope, curvature = _slope(checked, inverse)
         low, high = (inverse, high) if slope < 0 else (low, inverse)
         following = inverse - slope / curvature if curvature > 0 else math.inf
         if abs(following - inverse) <= _CLOSE * inverse:
@@ -226,17 +226,17 @@ def fit_temperature(scores: Scores) -> float:
 
 
 def apply_temperature(probabilities: Any, temperature: float) -> NDArray[np.floating[Any]]:
-    """softmax(log p / T).
+    """Computes softmax(log p / T).
 
     Args:
-      probabilities: (N, C); zeros are taken for the smallest normal float32, 1.2e-38.
+      probabilities: (N, C) class probabilities; zeros are replaced by the smallest normal float32, 1.2e-38.
       temperature: T, above 0.
 
     Returns:
-      (N, C) probabilities, in float32 if they were given so, otherwise in float64.
+      (N, C) probabilities, in float32 if the input is float32, otherwise in float64.
 
     Raises:
-      InputError: for a temperature that is not positive.
+      InputError: the temperature is not positive.
 
     >>> apply_temperature(np.array([[0.9, 0.1]]), 2.0).round(3).tolist()
     [[0.75, 0.25]]
@@ -253,74 +253,73 @@ def apply_temperature(probabilities: Any, temperature: float) -> NDArray[np.floa
     return out
 
 
-def scaled(scores: Scores, temperature: float) -> Scores:
-    """The scores with `apply_temperature`; labels and weights stay.
+def scale_scores(scores: Scores, temperature: float) -> Scores:
+    """Applies a temperature to the probabilities of scores and keeps labels and weights.
 
     Args:
       scores: class probabilities, labels and weights.
       temperature: T, above 0.
 
     Returns:
-      The scores.
+      The scores with `apply_temperature` applied.
 
     Raises:
-      InputError: for a temperature that is not positive.
+      InputError: the temperature is not positive.
 
     >>> from hepjax.types import Scores
-    >>> scaled(Scores(np.array([[0.9, 0.1]]), np.array([0]), None, ("q", "t")), 2.0).scores.round(3).tolist()
+    >>> scale_scores(Scores(np.array([[0.9, 0.1]]), np.array([0]), None, ("q", "t")), 2.0).scores.round(3).tolist()
     [[0.75, 0.25]]
     """
     return scores._replace(scores=apply_temperature(scores.scores, temperature))
 
 
-def _said(found: Checked, of_class: str | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """(N,) what the tagger said of each jet, whether it was right, and the jet's weight."""
+def _confidences(checked: CheckedScores, of_class: str | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
+    """Returns (N,) confidences, flags of correctly classified jets, and weights."""
     if of_class is None:
-        best = np.argmax(found.p, axis=1)
-        said = np.take_along_axis(found.p, best[:, None], axis=1)[:, 0]
+        best = np.argmax(checked.p, axis=1)
+        confidence = np.take_along_axis(checked.p, best[:, None], axis=1)[:, 0]
     else:
-        if of_class not in found.classes:
-            raise InputError(f"of_class: expected one of {', '.join(found.classes)}, found {of_class!r}")
-        best = np.full(found.labels.shape, found.classes.index(of_class))
-        said = found.p[:, best[0]]
-    w = np.ones(len(said)) if found.weights is None else found.weights
-    return np.clip(said.astype(np.float64), 0, 1), best == found.labels, w
+        if of_class not in checked.classes:
+            raise InputError(f"of_class: expected one of {', '.join(checked.classes)}, found {of_class!r}")
+        best = np.full(checked.labels.shape, checked.classes.index(of_class))
+        confidence = checked.p[:, best[0]]
+    w = np.ones(len(confidence)) if checked.weights is None else checked.weights
+    return np.clip(confidence.astype(np.float64), 0, 1), best == checked.labels, w
 
 
-def _places(confidence: Floats, bins: int) -> NDArray[np.intp]:
+def _bin_numbers(confidence: Floats, bins: int) -> NDArray[np.intp]:
     if bins < 1:
         raise InputError(f"bins: expected one or more, found {bins}")
     return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
 
 
 def _reliability(confidence: Floats, right: NDArray[np.bool_], w: Floats, bins: int) -> Reliability:
-    place = _places(confidence, bins)
-    total, squares, said, hits, hit_squares = (
-        np.bincount(place, x, bins).astype(np.float64) for x in (w, w**2, w * confidence, w * right, w**2 * right)
+    numbers = _bin_numbers(confidence, bins)
+    total, squares, confidence_sums, hits, hit_squares = (
+        np.bincount(numbers, x, bins).astype(np.float64) for x in (w, w**2, w * confidence, w * right, w**2 * right)
     )
     with np.errstate(invalid="ignore"):
         accuracy = np.minimum(hits / total, 1)
-        confidence = said / total
+        confidence = confidence_sums / total
     jets = effective_trials(hits, hit_squares, total, squares)
     low, high = binomial_interval(np.where(total > 0, accuracy, 0) * jets, jets)
     return Reliability(np.linspace(0, 1, bins + 1), confidence, accuracy, total, low, high)
 
 
-def _blocks(found: Checked) -> Iterator[tuple[Floats, Floats, Floats]]:
-    """(C, n) some rows of p in float64, (n,) p of their true classes, and (n,) their weights."""
-    for start in range(0, len(found.p), _BLOCK):
+def _blocks(checked: CheckedScores) -> Iterator[tuple[Floats, Floats, Floats]]:
+    """Yields blocks of n rows: (C, n) float64 probabilities, (n,) those of the true classes, and (n,) weights."""
+    for start in range(0, len(checked.p), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        p = np.array(
-            found.p[rows].T, dtype=np.float64, order="C"
-        )  # sums over few classes are fast along the first axis
-        of_truth = np.take_along_axis(p, found.labels[None, rows], axis=0)[0]
-        yield p, of_truth, np.ones(p.shape[1]) if found.weights is None else found.weights[rows]
+        # Sums over few classes are fast along the first axis.
+        p = np.array(checked.p[rows].T, dtype=np.float64, order="C")
+        of_truth = np.take_along_axis(p, checked.labels[None, rows], axis=0)[0]
+        yield p, of_truth, np.ones(p.shape[1]) if checked.weights is None else checked.weights[rows]
 
 
-def _slope(found: Checked, inverse: float) -> tuple[float, float]:
-    """The first and second derivative of the cross-entropy in 1/T, there."""
+def _slope(checked: CheckedScores, inverse: float) -> tuple[float, float]:
+    """Computes the first and second derivatives of the cross-entropy with respect to 1/T."""
     slope = curvature = total = 0.0
-    for p, of_truth, w in _blocks(found):
+    for p, of_truth, w in _blocks(checked):
         largest = _logs(p.max(axis=0))
         z = _logs(p) - largest  # exactly 0 where all classes are alike
         q = np.exp(inverse * z)

@@ -1,4 +1,4 @@
-"""How well clusters, which were made without labels, agree with the classes."""
+"""Agreement of unsupervised clusters with the classes of jets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def cluster_table(clusters: Any, labels: Any) -> NDArray[np.int64]:
-    """How many jets of each class lie in each cluster.
+    """Counts the jets of each class in each cluster.
 
     Args:
       clusters: (N,) cluster indices from 0.
@@ -26,7 +26,7 @@ def cluster_table(clusters: Any, labels: Any) -> NDArray[np.int64]:
       (K, C) counts, K and C the largest index plus one.
 
     Raises:
-      InputError: the two do not fit each other, are no indices, or there are no jets.
+      InputError: the arrays have different lengths, do not hold indices, or there are no jets.
 
     >>> cluster_table([0, 0, 1], [2, 0, 1]).tolist()
     [[1, 0, 1], [0, 1, 0]]
@@ -39,9 +39,9 @@ def cluster_table(clusters: Any, labels: Any) -> NDArray[np.int64]:
 
 
 def purity(clusters: Any, labels: Any) -> float:
-    """The share of jets that belong to the largest class of their cluster.
+    """Computes the share of jets that belong to the largest class of their cluster.
 
-    It is the accuracy of whoever knows the largest class of each cluster. It grows with the number of clusters, and is
+    It is the accuracy of predicting the largest class of each cluster. It grows with the number of clusters and is
     never below the share of the largest class.
 
     Args:
@@ -52,7 +52,7 @@ def purity(clusters: Any, labels: Any) -> float:
       The purity, from 0 to 1.
 
     Raises:
-      InputError: as `cluster_table`.
+      InputError: for the reasons of `cluster_table`.
 
     Reference: C. Manning, P. Raghavan, H. Schütze, Introduction to Information Retrieval (2008), eq. 182.
 
@@ -63,80 +63,81 @@ def purity(clusters: Any, labels: Any) -> float:
 
 
 def adjusted_rand_index(clusters: Any, labels: Any) -> float:
-    """The share of pairs of jets that clusters and classes agree about, 0 where it is that of chance, 1 at most.
+    """Computes the share of pairs of jets on which clusters and classes agree, scaled to 0 at chance and 1 at most.
 
     Args:
       clusters: (N,) cluster indices from 0.
       labels: (N,) class indices from 0.
 
     Returns:
-      The index; it may be a little below 0. It is 1 where both put all jets together, or both no two.
+      The index; it may be slightly negative. It is 1 where both group all jets together, or both separate all jets.
 
     Raises:
-      InputError: as `cluster_table`.
+      InputError: for the reasons of `cluster_table`.
 
     Reference: L. Hubert, P. Arabie, J. Classif. 2 (1985) 193, eq. 5.
 
     >>> adjusted_rand_index([1, 1, 0, 0], [0, 0, 1, 1]), round(adjusted_rand_index([0, 0, 0, 1], [0, 0, 1, 1]), 3)
     (1.0, 0.0)
     """
-    return float(_rand(cluster_table(clusters, labels)))
+    return float(_adjusted_rand(cluster_table(clusters, labels)))
 
 
 def cluster_figures(clusters: Any, labels: Any, *, seed: int = 0) -> dict[str, tuple[float, float]]:
-    """Purity and adjusted Rand index with their bootstrap standard deviations.
+    """Computes purity and adjusted Rand index with their bootstrap standard deviations.
 
-    Of 200 samples of as many jets; the clusters are taken as they are.
+    The bootstrap draws 200 samples of as many jets and keeps the clusters fixed.
 
     Args:
       clusters: (N,) cluster indices from 0.
       labels: (N,) class indices from 0.
-      seed: of the samples.
+      seed: seed of the samples.
 
     Returns:
-      purity and adjusted_rand_index, each with its standard deviation.
+      `purity` and `adjusted_rand_index`, each with its standard deviation.
 
     Raises:
-      InputError: as `cluster_table`.
+      InputError: for the reasons of `cluster_table`.
 
-    >>> found = cluster_figures([0, 0, 0, 1] * 100, [0, 0, 1, 1] * 100)
-    >>> {name: (round(value, 2), round(error, 2)) for name, (value, error) in found.items()}
+    >>> figures = cluster_figures([0, 0, 0, 1] * 100, [0, 0, 1, 1] * 100)
+    >>> {name: (round(value, 2), round(error, 2)) for name, (value, error) in figures.items()}
     {'purity': (0.75, 0.02), 'adjusted_rand_index': (0.25, 0.05)}
     """
     table = cluster_table(clusters, labels)
     n = int(table.sum())
-    # What a sample of jets has in each cell is all that counts.
-    drawn = np.random.default_rng(seed).multinomial(n, table.ravel() / n, REPLICATES).reshape(-1, *table.shape)
+    # The figures depend on the cell counts alone, so that sampling cells replaces sampling jets.
+    samples = np.random.default_rng(seed).multinomial(n, table.ravel() / n, REPLICATES).reshape(-1, *table.shape)
     return {
-        name: (float(figure(table)), float(np.std(figure(drawn), ddof=1)))
-        for name, figure in (("purity", _purity), ("adjusted_rand_index", _rand))
+        name: (float(figure(table)), float(np.std(figure(samples), ddof=1)))
+        for name, figure in (("purity", _purity), ("adjusted_rand_index", _adjusted_rand))
     }
 
 
 def _indices(values: Any, name: str) -> NDArray[np.int64]:
-    found = np.asarray(values)
-    if found.ndim != 1 or found.size == 0 or found.dtype.kind not in "iu" or found.min() < 0:
+    indices = np.asarray(values)
+    integers = indices.size > 0 and indices.dtype.kind in "iu"
+    if indices.ndim != 1 or not integers or indices.min() < 0:
         raise InputError(
-            f"{name}: expected shape (N,) of indices from 0, one jet or more, found {found.dtype} of shape "
-            f"{found.shape}{'' if found.size == 0 or found.dtype.kind not in 'iu' else f', smallest {found.min()}'}"
+            f"{name}: expected shape (N,) of indices from 0, one jet or more, found {indices.dtype} of shape "
+            f"{indices.shape}{f', smallest {indices.min()}' if integers else ''}"
         )
-    return found.astype(np.int64)
+    return indices.astype(np.int64)
 
 
 def _purity(table: NDArray[np.int64]) -> Any:
-    """Of tables (..., K, C)."""
+    """Computes the purity of tables (..., K, C)."""
     return table.max(axis=-1).sum(axis=-1) / table.sum(axis=(-2, -1))
 
 
-def _rand(table: NDArray[np.int64]) -> Any:
-    """Of tables (..., K, C)."""
+def _adjusted_rand(table: NDArray[np.int64]) -> Any:
+    """Computes the adjusted Rand index of tables (..., K, C)."""
 
     def pairs(counts: NDArray[np.int64]) -> Floats:
         return counts * (counts - 1.0) / 2
 
     both = pairs(table).sum(axis=(-2, -1))
-    one, other = (pairs(table.sum(axis=axis)).sum(axis=-1) for axis in (-1, -2))
+    in_clusters, in_classes = (pairs(table.sum(axis=axis)).sum(axis=-1) for axis in (-1, -2))
     n = table.sum(axis=(-2, -1))
-    chance = one * other / np.maximum(pairs(n), 1)
-    room = (one + other) / 2 - chance
-    return np.where(room > 0, (both - chance) / np.where(room > 0, room, 1), 1.0)
+    chance = in_clusters * in_classes / np.maximum(pairs(n), 1)
+    largest = (in_clusters + in_classes) / 2 - chance
+    return np.where(largest > 0, (both - chance) / np.where(largest > 0, largest, 1), 1.0)

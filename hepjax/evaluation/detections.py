@@ -1,4 +1,4 @@
-"""Searches for signals in noise: how many are found, beside a search that is known to be good."""
+"""Efficiencies of searches for signals in noise, compared with a reference search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_scores
 from hepjax.evaluation.binned import Binned, rate_in_bins
 from hepjax.evaluation.bootstrap import bootstrap_intervals
-from hepjax.evaluation.comparison import Difference, compare
+from hepjax.evaluation.comparison import Difference, compare_scores
 from hepjax.evaluation.intervals import Interval
 from hepjax.evaluation.metrics import figures_of_merit
 from hepjax.evaluation.roc import roc_curve
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
 FALSE_ALARMS = (0.01, 0.001)
-"""The false-alarm probabilities of a segment at which efficiencies are given."""
+"""The false-alarm probabilities of a segment at which efficiencies are computed."""
 
 
 class Detections(NamedTuple):
-    """What a search finds."""
+    """Figures of merit of a search."""
 
     auc: float
     interval: Interval
-    """Of the AUC, 68 %."""
+    """The 68 % interval of the AUC."""
     difference: Difference
-    """What its AUC has more than that of the first search, on the same segments."""
+    """The difference between its AUC and that of the first search, on the same segments."""
     efficiency: dict[float, Binned]
-    """False-alarm probability → the share of signals found, in bins of their signal-to-noise ratio."""
+    """A mapping from false-alarm probability to the share of detected signals, in bins of signal-to-noise ratio."""
 
 
 def detections(
@@ -43,30 +43,31 @@ def detections(
     false_alarms: Sequence[float] = FALSE_ALARMS,
     seed: int = 0,
 ) -> dict[str, Detections]:
-    """Detection efficiencies at fixed false-alarm probabilities, and AUCs.
+    """Computes AUCs and detection efficiencies at fixed false-alarm probabilities.
 
-    A search reports a segment where its statistic reaches the threshold that this share of the segments of noise does.
+    A search reports a segment if its statistic reaches the threshold that a share of the noise segments, equal to the
+    false-alarm probability, reaches.
 
     Args:
-      statistics: name of a search → (N,) finite numbers of any scale, larger for signals; the others are
-        compared with the first.
+      statistics: mapping from the name of a search to (N,) finite numbers of any scale, larger for signals; the first
+        search is the reference.
       snr: (N,) signal-to-noise ratio of the signal in each segment; 0 where there is none.
-      edges: (B + 1,) of the bins of the efficiencies; None is `bin_edges`.
-      false_alarms: probabilities, of the segments of noise.
-      seed: of the intervals.
+      edges: (B + 1,) edges of the bins of the efficiencies; None uses `bin_edges`.
+      false_alarms: false-alarm probabilities of a noise segment.
+      seed: seed of the intervals.
 
     Returns:
-      Name of a search → what it finds.
+      A mapping from the name of a search to its figures of merit.
 
     Raises:
-      InputError: for statistics that are not finite or not one for each segment, or segments of one kind only.
+      InputError: statistics are not finite, do not fit the segments, or all segments are of one kind.
 
     >>> rng, snr = np.random.default_rng(0), np.repeat([0.0, 5.0], 500)
-    >>> found = detections({"good": rng.normal(snr), "poor": rng.normal(snr / 5)}, snr, [4, 6])
-    >>> found["good"].efficiency[0.01].rate > 0.9, found["poor"].difference.value < -0.1
+    >>> results = detections({"good": rng.normal(snr), "poor": rng.normal(snr / 5)}, snr, [4, 6])
+    >>> results["good"].efficiency[0.01].rate > 0.9, results["poor"].difference.value < -0.1
     (array([ True]), True)
     """
-    signal, found = np.asarray(snr) > 0, {}
+    signal, results = np.asarray(snr) > 0, {}
     scores: dict[str, Scores] = {}
     for name, values in statistics.items():
         s = checked_scores(values)
@@ -77,10 +78,10 @@ def detections(
         scores[name] = Scores(np.stack([1 - p, p], axis=1), signal.astype(np.int64), None, ("noise", "signal"))
         merits = figures_of_merit(scores[name])
         interval = bootstrap_intervals(scores[name], merits, seed=seed)["classes"]["signal"]["auc"]
-        difference = compare(next(iter(scores.values())), scores[name], seed=seed)["classes"]["signal"]["auc"]
+        difference = compare_scores(next(iter(scores.values())), scores[name], seed=seed)["classes"]["signal"]["auc"]
         counts = signal.sum(), s.size - signal.sum()
         cuts = {rate: working_point(curve, *counts, mistag_rate=rate).threshold for rate in false_alarms}
         rates = {rate: rate_in_bins((s >= cut)[signal], np.asarray(snr)[signal], edges) for rate, cut in cuts.items()}
         auc = merits["classes"]["signal"]["auc"]
-        found[name] = Detections(auc, Interval(*(interval or (np.nan, np.nan))), difference, rates)
-    return found
+        results[name] = Detections(auc, Interval(*(interval or (np.nan, np.nan))), difference, rates)
+    return results

@@ -1,4 +1,4 @@
-"""Is the model underfitting or overfitting? A verdict from the history, with its evidence in words."""
+"""Diagnosis of underfitting and overfitting from the training history, with the evidence in words."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 SHORTEST = 4
-"""Epochs below which only a divergence or a loss that still falls is called."""
+"""The number of epochs below which only a divergence or a falling loss is diagnosed."""
 RISE = 0.02
-"""Overfitting: the validation loss ends this fraction above its best, beyond three times its noise."""
+"""The rise of the validation loss above its best value, as a fraction, that means overfitting."""
 GAP = 0.15
-"""Overfitting: the training loss ends this fraction of the validation loss below it."""
+"""The gap between final training and validation loss, as a fraction, that means overfitting."""
 FALL = 0.01
-"""Still learning: the loss fell by this fraction over the last third of the history, beyond twice its noise."""
+"""The fall of the loss over the last third of the history, as a fraction, that means that it is still learning."""
 CHANCE = 0.75
-"""Underfitting: the best loss is above this fraction of a guess's loss."""
-LEARNT = 0.01
-"""Underfitting, where a guess's loss is not known: the training loss fell by less than this fraction in all."""
+"""The best loss, as a fraction of the loss of a random guess, above which the model underfits."""
+LEARNED = 0.01
+"""The total fall of the training loss, as a fraction, below which the model underfits if the guess is unknown."""
 
 _WINDOW = 3  # epochs in the moving mean against which trends are judged
 
 
 class Fit(enum.StrEnum):
-    """What a history says about the fit."""
+    """The possible diagnoses of a fit."""
 
     UNDERFITTING = "underfitting"
     OVERFITTING = "overfitting"
@@ -51,17 +51,17 @@ class Verdict(NamedTuple):
 
     kind: Fit
     words: str
-    """One sentence or two: the verdict, the numbers behind it, and what to try."""
+    """One or two sentences with the verdict, its evidence in numbers, and a recommendation."""
 
 
 def best_epoch(history: Sequence[Epoch]) -> Epoch | None:
-    """The epoch with the lowest validation loss, the first among equals; None where none has one.
+    """Returns the first epoch with the lowest validation loss; None if no epoch has a validation loss.
 
     Args:
-      history: the epochs; a validation loss that is not finite is passed over.
+      history: the epochs; a validation loss that is not finite is ignored.
 
     Returns:
-      That epoch, or None.
+      The best epoch, or None.
 
     >>> from hepjax.types import Epoch
     >>> best_epoch([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5), Epoch(2, 0.8, 0.95, 0.5, 1e-3, 1.0, 1e5)]).epoch
@@ -87,10 +87,10 @@ def verdict(history: Sequence[Epoch], chance_loss: float | None = None) -> Verdi
       A Verdict.
 
     Raises:
-      InputError: for an empty history.
+      InputError: an empty history is passed.
 
     Reference: L. Prechelt, "Early stopping - but when?", in Neural Networks: Tricks of the Trade (1998), section 2.1,
-    for the generalisation loss, here `RISE`.
+    for the generalization loss, here `RISE`.
 
     >>> from hepjax.types import Epoch
     >>> rows = [Epoch(i, 1 / i, 0.5 + 0.05 * i, 0.5, 1e-3, 1.0, 1e5) for i in range(1, 9)]
@@ -104,15 +104,15 @@ def verdict(history: Sequence[Epoch], chance_loss: float | None = None) -> Verdi
     broken = ~np.isfinite(train) | np.isinf(val)
     if broken.any():
         epoch = history[int(np.argmax(broken))].epoch
-        return _say(
+        return _make_verdict(
             Fit.DIVERGED,
             f"the loss is not finite from epoch {epoch} on; try a smaller learning rate or gradient clipping",
         )
-    known = ~np.isnan(val)
+    has_val = ~np.isnan(val)
     best = best_epoch(history)
     if best is None:
         return _without_validation(train, chance_loss)
-    return _with_validation(train[known], val[known], best, chance_loss)
+    return _with_validation(train[has_val], val[has_val], best, chance_loss)
 
 
 def _with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float | None) -> Verdict:
@@ -123,14 +123,18 @@ def _with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float
         if overfit is not None:
             return overfit
     if _falls(val, noise):
-        return _say(Fit.STILL_LEARNING, f"the validation loss still falls at the end ({losses}); train for more epochs")
+        return _make_verdict(
+            Fit.STILL_LEARNING, f"the validation loss still falls at the end ({losses}); train for more epochs"
+        )
     underfit = _underfit(train, float(val.min()), chance_loss)
     if underfit is not None and len(val) >= SHORTEST:
         return underfit
     if len(val) < SHORTEST:
-        return _say(Fit.UNDECIDED, f"{_count(len(val))} cannot show a trend ({losses}); train for more epochs")
+        return _make_verdict(
+            Fit.UNDECIDED, f"{_epochs_in_words(len(val))} cannot show a trend ({losses}); train for more epochs"
+        )
     gap = (val[-1] - train[-1]) / _scale(train, val)
-    return _say(
+    return _make_verdict(
         Fit.GOOD_FIT,
         f"the validation loss has levelled off (best {best.val_loss:.4g} at epoch {best.epoch}) and ends "
         f"{abs(gap):.1%} {'above' if gap >= 0 else 'below'} the training loss ({losses})",
@@ -142,16 +146,16 @@ def _overfit(train: Floats, val: Floats, noise: float, best: Epoch) -> Verdict |
     smooth_val, smooth_train = _moving_mean(val), _moving_mean(train)
     lowest = int(np.argmin(smooth_val))
     rise = smooth_val[-1] - smooth_val[lowest]
-    remedy = f"keep the parameters of epoch {best.epoch}, or try more jets, stronger regularisation or a smaller model"
+    remedy = f"keep the parameters of epoch {best.epoch}, or try more jets, stronger regularization or a smaller model"
     if rise > max(RISE * scale, 3 * noise) and smooth_train[-1] <= smooth_train[lowest]:
-        return _say(
+        return _make_verdict(
             Fit.OVERFITTING,
             f"the validation loss rose from {best.val_loss:.4g} at epoch {best.epoch} to {val[-1]:.4g} "
             f"while the training loss fell to {train[-1]:.4g}; {remedy}",
         )
     gap = smooth_val[-1] - smooth_train[-1]
     if gap > max(GAP * scale, 3 * noise):
-        return _say(
+        return _make_verdict(
             Fit.OVERFITTING,
             f"the training loss ends {gap / scale:.0%} below the validation loss "
             f"({train[-1]:.4g} against {val[-1]:.4g}); {remedy}",
@@ -160,18 +164,18 @@ def _overfit(train: Floats, val: Floats, noise: float, best: Epoch) -> Verdict |
 
 
 def _underfit(train: Floats, lowest: float, chance_loss: float | None) -> Verdict | None:
-    remedy = "try a larger model, better features, a larger learning rate or weaker regularisation"
+    remedy = "try a larger model, better features, a larger learning rate or weaker regularization"
     if chance_loss is not None:
         if lowest <= CHANCE * chance_loss:
             return None
-        return _say(
+        return _make_verdict(
             Fit.UNDERFITTING,
             f"the loss has levelled off at {lowest:.4g}, {lowest / chance_loss:.0%} of a guess's {chance_loss:.4g}; "
             f"{remedy}",
         )
     fall = train[0] - train[-1]
-    if fall < LEARNT * _scale(train, train):
-        return _say(
+    if fall < LEARNED * _scale(train, train):
+        return _make_verdict(
             Fit.UNDERFITTING, f"the training loss never fell: {train[0]:.4g} first, {train[-1]:.4g} last; {remedy}"
         )
     return None
@@ -182,32 +186,32 @@ def _without_validation(train: Floats, chance_loss: float | None) -> Verdict:
         words = (
             f"the training loss still falls at the end ({train[-1]:.4g}); train for more epochs, with validation jets"
         )
-        return _say(Fit.STILL_LEARNING, words)
+        return _make_verdict(Fit.STILL_LEARNING, words)
     if len(train) >= SHORTEST:
         underfit = _underfit(train, float(train.min()), chance_loss)
         if underfit is not None:
             return underfit
-    return _say(
+    return _make_verdict(
         Fit.UNDECIDED,
-        f"{_count(len(train))} without a validation loss cannot tell (training loss {train[-1]:.4g}); "
+        f"{_epochs_in_words(len(train))} without a validation loss cannot tell (training loss {train[-1]:.4g}); "
         "add validation jets",
     )
 
 
 def _falls(loss: Floats, noise: float) -> bool:
-    """Whether the later half of the last third (four epochs at least, or all) lies below the earlier half."""
+    """Tests if the later half of the last third of the history (at least four epochs) lies below the earlier half."""
     if len(loss) < 2:
         return False
     tail = loss[-max(SHORTEST, math.ceil(len(loss) / 3)) :]
     half = len(tail) // 2
     drop = tail[:half].mean() - tail[-half:].mean()
-    # From the middle of one half to that of the other it fell by `drop`; over the whole tail, by this much.
+    # The loss fell by `drop` between the middles of the halves; this extrapolates the fall to the whole tail.
     fall = drop * (len(tail) - 1) / (len(tail) - half)
     return bool(fall > FALL * _scale(tail, tail) and drop > 2 * noise * math.sqrt(2 / half))
 
 
 def _noise(loss: Floats) -> float:
-    """The loss's scatter about its trend: from the median of its second differences, 0 where there are too few."""
+    """Estimates the scatter of the loss about its trend from its second differences; 0 for too few epochs."""
     if len(loss) < SHORTEST:
         return 0.0
     second = np.abs(np.diff(loss, n=2))
@@ -219,15 +223,15 @@ def _moving_mean(loss: Floats) -> Floats:
 
 
 def _scale(train: Floats, val: Floats) -> float:
-    """What fractions refer to: the best loss, or the range where losses may pass through zero."""
+    """Returns the unit of fractions of a loss: the best loss, or the range of losses if some are negative."""
     if min(train.min(), val.min()) >= 0:
         return float(max(val.min(), np.finfo(np.float64).tiny))
     return float(max(np.ptp(train), np.ptp(val), np.finfo(np.float64).tiny))
 
 
-def _count(epochs: int) -> str:
+def _epochs_in_words(epochs: int) -> str:
     return "one epoch" if epochs == 1 else f"{epochs} epochs"
 
 
-def _say(kind: Fit, evidence: str) -> Verdict:
+def _make_verdict(kind: Fit, evidence: str) -> Verdict:
     return Verdict(kind, f"{kind.value.capitalize()}: {evidence}.")

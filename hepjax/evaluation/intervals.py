@@ -1,4 +1,4 @@
-"""How far a rate that was counted may be from the truth: exact intervals, for weighted jets too."""
+"""Exact confidence intervals of counted rates, for weighted jets too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST = 10
-"""Background jets, effectively, below which no rejection is quoted but a bound."""
+"""The effective number of background jets below which a bound replaces a rejection."""
 
 ONE_SIGMA = 0.6827
 """The confidence of one standard deviation of a Gaussian."""
@@ -29,11 +29,11 @@ class Interval(NamedTuple):
     low: Any
     """() or (…) float64; NaN where there is nothing to count."""
     high: Any
-    """The same."""
+    """() or (…) float64; NaN where there is nothing to count."""
 
 
 def effective_count(weights: Any) -> float:
-    """How many jets of weight 1 know as much as these: (Σw)² / Σw².
+    """Computes the number of unweighted jets with the same statistical power, (Σw)² / Σw².
 
     Args:
       weights: (N,) non-negative weights.
@@ -42,7 +42,7 @@ def effective_count(weights: Any) -> float:
       A number from 1 to N; 0 for no jets.
 
     Raises:
-      InputError: for weights that are negative, not finite or all 0.
+      InputError: weights are negative, not finite or all 0.
 
     Reference: L. Kish, Survey Sampling (1965), section 11.7.
 
@@ -52,27 +52,27 @@ def effective_count(weights: Any) -> float:
     w = checked_weights(weights, np.shape(weights)[0] if np.ndim(weights) else 0)
     if not w.size:
         return 0.0
-    w = w / w.max()  # so that no square leaves the range of numbers
+    w = w / w.max()  # avoids overflow and underflow of the squares
     return float(w.sum() ** 2 / (w**2).sum())
 
 
 def effective_trials(passed: Any, passed_squares: Any, total: Any, total_squares: Any) -> Any:
-    """How many jets of weight 1 would give an efficiency of weighted jets with the same error.
+    """Computes the number of unweighted jets that would give the efficiency of weighted jets with the same error.
 
     With ε = Σ_pass w / Σw, the variance of ε is ((1 - ε)² Σ_pass w² + ε² Σ_fail w²) / (Σw)²; the number of jets is
     ε (1 - ε) over it. Where all pass, or none, it is (Σw)²/Σw² as in `effective_count`.
 
     Args:
       passed: (…) sums of the weights of the jets that pass.
-      passed_squares: (…) sums of their squares.
+      passed_squares: (…) sums of the squares of these weights.
       total: (…) sums of the weights of all jets.
-      total_squares: (…) sums of their squares.
+      total_squares: (…) sums of the squares of these weights.
 
     Returns:
-      (…) float64; 0 where there are no jets. Of jets of equal weight it is their number.
+      (…) float64; 0 where there are no jets. For equal weights it is the number of jets.
 
-    Reference: ROOT's TEfficiency, "weighted events", which takes (Σw)²/Σw² everywhere; that is too many where jets
-    that pass are heavier than the others.
+    Reference: ROOT's TEfficiency, "weighted events", which uses (Σw)²/Σw² everywhere; that is too large where jets
+    that pass have larger weights than the others.
 
     >>> round(float(effective_trials(3, 3, 10, 10)), 3), round(float(effective_trials(10, 50, 100, 140)), 3)
     (10.0, 21.739)
@@ -87,19 +87,19 @@ def effective_trials(passed: Any, passed_squares: Any, total: Any, total_squares
 
 
 def binomial_interval(passed: Any, total: Any, level: float = ONE_SIGMA) -> Interval:
-    """The Clopper-Pearson interval of an efficiency: at no true efficiency does it cover less often than its level.
+    """Computes the Clopper-Pearson interval of an efficiency, whose coverage is never below its level.
 
     Args:
-      passed: (…) how many passed, at most `total`. Counts of weighted jets need not be integers: the efficiency times
-        their effective number.
-      total: (…) of how many; broadcasts.
-      level: confidence, between 0 and 1; both sides miss equally often.
+      passed: (…) numbers of passing jets, at most `total`. For weighted jets this is the efficiency times the effective
+        number, which need not be an integer.
+      total: (…) numbers of all jets; broadcasts.
+      level: confidence level, between 0 and 1; the interval is central.
 
     Returns:
-      The ends, (…) float64; 0 and 1 where none or all passed; NaN where there were none.
+      The ends, (…) float64; 0 where no jet passes, 1 where all pass, NaN where there are no jets.
 
     Raises:
-      InputError: for counts that are negative, not finite, or of more passing than there are; for a level that is none.
+      InputError: counts are negative, not finite, or larger than the total; the level is not between 0 and 1.
 
     Reference: C. Clopper, E. Pearson, Biometrika 26 (1934) 404.
 
@@ -109,7 +109,7 @@ def binomial_interval(passed: Any, total: Any, level: float = ONE_SIGMA) -> Inte
     """
     from scipy.special import betaincinv
 
-    k, n = _counts(passed, total)
+    k, n = _checked_counts(passed, total)
     _check_level(level)
     tail = (1 - level) / 2
     low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1.0), n - k + 1, tail), 0.0)
@@ -118,17 +118,17 @@ def binomial_interval(passed: Any, total: Any, level: float = ONE_SIGMA) -> Inte
 
 
 def poisson_upper(count: Any, level: float = 0.95) -> Any:
-    """The upper limit of a Poisson mean, of which so many were counted.
+    """Computes the upper limit of a Poisson mean for an observed count.
 
     Args:
-      count: (…) counted, 0 or more; need not be an integer.
-      level: confidence, between 0 and 1.
+      count: (…) observed counts, 0 or more; need not be integers.
+      level: confidence level, between 0 and 1.
 
     Returns:
-      (…) float64, the mean at which as few would be counted with the probability 1 - level.
+      (…) float64, the mean for which a count this small or smaller has the probability 1 - level.
 
     Raises:
-      InputError: for counts that are negative or not finite; for a level that is none.
+      InputError: counts are negative or not finite; the level is not between 0 and 1.
 
     Reference: F. Garwood, Biometrika 28 (1936) 437.
 
@@ -137,40 +137,40 @@ def poisson_upper(count: Any, level: float = 0.95) -> Any:
     """
     from scipy.special import gammaincinv
 
-    found = np.asarray(count, dtype=np.float64)
+    counts = np.asarray(count, dtype=np.float64)
     _check_level(level)
-    if not np.isfinite(found).all() or (found < 0).any():
-        raise InputError(f"count: expected numbers of 0 or more, found {found.min():g}")
-    return gammaincinv(found + 1, level)
+    if not np.isfinite(counts).all() or (counts < 0).any():
+        raise InputError(f"count: expected numbers of 0 or more, found {counts.min():g}")
+    return gammaincinv(counts + 1, level)
 
 
 def rejection_bound(passing: float, total: float, level: float = 0.95) -> float:
-    """What a background rejection 1/ε_B is at least, where too few background jets pass to quote it.
+    """Computes a lower bound on a background rejection 1/ε_B, for use where few background jets pass.
 
     Args:
-      passing: background jets that pass, effectively: ε_B times `total`.
-      total: background jets, effectively, more than 0.
-      level: confidence, between 0 and 1; of one side.
+      passing: effective number of background jets that pass, ε_B times `total`.
+      total: effective number of background jets, more than 0.
+      level: one-sided confidence level, between 0 and 1.
 
     Returns:
-      The lower bound, from 1; by Clopper and Pearson.
+      The Clopper-Pearson lower bound, at least 1.
 
     Raises:
-      InputError: for no background jets, counts that are none, or a level that is none.
+      InputError: there are no background jets, counts are not valid, or the level is not between 0 and 1.
 
     >>> round(rejection_bound(0, 1000), 1), round(rejection_bound(3, 1000), 1)
     (334.3, 129.3)
     """
     from scipy.special import betaincinv
 
-    k, n = _counts(passing, total)
+    k, n = _checked_counts(passing, total)
     _check_level(level)
     if not (n > 0).all():
         raise InputError("total: expected background jets, found none")
     return 1.0 if k == n else 1 / float(betaincinv(k + 1, n - k, level))
 
 
-def _counts(passed: Any, total: Any) -> tuple[Floats, Floats]:
+def _checked_counts(passed: Any, total: Any) -> tuple[Floats, Floats]:
     k, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (passed, total)))
     if not (np.isfinite(k).all() and np.isfinite(n).all()):
         raise InputError("passed, total: expected finite counts, found NaN or infinite")

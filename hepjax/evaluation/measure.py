@@ -1,13 +1,13 @@
-"""All that is measured of scores, and what a reader must be told about them."""
+"""All figures of merit of scores with their intervals, and warnings for the reader."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked
+from hepjax.evaluation._inputs import checked_class_scores
 from hepjax.evaluation.bootstrap import bootstrap_intervals
-from hepjax.evaluation.calibration import expected_calibration_error, fit_temperature, scaled
+from hepjax.evaluation.calibration import expected_calibration_error, fit_temperature, scale_scores
 from hepjax.evaluation.intervals import FEWEST
 from hepjax.evaluation.metrics import figures_of_merit
 
@@ -16,21 +16,21 @@ if TYPE_CHECKING:
 
 
 def measure(scores: Scores) -> dict[str, Any]:
-    """All figures of merit of some scores, with their intervals.
+    """Computes all figures of merit of scores, with their intervals.
 
     Args:
       scores: class probabilities, labels and weights.
 
     Returns:
-      What `figures_of_merit` gives, and `intervals` by `bootstrap_intervals`.
+      The result of `figures_of_merit`, and `intervals` from `bootstrap_intervals`.
 
     Raises:
-      InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
+      InputError: scores are not class probabilities, or labels or weights do not fit them.
 
     >>> import numpy as np
     >>> from hepjax.types import Scores
-    >>> found = measure(Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t")))
-    >>> found["accuracy"], found["intervals"]["accuracy"]
+    >>> metrics = measure(Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t")))
+    >>> metrics["accuracy"], metrics["intervals"]["accuracy"]
     (1.0, None)
     """
     metrics = figures_of_merit(scores)
@@ -38,30 +38,30 @@ def measure(scores: Scores) -> dict[str, Any]:
 
 
 def calibration_figures(val: Scores, test: Scores) -> dict[str, float | None]:
-    """How far probabilities are from frequencies, and the temperature that brings them nearer.
+    """Computes calibration errors, and the temperature that reduces them.
 
     Args:
-      val: of jets that the temperature is fitted on.
-      test: of the jets that are measured.
+      val: scores of the jets to fit the temperature on.
+      test: scores of the jets to evaluate.
 
     Returns:
-      temperature, or None where none can be fitted; expected_calibration_error of the test jets, and the same with the
-      temperature.
+      `temperature`, or None if no temperature fits; `expected_calibration_error` of the test jets, and
+      `expected_calibration_error_scaled` after temperature scaling.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: scores are not valid.
     """
-    found: dict[str, float | None] = {"expected_calibration_error": expected_calibration_error(test)}
+    figures: dict[str, float | None] = {"expected_calibration_error": expected_calibration_error(test)}
     try:
         temperature = fit_temperature(val)
     except InputError:
-        return found | {"temperature": None, "expected_calibration_error_scaled": None}
-    after = expected_calibration_error(scaled(test, temperature))
-    return found | {"temperature": temperature, "expected_calibration_error_scaled": after}
+        return figures | {"temperature": None, "expected_calibration_error_scaled": None}
+    after = expected_calibration_error(scale_scores(test, temperature))
+    return figures | {"temperature": temperature, "expected_calibration_error_scaled": after}
 
 
 def remarks(scores: Scores) -> list[str]:
-    """What a reader must know before trusting figures of merit.
+    """Lists the reasons why some figures of merit may not be trustworthy.
 
     Args:
       scores: class probabilities, labels and weights.
@@ -70,22 +70,22 @@ def remarks(scores: Scores) -> list[str]:
       A line for each class without jets, with fewer than ten, or whose score is the same for all jets.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: scores are not valid.
 
     >>> import numpy as np
     >>> from hepjax.types import Scores
     >>> remarks(Scores(np.full((30, 2), 0.5), np.repeat([0, 1], 15), None, ("q", "t")))[0]
     'the q score is 0.5 for all jets: its figures of merit are those of a guess'
     """
-    found = checked(scores)
+    checked = checked_class_scores(scores)
     lines = []
-    for c, name in enumerate(found.classes):
-        count = found.effective[c]
-        low, high = found.p[:, c].min(), found.p[:, c].max()
+    for c, name in enumerate(checked.classes):
+        count = checked.effective[c]
+        low, high = checked.p[:, c].min(), checked.p[:, c].max()
         if count == 0:
             lines.append(f"class {name} has no jets: it has no figures of merit, and is no background to others")
         elif count < FEWEST:
             lines.append(f"class {name} has {count:.3g} jets: its figures of merit have no intervals below {FEWEST}")
-        if low == high and len(found.p) > 1:
+        if low == high and len(checked.p) > 1:
             lines.append(f"the {name} score is {low:g} for all jets: its figures of merit are those of a guess")
     return lines

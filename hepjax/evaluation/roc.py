@@ -1,4 +1,4 @@
-"""Exact ROC curves and what is read off them."""
+"""Exact ROC curves and the figures of merit computed from them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import Checked, checked, checked_flags, checked_scores, checked_weights
+from hepjax.evaluation._inputs import (
+    CheckedScores,
+    checked_class_scores,
+    checked_flags,
+    checked_scores,
+    checked_weights,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,29 +26,29 @@ if TYPE_CHECKING:
 
 
 class RocCurve(NamedTuple):
-    """The receiver operating characteristic: one point per distinct score, and (0, 0) before them."""
+    """A receiver operating characteristic: one point per distinct score, preceded by (0, 0)."""
 
     fpr: Floats
-    """(K,) false-positive rate (background efficiency), rising from 0 to 1."""
+    """(K,) false-positive rates (background efficiencies), rising from 0 to 1."""
     tpr: Floats
-    """(K,) true-positive rate (signal efficiency), rising from 0 to 1."""
+    """(K,) true-positive rates (signal efficiencies), rising from 0 to 1."""
     thresholds: Floats
-    """(K,) falling scores; a jet is selected if its score is at or above. The first is infinite: no jet."""
+    """(K,) falling scores; jets with this score or more are selected. The first is infinite and selects no jet."""
 
 
 def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
-    """The exact ROC curve: jets of equal score are selected together, as one step.
+    """Computes the exact ROC curve, in which jets of equal score form one step.
 
     Args:
       scores: (N,) finite scores of any scale, larger for signal.
       is_signal: (N,) bool, or zeros and ones.
-      weights: (N,) non-negative jet weights; None is 1 for each. A jet of weight 0 counts as absent.
+      weights: (N,) non-negative jet weights; None means 1 for each. Jets of weight 0 are ignored.
 
     Returns:
       A RocCurve with float64 arrays.
 
     Raises:
-      InputError: for wrong shapes, scores that are not finite, negative weights, or no signal or no background.
+      InputError: shapes differ, scores are not finite, weights are negative, or there is no signal or no background.
 
     Reference: T. Fawcett, Pattern Recognition Letters 27 (2006) 861, algorithm 2.
 
@@ -57,7 +63,7 @@ def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
 
 
 def auc(curve: RocCurve) -> float:
-    """The exact area under a ROC curve: the chance that a signal jet scores above a background jet, ties half.
+    """Computes the exact area under a ROC curve: the probability that signal scores above background, ties half.
 
     Args:
       curve: a RocCurve.
@@ -75,7 +81,7 @@ def auc(curve: RocCurve) -> float:
 
 
 def tpr_at_fpr(curve: RocCurve, fpr: float) -> float:
-    """Signal efficiency at a background efficiency, by linear interpolation on the ROC curve.
+    """Returns the signal efficiency at a background efficiency, by linear interpolation on the ROC curve.
 
     Args:
       curve: a RocCurve.
@@ -100,7 +106,7 @@ def tpr_at_fpr(curve: RocCurve, fpr: float) -> float:
 
 
 def fpr_at_tpr(curve: RocCurve, tpr: float) -> float:
-    """Background efficiency at a signal efficiency, by linear interpolation on the ROC curve.
+    """Returns the background efficiency at a signal efficiency, by linear interpolation on the ROC curve.
 
     Args:
       curve: a RocCurve.
@@ -124,14 +130,14 @@ def fpr_at_tpr(curve: RocCurve, tpr: float) -> float:
 
 
 def background_rejection(curve: RocCurve, signal_efficiency: float) -> float:
-    """Background rejection 1/ε_B at a signal efficiency ε_S.
+    """Returns the background rejection 1/ε_B at a signal efficiency ε_S.
 
     Args:
       curve: a RocCurve.
       signal_efficiency: ε_S in [0, 1].
 
     Returns:
-      1/ε_B, and infinity where no background is left (`figures_of_merit` writes that as None, JSON's null).
+      1/ε_B, or infinity where no background passes (`figures_of_merit` writes that as None, JSON's null).
 
     Raises:
       InputError: if signal_efficiency is outside [0, 1].
@@ -145,41 +151,40 @@ def background_rejection(curve: RocCurve, signal_efficiency: float) -> float:
 
 
 def class_curve(scores: Scores, name: str) -> RocCurve | None:
-    """The ROC curve of one class against all the others, its probability being the score.
+    """Computes the ROC curve of one class against all others, with its probability as the score.
 
     Args:
       scores: class probabilities, labels and weights.
-      name: of the class.
+      name: name of the class.
 
     Returns:
       The curve; None for a class without jets, or without jets of any other class.
 
     Raises:
-      InputError: there is no such class; for scores that are not class probabilities, or labels or weights that do not
-        fit them.
+      InputError: the class does not exist, scores are not class probabilities, or labels or weights do not fit them.
 
     >>> import numpy as np
     >>> from hepjax.types import Scores
     >>> class_curve(Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t")), "t").tpr.tolist()
     [0.0, 1.0, 1.0]
     """
-    found = checked(scores)
-    if name not in found.classes:
-        raise InputError(f"name: expected one of {', '.join(found.classes)}, found {name!r}")
-    return curve_of_class(found, found.classes.index(name))
+    checked = checked_class_scores(scores)
+    if name not in checked.classes:
+        raise InputError(f"name: expected one of {', '.join(checked.classes)}, found {name!r}")
+    return curve_of_class(checked, checked.classes.index(name))
 
 
 def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
-    """The ROC curve of each class against all the others, its probability being the score.
+    """Computes the ROC curve of each class against all others, with its probability as the score.
 
     Args:
       scores: class probabilities, labels and weights.
 
     Returns:
-      Class name to RocCurve; None for a class without jets, or without jets of any other class.
+      A mapping from class name to RocCurve; None for a class without jets, or without jets of any other class.
 
     Raises:
-      InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
+      InputError: scores are not class probabilities, or labels or weights do not fit them.
 
     >>> import numpy as np
     >>> from hepjax.types import Scores
@@ -187,12 +192,12 @@ def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
     >>> {name: auc(curve) for name, curve in class_curves(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).items()}
     {'q': 1.0, 't': 1.0}
     """
-    found = checked(scores)
-    return {name: curve_of_class(found, c) for c, name in enumerate(found.classes)}
+    checked = checked_class_scores(scores)
+    return {name: curve_of_class(checked, c) for c, name in enumerate(checked.classes)}
 
 
 def pairwise_auc(scores: Scores) -> Floats:
-    """AUC of each class against each other one, from the jets of these two only.
+    """Computes the AUC of each pair of classes, from the jets of these two classes only.
 
     The discriminant of a against b is p_a / (p_a + p_b), and 1/2 where both are 0.
 
@@ -203,7 +208,7 @@ def pairwise_auc(scores: Scores) -> Floats:
       (C, C) float64, symmetric; NaN on the diagonal and where one of the two classes has no jets.
 
     Raises:
-      InputError: for scores that are not class probabilities, or labels or weights that do not fit them.
+      InputError: scores are not class probabilities, or labels or weights do not fit them.
 
     Reference: D. Hand, R. Till, Machine Learning 45 (2001) 171.
 
@@ -213,40 +218,41 @@ def pairwise_auc(scores: Scores) -> Floats:
     >>> pairwise_auc(Scores(p, np.array([0, 1]), np.ones(2), ("q", "t"))).tolist()
     [[nan, 1.0], [1.0, nan]]
     """
-    found = checked(scores)
-    matrix = np.full((len(found.classes), len(found.classes)), np.nan)
-    for a, b in combinations(range(len(found.classes)), 2):
-        curve = curve_of(*pair(found, a, b))
+    checked = checked_class_scores(scores)
+    matrix = np.full((len(checked.classes), len(checked.classes)), np.nan)
+    for a, b in combinations(range(len(checked.classes)), 2):
+        curve = curve_of(*pair_discriminant(checked, a, b))
         if curve is not None:
             matrix[a, b] = matrix[b, a] = auc(curve)
     return matrix
 
 
-def pair(found: Checked, a: int, b: int) -> tuple[Floats, NDArray[np.bool_], Floats | None]:
-    """Of the jets of classes a and b the discriminant p_a / (p_a + p_b), whether they are of a, and their weights."""
-    both = np.flatnonzero((found.labels == a) | (found.labels == b))
-    p_a, p_b = (found.p[both, c].astype(np.float64) for c in (a, b))
+def pair_discriminant(checked: CheckedScores, a: int, b: int) -> tuple[Floats, NDArray[np.bool_], Floats | None]:
+    """Returns p_a / (p_a + p_b), the flags of class a, and the weights, for the jets of classes a and b."""
+    both = np.flatnonzero((checked.labels == a) | (checked.labels == b))
+    p_a, p_b = (checked.p[both, c].astype(np.float64) for c in (a, b))
     total = p_a + p_b
     discriminant = np.divide(p_a, total, out=np.full_like(total, 0.5), where=total > 0)
-    return discriminant, found.labels[both] == a, None if found.weights is None else found.weights[both]
+    return discriminant, checked.labels[both] == a, None if checked.weights is None else checked.weights[both]
 
 
-def curve_of_class(found: Checked, c: int) -> RocCurve | None:
-    """The ROC curve of class c against all the others; None where either has no jets."""
-    return curve_of(found.p[:, c], found.labels == c, found.weights)
+def curve_of_class(checked: CheckedScores, c: int) -> RocCurve | None:
+    """Computes the ROC curve of class c against all others; None if either has no jets."""
+    return curve_of(checked.p[:, c], checked.labels == c, checked.weights)
 
 
-def thinned(curve: RocCurve, points: int = 1000) -> RocCurve:
-    """So many points of a curve as a picture needs: the curve of a million jets would take seconds to draw.
+def thin_curve(curve: RocCurve, points: int = 1000) -> RocCurve:
+    """Reduces a curve to the points that a figure needs, since a million points take seconds to draw.
 
     Args:
       curve: a RocCurve.
-      points: those kept along the true-positive rate, and as many along the logarithm of the false-positive rate.
+
+      points: number of points along the true-positive rate, and along the logarithm of the false-positive rate.
 
     Returns:
-      Some points of the curve, its ends among them.
+      A subset of the points of the curve, with both ends.
 
-    >>> thinned(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])).tpr.tolist()
+    >>> thin_curve(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0])).tpr.tolist()
     [0.0, 0.5, 1.0, 1.0]
     """
     positive = curve.fpr[curve.fpr > 0][0]
@@ -260,8 +266,8 @@ def thinned(curve: RocCurve, points: int = 1000) -> RocCurve:
 def _curve(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
     if w is not None and not w.all():
         s, signal, w = s[w > 0], signal[w > 0], w[w > 0]
-    for found, name in ((signal.any(), "signal"), (not signal.all(), "background")):
-        if not found:
+    for present, name in ((signal.any(), "signal"), (not signal.all(), "background")):
+        if not present:
             raise InputError(f"is_signal: expected both kinds of jets with positive weight, found no {name}")
     order = np.argsort(s)[::-1]
     s, signal = s[order], signal[order]
@@ -281,7 +287,7 @@ def _curve(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | 
 
 
 def curve_of(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve | None:
-    """`roc_curve` of arrays that are known to be sound; None without signal or without background."""
+    """Computes `roc_curve` of arrays that passed the checks; None without signal or without background."""
     counted = signal if w is None else signal[w > 0]
     if not counted.any() or counted.all():
         return None

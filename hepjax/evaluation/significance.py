@@ -1,4 +1,4 @@
-"""What a tagger does for a search: how much it raises S/√B."""
+"""The improvement of the significance S/√B of a search by a tagger."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ class Improvement(NamedTuple):
     """The largest significance improvement."""
 
     value: float
-    """ε_S/√ε_B."""
+    """The factor ε_S/√ε_B."""
     efficiency: float
-    """The signal efficiency where it is."""
+    """The signal efficiency of this selection."""
 
 
 def significance_improvement(curve: RocCurve, background: float | None = None) -> Floats:
-    """The factor ε_S/√ε_B by which a selection raises S/√B, at each point of a ROC curve.
+    """Computes the factor ε_S/√ε_B by which a selection raises S/√B, at each point of a ROC curve.
 
     Args:
       curve: a RocCurve.
-      background: the background jets behind it, effectively; None quotes a factor however few of them pass.
+      background: effective number of background jets behind the curve; None quotes every factor, however few pass.
 
     Returns:
       (K,) float64; NaN where no background jet passes, or fewer than ten.
@@ -55,15 +55,15 @@ def significance_improvement(curve: RocCurve, background: float | None = None) -
 
 
 def max_significance_improvement(curve: RocCurve, background: float) -> Improvement | None:
-    """The largest ε_S/√ε_B of a ROC curve, and where it is; 1 is no better than no selection.
+    """Finds the largest ε_S/√ε_B of a ROC curve and its signal efficiency; 1 is no better than no selection.
 
     Args:
       curve: a RocCurve.
-      background: the background jets behind it, effectively. Points that fewer than ten of them pass do not count:
-        there the factor is as large as luck has it.
+      background: effective number of background jets behind the curve. Points with fewer than ten passing jets are
+        ignored, because statistical fluctuations dominate there.
 
     Returns:
-      The factor and the signal efficiency; None for fewer than ten background jets.
+      The factor and its signal efficiency; None for fewer than ten background jets.
 
     Raises:
       InputError: if background is not positive.

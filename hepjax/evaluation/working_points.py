@@ -1,4 +1,4 @@
-"""Where to cut: the threshold for a wanted efficiency or mistag rate, with all errors."""
+"""Working points: thresholds for a requested efficiency or mistag rate, with intervals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked
+from hepjax.evaluation._inputs import checked_class_scores
 from hepjax.evaluation.intervals import ONE_SIGMA, Interval, binomial_interval
 from hepjax.evaluation.roc import curve_of_class
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 EFFICIENCIES = (0.3, 0.5, 0.8)
 """Signal efficiencies of the working points in `metrics.json`."""
 MISTAG_RATES = (0.1, 0.01)
-"""Their mistag rates."""
+"""Mistag rates of the working points in `metrics.json`."""
 
 _ROUNDING = 1e-12  # of rates that are sums of weights
 
@@ -30,17 +30,17 @@ class WorkingPoint(NamedTuple):
     """A selection of all jets that score at or above a threshold."""
 
     threshold: float
-    """Infinite where the wanted point selects no jet."""
+    """The threshold; infinite if the working point selects no jet."""
     threshold_interval: Interval
-    """Where the wanted rate may be reached in truth; an end is infinite where there are too few jets to say."""
+    """The interval of the threshold that gives the requested rate; an end is infinite if there are too few jets."""
     efficiency: float
-    """Signal efficiency of this threshold, which ties may keep from the wanted one."""
+    """The signal efficiency of this threshold, which differs from the requested one if scores are tied."""
     efficiency_interval: Interval
-    """At this threshold."""
+    """The interval of the signal efficiency at this threshold."""
     mistag_rate: float
-    """Background efficiency of this threshold."""
+    """The background efficiency of this threshold."""
     mistag_interval: Interval
-    """At this threshold."""
+    """The interval of the background efficiency at this threshold."""
 
 
 def working_point(
@@ -52,27 +52,28 @@ def working_point(
     mistag_rate: float | None = None,
     level: float = ONE_SIGMA,
 ) -> WorkingPoint:
-    """The selection of a wanted signal efficiency or of a wanted mistag rate.
+    """Finds the selection with a requested signal efficiency or a requested mistag rate.
 
-    Jets of equal score are selected together. So of all thresholds it is the highest that reaches the wanted
-    efficiency, or the lowest that stays within the wanted mistag rate.
+    Jets of equal score are selected together. The threshold is therefore the highest that reaches the requested
+    efficiency, or the lowest that stays within the requested mistag rate.
 
-    The threshold's interval follows from the exact interval of the rate that was wanted: between the scores where the
-    curve has its two ends. Efficiency and mistag rate have the exact intervals of a cut that stays where it is.
+    The interval of the threshold follows from the exact interval of the requested rate: it lies between the scores at
+    which the curve has the two ends of that interval. Efficiency and mistag rate have the exact intervals of a fixed
+    cut.
 
     Args:
-      curve: of the scores.
-      signal: its signal jets; of weighted ones the effective number, by `effective_count`.
-      background: its background jets, the same.
-      efficiency: the signal efficiency that is wanted, above 0 up to 1; or
-      mistag_rate: the background efficiency that is wanted, from 0 to 1; one of both.
-      level: confidence of the intervals.
+      curve: ROC curve of the scores.
+      signal: number of its signal jets; for weighted jets the effective number from `effective_count`.
+      background: number of its background jets, effective if weighted.
+      efficiency: requested signal efficiency, above 0 and up to 1; exclusive with `mistag_rate`.
+      mistag_rate: requested background efficiency, from 0 to 1; exclusive with `efficiency`.
+      level: confidence level of the intervals.
 
     Returns:
       The working point.
 
     Raises:
-      InputError: if both or none of them is wanted, or one outside its range; for counts that are not positive.
+      InputError: both rates or neither is requested, a rate is out of range, or a count is not positive.
 
     Reference: R. Woodruff, JASA 47 (1952) 635, for the threshold; C. Clopper, E. Pearson, Biometrika 26 (1934) 404.
 
@@ -93,18 +94,18 @@ def working_point(
         if not 0 < efficiency <= 1:
             raise InputError(f"efficiency: expected a signal efficiency above 0 up to 1, found {efficiency}")
         rate, rates, jets = efficiency, curve.tpr, signal
-        at = _reaching(rates, rate)
+        at = _first_reaching(rates, rate)
     else:
         if mistag_rate is None or not 0 <= mistag_rate <= 1:
             raise InputError(f"mistag_rate: expected a background efficiency from 0 to 1, found {mistag_rate}")
         rate, rates, jets = mistag_rate, curve.fpr, background
-        at = _within(rates, rate)
+        at = _last_within(rates, rate)
     low, high = binomial_interval(rate * jets, jets, level)
     return WorkingPoint(
         float(curve.thresholds[at]),
         Interval(
-            float(curve.thresholds[_reaching(rates, high)]) if high < 1 else -math.inf,
-            float(curve.thresholds[_within(rates, low)]) if low > 0 else math.inf,
+            float(curve.thresholds[_first_reaching(rates, high)]) if high < 1 else -math.inf,
+            float(curve.thresholds[_last_within(rates, low)]) if low > 0 else math.inf,
         ),
         float(curve.tpr[at]),
         Interval(*map(float, binomial_interval(curve.tpr[at] * signal, signal, level))),
@@ -114,18 +115,18 @@ def working_point(
 
 
 def working_points(curve: RocCurve | None, signal: float, background: float) -> list[dict[str, Any]]:
-    """The working points of a class, ready for `json.dump`: efficiencies of 30, 50, 80 %, mistag rates of 10 and 1 %.
+    """Computes the working points of a class, ready for `json.dump`, at 30, 50, 80 % efficiency and 10, 1 % mistags.
 
     Args:
-      curve: of the class against all others; None where it has none.
-      signal: jets of the class, effectively.
-      background: jets of all others, effectively.
+      curve: ROC curve of the class against all others, or None.
+      signal: effective number of jets of the class.
+      background: effective number of jets of all others.
 
     Returns:
       For each point `wanted_efficiency` or `wanted_mistag_rate`, the other being None; `efficiency`, `threshold` and
-      `mistag_rate`, each with its 68 % interval, `efficiency_interval` and so on, [low, high]. None stands for what
-      does not exist: all of a point that would select no jet, and an end of the threshold beyond all jets. Empty
-      without a curve.
+      `mistag_rate`, each with its 68 % interval, `efficiency_interval` and so on, [low, high]. None stands for values
+      that do not exist: all of a point that would select no jet, and an interval of the threshold with an infinite end.
+      The list is empty without a curve.
 
     >>> from hepjax.evaluation.roc import roc_curve
     >>> points = working_points(roc_curve(np.arange(100), np.arange(100) >= 50), 50, 50)
@@ -134,63 +135,63 @@ def working_points(curve: RocCurve | None, signal: float, background: float) -> 
     """
     if curve is None:
         return []
-    wanted = [(x, None) for x in EFFICIENCIES] + [(None, x) for x in MISTAG_RATES]
+    requests = [(x, None) for x in EFFICIENCIES] + [(None, x) for x in MISTAG_RATES]
     return [
         {"wanted_efficiency": e, "wanted_mistag_rate": m}
-        | _plain(working_point(curve, signal, background, efficiency=e, mistag_rate=m))
-        for e, m in wanted
+        | _as_json(working_point(curve, signal, background, efficiency=e, mistag_rate=m))
+        for e, m in requests
     ]
 
 
 def selection(scores: Scores, name: str, efficiency: float) -> NDArray[np.bool_] | None:
-    """Which jets, of all classes, pass the cut on a class's probability that has a wanted signal efficiency.
+    """Selects jets of all classes by a cut on the probability of a class, at a requested signal efficiency.
 
     Args:
       scores: class probabilities, labels and weights.
-      name: of the class.
-      efficiency: the signal efficiency that is wanted, above 0 up to 1.
+      name: name of the class.
+      efficiency: requested signal efficiency, above 0 and up to 1.
 
     Returns:
-      (N,) bool; None for a class without jets, or without jets of any other class.
+      (N,) bool, True for selected jets; None for a class without jets, or without jets of any other class.
 
     Raises:
-      InputError: there is no such class; for scores that are not sound, or an efficiency out of its range.
+      InputError: the class does not exist, scores are not valid, or the efficiency is out of range.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.6, 0.4], [0.7, 0.3], [0.2, 0.8]])
     >>> selection(Scores(p, np.array([0, 0, 1, 1]), None, ("q", "t")), "q", 1.0).tolist()
     [True, True, True, False]
     """
-    found = checked(scores)
-    if name not in found.classes:
-        raise InputError(f"name: expected one of {', '.join(found.classes)}, found {name!r}")
-    c, counts = found.classes.index(name), found.effective
-    curve = curve_of_class(found, c)
+    checked = checked_class_scores(scores)
+    if name not in checked.classes:
+        raise InputError(f"name: expected one of {', '.join(checked.classes)}, found {name!r}")
+    c, counts = checked.classes.index(name), checked.effective
+    curve = curve_of_class(checked, c)
     if curve is None:
         return None
     point = working_point(curve, counts[c], counts.sum() - counts[c], efficiency=efficiency)
-    return np.asarray(found.p[:, c] >= point.threshold)
+    return np.asarray(checked.p[:, c] >= point.threshold)
 
 
-def _reaching(rates: Any, rate: float) -> int:
-    """The first point of at least this rate."""
+def _first_reaching(rates: Any, rate: float) -> int:
+    """Returns the index of the first point with at least this rate."""
     return min(int(np.searchsorted(rates, rate - _ROUNDING)), len(rates) - 1)
 
 
-def _within(rates: Any, rate: float) -> int:
-    """The last point of at most this rate."""
+def _last_within(rates: Any, rate: float) -> int:
+    """Returns the index of the last point with at most this rate."""
     return int(np.searchsorted(rates, rate + _ROUNDING, side="right")) - 1
 
 
-def _plain(point: WorkingPoint) -> dict[str, Any]:
-    some = math.isfinite(point.threshold)
-    found: dict[str, Any] = {}
+def _as_json(point: WorkingPoint) -> dict[str, Any]:
+    selects_jets = math.isfinite(point.threshold)
+    entries: dict[str, Any] = {}
     for key, ends in (
         ("efficiency", "efficiency_interval"),
         ("threshold", "threshold_interval"),
         ("mistag_rate", "mistag_interval"),
     ):
         interval = getattr(point, ends)
-        found[key] = getattr(point, key) if some else None
-        found[ends] = list(interval) if some and np.isfinite(interval).all() else None
-    return found
+        entries[key] = getattr(point, key) if selects_jets else None
+        entries[ends] = list(interval) if selects_jets and np.isfinite(interval).all() else None
+    return entries

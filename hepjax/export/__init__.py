@@ -1,4 +1,4 @@
-"""A trained tagger → ONNX and StableHLO, and back."""
+"""Export of trained taggers to ONNX and StableHLO, and import of these files."""
 
 from hepjax.export.files import read
 from hepjax.export.onnx_files import IR_VERSION, OPSET, read_onnx, to_onnx

@@ -1,4 +1,4 @@
-"""What each number becomes by itself: JAX primitives as ONNX nodes that broadcast."""
+"""Elementwise operations: JAX primitives as ONNX nodes that broadcast."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def apply(graph: Graph, op: str, *values: Value, dtype: Any = None, **attributes: Any) -> Value:
-    """An elementwise node; the dtype is that of the first value unless given."""
+    """Adds an elementwise node; its dtype is that of the first value unless `dtype` is set."""
     shape = broadcast([value.shape for value in values])
     return graph.node(op, values, shape, values[0].dtype if dtype is None else dtype, **attributes)
 
 
-def _plain(op: str, graph: Graph, _: Any, *values: Value) -> Value:
+def _elementwise(op: str, graph: Graph, _: Any, *values: Value) -> Value:
     return apply(graph, op, *values)
 
 
@@ -39,14 +39,14 @@ def _logical(op: str, bits: str, graph: Graph, _: Any, *values: Value) -> Value:
     return apply(graph, op if values[0].dtype == bool else bits, *values)
 
 
-def _larger(graph: Graph, _: Any, a: Value, b: Value) -> Value:
+def _maximum(graph: Graph, _: Any, a: Value, b: Value) -> Value:
     if a.dtype == bool:
         return apply(graph, "Or", a, b)
     zero = b.name is None and b.shape == () and b.const == 0
     return apply(graph, "Relu", a) if zero else apply(graph, "Max", a, b)
 
 
-def _smaller(graph: Graph, _: Any, a: Value, b: Value) -> Value:
+def _minimum(graph: Graph, _: Any, a: Value, b: Value) -> Value:
     return apply(graph, "And" if a.dtype == bool else "Min", a, b)
 
 
@@ -65,17 +65,17 @@ def _square(graph: Graph, _: Any, x: Value) -> Value:
 
 
 def _power(graph: Graph, equation: Any, x: Value) -> Value:
-    """Repeated squaring, as XLA has it."""
-    exponent, found, factor = abs(equation.params["y"]), None, x
+    """Computes an integer power by repeated squaring, as XLA does."""
+    exponent, product, factor = abs(equation.params["y"]), None, x
     while exponent:
         if exponent % 2:
-            found = factor if found is None else apply(graph, "Mul", found, factor)
+            product = factor if product is None else apply(graph, "Mul", product, factor)
         exponent //= 2
         factor = apply(graph, "Mul", factor, factor) if exponent else factor
-    one = _number(x, 1)
-    if found is None:
-        return one
-    return apply(graph, "Div", one, found) if equation.params["y"] < 0 else found
+    unit = _number(x, 1)
+    if product is None:
+        return unit
+    return apply(graph, "Div", unit, product) if equation.params["y"] < 0 else product
 
 
 def _rsqrt(graph: Graph, _: Any, x: Value) -> Value:
@@ -87,12 +87,12 @@ def _log1p(graph: Graph, _: Any, x: Value) -> Value:
 
 
 def _divide(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
-    """A quotient, or the softmax that it ends: exponentials of x less one number a row, over their sum."""
-    exponential, total = graph.made_by("Exp", a), b
-    while (inner := graph.made_by("Reshape", total)) is not None:
+    """Adds a quotient, or a softmax if the quotient normalizes exponentials of x minus a constant per row."""
+    exponential, total = graph.inputs_of("Exp", a), b
+    while (inner := graph.inputs_of("Reshape", total)) is not None:
         total = inner[0]
-    summed = graph.made_by("ReduceSum", total)
-    difference = exponential and graph.made_by("Sub", exponential[0])
+    summed = graph.inputs_of("ReduceSum", total)
+    difference = exponential and graph.inputs_of("Sub", exponential[0])
     if summed and difference and summed[0] == a and np.asarray(summed[1].const).tolist() == [len(a.shape) - 1]:
         x, shift = difference
         if x.shape == a.shape == equation.outvars[0].aval.shape and b.shape[-1:] == shift.shape[-1:] == (1,):
@@ -109,26 +109,26 @@ def _erfc(graph: Graph, _: Any, x: Value) -> Value:
 
 
 def _atan2(graph: Graph, _: Any, y: Value, x: Value) -> Value:
-    """The arctangent of y / x, and half a turn where x is below zero; a zero has the side that its sign says."""
+    """Computes the arctangent of y / x, plus or minus π where x is negative; the sign bit of a zero counts."""
 
-    def below(value: Value) -> Value:
+    def is_negative(value: Value) -> Value:
         zero = _number(value, 0)
         sides = [apply(graph, "Less", v, zero, dtype=bool) for v in (value, apply(graph, "Reciprocal", value))]
         return apply(graph, "Or", *sides)
 
-    level = apply(graph, "Equal", y, _number(y, 0), dtype=bool)
+    is_zero = apply(graph, "Equal", y, _number(y, 0), dtype=bool)
     slope = apply(graph, "Atan", apply(graph, "Div", y, x))
-    half = apply(graph, "Where", below(y), _number(y, -np.pi), _number(y, np.pi), dtype=y.dtype)
-    turn = apply(graph, "Where", below(x), half, _number(y, 0), dtype=y.dtype)
-    return apply(graph, "Add", apply(graph, "Where", level, y, slope, dtype=y.dtype), turn)
+    half = apply(graph, "Where", is_negative(y), _number(y, -np.pi), _number(y, np.pi), dtype=y.dtype)
+    offset = apply(graph, "Where", is_negative(x), half, _number(y, 0), dtype=y.dtype)
+    return apply(graph, "Add", apply(graph, "Where", is_zero, y, slope, dtype=y.dtype), offset)
 
 
-def _select(graph: Graph, _: Any, which: Value, *cases: Value) -> Value:
+def _select(graph: Graph, _: Any, condition: Value, *cases: Value) -> Value:
     if len(cases) != 2:
         raise InputError(f"ONNX export: a choice among {len(cases)} arrays is not supported; export StableHLO")
-    if which.dtype != bool:
-        which = graph.cast(which, bool)
-    return apply(graph, "Where", which, cases[1], cases[0], dtype=cases[0].dtype)
+    if condition.dtype != bool:
+        condition = graph.cast(condition, bool)
+    return apply(graph, "Where", condition, cases[1], cases[0], dtype=cases[0].dtype)
 
 
 def _clamp(graph: Graph, _: Any, low: Value, x: Value, high: Value) -> Value:
@@ -144,49 +144,49 @@ def _remainder(graph: Graph, _: Any, a: Value, b: Value) -> Value:
 
 
 def _finite(graph: Graph, _: Any, x: Value) -> Value:
-    strange = [apply(graph, op, x, dtype=bool) for op in ("IsNaN", "IsInf")]
-    return apply(graph, "Not", apply(graph, "Or", *strange))
+    exceptions = [apply(graph, op, x, dtype=bool) for op in ("IsNaN", "IsInf")]
+    return apply(graph, "Not", apply(graph, "Or", *exceptions))
 
 
-def _same(_graph: Graph, _: Any, *values: Value) -> list[Value]:
+def _identity(_graph: Graph, _: Any, *values: Value) -> list[Value]:
     return list(values)
 
 
-_PLAIN = {
+_ONE_TO_ONE = {
     "abs": "Abs", "acos": "Acos", "acosh": "Acosh", "add": "Add", "add_any": "Add", "asin": "Asin", "asinh": "Asinh",
     "atan": "Atan", "atanh": "Atanh", "ceil": "Ceil", "cos": "Cos", "cosh": "Cosh", "erf": "Erf", "exp": "Exp",
     "floor": "Floor", "log": "Log", "logistic": "Sigmoid", "mul": "Mul", "neg": "Neg", "pow": "Pow", "sign": "Sign",
     "sin": "Sin", "sinh": "Sinh", "sqrt": "Sqrt", "sub": "Sub", "tan": "Tan", "tanh": "Tanh",
 }  # fmt: skip
-_COMPARED = {"eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less"}
+_COMPARISONS = {"eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater", "le": "LessOrEqual", "lt": "Less"}
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
-    **{name: partial(_plain, op) for name, op in _PLAIN.items()},
-    **{name: partial(_compare, op) for name, op in _COMPARED.items()},
+    **{name: partial(_elementwise, op) for name, op in _ONE_TO_ONE.items()},
+    **{name: partial(_compare, op) for name, op in _COMPARISONS.items()},
     "and": partial(_logical, "And", "BitwiseAnd"),
     "atan2": _atan2,
     "clamp": _clamp,
     "convert_element_type": _convert,
     "div": _divide,
-    "copy": _same,
-    "copy_p": _same,
+    "copy": _identity,
+    "copy_p": _identity,
     "erfc": _erfc,
     "expm1": _expm1,
     "integer_pow": _power,
     "is_finite": _finite,
     "log1p": _log1p,
-    "max": _larger,
-    "min": _smaller,
+    "max": _maximum,
+    "min": _minimum,
     "ne": _differ,
     "not": partial(_logical, "Not", "BitwiseNot"),
-    "optimization_barrier": _same,
+    "optimization_barrier": _identity,
     "or": partial(_logical, "Or", "BitwiseOr"),
     "rem": _remainder,
     "round": _round,
     "rsqrt": _rsqrt,
     "select_n": _select,
     "square": _square,
-    "stop_gradient": _same,
+    "stop_gradient": _identity,
     "xor": partial(_logical, "Xor", "BitwiseXor"),
 }
-"""JAX primitive → its rule."""
+"""The rules of the elementwise JAX primitives, by name."""

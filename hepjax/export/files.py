@@ -1,4 +1,4 @@
-"""An exported tagger of either format."""
+"""Reading of exported taggers of either format."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ if TYPE_CHECKING:
 
 
 def read(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarray], dict[str, str]]:
-    """A tagger from an exported file: StableHLO where the name ends so, or PATH.json lies beside it; else ONNX.
+    """Reads a tagger from an exported file: StableHLO if the suffix is .stablehlo or PATH.json exists, otherwise ONNX.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Returns:
-      What `read_onnx` or `read_stablehlo` gives.
+      The result of `read_onnx` or `read_stablehlo`.
 
     Raises:
-      InputError: as these.
+      InputError: for the reasons of these functions.
 
     >>> read("no-such-file.onnx")
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: no-such-file.onnx: no such file; hepjax export makes one of a run folder
     """
-    beside = Path(f"{path}.json").exists()
-    return read_stablehlo(path) if beside or Path(path).suffix == ".stablehlo" else read_onnx(path)
+    has_metadata_file = Path(f"{path}.json").exists()
+    return read_stablehlo(path) if has_metadata_file or Path(path).suffix == ".stablehlo" else read_onnx(path)

@@ -1,4 +1,4 @@
-"""An ONNX graph while it is built: nodes, constants, and shapes of which one axis is the batch's."""
+"""An ONNX graph under construction: nodes, constants, and shapes with a symbolic batch axis."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     Shape = Sequence[Any]
-    """Sizes; those that depend on the batch are symbolic."""
+    """The sizes of the axes; sizes that depend on the batch are symbolic."""
 
 
 BATCH = "batch"
@@ -25,77 +25,77 @@ BATCH = "batch"
 class Value(NamedTuple):
     """An array of the graph.
 
-    An axis may have size 1 where JAX has more: ONNX broadcasts, and what only repeats itself is never written out.
+    An axis may have size 1 where JAX has a larger size: ONNX broadcasts, so that repeated values are not stored.
     """
 
     name: str | None
-    """None for a constant."""
+    """The name of the tensor; None for a constant."""
     const: Any
-    """The constant, NumPy or JAX; None where the name says it."""
+    """The constant as a NumPy or JAX array; None for a named tensor."""
     shape: tuple[Any, ...]
     dtype: Any
 
 
 @dataclasses.dataclass
 class _Shared:
-    """What a graph and the bodies of its loops have in common."""
+    """The state that a graph shares with the bodies of its loops."""
 
     nodes: list[NodeProto]
-    """Of the outermost graph."""
+    """The nodes of the outermost graph."""
     constants: dict[tuple[Any, ...], str] = dataclasses.field(default_factory=dict)
     initializers: list[TensorProto] = dataclasses.field(default_factory=list)
     shapes: dict[str, str] = dataclasses.field(default_factory=dict)
     names: int = 0
     largest: int = 0
-    """Bytes of the largest array, for one jet."""
+    """The size of the largest array for one jet, in bytes."""
 
 
 class Graph:
-    """Collects nodes; the body of a loop is a graph of its own that sees the names of the outer one."""
+    """Collects nodes; the body of a loop is a separate graph that can use the names of the outer graph."""
 
     def __init__(self, batch_of: str | None = None, outer: Graph | None = None) -> None:
-        """Args: batch_of, the input whose first axis is the batch's; or the outer graph."""
+        """Creates an outermost graph with the batch axis of the input `batch_of`, or a graph inside `outer`."""
         self.nodes: list[NodeProto] = []
         self.sources: dict[str, tuple[str, tuple[Value | None, ...]]] = {} if outer is None else outer.sources
-        """Name → the operator that made it, and of what."""
+        """The operator and the inputs that produced each name."""
         self.shared: _Shared = _Shared(self.nodes) if outer is None else outer.shared
         if batch_of is not None:
             self.shared.nodes.append(helper.make_node("Shape", [batch_of], [BATCH], start=0, end=1))
 
     def fresh(self) -> str:
-        """A name that nothing has."""
+        """Returns a new, unused name."""
         self.shared.names += 1
         return f"v{self.shared.names}"
 
     def node(self, op: str, inputs: Sequence[Value | None], shape: Shape, dtype: Any, **attributes: Any) -> Value:
-        """Adds a node of one output.
+        """Adds a node with one output.
 
         Args:
-          op: its ONNX name.
-          inputs: its inputs; None is one left out.
-          shape: of the output.
-          dtype: of the output.
-          attributes: of the node.
+          op: ONNX name of the operator.
+          inputs: inputs of the node; None for an omitted optional input.
+          shape: shape of the output.
+          dtype: dtype of the output.
+          attributes: attributes of the node.
 
         Returns:
-          The output.
+          The output of the node.
         """
         return self.many(op, inputs, [(shape, dtype)], **attributes)[0]
 
     def many(
         self, op: str, inputs: Sequence[Value | None], outputs: Sequence[tuple[Shape, Any]], **attributes: Any
     ) -> list[Value]:
-        """Adds a node of several outputs, each given as shape and dtype."""
-        found = [Value(self.fresh(), None, tuple(shape), np.dtype(dtype)) for shape, dtype in outputs]
-        for value in found:
+        """Adds a node with several outputs, described by their shapes and dtypes."""
+        values = [Value(self.fresh(), None, tuple(shape), np.dtype(dtype)) for shape, dtype in outputs]
+        for value in values:
             self.sources[str(value.name)] = op, tuple(inputs)
             self.shared.largest = max(self.shared.largest, _bytes_for_one(value))
         names = ["" if value is None else self.name(value) for value in inputs]
-        self.nodes.append(helper.make_node(op, names, [str(value.name) for value in found], **attributes))
-        return found
+        self.nodes.append(helper.make_node(op, names, [str(value.name) for value in values], **attributes))
+        return values
 
     def name(self, value: Value) -> str:
-        """The name of a value; a constant becomes an initializer, equal ones the same."""
+        """Returns the name of a value; constants become initializers, which equal constants share."""
         if value.name is not None:
             return value.name
         array = np.asarray(value.const)
@@ -106,7 +106,7 @@ class Graph:
         return self.shared.constants[key]
 
     def sizes(self, shape: Shape) -> Value:
-        """A shape as an int64 tensor."""
+        """Returns a shape as an int64 tensor."""
         if all(isinstance(size, int) for size in shape):
             return constant(np.array(shape, np.int64))
         key = str(shape)
@@ -120,8 +120,8 @@ class Graph:
             outermost.append(helper.make_node("Concat", parts, [name], axis=0))
         return Value(self.shared.shapes[key], None, (len(shape),), np.dtype(np.int64))
 
-    def reshaped(self, value: Value, shape: Shape) -> Value:
-        """The value in another shape; one size at most may be symbolic."""
+    def reshape(self, value: Value, shape: Shape) -> Value:
+        """Reshapes a value; at most one size may be symbolic."""
         shape = tuple(shape)
         if shape == value.shape:
             return value
@@ -130,8 +130,8 @@ class Graph:
         sizes = [size if isinstance(size, int) else -1 for size in shape]
         return self.node("Reshape", [value, constant(np.array(sizes, np.int64))], shape, value.dtype)
 
-    def expanded(self, value: Value, shape: Shape) -> Value:
-        """The value with every axis written out."""
+    def expand(self, value: Value, shape: Shape) -> Value:
+        """Broadcasts a value to its full shape."""
         shape = tuple(shape)
         if shape == value.shape:
             return value
@@ -139,8 +139,8 @@ class Graph:
             return constant(np.broadcast_to(np.asarray(value.const), shape))
         return self.node("Expand", [value, self.sizes(shape)], shape, value.dtype)
 
-    def transposed(self, value: Value, order: Sequence[int]) -> Value:
-        """The value with its axes in another order."""
+    def transpose(self, value: Value, order: Sequence[int]) -> Value:
+        """Permutes the axes of a value."""
         order = [int(axis) for axis in order]
         if order == sorted(order):
             return value
@@ -149,7 +149,7 @@ class Graph:
         return self.node("Transpose", [value], [value.shape[axis] for axis in order], value.dtype, perm=order)
 
     def cast(self, value: Value, dtype: Any) -> Value:
-        """The value as another dtype."""
+        """Converts a value to another dtype."""
         if value.dtype == np.dtype(dtype):
             return value
         if value.name is None:
@@ -157,35 +157,35 @@ class Graph:
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.node("Cast", [value], value.shape, dtype, to=kind)
 
-    def made_by(self, op: str, value: Value) -> tuple[Value, ...] | None:
-        """What a value was made of where this operator made it; None where another did."""
-        found, inputs = self.sources.get(str(value.name), ("", ()))
-        return inputs if found == op else None  # type: ignore[return-value]
+    def inputs_of(self, op: str, value: Value) -> tuple[Value, ...] | None:
+        """Returns the inputs of a value if this operator produced it; otherwise None."""
+        producer, inputs = self.sources.get(str(value.name), ("", ()))
+        return inputs if producer == op else None  # type: ignore[return-value]
 
     def finish(self, value: Value, name: str) -> tuple[list[NodeProto], list[TensorProto]]:
-        """The nodes and the constants that a value needs, under a name of its own."""
+        """Names a value as output and returns the nodes and constants that it needs."""
         self.nodes.append(helper.make_node("Identity", [self.name(value)], [name]))
         if value.name is not None and value.name in self.sources:
             *before, maker, _ = self.live([name])
-            if value.name in maker.output and not any(value.name in _reads(node) for node in before):
+            if value.name in maker.output and not any(value.name in _inputs(node) for node in before):
                 maker.output[list(maker.output).index(value.name)] = name
                 self.nodes.pop()
         nodes = self.live([name])
-        read = {each for node in nodes for each in _reads(node)}
-        return nodes, [array for array in self.shared.initializers if array.name in read]
+        used = {name for node in nodes for name in _inputs(node)}
+        return nodes, [array for array in self.shared.initializers if array.name in used]
 
     def live(self, outputs: Sequence[str]) -> list[NodeProto]:
-        """The nodes that the outputs need."""
+        """Returns the nodes that the outputs need."""
         return _live(self.nodes, set(outputs))
 
 
 def constant(array: Any) -> Value:
-    """A constant as a value."""
+    """Wraps a constant array as a value."""
     return Value(None, array, tuple(array.shape), array.dtype)
 
 
 def broadcast(shapes: Sequence[Shape]) -> Shape:
-    """The shape of an elementwise answer.
+    """Returns the shape of an elementwise result.
 
     >>> broadcast([(3, 1), (), (1, 2)])
     (3, 2)
@@ -199,19 +199,19 @@ def _bytes_for_one(value: Value) -> int:
     return math.prod(size if isinstance(size, int) else 1 for size in value.shape) * int(value.dtype.itemsize)
 
 
-def _live(nodes: Sequence[NodeProto], wanted: set[str]) -> list[NodeProto]:
-    kept = []
+def _live(nodes: Sequence[NodeProto], needed: set[str]) -> list[NodeProto]:
+    nodes_reversed = []
     for node in reversed(nodes):
-        if wanted.intersection(node.output):
-            wanted.update(_reads(node))
-            kept.append(node)
-    return kept[::-1]
+        if needed.intersection(node.output):
+            needed.update(_inputs(node))
+            nodes_reversed.append(node)
+    return nodes_reversed[::-1]
 
 
-def _reads(node: NodeProto) -> Iterator[str]:
-    """What a node reads, the body of a loop included."""
+def _inputs(node: NodeProto) -> Iterator[str]:
+    """Yields the names that a node uses, including the bodies of loops."""
     yield from node.input
     for attribute in node.attribute:
         for inner in attribute.g.node:
-            yield from _reads(inner)
+            yield from _inputs(inner)
         yield from (output.name for output in attribute.g.output)

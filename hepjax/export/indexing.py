@@ -1,4 +1,4 @@
-"""Reading and writing at computed places: JAX's gather and scatter as ONNX nodes."""
+"""Reading and writing at computed indices: JAX's gather and scatter as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -12,55 +12,57 @@ from jax.lax import GatherScatterMode
 from hepjax.errors import InputError
 from hepjax.export.elementwise import apply
 from hepjax.export.graph import Graph, Value, constant
-from hepjax.export.shapes import whole
+from hepjax.export.shapes import full_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _FEW = 64
-"""Places up to which rows are added by a matrix product."""
+"""The largest number of rows for which a matrix product adds rows."""
 
 
-def _gather(graph: Graph, equation: Any, x: Value, places: Value) -> Value:
-    """Whole rows along the axes that are not indexed: Gather along one axis, GatherND along several or in batches."""
+def _gather(graph: Graph, equation: Any, x: Value, indices: Value) -> Value:
+    """Reads whole rows with Gather along one indexed axis, and with GatherND along several or in batches."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
-    x, places = whole(graph, equation, 0, x), whole(graph, equation, 1, places)
+    x, indices = full_argument(graph, equation, 0, x), full_argument(graph, equation, 1, indices)
     indexed, batch = _axes(numbers.start_index_map), _axes(numbers.operand_batching_dims)
-    if places.name is None and len(places.shape) == 1:
-        return _window(graph, equation, x, np.asarray(places.const))
+    if indices.name is None and len(indices.shape) == 1:
+        return _window(graph, equation, x, np.asarray(indices.const))
     rest = [axis for axis in range(len(x.shape)) if axis not in {*indexed, *batch}]
     if any(sizes[axis] != 1 for axis in indexed) or any(sizes[axis] != x.shape[axis] for axis in rest):
         raise InputError("ONNX export: reading parts of rows is not supported; export StableHLO")
     if not set(indexed) <= set(_axes(numbers.collapsed_slice_dims)):
         raise InputError("ONNX export: this form of reading is not supported; export StableHLO")
     limits = [x.shape[axis] for axis in indexed]
-    places, there = _inside(graph, places, limits, equation.params["mode"])
+    indices, inside = _inside(graph, indices, limits, equation.params["mode"])
     index_batch = _axes(numbers.start_indices_batching_dims)
-    others = [axis for axis in range(len(places.shape) - 1) if axis not in index_batch]
-    order = [*index_batch, *others]
-    out, shape = equation.outvars[0].aval, [places.shape[axis] for axis in order]
-    places = graph.transposed(places, [*order, len(order)])
-    x = graph.transposed(x, [*batch, *indexed, *rest])
+    unbatched = [axis for axis in range(len(indices.shape) - 1) if axis not in index_batch]
+    order = [*index_batch, *unbatched]
+    out, shape = equation.outvars[0].aval, [indices.shape[axis] for axis in order]
+    indices = graph.transpose(indices, [*order, len(order)])
+    x = graph.transpose(x, [*batch, *indexed, *rest])
     shape += [x.shape[len(batch) + len(indexed) + i] for i in range(len(rest))]
     if not batch and len(indexed) == 1:
-        found = graph.node("Gather", [x, graph.reshaped(places, places.shape[:-1])], shape, out.dtype, axis=0)
+        rows = graph.node("Gather", [x, graph.reshape(indices, indices.shape[:-1])], shape, out.dtype, axis=0)
     else:
-        found = graph.node("GatherND", [x, graph.cast(places, np.int64)], shape, out.dtype, batch_dims=len(batch))
-    # Where each axis of what was found belongs.
+        rows = graph.node("GatherND", [x, graph.cast(indices, np.int64)], shape, out.dtype, batch_dims=len(batch))
+    # The position of each axis of the rows in the output.
     offsets = _axes(numbers.offset_dims)
     free = [axis for axis in range(len(out.shape)) if axis not in offsets]
     target = [free[axis] for axis in order] + offsets
-    found = graph.transposed(found, np.argsort(target).tolist())
-    if there is None:
-        return found
-    seen: list[Any] = [1] * len(out.shape)
-    for axis, size in zip(free, there.shape, strict=True):
-        seen[axis] = size
-    return apply(graph, "Where", graph.reshaped(there, tuple(seen)), found, _fill(equation, out.dtype), dtype=out.dtype)
+    rows = graph.transpose(rows, np.argsort(target).tolist())
+    if inside is None:
+        return rows
+    mask_shape: list[Any] = [1] * len(out.shape)
+    for axis, size in zip(free, inside.shape, strict=True):
+        mask_shape[axis] = size
+    return apply(
+        graph, "Where", graph.reshape(inside, tuple(mask_shape)), rows, _fill(equation, out.dtype), dtype=out.dtype
+    )
 
 
 def _window(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
-    """A part of an array at a place that is known: Slice."""
+    """Reads a part of an array at a constant position with Slice."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     axes, shape = _axes(numbers.start_index_map), list(x.shape)
     last = [x.shape[axis] - sizes[axis] for axis in axes]
@@ -70,21 +72,21 @@ def _window(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
     for axis in axes:
         shape[axis] = sizes[axis]
     bounds = [constant(np.array(each, np.int64)) for each in (first, first + [sizes[axis] for axis in axes], axes)]
-    return graph.reshaped(graph.node("Slice", [x, *bounds], shape, x.dtype), equation.outvars[0].aval.shape)
+    return graph.reshape(graph.node("Slice", [x, *bounds], shape, x.dtype), equation.outvars[0].aval.shape)
 
 
 def _scatter(
     reduction: str,
-    few: Callable[..., Value] | None,
+    write_few: Callable[..., Value] | None,
     graph: Graph,
     equation: Any,
     x: Value,
-    places: Value,
+    indices: Value,
     updates: Value,
 ) -> Value:
-    """Whole rows as (batch, place, row), added by a product or written by ScatterElements."""
+    """Writes whole rows, arranged as (batch, index, row), with a matrix product or ScatterElements."""
     numbers, out = equation.params["dimension_numbers"], equation.outvars[0].aval
-    x, places, updates = (whole(graph, equation, i, value) for i, value in enumerate((x, places, updates)))
+    x, indices, updates = (full_argument(graph, equation, i, value) for i, value in enumerate((x, indices, updates)))
     indexed, batch = _axes(numbers.scatter_dims_to_operand_dims), _axes(numbers.operand_batching_dims)
     rest = [axis for axis in range(len(x.shape)) if axis not in {*indexed, *batch}]
     window = _axes(numbers.update_window_dims)
@@ -92,54 +94,54 @@ def _scatter(
     if sorted(indexed) != _axes(numbers.inserted_window_dims) or not whole_rows or len(batch) > 1:
         raise InputError("ONNX export: writing parts of rows is not supported; export StableHLO")
     index_batch = _axes(numbers.scatter_indices_batching_dims)
-    others = [axis for axis in range(len(places.shape) - 1) if axis not in index_batch]
+    unbatched = [axis for axis in range(len(indices.shape) - 1) if axis not in index_batch]
     free = [axis for axis in range(len(updates.shape)) if axis not in window]
     update_batch = [free[axis] for axis in index_batch]
-    if not batch:  # then the axis of unknown size leads, if rows have one, and all of it is written at the same places
+    if not batch:  # a symbolic axis of the rows becomes the batch axis, with the same indices for all its entries
         batch = [axis for axis in rest if not isinstance(x.shape[axis], int)]
         update_batch = [window[rest.index(axis)] for axis in batch]
         window, rest = ([a for a in axes if a not in lead] for axes, lead in ((window, update_batch), (rest, batch)))
     limits = [x.shape[axis] for axis in indexed]
-    rows, count = math.prod(limits), math.prod(places.shape[axis] for axis in others)
+    rows, count = math.prod(limits), math.prod(indices.shape[axis] for axis in unbatched)
     head = tuple(x.shape[axis] for axis in batch) or (1,)
-    turn = [*batch, *indexed, *rest]
-    x = graph.transposed(x, turn)
-    turned = x.shape
-    width = math.prod(turned[len(batch) + len(indexed) :])
-    x = graph.reshaped(x, (*head, rows, width))
-    flat = graph.transposed(_flat(graph, places, limits, equation.params["mode"]), [*index_batch, *others])
-    flat = graph.reshaped(flat, (*(flat.shape[: len(index_batch)] or (1,)), count, 1))
-    updates = graph.transposed(updates, [*update_batch, *(free[axis] for axis in others), *window])
-    updates = graph.reshaped(updates, (*head, count, width))
-    if few is not None and rows <= _FEW and out.dtype == np.float32:
-        found = few(graph, x, flat, updates)
+    order = [*batch, *indexed, *rest]
+    x = graph.transpose(x, order)
+    shape = x.shape
+    width = math.prod(shape[len(batch) + len(indexed) :])
+    x = graph.reshape(x, (*head, rows, width))
+    flat = graph.transpose(_row_numbers(graph, indices, limits, equation.params["mode"]), [*index_batch, *unbatched])
+    flat = graph.reshape(flat, (*(flat.shape[: len(index_batch)] or (1,)), count, 1))
+    updates = graph.transpose(updates, [*update_batch, *(free[axis] for axis in unbatched), *window])
+    updates = graph.reshape(updates, (*head, count, width))
+    if write_few is not None and rows <= _FEW and out.dtype == np.float32:
+        result = write_few(graph, x, flat, updates)
     else:
-        found = _write_many(reduction, graph, x, flat, updates)
-    return graph.transposed(graph.reshaped(found, turned), np.argsort(turn).tolist())
+        result = _write_many(reduction, graph, x, flat, updates)
+    return graph.transpose(graph.reshape(result, shape), np.argsort(order).tolist())
 
 
 def _sum_few(graph: Graph, x: Value, flat: Value, updates: Value) -> Value:
-    """Adds rows by a product with ones and zeros: (B, N, F), (B, E, 1) and (B, E, F) → (B, N, F).
+    """Adds rows by a product with a matrix of zeros and ones: (B, N, F), (B, E, 1) and (B, E, F) → (B, N, F).
 
-    ONNX Runtime's ScatterElements runs on one core and is some five times slower for 30 places.
+    ONNX Runtime's ScatterElements runs on one core and is about five times slower for 30 rows.
     """
     head, rows, width = x.shape
     count = updates.shape[1]
-    flat = graph.reshaped(flat, (flat.shape[0], 1, count))
+    flat = graph.reshape(flat, (flat.shape[0], 1, count))
     same = apply(graph, "Equal", flat, constant(np.arange(rows, dtype=flat.dtype)[None, :, None]), dtype=bool)
     ones = graph.cast(same, x.dtype)
     return apply(graph, "Add", x, graph.node("MatMul", [ones, updates], (head, rows, width), x.dtype))
 
 
 def _write_many(reduction: str, graph: Graph, x: Value, flat: Value, updates: Value) -> Value:
-    """The same by ScatterElements; one more row takes what lies outside."""
+    """Writes rows with ScatterElements; an extra row collects updates outside of the array."""
     head, rows, width = x.shape
-    spare = graph.expanded(constant(np.zeros((1, 1, 1), x.dtype)), (head, 1, width))
+    spare = graph.expand(constant(np.zeros((1, 1, 1), x.dtype)), (head, 1, width))
     longer = graph.node("Concat", [x, spare], (head, rows + 1, width), x.dtype, axis=1)
-    inputs = [longer, graph.expanded(flat, updates.shape), updates]
-    found = graph.node("ScatterElements", inputs, longer.shape, x.dtype, axis=1, reduction=reduction)
+    inputs = [longer, graph.expand(flat, updates.shape), updates]
+    written = graph.node("ScatterElements", inputs, longer.shape, x.dtype, axis=1, reduction=reduction)
     first, last, axis = (constant(np.array([number], np.int64)) for number in (0, rows, 1))
-    return graph.node("Slice", [found, first, last, axis], x.shape, x.dtype)
+    return graph.node("Slice", [written, first, last, axis], x.shape, x.dtype)
 
 
 def _axes(numbers: Sequence[Any]) -> list[int]:
@@ -147,7 +149,7 @@ def _axes(numbers: Sequence[Any]) -> list[int]:
 
 
 def _fill(equation: Any, dtype: Any) -> Value:
-    """What is read outside of an array."""
+    """Returns the value that is read outside of an array."""
     value = equation.params["fill_value"]
     if value is None:
         floating = np.issubdtype(dtype, np.floating)
@@ -155,47 +157,49 @@ def _fill(equation: Any, dtype: Any) -> Value:
     return constant(np.array(value, dtype))
 
 
-def _known_inside(places: Value, limits: Sequence[int]) -> bool:
-    if places.name is not None:
+def _known_inside(indices: Value, limits: Sequence[int]) -> bool:
+    if indices.name is not None:
         return False
-    indices = np.asarray(places.const)
-    return bool(((indices >= 0) & (indices < np.array(limits))).all())
+    constant_indices = np.asarray(indices.const)
+    return bool(((constant_indices >= 0) & (constant_indices < np.array(limits))).all())
 
 
-def _inside(graph: Graph, places: Value, limits: Sequence[int], mode: GatherScatterMode) -> tuple[Value, Value | None]:
-    """Places inside of the array, and where they were so; None where that does not matter."""
-    if mode is GatherScatterMode.PROMISE_IN_BOUNDS or _known_inside(places, limits):
-        return places, None
-    zero, last = (constant(np.array(number, places.dtype)) for number in (0, [size - 1 for size in limits]))
-    clipped = apply(graph, "Min", apply(graph, "Max", places, zero), last)
+def _inside(graph: Graph, indices: Value, limits: Sequence[int], mode: GatherScatterMode) -> tuple[Value, Value | None]:
+    """Clips indices to the array, and returns the mask of those inside; None if the mask is not needed."""
+    if mode is GatherScatterMode.PROMISE_IN_BOUNDS or _known_inside(indices, limits):
+        return indices, None
+    zero, last = (constant(np.array(number, indices.dtype)) for number in (0, [size - 1 for size in limits]))
+    clipped = apply(graph, "Min", apply(graph, "Max", indices, zero), last)
     if mode is GatherScatterMode.CLIP:
         return clipped, None
-    return clipped, _all_equal(graph, places, clipped)
+    return clipped, _all_equal(graph, indices, clipped)
 
 
 def _all_equal(graph: Graph, a: Value, b: Value) -> Value:
-    """(..., K) → (...) bool."""
+    """Compares (..., K) values along the last axis and returns (...) bool."""
     same = apply(graph, "Equal", a, b, dtype=bool)
     if same.shape[-1] == 1:
-        return graph.reshaped(same, same.shape[:-1])
+        return graph.reshape(same, same.shape[:-1])
     axes = constant(np.array([-1], np.int64))
     numbers = graph.node("ReduceMin", [graph.cast(same, np.int32), axes], same.shape[:-1], np.int32, keepdims=0)
     return graph.cast(numbers, bool)
 
 
-def _flat(graph: Graph, places: Value, limits: Sequence[int], mode: GatherScatterMode) -> Value:
-    """(..., K) places → (...) numbers of rows; one more than there are for what is left out."""
-    clipped, there = _inside(graph, places, limits, mode)
-    steps = np.array([math.prod(limits[i + 1 :]) for i in range(len(limits))], places.dtype)
+def _row_numbers(graph: Graph, indices: Value, limits: Sequence[int], mode: GatherScatterMode) -> Value:
+    """Converts (..., K) indices to (...) row numbers; ignored indices get the number of rows."""
+    clipped, inside = _inside(graph, indices, limits, mode)
+    steps = np.array([math.prod(limits[i + 1 :]) for i in range(len(limits))], indices.dtype)
     if len(limits) == 1:
-        flat = graph.reshaped(clipped, clipped.shape[:-1])
+        flat = graph.reshape(clipped, clipped.shape[:-1])
     else:
         scaled = apply(graph, "Mul", clipped, constant(steps))
         axes = constant(np.array([-1], np.int64))
-        flat = graph.node("ReduceSum", [scaled, axes], scaled.shape[:-1], places.dtype, keepdims=0)
-    if there is None:
+        flat = graph.node("ReduceSum", [scaled, axes], scaled.shape[:-1], indices.dtype, keepdims=0)
+    if inside is None:
         return flat
-    return apply(graph, "Where", there, flat, constant(np.array(math.prod(limits), places.dtype)), dtype=places.dtype)
+    return apply(
+        graph, "Where", inside, flat, constant(np.array(math.prod(limits), indices.dtype)), dtype=indices.dtype
+    )
 
 
 INDEXING: dict[str, Callable[..., Any]] = {
@@ -206,4 +210,4 @@ INDEXING: dict[str, Callable[..., Any]] = {
     "scatter-min": partial(_scatter, "min", None),
     "scatter-mul": partial(_scatter, "mul", None),
 }
-"""JAX primitive → its rule."""
+"""The rules of the indexing JAX primitives, by name."""

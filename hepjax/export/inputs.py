@@ -1,4 +1,4 @@
-"""What a tagger reads, by name: the same for every format."""
+"""Named inputs of a tagger, common to all export formats."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ if TYPE_CHECKING:
     from hepjax.types import PyTree
 
 FORMAT = "1"
-"""Of the facts in an exported file; a higher number comes from a newer hepjax."""
+"""The version of the metadata in an exported file; a higher number comes from a newer hepjax."""
 OUTPUTS = ("probabilities", "predictions")
-"""What the output may be called: probabilities of a classifier, predictions of any other model."""
+"""The names of the output: probabilities of a classifier, predictions of any other model."""
 NAMES = (["features"], ["images"], ["particles", "mask"])
-"""The names of the inputs, in their order."""
+"""The names of the inputs, in order, for each kind of tagger."""
 SYMBOL = "batch"
-"""The name of the first axis, which may have any size."""
+"""The name of the first axis, whose size is free."""
 _MEMORY = 2**23
-"""Bytes of the largest array while jets are answered: it stays in a processor's cache, which halves the time."""
+"""The size limit, in bytes, of the largest intermediate array: it fits in a cache, which halves the time."""
 
 
-class Slot(NamedTuple):
-    """One input."""
+class InputSpec(NamedTuple):
+    """The name, shape and dtype of one input."""
 
     name: str
     shape: tuple[int, ...]
-    """Of one jet."""
+    """The shape for one jet."""
     dtype: np.dtype[Any]
 
 
-def slots(example: PyTree) -> list[Slot]:
-    """The inputs of a tagger.
+def input_specs(example: PyTree) -> list[InputSpec]:
+    """Returns the specifications of the inputs of a tagger.
 
     Args:
-      example: what is read of jets: `Sequences`, an array (N, F) of features or an array (N, H, W, C) of images.
+      example: input of the tagger: `Sequences`, an array (N, F) of features or an array (N, H, W, C) of images.
 
     Returns:
-      One for each array.
+      One specification for each array.
 
     Raises:
-      InputError: it is none of these.
+      InputError: the example is of another type.
 
-    >>> [slot.name for slot in slots(np.zeros((1, 16), np.float32))]
+    >>> [spec.name for spec in input_specs(np.zeros((1, 16), np.float32))]
     ['features']
     """
     if isinstance(example, Sequences):
@@ -64,41 +64,41 @@ def slots(example: PyTree) -> list[Slot]:
             f"example: expected Sequences, features (N, F) or images (N, H, W, C), found {type(example).__name__}"
         )
     arrays = [np.asarray(array) for array in jax.tree.leaves(example)]
-    return [Slot(name, x.shape[1:], x.dtype) for name, x in zip(names, arrays, strict=True)]
+    return [InputSpec(name, x.shape[1:], x.dtype) for name, x in zip(names, arrays, strict=True)]
 
 
-def flat(answer: Callable[[PyTree], jax.Array], example: PyTree) -> Callable[..., jax.Array]:
-    """The same function of plain arrays, written for one jet where jets have more than features.
+def flatten_inputs(predict: Callable[[PyTree], jax.Array], example: PyTree) -> Callable[..., jax.Array]:
+    """Converts a function of a pytree to a function of its arrays.
 
-    Lists of particles and images are answered one by one and lifted with `vmap`: no size in between mixes the number of
-    jets with another then.
+    Functions of particle lists and images are evaluated jet by jet under `vmap`, so that no intermediate size mixes the
+    number of jets with another size.
 
     Args:
-      answer: pytree of arrays → (N, C).
-      example: tells the pytree.
+      predict: function from a pytree of arrays to (N, C) predictions.
+      example: example of the pytree.
 
     Returns:
-      The function of its arrays.
+      The function of the arrays.
     """
     leaves, tree = jax.tree.flatten(example)
 
-    def together(*arrays: jax.Array) -> jax.Array:
-        return answer(jax.tree.unflatten(tree, arrays))
+    def predict_batch(*arrays: jax.Array) -> jax.Array:
+        return predict(jax.tree.unflatten(tree, arrays))
 
-    def one(*arrays: jax.Array) -> jax.Array:
-        return together(*(array[None] for array in arrays))[0]
+    def predict_jet(*arrays: jax.Array) -> jax.Array:
+        return predict_batch(*(array[None] for array in arrays))[0]
 
-    return together if len(leaves) == 1 and leaves[0].ndim == 2 else jax.vmap(one)
+    return predict_batch if len(leaves) == 1 and leaves[0].ndim == 2 else jax.vmap(predict_jet)
 
 
-def specs(wanted: Sequence[Slot]) -> list[jax.ShapeDtypeStruct]:
-    """The inputs with a symbolic first axis."""
+def symbolic_inputs(specs: Sequence[InputSpec]) -> list[jax.ShapeDtypeStruct]:
+    """Returns the abstract inputs with a symbolic first axis."""
     (batch,) = jax.export.symbolic_shape(SYMBOL)
-    return [jax.ShapeDtypeStruct((batch, *slot.shape), slot.dtype) for slot in wanted]
+    return [jax.ShapeDtypeStruct((batch, *spec.shape), spec.dtype) for spec in specs]
 
 
 def jets_at_once(bytes_of_one: int) -> int:
-    """How many jets should be answered at once, at most, for speed and memory.
+    """Returns the largest number of jets per call that is efficient in time and memory.
 
     >>> jets_at_once(1_000), jets_at_once(100_000), jets_at_once(10_000_000)
     (4096, 83, 1)
@@ -106,16 +106,16 @@ def jets_at_once(bytes_of_one: int) -> int:
     return min(max(_MEMORY // max(bytes_of_one, 1), 1), 4096)
 
 
-def need(package: str) -> None:
-    """Refuses to go on without a package of the extra.
+def require_package(package: str) -> None:
+    """Checks that a package of the extra `export` is installed.
 
     Args:
-      package: its name.
+      package: name of the package.
 
     Raises:
-      InputError: it is not installed.
+      InputError: the package is not installed.
 
-    >>> need("numpy")
+    >>> require_package("numpy")
     """
     try:
         importlib.import_module(package)
@@ -126,16 +126,16 @@ def need(package: str) -> None:
 
 
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The content of a file.
+    """Reads the content of a file.
 
     Args:
-      path: of the file.
+      path: path of the file.
 
     Returns:
-      Its bytes.
+      The bytes of the file.
 
     Raises:
-      InputError: it is missing, or cannot be read.
+      InputError: the file is missing, or cannot be read.
     """
     try:
         return Path(path).read_bytes()
@@ -145,60 +145,60 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that hepjax export made") from error
 
 
-def check_format(path: str | os.PathLike[str], found: str | None) -> None:
-    """Refuses a file that hepjax did not make, or a newer one did.
+def check_format(path: str | os.PathLike[str], version: str | None) -> None:
+    """Refuses a file that was not written by this version of the export format.
 
     Args:
-      path: of the file, for the message.
-      found: the format that it names; None where it names none.
+      path: path of the file, for the message.
+      version: format version in the file; None if the file has none.
 
     Raises:
-      InputError: it is another.
+      InputError: the version is missing or different.
 
     >>> check_format("a.onnx", FORMAT)
     """
-    if found is None:
-        raise InputError(f"{path}: no facts of hepjax in it: made by another program, or cut short; export again")
-    if found != FORMAT:
+    if version is None:
+        raise InputError(f"{path}: no hepjax metadata in it: made by another program, or cut short; export again")
+    if version != FORMAT:
         raise InputError(
-            f"{path}: format {found}, expected {FORMAT}; it comes from another hepjax: update, or export again"
+            f"{path}: format {version}, expected {FORMAT}; it comes from another hepjax: update, or export again"
         )
 
 
-def in_blocks(
-    run: Callable[[list[np.ndarray]], np.ndarray], wanted: Sequence[Slot], classes: int, most: int
+def predict_in_blocks(
+    run: Callable[[list[np.ndarray]], np.ndarray], specs: Sequence[InputSpec], classes: int, most: int
 ) -> Callable[[PyTree], np.ndarray]:
-    """A function of any number of jets, which it answers some at a time.
+    """Returns a function of any number of jets that evaluates them in blocks.
 
     Args:
-      run: arrays of at most `most` jets → (N, C).
-      wanted: what the arrays must be.
-      classes: C.
-      most: jets at once.
+      run: function from arrays of at most `most` jets to (N, C) predictions.
+      specs: specifications of the arrays.
+      classes: number of classes, C.
+      most: largest number of jets per call.
 
     Returns:
-      Pytree of arrays → (N, C) float32; raises InputError where the arrays are others than wanted.
+      A function from a pytree of arrays to (N, C) float32; it raises InputError if the arrays do not fit `specs`.
     """
 
-    def answer(inputs: PyTree) -> np.ndarray:
+    def predict(inputs: PyTree) -> np.ndarray:
         arrays = [np.asarray(array) for array in jax.tree.leaves(inputs)]
-        _check(arrays, wanted)
-        arrays = [x.astype(slot.dtype, copy=False) for x, slot in zip(arrays, wanted, strict=True)]
+        _check_arrays(arrays, specs)
+        arrays = [x.astype(spec.dtype, copy=False) for x, spec in zip(arrays, specs, strict=True)]
         blocks = range(math.ceil(len(arrays[0]) / most))
-        found = [run([x[i * most : (i + 1) * most] for x in arrays]) for i in blocks]
-        return np.concatenate(found) if found else np.zeros((0, classes), np.float32)
+        predictions = [run([x[i * most : (i + 1) * most] for x in arrays]) for i in blocks]
+        return np.concatenate(predictions) if predictions else np.zeros((0, classes), np.float32)
 
-    return answer
+    return predict
 
 
-def _check(arrays: Sequence[np.ndarray], wanted: Sequence[Slot]) -> None:
-    if len(arrays) != len(wanted):
-        raise InputError(f"inputs: expected {' and '.join(slot.name for slot in wanted)}, found {len(arrays)} arrays")
-    for array, slot in zip(arrays, wanted, strict=True):
-        fits = array.ndim == len(slot.shape) + 1 and array.shape[1:] == slot.shape
-        if not fits or len(array) != len(arrays[0]) or (array.dtype == bool) != (slot.dtype == bool):
-            shape = ", ".join(("N", *map(str, slot.shape)))
+def _check_arrays(arrays: Sequence[np.ndarray], specs: Sequence[InputSpec]) -> None:
+    if len(arrays) != len(specs):
+        raise InputError(f"inputs: expected {' and '.join(spec.name for spec in specs)}, found {len(arrays)} arrays")
+    for array, spec in zip(arrays, specs, strict=True):
+        fits = array.ndim == len(spec.shape) + 1 and array.shape[1:] == spec.shape
+        if not fits or len(array) != len(arrays[0]) or (array.dtype == bool) != (spec.dtype == bool):
+            shape = ", ".join(("N", *map(str, spec.shape)))
             raise InputError(
-                f"{slot.name}: expected ({shape}) {slot.dtype}, the same N for all, found {array.shape} {array.dtype}; "
-                "read the jets as the tagger's facts say"
+                f"{spec.name}: expected ({shape}) {spec.dtype}, the same N for all, found {array.shape} {array.dtype}; "
+                "read the jets as the tagger's metadata says"
             )

@@ -1,4 +1,4 @@
-"""A traced JAX function as an ONNX graph, equation by equation."""
+"""Conversion of a traced JAX function to an ONNX graph, equation by equation."""
 
 from __future__ import annotations
 
@@ -20,51 +20,55 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _RULES = {**ELEMENTWISE, **SHAPES, **PRODUCTS, **INDEXING}
-"""JAX primitive → (graph, equation, values) → what its outputs are."""
+"""The rules of the JAX primitives: functions from (graph, equation, values) to output values."""
 _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
-"""Where an equation keeps the function that it calls."""
+"""The parameters under which an equation stores the function that it calls."""
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2"}
 
 
 def lower(graph: Graph, closed: core.ClosedJaxpr, values: Sequence[Value]) -> list[Value]:
-    """Adds the nodes of a function.
+    """Adds the nodes of a function to a graph.
 
     Args:
-      graph: to add to.
-      closed: the function.
-      values: its arguments.
+      graph: graph to extend.
+      closed: traced function.
+      values: arguments of the function.
 
     Returns:
-      Its answers, not written out where they only repeat themselves.
+      The outputs of the function, with axes of size 1 where values repeat.
 
     Raises:
-      InputError: the function has an operation or a number format that ONNX does not.
+      InputError: the function has an operation or a number format that ONNX does not support.
     """
     return _lower(graph, closed.jaxpr, [*map(_array, closed.consts), *values], [True] * len(closed.jaxpr.outvars))
 
 
-def _lower(graph: Graph, jaxpr: core.Jaxpr, values: Sequence[Value], wanted: Sequence[bool]) -> list[Value]:
-    known = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
+def _lower(graph: Graph, jaxpr: core.Jaxpr, values: Sequence[Value], is_needed: Sequence[bool]) -> list[Value]:
+    environment = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
 
     def read(var: Any) -> Value:
         if not isinstance(var, core.Literal):
-            return known[var]
+            return environment[var]
         kind: Any = var.aval
         return _array(np.asarray(var.val, kind.dtype))
 
-    for equation in _needed(jaxpr, wanted):
+    for equation in _needed_equations(jaxpr, is_needed):
         inputs = [read(var) for var in equation.invars]
-        known.update(zip(equation.outvars, _answers(graph, equation, inputs), strict=True))
-    return [read(var) if want else _NOTHING for var, want in zip(jaxpr.outvars, wanted, strict=True)]
+        environment.update(zip(equation.outvars, _outputs(graph, equation, inputs), strict=True))
+    return [read(var) if needed else _UNUSED for var, needed in zip(jaxpr.outvars, is_needed, strict=True)]
 
 
-_NOTHING = Value("", None, (), None)
-"""What nobody asks for."""
+_UNUSED = Value("", None, (), None)
+"""A placeholder for an output that is not needed."""
 
 
-def _needed(jaxpr: core.Jaxpr, wanted: Sequence[bool]) -> list[Any]:
-    """The equations that the wanted answers need."""
-    live = {var for var, want in zip(jaxpr.outvars, wanted, strict=True) if want and not isinstance(var, core.Literal)}
+def _needed_equations(jaxpr: core.Jaxpr, is_needed: Sequence[bool]) -> list[Any]:
+    """Returns the equations that the needed outputs depend on."""
+    live = {
+        var
+        for var, needed in zip(jaxpr.outvars, is_needed, strict=True)
+        if needed and not isinstance(var, core.Literal)
+    }
     kept = []
     for equation in reversed(jaxpr.eqns):
         if live.intersection(equation.outvars):
@@ -73,7 +77,7 @@ def _needed(jaxpr: core.Jaxpr, wanted: Sequence[bool]) -> list[Any]:
     return kept[::-1]
 
 
-def _answers(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
+def _outputs(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     name = str(equation.primitive)
     if name in _CALLS:
         inner = next(equation.params[key] for key in _INNER if key in equation.params)
@@ -86,8 +90,8 @@ def _answers(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     if all(_is_whole(value, var) for value, var in zip(inputs, equation.invars, strict=True)) and all(
         _is_static(var.aval.shape) for var in equation.outvars
     ):
-        found = equation.primitive.bind(*(value.const for value in inputs), **equation.params)
-        return [_array(each) for each in (found if equation.primitive.multiple_results else [found])]
+        results = equation.primitive.bind(*(value.const for value in inputs), **equation.params)
+        return [_array(each) for each in (results if equation.primitive.multiple_results else [results])]
     if name == "scan":
         return _scan(graph, equation, inputs)
     if name not in _RULES:
@@ -95,8 +99,8 @@ def _answers(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     for var in equation.outvars:
         if var.aval.dtype == jax.numpy.bfloat16:
             raise InputError("ONNX Runtime does not compute in bfloat16 on CPUs; export the model in float32")
-    answer = _RULES[name](graph, equation, *inputs)
-    return answer if isinstance(answer, list) else [answer]
+    outputs = _RULES[name](graph, equation, *inputs)
+    return outputs if isinstance(outputs, list) else [outputs]
 
 
 def _array(x: Any) -> Value:
@@ -108,15 +112,15 @@ def _is_static(shape: Sequence[Any]) -> bool:
 
 
 def _is_whole(value: Value, var: Any) -> bool:
-    """A constant that is written out."""
+    """Tests if a value is a constant of full shape."""
     return value.name is None and tuple(value.shape) == tuple(var.aval.shape)
 
 
 def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
-    """A loop over the first axis: ONNX's Scan, or its only round."""
+    """Adds a loop over the first axis as ONNX's Scan, or its body if there is one iteration."""
     closed, n_out = equation.params["jaxpr"], len(equation.outvars)
     body = closed.jaxpr
-    # What is carried has the same shape inside and outside; what is run over has an axis more outside.
+    # Carried values have the same rank inside and outside; scanned values have one more axis outside.
     carries, rest = (
         sum(len(a.aval.shape) == len(b.aval.shape) for a, b in zip(outside, inside, strict=True))
         for outside, inside in ((equation.outvars, body.outvars), (equation.invars, body.invars))
@@ -124,25 +128,25 @@ def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     consts = rest - carries
     fixed, start, over = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]
     if equation.params["length"] == 1:
-        over = [graph.reshaped(value, value.shape[1:]) for value in over]
-        found = lower(graph, closed, [*fixed, *start, *over])
-        return [*found[:carries], *(graph.reshaped(value, (1, *value.shape)) for value in found[carries:])]
+        over = [graph.reshape(value, value.shape[1:]) for value in over]
+        outputs = lower(graph, closed, [*fixed, *start, *over])
+        return [*outputs[:carries], *(graph.reshape(value, (1, *value.shape)) for value in outputs[carries:])]
     inner = Graph(outer=graph)
     arguments = [Value(graph.fresh(), None, tuple(v.aval.shape), v.aval.dtype) for v in body.invars[consts:]]
-    answers = lower(inner, closed, [*fixed, *arguments])
-    if not over:  # Scan counts its rounds by what it runs over
+    outputs = lower(inner, closed, [*fixed, *arguments])
+    if not over:  # Scan takes the number of iterations from its scanned inputs
         over = [constant(np.zeros(equation.params["length"], np.float32))]
         arguments.append(Value(graph.fresh(), None, (), over[0].dtype))
-    # An output of the body must be a node's, and its own.
+    # Each output of the body must be the output of a separate node.
     written = [
-        inner.node("Identity", [inner.expanded(value, var.aval.shape)], var.aval.shape, var.aval.dtype)
-        for value, var in zip(answers, body.outvars, strict=True)
+        inner.node("Identity", [inner.expand(value, var.aval.shape)], var.aval.shape, var.aval.dtype)
+        for value, var in zip(outputs, body.outvars, strict=True)
     ]
     names = [str(value.name) for value in written]
     loop = helper.make_graph(inner.live(names), "round", [_info(v) for v in arguments], [_info(v) for v in written])
-    whole = [graph.expanded(value, var.aval.shape) for value, var in zip(start, body.invars[consts:], strict=False)]
+    whole = [graph.expand(value, var.aval.shape) for value, var in zip(start, body.invars[consts:], strict=False)]
     for value, var in zip(over, equation.invars[consts + carries :] or [None], strict=True):
-        whole.append(value if var is None else graph.expanded(value, var.aval.shape))
+        whole.append(value if var is None else graph.expand(value, var.aval.shape))
     backwards = int(equation.params["reverse"])
     ways = {"scan_input_directions": [backwards] * len(over), "scan_output_directions": [backwards] * (n_out - carries)}
     return graph.many(
@@ -156,7 +160,7 @@ def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
 
 
 def _info(value: Value) -> Any:
-    """Dtype and rank only: the sizes follow, and the batch's is not known."""
+    """Describes a value by name, dtype and sizes, with the batch axis symbolic."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype))
     sizes = [size if isinstance(size, int) else BATCH for size in value.shape]
     return helper.make_tensor_value_info(str(value.name), kind, sizes)

@@ -1,4 +1,4 @@
-"""Taggers as ONNX files, and back through ONNX Runtime."""
+"""Export of taggers to ONNX files, and import with ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from hepjax.export.inputs import (
     NAMES,
     OUTPUTS,
     SYMBOL,
-    Slot,
+    InputSpec,
     check_format,
-    flat,
-    in_blocks,
+    flatten_inputs,
+    input_specs,
     jets_at_once,
-    need,
+    predict_in_blocks,
     read_bytes,
-    slots,
-    specs,
+    require_package,
+    symbolic_inputs,
 )
 
 if TYPE_CHECKING:
@@ -31,25 +31,25 @@ if TYPE_CHECKING:
     from hepjax.types import PyTree
 
 OPSET = 18
-"""The operators' version: ONNX Runtime 1.14 and newer run it."""
+"""The version of the operators, which ONNX Runtime 1.14 and newer support."""
 IR_VERSION = 8
-"""The file format's version that came with this opset."""
+"""The version of the file format that belongs to this opset."""
 
 
 def to_onnx(
-    answer: Callable[[PyTree], jax.Array], example: PyTree, facts: Mapping[str, str], *, output: str = OUTPUTS[0]
+    predict: Callable[[PyTree], jax.Array], example: PyTree, metadata: Mapping[str, str], *, output: str = OUTPUTS[0]
 ) -> bytes:
-    """A tagger as an ONNX model: raw columns in, probabilities out.
+    """Converts a model to an ONNX model from raw columns to predictions.
 
-    The first axis of inputs and output has any size. `metadata_props` hold the facts, and `jets_at_once`: the arrays
-    in between of so many jets fit in a processor's cache, and more are answered faster in parts.
+    The size of the first axis of inputs and output is free. `metadata_props` hold the metadata and `jets_at_once`, the
+    number of jets whose intermediate arrays fit in a cache; more jets are evaluated faster in blocks.
 
     Args:
-      answer: a pure function from what is read of N jets to (N, C) probabilities, softmax inside; each jet's answer
-        depends on that jet only.
-      example: what is read of one jet: (1, F) features, (1, H, W, C) images, or `Sequences` with values (1, P, F) and
-        mask (1, P).
-      facts: texts to keep with the model: its options, classes, columns.
+      predict: a pure function from the input of N jets to (N, C) predictions, softmax included; the prediction for a
+        jet depends on that jet only.
+      example: input of one jet: (1, F) features, (1, H, W, C) images, or `Sequences` with values (1, P, F) and mask
+        (1, P).
+      metadata: texts to store with the model: its options, classes, columns.
       output: its name, one of `OUTPUTS`.
 
     Returns:
@@ -57,35 +57,35 @@ def to_onnx(
       `output`.
 
     Raises:
-      InputError: the extra is not installed, or the function does what ONNX cannot.
+      InputError: the extra is not installed, or ONNX does not support an operation of the function.
 
     >>> import onnx
-    >>> made = to_onnx(lambda x: jax.nn.softmax(x * 2), np.zeros((1, 3), np.float32), {"classes": "q,g,t"})
-    >>> [node.op_type for node in onnx.load_from_string(made).graph.node]
+    >>> data = to_onnx(lambda x: jax.nn.softmax(x * 2), np.zeros((1, 3), np.float32), {"classes": "q,g,t"})
+    >>> [node.op_type for node in onnx.load_from_string(data).graph.node]
     ['Mul', 'Softmax']
     """
-    need("onnx")
+    require_package("onnx")
     from onnx import checker, helper
 
     from hepjax.export.graph import Graph, Value
     from hepjax.export.lowering import lower
     from hepjax.version import __version__
 
-    inputs = slots(example)
-    closed = jax.make_jaxpr(flat(answer, example))(*specs(inputs))
-    graph = Graph(batch_of=inputs[0].name)
+    specs = input_specs(example)
+    closed = jax.make_jaxpr(flatten_inputs(predict, example))(*symbolic_inputs(specs))
+    graph = Graph(batch_of=specs[0].name)
     values = [
-        Value(slot.name, None, tuple(v.aval.shape), slot.dtype)
-        for slot, v in zip(inputs, closed.jaxpr.invars, strict=True)
+        Value(spec.name, None, tuple(v.aval.shape), spec.dtype)
+        for spec, v in zip(specs, closed.jaxpr.invars, strict=True)
     ]
-    (found,) = lower(graph, closed, values)
+    (result,) = lower(graph, closed, values)
     out = closed.out_avals[0]
-    nodes, constants = graph.finish(graph.expanded(found, out.shape), output)
-    made = helper.make_model(
+    nodes, constants = graph.finish(graph.expand(result, out.shape), output)
+    model = helper.make_model(
         helper.make_graph(
             nodes,
             "tagger",
-            [_info(slot.name, slot.shape, slot.dtype) for slot in inputs],
+            [_info(spec.name, spec.shape, spec.dtype) for spec in specs],
             [_info(output, out.shape[1:], out.dtype)],
             constants,
         ),
@@ -96,43 +96,43 @@ def to_onnx(
         doc_string="A tagger of particle jets: columns in their own units in, class probabilities out.",
     )
     # The format comes last in the file: one that is cut short lacks it.
-    about = {"jets_at_once": str(jets_at_once(graph.shared.largest)), "hepjax_format": FORMAT}
-    helper.set_model_props(made, {**facts, **about})
-    checker.check_model(made)
-    data: bytes = made.SerializeToString()
+    added = {"jets_at_once": str(jets_at_once(graph.shared.largest)), "hepjax_format": FORMAT}
+    helper.set_model_props(model, {**metadata, **added})
+    checker.check_model(model)
+    data: bytes = model.SerializeToString()
     return data
 
 
 def read_onnx(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarray], dict[str, str]]:
-    """A tagger from an ONNX file, run by ONNX Runtime on the CPU.
+    """Reads a tagger from an ONNX file and runs it with ONNX Runtime on the CPU.
 
     Args:
-      path: of a file that `to_onnx` made.
+      path: path of a file that `to_onnx` wrote.
 
     Returns:
-      A function from what is read of N jets, as `to_onnx` describes it, to (N, C) float32 probabilities, and the facts.
-      The function raises InputError where the arrays are others than the tagger reads.
+      A function from the input of N jets, as `to_onnx` describes it, to (N, C) float32 probabilities, and the metadata.
+      The function raises InputError if the arrays do not fit the inputs of the tagger.
 
     Raises:
-      InputError: the extra is not installed; the file is missing, cut short, not hepjax's, or of another version.
+      InputError: the extra is not installed; the file is missing, cut short, not from hepjax, or of another version.
     """
-    need("onnx")
-    need("onnxruntime")
+    require_package("onnx")
+    require_package("onnxruntime")
     import onnxruntime  # type: ignore[import-untyped]
     from onnx import helper
 
     data = read_bytes(path)
-    made = _parsed(path, data)
-    facts = {each.key: each.value for each in made.metadata_props}
-    check_format(path, facts.get("hepjax_format"))
-    opset = {each.domain: each.version for each in made.opset_import}.get("", 0)
-    if opset != OPSET or made.ir_version > IR_VERSION:
+    model = _parse_model(path, data)
+    metadata = {prop.key: prop.value for prop in model.metadata_props}
+    check_format(path, metadata.get("hepjax_format"))
+    opset = {operators.domain: operators.version for operators in model.opset_import}.get("", 0)
+    if opset != OPSET or model.ir_version > IR_VERSION:
         raise InputError(
-            f"{path}: expected ONNX opset {OPSET} and IR version {IR_VERSION}, found {opset} and {made.ir_version}; "
+            f"{path}: expected ONNX opset {OPSET} and IR version {IR_VERSION}, found {opset} and {model.ir_version}; "
             "export the tagger again with this hepjax"
         )
-    names = [each.name for each in made.graph.input]
-    outputs = [each.name for each in made.graph.output]
+    names = [tensor.name for tensor in model.graph.input]
+    outputs = [tensor.name for tensor in model.graph.output]
     if names not in NAMES or not {*outputs} < {*OUTPUTS}:
         raise InputError(
             f"{path}: expected inputs {' or '.join(' and '.join(n) for n in NAMES)} and output {' or '.join(OUTPUTS)}, "
@@ -143,35 +143,37 @@ def read_onnx(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarr
     try:
         session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no other base
-        raise InputError(f"{path}: ONNX Runtime cannot load it ({_line(error)}); export the tagger again") from error
-    wanted = []
-    for each in made.graph.input:
-        kind = each.type.tensor_type
+        raise InputError(
+            f"{path}: ONNX Runtime cannot load it ({_one_line(error)}); export the tagger again"
+        ) from error
+    specs = []
+    for tensor in model.graph.input:
+        kind = tensor.type.tensor_type
         shape = tuple(size.dim_value for size in kind.shape.dim)[1:]
-        wanted.append(Slot(each.name, shape, helper.tensor_dtype_to_np_dtype(kind.elem_type)))
-    classes = made.graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        specs.append(InputSpec(tensor.name, shape, helper.tensor_dtype_to_np_dtype(kind.elem_type)))
+    classes = model.graph.output[0].type.tensor_type.shape.dim[1].dim_value
 
     def run(arrays: list[np.ndarray]) -> np.ndarray:
-        found: np.ndarray = session.run(outputs, dict(zip(names, arrays, strict=True)))[0]
-        return found
+        predictions: np.ndarray = session.run(outputs, dict(zip(names, arrays, strict=True)))[0]
+        return predictions
 
-    return in_blocks(run, wanted, classes, int(facts["jets_at_once"])), facts
+    return predict_in_blocks(run, specs, classes, int(metadata["jets_at_once"])), metadata
 
 
-def _parsed(path: str | os.PathLike[str], data: bytes) -> Any:
+def _parse_model(path: str | os.PathLike[str], data: bytes) -> Any:
     import onnx
     from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
     try:
-        made = onnx.load_from_string(data)
+        model = onnx.load_from_string(data)
     except DecodeError as error:
         raise InputError(f"{path}: no ONNX file, or cut short; export the tagger again") from error
-    if not made.graph.node or not made.graph.output:
+    if not model.graph.node or not model.graph.output:
         raise InputError(f"{path}: no ONNX file, or cut short; export the tagger again")
-    return made
+    return model
 
 
-def _line(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())[:200]
 
 

@@ -1,4 +1,4 @@
-"""Reshaping, joining, cutting and reducing: JAX primitives as ONNX nodes."""
+"""Reshaping, joining, slicing and reducing: JAX primitives as ONNX nodes."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ def _integers(numbers: Any) -> Value:
     return constant(np.array([int(number) for number in numbers], np.int64))
 
 
-def whole(graph: Graph, equation: Any, place: int, value: Value) -> Value:
-    """An argument with every axis written out."""
-    return graph.expanded(value, equation.invars[place].aval.shape)
+def full_argument(graph: Graph, equation: Any, place: int, value: Value) -> Value:
+    """Broadcasts an argument of an equation to its full shape."""
+    return graph.expand(value, equation.invars[place].aval.shape)
 
 
 def _broadcast_in_dim(graph: Graph, equation: Any, x: Value, *_: Value) -> Value:
-    """Only axes of size 1 are put in; nothing is repeated."""
+    """Inserts axes of size 1 only and repeats nothing."""
     shape: list[Any] = [1] * len(equation.params["shape"])
     for size, axis in zip(x.shape, equation.params["broadcast_dimensions"], strict=True):
         shape[axis] = size
-    return graph.reshaped(x, tuple(shape))
+    return graph.reshape(x, tuple(shape))
 
 
 def _reshape(graph: Graph, equation: Any, x: Value, *_: Value) -> Value:
     if equation.params["dimensions"] is not None:
-        x = graph.transposed(whole(graph, equation, 0, x), equation.params["dimensions"])
+        x = graph.transpose(full_argument(graph, equation, 0, x), equation.params["dimensions"])
     old, new = equation.invars[0].aval.shape, equation.params["new_sizes"]
     if [size for size in old if size != 1] == [size for size in new if size != 1]:  # only sizes of 1 come and go
-        kept = iter([real for real, size in zip(x.shape, old, strict=True) if size != 1])
-        return graph.reshaped(x, tuple(1 if size == 1 else next(kept) for size in new))
-    return graph.reshaped(whole(graph, equation, 0, x), new)
+        sizes = iter([real for real, size in zip(x.shape, old, strict=True) if size != 1])
+        return graph.reshape(x, tuple(1 if size == 1 else next(sizes) for size in new))
+    return graph.reshape(full_argument(graph, equation, 0, x), new)
 
 
 def _squeeze(graph: Graph, equation: Any, x: Value) -> Value:
     gone = {int(axis) for axis in equation.params["dimensions"]}
-    return graph.reshaped(x, tuple(size for axis, size in enumerate(x.shape) if axis not in gone))
+    return graph.reshape(x, tuple(size for axis, size in enumerate(x.shape) if axis not in gone))
 
 
 def _expand_dims(graph: Graph, equation: Any, x: Value) -> Value:
     shape = iter(x.shape)
     new = {int(axis) for axis in equation.params["dimensions"]}
-    return graph.reshaped(x, tuple(1 if axis in new else next(shape) for axis in range(len(x.shape) + len(new))))
+    return graph.reshape(x, tuple(1 if axis in new else next(shape) for axis in range(len(x.shape) + len(new))))
 
 
 def _transpose(graph: Graph, equation: Any, x: Value) -> Value:
-    return graph.transposed(x, equation.params["permutation"])
+    return graph.transpose(x, equation.params["permutation"])
 
 
 def _slice(graph: Graph, equation: Any, x: Value) -> Value:
@@ -67,7 +67,7 @@ def _slice(graph: Graph, equation: Any, x: Value) -> Value:
     ]
     shape, real = list(x.shape), []
     for axis in cut:
-        if x.shape[axis] == 1:  # it repeats itself, and so does each part of it
+        if x.shape[axis] == 1:  # repeated values stay repeated in each slice
             continue
         real.append(axis)
         shape[axis] = equation.outvars[0].aval.shape[axis]
@@ -88,7 +88,7 @@ def _pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
     if any(low < 0 or high < 0 or between for low, high, between in widths):
         raise InputError("ONNX export: padding between numbers, or less than none, is not supported; export StableHLO")
     pads = _integers([low for low, _, _ in widths] + [high for _, high, _ in widths])
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     if x.dtype == bool:  # ONNX Runtime pads numbers only
         numbers = [graph.cast(value, np.int32) for value in (x, fill)]
         shape = equation.outvars[0].aval.shape
@@ -97,7 +97,7 @@ def _pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
 
 
 def _concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
-    parts = [whole(graph, equation, place, value) for place, value in enumerate(values)]
+    parts = [full_argument(graph, equation, place, value) for place, value in enumerate(values)]
     out = equation.outvars[0].aval
     return graph.node("Concat", parts, out.shape, out.dtype, axis=int(equation.params["dimension"]))
 
@@ -105,32 +105,32 @@ def _concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
 def _stack(graph: Graph, equation: Any, *values: Value) -> Value:
     axis, parts = int(equation.params["axis"]), []
     for place, value in enumerate(values):
-        part = whole(graph, equation, place, value)
-        parts.append(graph.reshaped(part, (*part.shape[:axis], 1, *part.shape[axis:])))
+        part = full_argument(graph, equation, place, value)
+        parts.append(graph.reshape(part, (*part.shape[:axis], 1, *part.shape[axis:])))
     return graph.node("Concat", parts, equation.outvars[0].aval.shape, values[0].dtype, axis=axis)
 
 
 def _split(graph: Graph, equation: Any, x: Value) -> list[Value]:
     outputs = [(var.aval.shape, var.aval.dtype) for var in equation.outvars]
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     return graph.many("Split", [x, _integers(equation.params["sizes"])], outputs, axis=int(equation.params["axis"]))
 
 
 def _unstack(graph: Graph, equation: Any, x: Value) -> list[Value]:
-    axis, x = int(equation.params["axis"]), whole(graph, equation, 0, x)
-    one, rest = (*x.shape[:axis], 1, *x.shape[axis + 1 :]), equation.outvars[0].aval.shape
-    parts = graph.many("Split", [x, _integers([1] * x.shape[axis])], [(one, x.dtype)] * x.shape[axis], axis=axis)
-    return [graph.reshaped(part, rest) for part in parts]
+    axis, x = int(equation.params["axis"]), full_argument(graph, equation, 0, x)
+    single, rest = (*x.shape[:axis], 1, *x.shape[axis + 1 :]), equation.outvars[0].aval.shape
+    parts = graph.many("Split", [x, _integers([1] * x.shape[axis])], [(single, x.dtype)] * x.shape[axis], axis=axis)
+    return [graph.reshape(part, rest) for part in parts]
 
 
 def _tile(graph: Graph, equation: Any, x: Value) -> Value:
     out = equation.outvars[0].aval
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     return graph.node("Tile", [x, _integers(equation.params["reps"])], out.shape, out.dtype)
 
 
 def _iota(graph: Graph, equation: Any) -> Value:
-    """Along one axis; over the others it repeats itself."""
+    """Counts along one axis; other axes have size 1."""
     sizes, axis = equation.params["shape"], int(equation.params["dimension"])
     dtype, length = equation.params["dtype"], equation.params["shape"][axis]
     shape = [1] * len(sizes)
@@ -139,16 +139,16 @@ def _iota(graph: Graph, equation: Any) -> Value:
         return constant(np.arange(length, dtype=dtype).reshape(shape))
     shape[axis] = length
     first, step = constant(np.array(0, np.int64)), constant(np.array(1, np.int64))
-    end = graph.reshaped(graph.sizes((length,)), ())
-    return graph.reshaped(graph.cast(graph.node("Range", [first, end, step], (length,), np.int64), dtype), shape)
+    end = graph.reshape(graph.sizes((length,)), ())
+    return graph.reshape(graph.cast(graph.node("Range", [first, end, step], (length,), np.int64), dtype), shape)
 
 
 def _reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
     axes = [int(axis) for axis in equation.params["axes"]]
     out = equation.outvars[0].aval
-    wanted = equation.invars[0].aval.shape
-    # Axes that stay may go on repeating themselves; those that are reduced may not.
-    x = graph.expanded(x, tuple(wanted[a] if a in axes else size for a, size in enumerate(x.shape)))
+    full = equation.invars[0].aval.shape
+    # Remaining axes may stay at size 1; reduced axes need their full size.
+    x = graph.expand(x, tuple(full[a] if a in axes else size for a, size in enumerate(x.shape)))
     shape = tuple(size for axis, size in enumerate(x.shape) if axis not in axes)
     if not axes:
         return x
@@ -156,29 +156,29 @@ def _reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
 
 
 def _any_or_all(op: str, graph: Graph, equation: Any, x: Value) -> Value:
-    found = _reduce(op, graph, equation, graph.cast(x, np.int32))
-    return graph.cast(found._replace(dtype=np.dtype(np.int32)), bool)
+    reduced = _reduce(op, graph, equation, graph.cast(x, np.int32))
+    return graph.cast(reduced._replace(dtype=np.dtype(np.int32)), bool)
 
 
 def _place_of(op: str, graph: Graph, equation: Any, x: Value) -> Value:
     (axis,), out = equation.params["axes"], equation.outvars[0].aval
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     return graph.cast(graph.node(op, [x], out.shape, np.int64, axis=int(axis), keepdims=0), out.dtype)
 
 
 def _cumulative_sum(graph: Graph, equation: Any, x: Value) -> Value:
     axis = constant(np.array(int(equation.params["axis"]), np.int64))
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     return graph.node("CumSum", [x, axis], x.shape, x.dtype, reverse=int(equation.params["reverse"]))
 
 
 def _top_k(graph: Graph, equation: Any, x: Value) -> list[Value]:
     values, places = (var.aval for var in equation.outvars)
     count, axis = _integers([equation.params["k"]]), equation.params.get("axis", len(values.shape) - 1)
-    x = whole(graph, equation, 0, x)
+    x = full_argument(graph, equation, 0, x)
     outputs = [(values.shape, values.dtype), (places.shape, np.int64)]
-    largest, which = graph.many("TopK", [x, count], outputs, axis=int(axis), largest=1, sorted=1)
-    return [largest, graph.cast(which, places.dtype)]
+    largest, positions = graph.many("TopK", [x, count], outputs, axis=int(axis), largest=1, sorted=1)
+    return [largest, graph.cast(positions, places.dtype)]
 
 
 def _empty(_: Graph, equation: Any) -> Value:
@@ -213,4 +213,4 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "transpose": _transpose,
     "unstack": _unstack,
 }
-"""JAX primitive → its rule."""
+"""The rules of the shape-related JAX primitives, by name."""

@@ -1,7 +1,7 @@
-"""Four-momenta to collider coordinates, in GeV and radians.
+"""Conversions between four-momenta and collider coordinates, in GeV and radians.
 
-Every function takes NumPy or JAX arrays and answers in kind, so that readers, simulation and compiled code share one
-convention. Gradients are finite everywhere, at zero momentum too.
+Every function accepts NumPy or JAX arrays and returns the same type, so that readers, simulation and compiled code
+share one convention. Gradients are finite everywhere, including zero momentum.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def wrap(phi: Any) -> Any:
 
 
 def pt(p4: Any) -> Any:
-    """Transverse momentum.
+    """Computes the transverse momentum.
 
     Args:
       p4: (..., 4) momenta (px, py, pz, E), GeV.
@@ -45,7 +45,7 @@ def pt(p4: Any) -> Any:
 
 
 def phi(p4: Any) -> Any:
-    """Azimuth in [-π, π], 0 at zero transverse momentum.
+    """Computes the azimuth in [-π, π], 0 at zero transverse momentum.
 
     Args:
       p4: (..., 4) momenta (px, py, pz, E), GeV.
@@ -63,7 +63,7 @@ def phi(p4: Any) -> Any:
 
 
 def eta(p4: Any) -> Any:
-    """Pseudorapidity asinh(pz / pT), 0 at zero transverse momentum.
+    """Computes the pseudorapidity asinh(pz / pT), 0 at zero transverse momentum.
 
     Args:
       p4: (..., 4) momenta (px, py, pz, E), GeV.
@@ -79,7 +79,7 @@ def eta(p4: Any) -> Any:
 
 
 def rapidity(p4: Any) -> Any:
-    """Rapidity asinh(pz / sqrt(m² + pT²)), 0 at zero transverse mass; the distance of jet algorithms uses it.
+    """Computes the rapidity asinh(pz / sqrt(m² + pT²)), 0 at zero transverse mass, as used by jet algorithms.
 
     Args:
       p4: (..., 4) momenta (px, py, pz, E), GeV.
@@ -96,7 +96,7 @@ def rapidity(p4: Any) -> Any:
 
 
 def mass(p4: Any) -> Any:
-    """Invariant mass; rounding that makes m² negative gives 0.
+    """Computes the invariant mass; it is 0 where rounding makes m² negative.
 
     Args:
       p4: (..., 4) momenta (px, py, pz, E), GeV.
@@ -114,13 +114,13 @@ def mass(p4: Any) -> Any:
 
 
 def delta_r(eta_a: Any, phi_a: Any, eta_b: Any, phi_b: Any) -> Any:
-    """Distance in the η-φ plane.
+    """Computes the distance in the η-φ plane.
 
     Args:
-      eta_a: (rapidity or) pseudorapidity.
-      phi_a: azimuth, radians.
-      eta_b: the other's pseudorapidity; broadcasts.
-      phi_b: the other's azimuth, radians; broadcasts.
+      eta_a: pseudorapidity or rapidity of the first direction.
+      phi_a: azimuth of the first direction, radians.
+      eta_b: pseudorapidity or rapidity of the second direction; broadcasts.
+      phi_b: azimuth of the second direction, radians; broadcasts.
 
     Returns:
       ΔR = sqrt(Δη² + Δφ²) with Δφ wrapped.
@@ -133,13 +133,13 @@ def delta_r(eta_a: Any, phi_a: Any, eta_b: Any, phi_b: Any) -> Any:
 
 
 def from_pt_eta_phi_mass(pt: Any, eta: Any, phi: Any, mass: Any) -> Any:
-    """Four-momenta from collider coordinates.
+    """Computes four-momenta from collider coordinates.
 
     Args:
-      pt: (...) GeV.
-      eta: (...) pseudorapidity.
-      phi: (...) radians.
-      mass: (...) GeV.
+      pt: (...) transverse momenta, GeV.
+      eta: (...) pseudorapidities.
+      phi: (...) azimuths, radians.
+      mass: (...) masses, GeV.
 
     Returns:
       (..., 4) momenta (px, py, pz, E), GeV.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation import auc, class_curve, thinned
+from hepjax.evaluation import auc, class_curve, thin_curve
 from hepjax.report.figures import _LINES, lowest_rate
 from hepjax.report.names import drawn
 from hepjax.report.style import colour, new_figure, put_label, style
@@ -31,7 +31,7 @@ def anomaly_roc_figure(
     """ROC curves of anomaly scores: a panel for each kind of anomaly, mistag rate (log) over signal efficiency.
 
     Args:
-      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.tasks.anomaly.scores.told_from` gives of it.
+      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.tasks.anomaly.scores.as_classifier_scores` gives of it.
       names: of the scores to draw; none is all.
       baselines: those that are drawn in black.
       label: text above the axes.
@@ -60,7 +60,7 @@ def anomaly_roc_figure(
                 curve = class_curve(some, some.classes[1])
                 if curve is None:
                     raise InputError(f"scores: expected background and anomalies of {kind}, found one of both")
-                thin, text = thinned(curve), f"{name}  {auc(curve):.3f}"
+                thin, text = thin_curve(curve), f"{name}  {auc(curve):.3f}"
                 shade = "k" if name in baselines else colour(i)
                 axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=_LINES[i % len(_LINES)], label=text)
             axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_together(kind)}")

@@ -30,7 +30,7 @@ def comparison_table(
     Args:
       names: of the taggers.
       metrics: of each, from `evaluation.measure`.
-      differences: of each but the first, from `evaluation.compare`.
+      differences: of each but the first, from `evaluation.compare_scores`.
       jets: how many there were.
 
     Returns:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError, writing
-from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, row_normalised, thinned
+from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, normalize_rows, thin_curve
 from hepjax.report.names import drawn
 from hepjax.report.style import colour, new_figure, put_label, style
 
@@ -56,7 +56,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
     for name in scores.classes:  # one at a time: whole curves of ten million jets would not fit side by side
         curve = class_curve(scores, name)
         if curve is not None:
-            curves[name] = thinned(curve), auc(curve)
+            curves[name] = thin_curve(curve), auc(curve)
     if not curves:
         raise InputError("scores: expected jets of two classes or more for a ROC curve, found one")
     bottom = lowest_rate(np.asarray(scores.labels), len(scores.classes))
@@ -152,7 +152,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
     >>> [text.get_text() for text in figure.axes[0].texts]
     ['100.0', '0.0', '0.0', '100.0']
     """
-    percent = 100 * row_normalised(confusion_matrix(scores))
+    percent = 100 * normalize_rows(confusion_matrix(scores))
     names = [drawn(name) for name in scores.classes]
     with style():
         figure = new_figure(9, 7.8)

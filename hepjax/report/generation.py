@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from hepjax.evaluation import Beside, Distance
+    from hepjax.evaluation import Distance, FloorComparison
 
-    Found = Mapping[str, Mapping[str, Beside]]
+    Found = Mapping[str, Mapping[str, FloorComparison]]
 
 _MARKERS = "osD^vP"
 
@@ -25,14 +25,14 @@ def distances_table(found: Found, head: str = "observable") -> str:
     """Distances of several generators in several quantities, as a Markdown table.
 
     Args:
-      found: quantity → generator → what `evaluation.beside_floor` gives; all have the same generators.
+      found: quantity → generator → what `evaluation.compare_to_floor` gives; all have the same generators.
       head: of the first column.
 
     Returns:
       The table: W1 with its error, and how often the floor it is in brackets; the floor in the second column.
 
-    >>> from hepjax.evaluation import Beside, Distance
-    >>> print(distances_table({"mass, GeV": {"flow": Beside(Distance(1.25, 0.31), Distance(1.0, 0.35))}}))
+    >>> from hepjax.evaluation import FloorComparison, Distance
+    >>> print(distances_table({"mass, GeV": {"flow": FloorComparison(Distance(1.25, 0.31), Distance(1.0, 0.35))}}))
     | observable | floor | flow |
     | --- | --- | --- |
     | mass, GeV | 1.00 ± 0.35 | 1.25 ± 0.31 (1.2) |
@@ -41,7 +41,7 @@ def distances_table(found: Found, head: str = "observable") -> str:
     lines = [f"| {head} | floor | " + " | ".join(generators) + " |", "| --- " * (2 + len(generators)) + "|"]
     for quantity, row in found.items():
         cells = [_written(row[generators[0]].floor)]
-        cells += [f"{_written(row[name].found)} ({row[name].ratio:.1f})" for name in generators]
+        cells += [f"{_written(row[name].generated)} ({row[name].ratio:.1f})" for name in generators]
         lines.append("| " + " | ".join([quantity, *cells]) + " |")
     return "\n".join(lines)
 
@@ -60,8 +60,8 @@ def generation_table(
     Returns:
       Three tables.
 
-    >>> from hepjax.evaluation import Beside, Distance
-    >>> one, p = {"flow": Beside(Distance(1.25, 0.31), Distance(1.0, 0.35))}, {"flow": Distance(0.52, 0.01)}
+    >>> from hepjax.evaluation import FloorComparison, Distance
+    >>> one, p = {"flow": FloorComparison(Distance(1.25, 0.31), Distance(1.0, 0.35))}, {"flow": Distance(0.52, 0.01)}
     >>> print(generation_table({"all": {"j_mass": one}, "t": {"j_mass": one}}, p, p, "j_mass").splitlines()[-1])
     | flow | 0.520 ± 0.010 | 0.520 ± 0.010 |
     """
@@ -77,7 +77,7 @@ def distances_figure(found: Found, label: str = "") -> Figure:
     """How often the floor each generator's distance is, a line for each quantity.
 
     Args:
-      found: quantity, such as "j_mass_mmdt", → generator → what `evaluation.beside_floor` gives.
+      found: quantity, such as "j_mass_mmdt", → generator → what `evaluation.compare_to_floor` gives.
       label: text above the axes.
 
     Returns:
@@ -86,8 +86,8 @@ def distances_figure(found: Found, label: str = "") -> Figure:
     Raises:
       InputError: there is no quantity, or they have other generators.
 
-    >>> from hepjax.evaluation import Beside, Distance
-    >>> figure = distances_figure({"j_mass": {"flow": Beside(Distance(1.2, 0.3), Distance(1.0, 0.4))}})
+    >>> from hepjax.evaluation import FloorComparison, Distance
+    >>> figure = distances_figure({"j_mass": {"flow": FloorComparison(Distance(1.2, 0.3), Distance(1.0, 0.4))}})
     >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
     ['Jet mass [GeV]']
     """
@@ -102,7 +102,9 @@ def distances_figure(found: Found, label: str = "") -> Figure:
         for g, name in enumerate(generators):
             places = [i + (g - (len(generators) - 1) / 2) * 0.6 / len(generators) for i in range(len(found))]
             ratios = [row[name].ratio for row in found.values()]
-            errors = [row[name].found.uncertainty / (row[name].floor.distance or math.nan) for row in found.values()]
+            errors = [
+                row[name].generated.uncertainty / (row[name].floor.distance or math.nan) for row in found.values()
+            ]
             axes.errorbar(
                 ratios, places, xerr=errors, fmt=_MARKERS[g % len(_MARKERS)], color=colour(g), markersize=7, label=name
             )

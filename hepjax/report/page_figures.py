@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.evaluation import auc, best_epoch, class_curve, fpr_at_tpr, thinned
+from hepjax.evaluation import auc, best_epoch, class_curve, fpr_at_tpr, thin_curve
 from hepjax.evaluation.intervals import FEWEST
 from hepjax.report.charts import Axis, Chart, Line, Mark, chart
 from hepjax.report.figures import lowest_rate
@@ -132,7 +132,7 @@ def _roc_line(scores: Scores, index: int, places: Any) -> Line | None:
         f"{rate:.3g}" + (f" (rejection {1 / rate:,.1f})" if count >= FEWEST else "")
         for rate, count in zip(rates, jets, strict=True)
     ]
-    few = thinned(curve, _POINTS)
+    few = thin_curve(curve, _POINTS)
     name = drawn(scores.classes[index])
     return Line(name, index, few.tpr, few.fpr, rates, words, aside=f"AUC {auc(curve):.3f}")
 

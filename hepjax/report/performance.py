@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation import class_curve, thinned
-from hepjax.evaluation.calibration import calibration_noise, expected_calibration_error, reliability, scaled
-from hepjax.evaluation.discriminants import discriminant, fractions
+from hepjax.evaluation import class_curve, thin_curve
+from hepjax.evaluation.calibration import calibration_noise, expected_calibration_error, reliability, scale_scores
+from hepjax.evaluation.discriminants import class_fractions, discriminant
 from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_count, rejection_bound
 from hepjax.evaluation.significance import max_significance_improvement, significance_improvement
 from hepjax.report.binned import even_edges
@@ -143,7 +143,7 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
     """
     series = [("As trained", scores, 0)]
     if temperature is not None:
-        series.append((f"T = {temperature:.3f}", scaled(scores, temperature), 2))
+        series.append((f"T = {temperature:.3f}", scale_scores(scores, temperature), 2))
     with style():
         figure = new_figure(15, 8.5)
         panels = figure.subplots(2, 2, sharex=True, height_ratios=[3, 1])
@@ -189,7 +189,7 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
     'Discriminant ln[p(t) / p(q)]'
     """
     values = discriminant(scores.scores, scores.classes, signal, background)
-    shares = fractions(tuple(scores.classes), signal, background)
+    shares = class_fractions(tuple(scores.classes), signal, background)
     labels, edges = np.asarray(scores.labels), even_edges(values, tail=0.001)
     with style():
         figure = new_figure(9, 7.5)
@@ -227,7 +227,7 @@ def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, float]]:
             background = (
                 float(rows.sum()) if scores.weights is None else effective_count(np.asarray(scores.weights)[rows])
             )
-            yield i, thinned(curve, _POINTS), background
+            yield i, thin_curve(curve, _POINTS), background
     if not found:
         raise InputError("scores: expected jets of two classes or more for a curve, found one")
 

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
-from hepjax.evaluation import class_curves, thinned
+from hepjax.evaluation import class_curves, thin_curve
 from hepjax.report.names import drawn
 from hepjax.report.style import colour, new_figure, put_label, style
 
@@ -55,7 +55,7 @@ def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label
         for spot, name in zip(spots, panels, strict=False):
             for i, (tagger, curves) in enumerate(every.items()):
                 if curve := curves[name]:
-                    some, line = thinned(curve, _POINTS), _LINES[i // _ALIKE % len(_LINES)]
+                    some, line = thin_curve(curve, _POINTS), _LINES[i // _ALIKE % len(_LINES)]
                     spot.semilogy(some.tpr, some.fpr, label=tagger, color=colour(i), linestyle=line)
             spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{drawn(name)} efficiency", ylabel="Mistag rate")
         for spot in spots[len(panels) :]:

@@ -80,7 +80,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     @property
     def sent(self):
-        return sum(seen.sent for seen in self.seen)
+        return sum(observed.sent for observed in self.seen)
 
     def handle_error(self, request, client_address):
         """A client may hang up."""
@@ -99,9 +99,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             else:
                 self.reply(200, json.dumps(self.server.listing).encode(), {"Content-Type": "application/json"})
             return
-        answers = self.server.answers
+        outputs = self.server.answers
         self.server.seen.append(Seen(self.path, self.headers.get("Range")))
-        (answers.pop(0) if len(answers) > 1 else answers[0])(self)
+        (outputs.pop(0) if len(outputs) > 1 else outputs[0])(self)
 
     def reply(self, status, body=b"", headers=(), length=None):
         self.send_response(status)
@@ -126,12 +126,12 @@ def whole(handler, *, status=200):
 
 def ranges(handler, *, stop=None, validate=True):
     """As a good server does it: pieces on request, unless the file changed. `stop` cuts the body short."""
-    content, asked = handler.server.content, handler.headers.get("Range")
+    content, requested = handler.server.content, handler.headers.get("Range")
     same = handler.headers.get("If-Range", etag(content)) == etag(content) or not validate
     headers = {"ETag": etag(content)}
-    if asked is None or not same:
+    if requested is None or not same:
         return handler.reply(200, content[:stop], headers, length=len(content))
-    start = int(asked.removeprefix("bytes=").removesuffix("-"))
+    start = int(requested.removeprefix("bytes=").removesuffix("-"))
     if start >= len(content):
         return handler.reply(416)
     headers["Content-Range"] = f"bytes {start}-{len(content) - 1}/{len(content)}"
@@ -215,13 +215,13 @@ def assert_nothing_looks_finished(to):
 
 
 def test_a_good_server(server, tmp_path):
-    told = []
-    files = get(server, tmp_path, progress=lambda *report: told.append(report))
+    messages = []
+    files = get(server, tmp_path, progress=lambda *report: messages.append(report))
     assert_fetched(files)
     assert files[0].parent == tmp_path / "jets-30p" / "train"
     size = len(server.content)
-    assert (f"downloading {TRAIN}", size, size) in told
-    assert {what.split()[0] for what, _, _ in told} == {"downloading", "verifying", "unpacking"}
+    assert (f"downloading {TRAIN}", size, size) in messages
+    assert {what.split()[0] for what, _, _ in messages} == {"downloading", "verifying", "unpacking"}
     left = {path.name for path in (tmp_path / "jets-30p").iterdir()}
     assert left == {".lock", TRAIN, f"{TRAIN}.sha256", "train"}
     assert (tmp_path / "jets-30p" / f"{TRAIN}.sha256").read_text().split() == [
@@ -234,7 +234,9 @@ def test_train_comes_before_val(server, tmp_path):
     archives = (Archive("a.tar.gz", "train"), Archive("b.tar.gz", "val"))
     files = fetch(Record.JETS_100P, tmp_path, sources={Record.JETS_100P: Source(server.page, archives)}, retry=QUICK)
     assert [path.parent.name for path in files] == ["train", "train", "val", "val"]
-    assert [seen.path for seen in server.seen] == [f"/records/3601436/files/{x}.tar.gz?download=1" for x in "ab"]
+    assert [observed.path for observed in server.seen] == [
+        f"/records/3601436/files/{x}.tar.gz?download=1" for x in "ab"
+    ]
 
 
 def test_the_second_run_downloads_nothing(server, tmp_path):
@@ -351,16 +353,18 @@ def test_a_change_is_noticed_without_validators(server, tmp_path, grown):
 
     def plain(content, stop=None):
         def answer(handler):
-            asked = handler.headers.get("Range")
-            start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
-            headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if asked else {}
-            return handler.reply(206 if asked else 200, content[start:][:stop], headers, length=len(content) - start)
+            requested = handler.headers.get("Range")
+            start = int(requested.removeprefix("bytes=").removesuffix("-")) if requested else 0
+            headers = {"Content-Range": f"bytes {start}-{len(content) - 1}/{len(content)}"} if requested else {}
+            return handler.reply(
+                206 if requested else 200, content[start:][:stop], headers, length=len(content) - start
+            )
 
         return answer
 
     server.answers = [plain(other, stop=150_000), plain(content)]
     assert_fetched(get(server, tmp_path, md5=None if grown else md5(content)))
-    assert [seen.range is None for seen in server.seen] == [True, False, True]
+    assert [observed.range is None for observed in server.seen] == [True, False, True]
 
 
 def test_a_part_longer_than_the_file(server, tmp_path):
@@ -448,8 +452,8 @@ def test_a_web_page_does_not_cost_the_part(server, tmp_path):
         get(server, tmp_path, retry=QUICK._replace(delays=()))
     part = tmp_path / "jets-30p" / f"{TRAIN}.part"
     kept = part.read_bytes()
-    for answer in (html, lambda handler: handler.reply(200, b"<html>no type")):
-        server.answers = [answer]
+    for output in (html, lambda handler: handler.reply(200, b"<html>no type")):
+        server.answers = [output]
         with pytest.raises(InputError, match="the server sent"):
             get(server, tmp_path)
         assert part.read_bytes() == kept
@@ -459,7 +463,7 @@ def test_a_web_page_does_not_cost_the_part(server, tmp_path):
 def test_redirects_are_followed_a_few_times(server, tmp_path):
     server.answers = [redirect("/elsewhere"), redirect(f"http://127.0.0.1:{server.server_port}/again"), whole]
     assert_fetched(get(server, tmp_path))
-    assert [seen.path for seen in server.seen][1:] == ["/elsewhere", "/again"]
+    assert [observed.path for observed in server.seen][1:] == ["/elsewhere", "/again"]
     shutil.rmtree(tmp_path / "jets-30p")
     server.answers = [redirect("/round")]
     with pytest.raises(InputError, match="redirects more than 5 times"):

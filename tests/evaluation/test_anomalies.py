@@ -19,22 +19,22 @@ def answers(p, truth, classes=("background", "t")):
 def test_figures_are_those_of_the_score(rng):
     truth = np.repeat([0, 1], [600, 300])
     p = np.clip(rng.normal(0.4 + 0.2 * truth, 0.15), 0, 1)
-    found = evaluation.anomaly_figures(answers(p, truth))
-    assert found["auc"]["value"] == pytest.approx(roc_auc_score(truth, p))
-    assert found["auc"]["interval"][0] < found["auc"]["value"] < found["auc"]["interval"][1]
+    result = evaluation.anomaly_figures(answers(p, truth))
+    assert result["auc"]["value"] == pytest.approx(roc_auc_score(truth, p))
+    assert result["auc"]["interval"][0] < result["auc"]["value"] < result["auc"]["interval"][1]
     threshold = np.quantile(p[truth == 1], 0.5)
     passing = np.mean(p[truth == 0] >= threshold)
-    assert found["background_rejection_at_0.5"]["value"] == pytest.approx(1 / passing, rel=0.05)
-    assert json.loads(json.dumps(found)) == found
+    assert result["background_rejection_at_0.5"]["value"] == pytest.approx(1 / passing, rel=0.05)
+    assert json.loads(json.dumps(result)) == result
 
 
 def test_a_rejection_of_few_jets_is_a_bound():
     truth = np.repeat([0, 1], [50, 50])
-    found = evaluation.anomaly_figures(answers(np.linspace(0, 1, 100), truth))
-    assert found["auc"]["value"] == 1
+    result = evaluation.anomaly_figures(answers(np.linspace(0, 1, 100), truth))
+    assert result["auc"]["value"] == 1
     for key in ("background_rejection_at_0.3", "background_rejection_at_0.5"):
-        assert found[key]["value"] is None
-        assert found[key]["bound"] == pytest.approx(50 / 3, rel=0.1)  # none of 50 at 95 % confidence
+        assert result[key]["value"] is None
+        assert result[key]["bound"] == pytest.approx(50 / 3, rel=0.1)  # none of 50 at 95 % confidence
 
 
 @pytest.mark.parametrize(

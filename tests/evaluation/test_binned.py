@@ -21,39 +21,39 @@ def test_a_loop_over_bins_says_the_same(seed, n):
     w[0] = 1
     edges = np.array([1.0, 2.5, 3.0, 5.0])
     for weights in (None, w):
-        found = rate_in_bins(selected, values, edges, weights)
+        result = rate_in_bins(selected, values, edges, weights)
         each = np.ones(n) if weights is None else weights
         for b in range(3):
             inside = (values >= edges[b]) & ((values < edges[b + 1]) | ((b == 2) & (values == edges[3])))
             total = each[inside].sum()
-            assert found.sums[b] == pytest.approx(total)
+            assert result.sums[b] == pytest.approx(total)
             if total == 0:
-                assert np.isnan([found.rate[b], found.low[b], found.high[b]]).all()
-                assert found.jets[b] == 0
+                assert np.isnan([result.rate[b], result.low[b], result.high[b]]).all()
+                assert result.jets[b] == 0
             else:
-                assert found.rate[b] == pytest.approx(each[inside & selected].sum() / total)
-                assert found.jets[b] == pytest.approx(total**2 / (each[inside] ** 2).sum())
-                assert 0 <= found.low[b] <= found.rate[b] + 1e-12 <= found.high[b] + 2e-12 <= 1 + 2e-12
-        assert found.below == pytest.approx(each[values < 1].sum())
-        assert found.above == pytest.approx(each[values > 5].sum())
+                assert result.rate[b] == pytest.approx(each[inside & selected].sum() / total)
+                assert result.jets[b] == pytest.approx(total**2 / (each[inside] ** 2).sum())
+                assert 0 <= result.low[b] <= result.rate[b] + 1e-12 <= result.high[b] + 2e-12 <= 1 + 2e-12
+        assert result.below == pytest.approx(each[values < 1].sum())
+        assert result.above == pytest.approx(each[values > 5].sum())
 
 
 def test_intervals_of_jets_are_exact_ones():
     selected = np.arange(30) < 7
-    found = rate_in_bins(selected, np.zeros(30), [-1, 1])
+    result = rate_in_bins(selected, np.zeros(30), [-1, 1])
     expected = stats.binomtest(7, 30).proportion_ci(0.6827, "exact")
-    assert (found.low[0], found.high[0]) == pytest.approx((expected.low, expected.high))
+    assert (result.low[0], result.high[0]) == pytest.approx((expected.low, expected.high))
 
 
 def test_intervals_of_weighted_jets_cover(rng):
     # The jets that pass are few and heavy, which (Σw)²/Σw² alone would not know: it covers a third.
-    rate, found = 0.02 * 20 / (0.02 * 20 + 0.98), []
+    rate, result = 0.02 * 20 / (0.02 * 20 + 0.98), []
     for _ in range(1000):
         selected = rng.random(2000) < 0.02
-        found.append(rate_in_bins(selected, np.zeros(2000), [-1, 1], np.where(selected, 20.0, 1.0)))
-    covered = np.mean([one.low[0] <= rate <= one.high[0] for one in found])
+        result.append(rate_in_bins(selected, np.zeros(2000), [-1, 1], np.where(selected, 20.0, 1.0)))
+    covered = np.mean([one.low[0] <= rate <= one.high[0] for one in result])
     assert 0.6827 - 0.04 < covered < 0.78
-    alone = [binomial_interval(one.rate[0] * one.jets[0], one.jets[0]) for one in found]
+    alone = [binomial_interval(one.rate[0] * one.jets[0], one.jets[0]) for one in result]
     assert np.mean([low <= rate <= high for low, high in alone]) < 0.6
 
 
@@ -69,10 +69,10 @@ def test_weights_are_copies(rng):
 
 def test_edges_hold_equally_many_jets(rng):
     values = rng.exponential(size=8000).astype(np.float32)
-    found = rate_in_bins(np.ones(8000, bool), values)
-    assert found.sums.tolist() == [1000] * 8
-    assert (found.below, found.above) == (0, 0)
-    assert (found.rate == 1).all()
+    result = rate_in_bins(np.ones(8000, bool), values)
+    assert result.sums.tolist() == [1000] * 8
+    assert (result.below, result.above) == (0, 0)
+    assert (result.rate == 1).all()
     # Of whole numbers many are alike.
     multiplicity = rng.poisson(5, 1000)
     edges = bin_edges(multiplicity, bins=30)
@@ -83,38 +83,38 @@ def test_edges_hold_equally_many_jets(rng):
 def test_one_cut_seen_in_bins_adds_up_to_itself(toy, rng):
     mass = rng.gamma(5, 20, toy.labels.size)
     selected = selection(toy, "t", 0.5)
-    found = class_rates_in_bins(toy, selected, mass)
-    assert list(found) == list(toy.classes)
+    result = class_rates_in_bins(toy, selected, mass)
+    assert list(result) == list(toy.classes)
     for c, name in enumerate(toy.classes):
-        rows, rates = toy.labels == c, found[name]
+        rows, rates = toy.labels == c, result[name]
         assert (rates.rate * rates.sums).sum() / rates.sums.sum() == pytest.approx(
             np.average(selected[rows], weights=toy.weights[rows])
         )
         one = rate_in_bins(selected[rows], mass[rows], rates.edges, toy.weights[rows])
         np.testing.assert_allclose(one.rate, rates.rate)
         np.testing.assert_allclose(one.high, rates.high)
-    reached = (found["t"].rate * found["t"].sums).sum() / found["t"].sums.sum()
+    reached = (result["t"].rate * result["t"].sums).sum() / result["t"].sums.sum()
     assert 0.5 <= reached < 0.51
 
 
 def test_a_class_without_jets_has_no_rates(toy):
     rows = toy.labels != 3
     part = Scores(toy.scores[rows], toy.labels[rows], toy.weights[rows], toy.classes)
-    found = class_rates_in_bins(part, np.ones(rows.sum(), bool), np.arange(rows.sum()))
-    assert np.isnan(found["z"].rate).all()
-    assert found["z"].jets.tolist() == [0] * 8
-    assert (found["g"].rate == 1).all()
+    result = class_rates_in_bins(part, np.ones(rows.sum(), bool), np.arange(rows.sum()))
+    assert np.isnan(result["z"].rate).all()
+    assert result["z"].jets.tolist() == [0] * 8
+    assert (result["g"].rate == 1).all()
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.1, 1000))
 def test_the_divergence_is_the_square_of_scipys_distance(seed, scale):
     rng = np.random.default_rng(seed)
     p, q = rng.integers(0, 5, (2, 6)) + np.eye(6)[:2]
-    found = jensen_shannon(p, q)
-    assert found == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-12)
-    assert found == pytest.approx(jensen_shannon(q, p), abs=1e-12)
-    assert found == pytest.approx(jensen_shannon(p * scale, q), abs=1e-12)
-    assert 0 <= found <= 1
+    result = jensen_shannon(p, q)
+    assert result == pytest.approx(jensenshannon(p, q, base=2) ** 2, abs=1e-12)
+    assert result == pytest.approx(jensen_shannon(q, p), abs=1e-12)
+    assert result == pytest.approx(jensen_shannon(p * scale, q), abs=1e-12)
+    assert 0 <= result <= 1
 
 
 def test_many_divergences_are_one_call(rng):
@@ -128,31 +128,31 @@ def test_a_blind_cut_diverges_by_chance_alone(rng, weighted):
     n, excess = 4000, []
     mass, w = rng.exponential(size=n), rng.uniform(0.2, 2, n) if weighted else None
     for seed in range(60):
-        found = sculpting(rng.random(n) < 0.1, mass, weights=w, seed=seed)
-        excess.append((found.divergence - found.expected) / found.spread)
+        result = sculpting(rng.random(n) < 0.1, mass, weights=w, seed=seed)
+        excess.append((result.divergence - result.expected) / result.spread)
     assert abs(np.mean(excess)) < 0.6
     assert 0.6 < np.std(excess) < 1.5
     # For many jets it is (bins - 1) (1/selected - 1/all) / (8 ln 2); of weighted ones fewer count.
     if not weighted:
-        assert found.expected == pytest.approx(39 * (1 / 400 - 1 / n) / (8 * np.log(2)), rel=0.2)
+        assert result.expected == pytest.approx(39 * (1 / 400 - 1 / n) / (8 * np.log(2)), rel=0.2)
 
 
 def test_a_cut_on_the_mass_is_seen(rng):
     mass = rng.exponential(60, 3000)
-    found = sculpting((mass > 70) & (mass < 90), mass)
-    assert found.divergence > found.expected + 10 * found.spread
-    assert found.divergence > 0.5
+    result = sculpting((mass > 70) & (mass < 90), mass)
+    assert result.divergence > result.expected + 10 * result.spread
+    assert result.divergence > 0.5
     whole = sculpting(np.ones(3000, bool), mass)
     assert (whole.divergence, whole.expected) == pytest.approx((0, 0), abs=1e-12)
 
 
 def test_what_lies_beyond_the_edges_counts_in_the_divergence():
     mass = np.r_[np.full(100, 5.0), np.full(100, 50.0)]
-    found = sculpting(mass > 9, mass, edges=[0, 5, 10])
-    assert found.outside == (0, 0.5)
-    assert found.before.tolist() == [0, 100]
-    assert found.after.tolist() == [0, 0]
-    assert found.divergence == pytest.approx(jensen_shannon([0, 1], [1, 1]))
+    result = sculpting(mass > 9, mass, edges=[0, 5, 10])
+    assert result.outside == (0, 0.5)
+    assert result.before.tolist() == [0, 100]
+    assert result.after.tolist() == [0, 0]
+    assert result.divergence == pytest.approx(jensen_shannon([0, 1], [1, 1]))
 
 
 def test_nothing_selected_has_no_spectrum():

@@ -28,9 +28,9 @@ def test_widths_are_those_of_drawing_jets_one_by_one(toy, weighted):
     metrics = figures_of_merit(toy)
     ours = halves(bootstrap_intervals(toy, metrics))
     rng = np.random.default_rng(1)
-    drawn = [dict(flat(figures_of_merit(taken(toy, rng.integers(2000, size=2000))))) for _ in range(120)]
+    samples = [dict(flat(figures_of_merit(taken(toy, rng.integers(2000, size=2000))))) for _ in range(120)]
     for key, half in ours.items():
-        values = [one[key] for one in drawn if one[key] is not None]
+        values = [one[key] for one in samples if one[key] is not None]
         if (
             len(values) > 110 and key[-1] != "max_significance_improvement"
         ):  # that of a fixed efficiency, not searched anew
@@ -55,9 +55,9 @@ def test_the_truth_lies_inside_two_times_of_three():
 def test_each_interval_holds_its_number(toy):
     metrics = figures_of_merit(toy)
     numbers = dict(flat(metrics))
-    found = dict(flat(bootstrap_intervals(toy, metrics)))
-    assert set(found) == {key for key in numbers if key[0] in {"accuracy", "loss", "classes", "pairwise_auc"}}
-    for key, ends in found.items():
+    result = dict(flat(bootstrap_intervals(toy, metrics)))
+    assert set(result) == {key for key in numbers if key[0] in {"accuracy", "loss", "classes", "pairwise_auc"}}
+    for key, ends in result.items():
         assert ends is None or ends[0] <= numbers[key] <= ends[1], key
         assert (ends is None) == (numbers[key] is None or key[-1] == "max_significance_improvement_at"), key
 
@@ -83,10 +83,10 @@ def test_the_scale_of_weights_does_not_matter_and_fewer_effective_jets_are_less_
 def test_fewer_than_ten_jets_have_no_interval(toy):
     rows = np.concatenate([np.flatnonzero(toy.labels == 3)[:9], np.flatnonzero(toy.labels != 3)])
     few = taken(toy, rows)
-    found = bootstrap_intervals(few, figures_of_merit(few))
-    assert set(found["classes"]["z"].values()) == {None}
-    assert found["pairwise_auc"]["z"]["w"] is None
-    assert found["pairwise_auc"]["t"]["w"] is not None
+    result = bootstrap_intervals(few, figures_of_merit(few))
+    assert set(result["classes"]["z"].values()) == {None}
+    assert result["pairwise_auc"]["z"]["w"] is None
+    assert result["pairwise_auc"]["t"]["w"] is not None
     none = taken(toy, toy.labels != 3)
     assert set(bootstrap_intervals(none, figures_of_merit(none))["classes"]["z"].values()) == {None}
 

@@ -23,7 +23,7 @@ from hepjax.evaluation.calibration import (
     fit_temperature,
     maximum_calibration_error,
     reliability,
-    scaled,
+    scale_scores,
 )
 from hepjax.evaluation.intervals import binomial_interval
 from hepjax.evaluation.metrics import cross_entropy
@@ -46,63 +46,63 @@ def _drawn(rng, z):
 @pytest.mark.parametrize("bins", [1, 7, 15])
 def test_a_class_is_reliable_as_scikit_learn_says(toy, bins):
     for c, name in enumerate(toy.classes):
-        found = reliability(toy._replace(weights=None), bins, of_class=name)
-        truth, said = calibration_curve(toy.labels == c, toy.scores[:, c], n_bins=bins)
-        full = found.weights > 0
-        np.testing.assert_allclose(found.accuracy[full], truth, atol=1e-12)
-        np.testing.assert_allclose(found.confidence[full], said, atol=1e-12)
-        assert np.isnan(found.accuracy[~full]).all()
+        result = reliability(toy._replace(weights=None), bins, of_class=name)
+        truth, messages = calibration_curve(toy.labels == c, toy.scores[:, c], n_bins=bins)
+        full = result.weights > 0
+        np.testing.assert_allclose(result.accuracy[full], truth, atol=1e-12)
+        np.testing.assert_allclose(result.confidence[full], messages, atol=1e-12)
+        assert np.isnan(result.accuracy[~full]).all()
 
 
 def test_a_loop_over_bins_says_the_same(toy):
-    found, best = reliability(toy, 10), toy.scores.argmax(axis=1)
-    said, right = toy.scores.max(axis=1), best == toy.labels
+    result, best = reliability(toy, 10), toy.scores.argmax(axis=1)
+    messages, right = toy.scores.max(axis=1), best == toy.labels
     for b in range(10):
-        rows = (said > found.edges[b]) & (said <= found.edges[b + 1])
+        rows = (messages > result.edges[b]) & (messages <= result.edges[b + 1])
         w = toy.weights[rows]
-        assert found.weights[b] == pytest.approx(w.sum())
+        assert result.weights[b] == pytest.approx(w.sum())
         if rows.any():
-            assert found.accuracy[b] == pytest.approx(np.average(right[rows], weights=w))
-            assert found.confidence[b] == pytest.approx(np.average(said[rows], weights=w))
-            assert found.low[b] <= found.accuracy[b] + 1e-12
-            assert found.high[b] >= found.accuracy[b] - 1e-12
+            assert result.accuracy[b] == pytest.approx(np.average(right[rows], weights=w))
+            assert result.confidence[b] == pytest.approx(np.average(messages[rows], weights=w))
+            assert result.low[b] <= result.accuracy[b] + 1e-12
+            assert result.high[b] >= result.accuracy[b] - 1e-12
         else:
-            assert np.isnan([found.accuracy[b], found.confidence[b], found.low[b], found.high[b]]).all()
-    full = found.weights > 0
-    gaps = np.abs(found.accuracy - found.confidence)[full]
+            assert np.isnan([result.accuracy[b], result.confidence[b], result.low[b], result.high[b]]).all()
+    full = result.weights > 0
+    gaps = np.abs(result.accuracy - result.confidence)[full]
     assert expected_calibration_error(toy, 10) == pytest.approx(
-        (found.weights[full] * gaps).sum() / found.weights.sum()
+        (result.weights[full] * gaps).sum() / result.weights.sum()
     )
     assert maximum_calibration_error(toy, 10) == pytest.approx(gaps.max())
 
 
 def test_its_intervals_are_exact_ones(toy):
     jets = toy._replace(weights=None)
-    found = reliability(jets)
-    full = found.weights > 0
-    low, high = binomial_interval(np.round(found.accuracy * found.weights)[full], found.weights[full])
-    np.testing.assert_allclose(found.low[full], low, atol=1e-12)
-    np.testing.assert_allclose(found.high[full], high, atol=1e-12)
+    result = reliability(jets)
+    full = result.weights > 0
+    low, high = binomial_interval(np.round(result.accuracy * result.weights)[full], result.weights[full])
+    np.testing.assert_allclose(result.low[full], low, atol=1e-12)
+    np.testing.assert_allclose(result.high[full], high, atol=1e-12)
 
 
 def test_honest_scores_lie_in_their_intervals(rng):
-    found = reliability(honest(rng, 40_000))
-    full = found.weights > 0
-    inside = (found.low <= found.confidence) & (found.confidence <= found.high)
+    result = reliability(honest(rng, 40_000))
+    full = result.weights > 0
+    inside = (result.low <= result.confidence) & (result.confidence <= result.high)
     assert 0.4 < inside[full].mean() < 1.01
-    wider = np.abs(found.confidence - found.accuracy)[full] / (found.high - found.low)[full]
+    wider = np.abs(result.confidence - result.accuracy)[full] / (result.high - result.low)[full]
     assert wider.max() < 2.5
 
 
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("of_class", [None, "t"])
 def test_the_noise_is_what_honest_scores_show(rng, weighted, of_class):
-    found = []
+    result = []
     for _ in range(60):
         scores = honest(rng, 5000, weights=rng.uniform(0.1, 2, 5000) if weighted else None)
         noise = calibration_noise(scores, of_class=of_class)
-        found.append(expected_calibration_error(scores, of_class=of_class) / noise)
-    assert np.mean(found) == pytest.approx(1, abs=0.12)
+        result.append(expected_calibration_error(scores, of_class=of_class) / noise)
+    assert np.mean(result) == pytest.approx(1, abs=0.12)
 
 
 def test_brier_is_scikit_learns(toy):
@@ -120,10 +120,10 @@ def test_brier_is_scikit_learns(toy):
 def test_a_known_temperature_is_found(rng, sharper):
     scores = honest(rng, 40_000, temperature=sharper)
     assert fit_temperature(scores) == pytest.approx(sharper, rel=0.02)
-    mended = scaled(scores, fit_temperature(scores))
-    assert expected_calibration_error(mended) < 2 * calibration_noise(mended)
-    assert cross_entropy(mended) <= cross_entropy(scores)
-    assert fit_temperature(mended) == pytest.approx(1, abs=1e-6)
+    scaled = scale_scores(scores, fit_temperature(scores))
+    assert expected_calibration_error(scaled) < 2 * calibration_noise(scaled)
+    assert cross_entropy(scaled) <= cross_entropy(scores)
+    assert fit_temperature(scaled) == pytest.approx(1, abs=1e-6)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0.3, 3))
@@ -168,19 +168,19 @@ def test_temperatures_multiply_and_keep_the_order(seed, a, b):
 
 def test_zeros_and_many_rows():
     p = np.tile(np.array([[1.0, 0.0], [0.25, 0.75]], np.float32), (10_000, 1))
-    found = apply_temperature(p, 2.0)
-    assert found.dtype == np.float32
-    assert np.isfinite(found).all()
-    np.testing.assert_array_equal(found[::2], np.tile(found[:1], (10_000, 1)))
-    np.testing.assert_array_equal(found[1::2], np.tile(found[1:2], (10_000, 1)))
-    assert found[0, 1] < 1e-18
+    result = apply_temperature(p, 2.0)
+    assert result.dtype == np.float32
+    assert np.isfinite(result).all()
+    np.testing.assert_array_equal(result[::2], np.tile(result[:1], (10_000, 1)))
+    np.testing.assert_array_equal(result[1::2], np.tile(result[1:2], (10_000, 1)))
+    assert result[0, 1] < 1e-18
 
 
 def test_float32_and_zeros_can_be_fitted(rng):
     scores = honest(rng, 6000, temperature=30.0)
     assert (scores.scores.astype(np.float32) == 0).any()
-    found = fit_temperature(scores._replace(scores=scores.scores.astype(np.float32)))
-    assert found == pytest.approx(30, rel=0.3)  # what underflowed is not what it was
+    result = fit_temperature(scores._replace(scores=scores.scores.astype(np.float32)))
+    assert result == pytest.approx(30, rel=0.3)  # what underflowed is not what it was
 
 
 def test_jets_without_weight_do_not_count(toy):
@@ -234,8 +234,8 @@ def test_five_equal_probabilities_are_refused_too():
         (lambda toy: reliability(toy, of_class="x"), "of_class: expected one of g, q, w, z, t, found 'x'"),
         (lambda toy: reliability(toy._replace(weights=-toy.weights)), "weights: expected none below 0"),
         (lambda toy: reliability(toy._replace(weights=0 * toy.weights)), "weights: expected a positive sum"),
-        (lambda toy: scaled(toy, 0.0), "temperature: expected a positive number, found 0"),
-        (lambda toy: scaled(toy, math.nan), "temperature"),
+        (lambda toy: scale_scores(toy, 0.0), "temperature: expected a positive number, found 0"),
+        (lambda toy: scale_scores(toy, math.nan), "temperature"),
     ],
 )
 def test_bad_input_is_named(toy, call, words):

@@ -65,14 +65,14 @@ def test_errors_are_those_of_new_samples():
         labels = rng.integers(5, size=1000)
         return np.where(rng.random(1000) < 0.6, labels, rng.integers(5, size=1000)), labels
 
-    drawn = [sample() for _ in range(300)]
-    figures = cluster_figures(*drawn[0])
-    assert figures == cluster_figures(*drawn[0])
-    assert figures != cluster_figures(*drawn[0], seed=1)
+    samples = [sample() for _ in range(300)]
+    figures = cluster_figures(*samples[0])
+    assert figures == cluster_figures(*samples[0])
+    assert figures != cluster_figures(*samples[0], seed=1)
     for name, figure in (("purity", purity), ("adjusted_rand_index", adjusted_rand_index)):
         value, error = figures[name]
-        assert value == pytest.approx(figure(*drawn[0]), abs=1e-12)
-        assert error == pytest.approx(np.std([figure(*one) for one in drawn]), rel=0.2)
+        assert value == pytest.approx(figure(*samples[0]), abs=1e-12)
+        assert error == pytest.approx(np.std([figure(*one) for one in samples]), rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -20,14 +20,14 @@ def jets(n=8000, seed=0):
 
 
 def test_figures_are_those_of_their_parts():
-    signal, mass, answers, _ = jets()
-    found = trade_off(answers, signal, mass, 0.6)
-    assert found.auc == pytest.approx(roc_auc_score(signal, answers))
-    passing = answers >= np.quantile(answers[signal], 0.4)
+    signal, mass, outputs, _ = jets()
+    result = trade_off(outputs, signal, mass, 0.6)
+    assert result.auc == pytest.approx(roc_auc_score(signal, outputs))
+    passing = outputs >= np.quantile(outputs[signal], 0.4)
     assert passing[signal].mean() == pytest.approx(0.6, abs=1e-3)
-    assert found.mistag_rate == passing[~signal].mean()
+    assert result.mistag_rate == passing[~signal].mean()
     bent = sculpting(passing[~signal], mass[~signal])
-    assert (found.divergence, found.chance, found.chance_spread) == (bent.divergence, bent.expected, bent.spread)
+    assert (result.divergence, result.chance, result.chance_spread) == (bent.divergence, bent.expected, bent.spread)
 
 
 def test_the_error_is_the_scatter_of_other_samples():
@@ -37,9 +37,9 @@ def test_the_error_is_the_scatter_of_other_samples():
 
 
 def test_an_answer_that_knows_the_mass_bends_and_its_ranks_do_not():
-    signal, mass, answers, other = jets()
-    knowing, blind = (trade_off(some, signal, mass) for some in (answers, other))
-    ranked = trade_off(ranks_in_bins(answers, ~signal, mass), signal, mass)
+    signal, mass, outputs, other = jets()
+    knowing, blind = (trade_off(part, signal, mass) for part in (outputs, other))
+    ranked = trade_off(ranks_in_bins(outputs, ~signal, mass), signal, mass)
     assert knowing.divergence > 0.1
     assert blind.divergence < blind.chance + 4 * blind.chance_spread
     assert ranked.divergence < blind.chance  # by construction less than chance
@@ -48,15 +48,15 @@ def test_an_answer_that_knows_the_mass_bends_and_its_ranks_do_not():
 
 
 def test_ranks_keep_the_order_in_a_bin_and_share_ties():
-    answers, mass = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.ones(5)
+    outputs, mass = np.array([3.0, 1.0, 2.0, 2.0, 9.0]), np.ones(5)
     known = np.array([True, True, True, True, False])
-    assert ranks_in_bins(answers, known, mass, bins=1).tolist() == [0.875, 0.125, 0.5, 0.5, 1.0]
+    assert ranks_in_bins(outputs, known, mass, bins=1).tolist() == [0.875, 0.125, 0.5, 0.5, 1.0]
 
 
 def test_what_cannot_be_measured_is_said():
-    signal, mass, answers, _ = jets(400)
+    signal, mass, outputs, _ = jets(400)
     assert np.isnan(trade_off(signal + 0.0, signal, mass).divergence)  # no background jet passes
     with pytest.raises(InputError, match=r"efficiency: .* found 1.5"):
-        trade_off(answers, signal, mass, 1.5)
+        trade_off(outputs, signal, mass, 1.5)
     with pytest.raises(InputError, match=r"background: expected 40 jets or more, .* found 9"):
-        ranks_in_bins(answers, np.arange(400) < 9, mass)
+        ranks_in_bins(outputs, np.arange(400) < 9, mass)

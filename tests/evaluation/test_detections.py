@@ -13,35 +13,35 @@ EDGES = [1.0, 2.0, 4.0]
 
 
 @pytest.fixture
-def drawn(rng):
+def samples(rng):
     snr = np.concatenate([np.zeros(8000), rng.uniform(1, 4, 4000)])
     return snr, {"good": rng.normal(snr), "blind": rng.normal(size=snr.size)}
 
 
-def test_efficiencies_are_those_of_a_known_statistic(drawn):
-    snr, statistics = drawn
-    found = detections(statistics, snr, EDGES, (0.05, 0.01))
+def test_efficiencies_are_those_of_a_known_statistic(samples):
+    snr, statistics = samples
+    result = detections(statistics, snr, EDGES, (0.05, 0.01))
     for probability in (0.05, 0.01):
         cut = norm.isf(probability)
         for i, (low, high) in enumerate(itertools.pairwise(EDGES)):
             expected = norm.sf(cut - np.linspace(low, high, 200)).mean()
-            one = found["good"].efficiency[probability]
+            one = result["good"].efficiency[probability]
             assert one.rate[i] == pytest.approx(expected, abs=0.04)
             assert one.low[i] < one.rate[i] < one.high[i]
-        np.testing.assert_allclose(found["blind"].efficiency[probability].rate, probability, atol=0.015)
-    assert list(found["good"].efficiency) == [0.05, 0.01]
+        np.testing.assert_allclose(result["blind"].efficiency[probability].rate, probability, atol=0.015)
+    assert list(result["good"].efficiency) == [0.05, 0.01]
 
 
-def test_the_auc_has_an_interval_and_a_distance_to_the_first_search(drawn):
-    snr, statistics = drawn
-    found = detections(statistics, snr, EDGES)
+def test_the_auc_has_an_interval_and_a_distance_to_the_first_search(samples):
+    snr, statistics = samples
+    result = detections(statistics, snr, EDGES)
     for name, values in statistics.items():
         exact = auc(roc_curve(values, snr > 0))
-        assert found[name].auc == pytest.approx(exact, abs=1e-9)
-        assert found[name].interval.low < exact < found[name].interval.high
-        assert found[name].difference.value == pytest.approx(exact - found["good"].auc, abs=1e-9)
-    assert found["good"].difference == (0, 0, 1)
-    assert found["blind"].difference.p < 1e-6
+        assert result[name].auc == pytest.approx(exact, abs=1e-9)
+        assert result[name].interval.low < exact < result[name].interval.high
+        assert result[name].difference.value == pytest.approx(exact - result["good"].auc, abs=1e-9)
+    assert result["good"].difference == (0, 0, 1)
+    assert result["blind"].difference.p < 1e-6
 
 
 def test_only_the_order_of_a_statistic_counts_and_ties_stay_ties():

@@ -38,17 +38,17 @@ def losses(kind, n):
 @pytest.mark.parametrize("n", [8, 20, 50, 200])
 def test_the_kind_is_found_through_noise(kind, n, rng):
     train, val = losses(kind, n)
-    found = [
+    result = [
         verdict(history(train + 0.001 * rng.normal(size=n), val + 0.004 * rng.normal(size=n)), CHANCE).kind
         for _ in range(40)
     ]
-    assert found.count(kind) >= 38
+    assert result.count(kind) >= 38
 
 
 def test_strong_noise_is_not_taken_for_overfitting(rng):
     train, val = losses(Fit.GOOD_FIT, 50)
-    found = [verdict(history(train, val + 0.03 * rng.normal(size=50))).kind for _ in range(100)]
-    assert found.count(Fit.OVERFITTING) <= 5
+    result = [verdict(history(train, val + 0.03 * rng.normal(size=50))).kind for _ in range(100)]
+    assert result.count(Fit.OVERFITTING) <= 5
 
 
 @pytest.mark.parametrize("kind", [Fit.GOOD_FIT, Fit.OVERFITTING, Fit.STILL_LEARNING, Fit.UNDERFITTING])
@@ -59,9 +59,9 @@ def test_the_unit_of_the_loss_does_not_matter(kind):
 
 def test_a_wide_gap_is_overfitting_even_where_nothing_rises():
     fall = np.exp(-np.arange(30) / 3)
-    found = verdict(history(0.4 + fall, 0.62 + fall))
-    assert found.kind is Fit.OVERFITTING
-    assert "35% below" in found.words
+    result = verdict(history(0.4 + fall, 0.62 + fall))
+    assert result.kind is Fit.OVERFITTING
+    assert "35% below" in result.words
 
 
 def test_the_words_give_the_numbers():
@@ -98,9 +98,9 @@ def test_without_a_known_guess_only_a_loss_that_never_fell_is_underfitting():
 
 @pytest.mark.parametrize("broken", [math.nan, math.inf])
 def test_a_loss_that_breaks_is_a_divergence(broken):
-    found = verdict(history([1.0, 0.9, broken, broken], [1.0, 0.9, math.nan, math.nan]))
-    assert found.kind is Fit.DIVERGED
-    assert "epoch 3" in found.words
+    result = verdict(history([1.0, 0.9, broken, broken], [1.0, 0.9, math.nan, math.nan]))
+    assert result.kind is Fit.DIVERGED
+    assert "epoch 3" in result.words
 
 
 def test_no_validation_loss():
@@ -140,6 +140,6 @@ LOSS = st.floats(-1e100, 1e100) | st.sampled_from([math.nan, math.inf, -math.inf
 @given(st.lists(st.tuples(LOSS, LOSS), min_size=1, max_size=12), st.none() | st.floats(0.1, 10))
 @settings(deadline=None)
 def test_any_history_gets_a_verdict(rows, chance):
-    found = verdict(history(*zip(*rows, strict=True)), chance)
-    assert found.words.startswith(found.kind.value.capitalize())
-    assert "nan" not in found.words.split()
+    result = verdict(history(*zip(*rows, strict=True)), chance)
+    assert result.words.startswith(result.kind.value.capitalize())
+    assert "nan" not in result.words.split()

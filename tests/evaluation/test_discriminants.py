@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hepjax.errors import InputError
-from hepjax.evaluation.discriminants import discriminant, discriminant_curve, fractions
+from hepjax.evaluation.discriminants import class_fractions, discriminant, discriminant_curve
 from hepjax.evaluation.roc import auc, pairwise_auc, roc_curve
 from hepjax.types import Scores
 
@@ -30,21 +30,21 @@ def test_the_formula_of_flavour_tagging(rng, f_c):
 def test_several_signals_have_fractions_too(rng):
     p = probabilities(rng, classes=5)
     expected = np.log((0.25 * p[:, 2] + 0.75 * p[:, 3]) / (p[:, 0] + p[:, 1] + p[:, 4]) * 3)
-    found = discriminant(p, tuple("gqwzt"), {"w": 0.25, "z": 0.75})
-    np.testing.assert_allclose(found, expected, rtol=1e-12)
+    result = discriminant(p, tuple("gqwzt"), {"w": 0.25, "z": 0.75})
+    np.testing.assert_allclose(result, expected, rtol=1e-12)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 1))
 def test_it_only_compares(seed, share):
     p, mixture = probabilities(np.random.default_rng(seed)), {"c": share, "u": 1 - share}
-    found = discriminant(p, BCU, "b", mixture)
+    result = discriminant(p, BCU, "b", mixture)
     # Signal and background swapped, it changes its sign.
-    np.testing.assert_allclose(discriminant(p, BCU, mixture, "b"), -found, atol=1e-12)
+    np.testing.assert_allclose(discriminant(p, BCU, mixture, "b"), -result, atol=1e-12)
     # The order of the classes does not matter.
-    np.testing.assert_allclose(discriminant(p[:, ::-1], BCU[::-1], "b", mixture), found, atol=1e-12)
+    np.testing.assert_allclose(discriminant(p[:, ::-1], BCU[::-1], "b", mixture), result, atol=1e-12)
     # Nor does a class that is not used.
     wider = np.concatenate([p * 0.4, np.full((len(p), 1), 0.6)], axis=1)
-    np.testing.assert_allclose(discriminant(wider, (*BCU, "tau"), "b", mixture), found, atol=1e-12)
+    np.testing.assert_allclose(discriminant(wider, (*BCU, "tau"), "b", mixture), result, atol=1e-12)
 
 
 def test_of_one_background_it_orders_jets_as_the_ratio_does(rng):
@@ -59,8 +59,8 @@ def test_of_one_background_it_orders_jets_as_the_ratio_does(rng):
 def test_its_auc_is_the_pairwise_one(toy):
     matrix = pairwise_auc(toy)
     for a, b in ((0, 1), (2, 3), (4, 0)):
-        found = auc(discriminant_curve(toy, toy.classes[a], toy.classes[b]))
-        assert found == pytest.approx(matrix[a, b], abs=1e-12)
+        result = auc(discriminant_curve(toy, toy.classes[a], toy.classes[b]))
+        assert result == pytest.approx(matrix[a, b], abs=1e-12)
 
 
 def test_with_the_right_fractions_it_is_the_best(rng):
@@ -76,19 +76,19 @@ def test_with_the_right_fractions_it_is_the_best(rng):
 
 def test_zeros_stay_finite():
     p = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0], [1e-300, 1 - 1e-300, 0.0]])
-    found = discriminant(p, BCU, "b", {"c": 0.5, "u": 0.5})
-    assert np.isfinite(found).all()
-    assert found[0] == -math.log(np.finfo(np.float32).tiny)
-    assert found[1] < -86
+    result = discriminant(p, BCU, "b", {"c": 0.5, "u": 0.5})
+    assert np.isfinite(result).all()
+    assert result[0] == -math.log(np.finfo(np.float32).tiny)
+    assert result[1] < -86
     # Neither has any probability: it cannot be told.
     assert discriminant(p, BCU, "b", "u")[1] == 0
 
 
 def test_float32_is_computed_in_float64(rng):
     p = probabilities(rng).astype(np.float32)
-    found = discriminant(p, BCU, "b", "c")
-    assert found.dtype == np.float64
-    np.testing.assert_array_equal(found, discriminant(p.astype(np.float64), BCU, "b", "c"))
+    result = discriminant(p, BCU, "b", "c")
+    assert result.dtype == np.float64
+    np.testing.assert_array_equal(result, discriminant(p.astype(np.float64), BCU, "b", "c"))
 
 
 def test_the_curve_takes_only_the_classes_it_tells_apart(toy):
@@ -121,7 +121,7 @@ def test_a_class_without_jets_has_no_curve():
 )
 def test_bad_mixtures_are_named(signal, background, words):
     with pytest.raises(InputError, match=words):
-        fractions(BCU, signal, background)
+        class_fractions(BCU, signal, background)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from scipy import stats
 
 from hepjax import InputError
 from hepjax.evaluation import (
-    beside_floor,
+    compare_each_to_floor,
+    compare_to_floor,
     distances_by_class,
-    each_beside_floor,
     wasserstein,
     wasserstein_distance,
     wasserstein_floor,
@@ -40,8 +40,8 @@ def test_the_uncertainty_is_the_scatter_of_new_samples(count):
         return rng.exponential(scale, count) ** 1.2  # a long tail
 
     scatter = np.std([wasserstein(draw(1.2), draw(1.0)) for _ in range(200)])
-    found = np.mean([wasserstein_distance(draw(1.2), draw(1.0), seed=s).uncertainty for s in range(10)])
-    assert found == pytest.approx(scatter, rel=0.2)
+    result = np.mean([wasserstein_distance(draw(1.2), draw(1.0), seed=s).uncertainty for s in range(10)])
+    assert result == pytest.approx(scatter, rel=0.2)
 
 
 def test_the_uncertainty_of_weighted_values():
@@ -59,30 +59,30 @@ def test_the_uncertainty_of_weighted_values():
 
 def test_the_floor_is_the_mean_over_new_pairs_of_samples():
     rng = np.random.default_rng(3)
-    found = wasserstein_floor(rng.normal(size=900), rng.normal(size=300))
+    result = wasserstein_floor(rng.normal(size=900), rng.normal(size=300))
     pairs = [wasserstein(rng.normal(size=900), rng.normal(size=300)) for _ in range(300)]
-    assert found.distance == pytest.approx(np.mean(pairs), rel=0.15)
-    assert found.uncertainty == pytest.approx(np.std(pairs), rel=0.35)
+    assert result.distance == pytest.approx(np.mean(pairs), rel=0.15)
+    assert result.uncertainty == pytest.approx(np.std(pairs), rel=0.35)
 
 
 def test_a_good_generator_is_at_its_floor_and_a_bad_one_above():
     rng = np.random.default_rng(4)
     x, y, z = rng.normal(size=(3, 2000))
-    good, bad = beside_floor(x, y, z), beside_floor(x + 0.2, y, z)
+    good, bad = compare_to_floor(x, y, z), compare_to_floor(x + 0.2, y, z)
     assert 0.4 < good.ratio < 2.5
     assert bad.ratio > 4
-    assert bad.found.distance == pytest.approx(0.2, abs=4 * bad.found.uncertainty)
-    assert each_beside_floor({"good": x, "bad": x + 0.2}, y, z) == {"good": good, "bad": bad}
-    assert np.isnan(beside_floor([1.0], [1.0], [1.0]).ratio)
+    assert bad.generated.distance == pytest.approx(0.2, abs=4 * bad.generated.uncertainty)
+    assert compare_each_to_floor({"good": x, "bad": x + 0.2}, y, z) == {"good": good, "bad": bad}
+    assert np.isnan(compare_to_floor([1.0], [1.0], [1.0]).ratio)
 
 
 def test_distances_by_class_pick_their_jets():
     rng = np.random.default_rng(5)
     x, more = rng.normal(size=(2, 60, 2))
     y, kinds = np.arange(60) % 2, np.arange(60) // 30
-    found = distances_by_class({"a": more + 1}, (x, y), (more, kinds), ["j_pt", "j_mass"], ["q", "t"], seed=7)
-    assert found["t"]["j_mass"]["a"] == beside_floor(more[30:, 1] + 1, x[1::2, 1], more[30:, 1], seed=7)
-    assert found["all"]["j_pt"]["a"] == beside_floor(more[:, 0] + 1, x[:, 0], more[:, 0], seed=7)
+    result = distances_by_class({"a": more + 1}, (x, y), (more, kinds), ["j_pt", "j_mass"], ["q", "t"], seed=7)
+    assert result["t"]["j_mass"]["a"] == compare_to_floor(more[30:, 1] + 1, x[1::2, 1], more[30:, 1], seed=7)
+    assert result["all"]["j_pt"]["a"] == compare_to_floor(more[:, 0] + 1, x[:, 0], more[:, 0], seed=7)
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_bad_samples_are_refused(a, b, weights, words):
 
 def test_samples_of_other_sizes_have_another_floor():
     with pytest.raises(InputError, match="as many values as are generated, 3, found 2"):
-        beside_floor([1.0, 2.0, 3.0], [1.0], [1.0, 2.0])
+        compare_to_floor([1.0, 2.0, 3.0], [1.0], [1.0, 2.0])
 
 
 def test_a_class_without_jets_is_refused():

@@ -15,16 +15,16 @@ def members(toy, rng, count, scale):
 
 def test_the_parts_add_up_and_equal_a_loop(toy, rng):
     chosen = members(toy, rng, 4, 0.5)
-    found = bias_and_variance(chosen)
+    result = bias_and_variance(chosen)
     brier = variance = 0.0
     for i, weight in enumerate(toy.weights / toy.weights.sum()):
-        answers = [one.scores[i] for one in chosen]
+        outputs = [one.scores[i] for one in chosen]
         truth = np.eye(5)[toy.labels[i]]
-        brier += weight * np.mean([((p - truth) ** 2).sum() for p in answers])
-        variance += weight * np.var(answers, axis=0, ddof=1).sum()
-    assert found["brier"] == pytest.approx(brier)
-    assert found["variance"] == pytest.approx(variance)
-    assert found["bias_and_noise"] + found["variance"] == pytest.approx(found["brier"])
+        brier += weight * np.mean([((p - truth) ** 2).sum() for p in outputs])
+        variance += weight * np.var(outputs, axis=0, ddof=1).sum()
+    assert result["brier"] == pytest.approx(brier)
+    assert result["variance"] == pytest.approx(variance)
+    assert result["bias_and_noise"] + result["variance"] == pytest.approx(result["brier"])
 
 
 def test_more_scatter_is_more_variance_and_the_bias_does_not_depend_on_how_many_members(toy, rng):
@@ -35,8 +35,8 @@ def test_more_scatter_is_more_variance_and_the_bias_does_not_depend_on_how_many_
 
 
 def test_equal_members_do_not_scatter(toy):
-    found = bias_and_variance([toy, toy])
-    assert found["variance"] == pytest.approx(0, abs=1e-15)
+    result = bias_and_variance([toy, toy])
+    assert result["variance"] == pytest.approx(0, abs=1e-15)
 
 
 def test_one_member_or_other_jets_are_refused(toy):

@@ -85,8 +85,8 @@ def test_the_bound_is_where_as_few_would_be_rare(passing):
 
 def test_bounds_are_missed_as_seldom_as_said(rng):
     rate, total = 1 / 400, 1000
-    found = np.array([rejection_bound(k, total) for k in range(30)])[rng.binomial(total, rate, 5000)]
-    assert (found <= 1 / rate).mean() >= 0.95 - 0.01
+    result = np.array([rejection_bound(k, total) for k in range(30)])[rng.binomial(total, rate, 5000)]
+    assert (result <= 1 / rate).mean() >= 0.95 - 0.01
 
 
 def test_the_rule_of_ten():
@@ -119,9 +119,9 @@ def test_trials_of_weighted_jets_have_the_right_variance(rng):
         trials.append(effective_trials(sums[0], squares[0], sums.sum(), squares.sum()))
         kish.append(sums.sum() ** 2 / squares.sum())
     rates = np.divide(passed, total)
-    wanted = rates.mean() * (1 - rates.mean()) / rates.var()
-    assert np.mean(trials) == pytest.approx(wanted, rel=0.08)  # four standard deviations of 4,000 samples' variance
-    assert np.mean(kish) > 3 * wanted
+    expected = rates.mean() * (1 - rates.mean()) / rates.var()
+    assert np.mean(trials) == pytest.approx(expected, rel=0.08)  # four standard deviations of 4,000 samples' variance
+    assert np.mean(kish) > 3 * expected
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.floats(0.01, 100))

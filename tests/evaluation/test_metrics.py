@@ -30,17 +30,17 @@ def _rows(scores, rows):
 
 
 def test_the_whole_dictionary(toy):
-    found = figures_of_merit(toy)
-    assert set(found) == {
+    result = figures_of_merit(toy)
+    assert set(result) == {
         "accuracy", "loss", "classes", "bounds", "working_points", "pairwise_auc", "confusion", "jets", "effective_jets"
     }  # fmt: skip
-    assert list(found["classes"]) == ["g", "q", "w", "z", "t"]
-    assert found["jets"] == dict(zip(toy.classes, np.bincount(toy.labels).tolist(), strict=True))
+    assert list(result["classes"]) == ["g", "q", "w", "z", "t"]
+    assert result["jets"] == dict(zip(toy.classes, np.bincount(toy.labels).tolist(), strict=True))
     predicted = toy.scores.argmax(axis=1)
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(toy.labels, predicted, sample_weight=toy.weights))
-    assert found["loss"] == pytest.approx(sk.log_loss(toy.labels, toy.scores, sample_weight=toy.weights), abs=1e-12)
+    assert result["accuracy"] == pytest.approx(sk.accuracy_score(toy.labels, predicted, sample_weight=toy.weights))
+    assert result["loss"] == pytest.approx(sk.log_loss(toy.labels, toy.scores, sample_weight=toy.weights), abs=1e-12)
     for c, name in enumerate(toy.classes):
-        figures = found["classes"][name]
+        figures = result["classes"][name]
         assert set(figures) == KEYS
         fpr, tpr, _ = sk.roc_curve(
             toy.labels == c, toy.scores[:, c], sample_weight=toy.weights, drop_intermediate=False
@@ -48,42 +48,42 @@ def test_the_whole_dictionary(toy):
         assert figures["auc"] == pytest.approx(sk.auc(fpr, tpr), abs=1e-12)
         assert figures["tpr_at_fpr_0.01"] == pytest.approx(np.interp(0.01, fpr, tpr), abs=1e-9)
         assert figures["background_rejection_at_0.5"] == pytest.approx(1 / np.interp(0.5, tpr, fpr), rel=1e-6)
-        assert set(found["pairwise_auc"][name]) == set(toy.classes) - {name}
-    assert found["confusion"] == pytest.approx(sk.confusion_matrix(toy.labels, predicted, sample_weight=toy.weights))
-    assert json.loads(json.dumps(found, allow_nan=False)) == found
+        assert set(result["pairwise_auc"][name]) == set(toy.classes) - {name}
+    assert result["confusion"] == pytest.approx(sk.confusion_matrix(toy.labels, predicted, sample_weight=toy.weights))
+    assert json.loads(json.dumps(result, allow_nan=False)) == result
 
 
 def test_two_classes_mirror_each_other(rng):
     p = rng.random(300)
     scores = Scores(np.stack([p, 1 - p], axis=1), (rng.random(300) > p).astype(int), np.ones(300), ("s", "b"))
-    found = figures_of_merit(scores)
-    assert found["classes"]["s"]["auc"] == pytest.approx(found["classes"]["b"]["auc"], abs=1e-12)
-    assert found["pairwise_auc"]["s"]["b"] == pytest.approx(found["classes"]["s"]["auc"], abs=1e-12)
+    result = figures_of_merit(scores)
+    assert result["classes"]["s"]["auc"] == pytest.approx(result["classes"]["b"]["auc"], abs=1e-12)
+    assert result["pairwise_auc"]["s"]["b"] == pytest.approx(result["classes"]["s"]["auc"], abs=1e-12)
 
 
 def test_a_class_without_jets_is_null(toy):
-    found = figures_of_merit(_rows(toy, toy.labels != 3))
-    assert found["jets"]["z"] == 0
-    assert set(found["classes"]["z"].values()) == {None}
-    assert set(found["pairwise_auc"]["z"].values()) == {None}
-    assert found["pairwise_auc"]["g"]["z"] is None
-    assert found["classes"]["g"]["auc"] is not None
-    json.dumps(found, allow_nan=False)
+    result = figures_of_merit(_rows(toy, toy.labels != 3))
+    assert result["jets"]["z"] == 0
+    assert set(result["classes"]["z"].values()) == {None}
+    assert set(result["pairwise_auc"]["z"].values()) == {None}
+    assert result["pairwise_auc"]["g"]["z"] is None
+    assert result["classes"]["g"]["auc"] is not None
+    json.dumps(result, allow_nan=False)
 
 
 def test_one_class_alone_still_has_accuracy_and_loss(toy):
-    found = figures_of_merit(_rows(toy, toy.labels == 0))
-    assert found["accuracy"] > 0.5
-    assert math.isfinite(found["loss"])
-    assert all(value is None for figures in found["classes"].values() for value in figures.values())
+    result = figures_of_merit(_rows(toy, toy.labels == 0))
+    assert result["accuracy"] > 0.5
+    assert math.isfinite(result["loss"])
+    assert all(value is None for figures in result["classes"].values() for value in figures.values())
 
 
 def test_a_perfect_tagger_gives_null_rejections_and_no_loss():
     labels = np.arange(50) % 5
-    found = figures_of_merit(Scores(np.eye(5)[labels], labels, np.ones(50), tuple("gqwzt")))
-    assert found["accuracy"] == 1.0
-    assert str(found["loss"]) == "0.0"
-    assert found["classes"]["g"] == {
+    result = figures_of_merit(Scores(np.eye(5)[labels], labels, np.ones(50), tuple("gqwzt")))
+    assert result["accuracy"] == 1.0
+    assert str(result["loss"]) == "0.0"
+    assert result["classes"]["g"] == {
         "auc": 1.0,
         "tpr_at_fpr_0.1": 1.0,
         "tpr_at_fpr_0.01": 1.0,
@@ -93,7 +93,7 @@ def test_a_perfect_tagger_gives_null_rejections_and_no_loss():
         "max_significance_improvement": 1.0,
         "max_significance_improvement_at": 1.0,
     }
-    assert found["bounds"]["g"]["background_rejection_at_0.5"] == pytest.approx(1 / stats.beta(1, 40).ppf(0.95))
+    assert result["bounds"]["g"]["background_rejection_at_0.5"] == pytest.approx(1 / stats.beta(1, 40).ppf(0.95))
 
 
 def test_a_rejection_rests_on_ten_background_jets_or_is_a_bound():
@@ -101,9 +101,9 @@ def test_a_rejection_rests_on_ten_background_jets_or_is_a_bound():
     for above in (9, 10):
         labels = np.repeat([0, 1], [100, 1000])
         p = np.concatenate([np.full(50, 0.9), np.full(50, 0.4), np.full(above, 0.9), np.full(1000 - above, 0.1)])
-        found = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b")))
-        rejection = found["classes"]["s"]["background_rejection_at_0.5"]
-        bound = found["bounds"]["s"].get("background_rejection_at_0.5")
+        result = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b")))
+        rejection = result["classes"]["s"]["background_rejection_at_0.5"]
+        bound = result["bounds"]["s"].get("background_rejection_at_0.5")
         assert rejection == (None if above == 9 else pytest.approx(100))
         assert bound == (pytest.approx(1 / stats.beta(10, 991).ppf(0.95)) if above == 9 else None)
         weighted = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, np.full(1100, 7.0), ("s", "b")))
@@ -111,9 +111,9 @@ def test_a_rejection_rests_on_ten_background_jets_or_is_a_bound():
 
 
 def test_effective_jets(toy):
-    found = figures_of_merit(toy)["effective_jets"]
+    result = figures_of_merit(toy)["effective_jets"]
     w = toy.weights[toy.labels == 2]
-    assert found["w"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
+    assert result["w"] == pytest.approx(w.sum() ** 2 / (w**2).sum())
     assert figures_of_merit(toy._replace(weights=None))["effective_jets"]["w"] == len(w)
 
 
@@ -129,11 +129,11 @@ def test_weights_are_copies_and_their_scale_does_not_matter(toy):
     for key in ("accuracy", "loss"):
         assert weighted[key] == pytest.approx(repeated[key], rel=1e-12)
     for name in toy.classes:
-        found, expected = (dict(some["classes"][name]) for some in (weighted, repeated))
+        result, expected = (dict(part["classes"][name]) for part in (weighted, repeated))
         for key in KEYS:  # copies are more jets than weights, on which it rests whether a number is quoted
-            rests = key.startswith("max") or (key.startswith("background") and None in (found[key], expected[key]))
-            assert rests or found[key] == pytest.approx(expected[key], rel=1e-9), key
-        assert found["background_rejection_at_0.8"] is not None
+            rests = key.startswith("max") or (key.startswith("background") and None in (result[key], expected[key]))
+            assert rests or result[key] == pytest.approx(expected[key], rel=1e-9), key
+        assert result["background_rejection_at_0.8"] is not None
         assert weighted["pairwise_auc"][name] == pytest.approx(repeated["pairwise_auc"][name], rel=1e-12)
 
 

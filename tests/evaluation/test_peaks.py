@@ -15,17 +15,17 @@ NUMBERS = st.floats(-1e3, 1e3).map(lambda x: round(x, 3))
 
 @given(st.lists(NUMBERS, min_size=1, max_size=25), st.floats(0.01, 1))
 def test_no_window_between_two_values_is_smaller(values, share):
-    found, held = peak(values, share), math.ceil(share * len(values) - 1e-9)
+    result, held = peak(values, share), math.ceil(share * len(values) - 1e-9)
     windows = [(high - low, low) for low in values for high in values if sum(low <= x <= high for x in values) >= held]
-    assert (found.width, found.low) == min(windows)
-    assert found.high == pytest.approx(found.low + found.width)
-    assert found.low <= found.place <= found.high
+    assert (result.width, result.low) == min(windows)
+    assert result.high == pytest.approx(result.low + result.width)
+    assert result.low <= result.place <= result.high
 
 
 def test_the_window_of_a_normal_distribution(rng):
-    found = peak(rng.normal(80, 10, 200_000), 0.4)
-    assert found.width == pytest.approx(2 * 0.5244 * 10, rel=0.01)  # Φ(0.5244) = 0.7
-    assert found.place == pytest.approx(80, abs=1)
+    result = peak(rng.normal(80, 10, 200_000), 0.4)
+    assert result.width == pytest.approx(2 * 0.5244 * 10, rel=0.01)  # Φ(0.5244) = 0.7
+    assert result.place == pytest.approx(80, abs=1)
 
 
 def test_the_spread_is_that_of_other_samples(rng):
@@ -49,13 +49,13 @@ def test_the_same_seed_draws_the_same_rows(rng):
 
 def test_the_background_in_the_window_is_counted(rng):
     x, background = rng.normal(80, 2, 1000), rng.uniform(0, 160, 5000)
-    found = peak_figures(x, background)
-    assert list(found) == ["40%", "68%"]
-    assert found["68%"]["background"][0] > found["40%"]["background"][0]
-    found = found["40%"]
-    assert found["width"] == (peak(x, 0.4).width, bootstrap_peaks(x, 0.4).width.std())
-    inside, error = found["background"]
-    assert inside == pytest.approx(found["width"][0] / 160, abs=4 * error)
+    result = peak_figures(x, background)
+    assert list(result) == ["40%", "68%"]
+    assert result["68%"]["background"][0] > result["40%"]["background"][0]
+    result = result["40%"]
+    assert result["width"] == (peak(x, 0.4).width, bootstrap_peaks(x, 0.4).width.std())
+    inside, error = result["background"]
+    assert inside == pytest.approx(result["width"][0] / 160, abs=4 * error)
     assert error == pytest.approx(math.sqrt(inside * (1 - inside) / 5000))
 
 

@@ -22,8 +22,8 @@ def test_a_loop_over_thresholds_says_the_same(rng):
         if passing >= 10:
             efficiency = (score[signal] >= threshold).mean()
             best = max(best, (efficiency / math.sqrt(passing / background), efficiency))
-    found = max_significance_improvement(roc_curve(score, signal), background)
-    assert found == pytest.approx(best, rel=1e-12)
+    result = max_significance_improvement(roc_curve(score, signal), background)
+    assert result == pytest.approx(best, rel=1e-12)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(0, 3))
@@ -35,9 +35,9 @@ def test_the_rule_of_ten_holds_and_no_cut_is_one(seed, distance):
     assert np.isnan(factor[curve.fpr * 60 < 9.5]).all()
     assert np.isfinite(factor[curve.fpr * 60 > 9.5]).all()
     assert factor[-1] == 1
-    found = max_significance_improvement(curve, 60)
-    assert found.value >= 1
-    assert found.value == pytest.approx(np.nanmax(factor))
+    result = max_significance_improvement(curve, 60)
+    assert result.value >= 1
+    assert result.value == pytest.approx(np.nanmax(factor))
 
 
 def test_ten_jets_of_three_hundred_are_ten():

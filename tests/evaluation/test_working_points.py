@@ -34,17 +34,17 @@ def test_a_loop_over_thresholds_finds_the_same(seed, n, levels, rate):
     w = rng.choice([0.0, 0.5, 1.0, 2.5], n)
     w[[0, -1]] = 1
     curve, counts = roc_curve(score, signal, w), (effective_count(w[signal]), effective_count(w[~signal]))
-    for wanted in ({"efficiency": rate}, {"mistag_rate": rate}):
-        found = working_point(curve, *counts, **wanted)
-        assert (found.threshold, found.efficiency, found.mistag_rate) == pytest.approx(
-            brute(score, signal, w, **wanted)
+    for expected in ({"efficiency": rate}, {"mistag_rate": rate}):
+        result = working_point(curve, *counts, **expected)
+        assert (result.threshold, result.efficiency, result.mistag_rate) == pytest.approx(
+            brute(score, signal, w, **expected)
         )
-        low, high = found.threshold_interval
-        assert low <= found.threshold <= high
-        assert found.efficiency_interval == pytest.approx(
-            binomial_interval(found.efficiency * counts[0], counts[0]), nan_ok=True
+        low, high = result.threshold_interval
+        assert low <= result.threshold <= high
+        assert result.efficiency_interval == pytest.approx(
+            binomial_interval(result.efficiency * counts[0], counts[0]), nan_ok=True
         )
-        assert found.mistag_interval == pytest.approx(binomial_interval(found.mistag_rate * counts[1], counts[1]))
+        assert result.mistag_interval == pytest.approx(binomial_interval(result.mistag_rate * counts[1], counts[1]))
 
 
 def test_the_threshold_is_covered_as_often_as_said(rng):
@@ -118,10 +118,10 @@ def test_what_does_not_exist_is_none():
 
 
 def test_one_jet_of_each_has_no_ends():
-    found = working_point(roc_curve([1, 0], [1, 0]), 1, 1, efficiency=1.0)
-    assert found.threshold == 1
-    assert found.threshold_interval[0] == -math.inf
-    assert found.efficiency_interval[0] == pytest.approx(0.3173 / 2)
+    result = working_point(roc_curve([1, 0], [1, 0]), 1, 1, efficiency=1.0)
+    assert result.threshold == 1
+    assert result.threshold_interval[0] == -math.inf
+    assert result.efficiency_interval[0] == pytest.approx(0.3173 / 2)
 
 
 @pytest.mark.parametrize(

@@ -66,12 +66,12 @@ def inputs_of(model: models.Model, pipeline: pipelines.InputPipeline, count: int
         p = jets.constituents[..., :3].astype(np.float64)
         mass = np.where(np.arange(p.shape[1]) % 2, 0.14, 0) * jets.mask
         jets.constituents[..., energy] = np.sqrt((p**2).sum(-1) + mass**2)
-    found = jax.tree.map(np.array, pipeline.load(jets, slice(None)))
-    if isinstance(found, Sequences):
+    result = jax.tree.map(np.array, pipeline.load(jets, slice(None)))
+    if isinstance(result, Sequences):
         for row, number in enumerate(FEWEST):
-            found.mask[row, number:] = False
-            found.values[row, number:] = 0
-    return found
+            result.mask[row, number:] = False
+            result.values[row, number:] = 0
+    return result
 
 
 def draw(shapes, rng):
@@ -100,10 +100,10 @@ def make_tagger(model: models.Model, seed: int = 0):
         return apply(params, state, inputs, mask, None)[0]
 
     # Sums over particles may be so large that all answers were 0 or 1: none is wider than those of a trained tagger.
-    found = np.asarray(jax.jit(logits)(inputs))
-    middle, width = found[len(FEWEST) :].mean(axis=0), max(found[len(FEWEST) :].std(axis=0).max(), 1)
-    wanted = np.asarray(jax.nn.softmax((found - middle) / width))
-    return lambda inputs: jax.nn.softmax((logits(inputs) - middle) / width), inputs, wanted
+    result = np.asarray(jax.jit(logits)(inputs))
+    middle, width = result[len(FEWEST) :].mean(axis=0), max(result[len(FEWEST) :].std(axis=0).max(), 1)
+    expected = np.asarray(jax.nn.softmax((result - middle) / width))
+    return lambda inputs: jax.nn.softmax((logits(inputs) - middle) / width), inputs, expected
 
 
 def first(inputs, count):

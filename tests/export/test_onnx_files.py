@@ -24,21 +24,21 @@ FACTS = {"classes": '["g", "q", "w", "z", "t"]', "model": "{}", "hepjax": "0"}
 
 @pytest.fixture(scope="module", params=MODELS)
 def tagger(request, tmp_path_factory):
-    answer, inputs, wanted = make_tagger(MODELS[request.param])
+    output, inputs, expected = make_tagger(MODELS[request.param])
     path = tmp_path_factory.mktemp("taggers") / f"{request.param}.onnx"
-    path.write_bytes(export.to_onnx(answer, first(inputs, 1), FACTS))
-    return inputs, wanted, path
+    path.write_bytes(export.to_onnx(output, first(inputs, 1), FACTS))
+    return inputs, expected, path
 
 
 def test_onnx_runtime_answers_as_jax_does(tagger):
-    inputs, wanted, path = tagger
-    assert wanted[len(FEWEST) :].std(axis=0).max() > 0.005  # answers that are all alike would agree by themselves
-    run, facts = export.read(path)
-    assert FACTS.items() <= facts.items()
+    inputs, expected, path = tagger
+    assert expected[len(FEWEST) :].std(axis=0).max() > 0.005  # answers that are all alike would agree by themselves
+    run, metadata = export.read(path)
+    assert FACTS.items() <= metadata.items()
     for count in (1, 7, 1000):
-        found = run(first(inputs, count))
-        assert found.dtype == np.float32
-        np.testing.assert_allclose(found, wanted[:count], rtol=0, atol=1e-5)
+        result = run(first(inputs, count))
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, expected[:count], rtol=0, atol=1e-5)
     made = onnx.load(path)
     assert made.opset_import[0].version == export.OPSET
     assert [value.name for value in made.graph.output] == ["probabilities"]
@@ -52,8 +52,8 @@ def test_onnx_runtime_answers_as_jax_does(tagger):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    answer, inputs, _ = make_tagger(MODELS["deepsets"])
-    made = export.to_onnx(answer, first(inputs, 1), FACTS)
+    output, inputs, _ = make_tagger(MODELS["deepsets"])
+    made = export.to_onnx(output, first(inputs, 1), FACTS)
     return made, inputs, tmp_path_factory.mktemp("small")
 
 
@@ -108,7 +108,7 @@ def named(model, key, value):
         ),
         (lambda m: setattr(m.opset_import[0], "version", 9), "found 9 and 8"),
         (lambda m: setattr(m, "ir_version", 99), "found 18 and 99"),
-        (lambda m: m.ClearField("metadata_props"), "no facts of hepjax"),
+        (lambda m: m.ClearField("metadata_props"), "no hepjax metadata"),
         (lambda m: named(m, "hepjax_format", "2"), "format 2, expected 1"),
         (lambda m: setattr(m.graph.input[0], "name", "x"), "expected inputs features or images or particles and mask"),
         (lambda m: setattr(m.graph.output[0], "name", "y"), "found particles, mask and y"),
@@ -116,9 +116,9 @@ def named(model, key, value):
     ],
 )
 def test_a_file_of_another_kind_is_refused(small, change, words, capfd):
-    with pytest.raises(InputError, match=words) as found:
+    with pytest.raises(InputError, match=words) as result:
         export.read(written(small, "other.onnx", change=change))
-    assert "\n" not in str(found.value)
+    assert "\n" not in str(result.value)
     assert capfd.readouterr().err == ""
 
 

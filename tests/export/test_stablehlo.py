@@ -30,12 +30,12 @@ def write(folder, answer, inputs):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_it_answers_as_before(kind, tmp_path):
-    answer, inputs, wanted = make_tagger(MODELS[kind])
-    path = write(tmp_path, answer, inputs)
-    run, facts = export.read(path)
-    assert facts == {"classes": '["g"]'}
+    output, inputs, expected = make_tagger(MODELS[kind])
+    path = write(tmp_path, output, inputs)
+    run, metadata = export.read(path)
+    assert metadata == {"classes": '["g"]'}
     for count in (1, 7, 1000):
-        np.testing.assert_allclose(run(first(inputs, count)), wanted[:count], rtol=0, atol=1e-5)
+        np.testing.assert_allclose(run(first(inputs, count)), expected[:count], rtol=0, atol=1e-5)
     exported = jax.export.deserialize(bytearray(path.read_bytes()))
     assert set(exported.platforms) == {"cpu", "cuda", "tpu"}
     assert {str(aval.shape[0]) for aval in (*exported.in_avals, *exported.out_avals)} == {"batch"}
@@ -49,8 +49,8 @@ def written(tmp_path):
 
 def change(path, **values):
     beside = path.with_name(path.name + ".json")
-    found = json.loads(beside.read_text()) | values
-    beside.write_text(json.dumps({key: value for key, value in found.items() if value is not None}))
+    result = json.loads(beside.read_text()) | values
+    beside.write_text(json.dumps({key: value for key, value in result.items() if value is not None}))
 
 
 def test_no_jets_and_blocks(written):
@@ -75,7 +75,7 @@ def test_damaged_files_are_refused(written):
     with pytest.raises(InputError, match=r"stablehlo\.json: no JSON, or cut short"):
         export.read(written)
     beside.write_text("[]")
-    with pytest.raises(InputError, match="no facts of hepjax"):
+    with pytest.raises(InputError, match="no hepjax metadata"):
         export.read(written)
     beside.unlink()
     with pytest.raises(InputError, match=r"stablehlo\.json: no such file"):

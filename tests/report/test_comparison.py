@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from hepjax.evaluation import compare, measure
+from hepjax.evaluation import compare_scores, measure
 from hepjax.report import comparison_numbers, comparison_table, learning_curve_figure, save
 from hepjax.types import Scores
 
@@ -21,7 +21,7 @@ def found(rng):
     logits = rng.normal(size=(1000, 5)) + 1.2 * np.eye(5)[labels]
     both = [np.exp(x) / np.exp(x).sum(axis=1, keepdims=True) for x in (logits + rng.normal(size=(1000, 5)), logits)]
     scores = [Scores(p, labels, None, ("g", "q", "w", "z", "t")) for p in both]
-    return [measure(one) for one in scores], [compare(*scores)]
+    return [measure(one) for one in scores], [compare_scores(*scores)]
 
 
 def printed(table, width=120):
@@ -44,7 +44,7 @@ def test_a_tagger_against_itself_has_no_star():
     labels = np.repeat([0, 1], 50)
     p = np.stack([np.linspace(0.1, 0.9, 100)] * 2, axis=1)
     same = Scores(p / p.sum(axis=1, keepdims=True), labels, None, ("q", "t"))
-    rows = printed(comparison_table(NAMES, [measure(same)] * 2, [compare(same, same)], 100)).split("100 jets")[0]
+    rows = printed(comparison_table(NAMES, [measure(same)] * 2, [compare_scores(same, same)], 100)).split("100 jets")[0]
     assert "*" not in rows
     assert "+0.0000 ± 0.0000" in rows
 

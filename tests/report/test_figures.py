@@ -12,7 +12,7 @@ from matplotlib import image
 from matplotlib.colors import to_rgb
 
 from hepjax.errors import InputError
-from hepjax.evaluation import auc, class_curves, confusion_matrix, row_normalised
+from hepjax.evaluation import auc, class_curves, confusion_matrix, normalize_rows
 from hepjax.report import confusion_figure, history_figure, roc_figure, save, scores_figure
 from hepjax.types import Epoch, Scores
 
@@ -130,7 +130,7 @@ def test_history_without_validation_or_with_broken_losses_is_still_drawn(tmp_pat
 def test_confusion_numbers_are_the_matrix_and_readable():
     figure = confusion_figure(FIVE)
     axes = figure.axes[0]
-    percent = 100 * row_normalised(confusion_matrix(FIVE))
+    percent = 100 * normalize_rows(confusion_matrix(FIVE))
     assert [text.get_text() for text in axes.texts] == [f"{value:.1f}" for value in percent.ravel()]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == list("gqWZt")
     assert (axes.get_xlabel(), axes.get_ylabel()) == ("Predicted class", "True class")

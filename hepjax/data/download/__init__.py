@@ -1,6 +1,6 @@
 """Public records of jets, downloaded, verified and unpacked into local HDF5 files.
 
-A folder of unpacked files appears whole or not at all, and a download that was cut off goes on where it stopped.
+A folder of unpacked files appears complete or not at all, and an interrupted download resumes at the same byte.
 """
 
 from __future__ import annotations
@@ -32,17 +32,17 @@ def fetch(
     sources: Mapping[Record, Source] = SOURCES,
     retry: Retry = _RETRY,
 ) -> list[Path]:
-    """Downloads a public record, verifies and unpacks it; does nothing where that was done before.
+    """Downloads, verifies and unpacks a public record; does nothing if the record is already unpacked.
 
-    The files go to `to/<record>/train` and `to/<record>/val`; the archives stay beside these folders and may be
-    deleted. An archive must have its pinned size and MD5 sum, or where none is pinned those that the record lists, be
-    whole to its end, and hold HDF5 files only. Its SHA-256 sum is written to `<archive>.sha256`, and any later copy
-    must have the same. A second process waits for the first.
+    The files go to `to/<record>/train` and `to/<record>/val`; the archives stay next to these folders and may be
+    deleted. An archive must have its pinned size and MD5 sum, or the ones that the record lists if none are pinned; it
+    must be complete and contain HDF5 files only. Its SHA-256 sum is written to `<archive>.sha256`, and any later copy
+    must have the same sum. A second process waits for the first.
 
     Args:
-      record: which record.
-      to: the folder to hold it; the user's cache folder where None.
-      progress: called with what is being done, the bytes done, and the bytes in all (None where unknown).
+      record: the record to download.
+      to: folder for the record; None means the user's cache folder.
+      progress: called with a description, the number of finished bytes, and the total number (None if unknown).
       check: called with each unpacked file before its folder counts as finished; raises `InputError` to refuse it.
       sources: addresses and checksums.
       retry: delays and time limits.
@@ -51,30 +51,30 @@ def fetch(
       The HDF5 files, training files first, sorted by name.
 
     Raises:
-      InputError: the record cannot be had, is not what it was, or does not fit on the disk.
+      InputError: the record is not available, has changed, or does not fit on the disk.
 
     Examples:
       >>> [record.value for record in Record]
       ['jets-30p', 'jets-100p', 'jets-150p']
     """
-    from hepjax.data.download._unpack import unpacked
+    from hepjax.data.download._unpack import unpacked_files
 
     source = sources[record]
     folder = (_cache() if to is None else Path(to).expanduser()) / record.value
-    tell = progress or _silent
+    report = progress or _silent
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
             for archive in source.archives:
-                files += unpacked(folder, archive) or _obtain(folder, archive, source.page, retry, tell, check)
+                files += unpacked_files(folder, archive) or _obtain(folder, archive, source.page, retry, report, check)
     except OSError as error:
         raise InputError(_disk_problem(folder, error)) from error
     return files
 
 
 def _silent(what: str, done: int, total: int | None) -> None:
-    """The progress report where nobody listens."""
+    """Ignores a progress report."""
 
 
 def _cache() -> Path:
@@ -85,7 +85,7 @@ def _cache() -> Path:
 
 @contextlib.contextmanager
 def _locked(folder: Path) -> Iterator[None]:
-    """Holds the folder against other processes. The system frees the lock when a process ends, however it ends."""
+    """Locks the folder against other processes; the system releases the lock when the process ends."""
     import fcntl
 
     with (folder / ".lock").open("wb") as file:
@@ -99,19 +99,21 @@ def _disk_problem(folder: Path, error: OSError) -> str:
     return f"{error.filename or folder}: {error.strerror or error}. Choose a folder that can be written to"
 
 
-def _obtain(folder: Path, archive: Archive, page: str, retry: Retry, tell: Progress, check: Check | None) -> list[Path]:
-    """Downloads an archive unless it lies there, verifies and unpacks it."""
+def _obtain(
+    folder: Path, archive: Archive, page: str, retry: Retry, report: Progress, check: Check | None
+) -> list[Path]:
+    """Downloads an archive if it is missing, verifies and unpacks it."""
     from hepjax.data.download import _download, _unpack
 
     path, record = folder / archive.name, folder / f"{archive.name}.sha256"
-    known = next(iter(record.read_text().split()), None) if record.exists() else None
-    if not archive.md5 and not known:
-        archive = _download.as_listed(archive, page, retry)
+    recorded = next(iter(record.read_text().split()), None) if record.exists() else None
+    if not archive.md5 and not recorded:
+        archive = _download.with_listed_checksum(archive, page, retry)
     if path.exists():
-        sha256, problem = _download.examine(path, archive, known, tell)
+        sha256, problem = _download.examine(path, archive, recorded, report)
         if problem:
             raise InputError(f"{path}: {problem}. Delete it and fetch it again")
     else:
-        sha256 = _download.download(path, archive, known, page, retry, tell)
-    _unpack.unpack(path, folder / archive.split, sha256, tell, check)
-    return _unpack.unpacked(folder, archive)
+        sha256 = _download.download(path, archive, recorded, page, retry, report)
+    _unpack.unpack(path, folder / archive.split, sha256, report, check)
+    return _unpack.unpacked_files(folder, archive)

@@ -1,4 +1,4 @@
-"""An archive from a web server, in pieces if need be, and what can be verified of it."""
+"""Resumable download of an archive from a web server, and its verification."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
-    """An attempt failed in a way that another may not."""
+    """The signal for a failed attempt that is worth repeating."""
 
     def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False) -> None:
         super().__init__(reason)
@@ -41,8 +41,8 @@ class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
         self.unreachable = unreachable
 
 
-def as_listed(archive: Archive, page: str, retry: Retry) -> Archive:
-    """The archive with the size and MD5 sum that the record lists; unchanged where the listing cannot be had."""
+def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
+    """Adds the size and MD5 sum that the record lists; returns the archive unchanged if there is no listing."""
     address = page.replace("/records/", "/api/records/")
     try:
         with requests.Session() as session, _open(session, address, {"Accept": "application/json"}, retry) as response:
@@ -55,39 +55,39 @@ def as_listed(archive: Archive, page: str, retry: Retry) -> Archive:
         return archive
 
 
-def examine(path: Path, archive: Archive, known: str | None, tell: Progress) -> tuple[str, str]:
-    """The SHA-256 sum of a complete archive, and in words what is wrong with it (empty where nothing is)."""
+def examine(path: Path, archive: Archive, recorded: str | None, report: Progress) -> tuple[str, str]:
+    """Returns the SHA-256 sum of a complete archive, and a description of its problem (empty if it is valid)."""
     size = path.stat().st_size
-    tell(f"verifying {archive.name}", 0, size)
+    report(f"verifying {archive.name}", 0, size)
     if archive.size is not None and size != archive.size:
         return "", f"has {size} bytes, expected {archive.size}"
     if archive.md5 and (md5 := pooch.file_hash(str(path), alg="md5")) != archive.md5.lower():
         return "", f"has the MD5 sum {md5}, expected {archive.md5}"
     sha256 = str(pooch.file_hash(str(path)))
-    tell(f"verifying {archive.name}", size, size)
-    if known and sha256 != known:
+    report(f"verifying {archive.name}", size, size)
+    if recorded and sha256 != recorded:
         problem = (
-            f"has the SHA-256 sum {sha256}, expected {known} as recorded when it was first fetched (to accept a "
+            f"has the SHA-256 sum {sha256}, expected {recorded} as recorded when it was first fetched (to accept a "
             f"changed archive, delete {archive.name}.sha256)"
         )
         return sha256, problem
     return sha256, ""
 
 
-def download(path: Path, archive: Archive, known: str | None, page: str, retry: Retry, tell: Progress) -> str:
-    """Downloads to `path`, going on where an earlier run stopped; returns the SHA-256 sum."""
+def download(path: Path, archive: Archive, recorded: str | None, page: str, retry: Retry, report: Progress) -> str:
+    """Downloads to `path`, resumes an earlier run, and returns the SHA-256 sum."""
     address = f"{page}/files/{archive.name}?download=1"
     part = path.with_name(f"{path.name}.part")
     failures, furthest = 0, _size(part)
     with requests.Session() as session:
         while True:
             try:
-                sha256 = _verified_attempt(session, address, part, archive, known, retry, tell)
+                sha256 = _verified_attempt(session, address, part, archive, recorded, retry, report)
                 break
             except _TryAgain as problem:
                 if _size(part) > furthest:
                     failures, furthest = 0, _size(part)
-                # Where nothing ever came, waiting long seldom helps: the machine is offline.
+                # A server that never sent a byte is probably unreachable, so that waiting does not help.
                 allowed = min(1, len(retry.delays)) if problem.unreachable and not furthest else len(retry.delays)
                 if failures >= allowed:
                     raise InputError(
@@ -108,13 +108,13 @@ def _verified_attempt(
     address: str,
     part: Path,
     archive: Archive,
-    known: str | None,
+    recorded: str | None,
     retry: Retry,
-    tell: Progress,
+    report: Progress,
 ) -> str:
-    """Downloads once, and returns the SHA-256 sum where all has come and is right."""
-    resumed = _attempt(session, address, part, archive, retry, tell)
-    sha256, problem = examine(part, archive, known, tell)
+    """Downloads once, and returns the SHA-256 sum if the archive is complete and valid."""
+    resumed = _attempt(session, address, part, archive, retry, report)
+    sha256, problem = examine(part, archive, recorded, report)
     if problem:
         _discard(part)  # or it would be taken up again for ever
         if resumed:
@@ -127,7 +127,7 @@ def _verified_attempt(
 
 
 def _attempt(
-    session: requests.Session, address: str, part: Path, archive: Archive, retry: Retry, tell: Progress
+    session: requests.Session, address: str, part: Path, archive: Archive, retry: Retry, report: Progress
 ) -> bool:
     """Downloads once, as far as it goes. True where the beginning came from an earlier attempt."""
     state = _read_state(part)
@@ -141,15 +141,15 @@ def _attempt(
             headers["If-Range"] = validator
     try:
         with _open(session, address, headers, retry) as response:
-            _raise_for_answer(response, address, part)
+            _check_response(response, address, part)
             if response.status_code == 206:
-                _must_continue(response, part, start, state)
+                _check_continuation(response, part, start, state)
                 total = state.get("total")
             else:
                 start, total = 0, _length(response)
             if total is not None and archive.size is not None and total != archive.size:
                 raise InputError(f"{address}: offers {total} bytes, expected {archive.size}: the record has changed")
-            _receive(response, address, part, archive.name, start, total, tell)
+            _receive(response, address, part, archive.name, start, total, report)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _failed(_innermost(error)) from error
     return start > 0
@@ -165,7 +165,7 @@ def _failed(cause: BaseException) -> _TryAgain:
 
 
 def _innermost(error: BaseException) -> BaseException:
-    """The first cause: requests and urllib3 wrap their errors several times."""
+    """Returns the original cause, because requests and urllib3 wrap their errors several times."""
     while True:
         inner = [arg for arg in (*error.args, getattr(error, "reason", None)) if isinstance(arg, BaseException)]
         if not inner:
@@ -176,7 +176,7 @@ def _innermost(error: BaseException) -> BaseException:
 def _open(
     session: requests.Session, address: str, headers: Mapping[str, str], retry: Retry
 ) -> contextlib.closing[requests.Response]:
-    """The answer to a GET, after at most a few redirects."""
+    """Sends a GET request and follows a limited number of redirects."""
     for _ in range(_MAX_REDIRECTS + 1):
         response = session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout)
         if not response.is_redirect:
@@ -187,41 +187,41 @@ def _open(
 
 
 def _redirected(address: str, location: str) -> str:
-    """Where a redirect leads; never from https to an open connection, nor out of the web."""
+    """Returns the target of a redirect; refuses to leave https for an insecure connection."""
     target = urljoin(address, location)
     if urlsplit(target).scheme not in ("https", urlsplit(address).scheme):
         raise InputError(f"{address}: redirects to {target}, which is not secure. Check the network's proxy")
     return target
 
 
-def _raise_for_answer(response: requests.Response, address: str, part: Path) -> None:
-    """Raises unless the answer is, by its header, the file or the missing piece of it."""
+def _check_response(response: requests.Response, address: str, part: Path) -> None:
+    """Checks by the header that a response is the file or its missing part."""
     status = response.status_code
-    if status == 416:  # the piece asked for does not exist
+    if status == 416:  # the requested part does not exist
         _discard(part)
         raise _TryAgain("the part downloaded before does not fit the file any more")
     if status in _TRANSIENT:
-        asked = response.headers.get("Retry-After", "")
-        raise _TryAgain(f"the server answers {status} {response.reason}", float(asked) if asked.isdecimal() else 0.0)
+        delay = response.headers.get("Retry-After", "")
+        raise _TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
     if status not in (200, 206):
         raise InputError(f"{address}: the server answers {status} {response.reason}. The record may have moved")
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _not_an_archive(address, "a web page (text/html)")
 
 
-def _not_an_archive(address: str, found: str) -> InputError:
+def _not_an_archive(address: str, content: str) -> InputError:
     return InputError(
-        f"{address}: the server sent {found}, expected a .tar.gz archive. Check for a proxy or login page in between"
+        f"{address}: the server sent {content}, expected a .tar.gz archive. Check for a proxy or login page in between"
     )
 
 
 def _length(response: requests.Response) -> int | None:
-    asked = response.headers.get("Content-Length", "")
-    return int(asked) if asked.isdecimal() else None
+    length = response.headers.get("Content-Length", "")
+    return int(length) if length.isdecimal() else None
 
 
-def _must_continue(response: requests.Response, part: Path, start: int, state: Mapping[str, Any]) -> None:
-    """A piece may be glued on only if it starts where the part ends, and belongs to the same file."""
+def _check_continuation(response: requests.Response, part: Path, start: int, state: Mapping[str, Any]) -> None:
+    """Checks that a partial response starts at the end of the existing part and belongs to the same file."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     piece, _, total = rest.partition("/")
     etag = response.headers.get("ETag")
@@ -232,13 +232,13 @@ def _must_continue(response: requests.Response, part: Path, start: int, state: M
 
 
 def _receive(
-    response: requests.Response, address: str, part: Path, name: str, start: int, total: int | None, tell: Progress
+    response: requests.Response, address: str, part: Path, name: str, start: int, total: int | None, report: Progress
 ) -> None:
-    """Appends the answer's body to `part`, or begins `part` anew where `start` is 0."""
+    """Appends the body of a response to `part`, or replaces `part` if `start` is 0."""
     chunks = response.raw.stream(_CHUNK, decode_content=False)
     first = next(chunks, b"")
     if start == 0:
-        if not first.startswith(_GZIP_MAGIC):  # looked at before an older part is given up
+        if not first.startswith(_GZIP_MAGIC):  # checked before an older part is discarded
             raise _not_an_archive(address, f"{first[:12]!r}")
         _discard(part)
         _write_state(part, response, total)
@@ -249,9 +249,9 @@ def _receive(
         while first:
             file.write(first)
             done += len(first)
-            tell(f"downloading {name}", done, total)
+            report(f"downloading {name}", done, total)
             first = next(chunks, b"")
-    if total is not None and done != total:  # older releases of urllib3 do not tell
+    if total is not None and done != total:  # older releases of urllib3 do not raise an error
         raise _TryAgain(f"the connection ended after {done} of {total} bytes")
 
 
@@ -259,14 +259,14 @@ def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _state_of(part: Path) -> Path:
+def _state_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
 def _read_state(part: Path) -> dict[str, Any]:
-    """What is known of the file that `part` begins; empty where it cannot be gone on with."""
+    """Reads the state of a partial download; empty if it cannot be resumed."""
     try:
-        state = json.loads(_state_of(part).read_text())
+        state = json.loads(_state_path(part).read_text())
     except (FileNotFoundError, ValueError):
         return {}
     return state if isinstance(state, dict) and isinstance(state.get("total"), int) else {}
@@ -276,12 +276,12 @@ def _write_state(part: Path, response: requests.Response, total: int | None) -> 
     etag = response.headers.get("ETag", "")
     state = {
         "total": total,
-        "etag": etag if etag.startswith('"') else None,  # a weak one does not promise the same bytes
+        "etag": etag if etag.startswith('"') else None,  # a weak ETag does not guarantee identical bytes
         "modified": response.headers.get("Last-Modified"),
     }
-    _state_of(part).write_text(json.dumps(state))
+    _state_path(part).write_text(json.dumps(state))
 
 
 def _discard(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _state_of(part).unlink(missing_ok=True)
+    _state_path(part).unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The public records: their names, pinned addresses and known checksums. Light to import."""
+"""The public records with their names, pinned addresses and known checksums; this module imports quickly."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     Progress = Callable[[str, int, int | None], object]
-    """Called with what is being done, the bytes done, and the bytes in all (None where unknown)."""
+    """A function of a description, the number of finished bytes, and the total number (None if unknown)."""
     Check = Callable[[Path], object]
-    """Called with each unpacked file before its folder counts as finished; raises `InputError` to refuse it."""
+    """A function that is called with each unpacked file before its folder is complete; it may raise `InputError`."""
 
 
 class Record(enum.Enum):
-    """A public record that can be fetched, by its name on the command line."""
+    """The public records that can be fetched, by their names on the command line."""
 
     JETS_30P = "jets-30p"
     JETS_100P = "jets-100p"
@@ -25,19 +25,19 @@ class Record(enum.Enum):
 
 
 class Archive(NamedTuple):
-    """One .tar.gz of a record."""
+    """A .tar.gz archive of a record."""
 
     name: str
     split: str
-    """The folder its files go to: train or val."""
+    """The folder for its files: train or val."""
     md5: str | None = None
-    """None where no public source tells; then the record's own listing is asked."""
+    """The MD5 sum; None if no public source has it, so that the listing of the record is used."""
     size: int | None = None
-    """Bytes, where known."""
+    """The size in bytes, or None if unknown."""
 
 
 class Source(NamedTuple):
-    """Where a record is published."""
+    """The address and the archives of a record."""
 
     page: str
     """The record's web page; a file's address is `page/files/NAME`."""
@@ -45,14 +45,14 @@ class Source(NamedTuple):
 
 
 class Retry(NamedTuple):
-    """How patiently to download."""
+    """Delays and time limits of a download."""
 
     delays: tuple[float, ...] = (1.0, 3.0, 9.0, 27.0)
-    """Seconds before each new attempt; the count starts again whenever more bytes have arrived than ever before."""
+    """The delays before new attempts, in seconds; the count starts again whenever new bytes arrive."""
     timeout: float = 30.0
-    """Seconds without an answer or a byte until an attempt is given up."""
+    """The time without any data after which an attempt fails, in seconds."""
     longest: float = 120.0
-    """The longest wait, in seconds, that a server may ask for."""
+    """The longest delay that a server may request, in seconds."""
 
 
 # MD5 sums of 3602260: github.com/bb511/jet_tagging_datamaker, src/jet_tagging_datamaker/publish/huggingface.py, which
@@ -79,4 +79,4 @@ SOURCES: Mapping[Record, Source] = MappingProxyType(
         ),
     }
 )
-"""The pinned addresses, and the checksums where a public source tells them."""
+"""The pinned addresses, and the checksums known from public sources."""

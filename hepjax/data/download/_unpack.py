@@ -1,4 +1,4 @@
-"""A verified archive into a folder of HDF5 files, which appears whole or not at all."""
+"""Unpacking of a verified archive into a folder of HDF5 files, which appears complete or not at all."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest pub
 _MANIFEST = "manifest.json"
 
 
-def unpacked(folder: Path, archive: Archive) -> list[Path]:
-    """The files of a split that was unpacked before; none where it was not."""
+def unpacked_files(folder: Path, archive: Archive) -> list[Path]:
+    """Returns the files of a split that was unpacked before; an empty list if it was not."""
     split = folder / archive.split
     if not split.exists():
         return []
@@ -44,13 +44,13 @@ def _is_hdf5(path: Path) -> bool:
         return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
 
 
-def unpack(path: Path, split: Path, sha256: str, tell: Progress, check: Check | None) -> None:
-    """Unpacks the HDF5 files of an archive into the folder `split`, which appears only when all is well."""
+def unpack(path: Path, split: Path, sha256: str, report: Progress, check: Check | None) -> None:
+    """Unpacks the HDF5 files of an archive into the folder `split`, which appears only after success."""
     work = split.with_name(f".{split.name}.unpacking")
-    shutil.rmtree(work, ignore_errors=True)  # of a run that was killed
+    shutil.rmtree(work, ignore_errors=True)  # left over from a killed run
     work.mkdir()
     try:
-        files = _extract(path, work, tell)
+        files = _extract(path, work, report)
         if not files:
             raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
         for file in files:
@@ -66,8 +66,8 @@ def unpack(path: Path, split: Path, sha256: str, tell: Progress, check: Check | 
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _extract(path: Path, work: Path, tell: Progress) -> list[Path]:
-    """Writes the archive's .h5 files straight into `work`: no path of the archive's is ever used."""
+def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
+    """Writes the .h5 files of an archive directly into `work`, without using paths from the archive."""
     size, total = path.stat().st_size, 0
     files: list[Path] = []
     try:
@@ -79,7 +79,7 @@ def _extract(path: Path, work: Path, tell: Progress) -> list[Path]:
                     files.append(work / name)
                     with tar.extractfile(member) as inside, files[-1].open("xb") as outside:  # type: ignore[union-attr]
                         shutil.copyfileobj(inside, outside, 1 << 20)
-                tell(f"unpacking {path.name}", raw.tell(), size)
+                report(f"unpacking {path.name}", raw.tell(), size)
             while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
                 pass
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
@@ -90,7 +90,7 @@ def _extract(path: Path, work: Path, tell: Progress) -> list[Path]:
 
 
 def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> str | None:
-    """The file name of a member to keep, None for one to skip; raises for one that no honest archive has."""
+    """Returns the file name of a member to keep, or None to skip it; raises an error for a malicious member."""
     inside = PurePosixPath(member.name)
     problem = None
     try:
@@ -103,6 +103,6 @@ def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> s
         problem = f"unpacks to more than {_MAX_UNPACKED >> 30} GiB"
     if problem:
         raise InputError(f"{path}: refused because of its member {member.name!r}: {problem}. Nothing was unpacked")
-    # Hidden files are the attributes that a Mac packs beside each file.
-    wanted = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
-    return inside.name if wanted else None
+    # macOS adds a hidden file with attributes for each file.
+    is_data = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
+    return inside.name if is_data else None

@@ -1,4 +1,4 @@
-"""What a trained network has learnt: the features it needs, what it looks at in a jet, and what it makes of it."""
+"""Explanations of a trained network: needed features, relevant parts of a jet, and hidden features."""
 
 from hepjax.evaluation.explanation.gradients import by_particle, gradient_times_input
 from hepjax.evaluation.explanation.hidden import hidden_features, pearson, spearman

@@ -1,4 +1,4 @@
-"""Ranks, of which both AUC and Spearman's correlation are made."""
+"""Ranks of numbers, which AUC and Spearman's correlation are computed from."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 def ranks(x: np.ndarray) -> NDArray[np.float64]:
-    """The ranks of numbers, from 1; equal ones share their mean rank.
+    """Returns the ranks of numbers, from 1; equal numbers share their mean rank.
 
     >>> ranks(np.array([5.0, 7.0, 5.0])).tolist()
     [1.5, 3.0, 1.5]

@@ -1,4 +1,4 @@
-"""What a network has made of a jet: its hidden features, and which observables they follow."""
+"""Hidden features of a network, and their correlation with observables."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from hepjax.types import PyTree
 
 _CONSTANT = 1e-7
-"""A deviation below this share of the mean is rounding."""
+"""The ratio of deviation to mean below which a feature is constant up to rounding."""
 
 
 def activations(module: nn.Module) -> bool:
-    """The layers that `hidden_features` looks at: every activation of a network of hepjax, and recurrent layers.
+    """Selects the default layers of `hidden_features`: all activations of hepjax networks, and recurrent layers.
 
     >>> activations(nn.Dense(3))
     False
@@ -40,45 +40,46 @@ def hidden_features(
     inputs: Any,
     layers: Callable[[nn.Module], bool] = activations,
 ) -> dict[str, np.ndarray]:
-    """What each hidden layer holds of each jet; the last is what the classes are read from.
+    """Computes the output of each hidden layer for each jet; the last layer is the input of the classifier.
 
-    Layers that hold something for each particle, edge or pixel are averaged over those of the jet.
+    Outputs per particle, edge or pixel are averaged over the jet.
 
     Args:
       network: any Flax module that takes these inputs.
-      params: its parameters.
-      model_state: its other variables.
+
+      params: parameters of the network.
+      model_state: other variables of the network.
       inputs: an array (N, ...), `Sequences`, or a `GraphsTuple` of N graphs, padding graphs included.
-      layers: which modules to look at, by their outputs.
+      layers: predicate that selects the modules whose outputs are returned.
 
     Returns:
-      Name of the layer → (N, width), in the order of the network.
+      A mapping from layer name to (N, width) features, in the order of the network.
 
     Raises:
       InputError: the network has no such layer, or a graph's layers cannot be told apart by their sizes.
 
     >>> from hepjax.models import MLP, initialize
     >>> x = np.ones((7, 16), np.float32)
-    >>> found = hidden_features(MLP(), *initialize(MLP(), jax.random.key(0), x), x)
-    >>> {name: values.shape for name, values in found.items()}
+    >>> hidden = hidden_features(MLP(), *initialize(MLP(), jax.random.key(0), x), x)
+    >>> {name: values.shape for name, values in hidden.items()}
     {'Activate_0': (7, 64), 'Activate_1': (7, 32), 'Activate_2': (7, 32)}
     """
     names: list[str] = []
 
-    def wanted(module: nn.Module, method: str) -> bool:
+    def is_captured(module: nn.Module, method: str) -> bool:
         return method.startswith("__call__") and layers(module)
 
     def run(inputs: Any) -> list[jax.Array]:
-        _, seen = network.apply(
+        _, variables = network.apply(
             {"params": params, **model_state},
             inputs,
             train=False,
             mutable=["intermediates"],
-            capture_intermediates=wanted,
+            capture_intermediates=is_captured,
         )
-        found = _flat(seen.get("intermediates", {}))
-        names[:] = found
-        return list(found.values())
+        outputs = _flatten_outputs(variables.get("intermediates", {}))
+        names[:] = outputs
+        return list(outputs.values())
 
     values = jax.device_get(jax.jit(run)(inputs))
     if not values:
@@ -87,14 +88,14 @@ def hidden_features(
 
 
 def pearson(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
-    """Pearson's correlation of each hidden feature with each observable.
+    """Computes Pearson's correlation of each hidden feature with each observable.
 
     Args:
-      hidden: (N, H).
-      observables: (N, K).
+      hidden: (N, H) hidden features.
+      observables: (N, K) observables.
 
     Returns:
-      (H, K) from -1 to 1; NaN where one of both is constant over the jets, as a unit is that never fires.
+      (H, K) correlations from -1 to 1; NaN if either quantity is constant over the jets, such as an inactive unit.
 
     Raises:
       InputError: the shapes do not fit, there are fewer than two jets, or a number is not finite.
@@ -102,53 +103,53 @@ def pearson(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
     >>> pearson(np.array([[1.0, 7.0], [2.0, 7.0]]), np.array([[5.0], [3.0]])).tolist()
     [[-1.0], [nan]]
     """
-    a, b = (_standardised(_checked(x, name)) for x, name in ((hidden, "hidden"), (observables, "observables")))
+    a, b = (_standardize(_checked_table(x, name)) for x, name in ((hidden, "hidden"), (observables, "observables")))
     if len(a) != len(b):
         raise InputError(f"observables: expected those of {len(a)} jets, as hidden has, found {len(b)}")
     return np.clip(a.T @ b / len(a), -1, 1)
 
 
 def spearman(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
-    """Spearman's correlation: Pearson's of the ranks, which sees any rising or falling dependence.
+    """Computes Spearman's correlation, which is Pearson's of the ranks and detects any monotonic dependence.
 
     Args:
-      hidden: (N, H).
-      observables: (N, K).
+      hidden: (N, H) hidden features.
+      observables: (N, K) observables.
 
     Returns:
-      As `pearson`.
+      (H, K) correlations, as `pearson` returns them.
 
     Raises:
-      InputError: as `pearson`.
+      InputError: for the reasons of `pearson`.
 
     >>> spearman(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [10.0], [1000.0]])).round(6).tolist()
     [[1.0]]
     """
-    pair = (_checked(x, name) for x, name in ((hidden, "hidden"), (observables, "observables")))
+    pair = (_checked_table(x, name) for x, name in ((hidden, "hidden"), (observables, "observables")))
     return pearson(*(np.stack([ranks(column) for column in x.T], axis=1) for x in pair))
 
 
-def _flat(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, jax.Array]:
-    """Paths → what was seen last there; messages between particles are for `message_relevance`."""
-    found: dict[str, jax.Array] = {}
+def _flatten_outputs(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, jax.Array]:
+    """Maps paths to the last output of each layer; `message_relevance` handles messages between particles."""
+    outputs: dict[str, jax.Array] = {}
     for name, branch in tree.items():
         if isinstance(branch, tuple):
             if not name.startswith("messages"):
-                found["/".join((*path, name)).removesuffix("/__call__")] = branch[-1]
+                outputs["/".join((*path, name)).removesuffix("/__call__")] = branch[-1]
         else:
-            found.update(_flat(branch, (*path, name)))
-    return found
+            outputs.update(_flatten_outputs(branch, (*path, name)))
+    return outputs
 
 
 def _per_jet(x: np.ndarray, inputs: Any) -> np.ndarray:
-    """(N, width)."""
+    """Averages outputs over the particles, pixels, nodes or edges of each jet, to (N, width)."""
     if hasattr(inputs, "n_node"):
         return _per_graph(x, inputs)
     if isinstance(inputs, Sequences) and x.ndim == 3 and x.shape[:2] == inputs.mask.shape:
-        found: np.ndarray = weighted_mean(x, np.asarray(inputs.mask)[..., None], axis=1)
+        means: np.ndarray = weighted_mean(x, np.asarray(inputs.mask)[..., None], axis=1)
     else:
-        found = x.mean(axis=tuple(range(1, x.ndim - 1)))
-    return found
+        means = x.mean(axis=tuple(range(1, x.ndim - 1)))
+    return means
 
 
 def _per_graph(x: np.ndarray, graph: Any) -> np.ndarray:
@@ -169,18 +170,18 @@ def _per_graph(x: np.ndarray, graph: Any) -> np.ndarray:
     return np.asarray(sums / np.maximum(counts, 1)[:, None].astype(x.dtype))
 
 
-def _checked(x: Any, name: str) -> NDArray[np.float64]:
-    found = np.asarray(x, np.float64)
-    if found.ndim != 2 or len(found) < 2:
-        raise InputError(f"{name}: expected (N, columns) of two jets or more, found shape {found.shape}")
-    bad = ~np.isfinite(found).all(axis=0)
+def _checked_table(x: Any, name: str) -> NDArray[np.float64]:
+    table = np.asarray(x, np.float64)
+    if table.ndim != 2 or len(table) < 2:
+        raise InputError(f"{name}: expected (N, columns) of two jets or more, found shape {table.shape}")
+    bad = ~np.isfinite(table).all(axis=0)
     if bad.any():
         raise InputError(f"{name}: expected finite numbers, found others in column {np.argmax(bad)}; remove those jets")
-    return found
+    return table
 
 
-def _standardised(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Mean 0 and deviation 1; NaN for constants."""
+def _standardize(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Scales columns to mean 0 and deviation 1; constant columns become NaN."""
     mean, std = x.mean(axis=0), x.std(axis=0)
     scaled: NDArray[np.float64] = (x - mean) / np.where(std > _CONSTANT * np.abs(mean), std, np.nan)
     return scaled

@@ -1,4 +1,4 @@
-"""Which features a tagger needs: what it loses when one is shuffled among jets."""
+"""Permutation importance: the loss in performance of a tagger when a feature is shuffled among jets."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Metric = Callable[[np.ndarray, np.ndarray], float]
-"""(N, C) class probabilities and (N,) labels → a number that is larger for a better tagger."""
+"""A function of (N, C) class probabilities and (N,) labels that is larger for a better tagger."""
 
 
 class Importance(NamedTuple):
-    """What a tagger loses when features are shuffled."""
+    """The drop in performance of a tagger when features are shuffled."""
 
     score: float
-    """The metric of the jets as they are."""
+    """The metric of the unshuffled jets."""
     drops: NDArray[np.float64]
-    """(G, R) how much the metric falls when each of G groups of columns is shuffled, R times."""
+    """(G, R) drops of the metric when each of G groups of columns is shuffled, R times."""
 
     @property
     def mean(self) -> NDArray[np.float64]:
-        """(G,) over the repeats."""
+        """Returns the (G,) mean drops over the repeats."""
         return np.asarray(self.drops.mean(axis=1))
 
     @property
     def std(self) -> NDArray[np.float64]:
-        """(G,) the standard deviation of one repeat."""
+        """Returns the (G,) standard deviations of one repeat."""
         return np.asarray(self.drops.std(axis=1))
 
 
 def mean_auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The mean over the classes of the AUC of one class against all others.
+    """Computes the mean over classes of the AUC of one class against all others.
 
     Args:
       probabilities: (N, C) scores, larger for the class.
       labels: (N,) class indices.
 
     Returns:
-      The mean of the classes that some jets have and some have not.
+      The mean over the classes that have jets inside and outside.
 
     Raises:
       InputError: all jets are of one class.
@@ -55,26 +55,26 @@ def mean_auc(probabilities: np.ndarray, labels: np.ndarray) -> float:
     >>> mean_auc(np.array([[0.9, 0.1], [0.4, 0.6], [0.6, 0.4]]), np.array([0, 1, 1]))
     1.0
     """
-    found = []
+    aucs = []
     for c, column in enumerate(np.asarray(probabilities).T):
         signal = np.asarray(labels) == c
         pairs = float(signal.sum()) * float((~signal).sum())
         if pairs:
-            found.append((ranks(column)[signal].sum() - signal.sum() * (signal.sum() + 1) / 2) / pairs)
-    if not found:
+            aucs.append((ranks(column)[signal].sum() - signal.sum() * (signal.sum() + 1) / 2) / pairs)
+    if not aucs:
         raise InputError("labels: expected jets of two classes or more for an AUC, found one; add jets")
-    return float(np.mean(found))
+    return float(np.mean(aucs))
 
 
 def log_likelihood(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """The mean logarithm of the true class's probability: its drop is the rise of the loss.
+    """Computes the mean logarithm of the true class's probability, whose drop is the rise of the loss.
 
     Args:
       probabilities: (N, C) class probabilities.
       labels: (N,) class indices.
 
     Returns:
-      The mean; a probability of 0 counts as the smallest number of its kind.
+      The mean; a probability of 0 is replaced by the smallest number of its type.
 
     >>> round(log_likelihood(np.array([[0.5, 0.5], [1.0, 0.0]]), np.array([0, 0])), 4)
     -0.3466
@@ -94,31 +94,32 @@ def permutation_importance(
     repeats: int = 5,
     seed: int = 0,
 ) -> Importance:
-    """Shuffles one feature after another among jets, and sees what a trained tagger loses (Breiman 2001, section 10).
+    """Shuffles each feature among jets and measures the drop in a tagger's performance (Breiman 2001, section 10).
 
-    The shuffled feature has the distribution that it had, but says nothing of its jet any more. Of features that say
-    the same, each alone may lose little, for the others stay: give them as a group, whose columns move together. A
-    particle's column is shuffled among the particles of all jets; padding stays where it is.
+    A shuffled feature keeps its distribution but carries no information about its jet. Redundant features each show
+    little importance, because the others remain: pass them as a group, whose columns are shuffled together. A column
+    of particles is shuffled among the particles of all jets; padding does not move.
 
     Args:
-      score: a function from inputs to (N, C) class probabilities; it sees the same shapes in every call.
+      score: a function from inputs to (N, C) class probabilities; shapes are equal in every call.
       inputs: (N, F) features, or `Sequences` with (N, P, F) values, in the units that `score` takes.
-      labels: (N,) class indices, of jets that the tagger has not learnt from.
-      metric: of probabilities and labels, larger for a better tagger; `log_likelihood` gives the rise of the loss.
-      groups: G groups of column indices; None is each column alone.
-      repeats: R, of each group.
-      seed: of the shuffling, which is the same for a group whatever the others are.
+      labels: (N,) class indices, of jets that the tagger was not trained on.
+      metric: function of probabilities and labels, larger for a better tagger; `log_likelihood` gives the rise of the
+        loss.
+      groups: G groups of column indices; None puts each column in a group of its own.
+      repeats: R, the number of shuffles of each group.
+      seed: seed of the shuffles, which are the same for a group regardless of the other groups.
 
     Returns:
       The drops of the metric. Reference: L. Breiman, Machine Learning 45 (2001) 5.
 
     Raises:
-      InputError: the inputs are neither, a group is empty or names columns that there are not, labels do not fit, or
-        repeats is below 1.
+      InputError: the inputs are of another type, a group is empty or has columns that do not exist, labels do not fit,
+        or repeats is below 1.
 
     >>> x, y = np.array([[0.0, 7.0], [0.1, 8.0], [0.9, 7.0], [1.0, 8.0]]), np.array([0, 0, 1, 1])
-    >>> found = permutation_importance(lambda x: np.stack([1 - x[:, 0], x[:, 0]], axis=1), x, y)
-    >>> found.score, bool(found.mean[0] > 0), float(found.mean[1])
+    >>> importance = permutation_importance(lambda x: np.stack([1 - x[:, 0], x[:, 0]], axis=1), x, y)
+    >>> importance.score, bool(importance.mean[0] > 0), float(importance.mean[1])
     (1.0, True, 0.0)
     """
     values, mask = _values(inputs)
@@ -129,11 +130,11 @@ def permutation_importance(
         raise InputError(f"repeats: expected 1 or more, found {repeats}")
     columns = _columns(groups, values.shape[-1])
 
-    def measured(shuffled: np.ndarray) -> float:
-        given = inputs._replace(values=shuffled) if isinstance(inputs, Sequences) else shuffled
-        return metric(np.asarray(score(given)), labels)
+    def metric_of(shuffled: np.ndarray) -> float:
+        shuffled_inputs = inputs._replace(values=shuffled) if isinstance(inputs, Sequences) else shuffled
+        return metric(np.asarray(score(shuffled_inputs)), labels)
 
-    start = measured(values)
+    start = metric_of(values)
     drops = np.empty((len(columns), repeats))
     for g, group in enumerate(columns):
         rng = np.random.default_rng([seed, *group])
@@ -143,15 +144,15 @@ def permutation_importance(
             particles = np.zeros_like(values, dtype=bool)
             particles[..., group] = mask[..., None]
             shuffled[particles] = rows[rng.permutation(len(rows))].reshape(-1)
-            drops[g, r] = start - measured(shuffled)
+            drops[g, r] = start - metric_of(shuffled)
     return Importance(start, drops)
 
 
 def _values(inputs: Any) -> tuple[np.ndarray, np.ndarray]:
-    """The values (N, F) or (N, P, F), and where they count, (N,) or (N, P)."""
+    """Returns the values, (N, F) or (N, P, F), and the mask of valid rows, (N,) or (N, P)."""
     values = np.asarray(inputs.values if isinstance(inputs, Sequences) else inputs)
-    wanted = 3 if isinstance(inputs, Sequences) else 2
-    if values.ndim != wanted or len(values) == 0:
+    axes = 3 if isinstance(inputs, Sequences) else 2
+    if values.ndim != axes or len(values) == 0:
         raise InputError(
             f"inputs: expected (N, F) features or Sequences of (N, P, F) particles, found shape {values.shape}; "
             "of images, look at gradient_times_input"

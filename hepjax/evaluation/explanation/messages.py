@@ -1,4 +1,4 @@
-"""What the particles of a jet tell each other: the messages of interaction and graph networks, and what they do."""
+"""Relevance of the messages between the particles of a jet in interaction and graph networks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax.choices import PairForm
 from hepjax.errors import InputError
-from hepjax.evaluation.explanation.gradients import of_class
+from hepjax.evaluation.explanation.gradients import logits_of_class
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Messages(NamedTuple):
-    """The messages between the particles of N jets, [jet, receiver, sender]; 0 where there is none."""
+    """Messages between the particles of N jets, [jet, receiver, sender]; 0 where there is no message."""
 
     relevance: np.ndarray
-    """(N, P, P) message times the gradient of the class's logit with respect to it, summed over D_E."""
+    """(N, P, P) products of the messages and the gradients of the class's logit, summed over D_E."""
     size: np.ndarray
-    """(N, P, P) the Euclidean norm of the message."""
+    """(N, P, P) Euclidean norms of the messages."""
 
 
 def message_relevance(
@@ -34,45 +34,45 @@ def message_relevance(
     params: PyTree,
     model_state: PyTree,
     inputs: Any,
-    which: int | Array,
+    class_index: int | Array,
     mask: np.ndarray | None = None,
 ) -> tuple[Messages, ...]:
-    """How much each message adds to a class's logit, to first order.
+    """Computes the first-order contribution of each message to the logit of a class.
 
-    Of the messages of an interaction network a particle hears only the sum, so its row adds up to that sum times its
-    gradient. Where a graph network weighs messages by attention, relevance counts what a message does to the weights.
+    A particle of an interaction network receives the sum of its messages, so that its row adds up to that sum times its
+    gradient. In a graph network with attention, the relevance includes the effect of a message on the weights.
 
     Args:
       network: an `InteractionNetwork` or a `GraphNetwork`.
-      params: its parameters.
-      model_state: its other variables.
-      inputs: what it takes: `Sequences`, or a `GraphsTuple` of N jets, of which padding may follow.
-      which: a class index for all jets, or (N,) one for each.
+      params: parameters of the network.
+      model_state: other variables of the network.
+      inputs: input of the network: `Sequences`, or a `GraphsTuple` of N jets, optionally followed by padding.
+      class_index: one class index for all jets, or (N,) indices.
       mask: (N, P) bool, the particles of the graphs' jets in the order of the nodes; not needed for `Sequences`.
 
     Returns:
-      The messages of each round; of an interaction network there is one.
+      The messages of each round; an interaction network has one round.
 
     Raises:
-      InputError: the network has no messages, the mask does not fit, or there is no such class.
+      InputError: the network has no messages, the mask does not fit, or the class does not exist.
 
     >>> from hepjax.models import InteractionNetwork, initialize
     >>> jets = Sequences(jnp.ones((2, 4, 3)), jnp.arange(4) < jnp.array([[4], [2]]))
     >>> network = InteractionNetwork(outputs=5)
-    >>> (found,) = message_relevance(network, *initialize(network, jax.random.key(0), jets), jets, which=4)
-    >>> np.count_nonzero(found.size, axis=(1, 2)).tolist()  # n (n - 1)
+    >>> (messages,) = message_relevance(network, *initialize(network, jax.random.key(0), jets), jets, class_index=4)
+    >>> np.count_nonzero(messages.size, axis=(1, 2)).tolist()  # n (n - 1)
     [12, 2]
     """
     if isinstance(inputs, Sequences) and hasattr(network, "form"):
-        network = network.clone(form=PairForm.SEGMENTS)  # the one that has a message of its own for each pair
+        network = network.clone(form=PairForm.SEGMENTS)  # the only form with a separate message for each pair
     variables = {"params": params, **model_state}
 
-    def start(inputs: Any) -> PyTree:
-        found = network.apply(variables, inputs, train=False, mutable=["perturbations"])[1]
-        return found.get("perturbations", {})
+    def perturbations(inputs: Any) -> PyTree:
+        state = network.apply(variables, inputs, train=False, mutable=["perturbations"])[1]
+        return state.get("perturbations", {})
 
-    nothing = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(start, inputs))
-    names = sorted((name for name in nothing if name.startswith("messages")), key=lambda name: (len(name), name))
+    zeros = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(perturbations, inputs))
+    names = sorted((name for name in zeros if name.startswith("messages")), key=lambda name: (len(name), name))
     if not names:
         raise InputError(
             f"network: expected one that passes messages, an InteractionNetwork or GraphNetwork, "
@@ -80,32 +80,33 @@ def message_relevance(
         )
 
     def total(change: PyTree, inputs: Any) -> tuple[jax.Array, list[jax.Array]]:
-        opened = {**variables, "perturbations": change}
-        logits, seen = network.apply(opened, inputs, train=False, mutable=["intermediates"])
-        return of_class(jnp.asarray(logits), which).sum(), [seen["intermediates"][name][0] for name in names]
+        perturbed = {**variables, "perturbations": change}
+        logits, state = network.apply(perturbed, inputs, train=False, mutable=["intermediates"])
+        messages = [state["intermediates"][name][0] for name in names]
+        return logits_of_class(jnp.asarray(logits), class_index).sum(), messages
 
-    def weighed(change: PyTree, inputs: Any) -> list[tuple[jax.Array, jax.Array]]:
+    def relevance_and_size(change: PyTree, inputs: Any) -> list[tuple[jax.Array, jax.Array]]:
         slopes, messages = jax.grad(total, has_aux=True)(change, inputs)
         pairs = zip(messages, (slopes[name] for name in names), strict=True)
         return [((x * slope).sum(-1), jnp.sqrt((x**2).sum(-1))) for x, slope in pairs]
 
     if isinstance(inputs, Sequences):
-        # Padding hears messages too; where it takes no part, nobody hears of them.
-        there = np.asarray(inputs.mask) | (not getattr(network, "masked", True))
-        place = partial(_of_pairs, there)
+        # Padding receives messages too, but a masked network ignores them.
+        receives = np.asarray(inputs.mask) | (not getattr(network, "masked", True))
+        to_matrix = partial(_matrix_of_pairs, receives)
     else:
-        place = partial(_of_edges, inputs, mask)
-    return tuple(Messages(*map(place, found)) for found in jax.jit(weighed)(nothing, inputs))
+        to_matrix = partial(_matrix_of_edges, inputs, mask)
+    return tuple(Messages(*map(to_matrix, pair)) for pair in jax.jit(relevance_and_size)(zeros, inputs))
 
 
-def _of_pairs(there: np.ndarray, x: jax.Array) -> np.ndarray:
-    """(N·P·P,) over all pairs of slots → (N, P, P)."""
-    jets, slots = there.shape
-    return np.where(there[:, :, None] & there[:, None, :], np.asarray(x).reshape(jets, slots, slots), 0)
+def _matrix_of_pairs(mask: np.ndarray, x: jax.Array) -> np.ndarray:
+    """Arranges (N·P·P,) numbers of all pairs of slots as (N, P, P)."""
+    jets, slots = mask.shape
+    return np.where(mask[:, :, None] & mask[:, None, :], np.asarray(x).reshape(jets, slots, slots), 0)
 
 
-def _of_edges(graph: Any, mask: np.ndarray | None, x: jax.Array) -> np.ndarray:
-    """(edges,) → (N, P, P)."""
+def _matrix_of_edges(graph: Any, mask: np.ndarray | None, x: jax.Array) -> np.ndarray:
+    """Arranges the numbers of all edges as (N, P, P)."""
     mask = np.zeros((0, 0), bool) if mask is None else np.asarray(mask)
     n_node, n_edge = np.asarray(graph.n_node)[: len(mask)], np.asarray(graph.n_edge)[: len(mask)]
     if len(mask) == 0 or not np.array_equal(mask.sum(axis=1), n_node):
@@ -115,6 +116,6 @@ def _of_edges(graph: Any, mask: np.ndarray | None, x: jax.Array) -> np.ndarray:
         )
     jet, slot = np.nonzero(mask)
     ends = [np.asarray(end)[: n_edge.sum()] for end in (graph.receivers, graph.senders)]
-    found = np.zeros((*mask.shape, mask.shape[1]), np.float32)
-    found[jet[ends[0]], slot[ends[0]], slot[ends[1]]] = np.asarray(x)[: n_edge.sum()]
-    return found
+    matrix = np.zeros((*mask.shape, mask.shape[1]), np.float32)
+    matrix[jet[ends[0]], slot[ends[0]], slot[ends[1]]] = np.asarray(x)[: n_edge.sum()]
+    return matrix

@@ -1,6 +1,6 @@
-"""Jet substructure: a jet's particles → its 53 observables, compiled and batched in JAX.
+"""Jet substructure: computes 53 observables of jets from their particles, compiled and batched in JAX.
 
-The single-jet functions are pure and take one jet; lift them with `jax.vmap`.
+The single-jet functions are pure and take one jet; use `jax.vmap` for several jets.
 """
 
 from hepjax.physics.substructure.clustering import (

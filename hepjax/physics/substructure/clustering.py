@@ -1,7 +1,7 @@
 """Sequential recombination of particles into jets and subjets: kT, Cambridge/Aachen and anti-kT, in JAX.
 
-The answer is a `History`: fixed-shape arrays that say which two objects merged at each step. Grooming walks it
-backwards, exclusive subjets and axes are read off its end.
+The result is a `History`: fixed-shape arrays that record which two objects merged at each step. Grooming traverses it
+backward; its last steps give exclusive subjets and axes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Algorithm(IntEnum):
-    """The generalised kT family, by the exponent p of its distance (arXiv:0802.1189)."""
+    """The generalized kT family, by the exponent p of its distance (arXiv:0802.1189)."""
 
     KT = 1
     CAMBRIDGE_AACHEN = 0
@@ -32,26 +32,26 @@ class Algorithm(IntEnum):
 
 
 class History(NamedTuple):
-    """How M slots, one per particle, became jets.
+    """The merging history of M slots, one per particle, into jets.
 
-    A merged object lives in the slot of its harder parent, so slot i holds particle i from start to end of the walk
-    along its hardest line. Padding has no steps; steps past `steps` are -1 and 0.
+    A merged object takes the slot of its harder parent, so that slot i contains particle i along its whole hardest
+    line. Padding has no steps; entries from `steps` on are -1 and 0.
     """
 
     kept: jax.Array
-    """(M,) int32, the slot of the harder object, where the merged one then lives; for a jet, its own slot."""
+    """(M,) int32 slots of the harder object, which the merged object keeps; for a jet, the slot of the jet."""
     absorbed: jax.Array
-    """(M,) int32, the slot of the softer object, free from then on; -1 where the object in `kept` became a jet."""
+    """(M,) int32 slots of the softer object, free after the step; -1 if the object in `kept` became a jet."""
     distance: jax.Array
-    """(M,) d_ij = min(pT_i^2p, pT_j^2p) ΔR_ij², or pT_i^2p R² of a jet."""
+    """(M,) distances d_ij = min(pT_i^2p, pT_j^2p) ΔR_ij², or pT_i^2p R² for a jet."""
     delta_r: jax.Array
-    """(M,) ΔR between the two, in rapidity and azimuth; 0 for a jet."""
+    """(M,) ΔR between the two objects, in rapidity and azimuth; 0 for a jet."""
     pt: jax.Array
-    """(M, 2) pT of the kept and of the absorbed object before the step, in the unit of the input; 0 for no object."""
+    """(M, 2) pT of the kept and the absorbed object before the step, in the unit of the input; 0 if missing."""
     dropped: jax.Array
-    """(M,) bool, True where the recombination threw the softer object away."""
+    """(M,) bool, True where the recombination dropped the softer object."""
     steps: jax.Array
-    """() int32, the number of steps: one for each particle."""
+    """() int32 number of steps, one for each particle."""
 
 
 def e_scheme(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) -> tuple[jax.Array, jax.Array]:  # noqa: ARG001
@@ -59,11 +59,11 @@ def e_scheme(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) -> tuple[
 
     Args:
       harder: (4,) momentum (px, py, pz, E) of the object of larger pT.
-      softer: (4,) momentum of the other.
-      delta_r: () distance of the two; not used.
+      softer: (4,) momentum of the object of smaller pT.
+      delta_r: () distance of the two objects; not used.
 
     Returns:
-      The merged momentum, and False: nothing is dropped.
+      The merged momentum, and False, because nothing is dropped.
 
     >>> e_scheme(jnp.array([2.0, 0.0, 0.0, 2.0]), jnp.array([1.0, 0.0, 0.0, 1.0]), jnp.array(0.0))[0].tolist()
     [3.0, 0.0, 0.0, 3.0]
@@ -72,18 +72,18 @@ def e_scheme(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) -> tuple[
 
 
 def winner_take_all(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) -> tuple[jax.Array, jax.Array]:  # noqa: ARG001
-    """Gives the summed scalar pT the direction of the harder object, without mass (arXiv:1401.2158, eq. 2.4).
+    """Merges two objects into a massless one with the summed pT and the harder direction (arXiv:1401.2158, eq. 2.4).
 
     Args:
       harder: (4,) momentum (px, py, pz, E) of the object of larger pT.
-      softer: (4,) momentum of the other.
-      delta_r: () distance of the two; not used.
+      softer: (4,) momentum of the object of smaller pT.
+      delta_r: () distance of the two objects; not used.
 
     Returns:
-      The merged momentum, and False: nothing is dropped.
+      The merged momentum, and False, because nothing is dropped.
 
-    >>> one, other = jnp.array([2.0, 0.0, 0.0, 2.0]), jnp.array([0.0, 1.0, 0.0, 1.0])
-    >>> winner_take_all(one, other, jnp.array(1.57))[0].tolist()
+    >>> harder, softer = jnp.array([2.0, 0.0, 0.0, 2.0]), jnp.array([0.0, 1.0, 0.0, 1.0])
+    >>> winner_take_all(harder, softer, jnp.array(1.57))[0].tolist()
     [3.0, 0.0, 0.0, 3.0]
     """
     pt = kinematics.pt(harder)
@@ -100,18 +100,18 @@ def cluster(
     radius: float | jax.Array = inf,
     recombine: Recombine = e_scheme,
 ) -> History:
-    """Clusters one jet's particles, always merging the pair with the smallest distance.
+    """Clusters the particles of one jet by repeatedly merging the pair with the smallest distance.
 
-    Each slot keeps a lower bound of its smallest distance: merging can only lengthen the distances of the others,
-    except those to the new object, which are compared at once. The slot with the smallest bound is looked at afresh;
-    it merges if it still is the smallest, otherwise its bound rises. That is exact, and takes O(M) work a look.
+    Each slot stores a lower bound of its smallest distance: a merge can only increase distances, except those to the
+    new object, which are compared at once. The slot with the smallest bound is evaluated again; it merges if it still
+    has the smallest distance, otherwise its bound rises. This is exact, and each evaluation takes O(M) work.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E); any unit.
       mask: (M,) bool, True for a particle.
-      algorithm: which of the generalised kT family.
-      radius: an object without neighbour within this ΔR becomes a jet; infinity makes one jet of all particles.
-      recombine: (harder, softer, ΔR) → merged momentum and whether the softer is thrown away.
+      algorithm: member of the generalized kT family.
+      radius: an object without neighbor within this ΔR becomes a jet; infinity makes one jet of all particles.
+      recombine: function from (harder, softer, ΔR) to the merged momentum and a flag, True to drop the softer object.
 
     Returns:
       The history of all steps.
@@ -135,7 +135,7 @@ def cluster(
     def unfinished(state: tuple[jax.Array, jax.Array, jax.Array, History]) -> jax.Array:
         return jnp.any(state[1])
 
-    def look(
+    def evaluate(
         state: tuple[jax.Array, jax.Array, jax.Array, History],
     ) -> tuple[jax.Array, jax.Array, jax.Array, History]:
         nodes, active, bounds, history = state
@@ -144,7 +144,7 @@ def cluster(
         squares = _squares(nodes[:, first], nodes, active, is_first, radius)
         second = jnp.argmin(squares)
         distance = _bound(nodes[_WEIGHT, first], squares[second])
-        # Written so that a NaN is accepted: every look then ends a slot or raises its bound, and the loop ends.
+        # The negation accepts NaN: every evaluation then ends a slot or raises its bound, and the loop terminates.
         accepted = ~(distance > jnp.min(jnp.where(is_first, jnp.inf, bounds)))
         merges = accepted & (second != first)
 
@@ -154,16 +154,16 @@ def cluster(
         harder, softer = jnp.where(swap, b, a), jnp.where(swap, a, b)
         delta_r = jnp.sqrt(squares[second])
         p4, drop = recombine(harder[:4], softer[:4], delta_r)
-        # Without the barrier the compiler computes the merged object once for each of its uses.
+        # Without the barrier, the compiler computes the merged object once for each use.
         merged, drop = jax.lax.optimization_barrier((_describe(p4, algorithm), drop))
 
         is_kept = slots == kept
         gone = accepted & (slots == jnp.where(merges, absorbed, first))
         nodes = jnp.where(merges & is_kept, merged[:, None], nodes)
         active = active & ~gone
-        afresh = _squares(merged, nodes, active, is_kept, radius)
-        nearer = jnp.minimum(bounds, _bound(nodes[_WEIGHT], afresh))
-        after = jnp.where(merges, jnp.where(is_kept, _bound(merged[_WEIGHT], jnp.min(afresh)), nearer), bounds)
+        to_merged = _squares(merged, nodes, active, is_kept, radius)
+        nearer = jnp.minimum(bounds, _bound(nodes[_WEIGHT], to_merged))
+        after = jnp.where(merges, jnp.where(is_kept, _bound(merged[_WEIGHT], jnp.min(to_merged)), nearer), bounds)
         bounds = jnp.where(active, jnp.where(accepted, after, jnp.where(is_first, distance, bounds)), jnp.inf)
 
         now = accepted & (slots == history.steps)
@@ -179,15 +179,15 @@ def cluster(
         )
         return nodes, active, bounds, history
 
-    return jax.lax.while_loop(unfinished, look, (nodes, mask, bounds, history))[3]
+    return jax.lax.while_loop(unfinished, evaluate, (nodes, mask, bounds, history))[3]
 
 
 def subjets(history: History, exclusive: int = 1) -> jax.Array:
-    """Which jet each particle ended in, the last merges undone on request.
+    """Returns the jet or exclusive subjet of each particle.
 
     Args:
       history: a clustering; with an infinite radius for exclusive subjets.
-      exclusive: undoes the last `exclusive - 1` merges, which gives that many exclusive subjets.
+      exclusive: number of exclusive subjets; the last `exclusive - 1` merges are undone.
 
     Returns:
       (M,) int32 labels from 0, equal for particles of one subjet; -1 for padding.
@@ -201,31 +201,31 @@ def subjets(history: History, exclusive: int = 1) -> jax.Array:
     slots = jnp.arange(size)
 
     def undo(carry: tuple[jax.Array, jax.Array], step: jax.Array) -> tuple[tuple[jax.Array, jax.Array], None]:
-        labels, found = carry
+        labels, count = carry
         kept, absorbed = history.kept[step], history.absorbed[step]
         is_jet = (absorbed < 0) & (step < history.steps)
         splits = (absorbed >= 0) & (step >= history.steps - exclusive)
-        label = jnp.where(splits, found, labels[kept])
+        label = jnp.where(splits, count, labels[kept])
         labels = jnp.where((slots == absorbed) & (absorbed >= 0), label, labels)
-        labels = jnp.where(is_jet & (slots == kept), found, labels)
-        return (labels, found + (is_jet | splits)), None
+        labels = jnp.where(is_jet & (slots == kept), count, labels)
+        return (labels, count + (is_jet | splits)), None
 
     start = (jnp.full(size, -1, jnp.int32), jnp.zeros((), jnp.int32))
     return jax.lax.scan(undo, start, slots[::-1])[0][0]
 
 
 def exclusive_slots(history: History, number: int) -> jax.Array:
-    """The slots where the last `number` objects lived before they merged into one.
+    """Returns the slots of the last `number` objects before they merged into one.
 
     With winner-take-all recombination the axis of such an object is the particle of that slot; the axes of n subjets
-    are the first n of those of n + 1.
+    are the first n axes of n + 1 subjets.
 
     Args:
       history: a clustering with an infinite radius.
-      number: how many objects.
+      number: number of objects.
 
     Returns:
-      (number,) int32 slots; -1 where there are fewer particles.
+      (number,) int32 slots; -1 if there are fewer particles.
 
     >>> p4 = jnp.array([[9.0, 0.0, 0.0, 9.0], [0.0, 9.0, 0.0, 9.0], [8.0, 1.0, 0.0, 9.0]])
     >>> exclusive_slots(cluster(p4, jnp.ones(3, bool), Algorithm.KT), 2).tolist()
@@ -241,10 +241,10 @@ _FAR = 1e9  # farther than any two particles, even in float64
 
 
 def _describe(p4: jax.Array, algorithm: Algorithm | jax.Array) -> jax.Array:
-    """(4, ...) momenta → (8, ...): the momenta, pT, rapidity, azimuth, and pT^2p."""
+    """Extends (4, ...) momenta to (8, ...): momenta, pT, rapidity, azimuth, and pT^2p."""
     last = jnp.moveaxis(p4, 0, -1)
     pt = kinematics.pt(last)
-    # A particle without pT: its finite weight keeps every distance finite.
+    # A finite weight for a particle without pT keeps every distance finite.
     squared = jnp.maximum(pt**2, float(np.finfo(p4.dtype).tiny))
     weight = jnp.where(algorithm == Algorithm.KT, squared, jnp.where(algorithm == Algorithm.ANTI_KT, 1 / squared, 1))
     return jnp.concatenate([p4, jnp.stack([pt, kinematics.rapidity(last), kinematics.phi(last), weight])])
@@ -253,14 +253,14 @@ def _describe(p4: jax.Array, algorithm: Algorithm | jax.Array) -> jax.Array:
 def _squares(
     node: jax.Array, nodes: jax.Array, active: jax.Array, itself: jax.Array, radius: float | jax.Array
 ) -> jax.Array:
-    """(M,) ΔR² from one object to all; R², for the beam, in the object's own place; infinite for free slots."""
-    # Cheaper than `kinematics.delta_r`, and the same number whichever of the two comes first.
+    """Computes (M,) ΔR² from one object to all objects: R² to itself, for the beam, and infinity for free slots."""
+    # This is cheaper than `kinematics.delta_r` and exactly symmetric in the two objects.
     turn = jnp.abs(node[_PHI] - nodes[_PHI])
     squares = (node[_Y] - nodes[_Y]) ** 2 + jnp.minimum(turn, 2 * jnp.pi - turn) ** 2
     return jnp.where(active, jnp.where(itself, jnp.minimum(radius, _FAR) ** 2, squares), jnp.inf)
 
 
 def _bound(weight: jax.Array, square: jax.Array) -> jax.Array:
-    # min(w_i, w_j) ΔR_ij² over all pairs is w_i ΔR_ij² minimised over i with j its nearest neighbour
+    # min(w_i, w_j) ΔR_ij² over all pairs is w_i ΔR_ij² minimized over i with j its nearest neighbor
     # (hep-ph/0512210). An infinite bound would look like a free slot.
     return jnp.minimum(weight * square, float(np.finfo(weight.dtype).max))

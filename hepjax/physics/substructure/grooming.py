@@ -1,7 +1,7 @@
-"""Grooming: which particles of a jet survive soft drop, trimming and pruning.
+"""Jet grooming by soft drop, trimming and pruning.
 
-Every groomer answers with a mask of particles, so that the groomed mass can be summed in any precision and every
-other observable can be taken of the groomed jet.
+Every groomer returns a mask of particles, so that the groomed mass can be computed in any precision and every other
+observable can be computed for the groomed jet.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
 
 def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Array, r0: float = 1.0) -> jax.Array:
-    """Walks the hardest line from the jet down until a splitting is hard enough: z > z_cut (ΔR / R0)^β.
+    """Declusters a jet along its hardest line until a splitting is hard enough: z > z_cut (ΔR / R0)^β.
 
-    Here z = min(pT_1, pT_2) / (pT_1 + pT_2) (arXiv:1402.2657, eq. 1.1). β = 0 is the modified
-    mass drop (arXiv:1307.0007). Where no splitting passes, the hardest line's last particle is left.
+    Here z = min(pT_1, pT_2) / (pT_1 + pT_2) (arXiv:1402.2657, eq. 1.1). β = 0 is the modified mass drop
+    (arXiv:1307.0007). If no splitting passes, the last particle of the hardest line remains.
 
     Args:
       history: a Cambridge/Aachen clustering with an infinite radius.
-      z_cut: the smallest momentum share at ΔR = R0.
-      beta: the angular exponent; negative values groom hardest at small angles.
-      r0: the angle of reference; FastJet takes 1, others the jet radius.
+      z_cut: smallest momentum share at ΔR = R0.
+      beta: angular exponent; negative values groom hardest at small angles.
+      r0: reference angle; FastJet uses 1, others use the jet radius.
 
     Returns:
       (M,) bool, True for the particles that survive.
@@ -49,15 +49,15 @@ def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Arra
 
 
 def trim(p4: jax.Array, mask: jax.Array, r_sub: float = 0.2, f_cut: float = 0.03) -> jax.Array:
-    """Keeps the kT subjets that carry at least a share `f_cut` of the jet's pT (arXiv:0912.1342).
+    """Keeps the kT subjets that carry at least a share `f_cut` of the pT of the jet (arXiv:0912.1342).
 
-    The defaults are those of the program that made the public data; subjets of half the jet radius.
+    The defaults are those of the program that made the public data.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E), GeV.
       mask: (M,) bool, True for a particle.
       r_sub: radius of the subjets.
-      f_cut: smallest pT of a subjet, as a share of the jet's.
+      f_cut: smallest pT of a subjet, as a share of the pT of the jet.
 
     Returns:
       (M,) bool, True for the particles that survive.
@@ -70,12 +70,12 @@ def trim(p4: jax.Array, mask: jax.Array, r_sub: float = 0.2, f_cut: float = 0.03
 
 
 def trimmed(history: History, jet: jax.Array, f_cut: float) -> jax.Array:
-    """`trim` for subjets that are already found.
+    """Trims a jet whose subjets are already clustered.
 
     Args:
       history: a clustering with the radius of the subjets.
       jet: (4,) momentum of the whole jet.
-      f_cut: smallest pT of a subjet, as a share of the jet's.
+      f_cut: smallest pT of a subjet, as a share of the pT of the jet.
 
     Returns:
       (M,) bool, True for the particles that survive.
@@ -85,7 +85,7 @@ def trimmed(history: History, jet: jax.Array, f_cut: float) -> jax.Array:
 
 
 def prune(p4: jax.Array, mask: jax.Array, z_cut: float = 0.1, r_factor: float = 0.5) -> jax.Array:
-    """Clusters anew and throws the softer object away wherever a merging is both soft and wide (arXiv:0912.0033).
+    """Reclusters a jet and drops the softer object of each merging that is both soft and wide (arXiv:0912.0033).
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E), GeV.
@@ -105,7 +105,7 @@ def prune(p4: jax.Array, mask: jax.Array, z_cut: float = 0.1, r_factor: float = 
 
 
 def pruned(history: History) -> jax.Array:
-    """The particles that a clustering with `pruning` left in.
+    """Returns the particles that remain after a clustering with `pruning`.
 
     Args:
       history: a clustering whose recombination drops objects.
@@ -117,21 +117,21 @@ def pruned(history: History) -> jax.Array:
 
 
 def pruning_radius(jet: jax.Array, r_factor: float | jax.Array) -> jax.Array:
-    """R_cut = r_factor · 2 m / pT, where 2 m / pT is about the opening angle of a two-body decay.
+    """Computes R_cut = r_factor · 2 m / pT, where 2 m / pT approximates the opening angle of a two-body decay.
 
     Args:
       jet: (4,) momentum of the jet.
-      r_factor: the share of that angle.
+      r_factor: share of that angle.
 
     Returns:
-      () the angle above which pruning applies.
+      () angle above which pruning applies.
     """
     r_cut: jax.Array = r_factor * safe_divide(2 * kinematics.mass(jet), kinematics.pt(jet))
     return r_cut
 
 
 def pruning(z_cut: float | jax.Array, r_cut: jax.Array) -> Recombine:
-    """The E-scheme that drops the softer object of a soft, wide merging (arXiv:0912.0033, eq. 2).
+    """Makes the E-scheme that drops the softer object of a soft, wide merging (arXiv:0912.0033, eq. 2).
 
     Args:
       z_cut: a softer object below this share of the merged pT is soft.
@@ -154,13 +154,13 @@ def _sum(p4: jax.Array, mask: jax.Array) -> jax.Array:
 
 
 def _descend(history: History, passes: jax.Array, jets: jax.Array, *, stops: bool) -> jax.Array:
-    """From the jets back to their particles: the softer branch of a step stays where the step passes.
+    """Traverses a history from the jets to their particles and keeps the softer branches of the steps that pass.
 
     Args:
-      history: M slots.
-      passes: (M,) bool for each step that is a merging.
-      jets: (M,) bool for each step that is a jet: whether to keep it.
-      stops: whether everything below a step that passes is kept unseen.
+      history: clustering of M slots.
+      passes: (M,) bool, True for merging steps whose softer branch is kept.
+      jets: (M,) bool, True for jet steps that are kept.
+      stops: True to keep everything below a step that passes.
     """
     slots = jnp.arange(history.kept.shape[0])
 

@@ -1,4 +1,4 @@
-"""N-subjettiness: how well N axes describe a jet."""
+"""N-subjettiness, which measures how well N axes describe a jet."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 
 def winner_take_all_axes(p4: jax.Array, mask: jax.Array, number: int = 3) -> jax.Array:
-    """The axes of exclusive kT clustering with winner-take-all recombination (arXiv:1401.2158).
+    """Returns the axes of exclusive kT clustering with winner-take-all recombination (arXiv:1401.2158).
 
-    Each axis is one of the jet's particles, which makes the axes insensitive to the recoil of soft radiation.
+    Each axis is a particle of the jet, which makes the axes insensitive to the recoil of soft radiation.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E); any unit.
       mask: (M,) bool, True for a particle.
-      number: how many axes; the first n are those of n subjets.
+      number: number of axes; the first n are the axes of n subjets.
 
     Returns:
-      (number,) int32 indices of particles; -1 where there are fewer particles.
+      (number,) int32 indices of particles; -1 if there are fewer particles.
 
     >>> p4 = jnp.array([[9.0, 0.0, 0.0, 9.0], [0.0, 9.0, 0.0, 9.0], [8.0, 1.0, 0.0, 9.0]])
     >>> winner_take_all_axes(p4, jnp.ones(3, bool), 2).tolist()
@@ -35,16 +35,16 @@ def winner_take_all_axes(p4: jax.Array, mask: jax.Array, number: int = 3) -> jax
 def n_subjettiness(
     pt: jax.Array, theta: jax.Array, axes: jax.Array, betas: tuple[float, ...] = (1.0, 2.0)
 ) -> jax.Array:
-    """τ_N = Σ_i pT_i min_{a ≤ N} ΔR_ia^β, not normalised (arXiv:1108.2701, eq. 2.1).
+    """Computes τ_N = Σ_i pT_i min_{a ≤ N} ΔR_ia^β without normalization (arXiv:1108.2701, eq. 2.1).
 
     Args:
       pt: (M,) transverse momenta, GeV; padding is 0.
       theta: (M, M) ΔR of every pair of particles.
-      axes: (A,) indices of the particles that are axes, the first N being those of τ_N; -1 for no axis.
-      betas: the K angular exponents.
+      axes: (A,) indices of the particles that are axes, of which the first N belong to τ_N; -1 for a missing axis.
+      betas: K angular exponents.
 
     Returns:
-      (A, K) τ_1 to τ_A in GeV at each exponent; 0 for a jet of at most N particles.
+      (A, K) τ_1 to τ_A in GeV at each exponent; τ_N is 0 for a jet of at most N particles.
 
     >>> theta = 0.1 * (jnp.ones((3, 3)) - jnp.eye(3))
     >>> print(n_subjettiness(jnp.array([5.0, 2.0, 1.0]), theta, jnp.array([0, 1, 2]), (1.0,))[:, 0].round(3))

@@ -1,4 +1,4 @@
-"""A jet's Cambridge/Aachen clustering read backwards: the tree of its splittings, each with its kinematics."""
+"""The trees of splittings of jets from Cambridge/Aachen clustering, with the kinematics of each splitting."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
-from hepjax.physics.substructure.jets import JETS_PER_CALL, _by_falling_pt, _checked, _in_jet_frame
+from hepjax.physics.substructure.jets import JETS_PER_CALL, _check_particles, _sort_by_pt, _to_jet_frame
 from hepjax.types import Tree
 
 if TYPE_CHECKING:
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
-    """The splittings of one jet; pure, to be lifted with `vmap`.
+    """Returns the splittings of one jet; pure, for use with `vmap`.
 
     Args:
       history: a Cambridge/Aachen clustering with an infinite radius.
-      p4: (M, 4) momenta (px, py, pz, E) that were clustered; any unit, which masses and kT then have.
+      p4: (M, 4) clustered momenta (px, py, pz, E); masses and kT have their unit.
       mask: (M,) bool, True for a particle.
 
     Returns:
@@ -37,17 +37,17 @@ def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
         kept, absorbed = history.kept[step], history.absorbed[step]
         is_merge = absorbed >= 0
         is_kept = (slots == kept) & is_merge
-        two = jnp.stack([momenta[kept], momenta[absorbed]])
+        pair = jnp.stack([momenta[kept], momenta[absorbed]])
         branches = jnp.stack([made_by[kept], made_by[absorbed]])
-        momenta = jnp.where(is_kept[:, None], two.sum(axis=0), momenta)
-        return (momenta, jnp.where(is_kept, step, made_by)), (two, branches)
+        momenta = jnp.where(is_kept[:, None], pair.sum(axis=0), momenta)
+        return (momenta, jnp.where(is_kept, step, made_by)), (pair, branches)
 
     momenta = jnp.where(mask[:, None], p4, 0)
     nothing = jnp.full(size, -1, jnp.int32)
-    _, (two, branches) = jax.lax.scan(undo, (momenta, nothing), slots.astype(jnp.int32))
+    _, (pairs, branches) = jax.lax.scan(undo, (momenta, nothing), slots.astype(jnp.int32))
     is_splitting = history.absorbed >= 0
-    two = jnp.where(is_splitting[:, None, None], two, 0)
-    pt, y, phi = kinematics.pt(two), kinematics.rapidity(two), kinematics.phi(two)
+    pairs = jnp.where(is_splitting[:, None, None], pairs, 0)
+    pt, y, phi = kinematics.pt(pairs), kinematics.rapidity(pairs), kinematics.phi(pairs)
     d_y, d_phi = y[:, 1] - y[:, 0], kinematics.wrap(phi[:, 1] - phi[:, 0])
     return Tree(
         mask=mask,
@@ -55,11 +55,11 @@ def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
         first=jnp.max(jnp.where(is_splitting, slots, -1)).astype(jnp.int32),
         particles=jnp.where(is_splitting[:, None], jnp.stack([history.kept, history.absorbed], axis=1), -1),
         branches=jnp.where(is_splitting[:, None], branches, -1),
-        softer=two[:, 1],
+        softer=pairs[:, 1],
         delta_r=history.delta_r,
         z=safe_divide(pt[:, 1], pt.sum(axis=1)),
         psi=jnp.arctan2(jnp.where(d_phi < 0, -d_y, d_y), jnp.abs(d_phi)),
-        mass=kinematics.mass(two.sum(axis=1)),
+        mass=kinematics.mass(pairs.sum(axis=1)),
         kt=pt[:, 1] * history.delta_r,
     )
 
@@ -67,24 +67,24 @@ def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
 def soft_dropped(
     tree: Tree, z_cut: float | jax.Array, beta: float | jax.Array, r0: float = 1.0, *, recursive: bool = False
 ) -> jax.Array:
-    """Which splittings lose their softer branch to soft drop, as decisions that other groomers can be compared with.
+    """Returns the splittings whose softer branch soft drop removes, for comparison with decisions of other groomers.
 
-    Soft drop walks the hardest line until a splitting has z ≥ z_cut (ΔR / R0)^β (arXiv:1402.2657); the recursive one
-    goes on into all branches that are left, to the end (arXiv:1804.03657, N infinite).
+    Soft drop follows the hardest line until a splitting has z ≥ z_cut (ΔR / R0)^β (arXiv:1402.2657); recursive soft
+    drop continues into all remaining branches to the end (arXiv:1804.03657, N infinite).
 
     Args:
-      tree: of one jet.
-      z_cut: the smallest momentum share at ΔR = R0.
-      beta: the angular exponent.
-      r0: the angle of reference.
-      recursive: whether to go on; decisions on splittings in dropped branches then have no meaning.
+      tree: tree of one jet.
+      z_cut: smallest momentum share at ΔR = R0.
+      beta: angular exponent.
+      r0: reference angle.
+      recursive: True for recursive soft drop; decisions on splittings in dropped branches are then undefined.
 
     Returns:
-      (M,) bool.
+      (M,) bool, True for splittings that lose their softer branch.
 
     >>> p4 = np.array([[[9.0, 0.1, 0.0, 9.1], [5.0, 0.0, 0.0, 5.0], [0.0, 1.0, 0.0, 1.0]]])
-    >>> found = jax.tree.map(lambda x: x[0], jet_trees(p4, p4[..., 3] > 0))
-    >>> soft_dropped(found, z_cut=0.1, beta=0.0).tolist()
+    >>> tree = jax.tree.map(lambda x: x[0], jet_trees(p4, p4[..., 3] > 0))
+    >>> soft_dropped(tree, z_cut=0.1, beta=0.0).tolist()
     [False, True, False]
     """
     first, branches, z, delta_r = (jnp.asarray(x) for x in (tree.first, tree.branches, tree.z, tree.delta_r))
@@ -102,48 +102,48 @@ def soft_dropped(
 
 
 def jet_trees(p4: Array, mask: Array) -> Tree:
-    """The splittings of many jets, a fixed number of which is clustered at a time.
+    """Returns the splittings of many jets, which are clustered in batches of fixed size.
 
-    Momenta are turned and boosted along the beam so that the hardest particle of each jet lies at y = φ = 0, in float64
-    on the host: masses, kT and angles do not change, and float32 holds them to more digits.
+    Momenta are rotated and boosted along the beam so that the hardest particle of each jet is at y = φ = 0, in float64
+    on the host: masses, kT and angles do not change, and they become more accurate in float32.
 
     Args:
       p4: (N, M, 4) momenta (px, py, pz, E), GeV.
       mask: (N, M) bool, True for a particle.
 
     Returns:
-      The trees, host arrays of float32, their particles numbered as in `p4`. `tree.mask` is `mask`.
+      The trees as float32 host arrays, with particles numbered as in `p4`. `tree.mask` is `mask`.
 
     Raises:
       InputError: a shape does not fit, or a particle's momentum is not finite.
 
     >>> p4 = np.array([[[500.0, 0.0, 0.0, 500.0], [500.0, 80.0, 0.0, 506.5], [0.0, 0.0, 0.0, 0.0]]])
-    >>> found = jet_trees(p4, p4[..., 3] > 0)
-    >>> found.particles[0].tolist(), found.branches[0].tolist(), found.delta_r[0].round(2).tolist()[1:]
+    >>> trees = jet_trees(p4, p4[..., 3] > 0)
+    >>> trees.particles[0].tolist(), trees.branches[0].tolist(), trees.delta_r[0].round(2).tolist()[1:]
     ([[1, 0], [-1, -1], [-1, -1]], [[-1, -1], [-1, -1], [-1, -1]], [0.0, 0.0])
     """
-    p4, mask = _checked(p4, mask)
+    p4, mask = _check_particles(p4, mask)
     order = np.argsort(np.where(mask, -kinematics.pt(p4), np.inf), axis=1, kind="stable").astype(np.int32)
-    frame, scale = _in_jet_frame(*_by_falling_pt(p4, mask))
+    frame, scale = _to_jet_frame(*_sort_by_pt(p4, mask))
     count, size = mask.shape
     calls = max(1, -(-count // JETS_PER_CALL))
     x, m = np.zeros((calls, JETS_PER_CALL, size, 4), np.float32), np.zeros((calls, JETS_PER_CALL, size), bool)
     x.reshape(-1, size, 4)[:count], m.reshape(-1, size)[:count] = frame, np.take_along_axis(mask, order, axis=1)
-    answers = [_grow(*some) for some in zip(x, m, strict=True)]
-    found: Tree = jax.tree.map(lambda *some: np.concatenate([np.asarray(one) for one in some])[:count], *answers)
-    ends = np.take_along_axis(order, np.reshape(found.particles, (count, 2 * size)), axis=1)
+    batches = [_make_trees(*arrays) for arrays in zip(x, m, strict=True)]
+    trees: Tree = jax.tree.map(lambda *parts: np.concatenate([np.asarray(x) for x in parts])[:count], *batches)
+    ends = np.take_along_axis(order, np.reshape(trees.particles, (count, 2 * size)), axis=1)
     scale = scale.astype(np.float32)[:, None]
-    return found._replace(
+    return trees._replace(
         mask=mask,
-        jet=found.jet * scale,
-        particles=np.where(found.particles < 0, -1, np.reshape(ends, (count, size, 2))),
-        softer=found.softer * scale[..., None],
-        mass=found.mass * scale,
-        kt=found.kt * scale,
+        jet=trees.jet * scale,
+        particles=np.where(trees.particles < 0, -1, np.reshape(ends, (count, size, 2))),
+        softer=trees.softer * scale[..., None],
+        mass=trees.mass * scale,
+        kt=trees.kt * scale,
     )
 
 
 @jax.jit
 @jax.vmap
-def _grow(p4: jax.Array, mask: jax.Array) -> Tree:
+def _make_trees(p4: jax.Array, mask: jax.Array) -> Tree:
     return jet_tree(cluster(p4, mask, Algorithm.CAMBRIDGE_AACHEN), p4, mask)

@@ -1,4 +1,4 @@
-"""Anomalies: jets to learn the background from, pure or not; scores of how little a jet is like them."""
+"""Background samples for anomaly detection, pure or contaminated, and anomaly scores."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 QCD = ("g", "q")
-"""The classes that are usually the background."""
+"""The default background classes."""
 
 _FEWEST, _MOST = 0.001, 0.1
-_DEAD = 1e-9  # of the largest variance
+_DEAD = 1e-9  # a variance below this share of the largest one counts as 0
 
 
 class Codes(NamedTuple):
-    """Where the codes of the background lie."""
+    """The distribution of the codes of the background."""
 
     mean: np.ndarray
-    """(L,) float64."""
+    """(L,) float64 mean of the codes."""
     whitening: np.ndarray
-    """(L, L') float64; after it the background's codes have variance 1 in each of L' directions. Dead ones are gone."""
+    """(L, L') float64 matrix that gives codes of the background unit variance; directions without variance are gone."""
 
 
 def check_share(share: float) -> None:
-    """Refuses a share of anomalies that is neither none nor between 0.1 % and 10 %.
+    """Checks that a share of anomalies is 0 or between 0.1 % and 10 %.
 
     Args:
-      share: of the training part.
+      share: share of anomalies in the training sample.
 
     Raises:
-      InputError: it is not.
+      InputError: the share is outside of this range.
 
     >>> check_share(0.01)
     """
@@ -54,21 +54,21 @@ def background_rows(
     share: float = 0.0,
     seed: int = 0,
 ) -> np.ndarray:
-    """The jets to learn the background from: all of its classes, and a share of others that are not known as such.
+    """Selects the jets to train on: all jets of the background classes, and a share of unlabeled anomalies.
 
     Args:
       labels: (N,) indices into `classes`.
-      classes: C names.
-      background: names of the classes that are learnt.
-      anomalies: names of the classes of the others; none is all that are not background.
-      share: of anomalies in what is learnt from, 0 or from 0.001 to 0.1; so many are drawn and added.
-      seed: of the draw.
+      classes: names of the C classes.
+      background: names of the background classes.
+      anomalies: names of the anomalous classes; empty means all other classes.
+      share: share of anomalies in the selection, 0 or from 0.001 to 0.1; they are drawn at random.
+      seed: seed of the draw.
 
     Returns:
-      Row numbers, rising.
+      Row numbers in rising order.
 
     Raises:
-      InputError: a class is not there, a class is both, the share is out of range, or there are too few anomalies.
+      InputError: a class does not exist or is both, the share is out of range, or there are too few anomalies.
 
     >>> labels = np.array([0, 1, 2, 0, 1, 0, 2, 1, 0, 1])
     >>> background_rows(labels, ("g", "q", "t")).tolist()
@@ -77,35 +77,34 @@ def background_rows(
     100
     """
     check_share(share)
-    others = [name for i, name in enumerate(classes) if name not in background and np.any(labels == i)]
-    own = _places(labels, classes, background, "background")
-    rows = np.flatnonzero(np.isin(labels, own))
+    remaining = [name for i, name in enumerate(classes) if name not in background and np.any(labels == i)]
+    rows = np.flatnonzero(np.isin(labels, _class_indices(labels, classes, background, "background")))
     if share == 0:
         return rows
-    strange = _places(labels, classes, anomalies or others, "anomalies")
-    _check_apart(background, anomalies or others)
-    there = np.flatnonzero(np.isin(labels, strange))
+    indices = _class_indices(labels, classes, anomalies or remaining, "anomalies")
+    _check_disjoint(background, anomalies or remaining)
+    candidates = np.flatnonzero(np.isin(labels, indices))
     count = round(len(rows) * share / (1 - share))
-    if not 0 < count <= len(there):
+    if not 0 < count <= len(candidates):
         raise InputError(
-            f"contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(there)} that are "
-            "there; expected one or more; give more jets, or another share"
+            f"contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(candidates)} that "
+            "are there; expected one or more; give more jets, or another share"
         )
-    drawn = np.random.default_rng(seed).choice(there, count, replace=False)
-    return np.sort(np.concatenate([rows, drawn]))
+    contamination = np.random.default_rng(seed).choice(candidates, count, replace=False)
+    return np.sort(np.concatenate([rows, contamination]))
 
 
 def amplitudes(images: np.ndarray) -> np.ndarray:
-    """Images whose pixels are square roots of shares of the jet's pT, so that all have the same norm.
+    """Converts images to square roots of pT shares, so that all images have the same norm.
 
-    The squared distance of two such images is that of Hellinger between two distributions of pT. A jet of many
-    particles does not come back badly just for having many, as it does else (complexity bias, arXiv:2104.09051).
+    The squared distance of two such images is the squared Hellinger distance of two pT distributions. It avoids the
+    complexity bias, a poor reconstruction of jets just because they have many particles (arXiv:2104.09051).
 
     Args:
-      images: (N, H, W, channels) pT, not negative.
+      images: (N, H, W, channels) non-negative pT.
 
     Returns:
-      The same shape, float32; the mean square over all pixels and channels is 1, or 0 for an empty image.
+      (N, H, W, channels) float32 images; the mean square over pixels and channels is 1, or 0 for an empty image.
 
     >>> amplitudes(np.array([[[[9.0], [16.0]]]]))[0, 0, :, 0].astype(float).round(3).tolist()
     [0.849, 1.131]
@@ -118,13 +117,13 @@ def amplitudes(images: np.ndarray) -> np.ndarray:
 
 
 def fit_codes(codes: Any) -> Codes:
-    """Mean and spread of the codes that an autoencoder gives to the background.
+    """Fits the mean and covariance of the codes of background jets.
 
     Args:
-      codes: (N, L), of the jets that were learnt from.
+      codes: (N, L) codes of the training jets.
 
     Returns:
-      What `latent_distance` needs.
+      The distribution of the codes, for `latent_distance`.
 
     Raises:
       InputError: there are fewer than two jets, or a code is not finite.
@@ -141,14 +140,14 @@ def fit_codes(codes: Any) -> Codes:
 
 
 def latent_distance(fitted: Codes, codes: Any) -> np.ndarray:
-    """How far a code lies from the background's: the squared distance of Mahalanobis.
+    """Computes the squared Mahalanobis distance of codes from those of the background.
 
     Args:
-      fitted: where the background's codes lie.
-      codes: (N, L); for a variational autoencoder their means.
+      fitted: distribution of the codes of the background.
+      codes: (N, L) codes; for a variational autoencoder their means.
 
     Returns:
-      (N,) float64, not negative; L' on average over the jets that were fitted.
+      (N,) non-negative float64; the mean over the fitted jets is L'.
 
     Reference: P. Mahalanobis, Proc. Natl. Inst. Sci. India 2 (1936) 49; for anomalies in a network's features
     K. Lee et al., arXiv:1807.03888, eq. 2.
@@ -160,19 +159,19 @@ def latent_distance(fitted: Codes, codes: Any) -> np.ndarray:
     return distance
 
 
-def combined(scores: Sequence[Any], background: Sequence[Any]) -> np.ndarray:
-    """Several scores as one: minus the logarithm of the chance that a background jet has larger ones (R. Fisher).
+def combine_scores(scores: Sequence[Any], background: Sequence[Any]) -> np.ndarray:
+    """Combines several scores into one with Fisher's method, from their p-values under the background hypothesis.
 
     Args:
-      scores: (N,) each, larger for anomalies.
-      background: (M,) each, the same scores of background jets that were not learnt from.
+      scores: (N,) arrays, one for each score, larger for anomalies.
+      background: (M,) arrays, the scores of background jets not used in training.
 
     Returns:
-      (N,) float64, Σ -ln p over the scores, as if they were independent.
+      (N,) float64 sums of -ln p over the scores, as for independent scores.
 
     Reference: R. Fisher, Statistical Methods for Research Workers (1932), section 21.1.
 
-    >>> combined([[0.0, 9.0]], [[1.0, 2.0, 3.0]]).round(3).tolist()
+    >>> combine_scores([[0.0, 9.0]], [[1.0, 2.0, 3.0]]).round(3).tolist()
     [0.0, 1.386]
     """
     total = np.zeros(len(scores[0]))
@@ -182,57 +181,58 @@ def combined(scores: Sequence[Any], background: Sequence[Any]) -> np.ndarray:
     return total
 
 
-def told_from(
+def as_classifier_scores(
     scores: Any, labels: np.ndarray, classes: Sequence[str], anomalies: Sequence[str], background: Sequence[str] = QCD
 ) -> Scores:
-    """An anomaly score as the answers of a classifier, for all that `hepjax.evaluation` measures and compares.
+    """Converts an anomaly score to the scores of a two-class classifier, as `hepjax.evaluation` needs them.
 
     Args:
-      scores: (N,) finite, larger for anomalies.
+      scores: (N,) finite scores, larger for anomalies.
       labels: (N,) indices into `classes`.
-      classes: C names.
-      anomalies: names of the classes to be found; other jets are left out.
-      background: names of the classes to be found among.
+      classes: names of the C classes.
+      anomalies: names of the anomalous classes; jets of all other classes are left out.
+      background: names of the background classes.
 
     Returns:
-      Of the jets of these classes: "probabilities" of background and anomaly, which are ranks of the score from 0 to 1,
-      so that ROC curves are those of the score; labels 0 and 1; the classes "background" and the anomalies' names.
+      For the jets of these classes: "probabilities" of background and anomaly, which are ranks of the score from 0 to
+      1, so that ROC curves are those of the score; labels 0 and 1; the classes "background" and the names of the
+      anomalies.
 
     Raises:
-      InputError: a class is not there, or is both, or scores are not finite.
+      InputError: a class does not exist or is both, or scores are not finite.
 
-    >>> told_from([0.3, 7.0, 0.1], np.array([0, 2, 1]), ("g", "q", "t"), ["t"]).scores[:, 1].tolist()
+    >>> as_classifier_scores([0.3, 7.0, 0.1], np.array([0, 2, 1]), ("g", "q", "t"), ["t"]).scores[:, 1].tolist()
     [0.5, 1.0, 0.0]
     """
-    own = _places(labels, classes, background, "background")
-    strange = _places(labels, classes, anomalies, "anomalies")
-    _check_apart(background, anomalies)
-    rows = np.flatnonzero(np.isin(labels, own + strange))
+    background_indices = _class_indices(labels, classes, background, "background")
+    anomaly_indices = _class_indices(labels, classes, anomalies, "anomalies")
+    _check_disjoint(background, anomalies)
+    rows = np.flatnonzero(np.isin(labels, background_indices + anomaly_indices))
     values = np.asarray(scores, np.float64)[rows]
     if not np.isfinite(values).all():
         raise InputError(
             f"scores: expected finite numbers, found {np.sum(~np.isfinite(values))} that are not; "
             "was a training stopped that diverged?"
         )
-    found, place = np.unique(values, return_inverse=True)
-    rank = place / max(len(found) - 1, 1)
-    truth = np.isin(labels[rows], strange).astype(np.int32)
+    distinct, order = np.unique(values, return_inverse=True)
+    rank = order / max(len(distinct) - 1, 1)
+    truth = np.isin(labels[rows], anomaly_indices).astype(np.int32)
     return Scores(np.stack([1 - rank, rank], axis=1), truth, None, ("background", "+".join(anomalies)))
 
 
-def _places(labels: np.ndarray, classes: Sequence[str], names: Sequence[str], argument: str) -> list[int]:
-    """The indices of classes of which there are jets."""
-    there = [name for i, name in enumerate(classes) if np.any(labels == i)]
-    missing = [name for name in names if name not in there]
+def _class_indices(labels: np.ndarray, classes: Sequence[str], names: Sequence[str], argument: str) -> list[int]:
+    """Returns the indices of classes, and checks that each class has jets."""
+    present = [name for i, name in enumerate(classes) if np.any(labels == i)]
+    missing = [name for name in names if name not in present]
     if missing or not names:
         raise InputError(
-            f"{argument}: expected classes of which there are jets ({', '.join(there)}), found "
+            f"{argument}: expected classes of which there are jets ({', '.join(present)}), found "
             f"{', '.join(missing) or 'none'}; name others, or give other files"
         )
     return [list(classes).index(name) for name in names]
 
 
-def _check_apart(background: Sequence[str], anomalies: Sequence[str]) -> None:
+def _check_disjoint(background: Sequence[str], anomalies: Sequence[str]) -> None:
     if {*background} & {*anomalies}:
         raise InputError(
             f"anomalies: expected classes other than the background's, found {', '.join(anomalies)} beside "

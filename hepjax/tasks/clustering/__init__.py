@@ -1,6 +1,6 @@
-"""What is in jets beyond their labels: clusters by k-means, and the axes along which they differ most."""
+"""Unsupervised structure of jets: clusters from k-means and principal components."""
 
 from hepjax.tasks.clustering.kmeans import Clusters, kmeans, kmeans_from, nearest
-from hepjax.tasks.clustering.pca import Axes, apply_pca, fit_pca, invert_pca
+from hepjax.tasks.clustering.pca import PrincipalComponents, apply_pca, fit_pca, invert_pca
 
-__all__ = ["Axes", "Clusters", "apply_pca", "fit_pca", "invert_pca", "kmeans", "kmeans_from", "nearest"]
+__all__ = ["Clusters", "PrincipalComponents", "apply_pca", "fit_pca", "invert_pca", "kmeans", "kmeans_from", "nearest"]

@@ -1,4 +1,4 @@
-"""Checks of tables of features, and their float32 form about 0, in which small differences survive."""
+"""Checks of feature tables, and their conversion to centered float32, which preserves small differences."""
 
 from __future__ import annotations
 
@@ -14,45 +14,45 @@ if TYPE_CHECKING:
     from hepjax.types import Array
 
 
-def traced(x: Any) -> bool:
-    """Whether the numbers are not known yet, as under `jax.jit`: only shapes can be checked then."""
+def is_traced(x: Any) -> bool:
+    """Tests if an array is a tracer, as under `jax.jit`, so that only its shape can be checked."""
     return isinstance(x, jax.core.Tracer)
 
 
-def checked(x: Any, name: str = "x", columns: int | None = None) -> Array:
-    """The same table, as a NumPy or JAX array, if it is (N, F) of finite numbers.
+def checked_features(x: Any, name: str = "x", columns: int | None = None) -> Array:
+    """Checks that a table is (N, F) of finite numbers and returns it as a NumPy or JAX array.
 
     Args:
-      x: (N, F).
-      name: for the message.
-      columns: F, where it is known.
+      x: (N, F) features.
+      name: name of the argument, for the message.
+      columns: expected number of columns, F; None accepts any number.
 
     Raises:
-      InputError: it is not.
+      InputError: the table has another shape, or a number is not finite.
     """
-    found: Array = x if isinstance(x, jax.Array) else np.asarray(x)
-    if found.ndim != 2 or 0 in found.shape:
-        raise InputError(f"{name}: expected shape (N, F), a row for each jet, found {found.shape}")
-    if columns is not None and found.shape[1] != columns:
-        raise InputError(f"{name}: expected {columns} columns, found {found.shape[1]}; give the same features")
-    if not traced(found):
-        bad = ~np.isfinite(np.asarray(found))
+    table: Array = x if isinstance(x, jax.Array) else np.asarray(x)
+    if table.ndim != 2 or 0 in table.shape:
+        raise InputError(f"{name}: expected shape (N, F), a row for each jet, found {table.shape}")
+    if columns is not None and table.shape[1] != columns:
+        raise InputError(f"{name}: expected {columns} columns, found {table.shape[1]}; give the same features")
+    if not is_traced(table):
+        bad = ~np.isfinite(np.asarray(table))
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise InputError(
                 f"{name}: expected finite numbers, found {bad.sum()} NaN or infinite, first in row {row}, column "
                 f"{column}; remove those jets"
             )
-    return found
+    return table
 
 
-def middle(x: Array) -> Array:
-    """(F,) float32, about the mean of each column."""
+def column_means(x: Array) -> Array:
+    """Returns (F,) float32 means of the columns."""
     return x.mean(axis=0, dtype=np.float64).astype(np.float32) if isinstance(x, np.ndarray) else jnp.mean(x, axis=0)
 
 
-def less(x: Array, shift: Array) -> jax.Array:
-    """(N, F) float32, x - shift; what the host holds in float64 loses nothing by it."""
-    if isinstance(x, np.ndarray) and not traced(shift):
+def subtract(x: Array, shift: Array) -> jax.Array:
+    """Returns (N, F) float32 x - shift; float64 arrays on the host are subtracted before they are rounded."""
+    if isinstance(x, np.ndarray) and not is_traced(shift):
         return jnp.asarray((x - np.asarray(shift, np.float64)).astype(np.float32))
     return jnp.asarray(x, jnp.float32) - shift

@@ -1,4 +1,4 @@
-"""Principal components: the orthogonal directions along which jets differ most."""
+"""Principal components, the orthogonal directions of largest variance of jets."""
 
 from __future__ import annotations
 
@@ -9,50 +9,49 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.clustering._inputs import checked, less, middle
+from hepjax.tasks.clustering._inputs import checked_features, column_means, subtract
 
 if TYPE_CHECKING:
     from hepjax.types import Array
 
 _EXACT = jax.lax.Precision.HIGHEST
 _ROTATED = 256
-"""Up to so many columns are made orthogonal by rotations of pairs; beyond, LAPACK is much faster, and less exact."""
+"""The largest number of columns for rotations of pairs; for more columns LAPACK is much faster, but less exact."""
 _SWEEPS = 30
 _ORTHOGONAL = 1e-6
-"""A cosine between columns that is rounding."""
+"""The largest cosine between columns that counts as rounding error."""
 
 
-class Axes(NamedTuple):
+class PrincipalComponents(NamedTuple):
     """The C principal components of jets with F features."""
 
     mean: Array
-    """(F,) float32."""
+    """(F,) float32 mean of the features."""
     components: Array
-    """(C, F) float32, of length 1, by falling variance; the largest entry of each, in absolute value, is positive."""
+    """(C, F) float32 unit vectors by falling variance; the entry of largest magnitude of each is positive."""
     variance: Array
-    """(C,) float32, of the jets along each, with N - 1 in the denominator."""
+    """(C,) float32 variances of the jets along the components, with N - 1 in the denominator."""
     ratio: Array
-    """(C,) float32, its share of the variance of all features."""
+    """(C,) float32 shares of the total variance."""
 
 
-def fit_pca(x: Any, components: int) -> Axes:
-    """The principal components of jets.
+def fit_pca(x: Any, components: int) -> PrincipalComponents:
+    """Computes the principal components of jets.
 
-    Columns may differ in scale by many orders: a variance is as exact as the features are independent, however small
-    it is beside the largest. For that the columns of the triangular factor of x are turned pair by pair until all are
-    orthogonal (one-sided Jacobi), which never adds large to small; other decompositions know a small variance to 1e-7
-    of the largest only, and so does this one where both N and F are above 256. Works under `jax.jit` too.
+    Columns may differ in scale by many orders of magnitude: even a variance far below the largest one is accurate. For
+    that purpose the columns of the triangular factor of x are rotated pair by pair until all are orthogonal (one-sided
+    Jacobi), which never adds large to small numbers. Other decompositions resolve a small variance only to 1e-7 of the
+    largest one, and so does this function if both N and F are above 256. It also works under `jax.jit`.
 
     Args:
-      x: (N, F) features; F may be larger than N. NumPy arrays in float64 are centred before they become float32.
-      components: C, at most N and at most F.
+      x: (N, F) features; F may be larger than N. Float64 NumPy arrays are centered before the conversion to float32.
+      components: number of components, C, at most N and at most F.
 
     Returns:
-      The components.
+      The principal components.
 
     Raises:
-      InputError: more components are asked than there are jets or features, there is one jet only, or numbers are not
-        finite.
+      InputError: there are fewer jets or features than components, only one jet, or numbers that are not finite.
 
     References: K. Pearson, Phil. Mag. 2 (1901) 559; for the rotations J. Demmel, K. Veselić, SIAM J. Matrix Anal.
     Appl. 13 (1992) 1204.
@@ -61,7 +60,7 @@ def fit_pca(x: Any, components: int) -> Axes:
     >>> axes.mean.tolist(), np.round(axes.components.tolist(), 4).tolist(), axes.variance.round(2).tolist()
     ([1.5, 2.0], [[0.6, 0.8]], [12.5])
     """
-    table = checked(x)
+    table = checked_features(x)
     n, features = table.shape
     if n < 2:
         raise InputError(f"x: expected two jets or more, found {n}")
@@ -70,50 +69,50 @@ def fit_pca(x: Any, components: int) -> Axes:
             raise InputError(
                 f"components: expected 1 to {most}, for there are {most} {what}, found {components}; ask for fewer"
             )
-    shift = middle(table)
-    found = _fit(less(table, shift))
-    return Axes(found.mean + shift, *(values[:components] for values in found[1:]))
+    shift = column_means(table)
+    full = _fit(subtract(table, shift))
+    return PrincipalComponents(full.mean + shift, *(values[:components] for values in full[1:]))
 
 
-def apply_pca(axes: Axes, x: Any) -> jax.Array:
-    """The coordinates of jets along the components.
+def apply_pca(axes: PrincipalComponents, x: Any) -> jax.Array:
+    """Computes the coordinates of jets along the components.
 
     Args:
-      axes: what `fit_pca` gave.
+      axes: result of `fit_pca`.
       x: (N, F) features.
 
     Returns:
-      (N, C) float32.
+      (N, C) float32 coordinates.
 
     Raises:
-      InputError: the features are not as many, or numbers are not finite.
+      InputError: the number of features differs, or numbers are not finite.
 
     >>> axes = fit_pca(np.array([[0.0, 0.0], [3.0, 4.0]]), 1)
     >>> apply_pca(axes, np.array([[6.0, 8.0]])).tolist()
     [[7.5]]
     """
-    z: jax.Array = _project(less(checked(x, columns=axes.components.shape[1]), axes.mean), axes.components)
+    z: jax.Array = _project(subtract(checked_features(x, columns=axes.components.shape[1]), axes.mean), axes.components)
     return z
 
 
-def invert_pca(axes: Axes, z: Any) -> jax.Array:
-    """The features of coordinates: the jets themselves, but for what the components leave out.
+def invert_pca(axes: PrincipalComponents, z: Any) -> jax.Array:
+    """Reconstructs the features of jets from coordinates, without the omitted components.
 
     Args:
-      axes: what `fit_pca` gave.
+      axes: result of `fit_pca`.
       z: (N, C) coordinates.
 
     Returns:
-      (N, F) float32.
+      (N, F) float32 features.
 
     Raises:
-      InputError: the coordinates are not as many as the components, or not finite.
+      InputError: the number of coordinates differs from that of the components, or numbers are not finite.
 
     >>> axes = fit_pca(np.array([[0.0, 0.0], [3.0, 4.0]]), 1)
     >>> invert_pca(axes, np.array([[7.5]])).round(4).tolist()
     [[6.0, 8.0]]
     """
-    table = jnp.asarray(checked(z, "z", len(axes.components)), jnp.float32)
+    table = jnp.asarray(checked_features(z, "z", len(axes.components)), jnp.float32)
     x: jax.Array = _restore(table, axes.components, axes.mean)
     return x
 
@@ -129,8 +128,8 @@ def _restore(z: jax.Array, components: jax.Array, mean: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _fit(x: jax.Array) -> Axes:
-    """All components."""
+def _fit(x: jax.Array) -> PrincipalComponents:
+    """Computes all principal components of centered features."""
     n = x.shape[0]
     mean = jnp.mean(x, axis=0)
     x = x - mean
@@ -145,23 +144,23 @@ def _fit(x: jax.Array) -> Axes:
     variance = (lengths * scale) ** 2 / (n - 1)
     largest = jnp.take_along_axis(directions, jnp.argmax(jnp.abs(directions), axis=1)[:, None], axis=1)
     ratio = lengths**2 / jnp.where(scale > 0, jnp.sum(lengths**2), 1.0)
-    return Axes(mean, directions * jnp.where(largest < 0, -1.0, 1.0), variance, ratio)
+    return PrincipalComponents(mean, directions * jnp.where(largest < 0, -1.0, 1.0), variance, ratio)
 
 
 def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """(K,) falling singular values of a square matrix, and (K, K) its right singular vectors as rows."""
+    """Returns (K,) falling singular values of a square matrix, and its (K, K) right singular vectors as rows."""
     k = m.shape[1]
     if k > _ROTATED:
         _, lengths, directions = jnp.linalg.svd(m)
         return lengths, directions
     order = jnp.argsort(-jnp.sum(m**2, axis=0))  # falling columns converge faster
     even = jnp.zeros((k, k % 2))
-    # Above stand the columns that become orthogonal, below the product of all rotations.
+    # The upper block holds the columns that become orthogonal, the lower block the product of all rotations.
     both = jnp.concatenate([jnp.concatenate([m, even], 1)[:, jnp.append(order, jnp.arange(k, k + k % 2))],
                             jnp.eye(k + k % 2)])  # fmt: skip
     rounds = jnp.asarray(_rounds(k + k % 2))
 
-    def turn(both: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def rotate(both: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
         a, b = both[:, pairs[0]], both[:, pairs[1]]
         aa, bb, ab = (jnp.sum(u[:k] * v[:k], axis=0) for u, v in ((a, a), (b, b), (a, b)))
         size = jnp.sqrt(aa) * jnp.sqrt(bb)
@@ -175,7 +174,7 @@ def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
         return both, jnp.max(cosine)
 
     def sweep(state: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        both, cosines = jax.lax.scan(turn, state[0], rounds)
+        both, cosines = jax.lax.scan(rotate, state[0], rounds)
         return both, jnp.max(cosines), state[2] + 1
 
     def oblique(state: tuple[jax.Array, jax.Array, jax.Array]) -> jax.Array:
@@ -189,10 +188,10 @@ def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def _rounds(k: int) -> np.ndarray:
-    """(k - 1, 2, k / 2) pairs of an even number of columns, each pair once: everybody plays everybody."""
+    """Returns (k - 1, 2, k / 2) pairs of an even number of columns, each pair once, in round-robin order."""
     table = np.arange(k)
-    found = []
+    rounds = []
     for _ in range(k - 1):
-        found.append((table[: k // 2], table[k // 2 :][::-1]))
+        rounds.append((table[: k // 2], table[k // 2 :][::-1]))
         table = np.concatenate([table[:1], np.roll(table[1:], 1)])
-    return np.array(found)
+    return np.array(rounds)

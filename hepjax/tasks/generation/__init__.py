@@ -1,4 +1,4 @@
-"""Networks that make jets: their particles, or their observables."""
+"""Generative models of jets, for their particles or their observables."""
 
 from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
 from hepjax.tasks.generation.clouds import (
@@ -11,7 +11,7 @@ from hepjax.tasks.generation.clouds import (
     decode_totals,
     encode_particles,
     encode_totals,
-    fit_clouds,
+    fit_cloud_scaling,
     make_clouds,
     make_view,
     mirror,
@@ -21,7 +21,6 @@ from hepjax.tasks.generation.clouds import (
 from hepjax.tasks.generation.flow_matching import (
     AVERAGE,
     at_time,
-    averaged,
     draw_noise,
     euler,
     flat_view,
@@ -29,12 +28,13 @@ from hepjax.tasks.generation.flow_matching import (
     integrate,
     make_matching,
     midpoint,
-    seen_by,
     solve_flow,
     start_average,
     straight_line,
+    with_parameter_average,
+    with_view,
 )
-from hepjax.tasks.generation.flows import check_flow, normal_nll, sample
+from hepjax.tasks.generation.flows import check_flow, normal_nll, sample_flow
 from hepjax.tasks.generation.preparation import (
     COORDINATES,
     FEWEST_JETS,
@@ -44,7 +44,7 @@ from hepjax.tasks.generation.preparation import (
     fit_preparation,
     from_coordinates,
     prepare,
-    restore,
+    restore_observables,
     to_coordinates,
 )
 from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
@@ -58,7 +58,6 @@ __all__ = [
     "Clouds",
     "Preparation",
     "at_time",
-    "averaged",
     "calibrate",
     "check_flow",
     "choose_classes",
@@ -71,7 +70,7 @@ __all__ = [
     "encode_particles",
     "encode_totals",
     "euler",
-    "fit_clouds",
+    "fit_cloud_scaling",
     "fit_preparation",
     "flat_view",
     "from_coordinates",
@@ -88,9 +87,8 @@ __all__ = [
     "normal_nll",
     "pixels",
     "prepare",
-    "restore",
-    "sample",
-    "seen_by",
+    "restore_observables",
+    "sample_flow",
     "solve_flow",
     "start_average",
     "straight_line",
@@ -98,4 +96,6 @@ __all__ = [
     "take_equally",
     "to_coordinates",
     "variational_loss",
+    "with_parameter_average",
+    "with_view",
 ]

@@ -1,4 +1,4 @@
-"""Jets as clouds of massless particles, and the numbers of a flow that they become."""
+"""Jets as clouds of massless particles, and their encoding for flows."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 
 CLOUD_COLUMNS = ("j1_etarel", "j1_phirel", "j1_ptrel")
-"""What is generated of a particle."""
+"""The generated columns of a particle."""
 FEWEST = 10
-"""Jets of a class that a generator can learn from at least."""
+"""The smallest number of jets of a class that a generator can be trained on."""
 
 _MOST = 1.02  # the shares of pT add up to about 1 at most; rounding of files adds a little
 _LEAST = 1e-3
@@ -40,30 +40,31 @@ class Clouds(NamedTuple):
     """(N,) int, class indices."""
 
     def take(self, rows: Any) -> Clouds:
-        """The clouds of these rows."""
+        """Selects rows of the clouds."""
         return Clouds(*(x[rows] for x in self))
 
 
 class CloudScaling(NamedTuple):
-    """Statistics of the training part, to standardise by."""
+    """Statistics of the training split for standardization."""
 
     particles: Scaling
-    """(P, 3) each, Δη, Δφ and ln of the pT share of the particles of each rank, by themselves."""
+    """(P, 3) mean and deviation of Δη, Δφ and ln of the pT share of the particles of each rank."""
     jets: Scaling
-    """(2,) each, number of particles and ln of pT in GeV."""
+    """(2,) mean and deviation of the number of particles and of ln of pT in GeV."""
     totals: Scaling
-    """(2,) each, ln of the mass in GeV and -ln(1.02 - Σ pT shares)."""
+    """(2,) mean and deviation of ln of the mass in GeV and of -ln(1.02 - Σ pT shares)."""
 
 
 def make_clouds(sequences: Sequences, pt: Any, labels: Any, classes: Sequence[str], chosen: Sequence[str]) -> Clouds:
-    """Checks jets that a generator is to learn from, and keeps those of the classes asked for.
+    """Checks the training jets of a generator and selects the requested classes.
 
     Args:
       sequences: (N, P, 3) values of the columns `CLOUD_COLUMNS`, and their mask.
       pt: (N,) jet pT, GeV.
       labels: (N,) indices into `classes`; None is refused.
       classes: the names of the classes in the files.
-      chosen: the classes to keep; their order is that of the new labels.
+
+      chosen: the classes to select; their order is that of the new labels.
 
     Returns:
       The clouds; jets without particles are left out.
@@ -84,37 +85,37 @@ def make_clouds(sequences: Sequences, pt: Any, labels: Any, classes: Sequence[st
     if values.shape != (*mask.shape, len(CLOUD_COLUMNS)):
         raise InputError(f"particles: expected the columns {', '.join(CLOUD_COLUMNS)}, found shape {values.shape}")
     for name in chosen:
-        found = int(np.sum((labels == classes.index(name)) & mask.any(axis=1))) if name in classes else 0
-        if found == 0:
-            there = [one for i, one in enumerate(classes) if (labels == i).any()]
-            raise InputError(f"classes: {name} is not in the files, which hold {', '.join(there)}; choose of these")
-        if found < FEWEST:
+        count = int(np.sum((labels == classes.index(name)) & mask.any(axis=1))) if name in classes else 0
+        if count == 0:
+            present = [label for i, label in enumerate(classes) if (labels == i).any()]
+            raise InputError(f"classes: {name} is not in the files, which hold {', '.join(present)}; choose of these")
+        if count < FEWEST:
             raise InputError(
-                f"classes: expected {FEWEST} jets of {name} or more to learn from, found {found}; give more files"
+                f"classes: expected {FEWEST} jets of {name} or more to learn from, found {count}; give more files"
             )
     places = np.full(len(classes), -1)
     places[[classes.index(name) for name in chosen]] = np.arange(len(chosen))
     keep = (places[labels] >= 0) & mask.any(axis=1)
     clouds = Clouds(np.where(mask[..., None], values, 0), mask, pt, places[labels]).take(keep)
-    there = clouds.values[clouds.mask]
-    if not (np.isfinite(there).all() and (there[:, 2] > 0).all() and (clouds.pt > 0).all()):
+    particles = clouds.values[clouds.mask]
+    if not (np.isfinite(particles).all() and (particles[:, 2] > 0).all() and (clouds.pt > 0).all()):
         raise InputError("particles: expected finite angles and positive pT, found others; remove those jets")
     return clouds
 
 
 def cloud_observables(clouds: Clouds) -> dict[str, np.ndarray]:
-    """What the particles of a cloud add up to.
+    """Computes the observables of the sum of the particles of each cloud.
 
     Args:
       clouds: N jets.
 
     Returns:
-      (N,) `j_mass` and `j_pt` in GeV, of the sum of the particles; `share`, the sum of their pT over that of the whole
-      jet; `j_multiplicity`, their number.
+      (N,) `j_mass` and `j_pt` in GeV of the sum of the particles; `share`, the sum of their pT over the pT of the whole
+      jet; `j_multiplicity`, the number of particles.
 
     >>> back_to_back = np.array([[[0.0, 0.3, 0.5], [0.0, -0.3, 0.5]]])
-    >>> found = cloud_observables(Clouds(back_to_back, np.ones((1, 2), bool), np.array([1000.0]), np.array([0])))
-    >>> found["j_mass"].round(2).item(), (1000 * np.sin(0.3)).round(2).item()
+    >>> clouds = Clouds(back_to_back, np.ones((1, 2), bool), np.array([1000.0]), np.array([0]))
+    >>> cloud_observables(clouds)["j_mass"].round(2).item(), (1000 * np.sin(0.3)).round(2).item()
     (295.52, 295.52)
     """
     eta, phi, share = np.moveaxis(np.asarray(clouds.values, np.float64), -1, 0)
@@ -129,61 +130,62 @@ def cloud_observables(clouds: Clouds) -> dict[str, np.ndarray]:
 
 
 def cloud_quantities(clouds: Clouds, classes: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """All that generated jets are compared in.
+    """Collects the quantities in which generated and simulated jets are compared.
 
     Args:
       clouds: N jets.
-      classes: the C class names.
+      classes: names of the C classes.
 
     Returns:
-      `j_mass`, `j_pt`, `j_multiplicity` of jets, and the `CLOUD_COLUMNS` of particles → class → (n,) values.
+      A mapping from `j_mass`, `j_pt`, `j_multiplicity` of jets and the `CLOUD_COLUMNS` of particles to class to (n,)
+      values.
     """
-    whole, found = cloud_observables(clouds), {}
-    of_jets = [clouds.labels == i for i in range(len(classes))]
+    observables, quantities = cloud_observables(clouds), {}
+    rows = {name: clouds.labels == i for i, name in enumerate(classes)}
     for name in ("j_mass", "j_pt", "j_multiplicity"):
-        found[name] = {one: whole[name][own] for one, own in zip(classes, of_jets, strict=True)}
+        quantities[name] = {label: observables[name][inside] for label, inside in rows.items()}
     for f, name in enumerate(CLOUD_COLUMNS):
         values = clouds.values[..., f]
-        found[name] = {one: values[own][clouds.mask[own]] for one, own in zip(classes, of_jets, strict=True)}
-    return found
+        quantities[name] = {label: values[inside][clouds.mask[inside]] for label, inside in rows.items()}
+    return quantities
 
 
 def pixels(clouds: Clouds, count: int = 40, size: float = 0.02) -> np.ndarray:
-    """Jets as images of pT.
+    """Converts jets to images of pT.
 
     Args:
       clouds: N jets.
-      count: of pixels along Δη and Δφ, around the axis.
-      size: of one.
+      count: number of pixels along Δη and along Δφ, centered on the axis.
+      size: size of a pixel.
 
     Returns:
-      (N, count, count) float32 GeV; axis 1 is Δφ, axis 2 is Δη. What lies outside is left out.
+      (N, count, count) float32 pT in GeV; axis 1 is Δφ, axis 2 is Δη. Particles outside of the image are ignored.
 
-    >>> one = Clouds(np.array([[[0.01, -0.01, 0.5]]]), np.ones((1, 1), bool), np.array([1000.0]), np.array([0]))
-    >>> pixels(one, 2)[0].tolist()
+    >>> cloud = Clouds(np.array([[[0.01, -0.01, 0.5]]]), np.ones((1, 1), bool), np.array([1000.0]), np.array([0]))
+    >>> pixels(cloud, 2)[0].tolist()
     [[0.0, 500.0], [0.0, 0.0]]
     """
     places = np.floor(clouds.values[..., 1::-1] / size + count / 2).astype(int)
     inside = clouds.mask & ((places >= 0) & (places < count)).all(axis=-1)
     jets = np.broadcast_to(np.arange(len(clouds.pt))[:, None], inside.shape)
-    found = np.zeros((len(clouds.pt), count, count), np.float32)
-    np.add.at(found, (jets[inside], *places[inside].T), (clouds.values[..., 2] * clouds.pt[:, None])[inside])
-    return found
+    images = np.zeros((len(clouds.pt), count, count), np.float32)
+    np.add.at(images, (jets[inside], *places[inside].T), (clouds.values[..., 2] * clouds.pt[:, None])[inside])
+    return images
 
 
 def take_equally(clouds: Clouds, jets: int, classes: int) -> tuple[Clouds, Clouds]:
-    """Divides jets in two: some with as many jets of each class, and as many of each class of the rest.
+    """Divides jets into two parts, each with equally many jets of every class.
 
     Args:
       clouds: N jets.
-      jets: in the first part, jets // C of each class; the class of a jet is its row modulo C.
-      classes: C.
+      jets: number of jets of the first part, jets // C of each class; the class of a jet is its row modulo C.
+      classes: number of classes, C.
 
     Returns:
       Both parts.
 
     Raises:
-      InputError: there are too few jets of a class to leave any.
+      InputError: there are too few jets of a class for the second part.
     """
     rows = [np.flatnonzero(clouds.labels == i) for i in range(classes)]
     each, fewest = jets // classes, min(map(len, rows))
@@ -191,101 +193,104 @@ def take_equally(clouds: Clouds, jets: int, classes: int) -> tuple[Clouds, Cloud
         raise InputError(
             f"jets: expected {classes} to {classes * (fewest - 1)}, found {jets}; change it, or give files"
         )
-    first, rest = (np.stack([own[part] for own in rows], axis=1).ravel() for part in (slice(each), slice(each, fewest)))
+    first, rest = (
+        np.stack([jets_of_class[part] for jets_of_class in rows], axis=1).ravel()
+        for part in (slice(each), slice(each, fewest))
+    )
     return clouds.take(first), clouds.take(rest)
 
 
-def fit_clouds(clouds: Clouds) -> CloudScaling:
-    """Means and standard deviations, to be fitted on the training part only.
+def fit_cloud_scaling(clouds: Clouds) -> CloudScaling:
+    """Computes the means and standard deviations of the training split.
 
     Args:
       clouds: N jets.
 
     Returns:
-      Their statistics; a deviation is 1 where a number is constant, or a rank has no two particles.
+      The statistics; a deviation is 1 where a feature is constant, or a rank has fewer than two particles.
     """
-    ranks = [features[there] for features, there in zip(_particles(clouds).swapaxes(0, 1), clouds.mask.T, strict=True)]
+    ranks = [features[mask] for features, mask in zip(_particles(clouds).swapaxes(0, 1), clouds.mask.T, strict=True)]
     each = [_scaling(features) for features in ranks]
     return CloudScaling(
-        Scaling(np.stack([one.mean for one in each]), np.stack([one.std for one in each])),
+        Scaling(np.stack([rank.mean for rank in each]), np.stack([rank.std for rank in each])),
         _scaling(_jets(clouds)),
         _scaling(_totals(clouds)),
     )
 
 
 def encode_totals(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
-    """What the flow of totals learns from.
+    """Encodes the totals of jets as training data of the first flow.
 
     Args:
       clouds: N jets.
-      scaling: of the training part.
-      classes: C.
+      scaling: statistics of the training split.
+      classes: number of classes, C.
 
     Returns:
-      (N, 2) float32 standardised totals, and (N, C + 2) conditions: the class as 0 and 1, the number of particles and
-      ln pT, standardised.
+      (N, 2) float32 standardized totals, and (N, C + 2) conditions: the one-hot class, and the standardized number of
+      particles and ln pT.
     """
     kind = np.eye(classes)[clouds.labels]
-    condition = np.concatenate([kind, _standard(_jets(clouds), scaling.jets)], axis=1)
-    return Conditioned(_standard(_totals(clouds), scaling.totals), condition.astype(np.float32))
+    condition = np.concatenate([kind, _standardize(_jets(clouds), scaling.jets)], axis=1)
+    return Conditioned(_standardize(_totals(clouds), scaling.totals), condition.astype(np.float32))
 
 
 def encode_particles(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
-    """What the flow of particles learns from.
+    """Encodes the particles of jets as training data of the second flow.
 
     Args:
       clouds: N jets.
-      scaling: of the training part.
-      classes: C.
+      scaling: statistics of the training split.
+      classes: number of classes, C.
 
     Returns:
-      `Sequences` of (N, P, 3) standardised particles, and (N, C + 4) float32 conditions: those of `encode_totals` and
-      the totals themselves.
+      `Sequences` of (N, P, 3) standardized particles, and (N, C + 4) float32 conditions: those of `encode_totals`
+      followed by the totals.
     """
     totals = encode_totals(clouds, scaling, classes)
-    values = np.where(clouds.mask[..., None], _standard(_particles(clouds), scaling.particles), np.float32(0))
+    values = np.where(clouds.mask[..., None], _standardize(_particles(clouds), scaling.particles), np.float32(0))
     return Conditioned(Sequences(values, clouds.mask), np.concatenate([totals.condition, totals.values], axis=1))
 
 
 def make_view(scaling: CloudScaling) -> Callable[[Conditioned], Conditioned]:
-    """The function that tells the network of particles more about where a flow is.
+    """Makes the function that adds derived features to the inputs of the network of particles.
 
     Args:
-      scaling: of the training part.
+      scaling: statistics of the training split.
 
     Returns:
-      The function of points (B, P, 3) with their mask, and of conditions. A particle then has its rank, its transverse
-      momentum and its part of the squared mass too, (B, P, 3 + P + 4), and the conditions end with what these add up
-      to and the mass, as shares of the jet's pT: five more.
+      A function of points (B, P, 3) with their mask, and of conditions. It adds the one-hot rank, the transverse
+      momentum and the contribution to the squared mass of each particle, (B, P, 3 + P + 4), and it appends their sums
+      and the mass, as shares of the pT of the jet, to the conditions: five more numbers.
     """
     slots = len(scaling.particles.mean)
 
     def view(inputs: Conditioned) -> Conditioned:
-        there = jnp.asarray(inputs.values.mask)
-        values = jnp.where(there[..., None], inputs.values.values, 0)
+        mask = jnp.asarray(inputs.values.mask)
+        values = jnp.where(mask[..., None], inputs.values.values, 0)
         eta, phi, log_share = jnp.moveaxis(values * scaling.particles.std + scaling.particles.mean, -1, 0)
-        share = jnp.where(there, jnp.exp(jnp.minimum(log_share, 1.0)), 0)
-        own = jnp.stack([share, share * eta, share * phi, share * (eta**2 + phi**2)], axis=-1)
-        whole = jnp.sum(own, axis=1)
-        mass = safe_sqrt(whole[:, 0] * whole[:, 3] - whole[:, 1] ** 2 - whole[:, 2] ** 2)
-        # Factors that make them of order one.
-        told = jnp.concatenate([whole * jnp.array([2, 20, 20, 50]), 10 * mass[:, None]], axis=1)
+        share = jnp.where(mask, jnp.exp(jnp.minimum(log_share, 1.0)), 0)
+        terms = jnp.stack([share, share * eta, share * phi, share * (eta**2 + phi**2)], axis=-1)
+        sums = jnp.sum(terms, axis=1)
+        mass = safe_sqrt(sums[:, 0] * sums[:, 3] - sums[:, 1] ** 2 - sums[:, 2] ** 2)
+        # The factors make all numbers of order one.
+        added = jnp.concatenate([sums * jnp.array([2, 20, 20, 50]), 10 * mass[:, None]], axis=1)
         ranks = jnp.broadcast_to(jnp.eye(slots), (len(share), slots, slots))
-        more = jnp.concatenate([values, ranks, own * jnp.array([10, 100, 100, 500])], axis=-1)
-        return Conditioned(Sequences(more, there), jnp.concatenate([inputs.condition, told], axis=1))
+        features = jnp.concatenate([values, ranks, terms * jnp.array([10, 100, 100, 500])], axis=-1)
+        return Conditioned(Sequences(features, mask), jnp.concatenate([inputs.condition, added], axis=1))
 
     return view
 
 
 def mirror(key: jax.Array, values: Sequences) -> Sequences:
-    """Turns each jet's Δη and Δφ around at random, which makes another jet, as probable: four of one.
+    """Reflects the Δη and Δφ of each jet at random, which gives up to four equally probable jets.
 
     Args:
       key: () typed PRNG key.
-      values: (B, P, F), Δη and Δφ first, with means near 0.
+      values: (B, P, F) features, Δη and Δφ first, with means near 0.
 
     Returns:
-      The same shape.
+      The reflected features, of the same shape.
     """
     x = jnp.asarray(values.values)
     sign = jax.random.rademacher(key, (len(x), 1, 2), x.dtype)
@@ -293,29 +298,29 @@ def mirror(key: jax.Array, values: Sequences) -> Sequences:
 
 
 def decode_totals(values: np.ndarray, scaling: CloudScaling) -> tuple[np.ndarray, np.ndarray]:
-    """The way back from the numbers of the flow of totals.
+    """Decodes the totals that the first flow generated.
 
     Args:
-      values: (N, 2) standardised.
-      scaling: that of `encode_totals`.
+      values: (N, 2) standardized totals.
+      scaling: statistics as in `encode_totals`.
 
     Returns:
-      (N,) masses in GeV and (N,) shares of the jet's pT.
+      (N,) masses in GeV and (N,) shares of the pT of the jet.
     """
     log_mass, log_rest = (np.asarray(values, np.float64) * scaling.totals.std + scaling.totals.mean).T
     return np.exp(log_mass), np.maximum(_MOST - np.exp(-log_rest), _LEAST)
 
 
 def decode_particles(values: np.ndarray, like: Clouds, scaling: CloudScaling) -> Clouds:
-    """The way back from the numbers of the flow of particles, which come out by falling pT.
+    """Decodes the particles that the second flow generated, sorted by falling pT.
 
     Args:
-      values: (N, P, 3) standardised.
-      like: N jets, of which all but the particles' own numbers is taken.
-      scaling: that of `encode_particles`.
+      values: (N, P, 3) standardized particles.
+      like: N jets that provide masks, pT and labels.
+      scaling: statistics as in `encode_particles`.
 
     Returns:
-      The clouds. No particle has more than the jet's pT.
+      The clouds. No particle has more than the pT of the jet.
     """
     features = np.asarray(values, np.float64) * scaling.particles.std + scaling.particles.mean
     features[..., 2] = np.exp(np.minimum(features[..., 2], 0))
@@ -325,7 +330,7 @@ def decode_particles(values: np.ndarray, like: Clouds, scaling: CloudScaling) ->
 
 
 def _particles(clouds: Clouds) -> np.ndarray:
-    """(N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding."""
+    """Returns (N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding."""
     share = np.log(np.where(clouds.mask, clouds.values[..., 2], 1))
     return np.concatenate([clouds.values[..., :2], share[..., None]], axis=-1)
 
@@ -335,13 +340,13 @@ def _jets(clouds: Clouds) -> np.ndarray:
 
 
 def _totals(clouds: Clouds) -> np.ndarray:
-    found = cloud_observables(clouds)
-    rest = np.maximum(_MOST - found["share"], _LEAST)
-    return np.stack([np.log(np.maximum(found["j_mass"], _LIGHTEST)), -np.log(rest)], axis=1)
+    observables = cloud_observables(clouds)
+    rest = np.maximum(_MOST - observables["share"], _LEAST)
+    return np.stack([np.log(np.maximum(observables["j_mass"], _LIGHTEST)), -np.log(rest)], axis=1)
 
 
 def _scaling(features: np.ndarray) -> Scaling:
-    """Of (n, F) features; n may be 0."""
+    """Computes mean and deviation of (n, F) features; n may be 0."""
     width = features.shape[1]
     mean, std = np.zeros(width), np.ones(width)
     if len(features) > 1:
@@ -349,5 +354,5 @@ def _scaling(features: np.ndarray) -> Scaling:
     return Scaling(mean.astype(np.float32), np.where(std > 1e-7, std, 1.0).astype(np.float32))
 
 
-def _standard(features: np.ndarray, scaling: Scaling) -> np.ndarray:
+def _standardize(features: np.ndarray, scaling: Scaling) -> np.ndarray:
     return ((features - scaling.mean) / scaling.std).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Generators of jet observables, from jets to jets: a normalizing flow, a variational autoencoder, their baseline."""
+"""Training of generators of jet observables: a normalizing flow, a variational autoencoder, and a baseline."""
 
 from __future__ import annotations
 
@@ -22,39 +22,43 @@ if TYPE_CHECKING:
     from hepjax.types import Array, Epoch, PyTree, TrainState
 
 CODES = 8
-"""Numbers in the code of the variational autoencoder."""
+"""The number of latent dimensions of the variational autoencoder."""
 VALIDATION = 0.15
-"""Of the jets to learn from, which tell the best epoch."""
+"""The share of the training jets that is used for validation."""
 
-_CALIBRATION = 5000  # jets of each class, to see what spectra a generator makes
-_DECAY = 0.995  # of the average of a flow's parameters, a step
+_CALIBRATION = 5000  # generated jets of each class for the calibration of spectra
+_DECAY = 0.995  # decay per step of the average of the parameters of a flow
 
 
-class Generator(NamedTuple):
-    """What has learnt to make jets."""
+class ObservableGenerator(NamedTuple):
+    """A trained generator of jet observables."""
 
     make: Callable[[Any, int], np.ndarray]
-    """((N,) class indices, seed) → (N, 16) float32 observables, in the order of `hls4ml.STANDARD_FEATURES`."""
+    """A function from ((N,) class indices, seed) to (N, 16) float32 `hls4ml.STANDARD_FEATURES`."""
     nll: Callable[[Any, Any], np.ndarray]
-    """((N, 16) observables, (N,) class indices) → (N,) -ln p in the coordinates of `generation.prepare`, in nats; the
-    same number N times where only the mean is known, as an upper bound."""
+    """A function from ((N, 16) observables, (N,) class indices) to (N,) -ln p in nats.
+
+    The density is that of the coordinates of `generation.prepare`. If only an upper bound on the mean is known, all N
+    numbers are this bound.
+    """
 
 
 class Fitting(NamedTuple):
-    """How a network is trained: Adam, with a learning rate that falls to 0; the best epoch counts."""
+    """Settings of a training by Adam with a learning rate that falls to 0; the best epoch is kept."""
 
     epochs: int = 40
     learning_rate: float = 2e-3
     batch_size: int = 128
     seed: int = 0
-    """Of the split, the first parameters, the order of jets and the random numbers."""
-    tell: Callable[[str], None] = lambda words: None  # noqa: ARG005
-    """Given a line where a training has diverged."""
+    """The seed of the split, the initial parameters, the order of jets and the random numbers."""
+    log: Callable[[str], None] = lambda words: None  # noqa: ARG005
+    """A function that is called with a line of text if a training diverges."""
     on_epoch: Callable[[str, Epoch], None] = lambda name, epoch: None  # noqa: ARG005
-    """Called after each epoch, with the name of what is trained."""
+
+    """A function that is called with the name of the network and the epoch after each epoch."""
 
 
-class _Parts(NamedTuple):
+class _Splits(NamedTuple):
     preparation: generation.Preparation
     train: Batch
     val: Batch
@@ -68,123 +72,123 @@ def fit_flow(
     *,
     layers: int = 8,
     hidden: tuple[int, ...] = (64, 64),
-) -> Generator:
-    """Trains a normalizing flow of each class's observables.
+) -> ObservableGenerator:
+    """Trains a conditional normalizing flow of the observables of all classes.
 
-    A flow that explodes, or no longer leads back, has an infinite validation loss: training stops there, and the last
+    A flow that diverges, or is no longer invertible, has an infinite validation loss: training then stops, and the last
     good state is used.
 
     Args:
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
-      classes: C names.
-      fitting: how it is trained.
-      layers: of the flow; see `models.CouplingFlow`.
-      hidden: the widths of the layers of its small networks.
+      classes: names of the C classes.
+      fitting: settings of the training.
+      layers: number of layers of the flow; see `models.CouplingFlow`.
+      hidden: widths of the hidden layers of its networks.
 
     Returns:
       The generator, with the parameters averaged over the last steps.
 
     Raises:
-      InputError: as `generation.fit_preparation`, or the flow is not invertible.
+      InputError: for the reasons of `generation.fit_preparation`, or the flow is not invertible.
     """
-    parts, key = _parts(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
+    parts, key = _prepare_splits(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
     network = models.CouplingFlow(outputs=generation.COORDINATES, conditions=len(classes), layers=layers, hidden=hidden)
     apply = models.make_apply(network)
     first, _ = models.initialize(network, key, jax.tree.map(lambda values: values[:2], parts.train.inputs))
-    plan = make_plan(generation.averaged(apply, _DECAY), losses.mean_answer, len(parts.train.targets), fitting)
-    state = learn(
-        "flow", (first, generation.start_average(first, {})), plan, parts[1:], fitting, len(parts.val.targets)
-    )
+    averaged = generation.with_parameter_average(apply, _DECAY)
+    plan = make_fitting_plan(averaged, losses.mean_answer, len(parts.train.targets), fitting)
+    start = (first, generation.start_average(first, {}))
+    state = fit_network("flow", start, plan, parts[1:], fitting, len(parts.val.targets))
     params = {"params": state.model_state[generation.AVERAGE]}
-    there, back = (partial(network.apply, params, method=way) for way in ("to_latent", "from_latent"))
-    answers = partial(_answers, plan, state, len(parts.val.targets))
-    if not np.isfinite(answers(parts.val.inputs)[0]).all():
-        generation.check_flow(there, back, *parts.val.inputs)  # which says what is wrong
+    to_latent, from_latent = (partial(network.apply, params, method=name) for name in ("to_latent", "from_latent"))
+    evaluate = partial(_evaluate, plan, state, len(parts.val.targets))
+    if not np.isfinite(evaluate(parts.val.inputs)[0]).all():
+        generation.check_flow(to_latent, from_latent, *parts.val.inputs)  # raises an error that explains the problem
     seed = fitting.seed + 1
-    return _generator(parts.preparation, back, generation.COORDINATES, lambda x: answers(x)[0], seed)
+    return _make_generator(parts.preparation, from_latent, generation.COORDINATES, lambda x: evaluate(x)[0], seed)
 
 
-def fit_vae(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitting()) -> Generator:  # noqa: B008
-    """Trains a variational autoencoder that is told the class (arXiv:1312.6114); see `generation.variational_loss`.
+def fit_vae(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitting()) -> ObservableGenerator:  # noqa: B008
+    """Trains a class-conditional variational autoencoder (arXiv:1312.6114) with `generation.variational_loss`.
 
     Args:
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
-      classes: C names.
-      fitting: how it is trained.
+      classes: names of the C classes.
+      fitting: settings of the training.
 
     Returns:
       The generator; its -ln p is an upper bound on the mean.
 
     Raises:
-      InputError: as `generation.fit_preparation`.
+      InputError: for the reasons of `generation.fit_preparation`.
     """
-    parts, key = _parts(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
+    parts, key = _prepare_splits(x, labels, classes, fitting.seed), jax.random.key(fitting.seed)
     vae = models.VariationalAutoencoder(outputs=generation.COORDINATES, hidden=(128, 64), latent=CODES)
     first = models.initialize(vae, key, jax.tree.map(lambda values: values[:1], parts.train.inputs))
     network = models.make_apply(vae)
 
-    def apply(params: PyTree, state: PyTree, inputs: Conditioned, mask: Any, own: jax.Array | None) -> Any:
-        # Validation draws codes too, the same ones each time: else its loss were no bound.
-        return network(params, state, inputs, mask, key if own is None else own)
+    def apply(params: PyTree, state: PyTree, inputs: Conditioned, mask: Any, step_key: jax.Array | None) -> Any:
+        # Validation draws codes too, with a fixed key: without them its loss would not be a bound.
+        return network(params, state, inputs, mask, key if step_key is None else step_key)
 
-    plan = make_plan(apply, generation.variational_loss, len(parts.train.targets), fitting)
-    state = learn("VAE", first, plan, parts[1:], fitting)
-    answers = partial(_answers, plan, state, len(parts.val.targets))
+    plan = make_fitting_plan(apply, generation.variational_loss, len(parts.train.targets), fitting)
+    state = fit_network("VAE", first, plan, parts[1:], fitting)
+    evaluate = partial(_evaluate, plan, state, len(parts.val.targets))
 
     def decode(z: Array, condition: Array) -> Any:
         return vae.apply({"params": state.params}, z, condition, method="decode")
 
     def bound(inputs: Conditioned) -> np.ndarray:
-        return np.full(len(inputs.values), answers(inputs)[1])
+        return np.full(len(inputs.values), evaluate(inputs)[1])
 
-    missed = answers(parts.val.inputs)[0].values - parts.val.inputs.values
-    from_latent = generation.noisy_decoder(decode, np.sqrt(np.mean(missed**2, axis=0)))
-    return _generator(parts.preparation, from_latent, CODES + generation.COORDINATES, bound, fitting.seed + 1)
+    residuals = evaluate(parts.val.inputs)[0].values - parts.val.inputs.values
+    from_latent = generation.noisy_decoder(decode, np.sqrt(np.mean(residuals**2, axis=0)))
+    return _make_generator(parts.preparation, from_latent, CODES + generation.COORDINATES, bound, fitting.seed + 1)
 
 
-def fit_normal(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitting()) -> Generator:  # noqa: B008
-    """The baseline: each class's normal scores are taken for a multivariate normal distribution.
+def fit_normal(x: Any, labels: Any, classes: Sequence[str], fitting: Fitting = Fitting()) -> ObservableGenerator:  # noqa: B008
+    """Fits the baseline, a multivariate normal distribution of the normal scores of each class.
 
     Args:
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
-      classes: C names.
-      fitting: whose seed counts.
+      classes: names of the C classes.
+      fitting: settings, of which only the seed is used.
 
     Returns:
-      The generator. It has each class's spectra, and all correlations that a covariance can describe.
+      The generator. It reproduces the spectra of each class, and all correlations that a covariance can describe.
 
     Raises:
-      InputError: as `generation.fit_preparation`.
+      InputError: for the reasons of `generation.fit_preparation`.
     """
-    parts = _parts(x, labels, classes, fitting.seed)
-    return _generator(
+    parts = _prepare_splits(x, labels, classes, fitting.seed)
+    return _make_generator(
         parts.preparation, lambda z, _: z, generation.COORDINATES, lambda inputs: generation.normal_nll(inputs.values)
     )
 
 
-def tell_apart(
-    made: Mapping[str, Any],
+def classifier_two_sample_auc(
+    generated: Mapping[str, Any],
     truth: Any,
     labels: Any,
     truth_labels: Any,
     fitting: Fitting = Fitting(),  # noqa: B008
 ) -> dict[str, evaluation.Distance]:
-    """The AUC of multilayer perceptrons that tell samples of jets from simulated ones; 0.5 where they cannot.
+    """Computes the AUC of classifiers between generated and simulated jets; 0.5 means indistinguishable.
 
-    Spectra that are right do not help against them: they see correlations.
+    The classifiers are multilayer perceptrons, which are sensitive to correlations as well as to spectra.
 
     Args:
-      made: generator → (N, 16) observables. Other simulated jets, as one of these, give the floor.
-      truth: (M, 16) those of simulated jets.
-      labels: (N,) class indices of what is made, which the network is told.
-      truth_labels: (M,) those of `truth`.
-      fitting: of each network, on 40 % of the jets; 20 % tell the best epoch, 40 % the AUC.
+      generated: mapping from generator to (N, 16) observables. Further simulated jets as one entry give the floor.
+      truth: (M, 16) observables of simulated jets.
+      labels: (N,) class indices of the generated jets, which are inputs of the network.
+      truth_labels: (M,) class indices of `truth`.
+      fitting: settings of each training, on 40 % of the jets; 20 % are for validation, 40 % for the AUC.
 
     Returns:
-      Generator → the AUC and its standard deviation.
+      A mapping from generator to the AUC and its standard deviation.
     """
     kinds = np.concatenate([labels, truth_labels])
     targets = np.repeat(np.array([1, 0], np.int32), [len(labels), len(truth)])
@@ -194,20 +198,20 @@ def tell_apart(
         losses.categorical_cross_entropy,
         np.eye(max(kinds) + 1)[kinds],
     )
-    plan, found = make_plan(models.make_apply(model), loss, len(rows.train), fitting), {}
+    plan, aucs = make_fitting_plan(models.make_apply(model), loss, len(rows.train), fitting), {}
     first = models.initialize(model, jax.random.key(fitting.seed), np.zeros((1, np.shape(truth)[1] + kind.shape[1])))
-    for name, jets in made.items():
+    for name, jets in generated.items():
         x = np.concatenate([jets, truth])
         inputs = np.concatenate([apply_scaling(fit_scaling(x[rows.train]), x), kind], axis=1).astype(np.float32)
         data = Batch(inputs, targets, np.ones(len(x), np.float32))
         train, val, test = (Batch(*(values[part] for values in data[:3])) for part in rows)
-        best = learn(f"{name} against simulation", first, plan, (train, val), fitting)
-        found[name] = separation(plan.programs.evaluate(best, test).outputs, test.targets)
-    return found
+        best = fit_network(f"{name} against simulation", first, plan, (train, val), fitting)
+        aucs[name] = separation(plan.programs.evaluate(best, test).outputs, test.targets)
+    return aucs
 
 
-def _parts(x: Any, labels: Any, classes: Sequence[str], seed: int) -> _Parts:
-    """The preparation of the training part, and both parts prepared."""
+def _prepare_splits(x: Any, labels: Any, classes: Sequence[str], seed: int) -> _Splits:
+    """Fits the preparation on the training split, and prepares training and validation splits."""
     x, labels = np.asarray(x), np.asarray(labels)
     counts = np.bincount(labels, minlength=len(classes))
     if counts.min() < 2 * generation.FEWEST_JETS:
@@ -220,7 +224,7 @@ def _parts(x: Any, labels: Any, classes: Sequence[str], seed: int) -> _Parts:
     preparation = generation.fit_preparation(x[rows.train], labels[rows.train], classes, seed=seed)
     data = _batch(_inputs(preparation, x, labels, seed))
     train, val = (jax.tree.map(lambda values, part=part: values[part], data) for part in (rows.train, rows.val))
-    return _Parts(preparation, train, val)
+    return _Splits(preparation, train, val)
 
 
 def _inputs(preparation: generation.Preparation, x: Any, labels: Any, seed: int) -> Conditioned:
@@ -232,59 +236,62 @@ def _batch(inputs: Conditioned) -> Batch:
     return Batch(inputs, inputs.values, np.ones(len(inputs.values), np.float32))
 
 
-def _answers(plan: Plan, state: TrainState, size: int, inputs: Conditioned) -> tuple[Any, float]:
-    """What a network says of N jets, and its mean loss, by the program that validates `size` of them."""
+def _evaluate(plan: FittingPlan, state: TrainState, size: int, inputs: Conditioned) -> tuple[Any, float]:
+    """Returns the outputs of a network for N jets and its mean loss, with the validation program for `size` jets."""
     blocks = batching.eval_batches(_batch(inputs), batch_size=size)
-    found = [jax.device_get(plan.programs.evaluate(state, block)) for block in blocks]
-    outputs = jax.tree.map(lambda *parts: np.concatenate(parts)[: len(inputs.values)], *(one.outputs for one in found))
+    results = [jax.device_get(plan.programs.evaluate(state, block)) for block in blocks]
+    outputs = jax.tree.map(
+        lambda *parts: np.concatenate(parts)[: len(inputs.values)], *(result.outputs for result in results)
+    )
     loss, weight = (
-        np.sum(column, dtype=np.float64) for column in zip(*((m.loss, m.weight) for m in found), strict=True)
+        np.sum(column, dtype=np.float64) for column in zip(*((m.loss, m.weight) for m in results), strict=True)
     )
     return outputs, float(loss / weight)
 
 
-def _generator(
+def _make_generator(
     preparation: generation.Preparation,
     from_latent: Callable[[Array, Array], Any],
     latent: int,
     nll: Callable[[Conditioned], Any],
     seed: int | None = None,
-) -> Generator:
-    """What it makes, with the spectra of the training part where a seed is given for that."""
+) -> ObservableGenerator:
+    """Makes the generator; a seed enables the calibration of its spectra to those of the training split."""
     eye = np.eye(len(preparation.classes), dtype=np.float32)
     if seed is not None:
         kinds = np.repeat(np.arange(len(eye)), _CALIBRATION)
-        made = generation.sample(from_latent, eye[kinds], latent, seed)
-        preparation = generation.calibrate(preparation, made, kinds)
+        sample = generation.sample_flow(from_latent, eye[kinds], latent, seed)
+        preparation = generation.calibrate(preparation, sample, kinds)
 
     def make(labels: Any, seed: int) -> np.ndarray:
-        z = generation.sample(from_latent, eye[np.asarray(labels)], latent, seed)
-        made: np.ndarray = generation.restore(preparation, z, labels)
-        return made
 
-    return Generator(make, lambda x, labels: np.asarray(nll(_inputs(preparation, x, labels, 0)), np.float64))
+        z = generation.sample_flow(from_latent, eye[np.asarray(labels)], latent, seed)
+        observables: np.ndarray = generation.restore_observables(preparation, z, labels)
+        return observables
+
+    return ObservableGenerator(make, lambda x, labels: np.asarray(nll(_inputs(preparation, x, labels, 0)), np.float64))
 
 
-class Plan(NamedTuple):
-    """A training that is ready to start, for any data of these shapes."""
+class FittingPlan(NamedTuple):
+    """A compiled training for data of fixed shapes."""
 
     programs: training.Programs
     optimizer: Any
     schedule: Any
 
 
-def make_plan(
+def make_fitting_plan(
     apply: Any, loss: Any, jets: int, fitting: Fitting, *, clip_norm: float = 5.0, most_warmup: int = 0
-) -> Plan:
-    """Compiles a training by Adam, with a learning rate that falls to 0.
+) -> FittingPlan:
+    """Compiles a training by Adam with a learning rate that falls to 0.
 
     Args:
-      apply: the function of a network.
-      loss: (outputs, targets, weights) → () mean.
-      jets: how many there are to train on.
-      fitting: how it is trained.
-      clip_norm: longer gradients are shortened to it.
-      most_warmup: the learning rate rises over the first tenth of the steps, but no more than so many.
+      apply: function of the network.
+      loss: function from (outputs, targets, weights) to the () mean loss.
+      jets: number of training jets.
+      fitting: settings of the training.
+      clip_norm: largest norm of the gradient; larger gradients are scaled down.
+      most_warmup: largest number of warm-up steps; the warm-up takes at most a tenth of all steps.
 
     Returns:
       The plan.
@@ -295,24 +302,24 @@ def make_plan(
     )
     optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=clip_norm)
     step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
-    return Plan(training.compile_here(step, measure), optimizer, schedule)
+    return FittingPlan(training.compile_here(step, measure), optimizer, schedule)
 
 
-def learn(
-    name: str, first: Any, plan: Plan, data: tuple[Batch, Batch], fitting: Fitting, at_once: int | None = None
+def fit_network(
+    name: str, first: Any, plan: FittingPlan, data: tuple[Batch, Batch], fitting: Fitting, at_once: int | None = None
 ) -> TrainState:
     """Trains a network.
 
     Args:
-      name: of what is trained, for what is told.
-      first: its parameters and other variables.
-      plan: from `make_plan`.
-      data: to train on, and to tell the best epoch.
-      fitting: how it is trained.
-      at_once: so many jets are validated at once; None is all.
+      name: name of the network, for messages.
+      first: initial parameters and other variables.
+      plan: plan from `make_fitting_plan`.
+      data: training and validation data.
+      fitting: settings of the training.
+      at_once: number of jets per call of the validation; None means all.
 
     Returns:
-      The best state, or the last good one where the training diverges.
+      The best state, or the last good state if the training diverges.
     """
     train, val = data
     try:
@@ -326,19 +333,19 @@ def learn(
             on_epoch=lambda progress: fitting.on_epoch(name, progress.history[-1]),
         ).best
     except training.DivergedError as error:
-        fitting.tell(f"{name}: {error}; the last good state is kept")
+        fitting.log(f"{name}: {error}; the last good state is kept")
         return error.state
 
 
 def separation(logits: Any, generated: Any) -> evaluation.Distance:
-    """How well a classifier tells generated jets from simulated ones.
+    """Computes the AUC of a classifier between generated and simulated jets, with its error.
 
     Args:
-      logits: (N, 2) of simulated and of generated.
-      generated: (N,) 1 for generated jets, 0 for simulated ones.
+      logits: (N, 2) logits of "simulated" and "generated".
+      generated: (N,) 1 for generated jets, 0 for simulated jets.
 
     Returns:
-      The AUC and its standard deviation, by the bootstrap.
+      The AUC and its standard deviation from the bootstrap.
 
     >>> separation(np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([1, 0] * 20)).distance
     1.0

@@ -1,4 +1,4 @@
-"""What a normalizing flow is trained by, how it makes new data, and whether it can be trusted."""
+"""Likelihood, sampling and checks of normalizing flows."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from hepjax.types import Array
 
 TOLERANCE = 0.01
-"""By how much, in standard deviations, a jet may come back changed."""
+"""The largest accepted error of the inverse of a flow, in standard deviations."""
 
 _REMEDY = "take fewer layers, more jets or a lower learning rate"
 
 
 def normal_nll(values: Any) -> np.ndarray:
-    """Of numbers that `prepare` gave: -ln p under the normal distribution with the class's mean and covariance.
+    """Computes -ln p of prepared numbers under the normal distribution with the mean and covariance of the class.
 
     Args:
-      values: (N, F).
+      values: (N, F) numbers from `prepare`.
 
     Returns:
-      (N,) float64, in the same coordinates as that of a flow of these numbers.
+      (N,) float64 -ln p, in the same coordinates as the density of a flow.
 
     >>> round(float(normal_nll(np.zeros((1, 2)))[0]), 4)
     1.8379
@@ -37,36 +37,35 @@ def normal_nll(values: Any) -> np.ndarray:
     return np.asarray(0.5 * (x**2 + np.log(2 * np.pi)).sum(axis=-1))
 
 
-def sample(
+def sample_flow(
     from_latent: Callable[[Array, Array], Any], condition: np.ndarray, latent: int, seed: int, block: int = 2000
 ) -> np.ndarray:
-    """New data, of normal numbers.
+    """Converts normal numbers to new data.
 
     Args:
-      from_latent: ((B, L) normal numbers, (B, K) conditions) → (B, F) values; it is compiled here.
-      condition: (N, K) float32, one row for each.
-      latent: L.
-      seed: of the normal numbers.
-      block: made at once, by one program.
+      from_latent: function from (B, L) normal numbers and (B, K) conditions to (B, F) values; it is compiled.
+      condition: (N, K) float32 conditions, one row for each example.
+      latent: number of latent dimensions, L.
+      seed: seed of the normal numbers.
+      block: number of examples per call of the compiled program.
 
     Returns:
-      (N, F) float32.
+      (N, F) float32 values.
 
     Raises:
-      InputError: there is nothing to make.
+      InputError: there are no conditions.
 
-    >>> sample(lambda z, c: z + c, np.full((3, 2), 100.0, np.float32), latent=2, seed=0).shape
+    >>> sample_flow(lambda z, c: z + c, np.full((3, 2), 100.0, np.float32), latent=2, seed=0).shape
     (3, 2)
     """
     if len(condition) == 0:
         raise InputError("condition: expected one row or more, a row for each jet to make, found none")
-    program, made, key = jax.jit(from_latent), [], jax.random.key(seed)
+    program, blocks, key = jax.jit(from_latent), [], jax.random.key(seed)
     for i, first in enumerate(range(0, len(condition), block)):
-        rows = np.arange(first, first + block) % len(condition)  # a block is filled up, so that one program makes all
-        made.append(
-            np.asarray(program(jax.random.normal(jax.random.fold_in(key, i), (block, latent)), condition[rows]))
-        )
-    return np.concatenate(made)[: len(condition)]
+        rows = np.arange(first, first + block) % len(condition)  # full blocks, so that there is one program
+        noise = jax.random.normal(jax.random.fold_in(key, i), (block, latent))
+        blocks.append(np.asarray(program(noise, condition[rows])))
+    return np.concatenate(blocks)[: len(condition)]
 
 
 def check_flow(
@@ -77,20 +76,20 @@ def check_flow(
     *,
     tolerance: float = TOLERANCE,
 ) -> float:
-    """Refuses a flow that does not lead back, or whose likelihood is not finite.
+    """Checks that a flow is invertible and its likelihood is finite.
 
     Args:
-      to_latent: ((B, F) values, (B, K) conditions) → (B, F) normal numbers, (B,) logarithms of the determinant.
-      from_latent: the way back.
-      values: (N, F) of jets that it was not trained on.
-      condition: (N, K) of these.
-      tolerance: by how much a value may come back changed.
+      to_latent: function from (B, F) values and (B, K) conditions to (B, F) normal numbers and (B,) log-determinants.
+      from_latent: inverse of `to_latent`.
+      values: (N, F) values of jets not used in training.
+      condition: (N, K) conditions of these jets.
+      tolerance: largest accepted change of a value by the flow and its inverse.
 
     Returns:
       The largest change.
 
     Raises:
-      InputError: a jet's likelihood is not finite, or it comes back changed by more.
+      InputError: the likelihood of a jet is not finite, or its change exceeds the tolerance.
 
     >>> x = np.ones((2, 1), np.float32)
     >>> check_flow(lambda x, c: (x / 2, jnp.zeros(2)), lambda z, c: 2 * z, x, x)
@@ -98,17 +97,17 @@ def check_flow(
     """
 
     @jax.jit
-    def there_and_back(x: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
+    def round_trip(x: jax.Array, c: jax.Array) -> tuple[jax.Array, jax.Array]:
         latent, log_determinant = to_latent(x, c)
-        missed = jnp.max(jnp.abs(from_latent(latent, c) - x), axis=-1)
-        return jnp.sum(latent**2, axis=-1) + log_determinant, missed
+        change = jnp.max(jnp.abs(from_latent(latent, c) - x), axis=-1)
+        return jnp.sum(latent**2, axis=-1) + log_determinant, change
 
-    found, missed = map(np.asarray, there_and_back(jnp.asarray(values), jnp.asarray(condition)))
-    lost = ~np.isfinite(found)
-    if lost.any():
-        raise InputError(f"flow exploded: {lost.sum()} of {len(lost)} jets have no finite likelihood; {_REMEDY}")
-    wrong = ~(missed <= tolerance)
+    likelihood, change = map(np.asarray, round_trip(jnp.asarray(values), jnp.asarray(condition)))
+    bad = ~np.isfinite(likelihood)
+    if bad.any():
+        raise InputError(f"flow exploded: {bad.sum()} of {len(bad)} jets have no finite likelihood; {_REMEDY}")
+    wrong = ~(change <= tolerance)
     if wrong.any():
         words = f"{wrong.sum()} of {len(wrong)} jets come back changed by more than {tolerance:g}"
-        raise InputError(f"flow is not invertible: {words}, one by {missed.max():.2g}; {_REMEDY}")
-    return float(missed.max())
+        raise InputError(f"flow is not invertible: {words}, one by {change.max():.2g}; {_REMEDY}")
+    return float(change.max())

@@ -1,8 +1,8 @@
-"""The 16 observables as a generator learns them: fewer, without edges, and nearly normal in each class.
+"""Preparation of the 16 observables for generators: twelve independent, nearly normal numbers in each class.
 
 Four of the 16 are functions of the others: D2(1, 1) is D2 at β = 1, C2 is C1 · D2 at each β, and D2(1, 2) follows from
-D2 and C1 (arXiv:1409.6298, eq. 11 and 20). A density of all 16 would be infinite, so twelve are learnt, in coordinates
-in which nothing else is nearly fixed.
+D2 and C1 (arXiv:1409.6298, eq. 11 and 20). A density of all 16 would be infinite. Generators therefore learn twelve
+coordinates, none of which is nearly determined by the others.
 """
 
 from __future__ import annotations
@@ -23,58 +23,58 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST_JETS = 50
-"""Of a class, to fit its distributions on."""
+"""The smallest number of jets of a class for a fit of its distributions."""
 COORDINATES = 12
-"""What is learnt of the 16 observables."""
+"""The number of independent coordinates of the 16 observables."""
 
-_WHOLE = 1  # the coordinate that is a number of particles
+_WHOLE = 1  # the index of the coordinate that is a number of particles
 _OF_TWO, _OF_THREE = (3, 4, 6), (7, 8, 9, 10, 11)  # coordinates of jets with two particles, or three, after mMDT
-_COMMON = 1e-3  # a value that so many of the jets share, and five or more, is spread by random numbers; and 0
+_COMMON = 1e-3  # values shared by this fraction of the jets (five or more), and 0, are smeared by random numbers
 _KNOTS = 1000
 _QUANTILES = 200
-_TAIL = 2e-5  # of a distribution, at either end, is cut off: normal scores stay below 4.2
+_TAIL = 2e-5  # the fraction of a distribution that is cut off at either end, so that normal scores stay below 4.2
 
 
 class Distribution(NamedTuple):
-    """A cumulative distribution, linear between K knots; a value that many jets share has two."""
+    """A cumulative distribution, linear between K knots; a value shared by many jets has two knots."""
 
     values: Floats
-    """(K,) rising."""
+    """(K,) rising values of the knots."""
     shares: Floats
-    """(K,) of the jets below, rising strictly."""
+    """(K,) strictly rising shares of jets below the knots."""
 
 
 class Preparation(NamedTuple):
-    """What the training part says of each of C classes."""
+    """Statistics of each of C classes in the training split."""
 
     distributions: tuple[tuple[Distribution, ...], ...]
-    """C times 12."""
+    """The distributions of the 12 coordinates, for each of C classes."""
     mean: Floats
-    """(C, 12) of the normal scores."""
+    """(C, 12) means of the normal scores."""
     factor: Floats
     """(C, 12, 12) lower triangles whose product with their transpose is the covariance of the normal scores."""
     low: Floats
-    """(C, 16) the smallest observables."""
+    """(C, 16) smallest observables."""
     high: Floats
-    """(C, 16) the largest."""
+    """(C, 16) largest observables."""
     classes: tuple[str, ...]
-    """Their names."""
-    known: Floats
-    """(C, 12, Q) quantiles of what `prepare` makes of the training part."""
-    made: Floats
-    """(C, 12, Q) quantiles of what a generator makes; at first the same."""
+    """The names of the classes."""
+    reference: Floats
+    """(C, 12, Q) quantiles of the prepared training split."""
+    generated: Floats
+    """(C, 12, Q) quantiles of generated numbers; initially those of the training split."""
 
 
 def to_coordinates(x: Any) -> Floats:
-    """The 16 observables as twelve numbers, of which none follows from the others.
+    """Converts the 16 observables to twelve independent coordinates.
 
     Args:
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
 
     Returns:
-      (N, 12) float64: mass in GeV, number of particles, Σ z ln z, C1 at β = 0, C1(1)² / (C1(0) C1(2)), which is 1 at
-      most, C1(2) / mass² in GeV⁻², D2, M2 and N2 at β = 1 and 2. NaN where a number means nothing: C1(2) is 0 for jets
-      of which mMDT leaves one particle, D2(1) for those of two; so are then others.
+      (N, 12) float64: mass in GeV, number of particles, Σ z ln z, C1 at β = 0, C1(1)² / (C1(0) C1(2)), which is at
+      most 1, C1(2) / mass² in GeV⁻², D2, M2 and N2 at β = 1 and 2. Undefined coordinates are NaN: C1(2) is 0 for jets
+      with one particle after mMDT, D2(1) for jets with two particles, which leaves further coordinates undefined.
 
     >>> to_coordinates(np.ones((1, 16))).shape
     (1, 12)
@@ -89,13 +89,13 @@ def to_coordinates(x: Any) -> Floats:
 
 
 def from_coordinates(y: Any) -> Floats:
-    """The 16 observables of `to_coordinates`.
+    """Converts coordinates back to the 16 observables; inverse of `to_coordinates`.
 
     Args:
-      y: (N, 12).
+      y: (N, 12) coordinates.
 
     Returns:
-      (N, 16) float64, in the order of `hls4ml.STANDARD_FEATURES`.
+      (N, 16) float64 observables, in the order of `hls4ml.STANDARD_FEATURES`.
 
     >>> x = np.array([[-2, 0.4, 0.1, 0.03, 0.12, 0.03, 1.2, 1, 1.2, 0.0, 0.1, 0.1, 0.3, 0.3, 80, 40]])
     >>> x[:, 9] = 1.2 * 0.1**3 / 0.03**1.5
@@ -113,13 +113,13 @@ def from_coordinates(y: Any) -> Floats:
 
 
 def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 0) -> Preparation:
-    """Learns each class's distributions from the training part.
+    """Fits the distributions of each class on the training split.
 
     Args:
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
       labels: (N,) indices into `classes`.
-      classes: C names.
-      seed: of the random numbers that spread shared values.
+      classes: names of the C classes.
+      seed: seed of the random numbers that smear shared values.
 
     Returns:
       The preparation.
@@ -127,7 +127,7 @@ def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 
     Raises:
       InputError: a class has fewer than 50 jets, or an observable is not finite.
     """
-    x, labels, rng = _checked(x), np.asarray(labels), np.random.default_rng(seed)
+    x, labels, rng = _checked_observables(x), np.asarray(labels), np.random.default_rng(seed)
     counts = np.bincount(labels, minlength=len(classes))
     few = [f"{counts[c]} of {name}" for c, name in enumerate(classes) if counts[c] < FEWEST_JETS]
     if few:
@@ -140,67 +140,72 @@ def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 
         tuple(_distribution(column, f == _WHOLE, rng) for f, column in enumerate(to_coordinates(part).T))
         for part in parts
     )
-    scores = [_scores(own, to_coordinates(part), rng) for own, part in zip(distributions, parts, strict=True)]
+    scores = [
+        _normal_scores(of_class, to_coordinates(part), rng) for of_class, part in zip(distributions, parts, strict=True)
+    ]
     mean, factor = map(np.stack, zip(*(_moments(y, rng) for y in scores), strict=True))
     low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
-    white = [_whitened(y, m, f, rng) for y, m, f in zip(scores, mean, factor, strict=True)]
-    known = np.stack([_quantiles(z) for z in white])
-    return Preparation(distributions, mean, factor, low, high, tuple(classes), known, known)
+    white = [_whiten(y, m, f, rng) for y, m, f in zip(scores, mean, factor, strict=True)]
+    reference = np.stack([_quantiles(z) for z in white])
+    return Preparation(distributions, mean, factor, low, high, tuple(classes), reference, reference)
 
 
 def prepare(preparation: Preparation, x: Any, labels: Any, *, seed: int = 0) -> NDArray[np.float32]:
-    """The numbers that a generator learns: of each class, mean 0, unit covariance, and each nearly normal.
+    """Converts observables to nearly normal numbers with mean 0 and unit covariance in each class, for a generator.
 
-    Each coordinate is replaced by its normal score, Φ⁻¹ of its cumulative distribution; a value that many jets share,
-    such as a mass of 0 or a number of particles, by a random one of the scores that belong to it. What lies outside of
-    the training part counts as its edge. A linear map then takes the class's mean and covariance away, and what means
-    nothing becomes a normal number. So a normal distribution here is one with the class's own spectra and correlations,
-    which is the baseline of a generator.
+    Each coordinate is replaced by its normal score, Φ⁻¹ of its cumulative distribution. A value shared by many jets,
+    such as a mass of 0 or a number of particles, becomes a random score of its range. Values beyond the training split
+    are set to its edge. A linear map then removes the mean and covariance of the class, and undefined coordinates
+    become normal numbers. A normal distribution of these numbers therefore has the spectra and correlations of the
+    class, which makes it the baseline of a generator.
 
     Args:
-      preparation: of the training part.
+      preparation: statistics of the training split.
       x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
-      labels: (N,) classes.
-      seed: of the random numbers.
+      labels: (N,) class indices.
+      seed: seed of the random numbers.
 
     Returns:
-      (N, 12) float32.
+      (N, 12) float32 numbers.
 
     Raises:
-      InputError: an observable is not finite, or there is no such class.
+      InputError: an observable is not finite, or a class does not exist.
     """
-    x, labels, rng = _checked(x), _known(labels, preparation), np.random.default_rng(seed)
+    x, labels, rng = _checked_observables(x), _checked_labels(labels, preparation), np.random.default_rng(seed)
     y, out = to_coordinates(x), np.zeros((len(x), COORDINATES), np.float32)
-    for c, own in enumerate(preparation.distributions):
+    for c, distributions in enumerate(preparation.distributions):
         rows = labels == c
-        out[rows] = _whitened(_scores(own, y[rows], rng), preparation.mean[c], preparation.factor[c], rng)
+        scores = _normal_scores(distributions, y[rows], rng)
+        out[rows] = _whiten(scores, preparation.mean[c], preparation.factor[c], rng)
     return out
 
 
-def restore(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32]:
-    """The way back: what a generator has made, in the observables' own units and within the range of the class.
+def restore_observables(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32]:
+    """Converts generated numbers to observables in their units and within the range of the class.
 
     Args:
-      preparation: of the training part.
-      z: (N, 12) as `prepare` gives them.
-      labels: (N,) classes.
+      preparation: statistics of the training split.
+      z: (N, 12) numbers, distributed like those of `prepare`.
+      labels: (N,) class indices.
 
     Returns:
-      (N, 16) float32, in the order of `hls4ml.STANDARD_FEATURES`; numbers of particles are whole.
+      (N, 16) float32, in the order of `hls4ml.STANDARD_FEATURES`; numbers of particles are integers.
 
     Raises:
-      InputError: a number is not finite, which means that the generator has exploded; or there is no such class.
+      InputError: a number is not finite, because the generator diverged; or a class does not exist.
     """
     from scipy.special import ndtr
 
-    z, labels = _finite(z), _known(labels, preparation)
+    z, labels = _checked_sample(z), _checked_labels(labels, preparation)
     out = np.zeros((len(z), len(datasets.get("hls4ml").features)), np.float32)
-    for c, own in enumerate(preparation.distributions):
+    for c, distributions in enumerate(preparation.distributions):
         rows = labels == c
-        steps = zip(z[rows].T, preparation.known[c], preparation.made[c], strict=True)
-        moved = np.stack([column + np.interp(column, made, known - made) for column, known, made in steps], axis=1)
+        steps = zip(z[rows].T, preparation.reference[c], preparation.generated[c], strict=True)
+        moved = np.stack(
+            [column + np.interp(column, quantiles, target - quantiles) for column, target, quantiles in steps], axis=1
+        )
         shares = ndtr(moved @ preparation.factor[c].T + preparation.mean[c])
-        columns = [np.interp(u, one.shares, one.values) for one, u in zip(own, shares.T, strict=True)]
+        columns = [np.interp(u, d.shares, d.values) for d, u in zip(distributions, shares.T, strict=True)]
         columns[_WHOLE] = np.floor(columns[_WHOLE])
         x = from_coordinates(np.stack(columns, axis=1))
         out[rows] = np.clip(x, preparation.low[c], preparation.high[c])
@@ -208,61 +213,62 @@ def restore(preparation: Preparation, z: Any, labels: Any) -> NDArray[np.float32
 
 
 def calibrate(preparation: Preparation, z: Any, labels: Any) -> Preparation:
-    """Lets `restore` move each of a generator's numbers to where the training part has it.
+    """Calibrates `restore_observables` so that the quantiles of generated numbers agree with the training split.
 
-    A generator that knows well how observables hang together may be off by some percent in each of its numbers. So
-    their quantiles are moved to where they should be; tails move as the outermost quantiles do. The first number is the
-    mass, whose spectrum so is right; the others are what is not known of an observable from those before it.
+    A generator may reproduce correlations well and still be wrong by some percent in each number. Its quantiles are
+    therefore moved to those of the training split; tails move with the outermost quantiles. The first number is the
+    mass, whose spectrum is then exact; each further number is the part of an observable that is independent of the
+    previous ones.
 
     Args:
-      preparation: of the training part.
-      z: (N, 12) what the generator makes, many of each class.
-      labels: (N,) classes.
+      preparation: statistics of the training split.
+      z: (N, 12) generated numbers, with many jets of each class.
+      labels: (N,) class indices.
 
     Returns:
       The preparation for this generator.
 
     Raises:
-      InputError: fewer jets of a class than it has quantiles, 200; or as `restore`.
+      InputError: there are fewer jets of a class than quantiles, 200; or for the reasons of `restore_observables`.
     """
-    z, labels = _finite(z), _known(labels, preparation)
-    made = np.zeros_like(preparation.made)
+    z, labels = _checked_sample(z), _checked_labels(labels, preparation)
+    generated = np.zeros_like(preparation.generated)
     for c, name in enumerate(preparation.classes):
-        own = z[labels == c]
-        if len(own) < _QUANTILES:
-            raise InputError(f"z: expected {_QUANTILES} jets or more of {name}, found {len(own)}; make more")
-        made[c] = _quantiles(own)
-    return preparation._replace(made=made)
+        sample = z[labels == c]
+        if len(sample) < _QUANTILES:
+            raise InputError(f"z: expected {_QUANTILES} jets or more of {name}, found {len(sample)}; make more")
+        generated[c] = _quantiles(sample)
+    return preparation._replace(generated=generated)
 
 
-def choose_classes(labels: Any, classes: Sequence[str], wanted: Sequence[str]) -> NDArray[np.int64]:
-    """The labels of jets among the classes that are wanted.
+def choose_classes(labels: Any, classes: Sequence[str], chosen: Sequence[str]) -> NDArray[np.int64]:
+    """Converts labels to indices into the chosen classes.
 
     Args:
       labels: (N,) indices into `classes`; None is refused.
       classes: the names of the classes in the files.
-      wanted: those to generate; their order is that of the new labels.
+      chosen: names of the classes to generate; their order is that of the new labels.
 
     Returns:
-      (N,) indices into `wanted`; -1 for all other jets.
+      (N,) indices into `chosen`; -1 for all other jets.
 
     Raises:
-      InputError: the jets have no labels, or none is of a class that is wanted.
+      InputError: the jets have no labels, or a chosen class has no jets.
 
     >>> choose_classes(np.array([0, 1, 2, 2]), ("g", "q", "w"), ("w", "g")).tolist()
     [1, -1, 0, 0]
     """
     if labels is None:
         raise InputError("labels: a generator of each class needs jets with labels, found none; give other files")
-    found = np.asarray(labels)
-    there = [name for i, name in enumerate(classes) if (found == i).any()]
-    for name in wanted:
-        if name not in there:
-            raise InputError(f"classes: {name} is not in the files, which hold {', '.join(there)}; choose of these")
-    places = np.full(len(classes), -1)
-    places[[classes.index(name) for name in wanted]] = np.arange(len(wanted))
-    chosen: NDArray[np.int64] = places[found]
-    return chosen
+    indices = np.asarray(labels)
+    present = [name for i, name in enumerate(classes) if (indices == i).any()]
+    for name in chosen:
+        if name not in present:
+            raise InputError(f"classes: {name} is not in the files, which hold {', '.join(present)}; choose of these")
+    new_indices = np.full(len(classes), -1)
+    new_indices[[classes.index(name) for name in chosen]] = np.arange(len(chosen))
+    new_labels: NDArray[np.int64] = new_indices[indices]
+    return new_labels
 
 
 def _distribution(x: Floats, whole: bool, rng: np.random.Generator) -> Distribution:
@@ -280,83 +286,89 @@ def _distribution(x: Floats, whole: bool, rng: np.random.Generator) -> Distribut
     return Distribution(knots[order], shares[order])
 
 
-def _scores(own: Sequence[Distribution], y: Floats, rng: np.random.Generator) -> Floats:
-    """(n, 12) coordinates of one class → their normal scores; NaN stays."""
+def _normal_scores(distributions: Sequence[Distribution], y: Floats, rng: np.random.Generator) -> Floats:
+    """Converts (n, 12) coordinates of one class to normal scores; NaN stays NaN."""
     from scipy.special import ndtri
 
     spread = y + np.where(np.arange(y.shape[1]) == _WHOLE, rng.uniform(size=(len(y), 1)), 0)
-    shares = [_share(one, column, rng.uniform(size=len(y))) for one, column in zip(own, spread.T, strict=True)]
+    shares = [_share(d, column, rng.uniform(size=len(y))) for d, column in zip(distributions, spread.T, strict=True)]
     return np.where(np.isnan(y), np.nan, ndtri(np.clip(np.stack(shares, axis=1), _TAIL, 1 - _TAIL)))
 
 
 def _moments(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
-    """(12,) mean, and the lower triangle of the covariance, of normal scores; first of those that are whole."""
-    whole = scores[np.isfinite(scores).all(axis=1)]
+    """Estimates the (12,) mean and the Cholesky factor of the covariance of normal scores, first without NaN rows."""
+    complete = scores[np.isfinite(scores).all(axis=1)]
     size = scores.shape[1]
     mean: Floats = np.zeros(size)
     factor: Floats = np.eye(size)
-    for part in (whole, scores):
-        filled = _whitened(part, mean, factor, rng) @ factor.T + mean
+    for part in (complete, scores):
+        filled = _whiten(part, mean, factor, rng) @ factor.T + mean
         if len(part) > size:
             mean = np.asarray(filled.mean(axis=0), np.float64)
             factor = np.asarray(np.linalg.cholesky(np.cov(filled.T) + 1e-6 * np.eye(size)), np.float64)
     return mean, factor
 
 
-def _whitened(scores: Floats, mean: Floats, factor: Floats, rng: np.random.Generator) -> Floats:
-    """(n, 12) numbers of unit covariance; where a score is NaN, a normal one."""
+def _whiten(scores: Floats, mean: Floats, factor: Floats, rng: np.random.Generator) -> Floats:
+    """Converts normal scores to (n, 12) numbers of unit covariance; NaN becomes a random normal number."""
     out = rng.normal(size=scores.shape)
     for f in range(scores.shape[1]):
-        own = (scores[:, f] - mean[f] - out[:, :f] @ factor[f, :f]) / factor[f, f]
-        out[:, f] = np.where(np.isnan(own), out[:, f], own)
+        column = (scores[:, f] - mean[f] - out[:, :f] @ factor[f, :f]) / factor[f, f]
+        out[:, f] = np.where(np.isnan(column), out[:, f], column)
     return out
 
 
-def _share(one: Distribution, x: Floats, uniform: Floats) -> Floats:
-    """(n,) the share of jets below each value; a random one where many jets share it."""
-    last = len(one.values) - 1
-    left, right = (np.searchsorted(one.values, x, side) for side in ("left", "right"))
-    low, high = one.shares[left.clip(max=last)], one.shares[(right - 1).clip(0)]
+def _share(distribution: Distribution, x: Floats, uniform: Floats) -> Floats:
+    """Returns the (n,) shares of jets below each value; random in the range of a value shared by many jets."""
+    last = len(distribution.values) - 1
+    left, right = (np.searchsorted(distribution.values, x, side) for side in ("left", "right"))
+    low, high = distribution.shares[left.clip(max=last)], distribution.shares[(right - 1).clip(0)]
     before, after = (left - 1).clip(0), left.clip(max=last)
-    step = one.values[after] - one.values[before]
-    inside = safe_divide(x - one.values[before], step)
-    between = one.shares[before] + inside * (one.shares[after] - one.shares[before])
-    shares = np.where(right > left, low + uniform * (high - low), np.where(step == 0, one.shares[before], between))
+    step = distribution.values[after] - distribution.values[before]
+    inside = safe_divide(x - distribution.values[before], step)
+    between = distribution.shares[before] + inside * (distribution.shares[after] - distribution.shares[before])
+    shares = np.where(
+        right > left, low + uniform * (high - low), np.where(step == 0, distribution.shares[before], between)
+    )
     return np.asarray(shares, np.float64)
 
 
 def _quantiles(z: Floats) -> Floats:
-    """(12, Q) of each column, rising."""
+    """Computes the (12, Q) rising quantiles of each column."""
     return np.asarray(np.quantile(z, (np.arange(_QUANTILES) + 0.5) / _QUANTILES, axis=0).T, np.float64)
 
 
-def _finite(z: Any) -> Floats:
-    found = np.asarray(z, np.float64)
-    wrong = ~np.isfinite(found).all(axis=1)
+def _checked_sample(z: Any) -> Floats:
+    sample = np.asarray(z, np.float64)
+    wrong = ~np.isfinite(sample).all(axis=1)
     if wrong.any():
         raise InputError(
-            f"generation exploded: {wrong.sum()} of {len(found)} jets are not finite; train longer, or with a lower "
+            f"generation exploded: {wrong.sum()} of {len(sample)} jets are not finite; train longer, or with a lower "
             "learning rate"
         )
-    return found
+    return sample
 
 
-def _known(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
-    found = np.asarray(labels)
-    if found.dtype.kind not in "iu" or (found.size and not 0 <= found.min() <= found.max() < len(preparation.classes)):
+def _checked_labels(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
+    indices = np.asarray(labels)
+    if indices.dtype.kind not in "iu" or (
+        indices.size and not 0 <= indices.min() <= indices.max() < len(preparation.classes)
+    ):
         raise InputError(
             f"labels: expected whole numbers from 0 to {len(preparation.classes) - 1}, the classes "
             f"{', '.join(preparation.classes)}, found others"
         )
-    return found
+    return indices
 
 
-def _checked(x: Any) -> Floats:
-    found = np.asarray(x, np.float64)
-    wanted = len(datasets.get("hls4ml").features)
-    if found.ndim != 2 or found.shape[1] != wanted:
-        raise InputError(f"x: expected (N, {wanted}), the observables of STANDARD_FEATURES, found shape {found.shape}")
-    wrong = ~np.isfinite(found).all(axis=1)
+def _checked_observables(x: Any) -> Floats:
+    observables = np.asarray(x, np.float64)
+    columns = len(datasets.get("hls4ml").features)
+    if observables.ndim != 2 or observables.shape[1] != columns:
+        raise InputError(
+            f"x: expected (N, {columns}), the observables of STANDARD_FEATURES, found shape {observables.shape}"
+        )
+    wrong = ~np.isfinite(observables).all(axis=1)
     if wrong.any():
-        raise InputError(f"x: {wrong.sum()} of {len(found)} jets have observables that are not finite; drop them")
-    return found
+        raise InputError(f"x: {wrong.sum()} of {len(observables)} jets have observables that are not finite; drop them")
+    return observables

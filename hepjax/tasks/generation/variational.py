@@ -1,4 +1,4 @@
-"""A variational autoencoder as a generator: what it is trained by, and how new data are drawn from it."""
+"""The loss of a variational autoencoder, and sampling from its decoder."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ if TYPE_CHECKING:
 
     from hepjax.types import Array, Reconstruction
 
-_NARROWEST = 1e-6  # variance of what is decoded
+_NARROWEST = 1e-6  # the smallest variance of a decoded feature
 
 
 def variational_loss(outputs: Reconstruction, targets: Any, weights: Any) -> jax.Array:
-    """An upper bound on the mean of -ln p (arXiv:1312.6114, eq. 10), with the best width for each feature.
+    """Computes an upper bound on the mean of -ln p (arXiv:1312.6114, eq. 10), with the best width for each feature.
 
-    What is decoded is the mean of a normal distribution, whose variance is that which this batch likes best, the mean
-    square of its misses (arXiv:2006.13202, section 3): there is nothing to tune between both terms.
+    The decoder gives the mean of a normal distribution, whose variance is the optimal one for the batch, the mean
+    square of the residuals (arXiv:2006.13202, section 3): no weight between both terms needs tuning.
 
     Args:
-      outputs: of the autoencoder, of B examples, decoded of a draw from their codes' distributions.
-      targets: (B, F) its inputs.
+      outputs: outputs of the autoencoder for B examples, decoded from random codes.
+      targets: (B, F) inputs of the autoencoder.
       weights: (B,) example weights.
 
     Returns:
-      () nats an example.
+      () loss in nats per example.
 
     >>> from hepjax.types import Reconstruction
-    >>> one = jnp.array([[1.0], [-1.0]])
-    >>> round(float(variational_loss(Reconstruction(0 * one, 0 * one, 0 * one), one, jnp.ones(2))), 4)
+    >>> x = jnp.array([[1.0], [-1.0]])
+    >>> round(float(variational_loss(Reconstruction(0 * x, 0 * x, 0 * x), x, jnp.ones(2))), 4)
     1.4189
     """
     counts = jnp.asarray(weights)
@@ -46,19 +46,19 @@ def variational_loss(outputs: Reconstruction, targets: Any, weights: Any) -> jax
 
 
 def noisy_decoder(decode: Callable[[Array, Array], jax.Array], width: Any) -> Callable[[Array, Array], jax.Array]:
-    """A decoder as `sample` takes it: the last of the normal numbers are the noise about what is decoded.
+    """Makes a decoder for `sample_flow` that adds normal noise to the decoded means.
 
-    Without that noise generated examples would scatter less than true ones.
+    Without this noise generated examples would scatter less than true examples.
 
     Args:
-      decode: ((B, L) codes, (B, K) conditions) → (B, F) means.
-      width: (F,) standard deviations of what is decoded, such as the root mean square of its misses.
+      decode: function from (B, L) codes and (B, K) conditions to (B, F) means.
+      width: (F,) standard deviations around the means, such as the root mean square of the residuals.
 
     Returns:
-      The function ((B, L + F) normal numbers, (B, K) conditions) → (B, F) values.
+      A function from (B, L + F) normal numbers and (B, K) conditions to (B, F) values.
 
-    >>> made = noisy_decoder(lambda z, c: z[:, :1] + c, jnp.array([0.5]))(jnp.array([[1.0, 2.0]]), jnp.array([[10.0]]))
-    >>> made.item()
+    >>> decoder = noisy_decoder(lambda z, c: z[:, :1] + c, jnp.array([0.5]))
+    >>> decoder(jnp.array([[1.0, 2.0]]), jnp.array([[10.0]])).item()
     12.0
     """
     widths = jnp.asarray(width)

@@ -1,17 +1,17 @@
-"""Grooming as a game: a jet's tree as an environment, and a Q-network that learns to play it."""
+"""Grooming by reinforcement learning: the tree of a jet as environment, and a deep Q-network as agent."""
 
 from hepjax.tasks.grooming.dqn import (
     Agent,
-    DivergedError,
+    AgentDivergedError,
+    AgentMetrics,
+    AgentProgress,
     Learner,
-    Progress,
     Settings,
-    Told,
     Transition,
     epsilon,
-    learn,
     make_learner,
     td_loss,
+    train_agent,
 )
 from hepjax.tasks.grooming.environment import (
     HIGH,
@@ -29,7 +29,7 @@ from hepjax.tasks.grooming.environment import (
     step,
 )
 from hepjax.tasks.grooming.gymnasium_env import gymnasium_environment
-from hepjax.tasks.grooming.replay import Replay, add, empty, sample
+from hepjax.tasks.grooming.replay import Replay, add, empty, sample_transitions
 from hepjax.tasks.grooming.rewards import TOP_QUARK, W_BOSON, RewardConstants, make_reward
 
 __all__ = [
@@ -39,15 +39,15 @@ __all__ = [
     "TOP_QUARK",
     "W_BOSON",
     "Agent",
-    "DivergedError",
+    "AgentDivergedError",
+    "AgentMetrics",
+    "AgentProgress",
     "Environment",
     "Learner",
-    "Progress",
     "Replay",
     "RewardConstants",
     "Settings",
     "Step",
-    "Told",
     "Transition",
     "Walk",
     "add",
@@ -57,13 +57,13 @@ __all__ = [
     "groomed",
     "grooming",
     "gymnasium_environment",
-    "learn",
     "make_groomer",
     "make_learner",
     "make_reward",
     "observe",
     "reset",
-    "sample",
+    "sample_transitions",
     "step",
     "td_loss",
+    "train_agent",
 ]

@@ -1,4 +1,4 @@
-"""A deep Q-network: replay, a target network, ε-greedy exploration of many environments at once, in compiled pieces."""
+"""Deep Q-learning with replay, a target network and ε-greedy exploration of many environments at once."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.grooming.replay import Replay, add, empty, sample
+from hepjax.tasks.grooming.replay import Replay, add, empty, sample_transitions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,41 +21,43 @@ if TYPE_CHECKING:
 
 
 class Settings(NamedTuple):
-    """How a Q-network learns (arXiv:1312.5602; Nature 518, 529)."""
+    """Settings of Q-learning (arXiv:1312.5602; Nature 518, 529)."""
 
     environments: int = 64
-    """Walked at once; each takes a step before a step of the optimizer."""
+    """Number of parallel environments; each takes a step before a step of the optimizer."""
     batch: int = 256
-    """Transitions that a step of the optimizer learns from."""
+    """Number of transitions in a step of the optimizer."""
     capacity: int = 100_000
-    """Transitions remembered."""
+    """Number of transitions in the replay buffer."""
     warmup: int = 20
-    """Steps before the first of the optimizer."""
+    """Number of steps before the first step of the optimizer."""
     discount: float = 0.99
-    """What a reward is worth a step later."""
+    """The discount factor of rewards per step."""
     target_rate: float = 0.01
-    """By which the target network moves towards the network in each step."""
+    """The fraction by which the target network moves toward the network in each step."""
     first_epsilon: float = 1.0
+    """The initial share of random actions."""
     last_epsilon: float = 0.05
-    """The share of actions taken at random, at first and after `exploration` steps; it falls linearly."""
+    """The share of random actions after `exploration` steps; it falls linearly until then."""
     exploration: int = 2000
+    """Number of steps over which the share of random actions falls."""
     double: bool = True
-    """Whether the network chooses the action that the target network values (arXiv:1509.06461)."""
+    """True for double Q-learning: the network selects the action, the target network values it (arXiv:1509.06461)."""
 
 
 class Transition(NamedTuple):
-    """One step, to be learnt from."""
+    """One step of an environment, as training data."""
 
     observation: jax.Array
     action: jax.Array
     reward: jax.Array
     following: jax.Array
-    """The observation that followed."""
+    """The observation after the step."""
     done: jax.Array
 
 
 class Agent(NamedTuple):
-    """A training after some steps: all that is needed to go on."""
+    """The complete state of a training, from which it can continue."""
 
     params: PyTree
     target: PyTree
@@ -63,64 +65,64 @@ class Agent(NamedTuple):
     opt_state: PyTree
     replay: Replay
     states: Any
-    """Of E environments."""
+    """States of the E environments."""
     observations: jax.Array
-    """(E, F) float."""
+    """(E, F) float observations."""
     returns: jax.Array
-    """(E,) the rewards of each unfinished walk, added up."""
+    """(E,) sums of the rewards of each unfinished walk."""
     step: jax.Array
-    """() int32, steps done."""
+    """() int32 number of completed steps."""
     key: jax.Array
-    """() typed PRNG key; step s draws from `fold_in(key, s)`."""
+    """() typed PRNG key; step s uses `fold_in(key, s)`."""
     good: jax.Array
-    """() bool, False once a loss, gradient or parameter was not finite; the parameters are then the last good ones."""
+    """() bool, False once a loss, gradient or parameter was not finite; the parameters then stay the last good ones."""
 
 
-class Told(NamedTuple):
-    """What a step tells of itself."""
+class AgentMetrics(NamedTuple):
+    """Metrics of one step."""
 
     loss: jax.Array
-    """() the batch's loss; 0 before the first step of the optimizer."""
+    """() loss of the batch; 0 before the first step of the optimizer."""
     finished: jax.Array
-    """() int32, the walks that ended."""
+    """() int32 number of finished walks."""
     returned: jax.Array
-    """() the sum of their rewards."""
+    """() sum of the rewards of the finished walks."""
     good: jax.Array
     """() bool, as in `Agent`, after the step."""
 
 
-class Progress(NamedTuple):
-    """Some steps in a few numbers."""
+class AgentProgress(NamedTuple):
+    """Summary of a number of steps."""
 
     step: int
     loss: float
-    """The mean."""
+    """The mean loss."""
     walks: int
-    """That ended."""
+    """The number of finished walks."""
     mean_return: float
-    """Their mean sum of rewards, not discounted; NaN where none ended."""
+    """The mean sum of rewards of these walks, not discounted; NaN if no walk finished."""
 
 
 class Learner(NamedTuple):
-    """A training as pure functions."""
+    """Q-learning as pure functions."""
 
     start: Callable[[PyTree, jax.Array], Agent]
-    """(parameters, key) → the agent before its first step."""
-    step: Callable[[Agent], tuple[Agent, Told]]
-    """One step of all environments, and one of the optimizer."""
+    """A function from (parameters, key) to the agent before its first step."""
+    step: Callable[[Agent], tuple[Agent, AgentMetrics]]
+    """A function that takes one step of all environments and one step of the optimizer."""
 
 
-class DivergedError(InputError):
-    """A loss, a gradient or a parameter became NaN or infinite; `agent` has the last good parameters."""
+class AgentDivergedError(InputError):
+    """The error for a NaN or infinite loss, gradient or parameter; `agent` has the last good parameters."""
 
     def __init__(self, message: str, agent: Agent) -> None:
-        """Args: message, for the user; agent, with the last good parameters."""
+        """Stores the message for the user and the agent with the last good parameters."""
         super().__init__(message)
         self.agent = agent
 
 
 def epsilon(settings: Settings, step: jax.Array) -> jax.Array:
-    """The share of actions taken at random.
+    """Computes the share of random actions.
 
     >>> [round(float(epsilon(Settings(exploration=100), jnp.array(n))), 3) for n in (0, 50, 100, 200)]
     [1.0, 0.525, 0.05, 0.05]
@@ -133,27 +135,27 @@ def td_loss(
     value: Callable[[PyTree, jax.Array], jax.Array],
     params: PyTree,
     target: PyTree,
-    some: Transition,
+    batch: Transition,
     settings: Settings,
 ) -> jax.Array:
-    """The mean Huber loss of Q(s, a) - (r + γ Q_target(s', a')), a' the best action; 0 after the end.
+    """Computes the mean Huber loss of Q(s, a) - (r + γ Q_target(s', a')), a' the best action; Q_target is 0 at the end.
 
     Args:
-      value: (parameters, (B, F) observations) → (B, A) values.
-      params: to be learnt.
-      target: of the target network.
-      some: B transitions.
-      settings: discount, and whether `params` choose a'.
+      value: function from parameters and (B, F) observations to (B, A) action values.
+      params: parameters to train.
+      target: parameters of the target network.
+      batch: B transitions.
+      settings: discount factor, and the switch for double Q-learning.
 
     Returns:
-      () the loss.
+      () mean loss.
     """
-    q = jnp.take_along_axis(value(params, some.observation), some.action[:, None], axis=1)[:, 0]
-    later = value(target, some.following)
-    chosen = jnp.argmax(value(params, some.following) if settings.double else later, axis=1)
+    q = jnp.take_along_axis(value(params, batch.observation), batch.action[:, None], axis=1)[:, 0]
+    later = value(target, batch.following)
+    chosen = jnp.argmax(value(params, batch.following) if settings.double else later, axis=1)
     best = jnp.take_along_axis(later, chosen[:, None], axis=1)[:, 0]
-    wanted = some.reward + settings.discount * jnp.where(some.done, 0, best)
-    error = jnp.abs(q - jax.lax.stop_gradient(wanted))
+    expected = batch.reward + settings.discount * jnp.where(batch.done, 0, best)
+    error = jnp.abs(q - jax.lax.stop_gradient(expected))
     return jnp.mean(jnp.where(error < 1, error**2 / 2, error - 0.5))
 
 
@@ -163,19 +165,19 @@ def make_learner(
     optimizer: Any,
     settings: Settings = Settings(),  # noqa: B008 — an immutable tuple
 ) -> Learner:
-    """The training of a Q-network.
+    """Makes the functions that train a Q-network.
 
     Args:
-      environment: what it acts in.
-      value: (parameters, (B, F) observations) → (B, A) values, A the number of actions.
-      optimizer: such as `training.make_optimizer` gives.
-      settings: how it learns.
+      environment: environment of the agent.
+      value: function from parameters and (B, F) observations to (B, A) action values, A the number of actions.
+      optimizer: optimizer, such as from `training.make_optimizer`.
+      settings: settings of the training.
 
     Returns:
-      The functions.
+      The functions of the training.
 
     Raises:
-      InputError: there is not room for one step of all environments.
+      InputError: the replay buffer is too small for one step of all environments.
     """
     if settings.capacity < settings.environments:
         raise InputError(
@@ -187,13 +189,13 @@ def make_learner(
         key, first = jax.random.split(key)
         states, observations = resets(jax.random.split(first, settings.environments))
         zero = jnp.zeros((), observations.dtype)
-        one = Transition(observations[0], jnp.zeros((), jnp.int32), zero, observations[0], jnp.zeros((), bool))
+        example = Transition(observations[0], jnp.zeros((), jnp.int32), zero, observations[0], jnp.zeros((), bool))
         return Agent(
-            params, params, optimizer.init(params), empty(one, settings.capacity), states, observations,
+            params, params, optimizer.init(params), empty(example, settings.capacity), states, observations,
             jnp.zeros(settings.environments, zero.dtype), jnp.zeros((), jnp.int32), key, jnp.ones((), bool),
         )  # fmt: skip
 
-    def step(agent: Agent) -> tuple[Agent, Told]:
+    def step(agent: Agent) -> tuple[Agent, AgentMetrics]:
         keys = jax.random.split(jax.random.fold_in(agent.key, agent.step), 4)
         greedy = jnp.argmax(value(agent.params, agent.observations), axis=1)
         at_random = jax.random.uniform(keys[0], greedy.shape) < epsilon(settings, agent.step)
@@ -203,9 +205,9 @@ def make_learner(
         replay = add(agent.replay, Transition(agent.observations, action, after.reward, after.observation, after.done))
         returns = agent.returns + after.reward
         fresh = resets(jax.random.split(keys[2], settings.environments))
-        states, observations = _where(after.done, fresh, (after.state, after.observation))
+        states, observations = _select_rows(after.done, fresh, (after.state, after.observation))
 
-        batch = sample(replay, keys[3], settings.batch)
+        batch = sample_transitions(replay, keys[3], settings.batch)
         loss, gradients = jax.value_and_grad(lambda params: td_loss(value, params, agent.target, batch, settings))(
             agent.params
         )
@@ -213,70 +215,74 @@ def make_learner(
         params = jax.tree.map(jnp.add, agent.params, updates)
         target = jax.tree.map(lambda a, b: a + settings.target_rate * (b - a), agent.target, params)
         learns = agent.step >= settings.warmup
-        good = agent.good & (~learns | _finite((loss, gradients, params)))
+        good = agent.good & (~learns | _all_finite((loss, gradients, params)))
         old = (agent.params, agent.target, agent.opt_state)
         new = jax.tree.map(lambda a, b: jnp.where(good & learns, a, b), (params, target, opt_state), old)
-        told = Told(jnp.where(learns, loss, 0), after.done.sum(), jnp.where(after.done, returns, 0).sum(), good)
+        metrics = AgentMetrics(
+            jnp.where(learns, loss, 0), after.done.sum(), jnp.where(after.done, returns, 0).sum(), good
+        )
         returns = jnp.where(after.done, 0, returns)
         return Agent(
             new[0], new[1], new[2], replay, states, observations, returns, agent.step + 1, agent.key, good
-        ), told
+        ), metrics
 
     return Learner(jax.jit(start), step)
 
 
-def learn(
+def train_agent(
     learner: Learner,
     agent: Agent,
     steps: int,
     *,
     piece: int = 1000,
-    on_piece: Callable[[Progress], None] = lambda progress: None,  # noqa: ARG005
+    on_piece: Callable[[AgentProgress], None] = lambda progress: None,  # noqa: ARG005
 ) -> Agent:
-    """Takes steps until so many are done, a piece of them as one program.
+    """Trains an agent up to a number of steps, with one program for each piece of steps.
 
     Args:
       learner: from `make_learner`.
-      agent: from `learner.start`, or saved after some steps.
-      steps: the total, those already done included.
-      piece: how many steps a program takes; a last piece may be shorter.
-      on_piece: called after each piece, to save and to show.
+      agent: agent from `learner.start`, or saved after some steps.
+      steps: total number of steps, including completed ones.
+      piece: number of steps of a program; the last piece may be shorter.
+      on_piece: called after each piece, to save or report progress.
 
     Returns:
-      The agent afterwards. How the steps are divided into pieces does not change it.
+      The trained agent. It does not depend on the division of the steps into pieces.
 
     Raises:
-      DivergedError: a loss, gradient or parameter is not finite.
+      AgentDivergedError: a loss, gradient or parameter is not finite.
       InputError: the piece is empty.
     """
     if piece < 1:
         raise InputError(f"piece: expected at least 1 step, found {piece}")
     done = int(agent.step)
     while done < steps:
-        agent, told = _run(learner.step, agent, jnp.arange(min(piece, steps - done)))
-        told = jax.device_get(told)
-        if not told.good.all():
-            first = int(np.argmin(told.good))
-            raise DivergedError(
-                f"training diverged at step {done + first + 1}: the loss ({told.loss[first]:g}), a gradient or a "
+        agent, metrics = _run(learner.step, agent, jnp.arange(min(piece, steps - done)))
+        metrics = jax.device_get(metrics)
+        if not metrics.good.all():
+            first = int(np.argmin(metrics.good))
+            raise AgentDivergedError(
+                f"training diverged at step {done + first + 1}: the loss ({metrics.loss[first]:g}), a gradient or a "
                 "parameter is not finite; lower the learning rate, or look for extreme rewards",
                 agent,
             )
-        done, walks = done + len(told.loss), int(told.finished.sum())
-        mean = float(told.returned.sum()) / walks if walks else math.nan
-        on_piece(Progress(done, float(told.loss.mean()), walks, mean))
+        done, walks = done + len(metrics.loss), int(metrics.finished.sum())
+        mean = float(metrics.returned.sum()) / walks if walks else math.nan
+        on_piece(AgentProgress(done, float(metrics.loss.mean()), walks, mean))
     return agent
 
 
 @partial(jax.jit, static_argnums=0)
-def _run(step: Callable[[Agent], tuple[Agent, Told]], agent: Agent, turns: jax.Array) -> tuple[Agent, Told]:
-    return jax.lax.scan(lambda agent, _: step(agent), agent, turns)
+def _run(
+    step: Callable[[Agent], tuple[Agent, AgentMetrics]], agent: Agent, counter: jax.Array
+) -> tuple[Agent, AgentMetrics]:
+    return jax.lax.scan(lambda agent, _: step(agent), agent, counter)
 
 
-def _where(chosen: jax.Array, yes: PyTree, no: PyTree) -> Any:
-    """Row by row."""
+def _select_rows(chosen: jax.Array, yes: PyTree, no: PyTree) -> Any:
+    """Selects each row of all arrays from `yes` or from `no`."""
     return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), yes, no)
 
 
-def _finite(x: PyTree) -> jax.Array:
+def _all_finite(x: PyTree) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(x)]).all()

@@ -1,9 +1,9 @@
-"""A jet's tree as an environment: the walk meets one splitting after another, and keeps or drops its softer branch.
+"""The tree of a jet as an environment: a walk visits its splittings and keeps or drops their softer branches.
 
-The walk goes from the widest splitting on and into both branches that are left, as in S. Carrazza and F. A. Dreyer,
-"Jet grooming through reinforcement learning", Phys. Rev. D 100, 014014 (arXiv:1903.09644). What is met of a splitting
-does not depend on what was dropped before, as a branch is dropped before it is looked into; so a greedy policy decides
-on all splittings at once, and `groomed` has the particles that its walk would leave.
+The walk starts at the widest splitting and enters both remaining branches, as in S. Carrazza and F. A. Dreyer, "Jet
+grooming through reinforcement learning", Phys. Rev. D 100, 014014 (arXiv:1903.09644). The observation of a splitting
+does not depend on earlier decisions, because a branch is dropped before the walk enters it. A greedy policy can
+therefore decide on all splittings at once, and `groomed` returns the particles that its walk would leave.
 """
 
 from __future__ import annotations
@@ -24,44 +24,45 @@ if TYPE_CHECKING:
     from hepjax.types import Array, Tree
 
 OBSERVED = ("ln z", "ln ΔR", "ψ", "ln m", "ln kT")
-"""What is seen of a splitting; m and kT in GeV."""
+"""The observables of a splitting; m and kT in GeV."""
 LOW = (-10.0, -8.0, -np.pi / 2, -4.0, -6.0)
+"""The lower bounds of the observables, which scale to -1; smaller values are set to the bound."""
 HIGH = (0.0, 0.0, np.pi / 2, 8.0, 8.0)
-"""The ends between which each is scaled to [-1, 1]; what lies beyond is set to the end."""
+"""The upper bounds of the observables, which scale to 1; larger values are set to the bound."""
 
 
 class Walk(NamedTuple):
-    """Where the walk through a tree with M slots is."""
+    """The state of a walk through a tree with M slots."""
 
     at: jax.Array
-    """() int32, the splitting to decide on; -1 at the end."""
+    """() int32 index of the current splitting; -1 at the end."""
     waiting: jax.Array
-    """(M,) bool, True for splittings that will be met, unless something wider is dropped with them."""
+    """(M,) bool, True for splittings that the walk has reached but not visited."""
     dropped: jax.Array
     """(M,) bool, True for splittings whose softer branch was dropped."""
     p4: jax.Array
-    """(4,) momentum of what is left of the jet, GeV."""
+    """(4,) momentum of the remaining jet, GeV."""
 
 
 class Step(NamedTuple):
-    """What a step in an environment gives."""
+    """The result of a step in an environment."""
 
     state: Any
     observation: jax.Array
-    """What the next decision is to be made of; of no meaning after the end."""
+    """The observation for the next decision; undefined after the end."""
     reward: jax.Array
-    """() float."""
+    """() float reward."""
     done: jax.Array
-    """() bool, whether that was the last decision."""
+    """() bool, True after the last decision."""
 
 
 class Environment(NamedTuple):
-    """A Markov decision process as pure functions of one walk, to be lifted with `vmap`."""
+    """A Markov decision process as pure functions of one walk; use `vmap` for several walks."""
 
     reset: Callable[[jax.Array], tuple[Any, jax.Array]]
-    """PRNG key → state and first observation, of a new walk."""
+    """A function from a PRNG key to the state and first observation of a new walk."""
     step: Callable[[Any, jax.Array], Step]
-    """(state, () int action) → what follows."""
+    """A function from the state and () int action to the result of the step."""
     size: int
     """The length of an observation."""
     actions: int
@@ -69,13 +70,13 @@ class Environment(NamedTuple):
 
 
 def observe(tree: Tree) -> jax.Array:
-    """What a network sees of each splitting: `OBSERVED`, scaled to [-1, 1].
+    """Computes the `OBSERVED` quantities of each splitting, scaled to [-1, 1].
 
     Args:
-      tree: of one jet, or of many.
+      tree: tree of one jet, or trees of many jets.
 
     Returns:
-      (..., M, 5) float; padding is what a splitting of z, ΔR, m and kT below all bounds gives.
+      (..., M, 5) float observations; padding has the lower bounds of z, ΔR, m and kT.
 
     >>> from hepjax.types import Tree
     >>> tree = Tree(*[jnp.ones(())] * 6, delta_r=jnp.ones(1), z=jnp.ones(1), psi=jnp.zeros(1),
@@ -93,28 +94,28 @@ def observe(tree: Tree) -> jax.Array:
 
 
 def reset(tree: Tree) -> Walk:
-    """The start of the walk, at the jet's own splitting.
+    """Starts a walk at the first splitting of a jet.
 
     Args:
-      tree: of one jet; one without a splitting gives a walk that has ended, its jet as it is.
+      tree: tree of one jet; without a splitting the walk has already ended.
 
     Returns:
-      The walk.
+      The initial walk.
     """
     nothing = jnp.zeros(jnp.shape(tree.z), bool)
     return Walk(jnp.asarray(tree.first), nothing, nothing, jnp.asarray(tree.jet))
 
 
 def step(tree: Tree, walk: Walk, drop: jax.Array) -> Walk:
-    """Decides on a splitting and goes on to the widest of those that wait; two equally wide in their order of merging.
+    """Decides on a splitting and moves to the widest of the waiting ones; ties follow the order of merging.
 
     Args:
-      tree: of one jet.
-      walk: where it is; one that has ended stays as it is.
-      drop: () bool or 0 and 1, whether the softer branch is dropped.
+      tree: tree of one jet.
+      walk: state of the walk; a finished walk does not change.
+      drop: () bool or 0 and 1, True to drop the softer branch.
 
     Returns:
-      The walk afterwards.
+      The walk after the step.
     """
     tree = jax.tree.map(jnp.asarray, tree)
     slots, at, going = jnp.arange(tree.z.shape[0]), walk.at, walk.at >= 0
@@ -123,24 +124,24 @@ def step(tree: Tree, walk: Walk, drop: jax.Array) -> Walk:
     arrives = (slots == harder) | ((slots == softer) & ~drop)
     waiting = (walk.waiting | arrives) & going
     widest = jnp.argmax(jnp.where(waiting, tree.delta_r, -1)).astype(jnp.int32)
-    here = slots == widest
+    is_widest = slots == widest
     return Walk(
         at=jnp.where(waiting.any(), widest, -1),
-        waiting=waiting & ~here,
+        waiting=waiting & ~is_widest,
         dropped=walk.dropped | ((slots == at) & drop),
         p4=walk.p4 - jnp.where(drop, tree.softer[at], 0),
     )
 
 
 def groomed(tree: Tree, dropped: jax.Array) -> jax.Array:
-    """The particles that are left where softer branches are dropped, and all that is in them.
+    """Returns the particles that remain after softer branches are dropped.
 
     Args:
-      tree: of one jet.
-      dropped: (M,) bool for each splitting; for those in a dropped branch it does not matter.
+      tree: tree of one jet.
+      dropped: (M,) bool for each splitting; values inside a dropped branch have no effect.
 
     Returns:
-      (M,) bool, True for the particles that survive. A jet without splitting stays as it is.
+      (M,) bool, True for the particles that survive. A jet without splitting does not change.
     """
     tree, dropped = jax.tree.map(jnp.asarray, (tree, dropped))
     slots = jnp.arange(dropped.shape[0])
@@ -154,16 +155,16 @@ def groomed(tree: Tree, dropped: jax.Array) -> jax.Array:
 
 
 def grooming(trees: Tree, reward: Reward, signal: Array | None = None, background_share: float = 0.5) -> Environment:
-    """The environment that deals out jets, of signal or of background, and rewards what is made of them.
+    """Makes an environment that draws signal or background jets and rewards their grooming.
 
     Args:
-      trees: of N jets; those without a splitting are never dealt out.
-      reward: (mass in GeV, z, ΔR, dropped, is signal) → (), of each step; see `make_reward`.
-      signal: (N,) bool; None is signal throughout.
-      background_share: the probability that a jet of background is dealt out, where there are both.
+      trees: trees of N jets; those without a splitting are never drawn.
+      reward: function from (mass in GeV, z, ΔR, dropped, is signal) to the () reward of a step; see `make_reward`.
+      signal: (N,) bool, True for signal; None means that all jets are signal.
+      background_share: probability to draw a background jet, if there are both kinds.
 
     Returns:
-      The environment. Its state is the number of the jet and the walk; action 1 drops the softer branch.
+      The environment. Its state is the index of the jet and the walk; action 1 drops the softer branch.
 
     Raises:
       InputError: no jet has a splitting, or a shape does not fit.
@@ -173,18 +174,18 @@ def grooming(trees: Tree, reward: Reward, signal: Array | None = None, backgroun
     if first.ndim != 1 or kind.shape != first.shape or kind.dtype != np.bool_:
         raise InputError(f"signal: expected one bool for each of {first.size} trees, found {kind.dtype} {kind.shape}")
     _check_splittings(first)
-    parts = [np.flatnonzero((first >= 0) & (kind == wanted)) for wanted in (False, True)]
+    parts = [np.flatnonzero((first >= 0) & (kind == is_kind)) for is_kind in (False, True)]
     share = background_share if all(map(len, parts)) else float(len(parts[1]) == 0)
-    background, own = (jnp.asarray(part if len(part) else [0]) for part in parts)
+    pools = [jnp.asarray(part if len(part) else [0]) for part in parts]
     trees, is_signal = jax.tree.map(jnp.asarray, trees), jnp.asarray(kind)
-    seen = observe(trees)
+    observations = observe(trees)
 
     def start(key: jax.Array) -> tuple[Any, jax.Array]:
-        which, place = jax.random.uniform(key, (2,))
-        rows = [part[jnp.minimum((place * len(part)).astype(jnp.int32), len(part) - 1)] for part in (background, own)]
-        jet = jnp.where(which < share, *rows)
+        kind_draw, row_draw = jax.random.uniform(key, (2,))
+        rows = [pool[jnp.minimum((row_draw * len(pool)).astype(jnp.int32), len(pool) - 1)] for pool in pools]
+        jet = jnp.where(kind_draw < share, *rows)
         walk = reset(jax.tree.map(lambda x: x[jet], trees))
-        return (jet, walk), seen[jet, walk.at]
+        return (jet, walk), observations[jet, walk.at]
 
     def advance(state: Any, action: jax.Array) -> Step:
         jet, walk = state
@@ -192,42 +193,42 @@ def grooming(trees: Tree, reward: Reward, signal: Array | None = None, backgroun
         value = reward(
             kinematics.mass(after.p4), trees.z[jet, walk.at], trees.delta_r[jet, walk.at], action > 0, is_signal[jet]
         )
-        return Step((jet, after), seen[jet, after.at], jnp.where(walk.at < 0, 0, value), after.at < 0)
+        return Step((jet, after), observations[jet, after.at], jnp.where(walk.at < 0, 0, value), after.at < 0)
 
     return Environment(start, advance, len(OBSERVED), 2)
 
 
 def greedy(value: Callable[[jax.Array], jax.Array], trees: Tree) -> jax.Array:
-    """What a greedy agent drops: the softer branches that have a higher value dropped than kept.
+    """Returns the decisions of a greedy agent, which drops a branch if that has the higher value.
 
     Args:
-      value: (R, 5) observations → (R, 2) values of keeping and of dropping, such as a trained network.
-      trees: of N jets.
+      value: function from (R, 5) observations to (R, 2) values of keeping and dropping, such as a trained network.
+      trees: trees of N jets.
 
     Returns:
-      (N, M) bool for each splitting, those in dropped branches too; of no meaning for padding.
+      (N, M) bool for each splitting, including those in dropped branches; undefined for padding.
     """
-    seen = observe(trees)
-    q = value(seen.reshape(-1, seen.shape[-1])).reshape(*seen.shape[:-1], 2)
+    x = observe(trees)
+    q = value(x.reshape(-1, x.shape[-1])).reshape(*x.shape[:-1], 2)
     return q[..., 1] > q[..., 0]
 
 
 def make_groomer(value: Callable[[jax.Array], jax.Array]) -> Callable[[Tree], jax.Array]:
-    """The groomer that a network is.
+    """Makes a groomer from a network.
 
     Args:
-      value: as `greedy` takes it.
+      value: function of observations as in `greedy`.
 
     Returns:
-      The function trees of N jets → (N, M) bool, True for the particles that survive; compiled for each shape. A jet
-      without splitting stays as it is. It raises InputError where no jet has any.
+      A function from trees of N jets to (N, M) bool, True for the particles that survive; compiled for each shape. A
+      jet without splitting does not change. It raises InputError if no jet has a splitting.
     """
-    answer = jax.jit(lambda trees: jax.vmap(groomed)(trees, greedy(value, trees)))
+    groom_trees = jax.jit(lambda trees: jax.vmap(groomed)(trees, greedy(value, trees)))
 
     def groom(trees: Tree) -> jax.Array:
         _check_splittings(np.asarray(trees.first))
-        kept: jax.Array = answer(trees)
-        return kept
+        survivors: jax.Array = groom_trees(trees)
+        return survivors
 
     return groom
 

@@ -1,4 +1,4 @@
-"""What happened, to be learnt from again: a ring of arrays."""
+"""A replay buffer of past transitions, stored as a ring of arrays."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ if TYPE_CHECKING:
 
 
 class Replay(NamedTuple):
-    """Room for C transitions; the oldest give way."""
+    """A buffer of C transitions; new transitions replace the oldest."""
 
     data: PyTree
-    """Arrays (C, ...); those never written are 0."""
+    """Arrays (C, ...) of transitions; unused rows are 0."""
     place: jax.Array
-    """() int32, where the next is written."""
+    """() int32 row of the next transition to write."""
     filled: jax.Array
-    """() int32, how many are held."""
+    """() int32 number of stored transitions."""
 
 
 def empty(example: PyTree, capacity: int) -> Replay:
-    """A buffer that holds nothing.
+    """Makes an empty buffer.
 
     Args:
       example: one transition, arrays of any shapes.
-      capacity: how many are kept.
+      capacity: number of transitions to store.
 
     Returns:
-      The buffer.
+      The empty buffer.
 
     Raises:
       InputError: the capacity is not positive.
@@ -48,43 +48,43 @@ def empty(example: PyTree, capacity: int) -> Replay:
     )
 
 
-def add(replay: Replay, some: PyTree) -> Replay:
-    """Writes transitions, over the oldest where there is no room left.
+def add(replay: Replay, transitions: PyTree) -> Replay:
+    """Writes transitions to the buffer; they replace the oldest ones if it is full.
 
     Args:
-      replay: of C transitions.
-      some: E of them, arrays (E, ...) with E ≤ C.
+      replay: buffer of C transitions.
+      transitions: E transitions, arrays (E, ...) with E ≤ C.
 
     Returns:
-      The buffer afterwards.
+      The updated buffer.
 
     Raises:
-      InputError: there are more than C.
+      InputError: there are more than C transitions.
 
     >>> replay = add(empty(jnp.zeros(()), capacity=3), jnp.array([1.0, 2.0]))
     >>> add(replay, jnp.array([3.0, 4.0])).data.tolist()
     [4.0, 2.0, 3.0]
     """
-    capacity, count = (jax.tree.leaves(x)[0].shape[0] for x in (replay.data, some))
+    capacity, count = (jax.tree.leaves(x)[0].shape[0] for x in (replay.data, transitions))
     if count > capacity:
         raise InputError(f"capacity: expected room for {count} transitions at once, found {capacity}; give more")
     places = (replay.place + jnp.arange(count)) % capacity
-    data = jax.tree.map(lambda held, x: held.at[places].set(x), replay.data, some)
+    data = jax.tree.map(lambda rows, x: rows.at[places].set(x), replay.data, transitions)
     return Replay(data, (replay.place + count) % capacity, jnp.minimum(replay.filled + count, capacity))
 
 
-def sample(replay: Replay, key: jax.Array, count: int) -> PyTree:
-    """Draws transitions, each as likely, with replacement.
+def sample_transitions(replay: Replay, key: jax.Array, count: int) -> PyTree:
+    """Draws transitions uniformly, with replacement.
 
     Args:
-      replay: that holds one or more.
+      replay: buffer with one transition or more.
       key: () typed PRNG key.
-      count: how many.
+      count: number of transitions.
 
     Returns:
-      Arrays (count, ...).
+      Arrays (count, ...) of transitions.
 
-    >>> sample(add(empty(jnp.zeros(()), 9), jnp.array([5.0])), jax.random.key(0), 3).tolist()
+    >>> sample_transitions(add(empty(jnp.zeros(()), 9), jnp.array([5.0])), jax.random.key(0), 3).tolist()
     [5.0, 5.0, 5.0]
     """
     rows = jax.random.randint(key, (count,), 0, jnp.maximum(replay.filled, 1))

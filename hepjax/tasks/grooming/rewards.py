@@ -1,4 +1,4 @@
-"""What grooming is rewarded for: a mass near the resonance, and radiation that is soft and wide left out."""
+"""Rewards of grooming: for a mass near the resonance, and for the removal of soft wide-angle radiation."""
 
 from __future__ import annotations
 
@@ -17,40 +17,40 @@ class RewardConstants(NamedTuple):
     """Constants of arXiv:1903.09644, with the values of its published W groomer."""
 
     target: float = 80.385
-    """GeV, the mass of the resonance."""
+    """The mass of the resonance, GeV."""
     width: float = 2.0
-    """GeV, Γ of the mass reward 1 / π(1 + (m - m_target)² / Γ²) of signal."""
+    """The width Γ of the mass reward 1 / π(1 + (m - m_target)² / Γ²) of signal, GeV."""
     background_width: float = 8.0
-    """GeV, Γ of the mass reward (m / Γ) exp(-m / Γ) of background, largest at m = Γ; infinity leaves it out."""
+    """The width Γ of the mass reward (m / Γ) exp(-m / Γ) of background, GeV; infinity removes this reward."""
     background_weight: float = 1.8037814
-    """By which rewards of background are multiplied."""
+    """The factor on rewards of background."""
     share: float = 0.15335298
-    """1/N, the weight of the reward of what is kept and what dropped."""
+    """The weight 1/N of the reward of the decision to keep or drop."""
     drop_angle: float = 0.59230896
     drop_share: float = 0.18111333
     drop_z: float = 0.39993994
-    """α₁, β₁ and z₁: dropping is worth min(1, ΔR^α₁ (z₁ / z)^β₁)."""
+    """The constants α₁, β₁ (`drop_share`) and z₁ of the reward for dropping, min(1, ΔR^α₁ (z₁ / z)^β₁)."""
     keep_angle: float = 0.65008098
     keep_share: float = 0.32916266
     keep_z: float = 0.02938580
-    """α₂, β₂ and z₂: keeping is worth max(0, 1 - ΔR^α₂ (z₂ / z)^β₂)."""
+    """The constants α₂, β₂ (`keep_share`) and z₂ of the reward for keeping, max(0, 1 - ΔR^α₂ (z₂ / z)^β₂)."""
 
 
 _SMALLEST = 1e-30
 
 W_BOSON = RewardConstants()
 TOP_QUARK = RewardConstants(target=173.2, background_weight=1.0)
-"""As published; the authors trained the top groomer with a fifth of background jets, the W groomer with 48 %."""
+"""The published constants; the top groomer was trained with 20 % of background jets, the W groomer with 48 %."""
 
 
 def make_reward(constants: RewardConstants = W_BOSON) -> Reward:
-    """The published reward of a decision: of the jet's mass after it, and of the splitting that it was about.
+    """Makes the published reward of a decision, from the mass of the jet after it and from the splitting.
 
     Args:
-      constants: its constants.
+      constants: constants of the reward.
 
     Returns:
-      The function (mass in GeV, z, ΔR, dropped, is signal) → reward, of numbers or of arrays of one shape.
+      A function from (mass in GeV, z, ΔR, dropped, is signal) to the reward, for numbers or arrays of one shape.
 
     >>> reward = make_reward()
     >>> one = jnp.ones(())

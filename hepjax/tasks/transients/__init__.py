@@ -1,22 +1,22 @@
-"""Sequences in time: chirps in coloured noise, made on the fly, and searches for them."""
+"""Time series: simulated chirps in colored noise, and searches for them."""
 
 from hepjax.tasks.transients.chirps import chirp, end_frequency, frequency_before, seconds_before
 from hepjax.tasks.transients.examples import as_batch, frames, fresh_windows
-from hepjax.tasks.transients.filters import Bank, Found, excess_power, make_bank, matched_filter
-from hepjax.tasks.transients.noise import colour, coloured_noise, detector_density, optimal_snr, whiten
-from hepjax.tasks.transients.search import Search, Transients, draw
+from hepjax.tasks.transients.filters import Bank, FilterResult, excess_power, make_bank, matched_filter
+from hepjax.tasks.transients.noise import color_noise, colored_noise, detector_density, optimal_snr, whiten
+from hepjax.tasks.transients.search import Search, Transients, draw_transients
 
 __all__ = [
     "Bank",
-    "Found",
+    "FilterResult",
     "Search",
     "Transients",
     "as_batch",
     "chirp",
-    "colour",
-    "coloured_noise",
+    "color_noise",
+    "colored_noise",
     "detector_density",
-    "draw",
+    "draw_transients",
     "end_frequency",
     "excess_power",
     "frames",

@@ -1,4 +1,4 @@
-"""Segments as the examples that networks learn from, new ones in every epoch."""
+"""Segments as training examples of networks, with new segments in every epoch."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 
 def frames(series: Array, length: int = 1) -> Sequences:
-    """A time series as what a network reads: steps of so many samples each.
+    """Splits time series into frames of equal length, the steps of a network.
 
-    A recurrent network forgets over a thousand steps of one sample, and takes as many turns; it reads 64 frames of 16
-    samples well. A convolution over frames is one over samples whose stride is the frame's length.
+    A recurrent network is slow and forgets over a thousand steps of one sample; it works well on 64 frames of 16
+    samples. A convolution over frames is a convolution over samples with the length of a frame as stride.
 
     Args:
-      series: (B, N).
-      length: of a frame, in samples.
+      series: (B, N) time series.
+      length: length of a frame, in samples.
 
     Returns:
       Values (B, N / length, length), and a mask that is True everywhere.
 
     Raises:
-      InputError: the series is no whole number of frames.
+      InputError: the length of the series is not a multiple of the length of a frame.
 
     >>> frames(jnp.arange(6.0)[None], 2).values.tolist()
     [[[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]]
@@ -45,10 +45,10 @@ def frames(series: Array, length: int = 1) -> Sequences:
 
 
 def as_batch(search: Search, transients: Transients, length: int = 1) -> Batch:
-    """Whitened segments as examples: frames, and 1 for a chirp.
+    """Converts segments to a batch of whitened frames with label 1 for a chirp.
 
-    >>> from hepjax.tasks.transients import Search, draw
-    >>> as_batch(Search(), draw(Search(), jax.random.key(0), 2), 16).inputs.values.shape
+    >>> from hepjax.tasks.transients import Search, draw_transients
+    >>> as_batch(Search(), draw_transients(Search(), jax.random.key(0), 2), 16).inputs.values.shape
     (2, 64, 16)
     """
     white = whiten(transients.strain, search.spectrum, search.rate)
@@ -58,16 +58,17 @@ def as_batch(search: Search, transients: Transients, length: int = 1) -> Batch:
 def fresh_windows(
     make: Callable[[Array, Array], Batch], key: Array, *, batch_size: int, steps: int
 ) -> Callable[[int], Iterator[Window]]:
-    """Examples that no epoch sees twice: those of epoch n are made of `fold_in(key, n)`, on the device, in one call.
+    """Returns a function that makes new examples on the device for each epoch n, from `fold_in(key, n)`.
 
     Args:
-      make: () typed PRNG key, () int32 epoch number → `batch_size` times `steps` examples; is compiled.
-      key: of all examples; that of the validation must be another.
-      batch_size: of a step.
-      steps: of an epoch.
+      make: function from a () typed PRNG key and () int32 epoch number to `batch_size` times `steps` examples; it is
+        compiled.
+      key: () typed PRNG key of all examples; the validation needs a different key.
+      batch_size: number of examples in a step.
+      steps: number of steps in an epoch.
 
     Returns:
-      The function epoch number → its one window, as `training.fit` takes it.
+      A function from epoch number to the single window of the epoch, for `training.fit`.
 
     >>> make = lambda key, number: Batch(jax.random.normal(key, (6, 9)), jnp.zeros(6, int), jnp.ones(6))
     >>> windows = fresh_windows(make, jax.random.key(0), batch_size=2, steps=3)

@@ -1,7 +1,7 @@
 """Gaussian noise of any power spectral density, and whitening.
 
-A segment is taken as periodic: its Fourier bins are then independent, whitening is exact, and a matched filter is what
-theory says it is. Strain is in units of 1e-23, whose squares float32 can hold.
+Segments are periodic: their Fourier bins are then independent, whitening is exact, and the matched filter agrees with
+theory. Strain is in units of 1e-23, so that its squares fit in float32.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ if TYPE_CHECKING:
     from hepjax.types import Array
 
 LOWEST = 20.0
-"""Hz, below which `detector_density` is flat."""
+"""The frequency below which `detector_density` is constant, Hz."""
 
 
 def detector_density(frequency: Any) -> Any:
-    """The noise of a detector like Advanced LIGO: a wall at low frequencies, a rise at high ones.
+    """Computes the noise density of a detector like Advanced LIGO, steep at low and rising at high frequencies.
 
     x^−4.14 − 5 x^−2 + 111 (1 − x² + x⁴/2) / (1 + x²/2), x = f / 215 Hz, times 1e-49 / Hz; flat below 20 Hz, where
     the fit ends (B. Sathyaprakash, B. Schutz, arXiv:0903.0338, table 1).
 
     Args:
-      frequency: (...) Hz.
+      frequency: (...) frequencies, Hz.
 
     Returns:
-      (...) one-sided power spectral density, 1e-46 / Hz.
+      (...) one-sided power spectral densities, 1e-46 / Hz.
 
     >>> [round(float(detector_density(f)), 4) for f in (0.0, 20.0, 215.0, 1000.0)]
     [18.154, 18.154, 0.033, 2.004]
@@ -43,49 +43,49 @@ def detector_density(frequency: Any) -> Any:
 
 
 @partial(jax.jit, static_argnames="shape")
-def coloured_noise(key: Array, spectrum: Array, rate: float, shape: tuple[int, ...] = ()) -> jax.Array:
-    """Gaussian noise of a power spectral density.
+def colored_noise(key: Array, spectrum: Array, rate: float, shape: tuple[int, ...] = ()) -> jax.Array:
+    """Draws Gaussian noise with a power spectral density.
 
-    Its variance is the integral of the density by the trapezoidal rule on the segment's frequencies.
+    The variance of the noise is the integral of the density by the trapezoidal rule on the frequencies of the segment.
 
     Args:
       key: () typed PRNG key.
       spectrum: (N // 2 + 1,) one-sided density at the frequencies 0, rate / N, ..., rate / 2; N is even.
       rate: samples per second, Hz.
-      shape: of the segments.
+      shape: leading axes of the result.
 
     Returns:
-      (..., N) float32, ... the `shape`.
+      (..., N) float32 noise, with `shape` as the leading axes.
 
-    >>> coloured_noise(jax.random.key(0), jnp.ones(513), 1024.0, (2,)).shape
+    >>> colored_noise(jax.random.key(0), jnp.ones(513), 1024.0, (2,)).shape
     (2, 1024)
     """
-    noise: jax.Array = colour(jax.random.normal(key, (*shape, 2 * (spectrum.shape[-1] - 1))), spectrum, rate)
+    noise: jax.Array = color_noise(jax.random.normal(key, (*shape, 2 * (spectrum.shape[-1] - 1))), spectrum, rate)
     return noise
 
 
 @jax.jit
-def colour(white: Array, spectrum: Array, rate: float) -> jax.Array:
-    """White noise of unit variance, (..., N), to noise of this density; undoes `whiten`."""
+def color_noise(white: Array, spectrum: Array, rate: float) -> jax.Array:
+    """Converts (..., N) white noise of unit variance to noise with this density; inverse of `whiten`."""
     return jnp.fft.irfft(jnp.fft.rfft(white) * jnp.sqrt(spectrum * (rate / 2)), white.shape[-1])
 
 
 @jax.jit
 def whiten(strain: Array, spectrum: Array, rate: float) -> jax.Array:
-    """Divides each frequency by the noise there: noise becomes white, with unit variance.
+    """Divides each frequency by the noise level, which makes noise white with unit variance.
 
     Args:
-      strain: (..., N).
-      spectrum: (N // 2 + 1,) one-sided power spectral density of its noise.
+      strain: (..., N) strain.
+      spectrum: (N // 2 + 1,) one-sided power spectral density of the noise.
       rate: samples per second, Hz.
 
     Returns:
-      (..., N) float32.
+      (..., N) float32 whitened strain.
 
     Raises:
-      InputError: the density is one of another number of samples.
+      InputError: the density belongs to another number of samples.
 
-    >>> noise = coloured_noise(jax.random.key(0), 7 * jnp.ones(513), 1024.0, (9,))
+    >>> noise = colored_noise(jax.random.key(0), 7 * jnp.ones(513), 1024.0, (9,))
     >>> round(float(whiten(noise, 7 * jnp.ones(513), 1024.0).std()), 1)
     1.0
     """
@@ -99,17 +99,17 @@ def whiten(strain: Array, spectrum: Array, rate: float) -> jax.Array:
 
 @jax.jit
 def optimal_snr(signal: Array, spectrum: Array, rate: float) -> jax.Array:
-    """The signal-to-noise ratio ρ of a matched filter that knows the signal: ρ² = 4 ∫ |h(f)|² / S(f) df.
+    """Computes the signal-to-noise ratio ρ of a matched filter for a known signal: ρ² = 4 ∫ |h(f)|² / S(f) df.
 
-    By Parseval's theorem that is the sum of squares of the whitened signal.
+    By Parseval's theorem it is the root of the sum of squares of the whitened signal.
 
     Args:
-      signal: (..., N).
+      signal: (..., N) signal.
       spectrum: (N // 2 + 1,) one-sided power spectral density of the noise.
       rate: samples per second, Hz.
 
     Returns:
-      (...) float32.
+      (...) float32 ratios.
 
     >>> round(float(optimal_snr(jnp.zeros(1024).at[5].set(3.0), jnp.full(513, 2 / 1024), 1024.0)), 4)
     3.0

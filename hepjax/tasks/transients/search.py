@@ -1,4 +1,4 @@
-"""What is searched for, and segments of data drawn accordingly."""
+"""Parameters of a search for chirps, and simulated segments of data."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.tasks.transients.chirps import RISE, chirp, end_frequency, seconds_before
-from hepjax.tasks.transients.noise import coloured_noise, detector_density, optimal_snr
+from hepjax.tasks.transients.noise import colored_noise, detector_density, optimal_snr
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Search:
-    """What is searched for, and in what."""
+    """Parameters of the signals and of the noise of a search."""
 
     rate: float = 1024.0
-    """Samples per second, Hz."""
+    """Number of samples per second, Hz."""
     seconds: float = 1.0
-    """Length of a segment."""
+    """Length of a segment, seconds."""
     density: Callable[[Any], Any] = detector_density
-    """(...) Hz → (...) one-sided power spectral density of the noise, 1e-46 / Hz."""
+    """A function from (...) frequencies in Hz to the (...) one-sided noise density, 1e-46 / Hz."""
     chirp_masses: tuple[float, float] = (12.0, 30.0)
     """Smallest and largest chirp mass, solar masses; uniform between."""
     coalescence: tuple[float, float] = (0.75, 0.95)
@@ -38,61 +38,61 @@ class Search:
     snr: tuple[float, float] = (3.0, 12.0)
     """Smallest and largest optimal signal-to-noise ratio; uniform between."""
     lowest: float = 30.0
-    """Where chirps begin, Hz; one that is longer than the time before its coalescence begins with the segment."""
+    """Initial frequency of chirps, Hz; a chirp that does not fit in the segment begins with the segment."""
 
     def __post_init__(self) -> None:
-        """Raises: InputError, for ranges that are reversed or too wide, or a density that is not positive."""
-        _check(self)
+        """Checks the parameters; raises InputError for invalid ranges or a density that is not positive."""
+        _check_search(self)
 
     @property
     def samples(self) -> int:
-        """N, of a segment."""
+        """Returns the number of samples of a segment, N."""
         return round(self.rate * self.seconds)
 
     @property
     def times(self) -> np.ndarray:
-        """(N,) float64 seconds."""
+        """Returns the (N,) float64 times of the samples, seconds."""
         return np.arange(self.samples) / self.rate
 
     @property
     def spectrum(self) -> np.ndarray:
-        """(N // 2 + 1,) float32, the density of the noise at the frequencies of the segment."""
+        """Returns the (N // 2 + 1,) float32 density of the noise at the frequencies of the segment."""
         with jax.ensure_compile_time_eval():
             return np.asarray(self.density(np.fft.rfftfreq(self.samples, 1 / self.rate)), np.float32)
 
 
 class Transients(NamedTuple):
-    """B segments of noise, every second one with a chirp."""
+    """B segments of noise; every second segment has a chirp."""
 
     strain: Array
-    """(B, N) float32, 1e-23: noise, and the chirp where there is one."""
+    """(B, N) float32 noise plus chirp, 1e-23."""
     signal: Array
-    """(B, N) float32, 1e-23: the chirp alone; 0 where there is none."""
+    """(B, N) float32 chirp alone, 1e-23; 0 in segments without a chirp."""
     labels: Array
-    """(B,) int32, 1 for a chirp."""
+    """(B,) int32 labels, 1 for a chirp."""
     snr: Array
-    """(B,) float32, the optimal signal-to-noise ratio; 0 where there is no chirp, as are the next two."""
+    """(B,) float32 optimal signal-to-noise ratio; 0 without a chirp."""
     chirp_mass: Array
-    """(B,) float32, solar masses."""
+    """(B,) float32 chirp mass, solar masses; 0 without a chirp."""
     coalescence: Array
-    """(B,) float32, seconds."""
+    """(B,) float32 coalescence time, seconds; 0 without a chirp."""
 
 
 @partial(jax.jit, static_argnums=(0, 2))
-def draw(search: Search, key: Array, count: int, louder: Any = 1.0) -> Transients:
-    """New segments of noise, every second one with a chirp; compiled, a pure function of the key.
+def draw_transients(search: Search, key: Array, count: int, louder: Any = 1.0) -> Transients:
+    """Draws segments of noise, every second one with a chirp, as a compiled pure function of the key.
 
     Args:
-      search: what is searched for.
+      search: parameters of the search.
       key: () typed PRNG key.
-      count: B.
-      louder: () a factor on all signal-to-noise ratios: networks learn faster if they hear loud chirps first
-        (D. George, E. Huerta, arXiv:1701.00008).
+      count: number of segments, B.
+      louder: () factor on all signal-to-noise ratios: networks learn faster if they see loud chirps first (D. George,
+        E. Huerta, arXiv:1701.00008).
 
     Returns:
       The segments.
 
-    >>> draw(Search(), jax.random.key(0), 2).labels.tolist()
+    >>> draw_transients(Search(), jax.random.key(0), 2).labels.tolist()
     [0, 1]
     """
     noise_key, *keys = jax.random.split(key, 5)
@@ -103,17 +103,17 @@ def draw(search: Search, key: Array, count: int, louder: Any = 1.0) -> Transient
     )
     labels = jnp.arange(count) % 2
     make = jax.vmap(partial(chirp, jnp.asarray(search.times, jnp.float32), lowest=search.lowest))
-    shape = make(mass, coalescence, phase)
+    unscaled = make(mass, coalescence, phase)
     spectrum = jnp.asarray(search.spectrum)
     snr, mass, coalescence = (labels * x for x in (snr, mass, coalescence))
     snr = louder * snr
-    signal = shape * (snr / optimal_snr(shape, spectrum, search.rate))[:, None]
-    noise = coloured_noise(noise_key, spectrum, search.rate, (count,))
+    signal = unscaled * (snr / optimal_snr(unscaled, spectrum, search.rate))[:, None]
+    noise = colored_noise(noise_key, spectrum, search.rate, (count,))
     return Transients(noise + signal, signal, labels, snr, mass, coalescence)
 
 
-def _check(search: Search) -> None:
-    """Refuses a search that cannot be."""
+def _check_search(search: Search) -> None:
+    """Checks that the parameters of a search are consistent."""
     rate, low, high = search.rate, *search.chirp_masses
     for name, (first, last) in (
         ("chirp_masses", search.chirp_masses), ("coalescence", search.coalescence), ("snr", search.snr)

@@ -42,8 +42,8 @@ def image(rng):
 def test_a_linear_network_is_weight_times_input(rng):
     x, weight = rng.normal(size=(B, F)).astype(np.float32), rng.normal(size=(F, C)).astype(np.float32)
     which = np.array([4, 0, 2, 2])
-    found = gradient_times_input(lambda x: x @ weight + 7, x, which)
-    np.testing.assert_allclose(found, x * weight[:, which].T, rtol=1e-6)
+    result = gradient_times_input(lambda x: x @ weight + 7, x, which)
+    np.testing.assert_allclose(result, x * weight[:, which].T, rtol=1e-6)
     np.testing.assert_allclose(gradient_times_input(lambda x: x @ weight, x, 3), x * weight[:, 3], rtol=1e-6)
 
 
@@ -60,11 +60,11 @@ def test_a_linear_network_is_weight_times_input(rng):
 def test_without_biases_the_sum_is_the_logit(network, look, which, jets, rng):
     x = look(jets, rng)
     logits = logits_of(network, x, biases=False)
-    found = gradient_times_input(logits, x, which)
-    assert found.shape == (x.values if isinstance(x, Sequences) else x).shape
+    result = gradient_times_input(logits, x, which)
+    assert result.shape == (x.values if isinstance(x, Sequences) else x).shape
     expected = np.asarray(logits(x))[np.arange(B), which]
     assert np.abs(expected[:3]).min() > 1e-3
-    np.testing.assert_allclose(found.reshape(B, -1).sum(1), expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(result.reshape(B, -1).sum(1), expected, rtol=1e-4, atol=1e-6)
 
 
 NETWORKS = pytest.mark.parametrize(
@@ -85,28 +85,28 @@ class TestParticles:
         with jax.enable_x64(True):
             wide = Sequences(np.float64(jets.values), jets.mask)
             logits = jax.jit(logits_of(network, wide))
-            found = gradient_times_input(logits, wide, 2)
-            assert found.dtype == np.float64
+            result = gradient_times_input(logits, wide, 2)
+            assert result.dtype == np.float64
             step = 1e-6
             for jet, slot, column in [(0, 0, 0), (0, 5, 2), (1, 2, 1), (2, 0, 0)]:
                 up, down = (wide.values.copy() for _ in range(2))
                 up[jet, slot, column] += step
                 down[jet, slot, column] -= step
                 slope = (logits(wide._replace(values=up)) - logits(wide._replace(values=down)))[jet, 2] / (2 * step)
-                assert found[jet, slot, column] == pytest.approx(
+                assert result[jet, slot, column] == pytest.approx(
                     float(slope) * wide.values[jet, slot, column], rel=1e-5, abs=1e-9
                 )
 
     @NETWORKS
     def test_padding_gets_0_whatever_it_holds(self, network, jets):
         logits = logits_of(network, jets)
-        found = gradient_times_input(logits, jets, 1)
-        assert np.abs(found).sum((1, 2))[:2].all()
+        result = gradient_times_input(logits, jets, 1)
+        assert np.abs(result).sum((1, 2))[:2].all()
         spoilt = Sequences(np.where(jets.mask[..., None], jets.values, np.float32(np.nan)), jets.mask)
         again = gradient_times_input(logits, spoilt, 1)
-        for each in (found, again):
+        for each in (result, again):
             assert not each[~jets.mask].any()
-            np.testing.assert_array_equal(each, found)
+            np.testing.assert_array_equal(each, result)
 
     def test_particles_keep_their_relevance_in_any_order(self, jets, rng):
         order = np.argsort(np.where(jets.mask, rng.random((B, P)), 2), axis=1)
@@ -116,8 +116,8 @@ class TestParticles:
             models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5),
         ):
             logits = logits_of(network, jets)
-            found, other = (gradient_times_input(logits, x, 2).sum(-1) for x in (jets, turned))
-            np.testing.assert_allclose(np.take_along_axis(found, order, 1), other, rtol=1e-4, atol=1e-5)
+            result, other = (gradient_times_input(logits, x, 2).sum(-1) for x in (jets, turned))
+            np.testing.assert_allclose(np.take_along_axis(result, order, 1), other, rtol=1e-4, atol=1e-5)
 
     def test_graphs_say_what_sequences_say(self, jets):
         """The interaction network runs on both; padding graphs do not matter."""
@@ -133,12 +133,12 @@ def test_a_drawn_image_has_relevance_on_its_pixels_only(jets, rng):
     columns = image_columns()
     inside = Sequences(np.where(jets.mask[..., None], rng.random((B, P, 3)) * [0.1, 0.1, 9], 0), jets.mask)
     picture = jnp.log1p(draw(inside, columns=columns, pixels=8, size=0.03))
-    found = gradient_times_input(
+    result = gradient_times_input(
         logits_of(models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5), picture), picture, 0
     )
-    assert found.shape == (B, 8, 8, 1)
-    assert np.count_nonzero(found) > 5
-    assert not found[np.asarray(picture) == 0].any()
+    assert result.shape == (B, 8, 8, 1)
+    assert np.count_nonzero(result) > 5
+    assert not result[np.asarray(picture) == 0].any()
 
 
 def test_a_shift_of_all_logits_can_be_taken_away(jets):
@@ -156,7 +156,7 @@ def test_a_shift_of_all_logits_can_be_taken_away(jets):
 
 @pytest.mark.parametrize("which", [5, -1, np.array([0, 0, 0, 9]), np.zeros(5, int), 1.5])
 def test_no_such_class(which):
-    with pytest.raises(InputError, match="which: expected a class from 0 to 4"):
+    with pytest.raises(InputError, match="class_index: expected a class from 0 to 4"):
         gradient_times_input(lambda x: x, np.ones((4, 5), np.float32), which)
 
 

@@ -87,58 +87,60 @@ def test_the_last_is_what_the_classes_are_read_from(kind, jets):
     network, look, widths = kind
     inputs = look(jets)
     params, state = start(network, inputs)
-    found = hidden_features(network, params, state, inputs)
-    assert [x.shape[1] for x in found.values()] == widths
+    result = hidden_features(network, params, state, inputs)
+    assert [x.shape[1] for x in result.values()] == widths
     rows = len(inputs.n_node) if hasattr(inputs, "n_node") else B
-    assert {len(x) for x in found.values()} == {rows}
+    assert {len(x) for x in result.values()} == {rows}
     head = last_dense(params)
-    logits = [*found.values()][-1] @ head["kernel"] + head["bias"]
+    logits = [*result.values()][-1] @ head["kernel"] + head["bias"]
     expected = jax.jit(models.make_apply(network))(params, state, inputs, jnp.ones(B, bool), None)[0]
-    there = np.asarray(inputs.n_node if hasattr(inputs, "n_node") else jets.mask.sum(1)) > 0
-    np.testing.assert_allclose(logits[there], expected[there], rtol=1e-4, atol=1e-5)
+    present = np.asarray(inputs.n_node if hasattr(inputs, "n_node") else jets.mask.sum(1)) > 0
+    np.testing.assert_allclose(logits[present], expected[present], rtol=1e-4, atol=1e-5)
 
 
 def test_particles_are_averaged_over_those_there_are(jets):
     network = models.DeepSets(particle=(7, 4), hidden=(6,), outputs=5)
     params, _ = start(network, jets)
-    found = hidden_features(network, params, {}, jets)
+    result = hidden_features(network, params, {}, jets)
     y = jets.values
     for i in (0, 1):
         y = np.maximum(y @ params[f"Dense_{i}"]["kernel"] + params[f"Dense_{i}"]["bias"], 0)
         for jet, mask in enumerate(jets.mask):
             expected = y[jet, mask].mean(0) if mask.any() else np.zeros(y.shape[-1])
-            np.testing.assert_allclose(found[f"Activate_{i}"][jet], expected, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(result[f"Activate_{i}"][jet], expected, rtol=1e-5, atol=1e-6)
 
 
 def test_nodes_of_a_graph_are_averaged_as_particles(jets):
     network = models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), outputs=5)
     params, _ = start(network, jets)
-    listed, found = (hidden_features(network, params, {}, x) for x in (jets, graph(jets)))
-    assert list(listed) == list(found)
+    listed, result = (hidden_features(network, params, {}, x) for x in (jets, graph(jets)))
+    assert list(listed) == list(result)
     for name, x in listed.items():
-        np.testing.assert_allclose(found[name][:B], x, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(result[name][:B], x, rtol=1e-4, atol=1e-6)
 
 
 def test_edges_are_averaged_by_the_jet_of_their_receiver(jets):
     network = models.GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(6,), hidden=(7,), outputs=5)
     x = graph(jets)
     params, _ = start(network, x)
-    found = hidden_features(network, params, {}, x)["edge_0/Activate_0"]
-    _, seen = jax.jit(lambda x: network.apply({"params": params}, x, capture_intermediates=True))(x)
-    edges = np.asarray(seen["intermediates"]["edge_0"]["Activate_0"]["__call__"][0])
+    result = hidden_features(network, params, {}, x)["edge_0/Activate_0"]
+    _, observed = jax.jit(lambda x: network.apply({"params": params}, x, capture_intermediates=True))(x)
+    edges = np.asarray(observed["intermediates"]["edge_0"]["Activate_0"]["__call__"][0])
     first = np.cumsum([0, *x.n_edge])
     for jet in range(B):
-        own = edges[first[jet] : first[jet + 1]]
-        np.testing.assert_allclose(found[jet], own.mean(0) if len(own) else np.zeros(5), rtol=1e-5, atol=1e-6)
+        selected = edges[first[jet] : first[jet + 1]]
+        np.testing.assert_allclose(
+            result[jet], selected.mean(0) if len(selected) else np.zeros(5), rtol=1e-5, atol=1e-6
+        )
 
 
 def test_pixels_are_averaged(jets):
     network = models.ConvNet(filters=(4,), kernels=(3,), hidden=(6,), outputs=5)
     params, _ = start(network, image(jets))
-    _, seen = network.apply({"params": params}, image(jets), capture_intermediates=True)
-    expected = np.asarray(seen["intermediates"]["Activate_0"]["__call__"][0]).mean((1, 2))
-    found = hidden_features(network, params, {}, image(jets))["Activate_0"]
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    _, observed = network.apply({"params": params}, image(jets), capture_intermediates=True)
+    expected = np.asarray(observed["intermediates"]["Activate_0"]["__call__"][0]).mean((1, 2))
+    result = hidden_features(network, params, {}, image(jets))["Activate_0"]
+    np.testing.assert_allclose(result, expected, rtol=1e-5, atol=1e-6)
 
 
 def test_no_hidden_layer(jets):
@@ -146,8 +148,8 @@ def test_no_hidden_layer(jets):
     params, _ = start(network, table(jets))
     with pytest.raises(InputError, match="network: Logistic has no hidden layer; say with layers="):
         hidden_features(network, params, {}, table(jets))
-    found = hidden_features(network, params, {}, table(jets), layers=lambda module: module.name == "Dense_0")
-    np.testing.assert_allclose(found["Dense_0"], network.apply({"params": params}, table(jets)), rtol=1e-5, atol=1e-6)
+    result = hidden_features(network, params, {}, table(jets), layers=lambda module: module.name == "Dense_0")
+    np.testing.assert_allclose(result["Dense_0"], network.apply({"params": params}, table(jets)), rtol=1e-5, atol=1e-6)
 
 
 def test_sizes_that_say_too_little(jets):
@@ -173,9 +175,9 @@ class TestCorrelations:
         hidden[:, 1] = 0.1
         observables = np.column_stack([hidden[:, 0], np.full(50, 80.4), 1e-9 * hidden[:, 2]])
         for correlation in (pearson, spearman):
-            found = correlation(hidden, observables)
-            np.testing.assert_array_equal(np.isnan(found), [[0, 1, 0], [1, 1, 1], [0, 1, 0]])
-            assert found[[0, 2], [0, 2]] == pytest.approx(1)
+            result = correlation(hidden, observables)
+            np.testing.assert_array_equal(np.isnan(result), [[0, 1, 0], [1, 1, 1], [0, 1, 0]])
+            assert result[[0, 2], [0, 2]] == pytest.approx(1)
 
     @pytest.mark.parametrize(
         "hidden, observables, words",

@@ -34,15 +34,15 @@ def model(jets):
     "metric, scoring", [(mean_auc, "roc_auc_ovr"), (log_likelihood, "neg_log_loss")], ids=["AUC", "loss"]
 )
 def test_scikit_learn(jets, model, metric, scoring):
-    found = permutation_importance(model.predict_proba, *jets, metric, repeats=30)
+    result = permutation_importance(model.predict_proba, *jets, metric, repeats=30)
     oracle = inspection.permutation_importance(model, *jets, scoring=scoring, n_repeats=30, random_state=0)
-    assert found.drops.shape == (F, 30)
-    np.testing.assert_allclose(found.mean, found.drops.mean(1))
-    np.testing.assert_allclose(found.std, found.drops.std(1))
-    spread = np.hypot(found.std, oracle.importances_std) / np.sqrt(30)
-    assert (np.abs(found.mean - oracle.importances_mean) < 4 * spread).all()
-    assert found.mean[0] > 20 * spread[0]
-    assert np.abs(np.log(found.std / oracle.importances_std)).max() < np.log(2)
+    assert result.drops.shape == (F, 30)
+    np.testing.assert_allclose(result.mean, result.drops.mean(1))
+    np.testing.assert_allclose(result.std, result.drops.std(1))
+    spread = np.hypot(result.std, oracle.importances_std) / np.sqrt(30)
+    assert (np.abs(result.mean - oracle.importances_mean) < 4 * spread).all()
+    assert result.mean[0] > 20 * spread[0]
+    assert np.abs(np.log(result.std / oracle.importances_std)).max() < np.log(2)
 
 
 def test_metrics(jets, model):
@@ -53,8 +53,8 @@ def test_metrics(jets, model):
         expected = metrics.roc_auc_score(labels, each, multi_class="ovr")
         assert mean_auc(each, labels) == pytest.approx(expected, abs=1e-12)
         curves = evaluation.class_curves(Scores(each, labels, None, ("a", "b", "c")))
-        own = np.mean([evaluation.auc(curve) for curve in curves.values()])
-        assert mean_auc(each, labels) == pytest.approx(own, abs=1e-12)
+        selected = np.mean([evaluation.auc(curve) for curve in curves.values()])
+        assert mean_auc(each, labels) == pytest.approx(selected, abs=1e-12)
     assert log_likelihood(p, labels) == pytest.approx(-metrics.log_loss(labels, p), abs=1e-12)
     assert np.isfinite(log_likelihood(np.eye(2, dtype=np.float32), np.array([1, 0])))
     with pytest.raises(InputError, match="two classes or more"):
@@ -63,9 +63,9 @@ def test_metrics(jets, model):
 
 def test_an_ignored_feature_has_exactly_0(jets):
     x, labels = jets
-    found = permutation_importance(soft, x, labels, groups=[[0], [1], [2, 3]])
-    assert found.mean[0] > 0.1
-    assert not found.drops[1:].any()
+    result = permutation_importance(soft, x, labels, groups=[[0], [1], [2, 3]])
+    assert result.mean[0] > 0.1
+    assert not result.drops[1:].any()
 
 
 def soft(x):
@@ -92,10 +92,10 @@ def test_of_two_that_say_the_same_only_the_group_counts():
         p = 1 / (1 + np.exp(-5 * x.max(1)))
         return np.stack([1 - p, p], axis=1)
 
-    found = permutation_importance(score, x, labels, groups=[[0], [1], [0, 1]])
-    assert found.score == 1
-    assert found.mean[2] == pytest.approx(0.5, abs=0.05)  # nothing but chance is left
-    assert (found.mean[:2] < 0.3).all()
+    result = permutation_importance(score, x, labels, groups=[[0], [1], [0, 1]])
+    assert result.score == 1
+    assert result.mean[2] == pytest.approx(0.5, abs=0.05)  # nothing but chance is left
+    assert (result.mean[:2] < 0.3).all()
 
 
 class TestParticles:
@@ -103,16 +103,16 @@ class TestParticles:
         rng = np.random.default_rng(0)
         mask = np.arange(6) < rng.integers(0, 7, size=(40, 1))
         values = np.where(mask[..., None], rng.normal(size=(40, 6, 3)), 0).astype(np.float32)
-        seen = []
+        observed = []
 
         def score(x):
-            seen.append(x)
+            observed.append(x)
             return np.full((40, 2), 0.5)
 
         groups = [[1], [0, 2]]
         permutation_importance(score, Sequences(values, mask), np.arange(40) % 2, groups=groups, repeats=2)
-        assert len(seen) == 1 + 2 * 2
-        for call, x in enumerate(seen[1:]):
+        assert len(observed) == 1 + 2 * 2
+        for call, x in enumerate(observed[1:]):
             group = groups[call // 2]
             rest = [column for column in range(3) if column not in group]
             assert x.values.dtype == np.float32
@@ -135,9 +135,9 @@ class TestParticles:
             p = 1 / (1 + np.exp(-x.values[..., 1].sum(1)))
             return np.stack([1 - p, p], axis=1)
 
-        found = permutation_importance(score, Sequences(values, mask), labels)
-        assert found.mean[0] == 0
-        assert found.mean[1] == pytest.approx(0.5, abs=0.08)
+        result = permutation_importance(score, Sequences(values, mask), labels)
+        assert result.mean[0] == 0
+        assert result.mean[1] == pytest.approx(0.5, abs=0.08)
 
 
 @pytest.mark.parametrize(

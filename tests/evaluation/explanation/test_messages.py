@@ -47,12 +47,12 @@ def layers(part, x):
 
 def loop(params, jets):
     """(B, P, P, D_E) messages [receiver, sender], pair by pair in float64."""
-    found = np.zeros((*jets.mask.shape, jets.mask.shape[1], SIZES["edge"][-1]))
+    result = np.zeros((*jets.mask.shape, jets.mask.shape[1], SIZES["edge"][-1]))
     for jet, receiver, sender in np.argwhere(jets.mask[:, :, None] & jets.mask[:, None, :]):
         if receiver != sender:
             ends = np.concatenate([jets.values[jet, receiver], jets.values[jet, sender]])
-            found[jet, receiver, sender] = layers(params["edge_network"], np.float64(ends))
-    return found
+            result[jet, receiver, sender] = layers(params["edge_network"], np.float64(ends))
+    return result
 
 
 class TestInteractionNetwork:
@@ -60,22 +60,22 @@ class TestInteractionNetwork:
     def test_size_is_that_of_a_slow_loop(self, jets, form):
         network = InteractionNetwork(**SIZES, form=form)
         params = start(network, jets)
-        (found,) = message_relevance(network, params, {}, jets, WHICH)
+        (result,) = message_relevance(network, params, {}, jets, WHICH)
         expected = np.linalg.norm(loop(params, jets), axis=-1)
-        np.testing.assert_allclose(found.size, expected, rtol=1e-5, atol=1e-6)
-        assert not found.size[:, np.arange(P), np.arange(P)].any()
-        assert not found.relevance[found.size == 0].any()
-        assert np.count_nonzero(found.relevance) == 5 * 4 + 3 * 2
+        np.testing.assert_allclose(result.size, expected, rtol=1e-5, atol=1e-6)
+        assert not result.size[:, np.arange(P), np.arange(P)].any()
+        assert not result.relevance[result.size == 0].any()
+        assert np.count_nonzero(result.relevance) == 5 * 4 + 3 * 2
 
     def test_their_sum_is_what_the_node_network_sees(self, jets):
         """Its outputs, from the loop's sums, are those that the network shows."""
         network = InteractionNetwork(**SIZES)
         params = start(network, jets)
-        _, seen = network.apply({"params": params}, jets, mutable=["intermediates"])
+        _, observed = network.apply({"params": params}, jets, mutable=["intermediates"])
         x = np.where(jets.mask[..., None], jets.values, 0)
         expected = layers(params["node_network"], np.concatenate([x, loop(params, jets).sum(2)], axis=-1))
         np.testing.assert_allclose(
-            np.where(jets.mask[..., None], seen["intermediates"]["outputs"][0], 0),
+            np.where(jets.mask[..., None], observed["intermediates"]["outputs"][0], 0),
             np.where(jets.mask[..., None], expected, 0),
             rtol=1e-4,
             atol=1e-5,
@@ -86,7 +86,7 @@ class TestInteractionNetwork:
         """The loop's messages, and the logit when one of them grows by a small share."""
         network = InteractionNetwork(**SIZES, readout=readout)
         params = start(network, jets)
-        (found,) = message_relevance(network, params, {}, jets, WHICH)
+        (result,) = message_relevance(network, params, {}, jets, WHICH)
         messages = loop(params, jets)
         x = np.where(jets.mask[..., None], np.float64(jets.values), 0)
 
@@ -97,36 +97,36 @@ class TestInteractionNetwork:
             first, last = (params["classifier"][f"Dense_{i}"] for i in (0, 1))
             return layers({"Dense_0": first}, y) @ np.float64(last["kernel"]) + np.float64(last["bias"])
 
-        for jet, receiver, sender in np.argwhere(found.size > 0):
+        for jet, receiver, sender in np.argwhere(result.size > 0):
             up, down = messages.copy(), messages.copy()
             up[jet, receiver, sender] *= 1 + 1e-5
             down[jet, receiver, sender] *= 1 - 1e-5
             expected = (logits(up) - logits(down))[jet, WHICH[jet]] / 2e-5
-            assert found.relevance[jet, receiver, sender] == pytest.approx(expected, rel=1e-3, abs=1e-5)
+            assert result.relevance[jet, receiver, sender] == pytest.approx(expected, rel=1e-3, abs=1e-5)
 
     def test_particles_keep_their_messages_in_any_order(self, jets):
         network = InteractionNetwork(**SIZES)
         params = start(network, jets)
         order = np.array([[2, 0, 4, 1, 3], [1, 2, 0, 3, 4], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]])
         turned = Sequences(np.take_along_axis(jets.values, order[..., None], 1), jets.mask)
-        (found,), (other,) = (message_relevance(network, params, {}, x, WHICH) for x in (jets, turned))
-        for before, after in zip(found, other, strict=True):
+        (result,), (other,) = (message_relevance(network, params, {}, x, WHICH) for x in (jets, turned))
+        for before, after in zip(result, other, strict=True):
             moved = np.stack([x[np.ix_(o, o)] for x, o in zip(before, order, strict=True)])
             np.testing.assert_allclose(moved, after, rtol=1e-4, atol=1e-5)
 
     def test_a_graph_of_all_pairs_says_the_same(self, jets, graph):
         network = InteractionNetwork(**SIZES)
         params = start(network, jets)
-        (listed,), (found,) = (message_relevance(network, params, {}, x, WHICH, jets.mask) for x in (jets, graph))
-        np.testing.assert_allclose(found.relevance, listed.relevance, rtol=1e-4, atol=1e-6)
-        np.testing.assert_allclose(found.size, listed.size, rtol=1e-5, atol=1e-6)
+        (listed,), (result,) = (message_relevance(network, params, {}, x, WHICH, jets.mask) for x in (jets, graph))
+        np.testing.assert_allclose(result.relevance, listed.relevance, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(result.size, listed.size, rtol=1e-5, atol=1e-6)
 
     def test_padding_that_takes_part_sends(self, jets):
         network = InteractionNetwork(**SIZES, masked=False)
         filled = jets._replace(values=np.where(jets.mask[..., None], jets.values, 0))
-        (found,) = message_relevance(network, start(network, filled), {}, filled, 0)
-        assert np.count_nonzero(found.size, axis=(1, 2)).tolist() == [P * (P - 1)] * B
-        assert found.relevance[3].any()
+        (result,) = message_relevance(network, start(network, filled), {}, filled, 0)
+        assert np.count_nonzero(result.size, axis=(1, 2)).tolist() == [P * (P - 1)] * B
+        assert result.relevance[3].any()
 
 
 class TestGraphNetwork:
@@ -135,8 +135,8 @@ class TestGraphNetwork:
             wide = graph._replace(nodes=np.float64(graph.nodes), globals=np.float64(graph.globals))
             network = GraphNetwork(rounds=2, edge=(6, 5), node=(4,), jet=(5,), hidden=(6,), attention=True, outputs=C)
             params = jax.tree.map(np.float64, start(network, wide))
-            found = message_relevance(network, params, {}, wide, WHICH, jets.mask)
-            assert len(found) == 2
+            result = message_relevance(network, params, {}, wide, WHICH, jets.mask)
+            assert len(result) == 2
             jet, slot = np.nonzero(jets.mask)
 
             @jax.jit
@@ -146,7 +146,7 @@ class TestGraphNetwork:
 
             nothing = {f"messages_{i}": np.zeros((len(graph.senders), 5)) for i in (0, 1)}
             sent = {name: np.asarray(x[0]) for name, x in answer(nothing)[1]["intermediates"].items()}
-            for i, messages in enumerate(found):
+            for i, messages in enumerate(result):
                 assert np.count_nonzero(messages.size) == 5 * 4 + 3 * 2
                 for edge in (0, 7, 19, 20, 25):
                     change = jax.tree.map(np.copy, nothing)
@@ -163,9 +163,9 @@ class TestGraphNetwork:
         values = np.where(jets.mask[..., None], jets.values, 0)
         graph = build_graph(values, jets.mask, points=values[..., :2], neighbors=2)
         network = GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(6,), outputs=C)
-        (found,) = message_relevance(network, start(network, graph), {}, graph, 0, jets.mask)
-        assert (found.size > 0).sum(2)[jets.mask].tolist() == [2] * 8 + [0]
-        assert (found.size > 0).sum((1, 2)).tolist() == [10, 6, 0, 0]
+        (result,) = message_relevance(network, start(network, graph), {}, graph, 0, jets.mask)
+        assert (result.size > 0).sum(2)[jets.mask].tolist() == [2] * 8 + [0]
+        assert (result.size > 0).sum((1, 2)).tolist() == [10, 6, 0, 0]
 
     @pytest.mark.parametrize("spoil", [lambda mask: None, lambda mask: mask[:, :2], lambda mask: mask[::-1]])
     def test_the_mask_must_fit(self, jets, graph, spoil):
@@ -193,12 +193,12 @@ def test_a_training_holds_nothing_of_them(network, jets, graph):
         )
         return shapes[1], [str(each.primitive) for each in program.eqns]
 
-    found = variables_and_operations()
-    assert found[0] == {}
+    result = variables_and_operations()
+    assert result[0] == {}
     with pytest.MonkeyPatch.context() as patch:
         for module in (interaction_network, graph_network):
             patch.setattr(module, "shown", lambda _, __, x: x)
-        assert variables_and_operations() == found
+        assert variables_and_operations() == result
         patch.setattr(module, "shown", lambda _, __, x: x + 1)
         patch.setattr(interaction_network, "shown", lambda _, __, x: x + 1)
-        assert variables_and_operations() != found
+        assert variables_and_operations() != result

@@ -58,9 +58,9 @@ def test_distances_and_exclusive_subjets_equal_fastjet(rng, make_jet, fastjet, c
         expected = [sequence.exclusive_dmerge(number) * 1e6 for number in range(29, 0, -1)]
         np.testing.assert_allclose(history.distance[:29], expected, rtol=1e-6)
         for number in (1, 2, 3, 7):
-            found = groups(subjets(history, exclusive=number))
+            result = groups(subjets(history, exclusive=number))
             jets = sequence.exclusive_jets(number)
-            assert found == {frozenset(rows[list(fastjet.members(j))].tolist()) for j in jets}
+            assert result == {frozenset(rows[list(fastjet.members(j))].tolist()) for j in jets}
 
 
 def test_winner_take_all_axes_equal_fastjet(rng, make_jet, fastjet, compiled):
@@ -71,9 +71,9 @@ def test_winner_take_all_axes_equal_fastjet(rng, make_jet, fastjet, compiled):
         sequence = fastjet.cluster(p4, Algorithm.KT, scheme=fastjet.module.WTA_pt_scheme)
         for number in (1, 2, 3):
             axes = full[exclusive_slots(history, number)]
-            found = sorted(zip(kinematics.rapidity(axes).tolist(), kinematics.phi(axes).tolist(), strict=True))
+            result = sorted(zip(kinematics.rapidity(axes).tolist(), kinematics.phi(axes).tolist(), strict=True))
             expected = sorted((j.rap(), j.phi_std()) for j in sequence.exclusive_jets(number))
-            np.testing.assert_allclose(found, expected, atol=1e-6)
+            np.testing.assert_allclose(result, expected, atol=1e-6)
 
 
 def test_harder_object_keeps_its_slot_and_steps_fill_from_the_front(jet, compiled):

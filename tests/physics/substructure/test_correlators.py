@@ -38,18 +38,18 @@ def fast(p4, mask, betas=(1.0, 2.0)):
 
 @pytest.mark.usefixtures("_x64")
 def test_correlators_equal_the_slow_loops(jet):
-    found, _ = fast(jnp.asarray(jet), jnp.ones(len(jet), bool), (1.0, 2.0, 0.5))
-    chex.assert_shape(found.e3, (3, 3))
+    result, _ = fast(jnp.asarray(jet), jnp.ones(len(jet), bool), (1.0, 2.0, 0.5))
+    chex.assert_shape(result.e3, (3, 3))
     for column, beta in enumerate((1.0, 2.0, 0.5)):
         e2, e3 = slow_correlators(jet, beta)
-        np.testing.assert_allclose(found.e2[column], e2, rtol=1e-10)
-        np.testing.assert_allclose(found.e3[:, column], e3, rtol=1e-10)
+        np.testing.assert_allclose(result.e2[column], e2, rtol=1e-10)
+        np.testing.assert_allclose(result.e3[:, column], e3, rtol=1e-10)
 
 
 @pytest.mark.usefixtures("_x64")
 def test_ratios_follow_their_definitions(jet):
-    found, z = fast(jnp.asarray(jet), jnp.ones(len(jet), bool))
-    ratios = jax.jit(correlators.ratios)(found, z)
+    result, z = fast(jnp.asarray(jet), jnp.ones(len(jet), bool))
+    ratios = jax.jit(correlators.ratios)(result, z)
     (e2, f2), (e3, f3) = slow_correlators(jet, 1), slow_correlators(jet, 2)
     pt = kinematics.pt(jet) / kinematics.pt(jet).sum()
     expected = {
@@ -74,10 +74,10 @@ def test_ratios_follow_their_definitions(jet):
 
 
 def test_single_precision_is_enough(jet):
-    found, _ = fast(jnp.asarray(jet, jnp.float32), jnp.ones(len(jet), bool))
+    result, _ = fast(jnp.asarray(jet, jnp.float32), jnp.ones(len(jet), bool))
     e2, e3 = slow_correlators(jet, 2)
-    np.testing.assert_allclose(found.e2[1], e2, rtol=1e-5)
-    np.testing.assert_allclose(found.e3[:, 1], e3, rtol=1e-4)
+    np.testing.assert_allclose(result.e2[1], e2, rtol=1e-5)
+    np.testing.assert_allclose(result.e3[:, 1], e3, rtol=1e-4)
 
 
 def test_gradients_are_finite_at_coincident_particles_and_padding():
@@ -85,8 +85,8 @@ def test_gradients_are_finite_at_coincident_particles_and_padding():
     mask = jnp.array([True, True, True, False, False])
 
     def total(p4):
-        found, z = fast(p4, mask)
-        return sum(correlators.ratios(found, z).values()) + correlators.zlogz(z)
+        result, z = fast(p4, mask)
+        return sum(correlators.ratios(result, z).values()) + correlators.zlogz(z)
 
     value, gradient = jax.jit(jax.value_and_grad(total))(p4)
     chex.assert_tree_all_finite((value, gradient))
@@ -99,7 +99,7 @@ def test_c1_b2_of_a_two_body_decay_is_its_mass_over_pt_squared():
     angle = mass / pt / np.sqrt(z * (1 - z))
     eta = np.array([angle / 2, -angle / 2])
     p4 = kinematics.from_pt_eta_phi_mass(np.array([z, 1 - z]) * pt, eta, np.zeros(2), np.zeros(2))
-    found, weights = fast(jnp.asarray(p4, jnp.float32), jnp.ones(2, bool))
-    c1 = float(correlators.ratios(found, weights)["c1_b2"])
+    result, weights = fast(jnp.asarray(p4, jnp.float32), jnp.ones(2, bool))
+    c1 = float(correlators.ratios(result, weights)["c1_b2"])
     assert c1 == pytest.approx((mass / pt) ** 2, rel=5e-3)
     assert c1 == pytest.approx(0.0065, abs=1e-4)

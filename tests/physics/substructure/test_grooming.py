@@ -38,9 +38,9 @@ def test_soft_drop_equals_the_slow_walk(rng, make_jet, fastjet):
         p4 = make_jet(rng)
         sequence = fastjet.cluster(p4, Algorithm.CAMBRIDGE_AACHEN)
         whole = sequence.inclusive_jets()[0]
-        for found, (z_cut, beta, r0) in zip(groom(p4), SETTINGS, strict=True):
-            assert chosen(found) == slow_soft_drop(fastjet, whole, z_cut, beta, r0)
-            sizes.add(len(chosen(found)))
+        for result, (z_cut, beta, r0) in zip(groom(p4), SETTINGS, strict=True):
+            assert chosen(result) == slow_soft_drop(fastjet, whole, z_cut, beta, r0)
+            sizes.add(len(chosen(result)))
     assert len(sizes) > 5  # the walk stops at many depths
 
 
@@ -78,5 +78,5 @@ def test_one_particle_survives_everything():
         return soft_drop(history, 0.1, -1.0), trim(p4, mask), prune(p4, mask)
 
     p4, mask = jnp.array([[0.0, 0.0, 0.0, 0.0], [3.0, 0.0, 1.0, 4.0]]), jnp.array([False, True])
-    for found in groom(p4, mask):
-        assert chosen(found) == {1}
+    for result in groom(p4, mask):
+        assert chosen(result) == {1}

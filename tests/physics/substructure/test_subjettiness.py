@@ -27,18 +27,18 @@ def test_tau_equals_brute_force_with_fastjet_axes(rng, make_jet, fastjet):
     for _ in range(6):
         p4 = make_jet(rng)
         sequence = fastjet.cluster(p4, Algorithm.KT, scheme=fastjet.module.WTA_pt_scheme)
-        found = tau(p4)
+        result = tau(p4)
         pt, y, phi = kinematics.pt(p4), kinematics.rapidity(p4), kinematics.phi(p4)
         for number in (1, 2, 3):
             axes = [(j.rap(), j.phi()) for j in sequence.exclusive_jets(number)]
             nearest = np.min([kinematics.delta_r(y, phi, *axis) for axis in np.asarray(axes)], axis=0)
             for column, beta in enumerate((1, 2)):
-                np.testing.assert_allclose(found[number - 1, column], np.sum(pt * nearest**beta), rtol=1e-6)
+                np.testing.assert_allclose(result[number - 1, column], np.sum(pt * nearest**beta), rtol=1e-6)
 
 
 def test_tau_falls_with_the_number_of_axes_and_vanishes_with_enough(rng, make_jet):
-    found = tau(make_jet(rng))
-    assert np.all(np.diff(found, axis=0) < 0)
+    result = tau(make_jet(rng))
+    assert np.all(np.diff(result, axis=0) < 0)
     for particles in (1, 2, 3):
         few = tau(make_jet(rng, particles))
         np.testing.assert_allclose(few[particles - 1 :], 0, atol=1e-9)

@@ -11,14 +11,14 @@ from hepjax.physics.substructure import Algorithm, cluster, jet_tree, jet_trees
 
 def members(tree):
     """The particles of the harder and of the softer branch of each splitting, followed from branch to branch."""
-    found = {}
+    result = {}
 
     def of(splitting, particle):
-        return frozenset([particle]) if splitting < 0 else found[splitting][0] | found[splitting][1]
+        return frozenset([particle]) if splitting < 0 else result[splitting][0] | result[splitting][1]
 
     for s in range(int(tree.first) + 1):
-        found[s] = tuple(of(*pair) for pair in zip(tree.branches[s].tolist(), tree.particles[s].tolist(), strict=True))
-    return found
+        result[s] = tuple(of(*pair) for pair in zip(tree.branches[s].tolist(), tree.particles[s].tolist(), strict=True))
+    return result
 
 
 def slow_tree(fastjet, jet):
@@ -46,10 +46,10 @@ def test_the_tree_is_that_of_fastjet(rng, make_jet, fastjet):
         tree = jax.tree.map(np.asarray, grow(p4, np.arange(30) < particles))
         sequence = fastjet.cluster(p4[:particles], Algorithm.CAMBRIDGE_AACHEN)
         expected = slow_tree(fastjet, sequence.inclusive_jets()[0])
-        found = members(tree)
-        assert set(found.values()) == set(expected)
-        assert len(found) == particles - 1
-        for s, key in found.items():
+        result = members(tree)
+        assert set(result.values()) == set(expected)
+        assert len(result) == particles - 1
+        for s, key in result.items():
             numbers, softer = expected[key]
             got = (tree.delta_r[s], tree.z[s], tree.psi[s], tree.mass[s], tree.kt[s])
             np.testing.assert_allclose(got, numbers, rtol=1e-6)
@@ -74,7 +74,7 @@ def test_many_jets_are_as_one_by_one_whatever_the_order_of_their_particles(rng, 
     whole = kinematics.mass(np.where(mask[..., None], p4, 0).sum(axis=1))
     np.testing.assert_allclose(kinematics.mass(trees.jet), whole, rtol=1e-5, atol=0.3)
     for i in range(5):
-        tree, other = (jax.tree.map(lambda x, i=i: x[i], some) for some in (trees, others))
+        tree, other = (jax.tree.map(lambda x, i=i: x[i], subset) for subset in (trees, others))
         assert list(members(tree).values()) == [
             tuple(frozenset(order[list(part)].tolist()) for part in parts) for parts in members(other).values()
         ]

@@ -109,16 +109,16 @@ def test_combined_is_fishers_method(rng):
     background, scores = rng.normal(size=(2, 99)), rng.normal(size=(2, 6))
     chances = [[(1 + np.sum(b >= x)) / 100 for x in s] for b, s in zip(background, scores, strict=True)]
     oracle = [stats.combine_pvalues(p, method="fisher").statistic / 2 for p in np.transpose(chances)]
-    np.testing.assert_allclose(anomalies.combined(scores, background), oracle)
+    np.testing.assert_allclose(anomalies.combine_scores(scores, background), oracle)
 
 
 def test_told_from_keeps_the_order_of_jets_and_ties(labels, rng):
     scores = rng.integers(50, size=len(labels)) - 20.0 + labels
-    found = anomalies.told_from(scores, labels, CLASSES, ("w", "t"))
-    assert found.classes == ("background", "w+t")
-    assert evaluation.auc(evaluation.class_curve(found, "w+t")) == pytest.approx(roc_auc_score(labels > 1, scores))
-    some = anomalies.told_from(scores, labels, CLASSES, ("t",), ("q",))
-    assert len(some.labels) == np.isin(labels, (1, 3)).sum()
+    result = anomalies.as_classifier_scores(scores, labels, CLASSES, ("w", "t"))
+    assert result.classes == ("background", "w+t")
+    assert evaluation.auc(evaluation.class_curve(result, "w+t")) == pytest.approx(roc_auc_score(labels > 1, scores))
+    part = anomalies.as_classifier_scores(scores, labels, CLASSES, ("t",), ("q",))
+    assert len(part.labels) == np.isin(labels, (1, 3)).sum()
 
 
 @pytest.mark.parametrize(
@@ -133,6 +133,6 @@ def test_told_from_keeps_the_order_of_jets_and_ties(labels, rng):
 )
 def test_jets_that_cannot_be_told_apart_are_refused(labels, given, words):
     with pytest.raises(InputError, match=words):
-        anomalies.told_from(
+        anomalies.as_classifier_scores(
             **{"scores": np.zeros(4000), "labels": labels, "classes": CLASSES, "anomalies": ("t",)} | given
         )

@@ -20,24 +20,24 @@ def mixed(n, features, seed=0):
     return (x * scales + 100 * scales * rng.normal(size=features)).astype(np.float32)
 
 
-def assert_like(found, x, count, atol=1e-4):
+def assert_like(fitted, x, count, atol=1e-4):
     oracle = PCA(count, svd_solver="full").fit(np.asarray(x, np.float64))
-    np.testing.assert_allclose(found.variance, oracle.explained_variance_, rtol=1e-4)
-    np.testing.assert_allclose(found.ratio, oracle.explained_variance_ratio_, rtol=1e-4)
-    np.testing.assert_allclose(found.components, oracle.components_, atol=atol)
-    assert (np.abs(found.mean - oracle.mean_) < 1e-6 * (x.std(axis=0) + np.abs(oracle.mean_))).all()
+    np.testing.assert_allclose(fitted.variance, oracle.explained_variance_, rtol=1e-4)
+    np.testing.assert_allclose(fitted.ratio, oracle.explained_variance_ratio_, rtol=1e-4)
+    np.testing.assert_allclose(fitted.components, oracle.components_, atol=atol)
+    assert (np.abs(fitted.mean - oracle.mean_) < 1e-6 * (x.std(axis=0) + np.abs(oracle.mean_))).all()
     return oracle
 
 
 @pytest.mark.parametrize("n, features, count", [(300, 16, 16), (40, 7, 5), (12, 40, 11)])
 def test_on_badly_scaled_columns_it_is_that_of_scikit_learn_in_float64(n, features, count):
     x = mixed(n, features)
-    found = fit_pca(x, count)
-    oracle = assert_like(found, x, count)
-    z = apply_pca(found, x)
+    result = fit_pca(x, count)
+    oracle = assert_like(result, x, count)
+    z = apply_pca(result, x)
     expected = oracle.transform(x.astype(np.float64))
     np.testing.assert_allclose(z / expected.std(axis=0), expected / expected.std(axis=0), atol=0.05)
-    np.testing.assert_allclose(found.components @ found.components.T, np.eye(count), atol=1e-5)
+    np.testing.assert_allclose(result.components @ result.components.T, np.eye(count), atol=1e-5)
 
 
 def test_the_test_can_fail_for_decompositions_in_single_precision():
@@ -72,8 +72,8 @@ def test_all_components_give_the_jets_back(n, features):
 
 def test_few_components_leave_out_what_the_rest_holds():
     x = np.random.default_rng(1).normal(size=(40, 7))
-    some, every = fit_pca(x, 3), fit_pca(x, 7)
-    lost = ((np.asarray(invert_pca(some, apply_pca(some, x))) - x) ** 2).sum()
+    part, every = fit_pca(x, 3), fit_pca(x, 7)
+    lost = ((np.asarray(invert_pca(part, apply_pca(part, x))) - x) ** 2).sum()
     assert lost == pytest.approx(39 * float(every.variance[3:].sum()), rel=1e-4)
     np.testing.assert_allclose(np.cov(apply_pca(every, x), rowvar=False), np.diag(every.variance), atol=1e-5)
     assert float(every.ratio.sum()) == pytest.approx(1, abs=1e-6)

@@ -44,7 +44,7 @@ def test_numbers_of_particles_are_drawn_from_jets_of_the_class(clouds):
     assert not np.array_equal(rows, generation.draw_jets(clouds, labels, seed=3))
     sizes = clouds.mask.sum(axis=1)
     for kind in range(3):
-        full = [np.mean(sizes[some] == 30) for some in (clouds.labels == kind, rows[labels == kind])]
+        full = [np.mean(sizes[part] == 30) for part in (clouds.labels == kind, rows[labels == kind])]
         assert full[1] == pytest.approx(full[0], abs=4 * np.sqrt(full[0] * (1 - full[0]) / 2000))
 
 
@@ -75,10 +75,10 @@ def test_jets_are_made_as_asked(rng):
     np.testing.assert_array_equal(made.labels, like.labels)
     assert (made.values[~made.mask] == 0).all()
     assert (np.diff(made.values[..., 2], axis=1) <= 0).all()
-    found, many = generation.cloud_observables(made), made.mask.sum(axis=1) > 1
-    np.testing.assert_allclose(found["share"], 1.02 - np.exp(-1.8), rtol=1e-3)
-    np.testing.assert_allclose(found["j_mass"][many], np.exp(4.1), rtol=2e-3)
-    assert (found["j_mass"][~many] < 1e-3).all()
+    result, many = generation.cloud_observables(made), made.mask.sum(axis=1) > 1
+    np.testing.assert_allclose(result["share"], 1.02 - np.exp(-1.8), rtol=1e-3)
+    np.testing.assert_allclose(result["j_mass"][many], np.exp(4.1), rtol=2e-3)
+    assert (result["j_mass"][~many] < 1e-3).all()
     # Particles lie where they were carried to, but for a factor common to all.
     angles = made.values[made.mask.all(axis=1), :, :2]
     np.testing.assert_allclose(angles / angles[:, :1, :1], [particles[:, :2] / 1.5] * len(angles), atol=0.02)
@@ -100,13 +100,13 @@ def test_the_numbers_of_like_jets_are_not_looked_at(rng):
 
 
 def test_stretching_gives_mass_and_share_and_keeps_shapes(clouds):
-    some = clouds.take(clouds.mask.sum(axis=1) > 1).take(slice(0, 300))
-    before = generation.cloud_observables(some)
-    made = generation.stretch(some, 1.3 * before["j_mass"], 0.9 * before["share"])
+    part = clouds.take(clouds.mask.sum(axis=1) > 1).take(slice(0, 300))
+    before = generation.cloud_observables(part)
+    made = generation.stretch(part, 1.3 * before["j_mass"], 0.9 * before["share"])
     after = generation.cloud_observables(made)
     np.testing.assert_allclose(after["share"], 0.9 * before["share"], rtol=1e-9)
     np.testing.assert_allclose(after["j_mass"], 1.3 * before["j_mass"], rtol=1e-6)
-    ratio = (made.values / np.where(some.values == 0, 1, some.values))[some.mask & (some.values != 0).all(axis=2)]
+    ratio = (made.values / np.where(part.values == 0, 1, part.values))[part.mask & (part.values != 0).all(axis=2)]
     np.testing.assert_allclose(ratio[:, 0], ratio[:, 1], rtol=1e-9)
     np.testing.assert_allclose(ratio[:, 2], 0.9, rtol=1e-9)
 
@@ -118,13 +118,13 @@ def test_independent_particles_have_the_spectra_and_nothing_else(clouds):
     assert (made.values[~made.mask] == 0).all()
     for kind in range(3):
         both, one = (x.take(x.labels == kind).values for x in (clouds, made))
-        real, drawn = both[:, 0], one[:, 0]
+        real, samples = both[:, 0], one[:, 0]
         np.testing.assert_allclose(
-            np.quantile(drawn, [0.2, 0.5, 0.8], 0), np.quantile(real, [0.2, 0.5, 0.8], 0), atol=0.02
+            np.quantile(samples, [0.2, 0.5, 0.8], 0), np.quantile(real, [0.2, 0.5, 0.8], 0), atol=0.02
         )
         # In truth they balance each other.
-        centres = [np.std((x[..., 0] * x[..., 2]).sum(axis=1)) for x in (both, one)]
-        assert centres[1] > 2 * centres[0]
+        centers = [np.std((x[..., 0] * x[..., 2]).sum(axis=1)) for x in (both, one)]
+        assert centers[1] > 2 * centers[0]
     masses = [generation.cloud_observables(x)["j_mass"] for x in (clouds, made)]
     top = [np.mean(np.abs(m[x.labels == 2] - 160) < 15) for m, x in zip(masses, (clouds, made), strict=True)]
     assert top[1] < 0.8 * top[0]

@@ -42,31 +42,31 @@ def test_clouds_have_the_mass_of_their_jets(jets, clouds):
     p4 = sequences(jets, ["j1_px", "j1_py", "j1_pz", "j1_e"], rows=np.flatnonzero(rows)).values.astype(np.float64)
     massless = p4.copy()
     massless[..., 3] = np.sqrt((p4[..., :3] ** 2).sum(axis=-1))
-    found, total = generation.cloud_observables(clouds), massless.sum(axis=1)
+    result, total = generation.cloud_observables(clouds), massless.sum(axis=1)
     # The sample's columns are rounded to some ten bits.
-    assert np.median(np.abs(found["j_mass"] / kinematics.mass(total) - 1)) < 2e-3
-    np.testing.assert_allclose(found["j_pt"], kinematics.pt(total), rtol=2e-3)
-    np.testing.assert_array_equal(found["j_multiplicity"], (p4[..., 3] > 0).sum(axis=1))
+    assert np.median(np.abs(result["j_mass"] / kinematics.mass(total) - 1)) < 2e-3
+    np.testing.assert_allclose(result["j_pt"], kinematics.pt(total), rtol=2e-3)
+    np.testing.assert_array_equal(result["j_multiplicity"], (p4[..., 3] > 0).sum(axis=1))
     # Particles in truth have masses, which add little.
-    assert np.median(kinematics.mass(p4.sum(axis=1)) - found["j_mass"]) == pytest.approx(0.7, abs=0.3)
+    assert np.median(kinematics.mass(p4.sum(axis=1)) - result["j_mass"]) == pytest.approx(0.7, abs=0.3)
 
 
 def test_observables_are_those_of_a_slow_loop(rng):
     clouds = small(rng, 6)
-    found = generation.cloud_observables(clouds)
-    for i, (values, there) in enumerate(zip(clouds.values, clouds.mask, strict=True)):
+    result = generation.cloud_observables(clouds)
+    for i, (values, present) in enumerate(zip(clouds.values, clouds.mask, strict=True)):
         px = py = pz = e = share = 0.0
-        for eta, phi, z in values[there]:
+        for eta, phi, z in values[present]:
             pt = z * clouds.pt[i]
             px, py, pz, e = px + pt * np.cos(phi), py + pt * np.sin(phi), pz + pt * np.sinh(eta), e + pt * np.cosh(eta)
             share += z
-        expected = [np.sqrt(max(e**2 - px**2 - py**2 - pz**2, 0)), np.hypot(px, py), share, there.sum()]
-        np.testing.assert_allclose([found[name][i] for name in found], expected, rtol=1e-6, atol=1e-4)
-    assert list(found) == ["j_mass", "j_pt", "share", "j_multiplicity"]
+        expected = [np.sqrt(max(e**2 - px**2 - py**2 - pz**2, 0)), np.hypot(px, py), share, present.sum()]
+        np.testing.assert_allclose([result[name][i] for name in result], expected, rtol=1e-6, atol=1e-4)
+    assert list(result) == ["j_mass", "j_pt", "share", "j_multiplicity"]
 
 
 def test_what_is_encoded_is_decoded(clouds):
-    scaling = generation.fit_clouds(clouds)
+    scaling = generation.fit_cloud_scaling(clouds)
     coded, totals = generation.encode_particles(clouds, scaling, 3), generation.encode_totals(clouds, scaling, 3)
     for rank in (0, 29):  # each rank by itself
         inside = coded.values.values[clouds.mask[:, rank], rank]
@@ -78,8 +78,8 @@ def test_what_is_encoded_is_decoded(clouds):
     back = generation.decode_particles(coded.values.values, clouds, scaling)
     # Equal momenta may come in another order.
     np.testing.assert_allclose(back.values[..., 2], clouds.values[..., 2], rtol=1e-5)
-    found, expected = (generation.cloud_observables(x) for x in (back, clouds))
-    np.testing.assert_allclose(found["j_mass"], expected["j_mass"], rtol=1e-4)
+    result, expected = (generation.cloud_observables(x) for x in (back, clouds))
+    np.testing.assert_allclose(result["j_mass"], expected["j_mass"], rtol=1e-4)
     mass, share = generation.decode_totals(totals.values, scaling)
     np.testing.assert_allclose(mass, np.maximum(expected["j_mass"], 1), rtol=1e-5)
     np.testing.assert_allclose(share, expected["share"], rtol=1e-5)
@@ -88,54 +88,54 @@ def test_what_is_encoded_is_decoded(clouds):
 def test_ranks_without_particles_are_left_as_they_are():
     values = np.full((20, 3, 3), 0.1) * np.linspace(0.5, 1, 20)[:, None, None]
     mask = np.tile([True, False, False], (20, 1))
-    scaling = generation.fit_clouds(generation.Clouds(values, mask, np.full(20, 1e3), np.zeros(20, int)))
+    scaling = generation.fit_cloud_scaling(generation.Clouds(values, mask, np.full(20, 1e3), np.zeros(20, int)))
     np.testing.assert_array_equal(scaling.particles.mean[1:], 0)
     np.testing.assert_array_equal(scaling.particles.std[1:], 1)
     np.testing.assert_array_equal(scaling.jets.std, 1)  # constant
 
 
 def test_the_view_knows_momenta_and_mass(clouds):
-    some, scaling = clouds.take(slice(0, 50)), generation.fit_clouds(clouds)
-    coded = generation.encode_particles(some, scaling, 3)
-    filled = np.where(some.mask[..., None], coded.values.values, np.nan)
-    seen = generation.make_view(scaling)(Conditioned(Sequences(filled, some.mask), coded.condition))
-    assert seen.values.values.shape == (50, 30, 3 + 30 + 4)
-    np.testing.assert_array_equal(np.asarray(seen.values.values)[some.mask][:, :3], coded.values.values[some.mask])
-    np.testing.assert_array_equal(seen.values.values[0, :, 3:33], np.eye(30))
-    np.testing.assert_allclose(seen.values.values[0, 0, 33], 10 * some.values[0, 0, 2], rtol=1e-4)
-    found = generation.cloud_observables(some)
-    np.testing.assert_array_equal(seen.condition[:, :7], coded.condition)
-    np.testing.assert_allclose(seen.condition[:, 7], 2 * found["share"], rtol=1e-4)
+    part, scaling = clouds.take(slice(0, 50)), generation.fit_cloud_scaling(clouds)
+    coded = generation.encode_particles(part, scaling, 3)
+    filled = np.where(part.mask[..., None], coded.values.values, np.nan)
+    observed = generation.make_view(scaling)(Conditioned(Sequences(filled, part.mask), coded.condition))
+    assert observed.values.values.shape == (50, 30, 3 + 30 + 4)
+    np.testing.assert_array_equal(np.asarray(observed.values.values)[part.mask][:, :3], coded.values.values[part.mask])
+    np.testing.assert_array_equal(observed.values.values[0, :, 3:33], np.eye(30))
+    np.testing.assert_allclose(observed.values.values[0, 0, 33], 10 * part.values[0, 0, 2], rtol=1e-4)
+    result = generation.cloud_observables(part)
+    np.testing.assert_array_equal(observed.condition[:, :7], coded.condition)
+    np.testing.assert_allclose(observed.condition[:, 7], 2 * result["share"], rtol=1e-4)
     # Without the fourth powers of angles.
-    np.testing.assert_allclose(seen.condition[:, 11], 10 * found["j_mass"] / some.pt, rtol=0.05, atol=0.01)
+    np.testing.assert_allclose(observed.condition[:, 11], 10 * result["j_mass"] / part.pt, rtol=0.05, atol=0.01)
 
 
 def test_quantities_are_those_of_each_class(clouds):
-    found, whole = generation.cloud_quantities(clouds, CLASSES), generation.cloud_observables(clouds)
-    assert list(found) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
-    np.testing.assert_array_equal(found["j_mass"]["t"], whole["j_mass"][clouds.labels == 2])
-    own = clouds.take(clouds.labels == 1)
-    np.testing.assert_array_equal(found["j1_ptrel"]["q"], own.values[own.mask][:, 2])
+    result, whole = generation.cloud_quantities(clouds, CLASSES), generation.cloud_observables(clouds)
+    assert list(result) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
+    np.testing.assert_array_equal(result["j_mass"]["t"], whole["j_mass"][clouds.labels == 2])
+    selected = clouds.take(clouds.labels == 1)
+    np.testing.assert_array_equal(result["j1_ptrel"]["q"], selected.values[selected.mask][:, 2])
 
 
 def test_jets_are_divided_with_as_many_of_each_class(rng):
     clouds = small(rng)
     clouds = clouds.take(np.r_[0:40, 0:20:2])  # more of class 0
-    some, rest = generation.take_equally(clouds, 17, 2)
-    np.testing.assert_array_equal(some.labels, np.arange(16) % 2)
+    part, rest = generation.take_equally(clouds, 17, 2)
+    np.testing.assert_array_equal(part.labels, np.arange(16) % 2)
     np.testing.assert_array_equal(rest.labels, np.arange(24) % 2)
-    assert not set(some.pt[1::2]) & set(rest.pt[1::2])
+    assert not set(part.pt[1::2]) & set(rest.pt[1::2])
     for jets in (1, 40):
         with pytest.raises(InputError, match=f"jets: expected 2 to 38, found {jets}; change it, or give files"):
             generation.take_equally(clouds, jets, 2)
 
 
 def test_mirrored_jets_have_their_mass(clouds):
-    some = clouds.take(slice(0, 200))
-    turned = np.asarray(generation.mirror(jax.random.key(0), Sequences(some.values, some.mask)).values)
-    sign = np.sign(turned[:, 0, :2] * some.values[:, 0, :2])
+    part = clouds.take(slice(0, 200))
+    turned = np.asarray(generation.mirror(jax.random.key(0), Sequences(part.values, part.mask)).values)
+    sign = np.sign(turned[:, 0, :2] * part.values[:, 0, :2])
     assert {tuple(pair) for pair in sign.tolist()} == {(1, 1), (1, -1), (-1, 1), (-1, -1)}
-    before, after = (generation.cloud_observables(x) for x in (some, some._replace(values=turned)))
+    before, after = (generation.cloud_observables(x) for x in (part, part._replace(values=turned)))
     np.testing.assert_allclose(after["j_mass"], before["j_mass"], rtol=1e-3, atol=0.05)
     np.testing.assert_allclose(after["share"], before["share"], rtol=1e-5)
 
@@ -157,15 +157,15 @@ def test_bad_input_is_named(change, words, rng):
     values = np.where(clouds.mask[..., None], change.get("fill", 1.0) * clouds.values, 0)[
         ..., : change.get("columns", 3)
     ]
-    given = {"pt": clouds.pt, "labels": clouds.labels, "classes": CLASSES, "chosen": ("g", "q")} | {
+    received = {"pt": clouds.pt, "labels": clouds.labels, "classes": CLASSES, "chosen": ("g", "q")} | {
         name: x for name, x in change.items() if name not in {"columns", "fill"}
     }
     with pytest.raises(InputError, match=words):
-        generation.make_clouds(Sequences(values, clouds.mask), **given)
+        generation.make_clouds(Sequences(values, clouds.mask), **received)
 
 
 def test_jets_without_particles_are_left_out(rng):
     clouds = small(rng)
     mask = clouds.mask & (np.arange(40)[:, None] > 3)
-    found = generation.make_clouds(Sequences(clouds.values, mask), clouds.pt, clouds.labels, CLASSES, ("q",))
-    np.testing.assert_array_equal(found.pt, clouds.pt[5::2])
+    result = generation.make_clouds(Sequences(clouds.values, mask), clouds.pt, clouds.labels, CLASSES, ("q",))
+    np.testing.assert_array_equal(result.pt, clouds.pt[5::2])

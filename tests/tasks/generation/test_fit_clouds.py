@@ -28,29 +28,29 @@ def test_a_classifier_tells_narrower_jets_and_not_the_same(rng):
     short = fit_observables.Fitting(4, 5e-3)
     samples = [draw(1200, rng, spread) for spread in (0.1, 0.1, 0.06)]
     truth, same, other = (Sequences((10 * x.values).astype(np.float32), x.mask) for x in samples)
-    chance = fit_clouds.tell_clouds_apart(same, truth, short)
+    chance = fit_clouds.cloud_two_sample_auc(same, truth, short)
     assert abs(chance.distance - 0.5) < 4 * chance.uncertainty < 0.12
-    assert fit_clouds.tell_clouds_apart(other, truth, short).distance > 0.7
+    assert fit_clouds.cloud_two_sample_auc(other, truth, short).distance > 0.7
 
 
 def test_distances_are_those_of_each_class_and_of_all(rng, monkeypatch):
     truth, other, wide = draw(600, rng), draw(400, rng), draw(400, rng, 0.15)
-    found = fit_clouds.cloud_distances({"same": other, "wide": wide}, truth, other, CLASSES)
-    assert list(found) == ["all", "q", "t"]
-    assert list(found["all"]) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
+    result = fit_clouds.cloud_distances({"same": other, "wide": wide}, truth, other, CLASSES)
+    assert list(result) == ["all", "q", "t"]
+    assert list(result["all"]) == ["j_mass", "j_pt", "j_multiplicity", *generation.CLOUD_COLUMNS]
     mass = [generation.cloud_observables(x.take(x.labels == 1))["j_mass"] for x in (wide, truth)]
-    assert found["t"]["j_mass"]["wide"].found.distance == pytest.approx(evaluation.wasserstein(*mass))
-    assert found["all"]["j_mass"]["wide"].ratio > 3
-    assert found["all"]["j1_etarel"]["wide"].ratio > 3
-    assert found["all"]["j_mass"]["same"].ratio < 2
+    assert result["t"]["j_mass"]["wide"].generated.distance == pytest.approx(evaluation.wasserstein(*mass))
+    assert result["all"]["j_mass"]["wide"].ratio > 3
+    assert result["all"]["j1_etarel"]["wide"].ratio > 3
+    assert result["all"]["j_mass"]["same"].ratio < 2
     monkeypatch.setattr(fit_clouds, "MOST", 50)
     fewer = fit_clouds.cloud_distances({"wide": wide}, truth, other, CLASSES)
-    assert fewer["q"]["j_mass"] == {"wide": found["q"]["j_mass"]["wide"]}
-    assert fewer["q"]["j1_etarel"]["wide"].floor.distance > 2 * found["q"]["j1_etarel"]["wide"].floor.distance
+    assert fewer["q"]["j_mass"] == {"wide": result["q"]["j_mass"]["wide"]}
+    assert fewer["q"]["j1_etarel"]["wide"].floor.distance > 2 * result["q"]["j1_etarel"]["wide"].floor.distance
 
 
 def test_a_training_that_diverges_keeps_the_last_good_state():
-    said = []
+    messages = []
     data = Batch(np.ones((8, 1), np.float32), np.zeros((8, 1), np.float32), np.ones(8, np.float32))
 
     def apply(params, model_state, inputs, mask, key):
@@ -59,9 +59,9 @@ def test_a_training_that_diverges_keeps_the_last_good_state():
     def loss(outputs, targets, weights):
         return jnp.mean(outputs**2)
 
-    fitting = fit_observables.Fitting(3, 1e30, 8, tell=said.append)
-    state = fit_clouds._learn("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
+    fitting = fit_observables.Fitting(3, 1e30, 8, log=messages.append)
+    state = fit_clouds._fit_with_warmup("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
     assert np.isfinite(state.params["w"])
-    assert len(said) == 1
-    assert said[0].startswith("particles: training diverged")
-    assert said[0].endswith("; the last good state is kept")
+    assert len(messages) == 1
+    assert messages[0].startswith("particles: training diverged")
+    assert messages[0].endswith("; the last good state is kept")

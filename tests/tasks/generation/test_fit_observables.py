@@ -5,7 +5,7 @@ from hepjax import InputError, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import tabular
 from hepjax.tasks import generation
-from hepjax.tasks.generation.fit_observables import Fitting, fit_flow, fit_normal, fit_vae, tell_apart
+from hepjax.tasks.generation.fit_observables import Fitting, classifier_two_sample_auc, fit_flow, fit_normal, fit_vae
 
 CLASSES = ("q", "t")
 SHAPE = {"layers": 2, "hidden": (32,)}
@@ -37,9 +37,9 @@ def assert_jets(generator, known):
     assert (number == np.round(number)).all()
     assert np.median(mass[kinds == 1]) > 2 * np.median(mass[kinds == 0])
     for c in (0, 1):
-        own = known[0][known[1] == c]
-        assert (made[kinds == c] <= own.max(axis=0)).all()
-        assert (made[kinds == c] >= own.min(axis=0)).all()
+        selected = known[0][known[1] == c]
+        assert (made[kinds == c] <= selected.max(axis=0)).all()
+        assert (made[kinds == c] >= selected.min(axis=0)).all()
     np.testing.assert_array_equal(made, generator.make(kinds, 5))
     assert (made != generator.make(kinds, 6)).any(axis=1).all()
 
@@ -56,7 +56,7 @@ def test_of_a_training_that_diverges_the_last_good_state_is_used(jets, normal, m
         raise training.DivergedError("training diverged: the validation loss is inf", progress)
 
     monkeypatch.setattr(training, "fit", diverge)
-    flow = fit_flow(*jets[0], CLASSES, FITTING._replace(tell=lines.append), **SHAPE)
+    flow = fit_flow(*jets[0], CLASSES, FITTING._replace(log=lines.append), **SHAPE)
     assert lines == ["flow: training diverged: the validation loss is inf; the last good state is kept"]
     assert_jets(flow, jets[0])
     np.testing.assert_allclose(flow.nll(*jets[1]), normal.nll(*jets[1]), rtol=1e-5)
@@ -66,10 +66,10 @@ def test_a_classifier_tells_wrong_jets_from_right_ones_and_not_right_ones_from_o
     (x, y), (more, kinds) = jets
     wrong = more.copy()
     wrong[:, 0] = np.random.default_rng(1).permutation(wrong[:, 0])  # its spectrum is right
-    found = tell_apart({"other": more, "wrong": wrong}, x, kinds, y, Fitting(epochs=8, batch_size=100))
-    assert found["other"].distance == pytest.approx(0.5, abs=4 * found["other"].uncertainty)
-    assert 0.01 < found["other"].uncertainty < 0.04
-    assert found["wrong"].distance > 0.7
+    result = classifier_two_sample_auc({"other": more, "wrong": wrong}, x, kinds, y, Fitting(epochs=8, batch_size=100))
+    assert result["other"].distance == pytest.approx(0.5, abs=4 * result["other"].uncertainty)
+    assert 0.01 < result["other"].uncertainty < 0.04
+    assert result["wrong"].distance > 0.7
 
 
 def test_too_few_jets_of_a_class_are_refused(jets):

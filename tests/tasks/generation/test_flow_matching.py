@@ -40,15 +40,15 @@ def test_solver_has_its_order(step, order):
 def test_the_flow_takes_one_normal_distribution_to_the_other():
     """The exact velocity moves x₀ to MEAN + WIDTH x₀."""
     start = np.linspace(-2, 2, 9)
-    found = generation.integrate(exact, start, np.linspace(0, 1, 41))
-    np.testing.assert_allclose(found, MEAN + WIDTH * start, atol=2e-3)
+    result = generation.integrate(exact, start, np.linspace(0, 1, 41))
+    np.testing.assert_allclose(result, MEAN + WIDTH * start, atol=2e-3)
 
 
 def test_uneven_times_are_kept():
     times = np.array([0.0, 0.5, 0.6, 2.0])
-    found = generation.integrate(lambda x, t: 3 * t**2, jnp.zeros(()), times)
+    result = generation.integrate(lambda x, t: 3 * t**2, jnp.zeros(()), times)
     middle, dt = (times[1:] + times[:-1]) / 2, np.diff(times)
-    assert float(found) == pytest.approx((3 * middle**2 * dt).sum(), rel=1e-6)
+    assert float(result) == pytest.approx((3 * middle**2 * dt).sum(), rel=1e-6)
 
 
 def test_loss_of_the_exact_velocity_is_the_scatter_of_the_lines(rng):
@@ -64,17 +64,19 @@ def test_loss_of_the_exact_velocity_is_the_scatter_of_the_lines(rng):
 
 def test_evaluation_is_the_same_each_time_and_training_is_not(rng):
     inputs, mask = sample(32, rng), np.ones(32, bool)
-    seen = []
+    observed = []
 
     def spy(params, model_state, inputs, mask, key):
-        seen.append(np.asarray(inputs.condition[:, 0]))
+        observed.append(np.asarray(inputs.condition[:, 0]))
         return network(params, model_state, inputs, mask, key)
 
     apply = generation.make_matching(spy)
     calls = [apply(0.0, {}, inputs, mask, k)[0] for k in (None, None, jax.random.key(1), jax.random.key(2))]
     np.testing.assert_array_equal(calls[0], calls[1])
     assert not np.array_equal(calls[2], calls[3])
-    for times in seen:  # each 32nd of the time has its jet, or two have one, where a rule of irrational steps has it
+    for (
+        times
+    ) in observed:  # each 32nd of the time has its jet, or two have one, where a rule of irrational steps has it
         assert times.min() >= 0
         assert times.max() < 1
         np.testing.assert_allclose(np.sort(times), (np.arange(32) + 0.5) / 32, atol=1.5 / 32)
@@ -88,13 +90,13 @@ def test_augmentation_is_for_training_only(rng):
 
 
 def test_padding_and_more_of_it_change_nothing(rng):
-    there = np.arange(4) < np.array([4, 1, 2])[:, None]
-    values = np.where(there[..., None], rng.normal(size=(3, 4, 2)), np.nan).astype(np.float32)
+    present = np.arange(4) < np.array([4, 1, 2])[:, None]
+    values = np.where(present[..., None], rng.normal(size=(3, 4, 2)), np.nan).astype(np.float32)
     condition, mask = np.zeros((3, 1), np.float32), np.ones(3, bool)
-    wider = Sequences(np.pad(values, ((0, 0), (0, 3), (0, 0))), np.pad(there, ((0, 0), (0, 3))))
+    wider = Sequences(np.pad(values, ((0, 0), (0, 3), (0, 0))), np.pad(present, ((0, 0), (0, 3))))
     apply = jax.jit(generation.make_matching(network))
     for key in (None, jax.random.key(4)):
-        few = apply(0.0, {}, Conditioned(Sequences(values, there), condition), mask, key)[0]
+        few = apply(0.0, {}, Conditioned(Sequences(values, present), condition), mask, key)[0]
         many = apply(0.0, {}, Conditioned(wider, condition), mask, key)[0]
         assert np.isfinite(few).all()
         np.testing.assert_allclose(few, many, rtol=1e-6)
@@ -112,7 +114,7 @@ def test_average_follows_the_parameters():
     def model(params, model_state, inputs, mask, key):
         return params["w"] * inputs, {**model_state, "seen": model_state["seen"] + (key is not None)}
 
-    apply = generation.averaged(model, decay=0.9)
+    apply = generation.with_parameter_average(model, decay=0.9)
     state, expected = generation.start_average({"w": jnp.array(1.0)}, {"seen": 0}), 1.0
     for step in range(300):
         w = 1.0 + step

@@ -4,7 +4,7 @@ import pytest
 from scipy import stats
 
 from hepjax import InputError
-from hepjax.tasks.generation import check_flow, normal_nll, sample
+from hepjax.tasks.generation import check_flow, normal_nll, sample_flow
 
 X, C = np.ones((3, 2), np.float32), np.zeros((3, 1), np.float32)
 
@@ -37,11 +37,11 @@ def test_the_baselines_likelihood_is_scipys():
 
 def test_samples_are_new_normal_numbers_block_after_block():
     condition = np.arange(25, dtype=np.float32)[:, None]
-    made = sample(lambda z, c: jnp.concatenate([z, c], axis=1), condition, latent=2, seed=1, block=10)
+    made = sample_flow(lambda z, c: jnp.concatenate([z, c], axis=1), condition, latent=2, seed=1, block=10)
     np.testing.assert_array_equal(made[:, 2:], condition)
     assert len(np.unique(made[:, 0])) == 25
-    many = sample(lambda z, c: z, np.zeros((20_000, 1), np.float32), latent=3, seed=2, block=8000)
+    many = sample_flow(lambda z, c: z, np.zeros((20_000, 1), np.float32), latent=3, seed=2, block=8000)
     np.testing.assert_allclose(np.cov(many.T), np.eye(3), atol=0.04)
-    np.testing.assert_array_equal(many, sample(lambda z, c: z, np.zeros((20_000, 1), np.float32), 3, 2, 8000))
+    np.testing.assert_array_equal(many, sample_flow(lambda z, c: z, np.zeros((20_000, 1), np.float32), 3, 2, 8000))
     with pytest.raises(InputError, match="a row for each jet to make, found none"):
-        sample(lambda z, c: z, np.zeros((0, 1), np.float32), latent=3, seed=2)
+        sample_flow(lambda z, c: z, np.zeros((0, 1), np.float32), latent=3, seed=2)

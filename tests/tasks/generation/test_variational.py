@@ -22,8 +22,8 @@ def test_the_loss_is_the_bound_summed_by_hand():
             q /= q.sum()
             log_q = -((z - mean[i, f]) ** 2) / (2 * np.exp(log_variance[i, f])) - 0.5 * log_variance[i, f]
             expected += w[i] / w.sum() * np.sum(q * (log_q + z**2 / 2))
-    found = variational_loss(Reconstruction(*map(jnp.asarray, (values, mean, log_variance))), x, jnp.asarray(w))
-    assert float(found) == pytest.approx(expected, rel=1e-4)
+    result = variational_loss(Reconstruction(*map(jnp.asarray, (values, mean, log_variance))), x, jnp.asarray(w))
+    assert float(result) == pytest.approx(expected, rel=1e-4)
 
 
 def test_padding_does_not_count_even_where_it_is_nan():

@@ -8,16 +8,16 @@ import pytest
 from hepjax import InputError, training
 from hepjax.choices import Optimizer
 from hepjax.tasks.grooming import (
-    DivergedError,
+    AgentDivergedError,
     Environment,
     Settings,
     Step,
     Transition,
     grooming,
-    learn,
     make_learner,
     make_reward,
     td_loss,
+    train_agent,
 )
 
 LENGTH, DISCOUNT = 5, 0.8
@@ -82,28 +82,28 @@ def start(learner):
 @pytest.fixture(scope="module")
 def trained(learner, start):
     """The agent after 1,200 steps, and what was told of it."""
-    told = []
-    return learn(learner, start, 1200, piece=40, on_piece=told.append), told
+    messages = []
+    return train_agent(learner, start, 1200, piece=40, on_piece=messages.append), messages
 
 
 def test_the_values_of_a_chain_are_exact(trained):
-    agent, told = trained
+    agent, messages = trained
     np.testing.assert_allclose(agent.params, exact(), atol=5e-3)
-    assert [one.step for one in told] == list(range(40, 1201, 40))
-    assert sum(one.walks for one in told) > 1000
-    assert told[0].mean_return < told[-1].mean_return < 1  # it learns to go right at once
+    assert [one.step for one in messages] == list(range(40, 1201, 40))
+    assert sum(one.walks for one in messages) > 1000
+    assert messages[0].mean_return < messages[-1].mean_return < 1  # it learns to go right at once
 
 
 def test_an_agent_that_goes_on_is_the_agent_that_never_stopped(learner, start, tmp_path):
-    told = []
-    whole = learn(learner, start, 40, piece=40)
-    first = learn(learner, start, 5, piece=5, on_piece=told.append)
-    assert told[0].loss == 0
+    messages = []
+    whole = train_agent(learner, start, 40, piece=40)
+    first = train_agent(learner, start, 5, piece=5, on_piece=messages.append)
+    assert messages[0].loss == 0
     assert not np.any(first.params)  # nothing is learnt before the warmup is over
     training.save(tmp_path / "agent.msgpack", first)
     restored = training.restore(tmp_path / "agent.msgpack", start)
-    on = learn(learner, restored, 40, piece=5, on_piece=told.append)
-    assert told[1].loss > 0
+    on = train_agent(learner, restored, 40, piece=5, on_piece=messages.append)
+    assert messages[1].loss > 0
     whole, on = (agent._replace(key=jax.random.key_data(agent.key)) for agent in (whole, on))
     jax.tree.map(np.testing.assert_array_equal, whole, on)
     assert int(on.step) == 40
@@ -116,13 +116,13 @@ def test_what_is_not_finite_stops_with_the_last_good_state(learner, trained):
     words = (
         rf"^training diverged at step {last + 1}: the loss \(\d.*\), a gradient or a parameter is not finite; lower the"
     )
-    with pytest.raises(DivergedError, match=words) as caught:
-        learn(learner, trained[0], 2000, piece=40)
+    with pytest.raises(AgentDivergedError, match=words) as caught:
+        train_agent(learner, trained[0], 2000, piece=40)
     agent = caught.value.agent
     assert isinstance(caught.value, InputError)
     assert not bool(agent.good)
     assert int(agent.step) > last + 1  # the piece went on with what was good
-    good = learn(learner, trained[0], last, piece=5)
+    good = train_agent(learner, trained[0], last, piece=5)
     for field in ("params", "target", "opt_state"):
         jax.tree.map(np.testing.assert_array_equal, getattr(agent, field), getattr(good, field))
     assert np.isfinite(agent.params).all()
@@ -140,26 +140,26 @@ def test_the_loss_is_that_of_a_slow_loop(rng, double):
         error = abs(q[places[i], actions[i]] - rewards[i] - DISCOUNT * (1 - done[i]) * target[after[i], best])
         losses.append(error**2 / 2 if error < 1 else error - 0.5)
     eye = np.eye(LENGTH, dtype=np.float32)
-    some = Transition(eye[places], actions, rewards.astype(np.float32), eye[after], done)
-    some = jax.tree.map(jnp.asarray, some)
-    found = td_loss(
-        table, jnp.asarray(q, jnp.float32), jnp.asarray(target, jnp.float32), some, SMALL._replace(double=double)
+    part = Transition(eye[places], actions, rewards.astype(np.float32), eye[after], done)
+    part = jax.tree.map(jnp.asarray, part)
+    result = td_loss(
+        table, jnp.asarray(q, jnp.float32), jnp.asarray(target, jnp.float32), part, SMALL._replace(double=double)
     )
-    assert float(found) == pytest.approx(np.mean(losses), rel=1e-5)
+    assert float(result) == pytest.approx(np.mean(losses), rel=1e-5)
     assert max(losses) > 0.5 > min(losses)
 
 
 def test_the_target_has_no_gradient():
     eye = jnp.eye(LENGTH)
-    some = Transition(eye[:1], jnp.array([0]), jnp.array([0.3]), eye[1:2], jnp.array([False]))
-    slope = jax.jit(jax.grad(lambda q: td_loss(table, q, q, some, SMALL)))(jnp.ones((LENGTH, 2)))
+    part = Transition(eye[:1], jnp.array([0]), jnp.array([0.3]), eye[1:2], jnp.array([False]))
+    slope = jax.jit(jax.grad(lambda q: td_loss(table, q, q, part, SMALL)))(jnp.ones((LENGTH, 2)))
     assert np.count_nonzero(slope) == 1
     assert slope[0, 0] != 0
 
 
 def test_a_piece_has_a_step(learner, start):
     with pytest.raises(InputError, match="piece: expected at least 1 step, found 0"):
-        learn(learner, start, 10, piece=0)
+        train_agent(learner, start, 10, piece=0)
 
 
 def test_environments_must_fit_into_the_memory(jets):

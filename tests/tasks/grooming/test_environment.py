@@ -169,14 +169,14 @@ def test_the_groomer_takes_the_higher_value(jets):
 
 def test_observations_are_scaled_and_bounded(jets):
     trees = jets[2]
-    seen = np.asarray(observe(trees), np.float64)
-    assert np.abs(seen).max() <= 1
+    observed = np.asarray(observe(trees), np.float64)
+    assert np.abs(observed).max() <= 1
     raw = np.stack(
         [np.log(trees.z[0, :11]), np.log(trees.delta_r[0, :11]), trees.psi[0, :11], np.log(trees.mass[0, :11])]
     )
     expected = [2 * (x - low) / (high - low) - 1 for x, low, high in zip(raw, LOW, HIGH, strict=False)]
-    np.testing.assert_allclose(seen[0, :11, :4].T, np.clip(expected, -1, 1), atol=1e-5)
-    np.testing.assert_allclose(seen[-1], np.broadcast_to([-1, -1, 0, -1, -1], (12, 5)), atol=1e-6)
+    np.testing.assert_allclose(observed[0, :11, :4].T, np.clip(expected, -1, 1), atol=1e-5)
+    np.testing.assert_allclose(observed[-1], np.broadcast_to([-1, -1, 0, -1, -1], (12, 5)), atol=1e-6)
 
 
 def test_the_environment_deals_out_jets_as_asked_and_rewards_each_step(jets):
@@ -186,9 +186,9 @@ def test_the_environment_deals_out_jets_as_asked_and_rewards_each_step(jets):
     (jet, _), _ = jax.jit(jax.vmap(environment.reset))(jax.random.split(jax.random.key(0), 4000))
     share = np.bincount(jet, minlength=8) / 4000
     np.testing.assert_allclose(share, [0.375, 0.0625, 0.375, 0.0625, 0.0625, 0.0625, 0, 0], atol=0.03)
-    state, seen = environment.reset(jax.random.key(1))
+    state, observed = environment.reset(jax.random.key(1))
     jet, start = int(state[0]), state[1]
-    np.testing.assert_array_equal(seen, observe(trees)[jet, start.at])
+    np.testing.assert_array_equal(observed, observe(trees)[jet, start.at])
     after = jax.jit(environment.step)(state, jnp.array(1))
     expected = jax.jit(step)(of(trees, jet), start, jnp.array(True))
     jax.tree.map(np.testing.assert_array_equal, after.state[1], expected)
@@ -212,7 +212,7 @@ def test_the_end_gives_no_reward_again(jets):
 def test_the_reward_is_the_published_one(rng, dropped, signal):
     m, z, r = rng.uniform(1, 160, 50), rng.uniform(1e-4, 0.5, 50), rng.uniform(1e-3, 0.9, 50)
     flags = (np.full(50, dropped), np.full(50, signal))
-    found = make_reward()(*(jnp.asarray(x, jnp.float32) for x in (m, z, r)), *flags)
+    result = make_reward()(*(jnp.asarray(x, jnp.float32) for x in (m, z, r)), *flags)
     # Constants as exponents and ln z of reference, as their authors keep them.
     if dropped:
         decision = np.minimum(1, np.exp(0.5923 * np.log(r) + 0.1811 * (-0.9164 - np.log(z))))
@@ -221,7 +221,7 @@ def test_the_reward_is_the_published_one(rng, dropped, signal):
     near = 1 / (np.pi * (1 + ((m - 80.385) / 2) ** 2))
     small = m / 8 * np.exp(-m / 8)
     expected = near + 0.15335 * decision if signal else 1.80378 * (small + 0.15335 * decision)
-    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(result, expected, rtol=1e-3, atol=1e-5)
 
 
 def test_the_reward_of_background_can_do_without_its_mass():

@@ -27,14 +27,14 @@ def test_it_passes_gymnasium_s_checker_without_a_warning(environment):
 
 
 def walk(environment, seed, jets):
-    seen, told = environment.reset(seed=seed)
-    rows, done = [(seen, told)], False
+    observed, messages = environment.reset(seed=seed)
+    rows, done = [(observed, messages)], False
     environment.action_space.seed(seed)
     while not done:
         action = environment.action_space.sample()
-        seen, reward, done, truncated, told = environment.step(action)
+        observed, reward, done, truncated, messages = environment.step(action)
         assert not truncated
-        rows.append((seen, told, int(action), reward))
+        rows.append((observed, messages, int(action), reward))
     return rows
 
 
@@ -62,12 +62,14 @@ def test_a_seed_that_is_not_given_again_goes_on_to_other_jets(environment):
 
 
 def test_keeping_all_leaves_the_jet(environment, jets):
-    _, told = environment.reset(seed=1)
-    jet, done = told["jet"], False
+    _, messages = environment.reset(seed=1)
+    jet, done = messages["jet"], False
     while not done:
-        _, _, done, _, told = environment.step(np.int64(0))
-    np.testing.assert_array_equal(told["mask"], jets[1][jet])
-    np.testing.assert_array_equal(told["mask"], groomed(jax.tree.map(lambda x: x[jet], jets[2]), np.zeros(12, bool)))
+        _, _, done, _, messages = environment.step(np.int64(0))
+    np.testing.assert_array_equal(messages["mask"], jets[1][jet])
+    np.testing.assert_array_equal(
+        messages["mask"], groomed(jax.tree.map(lambda x: x[jet], jets[2]), np.zeros(12, bool))
+    )
 
 
 def test_without_gymnasium_the_extra_is_named(jets, monkeypatch):

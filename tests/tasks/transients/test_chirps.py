@@ -15,8 +15,8 @@ def test_the_frequency_grows_as_a_binary_loses_energy(mass):
     """Against df/dt = 96/5 π^(8/3) (G M / c³)^(5/3) f^(11/3)."""
     t0, t1 = seconds_before(mass, 30.0), seconds_before(mass, 60.0)
     grow = 96 / 5 * np.pi ** (8 / 3) * (SUN * mass) ** (5 / 3)
-    found = solve_ivp(lambda _, f: grow * f ** (11 / 3), (0, t0 - t1), [30.0], rtol=1e-9, atol=1e-9)
-    assert found.y[0, -1] == pytest.approx(60, rel=1e-6)
+    result = solve_ivp(lambda _, f: grow * f ** (11 / 3), (0, t0 - t1), [30.0], rtol=1e-9, atol=1e-9)
+    assert result.y[0, -1] == pytest.approx(60, rel=1e-6)
     assert frequency_before(mass, t1) == pytest.approx(60, rel=1e-12)
 
 
@@ -27,7 +27,7 @@ def test_a_heavy_pair_ends_at_a_low_frequency():
 
 def test_a_chirp_is_the_cosine_of_its_phase_and_grows_with_its_frequency():
     mass, coalescence, phase = 20.0, 0.9, 0.7
-    found = np.asarray(chirp(TIMES, mass, coalescence, phase), np.float64)
+    result = np.asarray(chirp(TIMES, mass, coalescence, phase), np.float64)
     first, last = (coalescence - seconds_before(mass, f) for f in (30.0, end_frequency(mass)))
     inside = (first + RISE < TIMES) & (last - 1 / end_frequency(mass) > TIMES)
     left = coalescence - np.linspace(first, last, 200_001)
@@ -37,10 +37,10 @@ def test_a_chirp_is_the_cosine_of_its_phase_and_grows_with_its_frequency():
     angle = start + 2 * np.pi * np.interp(TIMES[inside], coalescence - left, cycles)
     size = (frequency_before(mass, coalescence - TIMES[inside]) / end_frequency(mass)) ** (2 / 3)
     assert inside.sum() > 300
-    np.testing.assert_allclose(found[inside], size * np.cos(angle), atol=2e-3)
+    np.testing.assert_allclose(result[inside], size * np.cos(angle), atol=2e-3)
     outside = (first >= TIMES) | (last <= TIMES)
-    assert np.abs(found[outside]).max() == 0
-    assert np.abs(found).max() <= 1
+    assert np.abs(result[outside]).max() == 0
+    assert np.abs(result).max() <= 1
 
 
 def test_a_chirp_longer_than_the_segment_is_cut_and_faded_in_at_its_start():

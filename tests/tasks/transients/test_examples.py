@@ -13,21 +13,21 @@ SEARCH = Search(rate=512.0)
 
 
 def test_frames_are_the_series_cut_into_steps():
-    found = frames(np.arange(24.0).reshape(2, 12), 4)
-    np.testing.assert_array_equal(found.values[1], [[12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22, 23]])
-    assert found.mask.shape == (2, 3)
-    assert found.mask.all()
+    result = frames(np.arange(24.0).reshape(2, 12), 4)
+    np.testing.assert_array_equal(result.values[1], [[12, 13, 14, 15], [16, 17, 18, 19], [20, 21, 22, 23]])
+    assert result.mask.shape == (2, 3)
+    assert result.mask.all()
     with pytest.raises(InputError, match="length: expected a divisor of the 12 samples of a segment, found 5"):
         frames(np.zeros((1, 12)), 5)
 
 
 def test_examples_are_whitened_segments(rng):
     strain = rng.normal(size=(2, 512)).astype(np.float32)
-    found = as_batch(SEARCH, Transients(strain, strain, np.array([0, 1]), *np.zeros((3, 2))), 16)
+    result = as_batch(SEARCH, Transients(strain, strain, np.array([0, 1]), *np.zeros((3, 2))), 16)
     white = np.asarray(whiten(strain, SEARCH.spectrum, SEARCH.rate))
-    np.testing.assert_allclose(np.asarray(found.inputs.values).reshape(2, 512), white, atol=1e-5)
-    assert found.targets.tolist() == [0, 1]
-    assert found.weights.tolist() == [1, 1]
+    np.testing.assert_allclose(np.asarray(result.inputs.values).reshape(2, 512), white, atol=1e-5)
+    assert result.targets.tolist() == [0, 1]
+    assert result.weights.tolist() == [1, 1]
 
 
 def test_an_epoch_has_new_examples_in_one_window_and_the_same_ones_again_when_repeated():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.signal import welch
 
-from hepjax.tasks.transients import coloured_noise, detector_density, optimal_snr, whiten
+from hepjax.tasks.transients import colored_noise, detector_density, optimal_snr, whiten
 
 RATE, N = 1024.0, 1024
 FREQUENCIES = np.fft.rfftfreq(N, 1 / RATE)
@@ -14,7 +14,7 @@ SPECTRUM = np.asarray(detector_density(FREQUENCIES), np.float32)
 
 @pytest.fixture(scope="module")
 def noise():
-    return np.asarray(coloured_noise(jax.random.key(1), SPECTRUM, RATE, (2000,)), np.float64)
+    return np.asarray(colored_noise(jax.random.key(1), SPECTRUM, RATE, (2000,)), np.float64)
 
 
 def test_the_density_has_a_wall_a_bucket_and_a_rise():
@@ -27,19 +27,19 @@ def test_the_density_has_a_wall_a_bucket_and_a_rise():
 
 
 def test_noise_has_its_density_by_welch_s_estimate(noise):
-    f, found = welch(noise, RATE, "boxcar", nperseg=N, detrend=False)
+    f, result = welch(noise, RATE, "boxcar", nperseg=N, detrend=False)
     np.testing.assert_array_equal(f, FREQUENCIES)
-    found[:, [0, -1]] *= 2  # SciPy counts half the power there, for no negative frequency folds onto them
+    result[:, [0, -1]] *= 2  # SciPy counts half the power there, for no negative frequency folds onto them
     # Each estimate of 2,000 scatters by its own size; those at both ends, which are real, by √2 times that.
-    assert np.abs(found.mean(axis=0) / SPECTRUM - 1).max() < 5 * np.sqrt(2 / 2000)
+    assert np.abs(result.mean(axis=0) / SPECTRUM - 1).max() < 5 * np.sqrt(2 / 2000)
 
 
 def test_a_long_stretch_of_noise_has_its_density_in_overlapping_windows():
     n = 2**18
     spectrum = detector_density(np.fft.rfftfreq(n, 1 / RATE)).astype(np.float32)
-    f, found = welch(np.asarray(coloured_noise(jax.random.key(2), spectrum, RATE), np.float64), RATE, nperseg=4096)
+    f, result = welch(np.asarray(colored_noise(jax.random.key(2), spectrum, RATE), np.float64), RATE, nperseg=4096)
     band = (f > 25) & (f < 500)
-    ratio = found[band] / detector_density(f[band])
+    ratio = result[band] / detector_density(f[band])
     assert ratio.mean() == pytest.approx(1, abs=0.01)
     assert ratio.std() < 0.2
 
@@ -65,6 +65,6 @@ def test_the_optimal_ratio_is_the_integral_over_frequencies(rng):
 
 
 def test_noise_is_a_function_of_its_key():
-    one, same, other = (np.asarray(coloured_noise(jax.random.key(k), SPECTRUM, RATE, (1,))) for k in (5, 5, 6))
+    one, same, other = (np.asarray(colored_noise(jax.random.key(k), SPECTRUM, RATE, (1,))) for k in (5, 5, 6))
     np.testing.assert_array_equal(one, same)
     assert (one != other).all()

@@ -6,43 +6,45 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.tasks.transients import Search, draw, optimal_snr
+from hepjax.tasks.transients import Search, draw_transients, optimal_snr
 
 SEARCH = Search(rate=512.0)
 
 
 @pytest.fixture(scope="module")
-def some():
-    return jax.device_get(draw(SEARCH, jax.random.key(0), 192, 1.0))
+def segments():
+    return jax.device_get(draw_transients(SEARCH, jax.random.key(0), 192, 1.0))
 
 
-def test_every_second_segment_has_a_chirp_of_its_own_ratio(some):
-    np.testing.assert_array_equal(some.labels, np.arange(192) % 2)
-    found = np.asarray(optimal_snr(some.signal, SEARCH.spectrum, SEARCH.rate))
-    np.testing.assert_allclose(found, some.snr, rtol=1e-4, atol=1e-6)
-    assert not some.signal[::2].any()
+def test_every_second_segment_has_a_chirp_of_its_own_ratio(segments):
+    np.testing.assert_array_equal(segments.labels, np.arange(192) % 2)
+    result = np.asarray(optimal_snr(segments.signal, SEARCH.spectrum, SEARCH.rate))
+    np.testing.assert_allclose(result, segments.snr, rtol=1e-4, atol=1e-6)
+    assert not segments.signal[::2].any()
 
 
-def test_chirps_are_as_likely_everywhere_in_their_ranges(some):
-    for found, (low, high) in (
-        (some.snr, SEARCH.snr), (some.chirp_mass, SEARCH.chirp_masses), (some.coalescence, SEARCH.coalescence)
-    ):  # fmt: skip
-        share = (found[1::2] - low) / (high - low)
+def test_chirps_are_as_likely_everywhere_in_their_ranges(segments):
+    for result, (low, high) in (
+        (segments.snr, SEARCH.snr),
+        (segments.chirp_mass, SEARCH.chirp_masses),
+        (segments.coalescence, SEARCH.coalescence),
+    ):
+        share = (result[1::2] - low) / (high - low)
         assert 0 <= share.min() < 0.05
         assert 0.95 < share.max() <= 1
         assert share.mean() == pytest.approx(0.5, abs=4 / np.sqrt(12 * 96))
-        assert not found[::2].any()
+        assert not result[::2].any()
 
 
-def test_segments_are_a_function_of_the_key_and_may_be_louder(some):
+def test_segments_are_a_function_of_the_key_and_may_be_louder(segments):
     same, other, loud = (
-        jax.device_get(draw(SEARCH, jax.random.key(k), 192, x)) for k, x in ((0, 1.0), (1, 1.0), (0, 3.0))
+        jax.device_get(draw_transients(SEARCH, jax.random.key(k), 192, x)) for k, x in ((0, 1.0), (1, 1.0), (0, 3.0))
     )
-    np.testing.assert_array_equal(some.strain, same.strain)
-    assert not np.isclose(some.strain, other.strain).all(axis=1).any()
-    np.testing.assert_allclose(loud.snr, 3 * some.snr, rtol=1e-6)
-    np.testing.assert_allclose(loud.signal, 3 * some.signal, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(loud.strain - loud.signal, some.strain - some.signal, atol=1e-2)
+    np.testing.assert_array_equal(segments.strain, same.strain)
+    assert not np.isclose(segments.strain, other.strain).all(axis=1).any()
+    np.testing.assert_allclose(loud.snr, 3 * segments.snr, rtol=1e-6)
+    np.testing.assert_allclose(loud.signal, 3 * segments.signal, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(loud.strain - loud.signal, segments.strain - segments.signal, atol=1e-2)
 
 
 def test_the_density_may_be_a_jax_function():
