@@ -87,7 +87,7 @@ def run(options: GenerateObservables) -> dict[str, Any]:
     figures = {"distances": found, "auc": auc, "nll": likely}
     options.out.mkdir(parents=True)
     (options.out / "figures.json").write_text(json.dumps(figures, indent=1, default=float))
-    (options.out / "table.md").write_text(report.generation_table(*figures.values()))
+    (options.out / "table.md").write_text(report.generation_table(*figures.values(), "j_mass_mmdt"))
     report.save(report.distances_figure(found["all"]), options.out / "distances.png")
     names, pairs = [*enumerate(options.classes)], ((x, y), (made["flow"], kinds))
     seen = ({f: {c: z[k == i, NAMES.index(f)] for i, c in names} for f in DRAWN} for z, k in pairs)
@@ -102,4 +102,4 @@ def tell(name: str, epoch: Any) -> None:
 
 
 if __name__ == "__main__":
-    print(report.generation_table(*run(tyro.cli(GenerateObservables, description=__doc__)).values()))
+    print(report.generation_table(*run(tyro.cli(GenerateObservables, description=__doc__)).values(), "j_mass_mmdt"))

@@ -75,7 +75,7 @@ def draw(neighbors: int | None, options: KnnGraphTagger) -> Any:
     """The graph of one jet."""
     jet = hdf5.read_jets(list(options.data) or None)[options.jet : options.jet + 1]
     graph = inputs.graphs(jet, COLUMNS, particles=options.particles, neighbours=neighbors)
-    return report.graph_figure(graph, COLUMNS)
+    return report.graph_figure(graph, COLUMNS, plane=("j1_etarel", "j1_phirel"), size="j1_pt")
 
 
 def run(options: KnnGraphTagger) -> dict[str, dict[str, Any]]:

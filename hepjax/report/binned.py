@@ -91,10 +91,10 @@ def sculpting_figure(
     scores: Scores,
     name: str,
     mass: Any,
+    observable: str,
     *,
     background: Sequence[str] | None = None,
     efficiencies: Sequence[float] = (0.3, 0.5, 0.8),
-    observable: str = "j_mass",
     label: str = "",
 ) -> Figure:
     """The mass spectrum of the background before and after cuts, with the divergence that a cut makes.
@@ -103,9 +103,9 @@ def sculpting_figure(
       scores: class probabilities, labels and weights.
       name: of the class that is the signal.
       mass: (N,) the jets' masses, or another observable.
+      observable: the column that these are, such as "j_mass", for the label of the axis.
       background: the classes that make up the background, such as g and q; None is all others.
       efficiencies: signal efficiencies of the cuts.
-      observable: what it is, such as "j_mass_mmdt".
       label: text above the axes.
 
     Returns:
@@ -117,7 +117,7 @@ def sculpting_figure(
 
     >>> from hepjax.types import Scores
     >>> jets = Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t"))
-    >>> sculpting_figure(jets, "t", [80.0, 170.0]).axes[0].get_xlabel()
+    >>> sculpting_figure(jets, "t", [80.0, 170.0], "j_mass").axes[0].get_xlabel()
     'Jet mass [GeV]'
     """
     cuts = {efficiency: _selected(scores, name, efficiency) for efficiency in efficiencies}

@@ -5,14 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat
-from hepjax.data.datasets import hls4ml
 from hepjax.report.names import drawn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-_TAU = ("j_tau1_", "j_tau2_", "j_tau3_")
-_GEV = ("_px", "_py", "_pz", "_e", "_pt")
 _FIGURES = (
     ("auc", "AUC", "{:.4f}"),
     ("tpr_at_fpr_0.01", "efficiency at a mistag rate of 1 %", "{:.3f}"),
@@ -29,6 +26,7 @@ def model_card(
     columns: Sequence[str],
     kind: ExportFormat = ExportFormat.ONNX,
     *,
+    units: Mapping[str, str] | None = None,
     temperature: float = 1.0,
     pt_range: tuple[float, float] | None = None,
 ) -> str:
@@ -40,6 +38,7 @@ def model_card(
       metrics: what metrics.json holds; figures that are missing are left out.
       columns: what the tagger reads, in their order; of images of the files their names.
       kind: the file's format.
+      units: column → its unit, such as "GeV", "" for a pure number; the table has a dash for columns that it lacks.
       temperature: that divided the logarithms of the probabilities.
       pt_range: lowest and highest pT of the jets that it was measured on, GeV.
 
@@ -56,7 +55,7 @@ def model_card(
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
     sections = {
         "Model": _model(kind, record),
-        "Inputs": _inputs(record, columns),
+        "Inputs": _inputs(record, columns, units or {}),
         "Output": [
             f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_listed(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
@@ -81,9 +80,9 @@ def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
     return [f"{kind}{parameters}. The file is {form}; the number of jets N is free.", f"Options: {chosen}."]
 
 
-def _inputs(record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
     model = record["experiment"]["model"]
-    rows = [f"| {place} | `{column}` | {_unit(column)} |" for place, column in enumerate(columns)]
+    rows = [f"| {place} | `{column}` | {_unit(units.get(column))} |" for place, column in enumerate(columns)]
     table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
     if "features" in model:
         words = (
@@ -222,20 +221,13 @@ def _number(value: float | None, form: str, interval: Sequence[float] | None = N
     return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
 
 
-def _unit(column: str) -> str:
-    """The unit of a column of the public layout.
+def _unit(unit: str | None) -> str:
+    """A unit as the table of inputs has it: 1 for a pure number, a dash for a unit that is not known.
 
-    >>> [_unit(name) for name in ("j1_pt", "j1_phirel", "j_mass_mmdt", "j_zlogz", "jetImage")]
-    ['GeV', 'rad', 'GeV', '1', 'GeV']
+    >>> _unit("GeV"), _unit(""), _unit(None) == _ABSENT
+    ('GeV', '1', True)
     """
-    if (
-        column.endswith(_GEV)
-        or column.startswith(_TAU)
-        or "_mass" in column
-        or column not in {*hls4ml.JET_COLUMNS, *hls4ml.PARTICLE_COLUMNS}
-    ):
-        return "GeV"
-    return "rad" if "_phi" in column else "1"
+    return _ABSENT if unit is None else unit or "1"
 
 
 def _listed(names: Sequence[str]) -> str:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.graphs import _areas, _plane, _size_legend, _window
 from hepjax.report.jets import _DYNAMIC, _label_outside, _mean_images
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _SIGNED = "RdBu_r"
 _SHOWN = 99.7  # percent of the pixels that are not 0 that keep clear of the ends of the colour scale
-_SIZES = ("j1_pt", "j1_ptrel")
 
 
 def importance_figure(
@@ -78,7 +76,7 @@ def saliency_figure(
     saliency: np.ndarray,
     images: np.ndarray | None = None,
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = hls4ml.CLASSES,
+    classes: Sequence[str] = (),
     *,
     size: float = 0.02,
     axes: tuple[str, str] = ("Δη", "Δφ [rad]"),
@@ -147,9 +145,10 @@ def relevance_figure(
     messages: np.ndarray | None = None,
     strongest: int = 50,
     plane: tuple[str, str] | None = None,
+    size: str | None = None,
     label: str = "",
 ) -> Figure:
-    """One jet: its particles, as large as their pT, coloured by what each adds to a class's logit, and the messages.
+    """One jet: its particles, coloured by what each adds to a class's logit, and the messages between them.
 
     Args:
       values: (n, F) columns of the particles, unscaled; without padding.
@@ -157,7 +156,8 @@ def relevance_figure(
       particles: (n,) relevance of each; None leaves them grey.
       messages: (n, n) relevance, [receiver, sender]; both directions of a pair add up to one line. None draws none.
       strongest: how many pairs to draw.
-      plane: the columns across and up; the default is η and φ relative to the jet, or else the first two columns.
+      plane: the columns across and up, such as η and φ relative to the jet; None is the first two columns.
+      size: the column that the areas of particles are proportional to, such as pT; None draws all of one size.
       label: text above the axes.
 
     Returns:
@@ -171,7 +171,7 @@ def relevance_figure(
     'Gradient × input of the particle'
     """
     values = np.asarray(values)
-    across, up = _plane(columns, plane)
+    across, up = _plane(columns, plane, size)
     n = len(values)
     if values.shape != (n, len(columns)) or n == 0:
         raise InputError(f"values: expected (n, {len(columns)}) of one particle or more, found {values.shape}")
@@ -179,7 +179,6 @@ def relevance_figure(
         if given is not None and np.shape(given) != shape:
             raise InputError(f"{name}: expected shape {shape}, found {np.shape(given)}; leave the padding out")
     at = values[:, [list(columns).index(across), list(columns).index(up)]].astype(np.float64)
-    size = next((name for name in _SIZES if name in columns), None)
     with style():
         figure = new_figure(9.6 if size else 8.2, 7.8 + 0.9 * ((particles is not None) + (messages is not None)))
         axes = figure.subplots()

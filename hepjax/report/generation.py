@@ -47,7 +47,7 @@ def distances_table(found: Found, head: str = "observable") -> str:
 
 
 def generation_table(
-    found: Mapping[str, Found], auc: Mapping[str, Distance], nll: Mapping[str, Distance], spectrum: str = "j_mass_mmdt"
+    found: Mapping[str, Found], auc: Mapping[str, Distance], nll: Mapping[str, Distance], spectrum: str
 ) -> str:
     """What is known of several generators, as Markdown: distances, classifiers, likelihoods.
 
@@ -62,7 +62,7 @@ def generation_table(
 
     >>> from hepjax.evaluation import Beside, Distance
     >>> one, p = {"flow": Beside(Distance(1.25, 0.31), Distance(1.0, 0.35))}, {"flow": Distance(0.52, 0.01)}
-    >>> print(generation_table({"all": {"j_mass_mmdt": one}, "t": {"j_mass_mmdt": one}}, p, p).splitlines()[-1])
+    >>> print(generation_table({"all": {"j_mass": one}, "t": {"j_mass": one}}, p, p, "j_mass").splitlines()[-1])
     | flow | 0.520 ± 0.010 | 0.520 ± 0.010 |
     """
     masses = {drawn(name): rows[spectrum] for name, rows in found.items()}

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.names import column_label
 from hepjax.report.style import colour, new_figure, put_label, style
@@ -17,32 +16,32 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_PLANE = ("j1_etarel", "j1_phirel")
-_SIZES = ("j1_pt", "j1_ptrel")
 _LARGEST = 900.0  # area of the hardest particle, points²
 _SMALLEST = 14.0
 
 
 def graph_figure(
     graph: Any,
-    columns: Sequence[str] = hls4ml.PARTICLE_COLUMNS,
+    columns: Sequence[str],
     index: int = 0,
     *,
     plane: tuple[str, str] | None = None,
+    size: str | None = None,
     label: str = "",
 ) -> Figure:
-    """One jet's particles, as large as their pT, and the edges between them.
+    """One jet's particles and the edges between them.
 
     Args:
       graph: what `hepjax.inputs.graphs` gave: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
         `n_edge` (N,).
       columns: the F column names of the nodes.
       index: which of the N jets.
-      plane: the columns across and up; the default is η and φ relative to the jet, or else the first two columns.
+      plane: the columns across and up, such as η and φ relative to the jet; None is the first two columns.
+      size: the column that the areas of particles are proportional to, such as pT; None draws all of one size.
       label: text above the axes.
 
     Returns:
-      The figure. The area of a particle goes with j1_pt or j1_ptrel, where the columns have one of them.
+      The figure.
 
     Raises:
       InputError: the names do not fit the nodes, there is no such jet, or it has no particle.
@@ -53,14 +52,13 @@ def graph_figure(
     >>> graph_figure(graph, ["j1_etarel", "j1_phirel"]).axes[0].get_xlabel()
     'Δη to the jet axis'
     """
-    across, up = _plane(columns, plane)
+    across, up = _plane(columns, plane, size)
     nodes, ends = _jet(graph, columns, index)
     at = nodes[:, [columns.index(across), columns.index(up)]].astype(np.float64)
-    name = next((name for name in _SIZES if name in columns), None)
     with style():
         from matplotlib.collections import LineCollection
 
-        figure = new_figure(9.6 if name else 8.2, 7.6)
+        figure = new_figure(9.6 if size else 8.2, 7.6)
         axes = figure.subplots()
         pairs = np.unique(np.sort(ends, axis=1), axis=0)  # both directions are one line
         # Many lines must leave the particles visible.
@@ -68,10 +66,10 @@ def graph_figure(
         axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
         look: dict[str, Any] = {"color": colour(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
         sizes = np.full(len(at), 120.0)
-        if name:
-            weight = np.maximum(nodes[:, columns.index(name)].astype(np.float64), 0)
+        if size:
+            weight = np.maximum(nodes[:, columns.index(size)].astype(np.float64), 0)
             sizes = _areas(weight, weight.max())
-            _size_legend(axes, weight, column_label(name), look)
+            _size_legend(axes, weight, column_label(size), look)
         axes.scatter(at[:, 0], at[:, 1], s=sizes, zorder=2, **look)
         _window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
@@ -80,14 +78,14 @@ def graph_figure(
     return figure
 
 
-def _plane(columns: Sequence[str], plane: tuple[str, str] | None) -> tuple[str, str]:
+def _plane(columns: Sequence[str], plane: tuple[str, str] | None, size: str | None) -> tuple[str, str]:
     if plane is None:
         if len(columns) < 2:
             raise InputError(f"columns: expected two or more to draw in a plane, found {', '.join(columns) or 'none'}")
-        plane = _PLANE if set(_PLANE) <= set(columns) else (columns[0], columns[1])
-    for name in plane:
-        if name not in columns:
-            raise InputError(f"plane: the nodes have no column {name}; there are {', '.join(columns)}")
+        plane = (columns[0], columns[1])
+    for argument, name in (("plane", plane[0]), ("plane", plane[1]), ("size", size)):
+        if name is not None and name not in columns:
+            raise InputError(f"{argument}: the particles have no column {name}; there are {', '.join(columns)}")
     return plane
 
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.report.names import column_label, drawn
 from hepjax.report.style import colour, new_figure, put_label, style
@@ -29,7 +28,7 @@ _DYNAMIC = 1e5  # of the colour scale of images
 def image_figure(
     images: np.ndarray,
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = hls4ml.CLASSES,
+    classes: Sequence[str] = (),
     *,
     channels: Sequence[str] = (),
     size: float = 0.02,
@@ -101,7 +100,7 @@ def sequence_figure(
     sequences: Sequences,
     columns: Sequence[str],
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = hls4ml.CLASSES,
+    classes: Sequence[str] = (),
     *,
     label: str = "",
 ) -> Figure:
@@ -136,7 +135,7 @@ def features_figure(
     x: np.ndarray,
     names: Sequence[str],
     labels: np.ndarray | None = None,
-    classes: Sequence[str] = hls4ml.CLASSES,
+    classes: Sequence[str] = (),
     *,
     label: str = "",
 ) -> Figure:
@@ -240,6 +239,8 @@ def _mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequenc
 
 
 def _checked(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarray:
+    if not classes:
+        raise InputError("classes: expected the class names that the labels are indices into, found none")
     labels = np.asarray(labels)
     fit = labels.shape == (jets,) and np.issubdtype(labels.dtype, np.integer)
     if not fit or labels.min() < 0 or labels.max() >= len(classes):

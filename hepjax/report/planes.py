@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
 from hepjax.report.names import drawn
@@ -25,7 +24,7 @@ def plane_figure(
     points: np.ndarray,
     labels: np.ndarray,
     clusters: np.ndarray,
-    classes: Sequence[str] = hls4ml.CLASSES,
+    classes: Sequence[str],
     *,
     axes: tuple[str, str] = ("First principal component", "Second principal component"),
     most: int = 2000,
@@ -51,7 +50,7 @@ def plane_figure(
     Raises:
       InputError: shapes do not fit, a point is not finite, or labels are no indices into `classes`.
 
-    >>> figure = plane_figure(np.eye(2), np.array([0, 4]), np.array([1, 0]))
+    >>> figure = plane_figure(np.eye(2), np.array([0, 1]), np.array([1, 0]), ("g", "t"))
     >>> [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     ['1: 100 % t', '2: 100 % g']
     """

@@ -11,6 +11,7 @@ from hepjax import models, report
 from hepjax.choices import ExportFormat, Precision
 from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_target
+from hepjax.data.datasets import hls4ml
 from hepjax.runs import predictions, run_folder, taggers
 from hepjax.version import __version__
 
@@ -56,6 +57,7 @@ def export(
         atomic_files.write_bytes(out, data)
         atomic_files.write_text(beside, formats.describe_stablehlo(answer, example, data, facts))
     about: dict[str, Any] = {"kind": kind, "temperature": temperature, "pt_range": _pt_range(folder)}
+    about["units"] = {column: _unit(column) for column in networks[0].recipe.columns}
     words = report.model_card(out.name, record, run_folder.read_metrics(folder), networks[0].recipe.columns, **about)
     atomic_files.write_text(card, words)
     return tuple(targets)
@@ -66,3 +68,15 @@ def _pt_range(folder: Path) -> tuple[float, float] | None:
     path = folder / "test.h5"
     pt = predictions.read_predictions(path).observables.get("j_pt") if path.exists() else None
     return None if pt is None or not len(pt) else (float(pt.min()), float(pt.max()))
+
+
+def _unit(column: str) -> str:
+    """The unit of a column of the public layout; "" for a pure number, GeV for the images of files.
+
+    >>> [_unit(name) for name in ("j1_pt", "j1_phirel", "j_mass_mmdt", "j_zlogz", "jetImage")]
+    ['GeV', 'rad', 'GeV', '', 'GeV']
+    """
+    energy = column.endswith(("_px", "_py", "_pz", "_e", "_pt")) or column.startswith(("j_tau1_", "j_tau2_", "j_tau3_"))
+    if energy or "_mass" in column or column not in {*hls4ml.JET_COLUMNS, *hls4ml.PARTICLE_COLUMNS}:
+        return "GeV"
+    return "rad" if "_phi" in column else ""

@@ -32,6 +32,8 @@ EFFICIENCY = 0.5
 """The signal efficiency of the cuts that are looked at in bins."""
 JETS = 1000
 """Jets at most that pictures and explanations take."""
+_PLANE = ("j1_etarel", "j1_phirel")
+_SIZES = ("j1_pt", "j1_ptrel")
 _REPEATS = 5
 _DPI = 70
 _PIXELS = 40
@@ -152,7 +154,7 @@ def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
             "the signal has its own. The Jensen-Shannon divergence stands beside what chance alone would give.",
             [
                 _picture(
-                    report.sculpting_figure(scores, name, test.observables["j_mass"]),
+                    report.sculpting_figure(scores, name, test.observables["j_mass"], "j_mass"),
                     f"All other jets, cut on the {drawn(name)} probability",
                 )
                 for name in names
@@ -272,14 +274,18 @@ def _in_one_jet(
     if not isinstance(seen, Sequences):
         found = explanation.by_particle(found, mask)
     particles, values = found[0].sum(axis=-1)[mask[0]], np.asarray(jet.values)[mask]
-    figure = report.relevance_figure(values, columns, particles=particles)
+    places: dict[str, Any] = {
+        "plane": _PLANE if set(_PLANE) <= set(columns) else None,
+        "size": next((column for column in _SIZES if column in columns), None),
+    }
+    figure = report.relevance_figure(values, columns, particles=particles, **places)
     yield figure, f"Which particles of one {name} jet speak for {name}: gradient times input"
     if isinstance(network.recipe.network, models.InteractionNetwork | models.GraphNetwork):
         rounds = explanation.message_relevance(
             network.recipe.network, network.params, network.model_state, seen, label, mask
         )
         messages = sum(each.relevance[0] for each in rounds)[np.ix_(mask[0], mask[0])]
-        figure = report.relevance_figure(values, columns, particles=particles, messages=messages)
+        figure = report.relevance_figure(values, columns, particles=particles, messages=messages, **places)
         yield figure, f"Which messages between particles of that jet speak for {name}: the learnt edges"
 
 

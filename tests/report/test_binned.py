@@ -33,8 +33,10 @@ FIGURES = {
     "rates": lambda: rates_figure(FIVE, "t", SEEN, label="hepjax simulation"),
     "rates of few": lambda: rates_figure(FEW, "t", SEEN_FEW),
     "rates of one": lambda: rates_figure(FIVE, "w", {"j_multiplicity": SEEN["j_pt"] // 20}),
-    "sculpting": lambda: sculpting_figure(FIVE, "t", SEEN["j_mass"], background=("g", "q"), label="hepjax simulation"),
-    "sculpting of few": lambda: sculpting_figure(FEW, "t", SEEN_FEW["j_mass"]),
+    "sculpting": lambda: sculpting_figure(
+        FIVE, "t", SEEN["j_mass"], "j_mass", background=("g", "q"), label="hepjax simulation"
+    ),
+    "sculpting of few": lambda: sculpting_figure(FEW, "t", SEEN_FEW["j_mass"], "j_mass"),
 }
 
 
@@ -72,7 +74,7 @@ def test_a_bin_of_which_nothing_is_selected_shows_how_much_could_be():
 
 
 def test_the_divergence_is_written_beside_each_cut():
-    (axes,) = sculpting_figure(FIVE, "t", SEEN["j_mass"], background=("g", "q"), efficiencies=(0.5,)).axes
+    (axes,) = sculpting_figure(FIVE, "t", SEEN["j_mass"], "j_mass", background=("g", "q"), efficiencies=(0.5,)).axes
     assert axes.get_ylabel() == "Share of background jets (g, q)"
     before, after = axes.patches
     rows = FIVE.labels < 2
@@ -88,7 +90,7 @@ def test_the_divergence_is_written_beside_each_cut():
 
 
 def test_a_cut_that_few_jets_pass_is_named_only():
-    (axes,) = sculpting_figure(FEW, "t", SEEN_FEW["j_mass"], efficiencies=(0.1,)).axes
+    (axes,) = sculpting_figure(FEW, "t", SEEN_FEW["j_mass"], "j_mass", efficiencies=(0.1,)).axes
     assert len(axes.patches) == 1
     assert axes.get_legend().get_texts()[1].get_text().endswith("fewer than 10 jets")
 
@@ -113,12 +115,17 @@ def test_a_class_without_jets_is_left_out():
         (lambda: rates_figure(FIVE, "t", {}), "observables: expected one or more"),
         (lambda: rates_figure(FIVE, "x", SEEN), "name: expected one of g, q, w, z, t, found 'x'"),
         (lambda: rates_figure(FIVE, "t", {"j_pt": [1.0]}), r"values: expected shape \(4000,\)"),
-        (lambda: sculpting_figure(FIVE, "t", [1.0]), r"mass: expected shape \(4000,\)"),
-        (lambda: sculpting_figure(FIVE, "t", np.full(4000, np.nan)), "values: expected finite"),
-        (lambda: sculpting_figure(FIVE, "t", SEEN["j_mass"], background=("t",)), "background: expected classes out of"),
-        (lambda: sculpting_figure(FIVE, "t", SEEN["j_mass"], background=()), "background: expected jets of"),
+        (lambda: sculpting_figure(FIVE, "t", [1.0], "j_mass"), r"mass: expected shape \(4000,\)"),
+        (lambda: sculpting_figure(FIVE, "t", np.full(4000, np.nan), "j_mass"), "values: expected finite"),
         (
-            lambda: sculpting_figure(Scores(np.array([[0.5, 0.5]]), np.array([1]), None, ("q", "t")), "t", [1.0]),
+            lambda: sculpting_figure(FIVE, "t", SEEN["j_mass"], "j_mass", background=("t",)),
+            "background: expected classes out of",
+        ),
+        (lambda: sculpting_figure(FIVE, "t", SEEN["j_mass"], "j_mass", background=()), "background: expected jets of"),
+        (
+            lambda: sculpting_figure(
+                Scores(np.array([[0.5, 0.5]]), np.array([1]), None, ("q", "t")), "t", [1.0], "j_mass"
+            ),
             "scores: expected jets of class t and of others",
         ),
     ],

@@ -18,6 +18,8 @@ LABELS = np.arange(40) % 5
 IMAGES = RNG.exponential(size=(40, 8, 8, 2)).astype(np.float32) * (RNG.random((40, 8, 8, 2)) < 0.2)
 SALIENCY = IMAGES * RNG.normal(size=IMAGES.shape)
 COLUMNS = ["j1_pt", "j1_etarel", "j1_phirel"]
+LOOK = {"plane": ("j1_etarel", "j1_phirel"), "size": "j1_pt"}
+CLASSES = ("g", "q", "w", "z", "t")
 PARTICLES = np.stack([RNG.exponential(50, 12), RNG.normal(0, 0.2, 12), RNG.normal(0, 0.2, 12)], axis=1)
 RELEVANCE = RNG.normal(size=12)
 MESSAGES = RNG.normal(size=(12, 12)) * (1 - np.eye(12))
@@ -27,13 +29,13 @@ FIGURES = {
     "importance of two": lambda: importance_figure(
         MEAN[:2], STD[:2], ["energy", "direction"], quantity="Rise of the loss"
     ),
-    "saliency of classes": lambda: saliency_figure(SALIENCY, IMAGES, LABELS, label="hepjax simulation"),
+    "saliency of classes": lambda: saliency_figure(SALIENCY, IMAGES, LABELS, CLASSES, label="hepjax simulation"),
     "saliency of a jet": lambda: saliency_figure(SALIENCY[0], IMAGES[0], label="hepjax simulation"),
     "saliency alone": lambda: saliency_figure(SALIENCY),
-    "saliency of classes alone": lambda: saliency_figure(SALIENCY, labels=LABELS),
-    "particles": lambda: relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE, label="hepjax simulation"),
-    "messages": lambda: relevance_figure(PARTICLES, COLUMNS, messages=MESSAGES, label="hepjax simulation"),
-    "both": lambda: relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE, messages=MESSAGES),
+    "saliency of classes alone": lambda: saliency_figure(SALIENCY, None, LABELS, CLASSES),
+    "particles": lambda: relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE, label="hepjax simulation", **LOOK),
+    "messages": lambda: relevance_figure(PARTICLES, COLUMNS, messages=MESSAGES, label="hepjax simulation", **LOOK),
+    "both": lambda: relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE, messages=MESSAGES, **LOOK),
     "without pT": lambda: relevance_figure(PARTICLES[:, 1:], COLUMNS[1:], particles=RELEVANCE),
     "correlations": lambda: correlation_figure(CORRELATIONS, NAMES, label="hepjax simulation"),
     "correlations of many": lambda: correlation_figure(np.tile(CORRELATIONS, (10, 1)), NAMES),
@@ -67,7 +69,7 @@ class TestImportance:
 
 class TestSaliency:
     def test_classes(self):
-        figure = saliency_figure(SALIENCY, IMAGES, LABELS, size=0.05)
+        figure = saliency_figure(SALIENCY, IMAGES, LABELS, CLASSES, size=0.05)
         top, bottom = figure.axes[:5], figure.axes[5:10]
         assert [axes._right_title.get_text() for axes in top] == ["g", "q", "W", "Z", "t"]
         scales = set()
@@ -99,12 +101,12 @@ class TestSaliency:
     )
     def test_refused(self, arguments, words):
         with pytest.raises(InputError, match=words):
-            saliency_figure(**{"saliency": SALIENCY, **arguments})
+            saliency_figure(**{"saliency": SALIENCY, "classes": CLASSES, **arguments})
 
 
 class TestRelevance:
     def test_particles(self):
-        axes = relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE).axes[0]
+        axes = relevance_figure(PARTICLES, COLUMNS, particles=RELEVANCE, **LOOK).axes[0]
         *_, nodes = (each for each in axes.collections if isinstance(each, PathCollection))
         np.testing.assert_allclose(nodes.get_offsets(), PARTICLES[:, 1:])
         np.testing.assert_allclose(nodes.get_array(), RELEVANCE)
@@ -116,7 +118,7 @@ class TestRelevance:
 
     @pytest.mark.parametrize("strongest, count", [(10, 10), (500, 66)])
     def test_messages(self, strongest, count):
-        axes = relevance_figure(PARTICLES, COLUMNS, messages=MESSAGES, strongest=strongest).axes[0]
+        axes = relevance_figure(PARTICLES, COLUMNS, messages=MESSAGES, strongest=strongest, **LOOK).axes[0]
         (lines,) = (each for each in axes.collections if isinstance(each, LineCollection))
         both = MESSAGES + MESSAGES.T
         assert len(lines.get_segments()) == count
@@ -128,7 +130,7 @@ class TestRelevance:
         assert (np.diff(lines.get_linewidths()) >= 0).all()
 
     def test_a_single_particle(self):
-        figure = relevance_figure(PARTICLES[:1], COLUMNS, particles=np.zeros(1), messages=np.zeros((1, 1)))
+        figure = relevance_figure(PARTICLES[:1], COLUMNS, particles=np.zeros(1), messages=np.zeros((1, 1)), **LOOK)
         assert len(figure.axes) == 3
 
     @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from hepjax import InputError
 from hepjax.report import graph_figure, save, style
 
 COLUMNS = ["j1_pt", "j1_etarel", "j1_phirel"]
+LOOK = {"plane": ("j1_etarel", "j1_phirel"), "size": "j1_pt"}
 RNG = np.random.default_rng(0)
 NODES = np.stack([RNG.exponential(50, 9), RNG.normal(0, 0.2, 9), RNG.normal(0, 0.2, 9)], axis=1).astype(np.float32)
 GRAPH = SimpleNamespace(
@@ -34,7 +35,7 @@ def drawn(figure):
 @pytest.mark.parametrize("index, edges", [(0, {(0, 1), (1, 2), (2, 3)}), (2, {(5, 6), (6, 7)}), (3, set())])
 def test_one_jet_and_its_edges(index, edges):
     first, count = [0, 4, 4, 8][index], GRAPH.n_node[index]
-    at, areas, lines = drawn(graph_figure(GRAPH, COLUMNS, index))
+    at, areas, lines = drawn(graph_figure(GRAPH, COLUMNS, index, **LOOK))
     own = NODES[first : first + count]
     np.testing.assert_allclose(at, own[:, 1:], rtol=1e-6)
     large = areas > areas.min()
@@ -53,7 +54,7 @@ def test_other_columns():
 
 def test_legend_says_how_large():
     largest = NODES[:4, 0].max()
-    legend = graph_figure(GRAPH, COLUMNS).axes[0].get_legend()
+    legend = graph_figure(GRAPH, COLUMNS, **LOOK).axes[0].get_legend()
     assert legend.get_title().get_text() == "$p_T$ [GeV]"
     values = [float(text.get_text()) for text in legend.get_texts()]
     assert values[0] <= largest < 10 * values[0]
@@ -62,7 +63,7 @@ def test_legend_says_how_large():
 
 @pytest.mark.parametrize("index", [0, 3])
 def test_nothing_leaves_the_page(index, tmp_path):
-    figure = graph_figure(GRAPH, COLUMNS, index, label="hepjax simulation")
+    figure = graph_figure(GRAPH, COLUMNS, index, label="hepjax simulation", **LOOK)
     with style():
         canvas = FigureCanvasAgg(figure)
         canvas.draw()
@@ -95,6 +96,7 @@ def test_refuses(arguments, words):
         graph_figure(GRAPH, *arguments)
 
 
-def test_an_unknown_plane_is_refused():
-    with pytest.raises(InputError, match="no column j1_eta;"):
-        graph_figure(GRAPH, COLUMNS, plane=("j1_eta", "j1_phirel"))
+@pytest.mark.parametrize("look", [{"plane": ("j1_eta", "j1_phirel")}, {"size": "j1_eta"}])
+def test_an_unknown_column_is_refused(look):
+    with pytest.raises(InputError, match=f"{next(iter(look))}: the particles have no column j1_eta;"):
+        graph_figure(GRAPH, COLUMNS, **look)

@@ -14,6 +14,7 @@ from hepjax.types import Sequences
 
 RNG = np.random.default_rng(0)
 LABELS = np.arange(60) % 5
+CLASSES = ("g", "q", "w", "z", "t")
 IMAGES = RNG.exponential(size=(60, 8, 8, 2)).astype(np.float32) * (RNG.random((60, 8, 8, 2)) < 0.1)
 MASK = np.arange(20) < RNG.integers(0, 21, size=(60, 1))
 PARTICLES = Sequences(np.where(MASK[..., None], RNG.lognormal(sigma=2, size=(60, 20, 3)), 0).astype(np.float32), MASK)
@@ -22,13 +23,19 @@ FEATURES = RNG.lognormal(size=(60, 16))
 FIGURES = {
     "one image": lambda: image_figure(IMAGES[0, ..., :1], label="hepjax simulation"),
     "mean image": lambda: image_figure(IMAGES[..., :1], label="hepjax simulation"),
-    "image of each class": lambda: image_figure(IMAGES[..., :1], LABELS, label="hepjax simulation"),
-    "channels": lambda: image_figure(IMAGES, LABELS, channels=("charged", "neutral"), label="hepjax simulation"),
+    "image of each class": lambda: image_figure(IMAGES[..., :1], LABELS, CLASSES, label="hepjax simulation"),
+    "channels": lambda: image_figure(
+        IMAGES, LABELS, CLASSES, channels=("charged", "neutral"), label="hepjax simulation"
+    ),
     "channels alone": lambda: image_figure(IMAGES, channels=("charged", "neutral"), axes=("Minor", "Principal")),
-    "particles": lambda: sequence_figure(PARTICLES, COLUMNS, LABELS, label="hepjax simulation"),
-    "one column": lambda: sequence_figure(PARTICLES._replace(values=PARTICLES.values[..., :1]), COLUMNS[:1], LABELS),
-    "observables": lambda: features_figure(FEATURES, hls4ml.STANDARD_FEATURES, LABELS, label="hepjax simulation"),
-    "five observables": lambda: features_figure(FEATURES[:, :5], hls4ml.STANDARD_FEATURES[:5], LABELS),
+    "particles": lambda: sequence_figure(PARTICLES, COLUMNS, LABELS, CLASSES, label="hepjax simulation"),
+    "one column": lambda: sequence_figure(
+        PARTICLES._replace(values=PARTICLES.values[..., :1]), COLUMNS[:1], LABELS, CLASSES
+    ),
+    "observables": lambda: features_figure(
+        FEATURES, hls4ml.STANDARD_FEATURES, LABELS, CLASSES, label="hepjax simulation"
+    ),
+    "five observables": lambda: features_figure(FEATURES[:, :5], hls4ml.STANDARD_FEATURES[:5], LABELS, CLASSES),
     "observables together": lambda: features_figure(FEATURES[:, :3], ["j_tau1_b1", "j_tau32_b2_mmdt", "j_pt"]),
 }
 
@@ -40,7 +47,7 @@ def test_no_text_leaves_the_page_or_covers_another(name, assert_legible):
 
 class TestImageFigure:
     def test_means_and_window(self):
-        figure = image_figure(IMAGES[..., :1], LABELS, size=0.05)
+        figure = image_figure(IMAGES[..., :1], LABELS, CLASSES, size=0.05)
         panels = [axes for axes in figure.axes if axes.get_xlabel() or axes.images]
         assert [axes._right_title.get_text() for axes in panels[:5]] == ["g", "q", "W", "Z", "t"]
         for c, axes in enumerate(panels[:5]):
@@ -72,7 +79,7 @@ class TestImageFigure:
             assert colour(eta, phi).tolist() == [1, 1, 1]
 
     def test_classes_without_jets_have_no_panel(self):
-        figure = image_figure(IMAGES[:2, ..., :1], np.array([1, 4]))
+        figure = image_figure(IMAGES[:2, ..., :1], np.array([1, 4]), CLASSES)
         assert [axes._right_title.get_text() for axes in figure.axes[:2]] == ["q", "t"]
 
     @pytest.mark.parametrize(
@@ -84,11 +91,15 @@ class TestImageFigure:
             ({"images": np.ones((3, 4, 4, 2)), "channels": ["a"]}, "channels: expected 2 names"),
             ({"images": np.ones((3, 4, 4, 1)), "labels": np.arange(2)}, "labels: expected 3 indices from 0 to 4"),
             ({"images": np.ones((3, 4, 4, 1)), "labels": np.array([0, 1, 5])}, "labels: expected 3 indices"),
+            (
+                {"images": np.ones((3, 4, 4, 1)), "labels": np.arange(3), "classes": ()},
+                "classes: expected the class names",
+            ),
         ],
     )
     def test_refused(self, arguments, words):
         with pytest.raises(InputError, match=words):
-            image_figure(**arguments)
+            image_figure(**{"classes": CLASSES, **arguments})
 
 
 class TestDistributions:
@@ -103,7 +114,7 @@ class TestDistributions:
         assert figure.axes[0].get_xscale() == "log"
 
     def test_heights_are_those_of_the_class(self):
-        figure = features_figure(FEATURES[:, :1], ["j_multiplicity"], LABELS)
+        figure = features_figure(FEATURES[:, :1], ["j_multiplicity"], LABELS, CLASSES)
         for c, patch in enumerate(figure.axes[0].patches):
             values, edges, _ = patch.get_data()
             rows = FEATURES[c == LABELS, 0]
@@ -144,4 +155,4 @@ class TestDistributions:
         with pytest.raises(InputError, match="sequences: expected one particle"):
             sequence_figure(PARTICLES._replace(mask=MASK & False), COLUMNS)
         with pytest.raises(InputError, match="labels: expected 60 indices"):
-            sequence_figure(PARTICLES, COLUMNS, LABELS[:5])
+            sequence_figure(PARTICLES, COLUMNS, LABELS[:5], CLASSES)

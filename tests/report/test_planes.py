@@ -10,6 +10,7 @@ from hepjax.report import plane_figure
 from hepjax.report.style import colour
 
 RNG = np.random.default_rng(0)
+CLASSES = ("g", "q", "w", "z", "t")
 LABELS = RNG.integers(5, size=300)
 POINTS = RNG.normal(size=(300, 2)) + np.eye(5)[LABELS][:, :2] * 3
 CLUSTERS = np.where(RNG.random(300) < 0.7, (LABELS + 2) % 5, RNG.integers(7, size=300))
@@ -28,11 +29,11 @@ def expected(numbers):
 
 @pytest.mark.parametrize("clusters", [CLUSTERS, CLUSTERS * 0, LABELS])
 def test_no_text_leaves_the_page_or_covers_another(clusters, assert_legible):
-    assert_legible(plane_figure(POINTS, LABELS, clusters, label="hepjax simulation"))
+    assert_legible(plane_figure(POINTS, LABELS, clusters, CLASSES, label="hepjax simulation"))
 
 
 def test_classes_and_clusters():
-    figure = plane_figure(POINTS, LABELS, (LABELS + 2) % 5, axes=("across", "up"))
+    figure = plane_figure(POINTS, LABELS, (LABELS + 2) % 5, CLASSES, axes=("across", "up"))
     left, right = figure.axes
     for axes in (left, right):
         np.testing.assert_allclose(axes.collections[0].get_offsets(), POINTS)
@@ -55,7 +56,7 @@ def test_of_two_clusters_of_a_class_the_smaller_has_a_colour_of_its_own():
 
 
 def test_some_of_many_are_drawn_and_all_are_counted():
-    figure = plane_figure(POINTS, LABELS, LABELS, most=10)
+    figure = plane_figure(POINTS, LABELS, LABELS, CLASSES, most=10)
     assert len(figure.axes[0].collections[0].get_offsets()) == 10
     assert len(figure.axes[0].get_legend().get_texts()) == 5
 
@@ -63,7 +64,7 @@ def test_some_of_many_are_drawn_and_all_are_counted():
 def test_what_lies_far_outside_does_not_shrink_the_rest():
     points = POINTS.copy()
     points[0] = [1e6, -1e6]
-    low, high = plane_figure(points, LABELS, CLUSTERS).axes[0].get_xlim()
+    low, high = plane_figure(points, LABELS, CLUSTERS, CLASSES).axes[0].get_xlim()
     assert -6 < low < high < 10
 
 
@@ -79,4 +80,4 @@ def test_what_lies_far_outside_does_not_shrink_the_rest():
 )
 def test_bad_input(arguments, words):
     with pytest.raises(InputError, match=words):
-        plane_figure(**{"points": POINTS, "labels": LABELS, "clusters": CLUSTERS, **arguments})
+        plane_figure(**{"points": POINTS, "labels": LABELS, "clusters": CLUSTERS, "classes": CLASSES, **arguments})
