@@ -154,7 +154,7 @@ def features_figure(
     Raises:
       InputError: the names or labels do not fit the observables, or there is no jet.
 
-    >>> figure = features_figure(np.array([[1.0], [2.0], [4.0]]), ["j_pt"], np.array([0, 0, 1]))
+    >>> figure = features_figure(np.array([[1.0], [2.0], [4.0]]), ["j_pt"], np.array([0, 0, 1]), ("q", "t"))
     >>> figure.axes[0].get_xlabel()
     'Jet $p_T$ [GeV]'
     """

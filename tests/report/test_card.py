@@ -42,13 +42,14 @@ def record(**model):
     }
 
 
+UNITS = {"j_pt": "GeV", "j_zlogz": "", "j1_pt": "GeV", "j1_phirel": "rad"}
 MLP = record(name="mlp", features=["j_pt", "j_zlogz"], hidden=[8])
 PARTICLES = record(name="deepsets", particles=6, columns=["j1_pt", "j1_phirel", "j1_etarel"])
 PIXELS = record(name="convnet", particles=6, pixels=8, images=["jetImage"])
 
 
 def test_it_says_what_a_stranger_must_know():
-    text = model_card("tagger.onnx", MLP, METRICS, ["j_pt", "j_zlogz"], pt_range=(800, 1600))
+    text = model_card("tagger.onnx", MLP, METRICS, ["j_pt", "j_zlogz"], units=UNITS, pt_range=(800, 1600))
     for words in (
         "# tagger.onnx", "mlp, 1,234 parameters", "`features`, (N, 2) float32", "| 0 | `j_pt` | GeV |",
         "| 1 | `j_zlogz` | 1 |",
@@ -68,12 +69,13 @@ def test_it_says_what_a_stranger_must_know():
 
 
 def test_particles_and_images_say_what_padding_is():
-    text = model_card("t.onnx", PARTICLES, METRICS, ["j1_pt", "j1_phirel", "j1_etarel"])
+    text = model_card("t.onnx", PARTICLES, METRICS, ["j1_pt", "j1_phirel", "j1_etarel"], units=UNITS)
     assert "`particles`, (N, 6, 3) float32" in text
     assert "falling pT" in text
     assert "zeros behind the last particle" in text
     assert "`mask`, (N, 6) bool" in text
     assert "| 1 | `j1_phirel` | rad |" in text
+    assert "| 2 | `j1_etarel` | – |" in text  # noqa: RUF001
     ordered = record(**PARTICLES["experiment"]["model"], order_by="j1_e")
     assert "falling `j1_e`" in model_card("t.onnx", ordered, METRICS, ["j1_pt"])
     assert "`images`, (N, 8, 8, 1) float32: pT per pixel in GeV" in model_card("t.onnx", PIXELS, METRICS, ["jetImage"])
