@@ -18,9 +18,9 @@ from hepjax.report.generation import distances_figure, distances_table, generati
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
-from hepjax.report.names import axis_label, drawn
+from hepjax.report.names import axis_label, class_label
 from hepjax.report.page import Picture, Section, page
-from hepjax.report.page_markup import Table
+from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
 from hepjax.report.style import new_figure, style
@@ -46,6 +46,7 @@ __all__ = [
     "anomaly_tables",
     "axis_label",
     "bench_table",
+    "class_label",
     "cloud_spectra_figure",
     "comparison_numbers",
     "comparison_table",
@@ -57,7 +58,6 @@ __all__ = [
     "discriminant_figure",
     "distances_figure",
     "distances_table",
-    "drawn",
     "dropped_figure",
     "efficiency_figure",
     "epoch_line",

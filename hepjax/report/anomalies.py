@@ -9,8 +9,8 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, class_curve, thinned
 from hepjax.report.figures import _LINES, lowest_rate
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -61,7 +61,7 @@ def anomaly_roc_figure(
                 if curve is None:
                     raise InputError(f"scores: expected background and anomalies of {kind}, found one of both")
                 thin, text = thinned(curve), f"{name}  {auc(curve):.3f}"
-                shade = "k" if name in baselines else colour(i)
+                shade = "k" if name in baselines else color(i)
                 axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=_LINES[i % len(_LINES)], label=text)
             axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_together(kind)}")
             axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
@@ -106,7 +106,7 @@ def anomaly_score_figure(
             if own.size:
                 heights = np.histogram(own, edges)[0] / own.size
                 line = _LINES[i % len(_LINES)]
-                axes.stairs(heights, edges, color=colour(i), linestyle=line, linewidth=2.2, label=drawn(kind))
+                axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
         axes.set(xscale="log", xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
@@ -144,7 +144,7 @@ def contamination_figure(
             found = [figures[share][name]["auc"] for share in shares]
             value = np.array([one["value"] for one in found])
             ends = np.array([one["interval"] or [one["value"]] * 2 for one in found]).T
-            look: dict[str, Any] = {"color": colour(i), "linestyle": _LINES[i % len(_LINES)], "marker": "o"}
+            look: dict[str, Any] = {"color": color(i), "linestyle": _LINES[i % len(_LINES)], "marker": "o"}
             axes.errorbar(np.arange(len(shares)) + 0.03 * i, value, np.abs(ends - value), capsize=4, label=name, **look)
         axes.set_xticks(range(len(shares)), [f"{100 * float(share):g} %" for share in shares])
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
@@ -207,4 +207,4 @@ def _cell(one: Mapping[str, Any], digits: int) -> str:
 
 
 def _together(kind: str) -> str:
-    return " + ".join(map(drawn, kind.split("+")))
+    return " + ".join(map(class_label, kind.split("+")))

@@ -12,8 +12,8 @@ from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bin
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
 from hepjax.report.figures import _LINES
-from hepjax.report.names import axis_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import axis_label, class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -70,7 +70,7 @@ def rates_figure(
             for i, (class_name, rates) in enumerate(found.items()):
                 if not rates.jets.any():
                     continue
-                _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(found) - 1) / 2), drawn(class_name))
+                _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(found) - 1) / 2), class_label(class_name))
                 positive = np.concatenate([rates.rate[rates.rate > 0], rates.high[rates.rate == 0]])
                 bottom = min([bottom, *positive])
             axes.set(xlabel=axis_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
@@ -80,7 +80,7 @@ def rates_figure(
         for axes in panels[: len(observables) : columns]:
             axes.set_ylabel("Share of jets selected")
         panels[0].plot([], [], color="0.5", marker="v", linestyle="", label="none: upper end")
-        title = rf"Cut on {drawn(name)} at $\varepsilon_S$ = {efficiency:.0%}; true class"
+        title = rf"Cut on {class_label(name)} at $\varepsilon_S$ = {efficiency:.0%}; true class"
         handles, words = (found[1:] + found[:1] for found in panels[0].get_legend_handles_labels())
         figure.legend(handles, words, loc="outside upper center", ncols=min(len(words), 6), title=title)
         put_label(panels[0], label)
@@ -141,18 +141,22 @@ def sculpting_figure(
             found = sculpting(selected[rows], values, whole.edges, w) if left[efficiency] >= FEWEST else None
             start = rf"$\varepsilon_S$ = {efficiency:.0%}: "
             if found is None:
-                axes.plot([], [], color=colour(i), label=f"{start}fewer than {FEWEST} jets")
+                axes.plot([], [], color=color(i), label=f"{start}fewer than {FEWEST} jets")
                 continue
             heights = found.after / max(found.after.sum(), 1e-300)
             words = f"{start}{found.divergence:.4f} (chance {found.expected:.4f} ± {found.spread:.4f})"
             axes.stairs(
-                heights, found.edges, color=colour(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words
+                heights, found.edges, color=color(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words
             )
             top = max(top, float(heights.max()))
         names = background or [one for one in scores.classes if one != name]
-        axes.set(xlabel=axis_label(observable), ylabel=f"Share of background jets ({', '.join(map(drawn, names))})")
+        axes.set(
+            xlabel=axis_label(observable), ylabel=f"Share of background jets ({', '.join(map(class_label, names))})"
+        )
         axes.set(xlim=(whole.edges[0], whole.edges[-1]), ylim=(0, 1.55 * top or 1))
-        axes.legend(loc="upper right", title=f"Cut on {drawn(name)}: Jensen-Shannon divergence, bits", fontsize="small")
+        axes.legend(
+            loc="upper right", title=f"Cut on {class_label(name)}: Jensen-Shannon divergence, bits", fontsize="small"
+        )
         put_label(axes, label)
     return figure
 
@@ -192,6 +196,6 @@ def _rate_line(axes: Axes, found: Binned, look: int, along: float, words: str) -
     bars = np.array([found.rate - found.low, found.high - found.rate])[:, seen].clip(0)
     axes.errorbar(
         x[seen], found.rate[seen], bars, np.array([x - left, right - x])[:, seen],
-        color=colour(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
+        color=color(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
     )  # fmt: skip
-    axes.plot(x[none], found.high[none], color=colour(look), marker="v", markersize=6, linestyle="")
+    axes.plot(x[none], found.high[none], color=color(look), marker="v", markersize=6, linestyle="")

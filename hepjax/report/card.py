@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat
-from hepjax.report.names import drawn
+from hepjax.report.names import class_label
+from hepjax.report.wording import MISSING, PARTS, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +16,6 @@ _FIGURES = (
     ("tpr_at_fpr_0.01", "efficiency at a mistag rate of 1 %", "{:.3f}"),
     ("background_rejection_at_0.5", "background rejection at an efficiency of 50 %", "{:,.1f}"),
 )
-_SAMPLE = "the sample that comes with hepjax"
-_ABSENT = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 
 
 def model_card(
@@ -72,12 +71,13 @@ def model_card(
 
 
 def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
-    options = dict(record["experiment"]["model"])
-    kind, size = options.pop("name", "model"), (record.get("cost") or {}).get("parameters")
+    options, size = record["experiment"]["model"], (record.get("cost") or {}).get("parameters")
     parameters = f", {size:,} parameters" if size else ""
-    chosen = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in options.items())
     form = "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs" if file is ExportFormat.STABLEHLO else "ONNX"
-    return [f"{kind}{parameters}. The file is {form}; the number of jets N is free.", f"Options: {chosen}."]
+    return [
+        f"{options.get('name', 'model')}{parameters}. The file is {form}; the number of jets N is free.",
+        f"Options: {option_list(options)}.",
+    ]
 
 
 def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
@@ -106,13 +106,14 @@ def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[st
 def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     given = record["experiment"]
     files = [str(file) for key in ("data", "val", "test") for file in given.get(key) or ()]
-    words = [f"Trained on {', '.join(files) or _SAMPLE}."]
+    words = [f"Trained on {', '.join(files) or SAMPLE}."]
     counts, tested = record.get("jets") or {}, metrics.get("jets") or {}
     if counts:
-        parts = {"train": "training", "val": "validation", "test": "test"}
-        words.append("Split: " + ", ".join(f"{n:,} {parts.get(part, part)} jets" for part, n in counts.items()) + ".")
+        words.append("Split: " + ", ".join(f"{n:,} {PARTS.get(part, part)} jets" for part, n in counts.items()) + ".")
     if tested:
-        words.append("Test jets by class: " + ", ".join(f"{drawn(key)} {n:,.0f}" for key, n in tested.items()) + ".")
+        words.append(
+            "Test jets by class: " + ", ".join(f"{class_label(key)} {n:,.0f}" for key, n in tested.items()) + "."
+        )
     if record.get("fingerprint"):
         words.append(f"Fingerprint of the jets: `{record['fingerprint']}`.")
     return ["\n".join(words)]
@@ -121,8 +122,8 @@ def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     given = record["experiment"]
     names = ("epochs", "patience", "batch_size", "optimizer", "seed", "precision", "folds", "ensemble")
-    chosen = [f"{name.replace('_', ' ')} {_plain(given[name])}" for name in names if given.get(name) is not None]
-    words = [f"Options: {', '.join(chosen)}."] if chosen else []
+    options = option_list({name: given[name] for name in names if given.get(name) is not None})
+    words = [f"Options: {options}."] if options else []
     if metrics.get("best_epoch") is not None:
         words.append(f"The parameters are those of epoch {metrics['best_epoch']}, the best on the validation part.")
     if metrics.get("verdict"):
@@ -141,7 +142,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
     for name, found in (metrics.get("classes") or {}).items():
         near, bound = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
         cells = [_number(found.get(key), form, near.get(key), bound.get(key)) for key, _, form in _FIGURES]
-        rows.append(f"| {drawn(name)} | {' | '.join(cells)} |")
+        rows.append(f"| {class_label(name)} | {' | '.join(cells)} |")
     head = [f"| class | {' | '.join(title for _, title, _ in _FIGURES)} |", "| --- " * (len(_FIGURES) + 1) + "|"]
     fitted = metrics.get("calibration") or {}
     parts = ["\n".join(lines), *(["\n".join([*head, *rows])] if rows else [])]
@@ -213,30 +214,22 @@ def _repeating(record: Mapping[str, Any]) -> list[str]:
 def _number(value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None) -> str:
     """A figure with its interval; of one that rests on too few jets, its bound.
 
-    >>> _number(0.5, "{:.2f}", [0.4, 0.6]), _number(None, "{:.0f}", None, 30), _number(None, "{:.0f}") == _ABSENT
+    >>> _number(0.5, "{:.2f}", [0.4, 0.6]), _number(None, "{:.0f}", None, 30), _number(None, "{:.0f}") == MISSING
     ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.', True)
     """
     if value is None:
-        return _ABSENT if bound is None else f"above {form.format(bound)} at 95 % C.L."
+        return MISSING if bound is None else f"above {form.format(bound)} at 95 % C.L."
     return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
 
 
 def _unit(unit: str | None) -> str:
     """A unit as the table of inputs has it: 1 for a pure number, a dash for a unit that is not known.
 
-    >>> _unit("GeV"), _unit(""), _unit(None) == _ABSENT
+    >>> _unit("GeV"), _unit(""), _unit(None) == MISSING
     ('GeV', '1', True)
     """
-    return _ABSENT if unit is None else unit or "1"
+    return MISSING if unit is None else unit or "1"
 
 
 def _listed(names: Sequence[str]) -> str:
-    return ", ".join(drawn(name) for name in names)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key.replace('_', ' ')} {_plain(each)}" for key, each in value.items() if each is not None)
-    if isinstance(value, list | tuple):
-        return " ".join(map(_plain, value)) or "none"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+    return ", ".join(class_label(name) for name in names)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -77,15 +77,15 @@ def _panel(above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], genera
     wide = edges[::_TOGETHER]
     for i, (name, real) in enumerate(simulated.items()):
         made = generated[name]
-        above.stairs(np.histogram(real, edges)[0] / len(real), edges, fill=True, color=colour(i), alpha=0.25)
-        above.stairs(np.histogram(made, edges)[0] / len(made), edges, color=colour(i), linewidth=1.6)
+        above.stairs(np.histogram(real, edges)[0] / len(real), edges, fill=True, color=color(i), alpha=0.25)
+        above.stairs(np.histogram(made, edges)[0] / len(made), edges, color=color(i), linewidth=1.6)
         counts, others = (np.histogram(x, wide)[0] for x in (made, real))
         seen = (counts >= _FEWEST) & (others >= _FEWEST)
         ratio = (counts / len(made) / np.maximum(others / len(real), 1e-12))[seen]
         error = ratio * np.sqrt(1 / counts[seen] + 1 / others[seen])
         where = (i + 1) / (len(simulated) + 1)
         x = (wide[:-1] + where * np.diff(wide))[seen]
-        below.errorbar(x, ratio, error, color=colour(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
+        below.errorbar(x, ratio, error, color=color(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
     below.axhline(1, color="0.4", linewidth=1)
     for axes in (above, below):
         axes.set(xlim=(edges[0], edges[-1]), xscale="log" if decades else "linear")
@@ -110,9 +110,9 @@ def _legend(classes: Mapping[str, np.ndarray]) -> tuple[list[Artist], list[str]]
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    kinds: list[Artist] = [Patch(color=colour(i)) for i in range(len(classes))]
+    kinds: list[Artist] = [Patch(color=color(i)) for i in range(len(classes))]
     samples: list[Artist] = [Patch(color="0.5", alpha=0.3), Line2D([], [], color="0.3", linewidth=1.6)]
-    return [*kinds, *samples], [*map(drawn, classes), "simulated", "generated"]
+    return [*kinds, *samples], [*map(class_label, classes), "simulated", "generated"]
 
 
 def _check(simulated: Values, generated: Values) -> None:

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -118,7 +118,7 @@ def learning_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str, A
             intervals = [one.get("intervals", {}).get("classes", {}).get(name, {}).get("auc") for one in found]
             values = [one["classes"][name]["auc"] for one in found]
             bars = _bars(list(zip(values, intervals, strict=True)))
-            panels[1].errorbar(x, *bars, fmt="o-", color=colour(i), label=drawn(name))
+            panels[1].errorbar(x, *bars, fmt="o-", color=color(i), label=class_label(name))
         panels[1].set(xlabel="Training jets", ylabel="AUC against all others", xscale="log")
         panels[1].legend(loc="lower right")
         put_label(panels[0], label)
@@ -148,7 +148,7 @@ def _lines(
             figures = [one["classes"][name].get(key) or _bound(one, name, key) for one in metrics]
             found = [one["classes"][name].get(key) for one in differences]
             if any(figure is not None for figure in figures):
-                lines.append((f"{drawn(name)} {title}", form, figures, found))
+                lines.append((f"{class_label(name)} {title}", form, figures, found))
     return lines
 
 

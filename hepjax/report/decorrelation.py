@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.report.style import colour, new_figure, style
+from hepjax.report.style import color, new_figure, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ def trade_off_figure(found: Mapping[str, Sequence[TradeOff]], limit: TradeOff | 
         figure = new_figure(9, 7)
         axes = figure.subplots()
         for i, (name, line) in enumerate(found.items()):
-            look: dict[str, Any] = {"color": colour(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
+            look: dict[str, Any] = {"color": color(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
             flat = [
                 1 / t.divergence if t.divergence else math.inf for t in line
             ]  # what is not bent at all is not drawn

@@ -9,8 +9,8 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.report.graphs import _areas, _plane, _size_legend, _window
 from hepjax.report.jets import _DYNAMIC, _label_outside, _mean_images
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIGNED = "RdBu_r"
-_SHOWN = 99.7  # percent of the pixels that are not 0 that keep clear of the ends of the colour scale
+_SHOWN = 99.7  # percent of the pixels that are not 0 that keep clear of the ends of the color scale
 
 
 def importance_figure(
@@ -61,7 +61,7 @@ def importance_figure(
         figure = new_figure(9.5, 1.9 + 0.42 * len(order))
         axes = figure.subplots()
         bars: dict[str, Any] = {"ecolor": "0.25", "capsize": 3, "error_kw": {"elinewidth": 1.5}}
-        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=colour(0), **bars)
+        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=color(0), **bars)
         axes.axvline(0, color="0.4", linewidth=1.2)
         axes.set_yticks(np.arange(len(order)), [_bare(names[i]) for i in order], fontsize="small")
         axes.set(xlabel=f"{quantity} when shuffled", ylim=(len(order) - 0.4, -0.6))
@@ -131,7 +131,7 @@ def saliency_figure(
             bar = figure.colorbar(drawing, ax=list(spots), extend=look["extend"], aspect=28)
             bar.set_label("Gradient × input" if last else "$p_T$ per pixel [GeV]", fontsize="small")  # noqa: RUF001
         for spot, name in zip(grid[0], names, strict=False):
-            spot.set_title(drawn(name), loc="right", fontsize="medium")
+            spot.set_title(class_label(name), loc="right", fontsize="medium")
         _label_outside(grid, lines * columns, axes)
         put_label(grid[0, 0], label)
     return figure
@@ -148,7 +148,7 @@ def relevance_figure(
     size: str | None = None,
     label: str = "",
 ) -> Figure:
-    """One jet: its particles, coloured by what each adds to a class's logit, and the messages between them.
+    """One jet: its particles, colored by what each adds to a class's logit, and the messages between them.
 
     Args:
       values: (n, F) columns of the particles, unscaled; without padding.
@@ -267,7 +267,7 @@ def _bare(name: str) -> str:
 
 
 def _positive(pixels: list[np.ndarray]) -> dict[str, Any]:
-    """The colours of images, as `image_figure` has them."""
+    """The colors of images, as `image_figure` has them."""
     from matplotlib.colors import LogNorm
 
     seen = np.concatenate([picture[picture > 0] for picture in pixels])

@@ -15,8 +15,8 @@ import numpy as np
 
 from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, row_normalised, thinned
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -66,8 +66,8 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
         for i, name in enumerate(scores.classes):
             if name in curves:
                 curve, area = curves[name]
-                text = f"{drawn(name)}   AUC {area:.3f}"
-                axes.plot(curve.tpr, curve.fpr, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
+                text = f"{class_label(name)}   AUC {area:.3f}"
+                axes.plot(curve.tpr, curve.fpr, color=color(i), linestyle=_LINES[i % len(_LINES)], label=text)
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
         axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
@@ -108,13 +108,13 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         figure = new_figure(9, 9.5 if changes else 8)
         panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
         marker = "o" if len(history) <= 20 else ""
-        panels[0].plot(epochs, train, color=colour(0), marker=marker, linestyle=_LINES[1], label="Training")
-        panels[0].plot(epochs, val, color=colour(2), marker=marker, label="Validation")
-        panels[1].plot(epochs, accuracy, color=colour(2), marker=marker)
+        panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=_LINES[1], label="Training")
+        panels[0].plot(epochs, val, color=color(2), marker=marker, label="Validation")
+        panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
         panels[0].set_ylabel("Loss")
         panels[1].set_ylabel("Validation\naccuracy")
         if changes:
-            panels[2].plot(epochs, rate, color=colour(3), drawstyle="steps-mid")
+            panels[2].plot(epochs, rate, color=color(3), drawstyle="steps-mid")
             panels[2].set_ylabel("Learning rate")
             if np.nanmin(rate) > 0:
                 panels[2].set_yscale("log")
@@ -153,7 +153,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
     ['100.0', '0.0', '0.0', '100.0']
     """
     percent = 100 * row_normalised(confusion_matrix(scores))
-    names = [drawn(name) for name in scores.classes]
+    names = [class_label(name) for name in scores.classes]
     with style():
         figure = new_figure(9, 7.8)
         axes = figure.subplots()
@@ -166,8 +166,8 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         size = max(6.0, min(20.0, 100.0 / len(names)))
         for (row, column), value in np.ndenumerate(percent):
             text = f"{value:.1f}" if np.isfinite(value) else "–"  # noqa: RUF001
-            colour = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+            color = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
+            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
@@ -208,7 +208,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
         handles: dict[str, Any] = {}
         for c, name in enumerate(scores.classes):
             handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c, bins)
-            panels[c].set(xlabel=f"{drawn(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
+            panels[c].set(xlabel=f"{class_label(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
             if c % columns == 0:
                 panels[c].set_ylabel(f"Fraction of jets per {1 / bins:g}")
         for axes in panels[n + 1 :]:
@@ -298,6 +298,6 @@ def _score_panel(
         if total > 0:
             heights = np.histogram(score[chosen].clip(0, 1), edges, weights=w)[0] / total
             if i == signal:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
     return handles

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -65,7 +65,7 @@ def generation_table(
     >>> print(generation_table({"all": {"j_mass": one}, "t": {"j_mass": one}}, p, p, "j_mass").splitlines()[-1])
     | flow | 0.520 ± 0.010 | 0.520 ± 0.010 |
     """
-    masses = {drawn(name): rows[spectrum] for name, rows in found.items()}
+    masses = {class_label(name): rows[spectrum] for name, rows in found.items()}
     rows = [("jets", "AUC against simulated ones", "-ln p of simulated jets, nats"), ("---",) * 3]
     rows += [(name, _written(one), _written(nll[name]) if name in nll else "") for name, one in auc.items()]
     lines = ["| " + " | ".join(row if nll else row[:2]) + " |" for row in rows]
@@ -104,7 +104,7 @@ def distances_figure(found: Found, label: str = "") -> Figure:
             ratios = [row[name].ratio for row in found.values()]
             errors = [row[name].found.uncertainty / (row[name].floor.distance or math.nan) for row in found.values()]
             axes.errorbar(
-                ratios, places, xerr=errors, fmt=_MARKERS[g % len(_MARKERS)], color=colour(g), markersize=7, label=name
+                ratios, places, xerr=errors, fmt=_MARKERS[g % len(_MARKERS)], color=color(g), markersize=7, label=name
             )
         axes.axvline(1, color="0.4", linewidth=1)
         axes.axvline(2, color="0.4", linewidth=1, linestyle=":")

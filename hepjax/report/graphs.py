@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.names import column_label
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def graph_figure(
         # Many lines must leave the particles visible.
         alpha = float(np.clip(12 / max(len(pairs), 1) ** 0.75, 0.06, 0.7))
         axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
-        look: dict[str, Any] = {"color": colour(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
+        look: dict[str, Any] = {"color": color(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
         sizes = np.full(len(at), 120.0)
         if size:
             weight = np.maximum(nodes[:, columns.index(size)].astype(np.float64), 0)

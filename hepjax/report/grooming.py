@@ -8,8 +8,8 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.figures import _LINES
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -58,11 +58,12 @@ def groomed_masses_figure(
             for i, (groomer, values) in enumerate(groomers.items()):
                 heights = np.histogram(values, edges)[0] / len(values)
                 top = max(top, float(heights.max()))
-                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": colour(i - 1)}
+                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": color(i - 1)}
                 line = _LINES[(i - 1) % len(_LINES)] if i else "-"
                 axes.stairs(heights, edges, linestyle=line, linewidth=2.2, label=groomer, **look)
             axes.set(
-                xlabel=f"Mass of {drawn(name)} jets [GeV]", ylabel=f"Share of jets per {(high - low) / bins:.3g} GeV"
+                xlabel=f"Mass of {class_label(name)} jets [GeV]",
+                ylabel=f"Share of jets per {(high - low) / bins:.3g} GeV",
             )
             axes.set(xlim=(low, high), ylim=(0, 1.3 * top or 1))
         panels[0].legend(loc="upper left", fontsize="small")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DECADES = 2.5  # a positive quantity that spans more is drawn on a logarithmic axis
 _TAIL = 0.25  # percent of the values left out at each end
 _MANY = 2000  # values of a class, for fine bins
-_DYNAMIC = 1e5  # of the colour scale of images
+_DYNAMIC = 1e5  # of the color scale of images
 
 
 def image_figure(
@@ -35,7 +35,7 @@ def image_figure(
     axes: tuple[str, str] = ("Δη", "Δφ [rad]"),
     label: str = "",
 ) -> Figure:
-    """One jet image, or the mean of many, with a panel for each class and channel; colours are logarithmic.
+    """One jet image, or the mean of many, with a panel for each class and channel; colors are logarithmic.
 
     Args:
       images: (H, W, C), one jet, or (N, H, W, C), whose mean is drawn; GeV. Pixels of 0 stay white.
@@ -47,7 +47,7 @@ def image_figure(
       label: text above the axes.
 
     Returns:
-      The figure, with one colour scale for all panels.
+      The figure, with one color scale for all panels.
 
     Raises:
       InputError: the shapes fit neither a jet nor many, labels fit no images, or every pixel is 0.
@@ -83,7 +83,7 @@ def image_figure(
                 np.where(pixels > 0, pixels, np.nan),
                 norm=norm, cmap="viridis", origin="lower", extent=reach.tolist(), interpolation="nearest",
             )  # fmt: skip
-            words = [drawn(name), channels[c] if channels else ""]
+            words = [class_label(name), channels[c] if channels else ""]
             spot.set_title(", ".join(filter(None, words)), loc="right", fontsize="medium")
         for spot in grid.ravel()[len(spots) :]:
             spot.remove()
@@ -213,8 +213,8 @@ def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         if len(values):
             heights = np.histogram(values, edges)[0] / len(values)
             if len(groups) == 1:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     return handles

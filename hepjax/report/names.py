@@ -2,7 +2,7 @@
 
 import re
 
-_DRAWN = {"w": "W", "z": "Z", "h": "H"}
+_SYMBOLS = {"w": "W", "z": "Z", "h": "H"}
 
 _AXES = {
     "j_pt": "Jet $p_T$ [GeV]",
@@ -37,7 +37,7 @@ _PARTICLES = {
 }
 
 
-def drawn(name: str) -> str:
+def class_label(name: str) -> str:
     """The field's symbol for a class: W, Z and H bosons are capital, any other name stays as it is.
 
     Args:
@@ -46,10 +46,10 @@ def drawn(name: str) -> str:
     Returns:
       The name as it is drawn in pictures and tables.
 
-    >>> [drawn(name) for name in ("g", "q", "w", "z", "t")]
+    >>> [class_label(name) for name in ("g", "q", "w", "z", "t")]
     ['g', 'q', 'W', 'Z', 't']
     """
-    return _DRAWN.get(name, name)
+    return _SYMBOLS.get(name, name)
 
 
 def axis_label(name: str) -> str:

@@ -15,8 +15,8 @@ from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_cou
 from hepjax.evaluation.significance import max_significance_improvement, significance_improvement
 from hepjax.report.binned import even_edges
 from hepjax.report.figures import _LINES
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -67,10 +67,10 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
             bound = [
                 math.nan if known else rejection_bound(x, background) for x, known in zip(passing, quoted, strict=True)
             ]
-            name = drawn(scores.classes[i])
-            axes.plot(curve.tpr, rejection, linestyle=_LINES[i % len(_LINES)], color=colour(i), label=name)
-            axes.fill_between(curve.tpr, *band, where=quoted, color=colour(i), alpha=0.25, linewidth=0)
-            axes.plot(curve.tpr, bound, color=colour(i), linewidth=1)
+            name = class_label(scores.classes[i])
+            axes.plot(curve.tpr, rejection, linestyle=_LINES[i % len(_LINES)], color=color(i), label=name)
+            axes.fill_between(curve.tpr, *band, where=quoted, color=color(i), alpha=0.25, linewidth=0)
+            axes.plot(curve.tpr, bound, color=color(i), linewidth=1)
             drawn_values = np.concatenate([rejection, bound])
             top = max(top, 2 * float(np.nanmax(drawn_values)))
         axes.plot([], [], color=_GREY, linewidth=1, label="At least (95% C.L.)")
@@ -107,13 +107,13 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
         axes = figure.subplots()
         top = 1.2
         for i, curve, background in _curves(scores):
-            name, best = drawn(scores.classes[i]), max_significance_improvement(curve, background)
+            name, best = class_label(scores.classes[i]), max_significance_improvement(curve, background)
             words = f"{name}   too few jets" if best is None else f"{name}   {best.value:.2f} at {best.efficiency:.0%}"
             factor = significance_improvement(curve, background)
-            axes.plot(curve.tpr, factor, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=words)
+            axes.plot(curve.tpr, factor, color=color(i), linestyle=_LINES[i % len(_LINES)], label=words)
             if best is not None:
                 top = max(top, 1.7 * best.value)
-                axes.plot(best.efficiency, best.value, color=colour(i), marker="o", markersize=8, linestyle="")
+                axes.plot(best.efficiency, best.value, color=color(i), marker="o", markersize=8, linestyle="")
         axes.axhline(1, color=_GREY, linewidth=1.2, linestyle=":", label="No cut")
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.set(xlabel="Signal efficiency", ylabel=r"Significance improvement $\varepsilon_S$ / √$\varepsilon_B$")
@@ -155,7 +155,7 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
             if (np.asarray(scores.labels) == i).any():
                 error = expected_calibration_error(scores, of_class=name)
                 _reliability_line(
-                    panels[:, 1], reliability(scores, of_class=name), i, f"{drawn(name)}   ECE {error:.4f}"
+                    panels[:, 1], reliability(scores, of_class=name), i, f"{class_label(name)}   ECE {error:.4f}"
                 )
         for axes, words in zip(panels[0], ("Share called right", "Share of jets of the class"), strict=True):
             axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1.2, linestyle=":", zorder=0)
@@ -205,10 +205,10 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
             top = max(top, float(heights.max()))
             role = "signal" if shares[0][i] else "background" if shares[1][i] else "not used"
             share = shares[0][i] + shares[1][i]
-            words = f"{drawn(name)}   {role}" + (f" {share:.3g}" if 0 < share < 1 else "")
+            words = f"{class_label(name)}   {role}" + (f" {share:.3g}" if 0 < share < 1 else "")
             if shares[0][i]:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
-            axes.stairs(heights, edges, color=colour(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
+            axes.stairs(heights, edges, color=color(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words)
         axes.set(xlabel=f"Discriminant ln[{_ratio(scores.classes, *shares)}]", ylabel="Share of jets")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.5 * top or 1))
         axes.legend(loc="upper left", ncols=2, title="True class", fontsize="small")
@@ -236,16 +236,16 @@ def _reliability_line(panels: Any, found: Any, look: int, words: str) -> None:
     bars = np.array([found.accuracy - found.low, found.high - found.accuracy]).clip(0)
     axes: Axes = panels[0]
     axes.errorbar(
-        found.confidence, found.accuracy, bars, color=colour(look), marker="o", markersize=6, linewidth=1.6, label=words
+        found.confidence, found.accuracy, bars, color=color(look), marker="o", markersize=6, linewidth=1.6, label=words
     )
-    panels[1].stairs(found.weights / found.weights.sum(), found.edges, color=colour(look), linewidth=2)
+    panels[1].stairs(found.weights / found.weights.sum(), found.edges, color=color(look), linewidth=2)
 
 
 def _ratio(classes: Sequence[str], *mixtures: np.ndarray) -> str:
     """What the logarithm is taken of; Σ f p where that would be long, for the fractions are in the legend."""
     parts = []
     for shares in mixtures:
-        names = [(f"p({drawn(name)})", share) for name, share in zip(classes, shares, strict=True) if share > 0]
+        names = [(f"p({class_label(name)})", share) for name, share in zip(classes, shares, strict=True) if share > 0]
         words = names[0][0] if len(names) == 1 else f"({' + '.join(f'{share:.3g} {name}' for name, share in names)})"
         parts.append(words if len(words) < 25 else "Σ f p")
     return " / ".join(parts)

@@ -1,4 +1,4 @@
-"""Jets as points in a plane: one panel coloured by class, one by cluster."""
+"""Jets as points in a plane: one panel colored by class, one by cluster."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,16 +30,16 @@ def plane_figure(
     most: int = 2000,
     label: str = "",
 ) -> Figure:
-    """Jets in two dimensions, on the left coloured by their class, on the right by the cluster they were put in.
+    """Jets in two dimensions, on the left colored by their class, on the right by the cluster they were put in.
 
-    A cluster has the colour of its largest class; of several clusters with the same, the one with the most jets of it
-    has, and the others have colours that no class has.
+    A cluster has the color of its largest class; of several clusters with the same, the one with the most jets of it
+    has, and the others have colors that no class has.
 
     Args:
       points: (N, 2), such as their first two principal components.
       labels: (N,) indices into `classes`.
       clusters: (N,) cluster indices from 0.
-      classes: the class names; those without jets have no colour.
+      classes: the class names; those without jets have no color.
       axes: what the horizontal and the vertical axis are.
       most: how many jets to draw, the first ones; legends tell of all.
       label: text above the panels.
@@ -63,19 +63,19 @@ def plane_figure(
             raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(given)}")
     if table.shape[1] > len(classes):
         raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
-    colours = _colours(table, len(classes))
-    names = {c: drawn(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
+    colors = _colors(table, len(classes))
+    names = {c: class_label(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
     shares = {k: _share(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
-    panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colours))
+    panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colors))
     with style():
         from matplotlib.lines import Line2D
 
         figure = new_figure(14, 7.8)
         spots = figure.subplots(1, 2, sharex=True, sharey=True)
         for spot, (title, kinds, words, painted) in zip(spots, panels, strict=True):
-            shades = [colour(painted[kind]) for kind in np.asarray(kinds)[:most]]
+            shades = [color(painted[kind]) for kind in np.asarray(kinds)[:most]]
             spot.scatter(*points[:most].T, s=11, c=shades, alpha=0.7, linewidths=0, rasterized=True)
-            dots = [Line2D([], [], marker="o", linestyle="", color=colour(painted[kind])) for kind in words]
+            dots = [Line2D([], [], marker="o", linestyle="", color=color(painted[kind])) for kind in words]
             spot.legend(dots, words.values(), title=title, loc="upper center", fontsize="small", **_below(len(words)))
             spot.set(xlabel=axes[0], ylabel=axes[1] if spot is spots[0] else "")
         spots[0].set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
@@ -83,8 +83,8 @@ def plane_figure(
     return figure
 
 
-def _colours(table: np.ndarray, free: int) -> list[int]:
-    """(K,) the numbers of the clusters' colours; those from `free` on belong to no class."""
+def _colors(table: np.ndarray, free: int) -> list[int]:
+    """(K,) the numbers of the clusters' colors; those from `free` on belong to no class."""
     found = [-1] * len(table)
     for k in np.argsort(-table.max(axis=1), kind="stable"):
         largest = int(np.argmax(table[k]))
@@ -97,7 +97,7 @@ def _colours(table: np.ndarray, free: int) -> list[int]:
 def _share(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
     """The largest class of a cluster; clusters are counted from 1."""
     largest = int(np.argmax(counts))
-    return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {drawn(classes[largest])}".replace("%", " %")
+    return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {class_label(classes[largest])}".replace("%", " %")
 
 
 def _below(entries: int) -> dict[str, Any]:

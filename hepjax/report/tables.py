@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import drawn
+from hepjax.report.names import class_label
+from hepjax.report.wording import MISSING, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.types import Epoch, FileSummary
-
-_MISSING = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 
 _COLUMNS = (
     ("auc", "AUC", "{:.4f}"),
@@ -65,7 +64,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     for _, title, _ in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
     for name, found in metrics["classes"].items():
-        row = [drawn(name)] + ([f"{jets[name]:,}" if name in jets else _MISSING] if jets else [])
+        row = [class_label(name)] + ([f"{jets[name]:,}" if name in jets else MISSING] if jets else [])
         for key, _, form in _COLUMNS:
             bound = bounds.get(name, {}).get(key)
             width = widths.get("classes", {}).get(name, {}).get(key)
@@ -112,7 +111,9 @@ def summary_tables(summary: FileSummary) -> Group:
     facts = Table(box=None, show_header=False, pad_edge=False, title=Text(summary.path), title_justify="left")
     facts.add_row("jets", f"{summary.jets:,}")
     facts.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
-    facts.add_row("classes", ", ".join(f"{drawn(n)} {count:,}" for n, count in summary.classes.items()) or "no labels")
+    facts.add_row(
+        "classes", ", ".join(f"{class_label(n)} {count:,}" for n, count in summary.classes.items()) or "no labels"
+    )
     facts.add_row("images", ", ".join(summary.images) or "none")
     facts.add_row("missing columns", ", ".join(summary.missing) or "none")
     for name, value in summary.provenance.items():
@@ -258,24 +259,19 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
     from rich.text import Text
 
     chosen = record["experiment"]
-    model = dict(chosen["model"])
+    model = chosen["model"]
     table = Table(box=None, show_header=False, pad_edge=False, title=Text(folder), title_justify="left")
-    table.add_row("model", Text(model.pop("name")))
-    table.add_row("", Text(", ".join(f"{name} {_plain(value)}" for name, value in model.items())))
+    table.add_row("model", Text(str(model["name"])))
+    table.add_row("", Text(option_list(model)))
     if "cost" in record:  # the first versions did not count it
         table.add_row("cost", cost_line(**record["cost"]))
-    table.add_row("classes", ", ".join(map(drawn, record["classes"])))
+    table.add_row("classes", ", ".join(map(class_label, record["classes"])))
     table.add_row("jets", ", ".join(f"{part} {count:,}" for part, count in record["jets"].items()))
-    table.add_row("data", Text(", ".join(chosen["data"]) or "the embedded sample"))
+    table.add_row("data", Text(", ".join(chosen["data"]) or SAMPLE))
     table.add_row("epochs", f"{epochs} of at most {chosen['epochs']}, seed {chosen['seed']}")
     table.add_row("command", Text(record["command"]))
     table.add_row("versions", Text(", ".join(f"{name} {version}" for name, version in record["versions"].items())))
     return table
-
-
-def _plain(value: Any) -> str:
-    """An option's value as it is written on the command line."""
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value).lower()
 
 
 def _scaled(value: float) -> str:
@@ -286,4 +282,4 @@ def _scaled(value: float) -> str:
 
 
 def _number(value: float | None, form: str) -> str:
-    return _MISSING if value is None or not math.isfinite(value) else form.format(value)
+    return MISSING if value is None or not math.isfinite(value) else form.format(value)

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curves, thinned
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,8 +56,8 @@ def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label
             for i, (tagger, curves) in enumerate(every.items()):
                 if curve := curves[name]:
                     some, line = thinned(curve, _POINTS), _LINES[i // _ALIKE % len(_LINES)]
-                    spot.semilogy(some.tpr, some.fpr, label=tagger, color=colour(i), linestyle=line)
-            spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{drawn(name)} efficiency", ylabel="Mistag rate")
+                    spot.semilogy(some.tpr, some.fpr, label=tagger, color=color(i), linestyle=line)
+            spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{class_label(name)} efficiency", ylabel="Mistag rate")
         for spot in spots[len(panels) :]:
             spot.axis("off")
         spots[-1].legend(*spots[0].get_legend_handles_labels(), loc="center")

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.figures import _LINES
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,7 +52,7 @@ def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], labe
         names = ("Strain [$10^{-23}$]", r"Whitened strain [$\sigma$]")
         for axes, (data, signal), name in zip(panels, (raw, whitened), names, strict=True):
             axes.plot(x, data, color="0.65", linewidth=1, label="Data")
-            axes.plot(x, signal, color=colour(2), linewidth=1.8, label="Signal in it")
+            axes.plot(x, signal, color=color(2), linewidth=1.8, label="Signal in it")
             axes.set(ylabel=name, xlim=(x[0], x[-1]))
         panels[1].set_xlabel("Time [s]")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
@@ -88,7 +88,7 @@ def efficiency_figure(found: Mapping[str, Detections], label: str = "") -> Figur
                 x = (one.edges[:-1] + one.edges[1:]) / 2 + 0.06 * (i - (len(found) - 1) / 2)
                 axes.errorbar(
                     x, one.rate, np.array([one.rate - one.low, one.high - one.rate]).clip(0),
-                    color=colour(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
+                    color=color(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
                     linestyle=_LINES[i % len(_LINES)], linewidth=1.8,
                 )  # fmt: skip
                 axes.set_xlim(one.edges[0], one.edges[-1])
