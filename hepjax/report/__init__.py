@@ -1,4 +1,4 @@
-"""Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
+"""Pictures, tables and pages of figures of merit. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.anomalies import (
     anomaly_roc_figure,

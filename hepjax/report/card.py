@@ -1,4 +1,4 @@
-"""A model card: what somebody must know who is handed an exported tagger (arXiv:1810.03993)."""
+"""Model cards, which tell the users of an exported tagger what they must know (arXiv:1810.03993)."""
 
 from __future__ import annotations
 
@@ -29,17 +29,17 @@ def model_card(
     temperature: float = 1.0,
     pt_range: tuple[float, float] | None = None,
 ) -> str:
-    """The card of an exported tagger, in Markdown.
+    """Writes the model card of an exported tagger in Markdown.
 
     Args:
-      name: of the exported file.
-      record: what experiment.json holds.
-      metrics: what metrics.json holds; figures that are missing are left out.
-      columns: what the tagger reads, in their order; of images of the files their names.
+      name: the name of the exported file.
+      record: the content of experiment.json.
+      metrics: the content of metrics.json; figures that are missing are left out.
+      columns: the columns that the tagger reads, in their order; for images of the files their names.
       kind: the file's format.
       units: column → its unit, such as "GeV", "" for a pure number; the table has a dash for columns that it lacks.
-      temperature: that divided the logarithms of the probabilities.
-      pt_range: lowest and highest pT of the jets that it was measured on, GeV.
+      temperature: the temperature that divides the logarithms of the probabilities.
+      pt_range: the lowest and highest pT of the test jets, GeV.
 
     Returns:
       The text: model, inputs, outputs, data, training, figures of merit with their intervals, limits, how to run it and
@@ -56,7 +56,7 @@ def model_card(
         "Model": _model(kind, record),
         "Inputs": _inputs(record, columns, units or {}),
         "Output": [
-            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_listed(classes)}.",
+            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_class_list(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
         ],
         "Data": _data(record, metrics),
@@ -82,7 +82,7 @@ def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
 
 def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
     model = record["experiment"]["model"]
-    rows = [f"| {place} | `{column}` | {_unit(units.get(column))} |" for place, column in enumerate(columns)]
+    rows = [f"| {place} | `{column}` | {_unit_text(units.get(column))} |" for place, column in enumerate(columns)]
     table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
     if "features" in model:
         words = (
@@ -104,8 +104,8 @@ def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[st
 
 
 def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    given = record["experiment"]
-    files = [str(file) for key in ("data", "val", "test") for file in given.get(key) or ()]
+    experiment = record["experiment"]
+    files = [str(file) for key in ("data", "val", "test") for file in experiment.get(key) or ()]
     words = [f"Trained on {', '.join(files) or SAMPLE}."]
     counts, tested = record.get("jets") or {}, metrics.get("jets") or {}
     if counts:
@@ -120,9 +120,9 @@ def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
 
 
 def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    given = record["experiment"]
+    experiment = record["experiment"]
     names = ("epochs", "patience", "batch_size", "optimizer", "seed", "precision", "folds", "ensemble")
-    options = option_list({name: given[name] for name in names if given.get(name) is not None})
+    options = option_list({name: experiment[name] for name in names if experiment.get(name) is not None})
     words = [f"Options: {options}."] if options else []
     if metrics.get("best_epoch") is not None:
         words.append(f"The parameters are those of epoch {metrics['best_epoch']}, the best on the validation part.")
@@ -135,13 +135,18 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
     intervals, bounds = metrics.get("intervals") or {}, metrics.get("bounds") or {}
     lines = ["On the test part; in brackets the interval that holds 68 % of bootstrap samples."]
     overall = [
-        f"{key} {_number(metrics[key], '{:.4f}', intervals.get(key))}" for key in ("accuracy", "loss") if key in metrics
+        f"{key} {_figure_text(metrics[key], '{:.4f}', intervals.get(key))}"
+        for key in ("accuracy", "loss")
+        if key in metrics
     ]
     lines.append(", ".join(overall).capitalize() + ".")
     rows = []
-    for name, found in (metrics.get("classes") or {}).items():
-        near, bound = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
-        cells = [_number(found.get(key), form, near.get(key), bound.get(key)) for key, _, form in _FIGURES]
+    for name, figures in (metrics.get("classes") or {}).items():
+        class_intervals, class_bounds = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
+        cells = [
+            _figure_text(figures.get(key), form, class_intervals.get(key), class_bounds.get(key))
+            for key, _, form in _FIGURES
+        ]
         rows.append(f"| {class_label(name)} | {' | '.join(cells)} |")
     head = [f"| class | {' | '.join(title for _, title, _ in _FIGURES)} |", "| --- " * (len(_FIGURES) + 1) + "|"]
     fitted = metrics.get("calibration") or {}
@@ -154,12 +159,12 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 
 def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[float, float] | None) -> list[str]:
     simulated = "" if record["experiment"].get("data") else " It was trained on simulated jets, not on measured ones."
-    measured = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
+    tested_range = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
     return [
         "\n".join(
             [
-                f"- It knows {_listed(classes)} only: any other jet is given one of these names, without a warning.",
-                f"- Its figures of merit hold for jets like those of its test part.{measured}{simulated}",
+                f"- It knows {_class_list(classes)} only: any other jet gets one of these names, without a warning.",
+                f"- Its figures of merit hold for jets like those of its test part.{tested_range}{simulated}",
                 "- Other energies, jet radii, detectors, pile-up or generators change its inputs; how far its",
                 "  answers change was not measured. Measure it on your jets with `hepjax evaluate` first.",
                 "- The classes' shares in the training part are in the probabilities; for other shares, use ratios.",
@@ -172,20 +177,20 @@ def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[f
 def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
     model, count = record["experiment"]["model"], len(columns)
     if "features" in model:
-        made = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
+        code_lines = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
     elif model.get("images"):
-        made = [f"images = np.zeros((2, {model['pixels']}, {model['pixels']}, {count}), np.float32)  # your jets"]
+        code_lines = [f"images = np.zeros((2, {model['pixels']}, {model['pixels']}, {count}), np.float32)  # your jets"]
     else:
-        made = [
+        code_lines = [
             f"particles = np.zeros((2, {model['particles']}, {count}), np.float32)  # your jets",
             "mask = particles.any(axis=-1)",
         ]
-    inputs = [line.split(" ", 1)[0] for line in made]
+    inputs = [line.split(" ", 1)[0] for line in code_lines]
     if kind is ExportFormat.STABLEHLO:
         code = [
             "import numpy as np",
             "from jax import export",
-            *made,
+            *code_lines,
             f'tagger = export.deserialize(bytearray(np.fromfile("{name}", np.uint8)))',
             f"probabilities = tagger.call({', '.join(inputs)})",
         ]
@@ -194,7 +199,7 @@ def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: 
         fed = ", ".join(f'"{each}": {each}' for each in inputs)
         code = [
             "import numpy as np, onnxruntime",
-            *made,
+            *code_lines,
             f'session = onnxruntime.InferenceSession("{name}")',
             f'probabilities = session.run(["probabilities"], {{{fed}}})[0]',
         ]
@@ -211,25 +216,27 @@ def _repeating(record: Mapping[str, Any]) -> list[str]:
     return ["\n".join(line for line in lines if line)]
 
 
-def _number(value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None) -> str:
-    """A figure with its interval; of one that rests on too few jets, its bound.
+def _figure_text(
+    value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None
+) -> str:
+    """Formats a figure of merit with its interval, or its bound where too few jets give no figure.
 
-    >>> _number(0.5, "{:.2f}", [0.4, 0.6]), _number(None, "{:.0f}", None, 30), _number(None, "{:.0f}") == MISSING
-    ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.', True)
+    >>> _figure_text(0.5, "{:.2f}", [0.4, 0.6]), _figure_text(None, "{:.0f}", None, 30)
+    ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.')
     """
     if value is None:
         return MISSING if bound is None else f"above {form.format(bound)} at 95 % C.L."
     return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
 
 
-def _unit(unit: str | None) -> str:
-    """A unit as the table of inputs has it: 1 for a pure number, a dash for a unit that is not known.
+def _unit_text(unit: str | None) -> str:
+    """Formats a unit for the table of inputs: 1 for a pure number, a dash for an unknown unit.
 
-    >>> _unit("GeV"), _unit(""), _unit(None) == MISSING
+    >>> _unit_text("GeV"), _unit_text(""), _unit_text(None) == MISSING
     ('GeV', '1', True)
     """
     return MISSING if unit is None else unit or "1"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _class_list(names: Sequence[str]) -> str:
     return ", ".join(class_label(name) for name in names)

@@ -1,4 +1,4 @@
-"""Pictures of scores and of a training, in mplhep's style: made without a display, and without global state.
+"""Pictures of scores and of a training, in the style of mplhep, without a display and without global state.
 
 Each function returns a `matplotlib.figure.Figure` that no window knows of; `save` writes it.
 """
@@ -16,7 +16,8 @@ import numpy as np
 from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, row_normalised, thinned
 from hepjax.report.names import class_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.wording import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 DPI = 150
 """Pixels per inch of a saved picture."""
 
-_LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 _MANY = 1000  # jets of a class, for fine bins
 
 
 def roc_figure(scores: Scores, label: str = "") -> Figure:
-    """One ROC curve per class against all others: mistag rate (log) over signal efficiency.
+    """Draws the ROC curve of each class against all others, with a logarithmic mistag rate.
 
     Args:
       scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
@@ -44,7 +44,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
       The figure, with each class's AUC in the legend.
 
     Raises:
-      InputError: for scores that are not sound, or where no class can have a curve.
+      InputError: the scores are not valid, or no class can have a curve.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -67,7 +67,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
             if name in curves:
                 curve, area = curves[name]
                 text = f"{class_label(name)}   AUC {area:.3f}"
-                axes.plot(curve.tpr, curve.fpr, color=color(i), linestyle=_LINES[i % len(_LINES)], label=text)
+                axes.plot(curve.tpr, curve.fpr, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text)
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
         axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
@@ -79,7 +79,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
-    r"""Losses, validation accuracy and, where it changes, the learning rate over epochs; the best epoch is marked.
+    r"""Draws losses, validation accuracy and, if it changes, the learning rate over epochs, with the best epoch marked.
 
     Args:
       history: the epochs in their order; numbers that are not finite leave gaps.
@@ -89,7 +89,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
       The figure, with two panels or three.
 
     Raises:
-      InputError: for an empty history.
+      InputError: the history is empty.
 
     >>> from hepjax.types import Epoch
     >>> figure = history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5), Epoch(2, 0.8, 0.8, 0.6, 1e-3, 1.0, 1e5)])
@@ -108,7 +108,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         figure = new_figure(9, 9.5 if changes else 8)
         panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
         marker = "o" if len(history) <= 20 else ""
-        panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=_LINES[1], label="Training")
+        panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=LINE_STYLES[1], label="Training")
         panels[0].plot(epochs, val, color=color(2), marker=marker, label="Validation")
         panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
         panels[0].set_ylabel("Loss")
@@ -134,7 +134,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
 
 
 def confusion_figure(scores: Scores, label: str = "") -> Figure:
-    """The confusion matrix in percent of each true class.
+    """Draws the confusion matrix in percent of each true class.
 
     Args:
       scores: class probabilities, labels and weights; the row of a class without jets shows dashes.
@@ -144,7 +144,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
       The figure.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: the scores are not valid.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -165,9 +165,9 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         axes.set(xlabel="Predicted class", ylabel="True class")
         size = max(6.0, min(20.0, 100.0 / len(names)))
         for (row, column), value in np.ndenumerate(percent):
-            text = f"{value:.1f}" if np.isfinite(value) else "–"  # noqa: RUF001
-            color = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
-            axes.text(column, row, text, ha="center", va="center", color=color, fontsize=size)
+            text = f"{value:.1f}" if np.isfinite(value) else MISSING
+            ink = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
@@ -176,7 +176,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def scores_figure(scores: Scores, label: str = "") -> Figure:
-    """How each class's score is distributed, for the jets of each true class; the class itself is filled.
+    """Draws the distribution of each class's score for the jets of each true class; the class itself is filled.
 
     Args:
       scores: class probabilities, labels and weights.
@@ -186,7 +186,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
       The figure, with one panel per class, and the legend in one of its own.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: the scores are not valid.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -194,7 +194,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
     >>> [axes.get_xlabel() for axes in figure.axes]
     ['q score', 't score', '']
     """
-    confusion_matrix(scores)  # raises for scores that are not sound
+    confusion_matrix(scores)  # raises for scores that are not valid
     p, labels = np.asarray(scores.scores), np.asarray(scores.labels)
     weights = None if scores.weights is None else np.asarray(scores.weights)
     n = len(scores.classes)
@@ -220,14 +220,14 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a picture so that its file is either whole or absent.
+    """Writes a picture, so that its file is either whole or absent.
 
     Args:
-      figure: what a function of this module returned.
-      path: where to; the suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
+      figure: the figure.
+      path: the file; its suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
 
     Raises:
-      InputError: if the folder does not exist or cannot be written, or the suffix is no picture format.
+      InputError: the folder does not exist or cannot be written, or the suffix is no picture format.
 
     >>> import tempfile
     >>> from hepjax.types import Epoch
@@ -254,10 +254,10 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def png(figure: Figure, dpi: int = 100) -> bytes:
-    """A picture as the bytes of a PNG file.
+    """Returns a picture as the bytes of a PNG file.
 
     Args:
-      figure: what a function of this package returned.
+      figure: the figure.
       dpi: pixels per inch.
 
     Returns:
@@ -267,14 +267,14 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
     >>> png(history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5)]))[1:4]
     b'PNG'
     """
-    found = io.BytesIO()
+    buffer = io.BytesIO()
     with style():
-        figure.savefig(found, format="png", dpi=dpi)
-    return found.getvalue()
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def lowest_rate(labels: np.ndarray, classes: int) -> float:
-    """The decade down to which the smallest background still counts a few jets."""
+    """Returns the decade of mistag rates down to which the smallest background still counts a few jets."""
     background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
     return float(10.0 ** np.clip(np.ceil(np.log10(4 / background)), -6, -3))
 

@@ -98,8 +98,8 @@ def merit_columns(metrics: Mapping[str, Any]) -> tuple[dict[str, str], list[Meri
     titles = {"jets": "Jets", "effective_jets": "Effective jets"}
     counts = {key: title for key, title in titles.items() if _has_counts(metrics, key)}
     place, groups = itertools.count(1 + len(counts)), []
-    for title, every in _GROUPS:
-        if columns := [column._replace(place=next(place)) for column in every if column.key in keys]:
+    for title, known in _GROUPS:
+        if columns := [column._replace(place=next(place)) for column in known if column.key in keys]:
             groups.append(MeritGroup(title, columns))
     return counts, groups
 

@@ -1,4 +1,4 @@
-"""Jets as points in a plane: one panel colored by class, one by cluster."""
+"""Pictures of jets as points in a plane, colored by class and by cluster."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def plane_figure(
     most: int = 2000,
     label: str = "",
 ) -> Figure:
-    """Jets in two dimensions, on the left colored by their class, on the right by the cluster they were put in.
+    """Draws jets in two dimensions, colored by their class on the left and by their cluster on the right.
 
     A cluster has the color of its largest class; of several clusters with the same, the one with the most jets of it
     has, and the others have colors that no class has.
@@ -40,8 +40,8 @@ def plane_figure(
       labels: (N,) indices into `classes`.
       clusters: (N,) cluster indices from 0.
       classes: the class names; those without jets have no color.
-      axes: what the horizontal and the vertical axis are.
-      most: how many jets to draw, the first ones; legends tell of all.
+      axes: the labels of the horizontal and the vertical axis.
+      most: the number of jets to draw, the first ones; legends count all.
       label: text above the panels.
 
     Returns:
@@ -58,9 +58,9 @@ def plane_figure(
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise InputError(f"points: expected shape (N, 2) of finite numbers, found {points.shape}")
     table = cluster_table(clusters, labels)
-    for name, given in (("clusters", clusters), ("labels", labels)):
-        if len(given) != len(points):
-            raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(given)}")
+    for name, indices in (("clusters", clusters), ("labels", labels)):
+        if len(indices) != len(points):
+            raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(indices)}")
     if table.shape[1] > len(classes):
         raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
     colors = _colors(table, len(classes))
@@ -83,19 +83,19 @@ def plane_figure(
     return figure
 
 
-def _colors(table: np.ndarray, free: int) -> list[int]:
-    """(K,) the numbers of the clusters' colors; those from `free` on belong to no class."""
-    found = [-1] * len(table)
+def _colors(table: np.ndarray, first_free: int) -> list[int]:
+    """Returns the (K,) numbers of the clusters' colors; those from `first_free` on belong to no class."""
+    numbers = [-1] * len(table)
     for k in np.argsort(-table.max(axis=1), kind="stable"):
         largest = int(np.argmax(table[k]))
-        if largest in found:
-            largest, free = free, free + 1
-        found[k] = largest
-    return found
+        if largest in numbers:
+            largest, first_free = first_free, first_free + 1
+        numbers[k] = largest
+    return numbers
 
 
 def _share(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
-    """The largest class of a cluster; clusters are counted from 1."""
+    """Returns the largest class of a cluster and its share; clusters are counted from 1."""
     largest = int(np.argmax(counts))
     return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {class_label(classes[largest])}".replace("%", " %")
 

@@ -68,7 +68,7 @@ def environment() -> Environment:
     """Returns the environment of the templates: one for a process, because it holds them compiled."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    templates = Environment(
         loader=PackageLoader("hepjax.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -76,7 +76,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.globals |= {function.__name__: function for function in (*_FUNCTIONS, image)}
-    made.tests["finite"] = wording.is_number
-    made.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return made
+    templates.globals |= {function.__name__: function for function in (*_FUNCTIONS, image)}
+    templates.tests["finite"] = wording.is_number
+    templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return templates

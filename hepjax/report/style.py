@@ -1,4 +1,4 @@
-"""The look of every picture: mplhep's style, without a display and without global state."""
+"""The style of all pictures: that of mplhep, without a display and without global state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OWN = {
+_SETTINGS = {
     # A named family, and not "sans-serif": text keeps it outside this context; the second fills missing signs.
     "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
     "font.size": 18,
@@ -30,10 +30,14 @@ _OWN = {
 }
 
 
-# The ten colors of M. Petroff (arXiv:2107.02270), made to be told apart with any color vision.
+# The ten colors of M. Petroff (arXiv:2107.02270), which can be distinguished with any color vision.
 _COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#717581", "#a96b59", "#e76300", "#b9ac70", "#94a4a2", "#92dadd",
 )  # fmt: skip
+
+
+LINE_STYLES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+"""The dashes of lines, which repeat after five."""
 
 
 @contextlib.contextmanager
@@ -49,13 +53,13 @@ def style() -> Iterator[None]:
     import matplotlib as mpl
     import mplhep
 
-    settings: dict[Any, Any] = {**mplhep.style.ROOT, **_OWN}
+    settings: dict[Any, Any] = {**mplhep.style.ROOT, **_SETTINGS}
     with mpl.rc_context(settings):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that lays itself out.
+    """Makes an empty figure that lays itself out.
 
     Args:
       width: inches.
@@ -73,7 +77,7 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def color(index: int) -> str:
-    """The color of the class or the line of this number; they repeat after ten.
+    """Returns the color of the class or the line of this number; colors repeat after ten.
 
     >>> color(0), color(10)
     ('#3f90da', '#3f90da')

@@ -16,7 +16,7 @@ from hepjax.inputs import subsets
 from hepjax.runs import predictions, run_folder, taggers
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.report import Picture, Section, Table, drawn
+from hepjax.report import Picture, Section, Table, class_label
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
         [
             _picture(
                 report.rates_figure(scores, name, observables, EFFICIENCY, edges),
-                f"The cut on the {drawn(name)} probability",
+                f"The cut on the {class_label(name)} probability",
                 wide=True,
             )
             for name in names
@@ -155,7 +155,7 @@ def _in_bins(scores: Scores, test: Predictions) -> Iterator[Section]:
             [
                 _picture(
                     report.sculpting_figure(scores, name, test.observables["j_mass"], "j_mass"),
-                    f"All other jets, cut on the {drawn(name)} probability",
+                    f"All other jets, cut on the {class_label(name)} probability",
                 )
                 for name in names
             ],
@@ -174,7 +174,7 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
         for i in range(len(edges) - 1)
     ]
     label = report.axis_label(observable).replace("$p_T$", "pT")
-    return Table(f"Cut on {drawn(name)}, in bins of {label}", [label, *map(drawn, found)], rows)
+    return Table(f"Cut on {class_label(name)}, in bins of {label}", [label, *map(class_label, found)], rows)
 
 
 def _learning_curve(experiment: Experiment, metrics: dict[str, Any]) -> Section:
@@ -263,7 +263,7 @@ def _looked_at(case: _Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]
     first = int(np.argmax(np.where(filled, case.labels, -1)))
     jet = slice(first, first + 1)
     label, one = case.labels[jet], jax.tree.map(lambda x: np.asarray(x)[jet], inputs)
-    yield from _in_one_jet(case.network, one, label, drawn(case.tagger.classes[label[0]]), case.tagger.columns)
+    yield from _in_one_jet(case.network, one, label, class_label(case.tagger.classes[label[0]]), case.tagger.columns)
 
 
 def _in_one_jet(
