@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.graphs import add_size_legend, center_window, marker_areas, plane_columns
+from hepjax.report.graphs import center_window, particle_areas, plane_columns
 from hepjax.report.jets import COLOR_RANGE, label_outer_axes, mean_images
 from hepjax.report.names import class_label, column_label
 from hepjax.report.style import color, new_figure, put_label, style
@@ -187,11 +187,7 @@ def relevance_figure(
         if messages is not None:
             bars.append((_draw_pairs(axes, at, np.asarray(messages, np.float64), strongest), "message"))
         look: dict[str, Any] = {"edgecolor": "0.35", "linewidth": 0.8, "alpha": 0.85}
-        areas = np.full(n, 120.0)
-        if size:
-            weight = np.maximum(values[:, list(columns).index(size)].astype(np.float64), 0)
-            areas = marker_areas(weight, weight.max())
-            add_size_legend(axes, weight, column_label(size), {**look, "color": "0.8"})
+        areas = particle_areas(axes, values, columns, size, {**look, "color": "0.8"})
         paint: dict[str, Any] = {"color": "0.8"}
         if particles is not None:
             top = float(np.abs(particles).max()) or 1.0

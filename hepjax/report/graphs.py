@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 900.0  # area of the hardest particle, points²
 _SMALLEST = 14.0
+_EQUAL = 120.0  # where all particles are alike
 
 
 def graph_figure(
@@ -65,12 +66,8 @@ def graph_figure(
         alpha = float(np.clip(12 / max(len(pairs), 1) ** 0.75, 0.06, 0.7))
         axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
         look: dict[str, Any] = {"color": color(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
-        sizes = np.full(len(at), 120.0)
-        if size:
-            weight = np.maximum(nodes[:, columns.index(size)].astype(np.float64), 0)
-            sizes = marker_areas(weight, weight.max())
-            add_size_legend(axes, weight, column_label(size), look)
-        axes.scatter(at[:, 0], at[:, 1], s=sizes, zorder=2, **look)
+        areas = particle_areas(axes, nodes, columns, size, look)
+        axes.scatter(at[:, 0], at[:, 1], s=areas, zorder=2, **look)
         center_window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
         put_label(axes, label)
@@ -104,18 +101,29 @@ def _jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np
     return nodes[node : node + n_node[index]], ends[edge : edge + n_edge[index]] - node
 
 
-def marker_areas(weight: np.ndarray, largest: float) -> np.ndarray:
-    """Returns areas proportional to weights, in points²; the smallest remain visible."""
+def particle_areas(
+    axes: Axes, values: np.ndarray, columns: Sequence[str], size: str | None, look: dict[str, Any]
+) -> np.ndarray:
+    """Returns the areas of particles, in points², and adds a legend of them; without a column all are alike."""
+    if size is None:
+        return np.full(len(values), _EQUAL)
+    weight = np.maximum(values[:, list(columns).index(size)].astype(np.float64), 0)
+    _add_size_legend(axes, weight, column_label(size), look)
+    return _marker_areas(weight, weight.max())
+
+
+def _marker_areas(weight: np.ndarray, largest: float) -> np.ndarray:
+    """Returns areas proportional to weights; the smallest remain visible."""
     return np.maximum(_LARGEST * weight / (largest or 1.0), _SMALLEST)
 
 
-def add_size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
+def _add_size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
     """Adds a legend of three round values, each as large as a particle of that value."""
     top = np.floor(np.log10(weight.max())) if weight.max() > 0 else 0
     values = [10.0**power for power in (top, top - 1, top - 2)]
     handles = [
         axes.scatter([], [], s=area, label=f"{value:g}", **look)
-        for value, area in zip(values, marker_areas(np.array(values), weight.max()), strict=True)
+        for value, area in zip(values, _marker_areas(np.array(values), weight.max()), strict=True)
     ]
     axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=1.0)
 
