@@ -20,7 +20,7 @@ PNG = b"\x89PNG\r\n\x1a\n" + bytes(8) + bytes([0, 0, 0, 2, 0, 0, 0, 3])
 
 
 def html_of(name):
-    """A template's HTML, with `VALUE` where it puts one in; attributes that `xmlattr` writes and quotes are left out."""
+    """A template's HTML, with `VALUE` where it puts one in; attributes that `xmlattr` writes are left out."""
     text = re.sub(r"{#.*?#}|{%.*?%}", "", FOLDER.joinpath(name).read_text(encoding="utf-8"), flags=re.DOTALL)
     text = re.sub(r"{{(?:(?!}}).)*\|xmlattr.*?}}", "", text, flags=re.DOTALL)
     return re.sub(r"{{.*?}}", VALUE, text, flags=re.DOTALL)
