@@ -159,7 +159,7 @@ def anomaly_tables(figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, 
     """Writes a Markdown table for each kind of anomaly and share of contamination.
 
     Args:
-      figures: kind, such as "w+z" → share, such as "0.01" → what `anomaly_table` takes.
+      figures: kind, such as "w+z" → share, such as "0.01" → the argument of `anomaly_table`.
 
     Returns:
       The tables, each below its title.

@@ -154,7 +154,7 @@ def relevance_figure(
     Args:
       values: (n, F) columns of the particles, unscaled; without padding.
       columns: the F names.
-      particles: (n,) relevance of each; None leaves them grey.
+      particles: (n,) relevance of each; None leaves them gray.
       messages: (n, n) relevance, [receiver, sender]; both directions of a pair add up to one line. None draws none.
       strongest: the number of pairs to draw.
       plane: the columns across and up, such as η and φ relative to the jet; None is the first two columns.

@@ -78,7 +78,7 @@ def distances_figure(distances: Distances, label: str = "") -> Figure:
     """Draws each generator's distance over the floor, one line for each quantity.
 
     Args:
-      distances: quantity, such as "j_mass_mmdt", → generator → what `evaluation.beside_floor` gives.
+      distances: quantity, such as "j_mass_mmdt", → generator → the distance and its floor.
       label: text above the axes.
 
     Returns:
