@@ -18,12 +18,13 @@ from hepjax.report.generation import distances_figure, distances_table, generati
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
-from hepjax.report.names import axis_label, class_label
+from hepjax.report.names import class_label, column_label
 from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
 from hepjax.report.style import new_figure, style
+from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (
     bench_table,
     cost_line,
@@ -39,15 +40,16 @@ from hepjax.report.transients import detections_table, efficiency_figure, segmen
 __all__ = [
     "Picture",
     "Section",
+    "Summary",
     "Table",
     "anomaly_roc_figure",
     "anomaly_score_figure",
     "anomaly_table",
     "anomaly_tables",
-    "axis_label",
     "bench_table",
     "class_label",
     "cloud_spectra_figure",
+    "column_label",
     "comparison_numbers",
     "comparison_table",
     "confusion_figure",
@@ -62,6 +64,7 @@ __all__ = [
     "efficiency_figure",
     "epoch_line",
     "features_figure",
+    "figures_table",
     "generation_table",
     "graph_figure",
     "groomed_masses_figure",

@@ -11,7 +11,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bins, sculpting
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
-from hepjax.report.names import axis_label, class_label
+from hepjax.report.names import class_label, column_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def rates_figure(
                 _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(class_rates) - 1) / 2), class_label(class_name))
                 positive = np.concatenate([rates.rate[rates.rate > 0], rates.high[rates.rate == 0]])
                 bottom = min([bottom, *positive])
-            axes.set(xlabel=axis_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
+            axes.set(xlabel=column_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
         for axes in panels[len(observables) :]:
             axes.remove()
         panels[0].set(yscale="log", ylim=(max(bottom / 2, 1e-6), 1))
@@ -155,7 +155,7 @@ def sculpting_figure(
             top = max(top, float(heights.max()))
         names = background or [class_name for class_name in scores.classes if class_name != name]
         axes.set(
-            xlabel=axis_label(observable), ylabel=f"Share of background jets ({', '.join(map(class_label, names))})"
+            xlabel=column_label(observable), ylabel=f"Share of background jets ({', '.join(map(class_label, names))})"
         )
         axes.set(xlim=(whole.edges[0], whole.edges[-1]), ylim=(0, 1.55 * top or 1))
         axes.legend(

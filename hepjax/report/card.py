@@ -28,6 +28,8 @@ def model_card(
     units: Mapping[str, str] | None = None,
     temperature: float = 1.0,
     pt_range: tuple[float, float] | None = None,
+    output: str = "probabilities",
+    paragraphs: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
     """Writes the model card of an exported tagger in Markdown.
 
@@ -40,6 +42,8 @@ def model_card(
       units: column → its unit, such as "GeV", "" for a pure number; the table has a dash for columns that it lacks.
       temperature: the temperature that divides the logarithms of the probabilities.
       pt_range: the lowest and highest pT of the test jets, GeV.
+      output: the name of the file's output.
+      paragraphs: title of a section → paragraphs that replace those of a classifier; None is a classifier.
 
     Returns:
       The text: model, inputs, outputs, data, training, figures of merit with their intervals, limits, how to run it and
@@ -61,13 +65,14 @@ def model_card(
         ],
         "Data": _data(record, metrics),
         "Training": _training(record, metrics),
-        "Figures of merit": _figures(metrics),
+        "Figures of merit": [] if paragraphs else _figures(metrics),
         "Limits": _limits(record, classes, pt_range),
-        "How to run it": _running(name, kind, record, columns),
+        "How to run it": _running(name, kind, record, columns, output),
         "How to repeat it": _repeating(record),
+        **(paragraphs or {}),
     }
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
-    return f"# {name}\n\nA tagger of particle jets, made with hepjax.\n\n{body}\n"
+    return f"# {name}\n\nA {'model' if paragraphs else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
 
 
 def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
@@ -174,7 +179,9 @@ def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[f
     ]
 
 
-def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
+def _running(
+    name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str], output: str
+) -> list[str]:
     model, count = record["experiment"]["model"], len(columns)
     if "features" in model:
         code_lines = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
@@ -192,7 +199,7 @@ def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: 
             "from jax import export",
             *code_lines,
             f'tagger = export.deserialize(bytearray(np.fromfile("{name}", np.uint8)))',
-            f"probabilities = tagger.call({', '.join(inputs)})",
+            f"{output} = tagger.call({', '.join(inputs)})",
         ]
         package = "pip install jax flatbuffers numpy"
     else:
@@ -201,7 +208,7 @@ def _running(name: str, kind: ExportFormat, record: Mapping[str, Any], columns: 
             "import numpy as np, onnxruntime",
             *code_lines,
             f'session = onnxruntime.InferenceSession("{name}")',
-            f'probabilities = session.run(["probabilities"], {{{fed}}})[0]',
+            f'{output} = session.run(["{output}"], {{{fed}}})[0]',
         ]
         package = "pip install onnxruntime numpy"
     block = "\n".join(["```python", *code, "```"])

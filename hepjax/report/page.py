@@ -14,6 +14,7 @@ from hepjax.report.names import class_label
 from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
 from hepjax.report.page_record import run_text
 from hepjax.report.rendering import render
+from hepjax.report.summary import Summary
 from hepjax.report.wording import SAMPLE, find, is_number, number, uncertainty
 from hepjax.version import __version__
 
@@ -70,6 +71,7 @@ def page(
     scores: Scores | None = None,
     sections: Sequence[Section] = (),
     *,
+    summary: Summary | None = None,
     made: dt.datetime | None = None,
 ) -> str:
     """Makes a page of HTML of a run: its model, data, figures of merit, their uncertainties, and how to repeat it.
@@ -81,6 +83,7 @@ def page(
       history: the epochs.
       scores: class probabilities of the test jets; without them there are no ROC curves and no calibration.
       sections: further sections, shown before how to repeat the run.
+      summary: the sentences and numbers that stand first; None makes those of a classifier from the metrics.
       made: when the page was made; None is now.
 
     Returns:
@@ -96,6 +99,8 @@ def page(
     """
     from markupsafe import Markup
 
+    if summary is None:
+        summary = Summary(list(_results(metrics)), list(_cards(record, metrics)))
     style, script = (_asset(file) for file in ("page.css", "page.js"))
     text = render(
         "page.html.jinja",
@@ -106,8 +111,8 @@ def page(
         version=__version__,
         run=run_text(record, metrics),
         sample=SAMPLE,
-        results=list(_results(metrics)),
-        cards=list(_cards(record, metrics)),
+        results=summary.sentences,
+        cards=summary.cards,
         verdict=_verdict(metrics),
         certainty=_certainty(metrics),
         classes=list(metrics.get("jets") or metrics.get("classes") or record.get("classes") or ()),

@@ -173,7 +173,7 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
         ]
         for i in range(len(edges) - 1)
     ]
-    label = report.axis_label(observable).replace("$p_T$", "pT")
+    label = report.column_label(observable).replace("$p_T$", "pT")
     return Table(f"Cut on {class_label(name)}, in bins of {label}", [label, *map(class_label, found)], rows)
 
 

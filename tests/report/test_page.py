@@ -23,6 +23,7 @@ from hepjax.errors import InputError
 from hepjax.report.page import PAPERS, Picture, Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.style import color, legible, luminance
+from hepjax.report.summary import Summary
 from hepjax.types import Epoch, Scores
 
 CLASSES = ("g", "q", "w", "z", "t")
@@ -504,3 +505,14 @@ def test_a_million_jets_give_a_small_page_soon():
     text = page("r", record(), new_metrics(), history(), many)
     assert time.process_time() - start < 15
     assert len(text) < 500_000
+
+
+def test_another_task_says_first_what_it_likes():
+    summary = Summary(
+        [("The mass is known to ", "7.5 GeV", ".")], [("Resolution", "7.5 GeV", "half of the 68% interval")]
+    )
+    reader = read("r", {"experiment": {}}, {"loss": 0.5}, summary=summary)
+    assert reader.one("p", **{"class": "lede"})["text"] == "The mass is known to 7.5 GeV."
+    assert "Resolution7.5 GeVhalf of the 68% interval" in section(reader, "summary")
+    assert "cross-entropy" not in section(reader, "summary")
+    assert not read("r", {}, {"accuracy": 0.5}, summary=Summary()).all("p", **{"class": "lede"})
