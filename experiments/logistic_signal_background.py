@@ -75,7 +75,7 @@ def fit(degree: int, train: Batch, key: jax.Array) -> Any:
 def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
     """A panel for each fit: the test jets, the probability of signal, and the boundary where it is one half."""
     x, y = np.meshgrid(*np.linspace(test.inputs.min(axis=0), test.inputs.max(axis=0), 200).T)
-    labels = [*map(report.axis_label, options.observables)]
+    labels = [*map(report.column_label, options.observables)]
     with report.style():
         figure = report.new_figure(16, 7)
         for axes, (name, log_odds) in zip(figure.subplots(1, 2), fits.items(), strict=True):
