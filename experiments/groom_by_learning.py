@@ -99,4 +99,4 @@ def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     for signal, table in run(tyro.cli(GroomByLearning, description=__doc__)).items():
-        print(f"\n{report.drawn(signal)} jets, QCD as background:\n\n{report.peaks_table(table)}")
+        print(f"\n{report.class_label(signal)} jets, QCD as background:\n\n{report.peaks_table(table)}")

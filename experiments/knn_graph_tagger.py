@@ -91,7 +91,7 @@ def run(options: KnnGraphTagger) -> dict[str, dict[str, Any]]:
 
 if __name__ == "__main__":
     for name, found in run(tyro.cli(KnnGraphTagger, description=__doc__)).items():
-        aucs = {report.drawn(name): figures["auc"] for name, figures in found["classes"].items()}
+        aucs = {report.class_label(name): figures["auc"] for name, figures in found["classes"].items()}
         words = "  ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
         cost = f"{found['flop_per_jet'] / 1e6:.1f} MFLOP a jet, {found['seconds']:.0f} s of training"
         print(f"{name:14}  AUC {words}  mean {sum(aucs.values()) / len(aucs):.3f}  ({cost})")

@@ -1,4 +1,4 @@
-"""Figures of merit to pictures and tables. matplotlib loads with the first picture, not with this package."""
+"""Pictures, tables and pages of figures of merit. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.anomalies import (
     anomaly_roc_figure,
@@ -18,21 +18,12 @@ from hepjax.report.generation import distances_figure, distances_table, generati
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
-from hepjax.report.names import column_label, drawn
+from hepjax.report.names import class_label, column_label
 from hepjax.report.page import Picture, Section, page
-from hepjax.report.page_markup import Table
+from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
-from hepjax.report.regression import (
-    coverage_figure,
-    predicted_against_true_figure,
-    pulls_figure,
-    regression_comparison_table,
-    regression_curve_figure,
-    regression_table,
-    residuals_in_bins_figure,
-    response_figure,
-)
+from hepjax.report.regression import coverage_figure, predicted_against_true_figure, pulls_figure, regression_comparison_table, regression_curve_figure, regression_table, residuals_in_bins_figure, response_figure
 from hepjax.report.style import new_figure, style
 from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (
@@ -48,6 +39,14 @@ from hepjax.report.taggers import taggers_figure
 from hepjax.report.transients import detections_table, efficiency_figure, segment_figure
 
 __all__ = [
+    "coverage_figure",
+    "predicted_against_true_figure",
+    "pulls_figure",
+    "regression_comparison_table",
+    "regression_curve_figure",
+    "regression_table",
+    "residuals_in_bins_figure",
+    "response_figure",
     "Picture",
     "Section",
     "Summary",
@@ -57,6 +56,7 @@ __all__ = [
     "anomaly_table",
     "anomaly_tables",
     "bench_table",
+    "class_label",
     "cloud_spectra_figure",
     "column_label",
     "comparison_numbers",
@@ -65,12 +65,10 @@ __all__ = [
     "contamination_figure",
     "correlation_figure",
     "cost_line",
-    "coverage_figure",
     "detections_table",
     "discriminant_figure",
     "distances_figure",
     "distances_table",
-    "drawn",
     "dropped_figure",
     "efficiency_figure",
     "epoch_line",
@@ -91,17 +89,10 @@ __all__ = [
     "peaks_table",
     "plane_figure",
     "png",
-    "predicted_against_true_figure",
-    "pulls_figure",
     "rates_figure",
-    "regression_comparison_table",
-    "regression_curve_figure",
-    "regression_table",
     "rejection_figure",
     "relevance_figure",
     "reliability_figure",
-    "residuals_in_bins_figure",
-    "response_figure",
     "roc_figure",
     "run_table",
     "saliency_figure",

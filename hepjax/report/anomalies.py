@@ -1,4 +1,4 @@
-"""Pictures and tables of how well anomaly scores do."""
+"""Pictures and tables of the figures of merit of anomaly scores."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, class_curve, thin_curve
-from hepjax.report.figures import _LINES, lowest_rate
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.figures import lowest_rate
+from hepjax.report.names import class_label
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -28,12 +28,13 @@ def anomaly_roc_figure(
     baselines: Sequence[str] = (),
     label: str = "",
 ) -> Figure:
-    """ROC curves of anomaly scores: a panel for each kind of anomaly, mistag rate (log) over signal efficiency.
+    """Draws the ROC curves of anomaly scores, one panel for each kind of anomaly, with a logarithmic mistag rate.
 
     Args:
-      scores: kind of anomaly, such as "w" → score, such as "jet mass" → what `hepjax.tasks.anomaly.scores.as_classifier_scores` gives of it.
-      names: of the scores to draw; none is all.
-      baselines: those that are drawn in black.
+      scores: kind of anomaly, such as "w" → name of a score, such as "jet mass" → scores of background and anomalies,
+        as `evaluation.anomaly_figures` takes them.
+      names: the names of the scores to draw; empty draws all.
+      baselines: the names of scores that are drawn in black.
       label: text above the axes.
 
     Returns:
@@ -53,17 +54,17 @@ def anomaly_roc_figure(
     with style():
         figure = new_figure(max(8, 5.5 * len(scores)), 6)
         panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
-        for axes, (kind, given) in zip(panels, scores.items(), strict=True):
-            bottom = min(lowest_rate(np.asarray(some.labels), 2) for some in given.values())
-            for i, name in enumerate(names or given):
-                some = given[name]
-                curve = class_curve(some, some.classes[1])
+        for axes, (kind, of_kind) in zip(panels, scores.items(), strict=True):
+            bottom = min(lowest_rate(np.asarray(score.labels), 2) for score in of_kind.values())
+            for i, name in enumerate(names or of_kind):
+                score = of_kind[name]
+                curve = class_curve(score, score.classes[1])
                 if curve is None:
                     raise InputError(f"scores: expected background and anomalies of {kind}, found one of both")
                 thin, text = thin_curve(curve), f"{name}  {auc(curve):.3f}"
-                shade = "k" if name in baselines else colour(i)
-                axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=_LINES[i % len(_LINES)], label=text)
-            axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_together(kind)}")
+                shade = "k" if name in baselines else color(i)
+                axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text)
+            axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_kind_label(kind)}")
             axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
             axes.legend(loc="lower right", fontsize="x-small", title="AUC")
         panels[0].set_ylabel("Background efficiency (mistag rate)")
@@ -74,13 +75,13 @@ def anomaly_roc_figure(
 def anomaly_score_figure(
     scores: Any, labels: np.ndarray, classes: Sequence[str], name: str = "Anomaly score", label: str = ""
 ) -> Figure:
-    """The spectrum of an anomaly score, a line for each class of jets.
+    """Draws the spectrum of an anomaly score, one line for each class of jets.
 
     Args:
-      scores: (N,) positive.
+      scores: (N,) positive scores.
       labels: (N,) indices into `classes`.
       classes: the class names; those without jets have no line.
-      name: of the score, for the axis.
+      name: the name of the score, for the axis.
       label: text above the axes.
 
     Returns:
@@ -102,11 +103,11 @@ def anomaly_score_figure(
         figure = new_figure(8, 6)
         axes = figure.subplots()
         for i, kind in enumerate(classes):
-            own = values[labels == i]
-            if own.size:
-                heights = np.histogram(own, edges)[0] / own.size
-                line = _LINES[i % len(_LINES)]
-                axes.stairs(heights, edges, color=colour(i), linestyle=line, linewidth=2.2, label=drawn(kind))
+            of_class = values[labels == i]
+            if of_class.size:
+                heights = np.histogram(of_class, edges)[0] / of_class.size
+                line = LINE_STYLES[i % len(LINE_STYLES)]
+                axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
         axes.set(xscale="log", xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
         axes.set_ylim(bottom=0)
         axes.legend(loc="upper right")
@@ -117,21 +118,21 @@ def anomaly_score_figure(
 def contamination_figure(
     figures: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Sequence[str] = (), label: str = ""
 ) -> Figure:
-    """AUC over the share of anomalies among the jets that were learnt from.
+    """Draws the AUC of anomaly scores over the share of anomalies among the training jets.
 
     Args:
-      figures: share, such as "0.01" → score → what `evaluation.anomaly_figures` gave of it.
-      names: of the scores to draw; none is all.
+      figures: share, such as "0.01" → name of a score → the result of `evaluation.anomaly_figures`.
+      names: the names of the scores to draw; empty draws all.
       label: text above the axes.
 
     Returns:
-      The figure; shares stand side by side, whatever lies between them.
+      The figure; shares stand side by side at equal distances.
 
     Raises:
       InputError: there is nothing to draw.
 
-    >>> some = {"KL": {"auc": {"value": 0.9, "interval": [0.89, 0.91]}}}
-    >>> contamination_figure({"0": some, "0.01": some}).axes[0].get_ylabel()
+    >>> figures = {"KL": {"auc": {"value": 0.9, "interval": [0.89, 0.91]}}}
+    >>> contamination_figure({"0": figures, "0.01": figures}).axes[0].get_ylabel()
     'AUC'
     """
     shares = sorted(figures, key=float)
@@ -141,10 +142,10 @@ def contamination_figure(
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         for i, name in enumerate(names or figures[shares[0]]):
-            found = [figures[share][name]["auc"] for share in shares]
-            value = np.array([one["value"] for one in found])
-            ends = np.array([one["interval"] or [one["value"]] * 2 for one in found]).T
-            look: dict[str, Any] = {"color": colour(i), "linestyle": _LINES[i % len(_LINES)], "marker": "o"}
+            aucs = [figures[share][name]["auc"] for share in shares]
+            value = np.array([auc["value"] for auc in aucs])
+            ends = np.array([auc["interval"] or [auc["value"]] * 2 for auc in aucs]).T
+            look: dict[str, Any] = {"color": color(i), "linestyle": LINE_STYLES[i % len(LINE_STYLES)], "marker": "o"}
             axes.errorbar(np.arange(len(shares)) + 0.03 * i, value, np.abs(ends - value), capsize=4, label=name, **look)
         axes.set_xticks(range(len(shares)), [f"{100 * float(share):g} %" for share in shares])
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
@@ -155,10 +156,10 @@ def contamination_figure(
 
 
 def anomaly_tables(figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]]) -> str:
-    """A Markdown table for each kind of anomaly and share of contamination.
+    """Writes a Markdown table for each kind of anomaly and share of contamination.
 
     Args:
-      figures: kind, such as "w+z" → share, such as "0.01" → what `anomaly_table` takes.
+      figures: kind, such as "w+z" → share, such as "0.01" → the argument of `anomaly_table`.
 
     Returns:
       The tables, each below its title.
@@ -167,44 +168,44 @@ def anomaly_tables(figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, 
     ## W + t, 1 % among the jets to learn from
     """
     return "\n\n".join(
-        f"## {_together(kind)}, {100 * float(share):g} % among the jets to learn from\n\n{anomaly_table(found)}"
-        for kind, some in figures.items()
-        for share, found in some.items()
+        f"## {_kind_label(kind)}, {100 * float(share):g} % among the jets to learn from\n\n{anomaly_table(of_share)}"
+        for kind, of_kind in figures.items()
+        for share, of_share in of_kind.items()
     )
 
 
 def anomaly_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
-    """What `evaluation.anomaly_figures` finds of several scores, as a Markdown table.
+    """Writes the figures of merit of several anomaly scores as a Markdown table.
 
     Args:
-      figures: score → what `anomaly_figures` gave of it.
+      figures: name of a score → the result of `evaluation.anomaly_figures`.
 
     Returns:
       The table; errors are half the width of the intervals, and bounds are at 95 % confidence.
 
-    >>> one = {"value": 0.8954, "interval": [0.890, 0.900]}
-    >>> none = {"value": None, "interval": None, "bound": 31.2}
+    >>> auc = {"value": 0.8954, "interval": [0.890, 0.900]}
+    >>> bounded = {"value": None, "interval": None, "bound": 31.2}
     >>> keys = ("auc", "background_rejection_at_0.3", "background_rejection_at_0.5")
-    >>> print(anomaly_table({"KL": dict(zip(keys, (one, none, {"value": 21.4, "interval": [20, 24]})))}))
+    >>> print(anomaly_table({"KL": dict(zip(keys, (auc, bounded, {"value": 21.4, "interval": [20, 24]})))}))
     | score | AUC | rejection at 0.3 | rejection at 0.5 |
     | --- | --- | --- | --- |
     | KL | 0.895 ± 0.005 | > 31 | 21.4 ± 2.0 |
     """
     lines = ["| score | " + " | ".join(_HEADS) + " |", "| --- " * (1 + len(_HEADS)) + "|"]
-    for name, found in figures.items():
-        cells = [_cell(one, digits) for one, digits in zip(found.values(), (3, 1, 1), strict=True)]
+    for name, of_score in figures.items():
+        cells = [_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
 
-def _cell(one: Mapping[str, Any], digits: int) -> str:
-    if one["value"] is None:
-        return f"> {one['bound']:.0f}" if "bound" in one else "-"
-    if one["interval"] is None:
-        return f"{one['value']:.{digits}f}"
-    low, high = one["interval"]
-    return f"{one['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
+def _cell(figure: Mapping[str, Any], digits: int) -> str:
+    if figure["value"] is None:
+        return f"> {figure['bound']:.0f}" if "bound" in figure else "-"
+    if figure["interval"] is None:
+        return f"{figure['value']:.{digits}f}"
+    low, high = figure["interval"]
+    return f"{figure['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
-def _together(kind: str) -> str:
-    return " + ".join(map(drawn, kind.split("+")))
+def _kind_label(kind: str) -> str:
+    return " + ".join(map(class_label, kind.split("+")))

@@ -1,4 +1,4 @@
-"""Pictures of one cut over pT, η, mass …: efficiencies, mistag rates, and what it does to a spectrum."""
+"""Pictures of a cut: its efficiencies and mistag rates over observables, and its effect on a mass spectrum."""
 
 from __future__ import annotations
 
@@ -11,9 +11,8 @@ from hepjax.errors import InputError
 from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bins, sculpting
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
-from hepjax.report.figures import _LINES
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from hepjax.evaluation.binned import Binned
     from hepjax.types import Scores
 
-_SPECTRUM = 40  # bins of a spectrum, at most
+_SPECTRUM = 40  # the largest number of bins of a spectrum
 
 
 def rates_figure(
@@ -35,11 +34,11 @@ def rates_figure(
     edges: Mapping[str, Any] | None = None,
     label: str = "",
 ) -> Figure:
-    """Efficiency and mistag rates of one cut over pT, η, mass …: a panel for each observable, a line for each class.
+    """Draws the efficiency and mistag rates of a cut, one panel for each observable and one line for each class.
 
     Args:
       scores: class probabilities, labels and weights.
-      name: of the class that is the signal.
+      name: the name of the signal class.
       observables: name, such as "j_pt", → (N,) values.
       efficiency: the signal efficiency of the cut, in all bins together.
       edges: name → (B + 1,) edges; those it lacks hold about equally many jets.
@@ -49,7 +48,7 @@ def rates_figure(
       The figure. Bars are 68 % intervals; where no jet of a bin is selected, an arrow hangs from their upper end.
 
     Raises:
-      InputError: for scores or observables that are not sound, or a class without jets, or the only one.
+      InputError: the scores or observables are not valid, or a class has no jets, or is the only one.
 
     >>> from hepjax.types import Scores
     >>> jets = Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t"))
@@ -58,7 +57,7 @@ def rates_figure(
     """
     if not observables:
         raise InputError("observables: expected one or more, found none")
-    selected = _selected(scores, name, efficiency)
+    selected = _selected_jets(scores, name, efficiency)
     columns = min(2, len(observables))
     lines = math.ceil(len(observables) / columns)
     bottom = 1.0
@@ -66,11 +65,11 @@ def rates_figure(
         figure = new_figure(7.5 * columns, 0.9 + 5.2 * lines)
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         for axes, (observable, values) in zip(panels, observables.items(), strict=False):
-            found = class_rates_in_bins(scores, selected, values, (edges or {}).get(observable))
-            for i, (class_name, rates) in enumerate(found.items()):
+            class_rates = class_rates_in_bins(scores, selected, values, (edges or {}).get(observable))
+            for i, (class_name, rates) in enumerate(class_rates.items()):
                 if not rates.jets.any():
                     continue
-                _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(found) - 1) / 2), drawn(class_name))
+                _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(class_rates) - 1) / 2), class_label(class_name))
                 positive = np.concatenate([rates.rate[rates.rate > 0], rates.high[rates.rate == 0]])
                 bottom = min([bottom, *positive])
             axes.set(xlabel=column_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
@@ -80,8 +79,8 @@ def rates_figure(
         for axes in panels[: len(observables) : columns]:
             axes.set_ylabel("Share of jets selected")
         panels[0].plot([], [], color="0.5", marker="v", linestyle="", label="none: upper end")
-        title = rf"Cut on {drawn(name)} at $\varepsilon_S$ = {efficiency:.0%}; true class"
-        handles, words = (found[1:] + found[:1] for found in panels[0].get_legend_handles_labels())
+        title = rf"Cut on {class_label(name)} at $\varepsilon_S$ = {efficiency:.0%}; true class"
+        handles, words = (entries[1:] + entries[:1] for entries in panels[0].get_legend_handles_labels())
         figure.legend(handles, words, loc="outside upper center", ncols=min(len(words), 6), title=title)
         put_label(panels[0], label)
     return figure
@@ -97,15 +96,15 @@ def sculpting_figure(
     efficiencies: Sequence[float] = (0.3, 0.5, 0.8),
     label: str = "",
 ) -> Figure:
-    """The mass spectrum of the background before and after cuts, with the divergence that a cut makes.
+    """Draws the mass spectrum of the background before and after cuts, with the divergence that each cut causes.
 
     Args:
       scores: class probabilities, labels and weights.
-      name: of the class that is the signal.
+      name: the name of the signal class.
       mass: (N,) the jets' masses, or another observable.
       observable: the column that these are, such as "j_mass", for the label of the axis.
       background: the classes that make up the background, such as g and q; None is all others.
-      efficiencies: signal efficiencies of the cuts.
+      efficiencies: the signal efficiencies of the cuts.
       label: text above the axes.
 
     Returns:
@@ -113,21 +112,21 @@ def sculpting_figure(
       that fewer than ten background jets pass is named only.
 
     Raises:
-      InputError: for scores or masses that are not sound, a class without jets, or no background.
+      InputError: the scores or masses are not valid, a class has no jets, or there is no background.
 
     >>> from hepjax.types import Scores
     >>> jets = Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t"))
     >>> sculpting_figure(jets, "t", [80.0, 170.0], "j_mass").axes[0].get_xlabel()
     'Jet mass [GeV]'
     """
-    cuts = {efficiency: _selected(scores, name, efficiency) for efficiency in efficiencies}
+    cuts = {efficiency: _selected_jets(scores, name, efficiency) for efficiency in efficiencies}
     rows = _background_rows(scores, name, background)
     values = np.asarray(mass, dtype=np.float64)
     if values.shape != rows.shape:
         raise InputError(f"mass: expected shape {rows.shape}, one for each jet, found {values.shape}")
     values, w = values[rows], np.ones(rows.sum()) if scores.weights is None else np.asarray(scores.weights)[rows]
-    left = {efficiency: effective_count(w[selected[rows] & (w > 0)]) for efficiency, selected in cuts.items()}
-    bins = int(np.clip(1.5 * math.sqrt(max(left.values(), default=0)), 8, _SPECTRUM))
+    passing = {efficiency: effective_count(w[selected[rows] & (w > 0)]) for efficiency, selected in cuts.items()}
+    bins = int(np.clip(1.5 * math.sqrt(max(passing.values(), default=0)), 8, _SPECTRUM))
     whole = rate_in_bins(np.ones(values.size, bool), values, even_edges(values, bins), w)  # checks, too
     heights = whole.sums / max(whole.sums.sum(), 1e-300)
     with style():
@@ -138,32 +137,41 @@ def sculpting_figure(
         axes.stairs(heights, whole.edges, fill=True, color="0.8", label=words)
         top = float(heights.max())
         for i, (efficiency, selected) in enumerate(cuts.items()):
-            found = sculpting(selected[rows], values, whole.edges, w) if left[efficiency] >= FEWEST else None
+            sculpted = sculpting(selected[rows], values, whole.edges, w) if passing[efficiency] >= FEWEST else None
             start = rf"$\varepsilon_S$ = {efficiency:.0%}: "
-            if found is None:
-                axes.plot([], [], color=colour(i), label=f"{start}fewer than {FEWEST} jets")
+            if sculpted is None:
+                axes.plot([], [], color=color(i), label=f"{start}fewer than {FEWEST} jets")
                 continue
-            heights = found.after / max(found.after.sum(), 1e-300)
-            words = f"{start}{found.divergence:.4f} (chance {found.expected:.4f} ± {found.spread:.4f})"
+            heights = sculpted.after / max(sculpted.after.sum(), 1e-300)
+            words = f"{start}{sculpted.divergence:.4f} (chance {sculpted.expected:.4f} ± {sculpted.spread:.4f})"
             axes.stairs(
-                heights, found.edges, color=colour(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words
+                heights,
+                sculpted.edges,
+                color=color(i),
+                linewidth=2,
+                linestyle=LINE_STYLES[i % len(LINE_STYLES)],
+                label=words,
             )
             top = max(top, float(heights.max()))
-        names = background or [one for one in scores.classes if one != name]
-        axes.set(xlabel=column_label(observable), ylabel=f"Share of background jets ({', '.join(map(drawn, names))})")
+        names = background or [class_name for class_name in scores.classes if class_name != name]
+        axes.set(
+            xlabel=column_label(observable), ylabel=f"Share of background jets ({', '.join(map(class_label, names))})"
+        )
         axes.set(xlim=(whole.edges[0], whole.edges[-1]), ylim=(0, 1.55 * top or 1))
-        axes.legend(loc="upper right", title=f"Cut on {drawn(name)}: Jensen-Shannon divergence, bits", fontsize="small")
+        axes.legend(
+            loc="upper right", title=f"Cut on {class_label(name)}: Jensen-Shannon divergence, bits", fontsize="small"
+        )
         put_label(axes, label)
     return figure
 
 
 def even_edges(values: np.ndarray, bins: int = _SPECTRUM, tail: float = 0.005) -> np.ndarray:
-    """Edges of bins of equal width that hold all but the tails."""
+    """Returns the edges of bins of equal width that hold all values but the tails."""
     low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (0.0, 1.0)
     return np.linspace(low, high, bins + 1) if high > low else bin_edges([low])
 
 
-def _selected(scores: Scores, name: str, efficiency: float) -> np.ndarray:
+def _selected_jets(scores: Scores, name: str, efficiency: float) -> np.ndarray:
     selected = selection(scores, name, efficiency)
     if selected is None:
         raise InputError(
@@ -174,24 +182,24 @@ def _selected(scores: Scores, name: str, efficiency: float) -> np.ndarray:
 
 def _background_rows(scores: Scores, name: str, background: Sequence[str] | None) -> np.ndarray:
     classes = tuple(scores.classes)
-    names = [one for one in classes if one != name] if background is None else list(background)
-    unknown = [one for one in names if one not in classes or one == name]
+    names = [class_name for class_name in classes if class_name != name] if background is None else list(background)
+    unknown = [class_name for class_name in names if class_name not in classes or class_name == name]
     if unknown:
         raise InputError(f"background: expected classes out of {', '.join(classes)} but {name}, found {unknown[0]!r}")
-    rows = np.isin(np.asarray(scores.labels), [classes.index(one) for one in names])
+    rows = np.isin(np.asarray(scores.labels), [classes.index(class_name) for class_name in names])
     if not rows.any():
         raise InputError(f"background: expected jets of {', '.join(names) or 'some class'}, found none")
     return rows
 
 
-def _rate_line(axes: Axes, found: Binned, look: int, along: float, words: str) -> None:
-    """Points, so far along their bins that those of several classes do not hide each other."""
-    left, right = found.edges[:-1], found.edges[1:]
-    x = left + min(max(along, 0.1), 0.9) * (right - left)
-    seen, none = found.rate > 0, found.rate == 0
-    bars = np.array([found.rate - found.low, found.high - found.rate])[:, seen].clip(0)
+def _rate_line(axes: Axes, rates: Binned, look: int, along: float, words: str) -> None:
+    """Draws the rates of one class, each so far along its bin that those of other classes do not hide it."""
+    low_edges, high_edges = rates.edges[:-1], rates.edges[1:]
+    x = low_edges + min(max(along, 0.1), 0.9) * (high_edges - low_edges)
+    selected, empty = rates.rate > 0, rates.rate == 0
+    bars = np.array([rates.rate - rates.low, rates.high - rates.rate])[:, selected].clip(0)
     axes.errorbar(
-        x[seen], found.rate[seen], bars, np.array([x - left, right - x])[:, seen],
-        color=colour(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
+        x[selected], rates.rate[selected], bars, np.array([x - low_edges, high_edges - x])[:, selected],
+        color=color(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
     )  # fmt: skip
-    axes.plot(x[none], found.high[none], color=colour(look), marker="v", markersize=6, linestyle="")
+    axes.plot(x[empty], rates.high[empty], color=color(look), marker="v", markersize=6, linestyle="")

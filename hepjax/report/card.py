@@ -1,11 +1,12 @@
-"""A model card: what somebody must know who is handed an exported tagger (arXiv:1810.03993)."""
+"""Model cards, which tell the users of an exported tagger what they must know (arXiv:1810.03993)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat
-from hepjax.report.names import drawn
+from hepjax.report.names import class_label
+from hepjax.report.wording import MISSING, PARTS, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -15,8 +16,6 @@ _FIGURES = (
     ("tpr_at_fpr_0.01", "efficiency at a mistag rate of 1 %", "{:.3f}"),
     ("background_rejection_at_0.5", "background rejection at an efficiency of 50 %", "{:,.1f}"),
 )
-_SAMPLE = "the sample that comes with hepjax"
-_ABSENT = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 
 
 def model_card(
@@ -32,19 +31,19 @@ def model_card(
     output: str = "probabilities",
     paragraphs: Mapping[str, Sequence[str]] | None = None,
 ) -> str:
-    """The card of an exported tagger, in Markdown.
+    """Writes the model card of an exported tagger in Markdown.
 
     Args:
-      name: of the exported file.
-      record: what experiment.json holds.
-      metrics: what metrics.json holds; figures that are missing are left out.
-      columns: what the tagger reads, in their order; of images of the files their names.
+      name: the name of the exported file.
+      record: the content of experiment.json.
+      metrics: the content of metrics.json; figures that are missing are left out.
+      columns: the columns that the tagger reads, in their order; for images of the files their names.
       kind: the file's format.
       units: column → its unit, such as "GeV", "" for a pure number; the table has a dash for columns that it lacks.
-      temperature: that divided the logarithms of the probabilities.
-      pt_range: lowest and highest pT of the jets that it was measured on, GeV.
+      temperature: the temperature that divides the logarithms of the probabilities.
+      pt_range: the lowest and highest pT of the test jets, GeV.
       output: the name of the file's output.
-      paragraphs: section to paragraphs, which replace those of a classifier.
+      paragraphs: title of a section → paragraphs that replace those of a classifier; None is a classifier.
 
     Returns:
       The text: model, inputs, outputs, data, training, figures of merit with their intervals, limits, how to run it and
@@ -57,38 +56,38 @@ def model_card(
     """
     classes = [str(each) for each in record.get("classes") or ()]
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
-    replaced = dict(paragraphs or {})
     sections = {
         "Model": _model(kind, record),
         "Inputs": _inputs(record, columns, units or {}),
         "Output": [
-            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_listed(classes)}.",
+            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_class_list(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
         ],
         "Data": _data(record, metrics),
         "Training": _training(record, metrics),
-        "Figures of merit": [] if replaced else _figures(metrics),
+        "Figures of merit": [] if paragraphs else _figures(metrics),
         "Limits": _limits(record, classes, pt_range),
         "How to run it": _running(name, kind, record, columns, output),
         "How to repeat it": _repeating(record),
+        **(paragraphs or {}),
     }
-    sections |= {title: list(words) for title, words in replaced.items()}
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
-    return f"# {name}\n\nA {'model' if replaced else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
+    return f"# {name}\n\nA {'model' if paragraphs else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
 
 
 def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
-    options = dict(record["experiment"]["model"])
-    kind, size = options.pop("name", "model"), (record.get("cost") or {}).get("parameters")
+    options, size = record["experiment"]["model"], (record.get("cost") or {}).get("parameters")
     parameters = f", {size:,} parameters" if size else ""
-    chosen = ", ".join(f"{key.replace('_', ' ')} {_plain(value)}" for key, value in options.items())
     form = "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs" if file is ExportFormat.STABLEHLO else "ONNX"
-    return [f"{kind}{parameters}. The file is {form}; the number of jets N is free.", f"Options: {chosen}."]
+    return [
+        f"{options.get('name', 'model')}{parameters}. The file is {form}; the number of jets N is free.",
+        f"Options: {option_list(options)}.",
+    ]
 
 
 def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
     model = record["experiment"]["model"]
-    rows = [f"| {place} | `{column}` | {_unit(units.get(column))} |" for place, column in enumerate(columns)]
+    rows = [f"| {place} | `{column}` | {_unit_text(units.get(column))} |" for place, column in enumerate(columns)]
     table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
     if "features" in model:
         words = (
@@ -110,25 +109,26 @@ def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[st
 
 
 def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    given = record["experiment"]
-    files = [str(file) for key in ("data", "val", "test") for file in given.get(key) or ()]
-    words = [f"Trained on {', '.join(files) or _SAMPLE}."]
+    experiment = record["experiment"]
+    files = [str(file) for key in ("data", "val", "test") for file in experiment.get(key) or ()]
+    words = [f"Trained on {', '.join(files) or SAMPLE}."]
     counts, tested = record.get("jets") or {}, metrics.get("jets") or {}
     if counts:
-        parts = {"train": "training", "val": "validation", "test": "test"}
-        words.append("Split: " + ", ".join(f"{n:,} {parts.get(part, part)} jets" for part, n in counts.items()) + ".")
+        words.append("Split: " + ", ".join(f"{n:,} {PARTS.get(part, part)} jets" for part, n in counts.items()) + ".")
     if tested:
-        words.append("Test jets by class: " + ", ".join(f"{drawn(key)} {n:,.0f}" for key, n in tested.items()) + ".")
+        words.append(
+            "Test jets by class: " + ", ".join(f"{class_label(key)} {n:,.0f}" for key, n in tested.items()) + "."
+        )
     if record.get("fingerprint"):
         words.append(f"Fingerprint of the jets: `{record['fingerprint']}`.")
     return ["\n".join(words)]
 
 
 def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
-    given = record["experiment"]
+    experiment = record["experiment"]
     names = ("epochs", "patience", "batch_size", "optimizer", "seed", "precision", "folds", "ensemble")
-    chosen = [f"{name.replace('_', ' ')} {_plain(given[name])}" for name in names if given.get(name) is not None]
-    words = [f"Options: {', '.join(chosen)}."] if chosen else []
+    options = option_list({name: experiment[name] for name in names if experiment.get(name) is not None})
+    words = [f"Options: {options}."] if options else []
     if metrics.get("best_epoch") is not None:
         words.append(f"The parameters are those of epoch {metrics['best_epoch']}, the best on the validation part.")
     if metrics.get("verdict"):
@@ -140,14 +140,19 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
     intervals, bounds = metrics.get("intervals") or {}, metrics.get("bounds") or {}
     lines = ["On the test part; in brackets the interval that holds 68 % of bootstrap samples."]
     overall = [
-        f"{key} {_number(metrics[key], '{:.4f}', intervals.get(key))}" for key in ("accuracy", "loss") if key in metrics
+        f"{key} {_figure_text(metrics[key], '{:.4f}', intervals.get(key))}"
+        for key in ("accuracy", "loss")
+        if key in metrics
     ]
     lines.append(", ".join(overall).capitalize() + ".")
     rows = []
-    for name, found in (metrics.get("classes") or {}).items():
-        near, bound = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
-        cells = [_number(found.get(key), form, near.get(key), bound.get(key)) for key, _, form in _FIGURES]
-        rows.append(f"| {drawn(name)} | {' | '.join(cells)} |")
+    for name, figures in (metrics.get("classes") or {}).items():
+        class_intervals, class_bounds = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
+        cells = [
+            _figure_text(figures.get(key), form, class_intervals.get(key), class_bounds.get(key))
+            for key, _, form in _FIGURES
+        ]
+        rows.append(f"| {class_label(name)} | {' | '.join(cells)} |")
     head = [f"| class | {' | '.join(title for _, title, _ in _FIGURES)} |", "| --- " * (len(_FIGURES) + 1) + "|"]
     fitted = metrics.get("calibration") or {}
     parts = ["\n".join(lines), *(["\n".join([*head, *rows])] if rows else [])]
@@ -159,12 +164,12 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
 
 def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[float, float] | None) -> list[str]:
     simulated = "" if record["experiment"].get("data") else " It was trained on simulated jets, not on measured ones."
-    measured = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
+    tested_range = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
     return [
         "\n".join(
             [
-                f"- It knows {_listed(classes)} only: any other jet is given one of these names, without a warning.",
-                f"- Its figures of merit hold for jets like those of its test part.{measured}{simulated}",
+                f"- It knows {_class_list(classes)} only: any other jet gets one of these names, without a warning.",
+                f"- Its figures of merit hold for jets like those of its test part.{tested_range}{simulated}",
                 "- Other energies, jet radii, detectors, pile-up or generators change its inputs; how far its",
                 "  answers change was not measured. Measure it on your jets with `hepjax evaluate` first.",
                 "- The classes' shares in the training part are in the probabilities; for other shares, use ratios.",
@@ -179,20 +184,20 @@ def _running(
 ) -> list[str]:
     model, count = record["experiment"]["model"], len(columns)
     if "features" in model:
-        made = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
+        code_lines = [f"features = np.zeros((2, {count}), np.float32)  # your jets"]
     elif model.get("images"):
-        made = [f"images = np.zeros((2, {model['pixels']}, {model['pixels']}, {count}), np.float32)  # your jets"]
+        code_lines = [f"images = np.zeros((2, {model['pixels']}, {model['pixels']}, {count}), np.float32)  # your jets"]
     else:
-        made = [
+        code_lines = [
             f"particles = np.zeros((2, {model['particles']}, {count}), np.float32)  # your jets",
             "mask = particles.any(axis=-1)",
         ]
-    inputs = [line.split(" ", 1)[0] for line in made]
+    inputs = [line.split(" ", 1)[0] for line in code_lines]
     if kind is ExportFormat.STABLEHLO:
         code = [
             "import numpy as np",
             "from jax import export",
-            *made,
+            *code_lines,
             f'tagger = export.deserialize(bytearray(np.fromfile("{name}", np.uint8)))',
             f"{output} = tagger.call({', '.join(inputs)})",
         ]
@@ -201,7 +206,7 @@ def _running(
         fed = ", ".join(f'"{each}": {each}' for each in inputs)
         code = [
             "import numpy as np, onnxruntime",
-            *made,
+            *code_lines,
             f'session = onnxruntime.InferenceSession("{name}")',
             f'{output} = session.run(["{output}"], {{{fed}}})[0]',
         ]
@@ -218,33 +223,27 @@ def _repeating(record: Mapping[str, Any]) -> list[str]:
     return ["\n".join(line for line in lines if line)]
 
 
-def _number(value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None) -> str:
-    """A figure with its interval; of one that rests on too few jets, its bound.
+def _figure_text(
+    value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None
+) -> str:
+    """Formats a figure of merit with its interval, or its bound where too few jets give no figure.
 
-    >>> _number(0.5, "{:.2f}", [0.4, 0.6]), _number(None, "{:.0f}", None, 30), _number(None, "{:.0f}") == _ABSENT
-    ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.', True)
+    >>> _figure_text(0.5, "{:.2f}", [0.4, 0.6]), _figure_text(None, "{:.0f}", None, 30)
+    ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.')
     """
     if value is None:
-        return _ABSENT if bound is None else f"above {form.format(bound)} at 95 % C.L."
+        return MISSING if bound is None else f"above {form.format(bound)} at 95 % C.L."
     return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
 
 
-def _unit(unit: str | None) -> str:
-    """A unit as the table of inputs has it: 1 for a pure number, a dash for a unit that is not known.
+def _unit_text(unit: str | None) -> str:
+    """Formats a unit for the table of inputs: 1 for a pure number, a dash for an unknown unit.
 
-    >>> _unit("GeV"), _unit(""), _unit(None) == _ABSENT
+    >>> _unit_text("GeV"), _unit_text(""), _unit_text(None) == MISSING
     ('GeV', '1', True)
     """
-    return _ABSENT if unit is None else unit or "1"
+    return MISSING if unit is None else unit or "1"
 
 
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(drawn(name) for name in names)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{key.replace('_', ' ')} {_plain(each)}" for key, each in value.items() if each is not None)
-    if isinstance(value, list | tuple):
-        return " ".join(map(_plain, value)) or "none"
-    return "none" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
+def _class_list(names: Sequence[str]) -> str:
+    return ", ".join(class_label(name) for name in names)

@@ -1,4 +1,4 @@
-"""Line charts as inline SVG: they fit any width with text of one size, and the page's script reads values off them."""
+"""Line charts for the page: values and their places, which `templates/chart.html.jinja` draws as inline SVG."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from hepjax.report.page_markup import Html, column_head, data, row_head, tag, whole_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -17,7 +15,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _DASHES = ("", "9 3", "5 2 1.5 2", "1.5 2.5", "9 2 1.5 2 1.5 2")
-_SIDE = 1000  # of the square that curves are drawn in; it is stretched to the chart
+_GUIDE_DASHES = "2 4"
+_SIDE = 1000
+"""The side of the square in which lines are drawn, as the template has it."""
 
 
 class Axis(NamedTuple):
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
     name: str
     look: int
-    """The number of its colour and dashes."""
+    """The number of its color and dashes."""
     x: Any
     """(K,) float; the line is broken where a number is not finite."""
     y: Any
@@ -42,13 +42,18 @@ class Line(NamedTuple):
     at: Any = ()
     """(M,) float, its y at the chart's places; NaN where there is none. Empty for a guide that cannot be read off."""
     words: Sequence[str] = ()
-    """(M,) the same for people."""
+    """(M,) the same as text."""
     aside: str = ""
-    """What the legend says beside the name."""
+    """Text of the legend beside the name."""
     bars: Any = None
     """(2, K) float, the low and high ends of error bars; None draws no points."""
     dash: int | None = None
-    """The number of its dashes, where that is not the number of its colour."""
+    """The number of its dashes; None is the number of its color."""
+
+    @property
+    def readable(self) -> bool:
+        """Whether values can be read off the line."""
+        return len(self.at) > 0
 
 
 class Mark(NamedTuple):
@@ -59,27 +64,27 @@ class Mark(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """A chart and all that is said of it."""
+    """A chart with its texts."""
 
     key: str
     """Its id on the page."""
     title: str
     description: str
-    """For those who cannot see it."""
+    """Text for readers who cannot see the chart."""
     x: Axis
     y: Axis
     lines: Sequence[Line]
     places: Any = ()
     """(M,) float, where on x values can be read off."""
     heads: Sequence[str] = ()
-    """(M,) the places for people."""
+    """(M,) the places as text."""
     marks: Sequence[Mark] = ()
     rows: slice = slice(None)
-    """Those of the places that the table of values has."""
+    """The places that the table of values has."""
 
 
 def dashes(look: int) -> str:
-    """The dashes of the line of this number: colours repeat after ten, and then go with other dashes.
+    """Returns the dashes of the line of this number: colors repeat after ten, and then go with other dashes.
 
     >>> dashes(0), dashes(1), dashes(10)
     ('', '9 3', '9 3')
@@ -87,12 +92,24 @@ def dashes(look: int) -> str:
     return _DASHES[(look + look // 10) % len(_DASHES)]
 
 
+def line_style(line: Line) -> dict[str, str | None]:
+    """Returns the attributes that give a line its color and dashes; a guide is dotted, and None is no attribute.
+
+    >>> line_style(Line("q", 1, [0, 1], [0, 1]))
+    {'class': 'line guide', 'stroke-dasharray': '2 4'}
+    """
+    if not line.readable:
+        return {"class": "line guide", "stroke-dasharray": _GUIDE_DASHES}
+    pattern = dashes(line.look if line.dash is None else line.dash)
+    return {"class": f"line look{line.look % 10}", "stroke-dasharray": pattern or None}
+
+
 def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
-    """Where an axis has ticks, and what stands there: round numbers, or powers of ten.
+    """Returns the ticks of an axis and their texts: round numbers, or powers of ten.
 
     Args:
       axis: the axis.
-      most: of a linear axis about so many.
+      most: the approximate number of ticks of a linear axis.
 
     Returns:
       Values and their texts.
@@ -104,7 +121,7 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     """
     if axis.log:
         first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
-        return [(10.0**power, _power(power)) for power in range(first, last + 1)]
+        return [(10.0**power, _power_of_ten(power)) for power in range(first, last + 1)]
     width = (axis.high - axis.low) / most
     unit = 10.0 ** math.floor(math.log10(width))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= width * (1 - 1e-9))
@@ -112,183 +129,90 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     return [(float(f"{i * step:.12g}"), f"{i * step:.6g}") for i in range(first, last + 1)]
 
 
+def minor_ticks(axis: Axis) -> list[float]:
+    """Returns the values between the ticks of a logarithmic axis; a linear one has none.
+
+    >>> minor_ticks(Axis("", 0.1, 1, log=True))[:2]
+    [0.2, 0.30000000000000004]
+    """
+    return [value * factor for value, _ in ticks(axis)[:-1] for factor in range(2, 10)] if axis.log else []
+
+
 def fractions(axis: Axis, values: Any) -> Floats:
-    """How far along an axis values lie: 0 at its low end, 1 at its high end; a little outside for all that lies beyond.
+    """Returns how far along an axis values lie: 0 at its low end, 1 at its high end, at most 0.1 outside of these.
 
     >>> fractions(Axis("", 1e-2, 1, log=True), [0.1, 0, float("nan")]).tolist()
     [0.5, -0.1, nan]
     """
-    found = np.asarray(values, dtype=np.float64)
+    numbers = np.asarray(values, dtype=np.float64)
     low, high = axis.low, axis.high
     if axis.log:
-        found, low, high = np.log10(np.maximum(found, 1e-300)), math.log10(low), math.log10(high)
-    return np.where(np.isfinite(found), np.clip((found - low) / (high - low), -0.1, 1.1), np.nan)
+        numbers, low, high = np.log10(np.maximum(numbers, 1e-300)), math.log10(low), math.log10(high)
+    return np.where(np.isfinite(numbers), np.clip((numbers - low) / (high - low), -0.1, 1.1), np.nan)
 
 
-def chart(drawn: Chart) -> Html:
-    """A figure with its legend, its axes, its lines, its values as a table, and the same for the page's script.
+def along(axis: Axis, value: Any) -> str:
+    """Returns the place of a value on the horizontal axis, from the left edge of the frame.
 
-    Args:
-      drawn: the chart.
-
-    Returns:
-      A `figure` element. Without the script it lacks nothing but the values under the pointer.
-
-    >>> line = Line("q", 0, [0, 1], [0, 1], [0.5], ["half"])
-    >>> text = chart(Chart("a", "Title", "A line", Axis("x", 0, 1), Axis("y", 0, 1), [line], [0.5], ["0.5"]))
-    >>> text.count("<path"), text.count("<table")
-    (2, 1)
+    >>> along(Axis("", 0, 4), 1)
+    '25.00%'
     """
-    readable = [line for line in drawn.lines if len(line.at)]
-    parts = [
-        tag("figcaption", drawn.title, id=f"{drawn.key}-name"),
-        _legend(drawn.lines),
-        tag("p", drawn.y.label, class_="axis"),
-        tag("div", _frame(drawn), class_="plot"),
-        tag("p", drawn.x.label, class_="axis below"),
-    ]
-    if readable:
-        parts += [_values(drawn, readable), data(_readings(drawn, readable), class_="readings")]
-    return tag("figure", *parts, class_="chart", id=drawn.key, aria_labelledby=f"{drawn.key}-name")
+    return f"{100 * float(fractions(axis, value)):.2f}%"
 
 
-def _frame(drawn: Chart) -> Html:
-    """Axes and lines. Places are percentages, so that the frame may have any size."""
-    named = {"aria_labelledby": f"{drawn.key}-title", "aria_describedby": f"{drawn.key}-text"}
-    inner = {"viewBox": f"0 0 {_SIDE} {_SIDE}", "preserveAspectRatio": "none", "width": "100%", "height": "100%"}
-    paths = [
-        tag(
-            "path",
-            d=_path(fractions(drawn.x, line.x), fractions(drawn.y, line.y)),
-            class_=f"line look{line.look % 10}" if len(line.at) else "line guide",
-            data_line=i if len(line.at) else None,
-            stroke_dasharray=_dashes(line),
-            vector_effect="non-scaling-stroke",
-        )
-        for i, line in enumerate(drawn.lines)
-    ]
-    return tag(
-        "svg",
-        tag("title", drawn.title, id=f"{drawn.key}-title"),
-        tag("desc", drawn.description, id=f"{drawn.key}-text"),
-        *_grid(drawn.x, drawn.y),
-        tag("svg", *paths, **inner),
-        *(part for i, line in enumerate(drawn.lines) for part in _points(drawn, line, i)),
-        *(part for mark in drawn.marks for part in _mark(drawn.x, mark)),
-        role="img",
-        width="100%",
-        height="100%",
-        **named,
-    )
+def up(axis: Axis, value: Any) -> str:
+    """Returns the place of a value on the vertical axis, from the upper edge of the frame.
+
+    >>> up(Axis("", 0, 4), 1)
+    '75.00%'
+    """
+    return f"{100 * (1 - float(fractions(axis, value))):.2f}%"
 
 
-def _grid(x: Axis, y: Axis) -> Iterator[Html]:
-    if y.log:
-        for value, _ in ticks(y)[:-1]:
-            for height in fractions(y, value * np.arange(2, 10)):
-                yield tag("line", class_="minor", x1="0", x2="100%", y1=_up(height), y2=_up(height))
-    for value, text in ticks(y):
-        height = _up(fractions(y, value))
-        yield tag("line", class_="grid", x1="0", x2="100%", y1=height, y2=height)
-        yield tag("text", text, x="-8", y=height, dy="0.32em", text_anchor="end")
-    for value, text in ticks(x):
-        place = _along(fractions(x, value))
-        yield tag("line", class_="grid", x1=place, x2=place, y1="0", y2="100%")
-        yield tag("text", text, x=place, y="100%", dy="1.5em", text_anchor="middle")
-    yield tag("line", class_="base", x1="0", x2="100%", y1="100%", y2="100%")
+def path(chart: Chart, line: Line) -> str:
+    """Returns a line as an SVG path; it is broken where a number is not finite, and equal neighbors are one point.
+
+    >>> path(Chart("", "", "", Axis("", 0, 1), Axis("", 0, 1), ()), Line("q", 0, [0, 1], [0, 0.5]))
+    'M0.0 1000.0L1000.0 500.0'
+    """
+    x, y = fractions(chart.x, line.x), fractions(chart.y, line.y)
+    pieces: list[str] = []
+    last, pen_down = "", False
+    for known, right, above in zip(np.isfinite(x) & np.isfinite(y), x, y, strict=True):
+        point = f"{_SIDE * right:.1f} {_SIDE * (1 - above):.1f}" if known else ""
+        if known and (point != last or not pen_down):
+            pieces.append(f"{'L' if pen_down else 'M'}{point}")
+        last, pen_down = point, bool(known)
+    return "".join(pieces)
 
 
-def _points(drawn: Chart, line: Line, index: int) -> Iterator[Html]:
+def points(chart: Chart, line: Line) -> Iterator[tuple[str, str, str | None, str | None]]:
+    """Yields the places of a line's points and of the ends of their error bars, which are None where there are none."""
     if line.bars is None:
         return
-    places, heights = fractions(drawn.x, line.x), fractions(drawn.y, line.y)
-    low, high = fractions(drawn.y, line.bars)
-    look = {"class_": f"look{line.look % 10}", "data_line": index}
-    for place, height, *ends in zip(places, heights, low, high, strict=True):
-        if np.isfinite([place, height]).all():
-            if np.isfinite(ends).all():
-                yield tag("line", x1=_along(place), x2=_along(place), y1=_up(ends[0]), y2=_up(ends[1]), **look)
-            yield tag("circle", cx=_along(place), cy=_up(height), r="3.5", **look)
+    for x, y, low, high in zip(line.x, line.y, *line.bars, strict=True):
+        if np.isfinite([x, y]).all():
+            ends = (up(chart.y, low), up(chart.y, high)) if np.isfinite([low, high]).all() else (None, None)
+            yield along(chart.x, x), up(chart.y, y), *ends
 
 
-def _mark(x: Axis, mark: Mark) -> tuple[Html, Html]:
-    at = float(fractions(x, mark.x))
-    place, side = _along(at), "end" if at > 0.5 else "start"
-    return (
-        tag("line", class_="mark", x1=place, x2=place, y1="0", y2="100%"),
-        tag("text", mark.text, class_="mark", x=place, y="0", dy="-0.4em", text_anchor=side),
-    )
-
-
-def _legend(lines: Sequence[Line]) -> Html:
-    return tag("ul", *(_entry(line, i) for i, line in enumerate(lines)), class_="legend")
-
-
-def _entry(line: Line, index: int) -> Html:
-    readable = bool(len(line.at))
-    look = f"line look{line.look % 10}" if readable else "line guide"
-    stroke = tag("path", d="M0 5H24", class_=look, stroke_dasharray=_dashes(line))
-    swatch = tag("svg", stroke, width="24", height="10", aria_hidden="true")
-    aside = tag("span", line.aside, class_="aside") if line.aside else ""
-    return tag("li", swatch, tag("span", line.name), aside, data_line=index if readable else None)
-
-
-def _values(drawn: Chart, lines: Sequence[Line]) -> Html:
-    head = tag("tr", column_head(drawn.x.label, 0), *(column_head(line.name, i) for i, line in enumerate(lines, 1)))
-    rows = [
-        tag("tr", row_head(drawn.heads[i]), *(tag("td", line.words[i], data_value=_key(line.at[i])) for line in lines))
-        for i in range(*drawn.rows.indices(len(drawn.heads)))
-    ]
-    table = whole_table(f"{drawn.title}: {drawn.y.label[:1].lower()}{drawn.y.label[1:]}", [head], rows)
-    return tag("details", tag("summary", "Values as a table"), table)
-
-
-def _readings(drawn: Chart, lines: Sequence[Line]) -> dict[str, Any]:
-    """What the page's script needs: places and heights as fractions, and texts."""
-    indices = [i for i, line in enumerate(drawn.lines) if len(line.at)]
+def readings(chart: Chart) -> dict[str, Any]:
+    """Returns what the page's script shows under the pointer: places and heights as fractions, and their texts."""
     return {
-        "label": drawn.x.label,
-        "x": _rounded(fractions(drawn.x, drawn.places)),
-        "heads": list(drawn.heads),
+        "label": chart.x.label,
+        "x": _rounded(fractions(chart.x, chart.places)),
+        "heads": list(chart.heads),
         "lines": [
-            {"line": i, "name": line.name, "y": _rounded(fractions(drawn.y, line.at)), "words": list(line.words)}
-            for i, line in zip(indices, lines, strict=True)
+            {"line": i, "name": line.name, "y": _rounded(fractions(chart.y, line.at)), "words": list(line.words)}
+            for i, line in enumerate(chart.lines)
+            if line.readable
         ],
     }
-
-
-def _dashes(line: Line) -> str | None:
-    """None for a whole line; a guide is dotted."""
-    return (dashes(line.look if line.dash is None else line.dash) if len(line.at) else "2 4") or None
 
 
 def _rounded(values: Floats) -> list[float | None]:
     return [round(float(value), 4) if math.isfinite(value) else None for value in values]
 
 
-def _path(x: Floats, y: Floats) -> str:
-    """Places as a path; it is broken where a number is not finite, and points on one spot are one."""
-    words: list[str] = []
-    last, down = "", False
-    for known, right, up in zip(np.isfinite(x) & np.isfinite(y), x, y, strict=True):
-        point = f"{_SIDE * right:.1f} {_SIDE * (1 - up):.1f}" if known else ""
-        if known and (point != last or not down):
-            words.append(f"{'L' if down else 'M'}{point}")
-        last, down = point, bool(known)
-    return "".join(words)
-
-
-def _along(fraction: Any) -> str:
-    return f"{100 * float(fraction):.2f}%"
-
-
-def _up(fraction: Any) -> str:
-    return f"{100 * (1 - float(fraction)):.2f}%"
-
-
-def _key(value: float) -> str:
-    return repr(float(value)) if math.isfinite(value) else ""
-
-
-def _power(power: int) -> str:
+def _power_of_ten(power: int) -> str:
     return "1" if power == 0 else "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

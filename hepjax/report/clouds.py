@@ -1,4 +1,4 @@
-"""Generated jets against simulated ones, class by class."""
+"""Pictures of the spectra of generated and simulated jets, class by class."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
     Values = Mapping[str, Mapping[str, np.ndarray]]
 
 _BINS = 48
-_TOGETHER = 4  # bins of a spectrum that make one of the ratio
+_MERGED = 4  # bins of a spectrum that make a bin of the ratio
 _DECADES = 2.5
 _FEWEST = 10  # values that make a point of the ratio, in each sample
 _TAIL = 0.003
 
 
 def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") -> Figure:
-    """Spectra of generated jets on those of simulated ones, a panel for each quantity, with their ratio below.
+    """Draws spectra of generated and simulated jets, one panel for each quantity, with their ratio below.
 
     Args:
       simulated: quantity, such as "j_mass" or "j1_ptrel", → class → (n,) values, of jets or of particles.
-      generated: the same of generated jets; n may differ.
+      generated: the same quantities and classes of generated jets; n may differ.
       label: text above the first panel.
 
     Returns:
@@ -46,7 +46,7 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
     >>> [axes.get_xlabel() for axes in cloud_spectra_figure(masses, masses).axes]
     ['', 'Jet mass [GeV]']
     """
-    _check(simulated, generated)
+    _check_same_quantities(simulated, generated)
     lines = math.ceil(len(simulated) / 3)
     columns = math.ceil(len(simulated) / lines)
     with style():
@@ -72,20 +72,28 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
 
 
 def _panel(above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]) -> None:
-    """The spectra of all classes in one quantity, and generated over simulated in wider bins."""
+    """Draws the spectra of all classes in one quantity, and generated over simulated in wider bins."""
     edges, decades = _edges(np.concatenate([*simulated.values()]))
-    wide = edges[::_TOGETHER]
-    for i, (name, real) in enumerate(simulated.items()):
-        made = generated[name]
-        above.stairs(np.histogram(real, edges)[0] / len(real), edges, fill=True, color=colour(i), alpha=0.25)
-        above.stairs(np.histogram(made, edges)[0] / len(made), edges, color=colour(i), linewidth=1.6)
-        counts, others = (np.histogram(x, wide)[0] for x in (made, real))
-        seen = (counts >= _FEWEST) & (others >= _FEWEST)
-        ratio = (counts / len(made) / np.maximum(others / len(real), 1e-12))[seen]
-        error = ratio * np.sqrt(1 / counts[seen] + 1 / others[seen])
+    wide = edges[::_MERGED]
+    for i, (name, simulated_values) in enumerate(simulated.items()):
+        generated_values = generated[name]
+        above.stairs(
+            np.histogram(simulated_values, edges)[0] / len(simulated_values),
+            edges,
+            fill=True,
+            color=color(i),
+            alpha=0.25,
+        )
+        above.stairs(
+            np.histogram(generated_values, edges)[0] / len(generated_values), edges, color=color(i), linewidth=1.6
+        )
+        counts, others = (np.histogram(x, wide)[0] for x in (generated_values, simulated_values))
+        filled = (counts >= _FEWEST) & (others >= _FEWEST)
+        ratio = (counts / len(generated_values) / np.maximum(others / len(simulated_values), 1e-12))[filled]
+        error = ratio * np.sqrt(1 / counts[filled] + 1 / others[filled])
         where = (i + 1) / (len(simulated) + 1)
-        x = (wide[:-1] + where * np.diff(wide))[seen]
-        below.errorbar(x, ratio, error, color=colour(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
+        x = (wide[:-1] + where * np.diff(wide))[filled]
+        below.errorbar(x, ratio, error, color=color(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
     below.axhline(1, color="0.4", linewidth=1)
     for axes in (above, below):
         axes.set(xlim=(edges[0], edges[-1]), xscale="log" if decades else "linear")
@@ -95,12 +103,12 @@ def _panel(above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], genera
 
 
 def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Edges of bins, whole ones for whole numbers, and whether they rise by factors."""
+    """Returns the edges of bins, whole ones for whole numbers, and whether they rise by factors."""
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     if low > 0 and math.log10(high / low) > _DECADES:
         return np.geomspace(low, high, _BINS + 1), True
     if (values == np.round(values)).all():
-        bins = _TOGETHER * math.ceil((high - low + 1) / _TOGETHER)
+        bins = _MERGED * math.ceil((high - low + 1) / _MERGED)
         return np.ceil(high) + 0.5 - np.arange(bins, -1, -1.0), False
     widen = 0.0 if high > low else 0.5 * (abs(low) or 1.0)
     return np.linspace(low - widen, high + widen, _BINS + 1), False
@@ -110,12 +118,12 @@ def _legend(classes: Mapping[str, np.ndarray]) -> tuple[list[Artist], list[str]]
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    kinds: list[Artist] = [Patch(color=colour(i)) for i in range(len(classes))]
+    kinds: list[Artist] = [Patch(color=color(i)) for i in range(len(classes))]
     samples: list[Artist] = [Patch(color="0.5", alpha=0.3), Line2D([], [], color="0.3", linewidth=1.6)]
-    return [*kinds, *samples], [*map(drawn, classes), "simulated", "generated"]
+    return [*kinds, *samples], [*map(class_label, classes), "simulated", "generated"]
 
 
-def _check(simulated: Values, generated: Values) -> None:
+def _check_same_quantities(simulated: Values, generated: Values) -> None:
     if not simulated:
         raise InputError("simulated: expected one quantity or more, found none")
     if list(simulated) != list(generated):

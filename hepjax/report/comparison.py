@@ -1,4 +1,4 @@
-"""Taggers side by side, and one tagger for several sizes of its training part."""
+"""Tables that compare taggers, and the learning curve of a tagger."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.wording import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,22 +26,22 @@ _SURE = 0.0027
 def comparison_table(
     names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], jets: int
 ) -> Table:
-    """Figures of merit of several taggers on the same jets, as a rich table.
+    """Makes a rich table of the figures of merit of several taggers on the same jets.
 
     Args:
-      names: of the taggers.
-      metrics: of each, from `evaluation.measure`.
-      differences: of each but the first, from `evaluation.compare_scores`.
-      jets: how many there were.
+      names: the names of the taggers.
+      metrics: the figures of merit of each, from `evaluation.measure`.
+      differences: the differences of each but the first, from `evaluation.compare_scores`.
+      jets: the number of test jets.
 
     Returns:
       A table with a column a tagger: the figure, and below it the difference to the first; those of three standard
       deviations or more have a star.
 
     >>> from hepjax.evaluation import Difference
-    >>> found = [{"accuracy": 0.7, "loss": 0.9, "classes": {"t": {"auc": 0.9}}} for _ in range(2)]
-    >>> none = Difference(0.0, 0.01, 1.0)
-    >>> table = comparison_table(["a", "b"], found, [{"accuracy": none, "loss": none, "classes": {"t": {}}}], 10)
+    >>> metrics = [{"accuracy": 0.7, "loss": 0.9, "classes": {"t": {"auc": 0.9}}} for _ in range(2)]
+    >>> equal = Difference(0.0, 0.01, 1.0)
+    >>> table = comparison_table(["a", "b"], metrics, [{"accuracy": equal, "loss": equal, "classes": {"t": {}}}], 10)
     >>> table.row_count, len(table.columns)
     (3, 3)
     """
@@ -57,11 +58,11 @@ def comparison_table(
     table.add_column("")
     for name in names:
         table.add_column(Text(name), justify="right")
-    for title, form, figures, found in _lines(metrics, differences):
+    for title, form, figures, row_differences in _lines(metrics, differences):
         ratio = title.endswith(_REJECTION)
         cells = [
             _cell(figure, form, difference, ratio=ratio)
-            for figure, difference in zip(figures, [None, *found], strict=True)
+            for figure, difference in zip(figures, [None, *row_differences], strict=True)
         ]
         table.add_row(title, *cells)
     return table
@@ -70,13 +71,13 @@ def comparison_table(
 def comparison_numbers(
     names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], jets: int
 ) -> dict[str, Any]:
-    """The same numbers, ready for `json.dump`.
+    """Returns the numbers of `comparison_table`, ready for `json.dump`.
 
     Args:
-      names: of the taggers.
-      metrics: of each.
-      differences: of each but the first.
-      jets: how many there were.
+      names: the names of the taggers.
+      metrics: the figures of merit of each.
+      differences: the differences of each but the first.
+      jets: the number of test jets.
 
     Returns:
       jets; and taggers, a list of name, metrics and, but for the first, `difference` with value, error and p.
@@ -85,59 +86,63 @@ def comparison_numbers(
     {'jets': 10, 'taggers': [{'name': 'a', 'metrics': {'accuracy': 0.7}}]}
     """
     taggers: list[dict[str, Any]] = [
-        {"name": name, "metrics": dict(found)} for name, found in zip(names, metrics, strict=True)
+        {"name": name, "metrics": dict(figures)} for name, figures in zip(names, metrics, strict=True)
     ]
     for tagger, difference in zip(taggers[1:], differences, strict=True):
-        tagger["difference"] = _plain(difference)
+        tagger["difference"] = _to_json(difference)
     return {"jets": jets, "taggers": taggers}
 
 
 def learning_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]], label: str = "") -> Figure:
-    """How good a tagger gets with more jets to learn from.
+    """Draws the loss and AUC of a tagger over the number of its training jets.
 
     Args:
-      sizes: the training jets of each training.
-      metrics: of each, from `evaluation.measure`; bars are its 68 % intervals.
+      sizes: the number of training jets of each training.
+      metrics: the figures of merit of each, from `evaluation.measure`; bars are its 68 % intervals.
       label: text above the axes.
 
     Returns:
       The figure: the loss above, the AUC of each class below.
 
-    >>> found = [{"loss": 0.9, "classes": {"t": {"auc": 0.9}}}, {"loss": 0.8, "classes": {"t": {"auc": 0.92}}}]
-    >>> learning_curve_figure([100, 200], found).axes[1].get_xlabel()
+    >>> metrics = [{"loss": 0.9, "classes": {"t": {"auc": 0.9}}}, {"loss": 0.8, "classes": {"t": {"auc": 0.92}}}]
+    >>> learning_curve_figure([100, 200], metrics).axes[1].get_xlabel()
     'Training jets'
     """
     order = np.argsort(sizes)
-    x, found = np.asarray(sizes)[order], [metrics[i] for i in order]
+    x, ordered = np.asarray(sizes)[order], [metrics[i] for i in order]
     with style():
         figure = new_figure(9, 9.5)
         panels = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
-        panels[0].errorbar(x, *_bars([(one["loss"], one.get("intervals", {}).get("loss")) for one in found]), fmt="o-")
+        panels[0].errorbar(
+            x, *_bars([(figures["loss"], figures.get("intervals", {}).get("loss")) for figures in ordered]), fmt="o-"
+        )
         panels[0].set_ylabel("Test loss")
-        for i, name in enumerate(found[0]["classes"]):
-            intervals = [one.get("intervals", {}).get("classes", {}).get(name, {}).get("auc") for one in found]
-            values = [one["classes"][name]["auc"] for one in found]
+        for i, name in enumerate(ordered[0]["classes"]):
+            intervals = [
+                figures.get("intervals", {}).get("classes", {}).get(name, {}).get("auc") for figures in ordered
+            ]
+            values = [figures["classes"][name]["auc"] for figures in ordered]
             bars = _bars(list(zip(values, intervals, strict=True)))
-            panels[1].errorbar(x, *bars, fmt="o-", color=colour(i), label=drawn(name))
+            panels[1].errorbar(x, *bars, fmt="o-", color=color(i), label=class_label(name))
         panels[1].set(xlabel="Training jets", ylabel="AUC against all others", xscale="log")
         panels[1].legend(loc="lower right")
         put_label(panels[0], label)
     return figure
 
 
-def _bars(found: Sequence[tuple[float | None, Sequence[float] | None]]) -> tuple[np.ndarray, np.ndarray]:
-    """Values, and how far their intervals reach below and above; NaN is not drawn."""
-    values = np.array([np.nan if value is None else value for value, _ in found])
-    ends = np.array([interval or (np.nan, np.nan) for _, interval in found])
+def _bars(quantities: Sequence[tuple[float | None, Sequence[float] | None]]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns values and the distances to the ends of their intervals below and above; NaN is not drawn."""
+    values = np.array([np.nan if value is None else value for value, _ in quantities])
+    ends = np.array([interval or (np.nan, np.nan) for _, interval in quantities])
     return values, np.nan_to_num(np.abs(ends.T - values))
 
 
 def _lines(
     metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str, list[Any], list[Difference | None]]]:
-    """Title, format, figures and differences of each row."""
+    """Returns the title, format, figures and differences of each row."""
     lines: list[tuple[str, str, list[Any], list[Difference | None]]] = [
-        (key.capitalize(), "{:.4f}", [one[key] for one in metrics], [one[key] for one in differences])
+        (key.capitalize(), "{:.4f}", [tagger[key] for tagger in metrics], [tagger[key] for tagger in differences])
         for key in ("accuracy", "loss")
     ]
     for key, title, form in (
@@ -145,28 +150,28 @@ def _lines(
         ("background_rejection_at_0.5", _REJECTION, "{:,.1f}"),
     ):
         for name in metrics[0]["classes"]:
-            figures = [one["classes"][name].get(key) or _bound(one, name, key) for one in metrics]
-            found = [one["classes"][name].get(key) for one in differences]
+            figures = [tagger["classes"][name].get(key) or _bound_text(tagger, name, key) for tagger in metrics]
+            row_differences = [tagger["classes"][name].get(key) for tagger in differences]
             if any(figure is not None for figure in figures):
-                lines.append((f"{drawn(name)} {title}", form, figures, found))
+                lines.append((f"{class_label(name)} {title}", form, figures, row_differences))
     return lines
 
 
-def _bound(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
-    """What is shown of a rejection that rests on too few jets."""
+def _bound_text(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
+    """Returns the text of the lower bound of a rejection that rests on too few jets."""
     bound = metrics.get("bounds", {}).get(name, {}).get(key)
     return None if bound is None else f"> {bound:,.1f}"
 
 
 def _cell(figure: float | str | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
-    words = figure if isinstance(figure, str) else "–" if figure is None else form.format(figure)  # noqa: RUF001
+    words = figure if isinstance(figure, str) else MISSING if figure is None else form.format(figure)
     if difference is None:
         return words
     change = "{:.2f}x ± {:.2f}" if ratio else "{:+.4f} ± {:.4f}"
     return f"{words}\n{change.format(*difference[:2])}{' *' if difference.p < _SURE else ''}"
 
 
-def _plain(tree: Any) -> Any:
+def _to_json(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: _plain(value) for key, value in tree.items()}
+        return {key: _to_json(value) for key, value in tree.items()}
     return tree if tree is None else tree._asdict()

@@ -1,4 +1,4 @@
-"""Pictures of what a network has learnt, in the style of the other figures. Red speaks for a class, blue against it."""
+"""Pictures of what a network has learnt. Red speaks for a class, blue against it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.graphs import _areas, _plane, _size_legend, _window
-from hepjax.report.jets import _DYNAMIC, _label_outside, _mean_images
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.graphs import center_window, particle_areas, plane_columns
+from hepjax.report.jets import COLOR_RANGE, label_outer_axes, mean_images
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _SIGNED = "RdBu_r"
-_SHOWN = 99.7  # percent of the pixels that are not 0 that keep clear of the ends of the colour scale
+_SHOWN = 99.7  # percent of the pixels that are not 0 that keep clear of the ends of the color scale
 
 
 def importance_figure(
@@ -31,14 +31,14 @@ def importance_figure(
     most: int = 20,
     label: str = "",
 ) -> Figure:
-    """What a tagger loses when a feature is shuffled, the feature that it needs most on top.
+    """Draws how much a tagger loses when a feature is shuffled, the most important feature on top.
 
     Args:
       mean: (G,) the mean loss of each feature or group, from `hepjax.evaluation.explanation.permutation_importance`.
       std: (G,) its standard deviation over repeats, drawn as an error bar.
       names: G column names or groups' names.
-      quantity: what is lost.
-      most: how many to draw; the least important are left out.
+      quantity: the name of the loss, for the axis.
+      most: the number of features to draw; the least important are left out.
       label: text above the axes.
 
     Returns:
@@ -61,9 +61,9 @@ def importance_figure(
         figure = new_figure(9.5, 1.9 + 0.42 * len(order))
         axes = figure.subplots()
         bars: dict[str, Any] = {"ecolor": "0.25", "capsize": 3, "error_kw": {"elinewidth": 1.5}}
-        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=colour(0), **bars)
+        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=color(0), **bars)
         axes.axvline(0, color="0.4", linewidth=1.2)
-        axes.set_yticks(np.arange(len(order)), [_bare(names[i]) for i in order], fontsize="small")
+        axes.set_yticks(np.arange(len(order)), [_label_without_unit(names[i]) for i in order], fontsize="small")
         axes.set(xlabel=f"{quantity} when shuffled", ylim=(len(order) - 0.4, -0.6))
         axes.tick_params(axis="y", which="both", length=0)
         axes.minorticks_off()
@@ -82,15 +82,16 @@ def saliency_figure(
     axes: tuple[str, str] = ("Δη", "Δφ [rad]"),
     label: str = "",
 ) -> Figure:
-    """Which pixels speak for a class, beneath the image itself: of one jet, or the means of each class.
+    """Draws which pixels speak for a class, beneath the image itself, for one jet or the means of each class.
 
     Args:
-      saliency: (H, W, C), one jet, or (N, H, W, C), from `hepjax.evaluation.explanation.gradient_times_input`; channels add up.
-      images: of the same jets, GeV; None draws the saliency alone.
+      saliency: (H, W, C), one jet, or (N, H, W, C), from `hepjax.evaluation.explanation.gradient_times_input`;
+        channels add up.
+      images: the images of the same jets, GeV; None draws the saliency alone.
       labels: (N,) indices into `classes`, for a mean of each; None is the mean of all.
       classes: the class names; those without jets have no panel.
       size: the width of a pixel in Δη and Δφ.
-      axes: what the horizontal and the vertical axis are.
+      axes: the labels of the horizontal and the vertical axis.
       label: text above the axes.
 
     Returns:
@@ -103,10 +104,10 @@ def saliency_figure(
     >>> len(figure.axes[0].images), len(figure.axes[1].images)
     (1, 1)
     """
-    given = [np.asarray(x) for x in (images, saliency) if x is not None]
-    if given[0].shape[:-1] != given[-1].shape[:-1]:
-        raise InputError(f"images: expected the shape of saliency, {given[1].shape}, found {given[0].shape}")
-    means = [_mean_images(x.sum(axis=-1, keepdims=True), labels, classes) for x in given]
+    arrays = [np.asarray(x) for x in (images, saliency) if x is not None]
+    if arrays[0].shape[:-1] != arrays[-1].shape[:-1]:
+        raise InputError(f"images: expected the shape of saliency, {arrays[1].shape}, found {arrays[0].shape}")
+    means = [mean_images(x.sum(axis=-1, keepdims=True), labels, classes) for x in arrays]
     names = list(means[0])
     if not all(any(mean.any() for mean in row.values()) for row in means):
         raise InputError(
@@ -122,7 +123,7 @@ def saliency_figure(
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for spots, row, last in zip(grid.T if single else grid, means, (len(means) == 1, True), strict=False):
             pixels = [row[name][..., 0] for name in names]
-            look = _signed(pixels) if last else _positive(pixels)
+            look = _signed_scale(pixels) if last else _logarithmic_scale(pixels)
             for spot, picture in zip(spots, pixels, strict=True):
                 drawing: Any = spot.imshow(
                     picture if last else np.where(picture > 0, picture, np.nan),
@@ -131,8 +132,8 @@ def saliency_figure(
             bar = figure.colorbar(drawing, ax=list(spots), extend=look["extend"], aspect=28)
             bar.set_label("Gradient × input" if last else "$p_T$ per pixel [GeV]", fontsize="small")  # noqa: RUF001
         for spot, name in zip(grid[0], names, strict=False):
-            spot.set_title(drawn(name), loc="right", fontsize="medium")
-        _label_outside(grid, lines * columns, axes)
+            spot.set_title(class_label(name), loc="right", fontsize="medium")
+        label_outer_axes(grid, lines * columns, axes)
         put_label(grid[0, 0], label)
     return figure
 
@@ -148,14 +149,14 @@ def relevance_figure(
     size: str | None = None,
     label: str = "",
 ) -> Figure:
-    """One jet: its particles, coloured by what each adds to a class's logit, and the messages between them.
+    """Draws the particles of a jet, colored by what each adds to a class's logit, and the messages between them.
 
     Args:
       values: (n, F) columns of the particles, unscaled; without padding.
       columns: the F names.
-      particles: (n,) relevance of each; None leaves them grey.
+      particles: (n,) relevance of each; None leaves them gray.
       messages: (n, n) relevance, [receiver, sender]; both directions of a pair add up to one line. None draws none.
-      strongest: how many pairs to draw.
+      strongest: the number of pairs to draw.
       plane: the columns across and up, such as η and φ relative to the jet; None is the first two columns.
       size: the column that the areas of particles are proportional to, such as pT; None draws all of one size.
       label: text above the axes.
@@ -171,13 +172,13 @@ def relevance_figure(
     'Gradient × input of the particle'
     """
     values = np.asarray(values)
-    across, up = _plane(columns, plane, size)
+    across, up = plane_columns(columns, plane, size)
     n = len(values)
     if values.shape != (n, len(columns)) or n == 0:
         raise InputError(f"values: expected (n, {len(columns)}) of one particle or more, found {values.shape}")
-    for name, given, shape in (("particles", particles, (n,)), ("messages", messages, (n, n))):
-        if given is not None and np.shape(given) != shape:
-            raise InputError(f"{name}: expected shape {shape}, found {np.shape(given)}; leave the padding out")
+    for name, relevance, shape in (("particles", particles, (n,)), ("messages", messages, (n, n))):
+        if relevance is not None and np.shape(relevance) != shape:
+            raise InputError(f"{name}: expected shape {shape}, found {np.shape(relevance)}; leave the padding out")
     at = values[:, [list(columns).index(across), list(columns).index(up)]].astype(np.float64)
     with style():
         figure = new_figure(9.6 if size else 8.2, 7.8 + 0.9 * ((particles is not None) + (messages is not None)))
@@ -186,11 +187,7 @@ def relevance_figure(
         if messages is not None:
             bars.append((_draw_pairs(axes, at, np.asarray(messages, np.float64), strongest), "message"))
         look: dict[str, Any] = {"edgecolor": "0.35", "linewidth": 0.8, "alpha": 0.85}
-        areas = np.full(n, 120.0)
-        if size:
-            weight = np.maximum(values[:, list(columns).index(size)].astype(np.float64), 0)
-            areas = _areas(weight, weight.max())
-            _size_legend(axes, weight, column_label(size), {**look, "color": "0.8"})
+        areas = particle_areas(axes, values, columns, size, {**look, "color": "0.8"})
         paint: dict[str, Any] = {"color": "0.8"}
         if particles is not None:
             top = float(np.abs(particles).max()) or 1.0
@@ -202,7 +199,7 @@ def relevance_figure(
             bar = figure.colorbar(drawing, ax=axes, location="bottom", aspect=32, shrink=0.9)
             bar.set_label(f"Gradient × {what if what == 'message' else 'input of the particle'}", fontsize="small")  # noqa: RUF001
             bar.ax.minorticks_off()
-        _window(axes, at)
+        center_window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
         put_label(axes, label)
     return figure
@@ -211,13 +208,13 @@ def relevance_figure(
 def correlation_figure(
     correlations: np.ndarray, observables: Sequence[str], *, most: int = 20, label: str = ""
 ) -> Figure:
-    """Which observables the hidden features follow.
+    """Draws the correlations of hidden features with observables.
 
     Args:
-      correlations: (H, K), from `hepjax.evaluation.explanation.pearson` or `spearman`; features of NaN only, which are constant,
-        are left out.
+      correlations: (H, K), from `hepjax.evaluation.explanation.pearson` or `spearman`; features with NaN only, which
+        are constant, are left out.
       observables: the K names.
-      most: how many observables to draw, those that some feature follows most closely.
+      most: the number of observables to draw, those that a feature follows most closely.
       label: text above the axes.
 
     Returns:
@@ -230,30 +227,30 @@ def correlation_figure(
     >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
     ['Jet mass', 'Jet $p_T$']
     """
-    found = np.asarray(correlations, np.float64)
-    if found.ndim != 2 or found.shape[1] != len(observables):
-        raise InputError(f"observables: expected {found.shape[-1]} names, found {len(observables)}")
-    strength = np.nan_to_num(np.abs(found))
-    alive = np.flatnonzero(np.isfinite(found).any(axis=1))
-    if not alive.size:
+    table = np.asarray(correlations, np.float64)
+    if table.ndim != 2 or table.shape[1] != len(observables):
+        raise InputError(f"observables: expected {table.shape[-1]} names, found {len(observables)}")
+    strength = np.nan_to_num(np.abs(table))
+    varying = np.flatnonzero(np.isfinite(table).any(axis=1))
+    if not varying.size:
         raise InputError("correlations: every one is NaN, as of constant features; give more jets or another layer")
-    lines = np.argsort(-strength.max(axis=0), kind="stable")[:most]
-    follows = strength[np.ix_(alive, lines)].argmax(axis=1)
-    signed = found[alive, lines[follows]]
+    rows = np.argsort(-strength.max(axis=0), kind="stable")[:most]
+    follows = strength[np.ix_(varying, rows)].argmax(axis=1)
+    signed = table[varying, rows[follows]]
     order = np.lexsort((-signed, follows))
-    table = found[np.ix_(alive[order], lines)].T
+    ordered = table[np.ix_(varying[order], rows)].T
     with style():
-        figure = new_figure(float(np.clip(6.0 + 0.16 * len(alive), 9.5, 18)), 2.2 + 0.42 * len(lines))
+        figure = new_figure(float(np.clip(6.0 + 0.16 * len(varying), 9.5, 18)), 2.2 + 0.42 * len(rows))
         axes = figure.subplots()
         axes.set_facecolor("0.85")
-        image = axes.imshow(table, cmap=_SIGNED, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
-        axes.set_yticks(range(len(lines)), [_bare(observables[k]) for k in lines], fontsize="small")
+        image = axes.imshow(ordered, cmap=_SIGNED, vmin=-1, vmax=1, aspect="auto", interpolation="nearest")
+        axes.set_yticks(range(len(rows)), [_label_without_unit(observables[k]) for k in rows], fontsize="small")
         axes.set_xticks([])
         axes.tick_params(which="both", length=0)
         axes.minorticks_off()
-        dead = len(found) - len(alive)
-        note = f" ({dead} more are constant)" if dead else ""
-        axes.set_xlabel(f"{len(alive)} hidden features{note}, by what they follow", fontsize="medium")
+        constant = len(table) - len(varying)
+        note = f" ({constant} more are constant)" if constant else ""
+        axes.set_xlabel(f"{len(varying)} hidden features{note}, by what they follow", fontsize="medium")
         bar = figure.colorbar(image, ax=axes, aspect=24)
         bar.set_label("Correlation")
         bar.ax.minorticks_off()
@@ -261,31 +258,32 @@ def correlation_figure(
     return figure
 
 
-def _bare(name: str) -> str:
-    """A column's label without its unit, which belongs to a value."""
+def _label_without_unit(name: str) -> str:
+    """Returns a column's label without its unit, which belongs to a value."""
     return column_label(name).removesuffix(" [GeV]").removesuffix(" [rad]")
 
 
-def _positive(pixels: list[np.ndarray]) -> dict[str, Any]:
-    """The colours of images, as `image_figure` has them."""
+def _logarithmic_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
+    """Returns the color scale of images, as `image_figure` has it."""
     from matplotlib.colors import LogNorm
 
-    seen = np.concatenate([picture[picture > 0] for picture in pixels])
-    top = float(seen.max(initial=0)) or 1.0
-    low = max(float(seen.min(initial=top / 10)), top / _DYNAMIC)
+    positive = np.concatenate([picture[picture > 0] for picture in pixels])
+    top = float(positive.max(initial=0)) or 1.0
+    low = max(float(positive.min(initial=top / 10)), top / COLOR_RANGE)
     norm = LogNorm(low if low < top else top / 10, top)
-    below = "min" if seen.min(initial=top) < low else "neither"
+    below = "min" if positive.min(initial=top) < low else "neither"
     return {"show": {"norm": norm, "cmap": "viridis"}, "extend": below}
 
 
-def _signed(pixels: list[np.ndarray]) -> dict[str, Any]:
-    seen = np.abs(np.concatenate([picture[picture != 0] for picture in pixels]))
-    top = float(np.percentile(seen, _SHOWN))
-    return {"show": {"cmap": _SIGNED, "vmin": -top, "vmax": top}, "extend": "both" if seen.max() > top else "neither"}
+def _signed_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
+    """Returns a color scale around 0 that all but a few pixels keep within."""
+    sizes = np.abs(np.concatenate([picture[picture != 0] for picture in pixels]))
+    top = float(np.percentile(sizes, _SHOWN))
+    return {"show": {"cmap": _SIGNED, "vmin": -top, "vmax": top}, "extend": "both" if sizes.max() > top else "neither"}
 
 
 def _draw_pairs(axes: Axes, at: np.ndarray, messages: np.ndarray, strongest: int) -> Any:
-    """The strongest pairs, the strongest of them last and widest."""
+    """Draws the strongest pairs, the strongest of them last and widest."""
     from matplotlib.collections import LineCollection
 
     first, second = np.triu_indices(len(at), k=1)

@@ -1,4 +1,4 @@
-"""Pictures of scores and of a training, in mplhep's style: made without a display, and without global state.
+"""Pictures of scores and of a training, in the style of mplhep, without a display and without global state.
 
 Each function returns a `matplotlib.figure.Figure` that no window knows of; `save` writes it.
 """
@@ -15,8 +15,9 @@ import numpy as np
 
 from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, normalize_rows, thin_curve
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.wording import MISSING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +30,11 @@ if TYPE_CHECKING:
 DPI = 150
 """Pixels per inch of a saved picture."""
 
-_LINES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
 _MANY = 1000  # jets of a class, for fine bins
 
 
 def roc_figure(scores: Scores, label: str = "") -> Figure:
-    """One ROC curve per class against all others: mistag rate (log) over signal efficiency.
+    """Draws the ROC curve of each class against all others, with a logarithmic mistag rate.
 
     Args:
       scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
@@ -44,7 +44,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
       The figure, with each class's AUC in the legend.
 
     Raises:
-      InputError: for scores that are not sound, or where no class can have a curve.
+      InputError: the scores are not valid, or no class can have a curve.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -66,8 +66,8 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
         for i, name in enumerate(scores.classes):
             if name in curves:
                 curve, area = curves[name]
-                text = f"{drawn(name)}   AUC {area:.3f}"
-                axes.plot(curve.tpr, curve.fpr, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=text)
+                text = f"{class_label(name)}   AUC {area:.3f}"
+                axes.plot(curve.tpr, curve.fpr, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text)
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
         axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
@@ -79,7 +79,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
-    r"""Losses, validation accuracy and, where it changes, the learning rate over epochs; the best epoch is marked.
+    r"""Draws losses, validation accuracy and, if it changes, the learning rate over epochs, with the best epoch marked.
 
     Args:
       history: the epochs in their order; numbers that are not finite leave gaps.
@@ -89,7 +89,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
       The figure, with two panels or three.
 
     Raises:
-      InputError: for an empty history.
+      InputError: the history is empty.
 
     >>> from hepjax.types import Epoch
     >>> figure = history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5), Epoch(2, 0.8, 0.8, 0.6, 1e-3, 1.0, 1e5)])
@@ -108,13 +108,13 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         figure = new_figure(9, 9.5 if changes else 8)
         panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
         marker = "o" if len(history) <= 20 else ""
-        panels[0].plot(epochs, train, color=colour(0), marker=marker, linestyle=_LINES[1], label="Training")
-        panels[0].plot(epochs, val, color=colour(2), marker=marker, label="Validation")
-        panels[1].plot(epochs, accuracy, color=colour(2), marker=marker)
+        panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=LINE_STYLES[1], label="Training")
+        panels[0].plot(epochs, val, color=color(2), marker=marker, label="Validation")
+        panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
         panels[0].set_ylabel("Loss")
         panels[1].set_ylabel("Validation\naccuracy")
         if changes:
-            panels[2].plot(epochs, rate, color=colour(3), drawstyle="steps-mid")
+            panels[2].plot(epochs, rate, color=color(3), drawstyle="steps-mid")
             panels[2].set_ylabel("Learning rate")
             if np.nanmin(rate) > 0:
                 panels[2].set_yscale("log")
@@ -134,7 +134,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
 
 
 def confusion_figure(scores: Scores, label: str = "") -> Figure:
-    """The confusion matrix in percent of each true class.
+    """Draws the confusion matrix in percent of each true class.
 
     Args:
       scores: class probabilities, labels and weights; the row of a class without jets shows dashes.
@@ -144,7 +144,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
       The figure.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: the scores are not valid.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -153,7 +153,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
     ['100.0', '0.0', '0.0', '100.0']
     """
     percent = 100 * normalize_rows(confusion_matrix(scores))
-    names = [drawn(name) for name in scores.classes]
+    names = [class_label(name) for name in scores.classes]
     with style():
         figure = new_figure(9, 7.8)
         axes = figure.subplots()
@@ -165,9 +165,9 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         axes.set(xlabel="Predicted class", ylabel="True class")
         size = max(6.0, min(20.0, 100.0 / len(names)))
         for (row, column), value in np.ndenumerate(percent):
-            text = f"{value:.1f}" if np.isfinite(value) else "–"  # noqa: RUF001
-            colour = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+            text = f"{value:.1f}" if np.isfinite(value) else MISSING
+            ink = "white" if value > 71 else "black"  # where the contrast with both is the same, 4.6
+            axes.text(column, row, text, ha="center", va="center", color=ink, fontsize=size)
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
@@ -176,7 +176,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def scores_figure(scores: Scores, label: str = "") -> Figure:
-    """How each class's score is distributed, for the jets of each true class; the class itself is filled.
+    """Draws the distribution of each class's score for the jets of each true class; the class itself is filled.
 
     Args:
       scores: class probabilities, labels and weights.
@@ -186,7 +186,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
       The figure, with one panel per class, and the legend in one of its own.
 
     Raises:
-      InputError: for scores that are not sound.
+      InputError: the scores are not valid.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -194,7 +194,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
     >>> [axes.get_xlabel() for axes in figure.axes]
     ['q score', 't score', '']
     """
-    confusion_matrix(scores)  # raises for scores that are not sound
+    confusion_matrix(scores)  # raises for scores that are not valid
     p, labels = np.asarray(scores.scores), np.asarray(scores.labels)
     weights = None if scores.weights is None else np.asarray(scores.weights)
     n = len(scores.classes)
@@ -208,7 +208,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
         handles: dict[str, Any] = {}
         for c, name in enumerate(scores.classes):
             handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c, bins)
-            panels[c].set(xlabel=f"{drawn(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
+            panels[c].set(xlabel=f"{class_label(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
             if c % columns == 0:
                 panels[c].set_ylabel(f"Fraction of jets per {1 / bins:g}")
         for axes in panels[n + 1 :]:
@@ -220,14 +220,14 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def save(figure: Figure, path: str | os.PathLike[str]) -> None:
-    """Writes a picture so that its file is either whole or absent.
+    """Writes a picture, so that its file is either whole or absent.
 
     Args:
-      figure: what a function of this module returned.
-      path: where to; the suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
+      figure: the figure.
+      path: the file; its suffix chooses the format (.png, .pdf, .svg). An existing file is replaced.
 
     Raises:
-      InputError: if the folder does not exist or cannot be written, or the suffix is no picture format.
+      InputError: the folder does not exist or cannot be written, or the suffix is no picture format.
 
     >>> import tempfile
     >>> from hepjax.types import Epoch
@@ -254,10 +254,10 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
 
 
 def png(figure: Figure, dpi: int = 100) -> bytes:
-    """A picture as the bytes of a PNG file.
+    """Returns a picture as the bytes of a PNG file.
 
     Args:
-      figure: what a function of this package returned.
+      figure: the figure.
       dpi: pixels per inch.
 
     Returns:
@@ -267,14 +267,14 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
     >>> png(history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5)]))[1:4]
     b'PNG'
     """
-    found = io.BytesIO()
+    buffer = io.BytesIO()
     with style():
-        figure.savefig(found, format="png", dpi=dpi)
-    return found.getvalue()
+        figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()
 
 
 def lowest_rate(labels: np.ndarray, classes: int) -> float:
-    """The decade down to which the smallest background still counts a few jets."""
+    """Returns the decade of mistag rates down to which the smallest background still counts a few jets."""
     background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
     return float(10.0 ** np.clip(np.ceil(np.log10(4 / background)), -6, -3))
 
@@ -298,6 +298,6 @@ def _score_panel(
         if total > 0:
             heights = np.histogram(score[chosen].clip(0, 1), edges, weights=w)[0] / total
             if i == signal:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
     return handles

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.names import column_label
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 900.0  # area of the hardest particle, points²
 _SMALLEST = 14.0
+_EQUAL = 120.0  # where all particles are alike
 
 
 def graph_figure(
@@ -29,13 +30,13 @@ def graph_figure(
     size: str | None = None,
     label: str = "",
 ) -> Figure:
-    """One jet's particles and the edges between them.
+    """Draws the particles of a jet and the edges between them.
 
     Args:
-      graph: what `hepjax.inputs.graphs` gave: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
+      graph: the result of `hepjax.inputs.graphs`: `nodes` (n, F), `senders` and `receivers` (e,), `n_node` and
         `n_edge` (N,).
       columns: the F column names of the nodes.
-      index: which of the N jets.
+      index: the number of the jet, from 0 to N - 1.
       plane: the columns across and up, such as η and φ relative to the jet; None is the first two columns.
       size: the column that the areas of particles are proportional to, such as pT; None draws all of one size.
       label: text above the axes.
@@ -52,7 +53,7 @@ def graph_figure(
     >>> graph_figure(graph, ["j1_etarel", "j1_phirel"]).axes[0].get_xlabel()
     'Δη to the jet axis'
     """
-    across, up = _plane(columns, plane, size)
+    across, up = plane_columns(columns, plane, size)
     nodes, ends = _jet(graph, columns, index)
     at = nodes[:, [columns.index(across), columns.index(up)]].astype(np.float64)
     with style():
@@ -64,21 +65,18 @@ def graph_figure(
         # Many lines must leave the particles visible.
         alpha = float(np.clip(12 / max(len(pairs), 1) ** 0.75, 0.06, 0.7))
         axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
-        look: dict[str, Any] = {"color": colour(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
-        sizes = np.full(len(at), 120.0)
-        if size:
-            weight = np.maximum(nodes[:, columns.index(size)].astype(np.float64), 0)
-            sizes = _areas(weight, weight.max())
-            _size_legend(axes, weight, column_label(size), look)
-        axes.scatter(at[:, 0], at[:, 1], s=sizes, zorder=2, **look)
-        _window(axes, at)
+        look: dict[str, Any] = {"color": color(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
+        areas = particle_areas(axes, nodes, columns, size, look)
+        axes.scatter(at[:, 0], at[:, 1], s=areas, zorder=2, **look)
+        center_window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
         put_label(axes, label)
         axes.set_title(f"{len(at)} particles, {len(ends)} edges", loc="right", fontsize="medium")
     return figure
 
 
-def _plane(columns: Sequence[str], plane: tuple[str, str] | None, size: str | None) -> tuple[str, str]:
+def plane_columns(columns: Sequence[str], plane: tuple[str, str] | None, size: str | None) -> tuple[str, str]:
+    """Returns the columns across and up, once all columns are known to exist."""
     if plane is None:
         if len(columns) < 2:
             raise InputError(f"columns: expected two or more to draw in a plane, found {', '.join(columns) or 'none'}")
@@ -90,7 +88,7 @@ def _plane(columns: Sequence[str], plane: tuple[str, str] | None, size: str | No
 
 
 def _jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np.ndarray]:
-    """The nodes (n, F) of one jet and the ends (e, 2) of its edges, counted from its first node."""
+    """Returns the nodes (n, F) of one jet and the ends (e, 2) of its edges, counted from its first node."""
     nodes, n_node, n_edge = (np.asarray(x) for x in (graph.nodes, graph.n_node, graph.n_edge))
     if nodes.shape[1] != len(columns):
         raise InputError(f"columns: expected {nodes.shape[1]}, one for each of the nodes', found {len(columns)}")
@@ -103,23 +101,35 @@ def _jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np
     return nodes[node : node + n_node[index]], ends[edge : edge + n_edge[index]] - node
 
 
-def _areas(weight: np.ndarray, largest: float) -> np.ndarray:
+def particle_areas(
+    axes: Axes, values: np.ndarray, columns: Sequence[str], size: str | None, look: dict[str, Any]
+) -> np.ndarray:
+    """Returns the areas of particles, in points², and adds a legend of them; without a column all are alike."""
+    if size is None:
+        return np.full(len(values), _EQUAL)
+    weight = np.maximum(values[:, list(columns).index(size)].astype(np.float64), 0)
+    _add_size_legend(axes, weight, column_label(size), look)
+    return _marker_areas(weight, weight.max())
+
+
+def _marker_areas(weight: np.ndarray, largest: float) -> np.ndarray:
+    """Returns areas proportional to weights; the smallest remain visible."""
     return np.maximum(_LARGEST * weight / (largest or 1.0), _SMALLEST)
 
 
-def _size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
-    """Up to three round values that the particles span, each as large as a particle would be."""
+def _add_size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
+    """Adds a legend of three round values, each as large as a particle of that value."""
     top = np.floor(np.log10(weight.max())) if weight.max() > 0 else 0
     values = [10.0**power for power in (top, top - 1, top - 2)]
     handles = [
         axes.scatter([], [], s=area, label=f"{value:g}", **look)
-        for value, area in zip(values, _areas(np.array(values), weight.max()), strict=True)
+        for value, area in zip(values, _marker_areas(np.array(values), weight.max()), strict=True)
     ]
     axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=1.0)
 
 
-def _window(axes: Axes, at: np.ndarray) -> None:
-    """Equal scales, with the particles in the middle."""
+def center_window(axes: Axes, at: np.ndarray) -> None:
+    """Sets equal scales, with the particles in the middle."""
     low, high = at.min(axis=0), at.max(axis=0)
     middle, reach = (low + high) / 2, 0.58 * (high - low).max() or 1.0
     axes.set(xlim=(middle[0] - reach, middle[0] + reach), ylim=(middle[1] - reach, middle[1] + reach), aspect="equal")

@@ -1,4 +1,4 @@
-"""Pictures of what groomers make of the jet mass."""
+"""Pictures and a table of the effect of groomers on the jet mass."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.figures import _LINES
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +25,7 @@ def groomed_masses_figure(
     bins: int = 40,
     label: str = "",
 ) -> Figure:
-    """Mass spectra after several groomers: a panel for each class of jets, a line for each groomer.
+    """Draws mass spectra after several groomers, one panel for each class of jets and one line for each groomer.
 
     Args:
       masses: class, such as "w", → groomer, such as "mMDT", → (N,) masses in GeV, of the same jets for each groomer.
@@ -45,24 +44,25 @@ def groomed_masses_figure(
     >>> [axes.get_xlabel() for axes in figure.axes]
     ['Mass of W jets [GeV]']
     """
-    found = {name: _checked(name, groomers) for name, groomers in masses.items()}
-    if not found:
+    checked = {name: _finite_masses(name, groomers) for name, groomers in masses.items()}
+    if not checked:
         raise InputError("masses: expected a class of jets or more, found none")
     with style():
-        figure = new_figure(max(9, 6.5 * len(found)), 7)
-        panels = figure.subplots(1, len(found), squeeze=False)[0]
-        for axes, (name, groomers) in zip(panels, found.items(), strict=True):
-            every = np.concatenate([*groomers.values()])
-            low, high = (ranges or {}).get(name) or (0.0, 1.02 * float(every.max()) or 1.0)
+        figure = new_figure(max(9, 6.5 * len(checked)), 7)
+        panels = figure.subplots(1, len(checked), squeeze=False)[0]
+        for axes, (name, groomers) in zip(panels, checked.items(), strict=True):
+            class_masses = np.concatenate([*groomers.values()])
+            low, high = (ranges or {}).get(name) or (0.0, 1.02 * float(class_masses.max()) or 1.0)
             edges, top = np.linspace(low, high, bins + 1), 0.0
             for i, (groomer, values) in enumerate(groomers.items()):
                 heights = np.histogram(values, edges)[0] / len(values)
                 top = max(top, float(heights.max()))
-                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": colour(i - 1)}
-                line = _LINES[(i - 1) % len(_LINES)] if i else "-"
+                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": color(i - 1)}
+                line = LINE_STYLES[(i - 1) % len(LINE_STYLES)] if i else "-"
                 axes.stairs(heights, edges, linestyle=line, linewidth=2.2, label=groomer, **look)
             axes.set(
-                xlabel=f"Mass of {drawn(name)} jets [GeV]", ylabel=f"Share of jets per {(high - low) / bins:.3g} GeV"
+                xlabel=f"Mass of {class_label(name)} jets [GeV]",
+                ylabel=f"Share of jets per {(high - low) / bins:.3g} GeV",
             )
             axes.set(xlim=(low, high), ylim=(0, 1.3 * top or 1))
         panels[0].legend(loc="upper left", fontsize="small")
@@ -73,12 +73,12 @@ def groomed_masses_figure(
 def dropped_figure(
     delta_r: Any, z: Any, dropped: Any, cuts: Mapping[str, tuple[float, float]], label: str = ""
 ) -> Figure:
-    """What a groomer drops: the share of splittings in the plane of ln 1/ΔR and ln z, with the lines of soft drop.
+    """Draws the share of splittings that a groomer drops in the plane of ln 1/ΔR and ln z, with soft-drop lines.
 
     Args:
-      delta_r: (S,) of splittings.
-      z: (S,) their softer branches' shares of the transverse momentum.
-      dropped: (S,) bool.
+      delta_r: (S,) angular distances of splittings.
+      z: (S,) shares of the transverse momentum of the softer branches.
+      dropped: (S,) bool, whether the groomer drops the softer branch.
       cuts: name → (z_cut, β) of lines z = z_cut ΔR^β, below which soft drop drops.
       label: text above the axes.
 
@@ -105,7 +105,9 @@ def dropped_figure(
             *edges, np.where(count < _FEWEST, np.nan, share).T, cmap="coolwarm", vmin=0, vmax=1, rasterized=True
         )
         for i, (name, (z_cut, beta)) in enumerate(cuts.items()):
-            axes.plot(edges[0], np.log(z_cut) - beta * edges[0], "k", linestyle=_LINES[i % len(_LINES)], label=name)
+            axes.plot(
+                edges[0], np.log(z_cut) - beta * edges[0], "k", linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=name
+            )
         axes.set(xlabel="ln 1 / ΔR", ylabel="ln z", xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
         figure.legend(loc="outside upper center", ncols=2, fontsize="small")
         figure.colorbar(image, ax=axes, label="Share of splittings whose softer branch is dropped")
@@ -114,16 +116,16 @@ def dropped_figure(
 
 
 def peaks_table(figures: Mapping[str, Mapping[str, Mapping[str, tuple[float, float]]]]) -> str:
-    """What `evaluation.peak_figures` finds after several groomers, as a Markdown table.
+    """Writes the mass peaks after several groomers as a Markdown table.
 
     Args:
-      figures: groomer → what `peak_figures` gave of its masses in GeV.
+      figures: groomer → the result of `evaluation.peak_figures` for its masses in GeV.
 
     Returns:
       The table; errors are standard errors, backgrounds in percent.
 
-    >>> found = {"width": (2.683, 0.101), "place": (80.2, 0.04), "background": (0.0081, 0.0014)}
-    >>> print(peaks_table({"mMDT": {"40%": found}}))
+    >>> peak = {"width": (2.683, 0.101), "place": (80.2, 0.04), "background": (0.0081, 0.0014)}
+    >>> print(peaks_table({"mMDT": {"40%": peak}}))
     | groomer | 40%: width, GeV | place, GeV | background in it, % |
     | --- | --- | --- | --- |
     | mMDT | 2.68 ± 0.10 | 80.20 ± 0.04 | 0.81 ± 0.14 |
@@ -131,22 +133,22 @@ def peaks_table(figures: Mapping[str, Mapping[str, Mapping[str, tuple[float, flo
     windows = [*next(iter(figures.values()))]
     heads = [f"{window}: width, GeV | place, GeV | background in it, %" for window in windows]
     lines = ["| groomer | " + " | ".join(heads) + " |", "| --- " * (1 + 3 * len(windows)) + "|"]
-    for name, found in figures.items():
+    for name, peaks in figures.items():
         cells = [
             f"{factor * value:.2f} ± {factor * error:.2f}"
             for window in windows
-            for (value, error), factor in zip(found[window].values(), (1, 1, 100), strict=True)
+            for (value, error), factor in zip(peaks[window].values(), (1, 1, 100), strict=True)
         ]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
 
-def _checked(name: str, groomers: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    found = {groomer: np.asarray(values, np.float64) for groomer, values in groomers.items()}
-    for groomer, values in found.items():
+def _finite_masses(name: str, groomers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    arrays = {groomer: np.asarray(values, np.float64) for groomer, values in groomers.items()}
+    for groomer, values in arrays.items():
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():
             raise InputError(
                 f"masses: expected (N,) finite numbers of class {name} for {groomer}, found the shape {values.shape} "
                 f"and {np.sum(~np.isfinite(values))} that are not finite; drop those"
             )
-    return found
+    return arrays

@@ -1,4 +1,4 @@
-"""Pictures of jets: images, particle columns and observables, in the style of the other figures."""
+"""Pictures of jets: images, particle columns and observables."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label, drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label, column_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _DECADES = 2.5  # a positive quantity that spans more is drawn on a logarithmic axis
 _TAIL = 0.25  # percent of the values left out at each end
 _MANY = 2000  # values of a class, for fine bins
-_DYNAMIC = 1e5  # of the colour scale of images
+COLOR_RANGE = 1e5  # of the color scale of images
 
 
 def image_figure(
@@ -35,7 +35,7 @@ def image_figure(
     axes: tuple[str, str] = ("Δη", "Δφ [rad]"),
     label: str = "",
 ) -> Figure:
-    """One jet image, or the mean of many, with a panel for each class and channel; colours are logarithmic.
+    """Draws a jet image, or the mean of many, with one panel for each class and channel and logarithmic colors.
 
     Args:
       images: (H, W, C), one jet, or (N, H, W, C), whose mean is drawn; GeV. Pixels of 0 stay white.
@@ -43,32 +43,32 @@ def image_figure(
       classes: the class names; those without jets have no panel.
       channels: the names of the C channels, such as ("charged", "neutral"); may be left out.
       size: the width of a pixel in Δη and Δφ.
-      axes: what the horizontal and the vertical axis are; say so if jets were rotated.
+      axes: the labels of the horizontal and the vertical axis, which are others if jets were rotated.
       label: text above the axes.
 
     Returns:
-      The figure, with one colour scale for all panels.
+      The figure, with one color scale for all panels.
 
     Raises:
-      InputError: the shapes fit neither a jet nor many, labels fit no images, or every pixel is 0.
+      InputError: the shape is neither that of a jet nor of many, labels do not fit the images, or every pixel is 0.
 
     >>> figure = image_figure(np.ones((4, 40, 40, 1)))
     >>> figure.axes[0].images[0].get_extent()
     [-0.4, 0.4, -0.4, 0.4]
     """
-    panels = _mean_images(np.asarray(images), labels, classes)
+    panels = mean_images(np.asarray(images), labels, classes)
     height, width, depth = next(iter(panels.values())).shape
     if channels and len(channels) != depth:
         raise InputError(f"channels: expected {depth} names, one for each channel, found {', '.join(channels)}")
     top = max(float(mean.max()) for mean in panels.values())
     if not top > 0:
         raise InputError("images: every pixel is 0 or less; give images with some particles in their window")
-    seen = np.concatenate([mean[mean > 0] for mean in panels.values()])
-    reach = np.array([-width, width, -height, height]) * size / 2
+    positive = np.concatenate([mean[mean > 0] for mean in panels.values()])
+    extent = np.array([-width, width, -height, height]) * size / 2
     with style():
         from matplotlib.colors import LogNorm
 
-        low = max(float(seen.min()), top / _DYNAMIC)
+        low = max(float(positive.min()), top / COLOR_RANGE)
         norm = LogNorm(low if low < top else top / 10, top)
         columns = len(panels) if len(panels) <= 3 or depth > 1 else math.ceil(len(panels) / 2)
         lines = depth if depth > 1 else math.ceil(len(panels) / columns)
@@ -81,14 +81,14 @@ def image_figure(
             pixels = panels[name][..., c]
             drawing = spot.imshow(
                 np.where(pixels > 0, pixels, np.nan),
-                norm=norm, cmap="viridis", origin="lower", extent=reach.tolist(), interpolation="nearest",
+                norm=norm, cmap="viridis", origin="lower", extent=extent.tolist(), interpolation="nearest",
             )  # fmt: skip
-            words = [drawn(name), channels[c] if channels else ""]
+            words = [class_label(name), channels[c] if channels else ""]
             spot.set_title(", ".join(filter(None, words)), loc="right", fontsize="medium")
         for spot in grid.ravel()[len(spots) :]:
             spot.remove()
-        _label_outside(grid, len(spots), axes)
-        below = "min" if seen.min() < norm.vmin else "neither"
+        label_outer_axes(grid, len(spots), axes)
+        below = "min" if positive.min() < norm.vmin else "neither"
         bar = figure.colorbar(drawing, ax=grid.ravel()[: len(spots)].tolist(), extend=below, aspect=12 * lines + 8)
         mean = "Mean per" if np.ndim(images) == 4 and len(images) > 1 else "Per"
         bar.set_label(f"{mean} pixel of {size:g} × {size:g} [GeV]")  # noqa: RUF001
@@ -104,7 +104,7 @@ def sequence_figure(
     *,
     label: str = "",
 ) -> Figure:
-    """How each particle column is distributed over all particles, one small panel a column; padding does not count.
+    """Draws the distribution of each particle column over all particles, one panel for each; padding does not count.
 
     Args:
       sequences: (N, P, F) values and their mask.
@@ -127,8 +127,10 @@ def sequence_figure(
     mask = np.asarray(sequences.mask)
     if not mask.any():
         raise InputError("sequences: expected one particle or more, found none")
-    per_particle = None if labels is None else np.repeat(_checked(labels, len(mask), classes), mask.sum(axis=1))
-    return _distributions(np.asarray(sequences.values)[mask], columns, per_particle, classes, "particles", label)
+    particle_labels = (
+        None if labels is None else np.repeat(_class_indices(labels, len(mask), classes), mask.sum(axis=1))
+    )
+    return _distributions(np.asarray(sequences.values)[mask], columns, particle_labels, classes, "particles", label)
 
 
 def features_figure(
@@ -139,7 +141,7 @@ def features_figure(
     *,
     label: str = "",
 ) -> Figure:
-    """How each observable is distributed, for the jets of each class, one small panel an observable.
+    """Draws the distribution of each observable for the jets of each class, one panel for each observable.
 
     Args:
       x: (N, F) observables.
@@ -161,14 +163,14 @@ def features_figure(
     x = np.asarray(x)
     if x.ndim != 2 or len(x) == 0:
         raise InputError(f"x: expected (N, F) observables of one jet or more, found shape {x.shape}")
-    checked = None if labels is None else _checked(labels, len(x), classes)
-    return _distributions(x, names, checked, classes, "jets", label)
+    jet_labels = None if labels is None else _class_indices(labels, len(x), classes)
+    return _distributions(x, names, jet_labels, classes, "jets", label)
 
 
 def _distributions(
     values: np.ndarray, names: Sequence[str], labels: np.ndarray | None, classes: Sequence[str], what: str, label: str
 ) -> Figure:
-    """One panel for each of the columns of (M, F) values, and a legend below where there are classes."""
+    """Draws one panel for each column of (M, F) values, with a legend below if there are classes."""
     if values.shape[1] != len(names) or len(names) == 0:
         raise InputError(f"names: expected {values.shape[1]}, one for each column, found {len(names)}")
     if not np.isfinite(values).all():
@@ -202,7 +204,7 @@ def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
     if decades:
         edges = np.geomspace(low, high, bins + 1)
         axes.set_xscale("log")
-    elif _whole(everything) and high - low >= 1:
+    elif _all_whole(everything) and high - low >= 1:
         step = max(1, round((high - low) / bins))
         edges = np.arange(np.floor(low), high + step + 1, step) - 0.5
     else:
@@ -213,19 +215,19 @@ def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
         if len(values):
             heights = np.histogram(values, edges)[0] / len(values)
             if len(groups) == 1:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25)
-            handles[drawn(name)] = axes.stairs(heights, edges, color=colour(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     return handles
 
 
-def _whole(values: np.ndarray) -> bool:
+def _all_whole(values: np.ndarray) -> bool:
     return bool((values == np.round(values)).all())
 
 
-def _mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]) -> dict[str, np.ndarray]:
-    """The mean image of each class with jets, or one without a name."""
+def mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]) -> dict[str, np.ndarray]:
+    """Returns the mean image of each class with jets, or one without a name."""
     if images.ndim not in (3, 4) or images.shape[-1] > 4 or 0 in images.shape:
         raise InputError(
             f"images: expected (H, W, C), one jet, or (N, H, W, C), with 4 channels at most; found shape {images.shape}"
@@ -234,11 +236,12 @@ def _mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequenc
         images = images[None]
     if labels is None:
         return {"": images.mean(axis=0, dtype=np.float64)}
-    labels = _checked(labels, len(images), classes)
+    labels = _class_indices(labels, len(images), classes)
     return {name: images[labels == i].mean(axis=0, dtype=np.float64) for i, name in enumerate(classes) if i in labels}
 
 
-def _checked(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarray:
+def _class_indices(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarray:
+    """Returns labels, once they are known to be one index into the classes for each jet."""
     if not classes:
         raise InputError("classes: expected the class names that the labels are indices into, found none")
     labels = np.asarray(labels)
@@ -251,8 +254,8 @@ def _checked(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarra
     return labels
 
 
-def _label_outside(grid: np.ndarray, filled: int, axes: tuple[str, str]) -> None:
-    """Axis labels left and at the bottom only, where a panel has no neighbour."""
+def label_outer_axes(grid: np.ndarray, filled: int, axes: tuple[str, str]) -> None:
+    """Labels axes on the left and at the bottom only, where a panel has no neighbor."""
     columns = grid.shape[1]
     for place in range(filled):
         line, column = divmod(place, columns)

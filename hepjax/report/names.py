@@ -31,7 +31,7 @@ _ROLES = {
 """The titles of columns that are called by their role."""
 
 
-def drawn(name: str) -> str:
+def class_label(name: str) -> str:
     """Returns the field's symbol for a class: W, Z and H bosons are capital, any other name stays as it is.
 
     Args:
@@ -40,7 +40,7 @@ def drawn(name: str) -> str:
     Returns:
       The name as pictures and tables have it.
 
-    >>> [drawn(name) for name in ("g", "q", "w", "z", "t")]
+    >>> [class_label(name) for name in ("g", "q", "w", "z", "t")]
     ['g', 'q', 'W', 'Z', 't']
     """
     return _CLASSES.get(name, name)

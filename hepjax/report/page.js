@@ -1,5 +1,5 @@
 "use strict";
-// Extras of the page: sorting, values under the pointer, hiding lines, copying, colours. Without it nothing is lost.
+// Extras of the page: sorting, values under the pointer, hiding lines, copying, colors. Without it nothing is lost.
 
 const all = (selector, within = document) => [...within.querySelectorAll(selector)];
 const make = (name, attributes = {}, ...inside) => {

@@ -1,4 +1,4 @@
-"""Pictures of what a tagger is worth to an analysis: rejection, significance, calibration, discriminants."""
+"""Pictures of rejection, significance improvement, calibration and discriminants of a tagger."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from hepjax.evaluation.discriminants import class_fractions, discriminant
 from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_count, rejection_bound
 from hepjax.evaluation.significance import max_significance_improvement, significance_improvement
 from hepjax.report.binned import even_edges
-from hepjax.report.figures import _LINES
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -30,13 +29,13 @@ if TYPE_CHECKING:
     Mixture = str | Mapping[str, float]
 
 _POINTS = 300  # along each axis of a curve
-_GREY = "0.6"
+_GRAY = "0.6"
 
 
 def rejection_figure(scores: Scores, label: str = "") -> Figure:
-    r"""Background rejection 1/ε_B (log) over signal efficiency, of each class against all others, with 68 % bands.
+    r"""Draws the background rejection 1/ε_B of each class against all others over its efficiency, with 68 % bands.
 
-    Where fewer than ten background jets pass, a thin line shows what the rejection is at least, at 95 % confidence.
+    Where fewer than ten background jets pass, a thin line shows a lower bound at 95 % confidence.
 
     Args:
       scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
@@ -46,7 +45,7 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
       The figure.
 
     Raises:
-      InputError: for scores that are not sound, or where no class can have a curve.
+      InputError: the scores are not valid, or no class can have a curve.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -67,13 +66,13 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
             bound = [
                 math.nan if known else rejection_bound(x, background) for x, known in zip(passing, quoted, strict=True)
             ]
-            name = drawn(scores.classes[i])
-            axes.plot(curve.tpr, rejection, linestyle=_LINES[i % len(_LINES)], color=colour(i), label=name)
-            axes.fill_between(curve.tpr, *band, where=quoted, color=colour(i), alpha=0.25, linewidth=0)
-            axes.plot(curve.tpr, bound, color=colour(i), linewidth=1)
-            drawn_values = np.concatenate([rejection, bound])
-            top = max(top, 2 * float(np.nanmax(drawn_values)))
-        axes.plot([], [], color=_GREY, linewidth=1, label="At least (95% C.L.)")
+            name = class_label(scores.classes[i])
+            axes.plot(curve.tpr, rejection, linestyle=LINE_STYLES[i % len(LINE_STYLES)], color=color(i), label=name)
+            axes.fill_between(curve.tpr, *band, where=quoted, color=color(i), alpha=0.25, linewidth=0)
+            axes.plot(curve.tpr, bound, color=color(i), linewidth=1)
+            visible = np.concatenate([rejection, bound])
+            top = max(top, 2 * float(np.nanmax(visible)))
+        axes.plot([], [], color=_GRAY, linewidth=1, label="At least (95% C.L.)")
         axes.set(xlim=(0, 1), ylim=(1, top), yscale="log")
         axes.set(xlabel="Signal efficiency", ylabel=r"Background rejection $1/\varepsilon_B$")
         axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
@@ -83,7 +82,7 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def significance_figure(scores: Scores, label: str = "") -> Figure:
-    """The factor ε_S/√ε_B by which a cut raises S/√B, over signal efficiency; the largest is marked.
+    """Draws the factor ε_S/√ε_B by which a cut raises S/√B over signal efficiency, with the largest marked.
 
     Lines end where fewer than ten background jets pass.
 
@@ -95,7 +94,7 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
       The figure, with the largest factors in the legend.
 
     Raises:
-      InputError: for scores that are not sound, or where no class can have a curve.
+      InputError: the scores are not valid, or no class can have a curve.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -107,14 +106,14 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
         axes = figure.subplots()
         top = 1.2
         for i, curve, background in _curves(scores):
-            name, best = drawn(scores.classes[i]), max_significance_improvement(curve, background)
+            name, best = class_label(scores.classes[i]), max_significance_improvement(curve, background)
             words = f"{name}   too few jets" if best is None else f"{name}   {best.value:.2f} at {best.efficiency:.0%}"
             factor = significance_improvement(curve, background)
-            axes.plot(curve.tpr, factor, color=colour(i), linestyle=_LINES[i % len(_LINES)], label=words)
+            axes.plot(curve.tpr, factor, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words)
             if best is not None:
                 top = max(top, 1.7 * best.value)
-                axes.plot(best.efficiency, best.value, color=colour(i), marker="o", markersize=8, linestyle="")
-        axes.axhline(1, color=_GREY, linewidth=1.2, linestyle=":", label="No cut")
+                axes.plot(best.efficiency, best.value, color=color(i), marker="o", markersize=8, linestyle="")
+        axes.axhline(1, color=_GRAY, linewidth=1.2, linestyle=":", label="No cut")
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.set(xlabel="Signal efficiency", ylabel=r"Significance improvement $\varepsilon_S$ / √$\varepsilon_B$")
         axes.legend(loc="upper right", title="One class against all others, largest")
@@ -123,18 +122,18 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def reliability_figure(scores: Scores, temperature: float | None = None, label: str = "") -> Figure:
-    """How often the tagger is right over how sure it says it is: for the class it calls, and class by class.
+    """Draws how often the tagger is right over its probabilities, for the class it calls and class by class.
 
     Args:
       scores: class probabilities, labels and weights.
-      temperature: from `hepjax.evaluation.fit_temperature`, to show what it mends; None shows nothing of it.
+      temperature: the result of `hepjax.evaluation.fit_temperature`, whose effect is drawn too; None draws no effect.
       label: text above the axes.
 
     Returns:
       The figure: two panels, and below each how the probabilities are distributed.
 
     Raises:
-      InputError: for scores that are not sound, or a temperature that is not positive.
+      InputError: the scores are not valid, or the temperature is not positive.
 
     >>> from hepjax.types import Scores
     >>> p = np.array([[0.9, 0.1], [0.4, 0.6]])
@@ -147,18 +146,18 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
     with style():
         figure = new_figure(15, 8.5)
         panels = figure.subplots(2, 2, sharex=True, height_ratios=[3, 1])
-        for words, some, look in series:
-            error, noise = expected_calibration_error(some), calibration_noise(some)
+        for words, calibrated, look in series:
+            error, noise = expected_calibration_error(calibrated), calibration_noise(calibrated)
             text = f"{words}   ECE {error:.4f} (noise {noise:.4f})"
-            _reliability_line(panels[:, 0], reliability(some), look, text)
+            _reliability_line(panels[:, 0], reliability(calibrated), look, text)
         for i, name in enumerate(scores.classes):
             if (np.asarray(scores.labels) == i).any():
                 error = expected_calibration_error(scores, of_class=name)
                 _reliability_line(
-                    panels[:, 1], reliability(scores, of_class=name), i, f"{drawn(name)}   ECE {error:.4f}"
+                    panels[:, 1], reliability(scores, of_class=name), i, f"{class_label(name)}   ECE {error:.4f}"
                 )
         for axes, words in zip(panels[0], ("Share called right", "Share of jets of the class"), strict=True):
-            axes.plot([0, 1], [0, 1], color=_GREY, linewidth=1.2, linestyle=":", zorder=0)
+            axes.plot([0, 1], [0, 1], color=_GRAY, linewidth=1.2, linestyle=":", zorder=0)
             axes.set(xlim=(0, 1), ylim=(0, 1), ylabel=words)
             axes.legend(loc="lower right", fontsize="small")
         for axes, words in zip(panels[1], ("called class", "class"), strict=True):
@@ -169,19 +168,19 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
 
 
 def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | None = None, label: str = "") -> Figure:
-    """How a log-likelihood ratio is distributed, for the jets of each true class.
+    """Draws the distribution of a log-likelihood ratio for the jets of each true class.
 
     Args:
       scores: class probabilities, labels and weights.
-      signal: as `hepjax.evaluation.discriminant` takes it.
-      background: the same.
+      signal: a class, or classes and their fractions, as `hepjax.evaluation.discriminant` takes them.
+      background: the same for the background; None is all other classes.
       label: text above the axes.
 
     Returns:
       The figure; fractions are in the legend, and the few values beyond its range in its first and last bin.
 
     Raises:
-      InputError: for scores that are not sound, or classes or fractions that are none.
+      InputError: the scores, the classes or the fractions are not valid.
 
     >>> from hepjax.types import Scores
     >>> jets = Scores(np.array([[0.9, 0.1], [0.4, 0.6]]), np.array([0, 1]), None, ("q", "t"))
@@ -205,10 +204,12 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
             top = max(top, float(heights.max()))
             role = "signal" if shares[0][i] else "background" if shares[1][i] else "not used"
             share = shares[0][i] + shares[1][i]
-            words = f"{drawn(name)}   {role}" + (f" {share:.3g}" if 0 < share < 1 else "")
+            words = f"{class_label(name)}   {role}" + (f" {share:.3g}" if 0 < share < 1 else "")
             if shares[0][i]:
-                axes.stairs(heights, edges, fill=True, color=colour(i), alpha=0.25, zorder=0)
-            axes.stairs(heights, edges, color=colour(i), linewidth=2, linestyle=_LINES[i % len(_LINES)], label=words)
+                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
+            axes.stairs(
+                heights, edges, color=color(i), linewidth=2, linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words
+            )
         axes.set(xlabel=f"Discriminant ln[{_ratio(scores.classes, *shares)}]", ylabel="Share of jets")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.5 * top or 1))
         axes.legend(loc="upper left", ncols=2, title="True class", fontsize="small")
@@ -217,35 +218,35 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
 
 
 def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, float]]:
-    """The number of each class that has a curve, some points of it, and its effective background jets."""
-    labels, found = np.asarray(scores.labels), False
+    """Yields the number of each class that has a curve, points of it, and its effective number of background jets."""
+    labels, any_curve = np.asarray(scores.labels), False
     for i, name in enumerate(scores.classes):
         curve = class_curve(scores, name)
         if curve is not None:
-            found = True
+            any_curve = True
             rows = labels != i
             background = (
                 float(rows.sum()) if scores.weights is None else effective_count(np.asarray(scores.weights)[rows])
             )
             yield i, thin_curve(curve, _POINTS), background
-    if not found:
+    if not any_curve:
         raise InputError("scores: expected jets of two classes or more for a curve, found one")
 
 
-def _reliability_line(panels: Any, found: Any, look: int, words: str) -> None:
-    bars = np.array([found.accuracy - found.low, found.high - found.accuracy]).clip(0)
+def _reliability_line(panels: Any, curve: Any, look: int, words: str) -> None:
+    bars = np.array([curve.accuracy - curve.low, curve.high - curve.accuracy]).clip(0)
     axes: Axes = panels[0]
     axes.errorbar(
-        found.confidence, found.accuracy, bars, color=colour(look), marker="o", markersize=6, linewidth=1.6, label=words
+        curve.confidence, curve.accuracy, bars, color=color(look), marker="o", markersize=6, linewidth=1.6, label=words
     )
-    panels[1].stairs(found.weights / found.weights.sum(), found.edges, color=colour(look), linewidth=2)
+    panels[1].stairs(curve.weights / curve.weights.sum(), curve.edges, color=color(look), linewidth=2)
 
 
 def _ratio(classes: Sequence[str], *mixtures: np.ndarray) -> str:
-    """What the logarithm is taken of; Σ f p where that would be long, for the fractions are in the legend."""
+    """Returns the ratio of probabilities as text; Σ f p stands for a long sum, as its fractions are in the legend."""
     parts = []
     for shares in mixtures:
-        names = [(f"p({drawn(name)})", share) for name, share in zip(classes, shares, strict=True) if share > 0]
+        names = [(f"p({class_label(name)})", share) for name, share in zip(classes, shares, strict=True) if share > 0]
         words = names[0][0] if len(names) == 1 else f"({' + '.join(f'{share:.3g} {name}' for name, share in names)})"
         parts.append(words if len(words) < 25 else "Σ f p")
     return " / ".join(parts)

@@ -1,4 +1,4 @@
-"""Jets as points in a plane: one panel coloured by class, one by cluster."""
+"""Pictures of jets as points in a plane, colored by class and by cluster."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,18 +30,18 @@ def plane_figure(
     most: int = 2000,
     label: str = "",
 ) -> Figure:
-    """Jets in two dimensions, on the left coloured by their class, on the right by the cluster they were put in.
+    """Draws jets in two dimensions, colored by their class on the left and by their cluster on the right.
 
-    A cluster has the colour of its largest class; of several clusters with the same, the one with the most jets of it
-    has, and the others have colours that no class has.
+    A cluster has the color of its largest class; of several clusters with the same, the one with the most jets of it
+    has, and the others have colors that no class has.
 
     Args:
       points: (N, 2), such as their first two principal components.
       labels: (N,) indices into `classes`.
       clusters: (N,) cluster indices from 0.
-      classes: the class names; those without jets have no colour.
-      axes: what the horizontal and the vertical axis are.
-      most: how many jets to draw, the first ones; legends tell of all.
+      classes: the class names; those without jets have no color.
+      axes: the labels of the horizontal and the vertical axis.
+      most: the number of jets to draw, the first ones; legends count all.
       label: text above the panels.
 
     Returns:
@@ -58,24 +58,24 @@ def plane_figure(
     if points.ndim != 2 or points.shape[1] != 2 or not np.isfinite(points).all():
         raise InputError(f"points: expected shape (N, 2) of finite numbers, found {points.shape}")
     table = cluster_table(clusters, labels)
-    for name, given in (("clusters", clusters), ("labels", labels)):
-        if len(given) != len(points):
-            raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(given)}")
+    for name, indices in (("clusters", clusters), ("labels", labels)):
+        if len(indices) != len(points):
+            raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(indices)}")
     if table.shape[1] > len(classes):
         raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
-    colours = _colours(table, len(classes))
-    names = {c: drawn(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
+    colors = _colors(table, len(classes))
+    names = {c: class_label(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
     shares = {k: _share(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
-    panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colours))
+    panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colors))
     with style():
         from matplotlib.lines import Line2D
 
         figure = new_figure(14, 7.8)
         spots = figure.subplots(1, 2, sharex=True, sharey=True)
         for spot, (title, kinds, words, painted) in zip(spots, panels, strict=True):
-            shades = [colour(painted[kind]) for kind in np.asarray(kinds)[:most]]
+            shades = [color(painted[kind]) for kind in np.asarray(kinds)[:most]]
             spot.scatter(*points[:most].T, s=11, c=shades, alpha=0.7, linewidths=0, rasterized=True)
-            dots = [Line2D([], [], marker="o", linestyle="", color=colour(painted[kind])) for kind in words]
+            dots = [Line2D([], [], marker="o", linestyle="", color=color(painted[kind])) for kind in words]
             spot.legend(dots, words.values(), title=title, loc="upper center", fontsize="small", **_below(len(words)))
             spot.set(xlabel=axes[0], ylabel=axes[1] if spot is spots[0] else "")
         spots[0].set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
@@ -83,21 +83,21 @@ def plane_figure(
     return figure
 
 
-def _colours(table: np.ndarray, free: int) -> list[int]:
-    """(K,) the numbers of the clusters' colours; those from `free` on belong to no class."""
-    found = [-1] * len(table)
+def _colors(table: np.ndarray, first_free: int) -> list[int]:
+    """Returns the (K,) numbers of the clusters' colors; those from `first_free` on belong to no class."""
+    numbers = [-1] * len(table)
     for k in np.argsort(-table.max(axis=1), kind="stable"):
         largest = int(np.argmax(table[k]))
-        if largest in found:
-            largest, free = free, free + 1
-        found[k] = largest
-    return found
+        if largest in numbers:
+            largest, first_free = first_free, first_free + 1
+        numbers[k] = largest
+    return numbers
 
 
 def _share(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
-    """The largest class of a cluster; clusters are counted from 1."""
+    """Returns the largest class of a cluster and its share; clusters are counted from 1."""
     largest = int(np.argmax(counts))
-    return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {drawn(classes[largest])}".replace("%", " %")
+    return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {class_label(classes[largest])}".replace("%", " %")
 
 
 def _below(entries: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.evaluation.regression import Estimates, check_estimates
 from hepjax.evaluation.residuals import bias_and_resolution, relative_residuals
 from hepjax.report.names import column_label
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -150,7 +150,7 @@ def residuals_in_bins_figure(bins: Mapping[str, InBins], *, relative: bool, labe
                 (panels[1, column], residuals.resolution, residuals.resolution_interval),
             ):
                 bars = np.nan_to_num(np.abs(ends.T - values))
-                axes.errorbar(middle, values, bars, half, fmt="o", markersize=5, color=colour(0))
+                axes.errorbar(middle, values, bars, half, fmt="o", markersize=5, color=color(0))
                 axes.set_xlim(residuals.edges[0], residuals.edges[-1])
             panels[0, column].axhline(0, color="0.5", linewidth=1.2, linestyle=":")
             panels[1, column].set_ylim(bottom=0)
@@ -188,7 +188,7 @@ def pulls_figure(estimates: Estimates, label: str = "") -> Figure:
             pulls = (e.predicted[:, d] - e.truth[:, d]) / (1 if e.widths is None else e.widths[:, d])
             w = np.ones(len(pulls)) if e.weights is None else e.weights
             heights = np.histogram(np.clip(pulls, -4.99, 4.99), grid, weights=w / w.sum())[0]
-            axes.stairs(heights / np.diff(grid), grid, fill=True, color=colour(0), alpha=0.5, label="Test jets")
+            axes.stairs(heights / np.diff(grid), grid, fill=True, color=color(0), alpha=0.5, label="Test jets")
             axes.plot(grid, np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi), color="0.2", label="Unit Gaussian")
             axes.set(xlabel=f"(Predicted - true) / width: {name}", ylabel="Density", xlim=(-5, 5))
             axes.legend(loc="upper left", fontsize="small")
@@ -223,7 +223,7 @@ def coverage_figure(estimates: Estimates, label: str = "") -> Figure:
         for d, name in enumerate(e.names):
             below = [] if e.quantiles is None else e.truth[:, d, None] <= e.quantiles[:, d]
             axes.plot(
-                e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=colour(d), label=column_label(name)
+                e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=color(d), label=column_label(name)
             )
         axes.set(xlabel="Level of the quantile", ylabel="Share of truths below", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left", fontsize="small")
@@ -256,7 +256,7 @@ def regression_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str,
         for d, name in enumerate(ordered[0]["targets"]):
             figures = [each["targets"][name] for each in ordered]
             ratios = [each["resolution"] / each["truth_spread"] for each in figures]
-            panels[1].plot(x, ratios, "o-", color=colour(d), label=column_label(name))
+            panels[1].plot(x, ratios, "o-", color=color(d), label=column_label(name))
         panels[1].set(xlabel="Training jets", ylabel="Resolution / spread of the truth", xscale="log")
         panels[1].legend(loc="upper right")
         put_label(panels[0], label)
@@ -370,7 +370,7 @@ def _draw_distribution(axes: Axes, values: Any, weights: Any) -> None:
     low, high = _range(values)
     grid = np.linspace(low, high, int(np.clip(math.sqrt(len(values)), 15, 60)) + 1)
     w = np.ones(len(values)) if weights is None else weights
-    axes.stairs(np.histogram(values, grid, weights=w / w.sum())[0], grid, fill=True, color=colour(0), alpha=0.5)
+    axes.stairs(np.histogram(values, grid, weights=w / w.sum())[0], grid, fill=True, color=color(0), alpha=0.5)
     axes.axvline(core.bias, color="0.2", linewidth=1.8, label=f"Median {core.bias:.4g}")
     for sign in (-1, 1):
         words = f"± {core.resolution:.3g}, half of the 68 % interval" if sign > 0 else None

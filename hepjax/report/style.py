@@ -1,4 +1,4 @@
-"""The look of every picture: mplhep's style, without a display and without global state."""
+"""The style of all pictures: that of mplhep, without a display and without global state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_OWN = {
+_SETTINGS = {
     # A named family, and not "sans-serif": text keeps it outside this context; the second fills missing signs.
     "font.family": ["TeX Gyre Heros", "DejaVu Sans"],
     "font.size": 18,
@@ -30,10 +30,14 @@ _OWN = {
 }
 
 
-# The ten colours of M. Petroff (arXiv:2107.02270), made to be told apart with any colour vision.
-_COLOURS = (
+# The ten colors of M. Petroff (arXiv:2107.02270), which can be distinguished with any color vision.
+_COLORS = (
     "#3f90da", "#ffa90e", "#bd1f01", "#832db6", "#717581", "#a96b59", "#e76300", "#b9ac70", "#94a4a2", "#92dadd",
 )  # fmt: skip
+
+
+LINE_STYLES = ("-", (0, (6, 1.5)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (6, 1, 1, 1, 1, 1)))
+"""The dashes of lines, which repeat after five."""
 
 
 @contextlib.contextmanager
@@ -49,13 +53,13 @@ def style() -> Iterator[None]:
     import matplotlib as mpl
     import mplhep
 
-    settings: dict[Any, Any] = {**mplhep.style.ROOT, **_OWN}
+    settings: dict[Any, Any] = {**mplhep.style.ROOT, **_SETTINGS}
     with mpl.rc_context(settings):
         yield
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure that lays itself out.
+    """Makes an empty figure that lays itself out.
 
     Args:
       width: inches.
@@ -72,13 +76,48 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def colour(index: int) -> str:
-    """The colour of the class or the line of this number; they repeat after ten.
+def color(index: int) -> str:
+    """Returns the color of the class or the line of this number; colors repeat after ten.
 
-    >>> colour(0), colour(10)
+    >>> color(0), color(10)
     ('#3f90da', '#3f90da')
     """
-    return _COLOURS[index % len(_COLOURS)]
+    return _COLORS[index % len(_COLORS)]
+
+
+def legible(tone: str, paper: str, contrast: float = 3.0) -> str:
+    """Makes a color darker or lighter until it stands out.
+
+    Args:
+      tone: the color, such as "#ffa90e".
+      paper: the color below it.
+      contrast: the ratio of luminances that is needed; 3 is the least for graphics (WCAG 2.2, criterion 1.4.11).
+
+    Returns:
+      The color.
+
+    >>> legible("#832db6", "#ffffff"), legible("#ffa90e", "#ffffff")
+    ('#832db6', '#c9860b')
+    """
+    rgb = [int(tone[i : i + 2], 16) for i in (1, 3, 5)]
+    end = 0 if luminance(paper) > 0.18 else 255
+    for step in range(101):
+        mixed = "#" + "".join(f"{round(x + (end - x) * step / 100):02x}" for x in rgb)
+        light, dark = sorted((luminance(mixed), luminance(paper)), reverse=True)
+        if (light + 0.05) / (dark + 0.05) >= contrast:
+            break
+    return mixed
+
+
+def luminance(tone: str) -> float:
+    """Returns the relative luminance of a color, as WCAG 2.2 defines it.
+
+    >>> luminance("#000000"), luminance("#ffffff")
+    (0.0, 1.0)
+    """
+    parts = [int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.04045 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
 def put_label(axes: Axes, label: str) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import drawn
+from hepjax.report.names import class_label
+from hepjax.report.wording import MISSING, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.types import Epoch, FileSummary
-
-_MISSING = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
 
 _COLUMNS = (
     ("auc", "AUC", "{:.4f}"),
@@ -30,18 +29,17 @@ _COLUMNS = (
 
 
 def metrics_table(metrics: Mapping[str, Any]) -> Table:
-    """The figures of merit of each class against all others, as a rich table.
+    """Makes a rich table of the figures of merit of each class against all others.
 
     Args:
-      metrics: what `hepjax.evaluation.figures_of_merit` returns, or `metrics.json` holds; a number that is None or
-        absent is shown as a dash, or as the bound that is in `bounds`. Below each stands half of its interval, or of
-        many trainings their `spread`.
+      metrics: the content of `metrics.json`; a number that is None or absent is shown as a dash, or as its bound in
+        `bounds`. Below each stands half of its interval, or the `spread` of many trainings.
 
     Returns:
       A table with one row per class; accuracy and loss are in its caption.
 
-    >>> found = {"accuracy": 0.75, "loss": 0.6, "classes": {"w": {"auc": 0.95}}, "jets": {"w": 10}}
-    >>> table = metrics_table(found)
+    >>> metrics = {"accuracy": 0.75, "loss": 0.6, "classes": {"w": {"auc": 0.95}}, "jets": {"w": 10}}
+    >>> table = metrics_table(metrics)
     >>> table.row_count, table.caption
     (1, 'accuracy 0.7500, loss 0.6000, 10 jets')
     """
@@ -52,7 +50,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     widths, words = _widths(metrics)
 
     def cell(form: str, value: float | None, width: float | None, between: str) -> str:
-        return _number(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
+        return _figure_text(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
 
     accuracy, loss = (cell("{:.4f}", metrics[key], widths.get(key), " ± ") for key in ("accuracy", "loss"))
     parts = [f"accuracy {accuracy}, loss {loss}", f"{sum(jets.values()):,} jets" if jets else "", words]
@@ -64,18 +62,18 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         table.add_column("Jets", justify="right", no_wrap=True)
     for _, title, _ in _COLUMNS:
         table.add_column(title, justify="right", no_wrap=True)
-    for name, found in metrics["classes"].items():
-        row = [drawn(name)] + ([f"{jets[name]:,}" if name in jets else _MISSING] if jets else [])
+    for name, figures in metrics["classes"].items():
+        row = [class_label(name)] + ([f"{jets[name]:,}" if name in jets else MISSING] if jets else [])
         for key, _, form in _COLUMNS:
             bound = bounds.get(name, {}).get(key)
             width = widths.get("classes", {}).get(name, {}).get(key)
-            row.append(f"> {form.format(bound)}" if bound else cell(form, found.get(key), width, "\n±"))
+            row.append(f"> {form.format(bound)}" if bound else cell(form, figures.get(key), width, "\n±"))
         table.add_row(*row)
     return table
 
 
 def _widths(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
-    """What stands behind ±, in the shape of the metrics, and what it is."""
+    """Returns the numbers behind ±, in the shape of the metrics, and a note on them."""
     if "spread" in metrics:
         return metrics["spread"], "± is the standard deviation of one training"
     if "intervals" in metrics:
@@ -110,21 +108,21 @@ def summary_tables(summary: FileSummary) -> Group:
     from rich.text import Text
 
     # `Text` shows what a file says as it is; a plain string could hold markup.
-    facts = Table(box=None, show_header=False, pad_edge=False, title=Text(summary.path), title_justify="left")
+    metadata = Table(box=None, show_header=False, pad_edge=False, title=Text(summary.path), title_justify="left")
     dataset = summary.dataset
-    facts.add_row("dataset", Text(dataset.name))
-    facts.add_row("jets", f"{summary.jets:,}")
-    facts.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
-    classes = ", ".join(f"{drawn(name)} {count:,}" for name, count in summary.classes.items())
-    facts.add_row("classes", Text(classes or "no labels"))
+    metadata.add_row("dataset", Text(dataset.name))
+    metadata.add_row("jets", f"{summary.jets:,}")
+    metadata.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
+    classes = ", ".join(f"{class_label(name)} {count:,}" for name, count in summary.classes.items())
+    metadata.add_row("classes", Text(classes or "no labels"))
     if dataset.weights is not None:
-        facts.add_row("weights", Text(dataset.weights))
-    facts.add_row("images", Text(", ".join(summary.images) or "none"))
-    facts.add_row("missing columns", ", ".join(summary.missing) or "none")
+        metadata.add_row("weights", Text(dataset.weights))
+    metadata.add_row("images", Text(", ".join(summary.images) or "none"))
+    metadata.add_row("missing columns", ", ".join(summary.missing) or "none")
     for name, value in summary.provenance.items():
-        facts.add_row(Text(name), Text(value))
+        metadata.add_row(Text(name), Text(value))
     for problem in summary.problems:
-        facts.add_row(Text("problem", style="bold red"), Text(problem))
+        metadata.add_row(Text("problem", style="bold red"), Text(problem))
     ranges = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("Column", "Role", "Unit"):
         ranges.add_column(title)
@@ -134,15 +132,15 @@ def summary_tables(summary: FileSummary) -> Group:
     for name, values in summary.ranges.items():
         what = (name, roles.get(name, ""), dataset.units.get(name, ""))
         ranges.add_row(*map(Text, what), *(f"{value:.4g}" for value in values))
-    return Group(facts, ranges)
+    return Group(metadata, ranges)
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:
-    """One epoch as one plain line of a log; numbers that are NaN are left out.
+    """Formats an epoch as a plain line of a log; numbers that are NaN are left out.
 
     Args:
       epoch: a row of the history.
-      epochs: how many epochs are planned.
+      epochs: the number of epochs planned.
 
     Returns:
       The line, without a line end.
@@ -165,11 +163,11 @@ def epoch_line(epoch: Epoch, epochs: int) -> str:
 
 
 def members_line(histories: Sequence[Sequence[Epoch]], epochs: int) -> str:
-    """One epoch of many trainings, as a line of a log.
+    """Formats an epoch of many trainings as a line of a log.
 
     Args:
-      histories: of each training the epochs done; one that has stopped early has fewer.
-      epochs: how many are planned.
+      histories: the epochs of each training; one that has stopped early has fewer.
+      epochs: the number of epochs planned.
 
     Returns:
       The line, without a line end.
@@ -179,9 +177,9 @@ def members_line(histories: Sequence[Sequence[Epoch]], epochs: int) -> str:
     >>> members_line(done, 50)
     'epoch  3/50  2 of 2 training  best val losses 0.8500 ± 0.0707  2.0 s  200 jets/s'
     """
-    number = max(len(one) and one[-1].epoch for one in histories)
-    last = [one[-1] for one in histories if one[-1].epoch == number]
-    best = np.array([min(row.val_loss for row in one) for one in histories])
+    number = max(len(history) and history[-1].epoch for history in histories)
+    last = [history[-1] for history in histories if history[-1].epoch == number]
+    best = np.array([min(row.val_loss for row in history) for history in histories])
     return (
         f"epoch {number:>{len(str(epochs))}}/{epochs}  {len(last)} of {len(histories)} training  best val losses "
         f"{best.mean():.4f} ± {best.std(ddof=1):.4f}  {last[0].seconds:.1f} s  "
@@ -190,11 +188,11 @@ def members_line(histories: Sequence[Sequence[Epoch]], epochs: int) -> str:
 
 
 def cost_line(parameters: int, flop_per_jet: int) -> str:
-    """What a model costs, for people.
+    """Formats the size and the cost of a model as a line.
 
     Args:
-      parameters: trained numbers.
-      flop_per_jet: floating-point operations of one answer.
+      parameters: the number of trained parameters.
+      flop_per_jet: the floating-point operations of the prediction for a jet.
 
     Returns:
       The line, without a line end.
@@ -202,14 +200,14 @@ def cost_line(parameters: int, flop_per_jet: int) -> str:
     >>> cost_line(14725, 29_500)
     '14,725 parameters, 29.5 kFLOP a jet'
     """
-    return f"{parameters:,} parameters, {_scaled(flop_per_jet)}FLOP a jet"
+    return f"{parameters:,} parameters, {_with_prefix(flop_per_jet)}FLOP a jet"
 
 
-def bench_table(found: Mapping[str, Any]) -> Table:
-    """How fast models are, as a table for a terminal of 80 columns.
+def bench_table(results: Mapping[str, Any]) -> Table:
+    """Makes a table of the speed of models, for a terminal of 80 columns.
 
     Args:
-      found: what `hepjax.runs.bench.bench` returns.
+      results: the result of `hepjax.runs.bench.bench`.
 
     Returns:
       A table with two rows a model; the machine is in its caption.
@@ -224,35 +222,40 @@ def bench_table(found: Mapping[str, Any]) -> Table:
     from rich import box
     from rich.table import Table
 
-    versions = ", ".join(f"{name} {version}" for name, version in found["versions"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in results["versions"].items())
     table = Table(
         box=box.SIMPLE_HEAD,
         padding=(0, 1, 0, 0),
         pad_edge=False,
-        caption=f"{found['devices']} x {found['device']}, {versions}; medians of {found['rounds']} rounds; "
-        f"peak: a float32 matrix product, {_scaled(found['peak_flop_per_second'])}FLOP/s",
+        caption=f"{results['devices']} x {results['device']}, {versions}; medians of {results['rounds']} rounds; "
+        f"peak: a float32 matrix product, {_with_prefix(results['peak_flop_per_second'])}FLOP/s",
     )
     table.add_column("Model")
     table.add_column("")
     for title in ("Batch", "FLOP\na jet", "Jets/s", "Range", "Of\npeak"):
         table.add_column(title, justify="right", no_wrap=True)
-    for name, model in found["models"].items():
+    for name, model in results["models"].items():
         for first, kind in ((name, "training"), (f"{model['parameters']:,} parameters", "inference")):
             row = model[kind]
             speeds = row["jets_per_second"]
-            median, lowest, highest = (_scaled(speeds[key]).strip() for key in ("median", "lowest", "highest"))
-            numbers = (_scaled(row["flop_per_jet"]), median, f"{lowest} to {highest}", f"{row['share_of_peak']:.1%}")
+            median, lowest, highest = (_with_prefix(speeds[key]).strip() for key in ("median", "lowest", "highest"))
+            numbers = (
+                _with_prefix(row["flop_per_jet"]),
+                median,
+                f"{lowest} to {highest}",
+                f"{row['share_of_peak']:.1%}",
+            )
             table.add_row(first, kind, str(row["batch_size"]), *numbers, end_section=kind == "inference")
     return table
 
 
 def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
-    """What a run folder holds, as a table for a terminal.
+    """Makes a table of the content of a run folder.
 
     Args:
-      folder: its name.
-      record: what is in its experiment.json.
-      epochs: those that are done.
+      folder: the name of the folder.
+      record: the content of its experiment.json.
+      epochs: the number of epochs done.
 
     Returns:
       The table.
@@ -267,32 +270,27 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
     from rich.text import Text
 
     chosen = record["experiment"]
-    model = dict(chosen["model"])
+    model = chosen["model"]
     table = Table(box=None, show_header=False, pad_edge=False, title=Text(folder), title_justify="left")
-    table.add_row("model", Text(model.pop("name")))
-    table.add_row("", Text(", ".join(f"{name} {_plain(value)}" for name, value in model.items())))
+    table.add_row("model", Text(str(model["name"])))
+    table.add_row("", Text(option_list(model)))
     if "cost" in record:  # the first versions did not count it
         table.add_row("cost", cost_line(**record["cost"]))
-    table.add_row("classes", ", ".join(map(drawn, record["classes"])))
+    table.add_row("classes", ", ".join(map(class_label, record["classes"])))
     table.add_row("jets", ", ".join(f"{part} {count:,}" for part, count in record["jets"].items()))
-    table.add_row("data", Text(", ".join(chosen["data"]) or "the embedded sample"))
+    table.add_row("data", Text(", ".join(chosen["data"]) or SAMPLE))
     table.add_row("epochs", f"{epochs} of at most {chosen['epochs']}, seed {chosen['seed']}")
     table.add_row("command", Text(record["command"]))
     table.add_row("versions", Text(", ".join(f"{name} {version}" for name, version in record["versions"].items())))
     return table
 
 
-def _plain(value: Any) -> str:
-    """An option's value as it is written on the command line."""
-    return " ".join(map(str, value)) or "none" if isinstance(value, list) else str(value).lower()
-
-
-def _scaled(value: float) -> str:
-    """Three digits and a prefix of the SI."""
+def _with_prefix(value: float) -> str:
+    """Formats a number with three digits and an SI prefix."""
     value = float(f"{value:.3g}")  # 999,900 is 1 M
     power = min(max(int(math.log10(max(value, 1))) // 3, 0), 4)
     return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}"
 
 
-def _number(value: float | None, form: str) -> str:
-    return _MISSING if value is None or not math.isfinite(value) else form.format(value)
+def _figure_text(value: float | None, form: str) -> str:
+    return MISSING if value is None or not math.isfinite(value) else form.format(value)

@@ -1,4 +1,4 @@
-"""The ROC curves of several taggers, one panel a class."""
+"""The picture of the ROC curves of several taggers."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curves, thin_curve
-from hepjax.report.names import drawn
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.names import class_label
+from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 _POINTS = 400  # along each axis of a curve
 _LINES = ("-", "--", ":", "-.")
-_ALIKE = 6  # lines of one style
+_LINES_OF_A_STYLE = 6
 
 
 def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label: str = "") -> Figure:
-    """Mistag rate (log) over signal efficiency of each tagger, a panel for each class against all others.
+    """Draws the ROC curves of several taggers, one panel for each class against all others.
 
     Args:
       taggers: name → class probabilities, labels and weights; the classes must be the same.
@@ -34,7 +34,7 @@ def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label
       The figure.
 
     Raises:
-      InputError: there is no tagger, classes differ, or scores are not sound.
+      InputError: there is no tagger, classes differ, or scores are not valid.
 
     >>> import numpy as np
     >>> from hepjax.types import Scores
@@ -42,22 +42,22 @@ def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label
     >>> [axes.get_xlabel() for axes in taggers_figure({"guess": scores}).axes[:2]]
     ['q efficiency', 'W efficiency']
     """
-    every = {name: class_curves(scores) for name, scores in taggers.items()}
+    curves_of_taggers = {name: class_curves(scores) for name, scores in taggers.items()}
     kinds = [tuple(scores.classes) for scores in taggers.values()]
     if len(set(kinds)) != 1:
         raise InputError(f"taggers: expected one or more of the same classes, found {sorted(set(kinds))}")
-    panels = [name for name in kinds[0] if all(curves[name] for curves in every.values())]
+    panels = [name for name in kinds[0] if all(curves[name] for curves in curves_of_taggers.values())]
     lines = math.ceil((len(panels) + 1) / 3)
     columns = math.ceil((len(panels) + 1) / lines)
     with style():
         figure = new_figure(6 * columns, 5.5 * lines)
         spots = figure.subplots(lines, columns, squeeze=False).ravel()
         for spot, name in zip(spots, panels, strict=False):
-            for i, (tagger, curves) in enumerate(every.items()):
+            for i, (tagger, curves) in enumerate(curves_of_taggers.items()):
                 if curve := curves[name]:
-                    some, line = thin_curve(curve, _POINTS), _LINES[i // _ALIKE % len(_LINES)]
-                    spot.semilogy(some.tpr, some.fpr, label=tagger, color=colour(i), linestyle=line)
-            spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{drawn(name)} efficiency", ylabel="Mistag rate")
+                    points, line = thin_curve(curve, _POINTS), _LINES[i // _LINES_OF_A_STYLE % len(_LINES)]
+                    spot.semilogy(points.tpr, points.fpr, label=tagger, color=color(i), linestyle=line)
+            spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{class_label(name)} efficiency", ylabel="Mistag rate")
         for spot in spots[len(panels) :]:
             spot.axis("off")
         spots[-1].legend(*spots[0].get_legend_handles_labels(), loc="center")

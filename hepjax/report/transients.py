@@ -1,4 +1,4 @@
-"""Pictures of a search in time series: a segment of data, and how many signals are found."""
+"""Pictures and a table of a search for signals in time series."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.figures import _LINES
-from hepjax.report.style import colour, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,12 +20,12 @@ _MARKERS = "osvD^P"
 
 
 def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], label: str = "") -> Figure:
-    """A segment of data with the signal that hides in it, as it is measured and whitened.
+    """Draws a segment of data and the signal in it, as measured and whitened.
 
     Args:
       times: (N,) seconds.
       raw: (N,) strain in units of 1e-23, data and signal.
-      whitened: (N,) the same two in standard deviations of the noise.
+      whitened: (N,) data and signal in standard deviations of the noise.
       label: text above the axes.
 
     Returns:
@@ -41,10 +40,10 @@ def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], labe
     """
     x = np.asarray(times)
     for name, series in (("raw", raw), ("whitened", whitened)):
-        for one in series:
-            if np.shape(one) != x.shape:
+        for values in series:
+            if np.shape(values) != x.shape:
                 raise InputError(
-                    f"{name}: expected data and signal of shape {x.shape}, as times, found {np.shape(one)}"
+                    f"{name}: expected data and signal of shape {x.shape}, as times, found {np.shape(values)}"
                 )
     with style():
         figure = new_figure(11, 8)
@@ -52,7 +51,7 @@ def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], labe
         names = ("Strain [$10^{-23}$]", r"Whitened strain [$\sigma$]")
         for axes, (data, signal), name in zip(panels, (raw, whitened), names, strict=True):
             axes.plot(x, data, color="0.65", linewidth=1, label="Data")
-            axes.plot(x, signal, color=colour(2), linewidth=1.8, label="Signal in it")
+            axes.plot(x, signal, color=color(2), linewidth=1.8, label="Signal in it")
             axes.set(ylabel=name, xlim=(x[0], x[-1]))
         panels[1].set_xlabel("Time [s]")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
@@ -60,11 +59,11 @@ def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], labe
     return figure
 
 
-def efficiency_figure(found: Mapping[str, Detections], label: str = "") -> Figure:
-    """Detection efficiency over the signal-to-noise ratio: a panel for each false-alarm probability.
+def efficiency_figure(searches: Mapping[str, Detections], label: str = "") -> Figure:
+    """Draws the detection efficiency over the signal-to-noise ratio, one panel for each false-alarm probability.
 
     Args:
-      found: name of a search → what `evaluation.detections` gives of it.
+      searches: name of a search → the result of `evaluation.detections`.
       label: text above the axes.
 
     Returns:
@@ -78,20 +77,21 @@ def efficiency_figure(found: Mapping[str, Detections], label: str = "") -> Figur
     >>> efficiency_figure(detections({"matched filter": snr}, snr, [4, 6])).axes[0].get_xlabel()
     'Optimal signal-to-noise ratio'
     """
-    probabilities = _probabilities(found)
+    probabilities = _probabilities(searches)
     with style():
         figure = new_figure(1 + 7 * len(probabilities), 7.5)
         panels = figure.subplots(1, len(probabilities), squeeze=False, sharey=True)[0]
         for axes, probability in zip(panels, probabilities, strict=True):
-            for i, (name, detections) in enumerate(found.items()):
-                one = detections.efficiency[probability]
-                x = (one.edges[:-1] + one.edges[1:]) / 2 + 0.06 * (i - (len(found) - 1) / 2)
+            for i, (name, detections) in enumerate(searches.items()):
+                efficiency = detections.efficiency[probability]
+                x = (efficiency.edges[:-1] + efficiency.edges[1:]) / 2 + 0.06 * (i - (len(searches) - 1) / 2)
+                bars = np.array([efficiency.rate - efficiency.low, efficiency.high - efficiency.rate]).clip(0)
                 axes.errorbar(
-                    x, one.rate, np.array([one.rate - one.low, one.high - one.rate]).clip(0),
-                    color=colour(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
-                    linestyle=_LINES[i % len(_LINES)], linewidth=1.8,
+                    x, efficiency.rate, bars,
+                    color=color(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
+                    linestyle=LINE_STYLES[i % len(LINE_STYLES)], linewidth=1.8,
                 )  # fmt: skip
-                axes.set_xlim(one.edges[0], one.edges[-1])
+                axes.set_xlim(efficiency.edges[0], efficiency.edges[-1])
             axes.set(xlabel="Optimal signal-to-noise ratio", ylim=(0, 1.05))
             axes.set_title(f"{100 * probability:g} % false alarms", loc="right", fontsize="small")
         panels[0].set_ylabel("Detection efficiency")
@@ -100,12 +100,12 @@ def efficiency_figure(found: Mapping[str, Detections], label: str = "") -> Figur
     return figure
 
 
-def detections_table(found: Mapping[str, Detections], bins: Sequence[int] = ()) -> str:
-    """What searches find, as a Markdown table.
+def detections_table(searches: Mapping[str, Detections], bins: Sequence[int] = ()) -> str:
+    """Writes the AUC and efficiencies of searches as a Markdown table.
 
     Args:
-      found: name of a search → what `evaluation.detections` gives of it.
-      bins: which bins of the signal-to-noise ratio to show; none is all.
+      searches: name of a search → the result of `evaluation.detections`.
+      bins: the bins of the signal-to-noise ratio to list; empty lists all.
 
     Returns:
       The table: errors are half the 68 % intervals, efficiencies in percent.
@@ -121,18 +121,22 @@ def detections_table(found: Mapping[str, Detections], bins: Sequence[int] = ()) 
     | matched filter | 1.0000 ± 0.0000 | 100.0 ± 1.8 |
     """
     heads = ["search", "AUC"]
-    rows = [[name, f"{x.auc:.4f} ± {(x.interval.high - x.interval.low) / 2:.4f}"] for name, x in found.items()]
-    for probability in _probabilities(found):
-        every = [detections.efficiency[probability] for detections in found.values()]
-        edges, shown = every[0].edges, list(bins) or range(len(every[0].rate))
-        words = [f"SNR {edges[i]:g} to {edges[i + 1]:g}" for i in shown]
+    rows = [[name, f"{x.auc:.4f} ± {(x.interval.high - x.interval.low) / 2:.4f}"] for name, x in searches.items()]
+    for probability in _probabilities(searches):
+        efficiencies = [detections.efficiency[probability] for detections in searches.values()]
+        edges, chosen = efficiencies[0].edges, list(bins) or range(len(efficiencies[0].rate))
+        words = [f"SNR {edges[i]:g} to {edges[i + 1]:g}" for i in chosen]
         heads += [f"found at {100 * probability:g} % false alarms, %: {words[0]}", *words[1:]]
-        for row, one in zip(rows, every, strict=True):
-            row += [f"{100 * one.rate[i]:.1f} ± {50 * (one.high[i] - one.low[i]):.1f}" for i in shown]
+        for row, efficiency in zip(rows, efficiencies, strict=True):
+            row += [
+                f"{100 * efficiency.rate[i]:.1f} ± {50 * (efficiency.high[i] - efficiency.low[i]):.1f}" for i in chosen
+            ]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
 
 
-def _probabilities(found: Mapping[str, Detections]) -> list[float]:
-    if not found:
-        raise InputError("found: expected what a search or more finds, found none; give those of evaluation.detections")
-    return [*next(iter(found.values())).efficiency]
+def _probabilities(searches: Mapping[str, Detections]) -> list[float]:
+    if not searches:
+        raise InputError(
+            "searches: expected the result of one search or more, found none; give those of evaluation.detections"
+        )
+    return [*next(iter(searches.values())).efficiency]

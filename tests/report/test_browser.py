@@ -20,7 +20,7 @@ import pytest
 
 from hepjax.evaluation import class_curves, fpr_at_tpr
 from hepjax.report.page import Picture, Section, page
-from hepjax.report.page_markup import Table
+from hepjax.report.page_tables import Table
 from hepjax.types import Epoch, Scores
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

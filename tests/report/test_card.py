@@ -126,3 +126,13 @@ def test_its_example_runs(form, kind, tmp_path):
     with contextlib.chdir(tmp_path):
         exec(code, names)  # noqa: S102 -- it is the card's own
     np.testing.assert_allclose(np.asarray(names["probabilities"]), 0.5)
+
+
+def test_another_task_replaces_what_is_said_of_a_tagger():
+    said = {"Output": ["`predictions`, (N, 1) float32, in GeV."], "Figures of merit": ["Resolution 7.5 GeV."]}
+    text = model_card("m.onnx", MLP, {"loss": 0.5}, ["j_pt", "j_zlogz"], output="predictions", paragraphs=said)
+    assert "A model of particle jets" in text
+    assert "## Output\n\n`predictions`, (N, 1) float32, in GeV.\n\n## Data" in text
+    assert "## Figures of merit\n\nResolution 7.5 GeV.\n\n## Limits" in text
+    assert 'predictions = session.run(["predictions"]' in text
+    assert "probabilities" not in text.split("## Limits")[0]

@@ -9,14 +9,15 @@ import re
 import numpy as np
 import pytest
 
-from hepjax.report.charts import Axis, Chart, Line, Mark, chart, dashes, fractions, ticks
+from hepjax.report.charts import Axis, Chart, Line, Mark, dashes, fractions, ticks
+from hepjax.report.rendering import render
 
 UNIT = Axis("x", 0, 1)
 DECADES = Axis("Rate", 1e-3, 1, log=True)
 
 
 def drawn(*lines, x=UNIT, y=UNIT, **rest):
-    return chart(Chart("key", "Title", "Words", x, y, lines, **rest))
+    return render("chart.html.jinja", chart=Chart("key", "Title", "Words", x, y, lines, **rest))
 
 
 def points(html):
@@ -114,5 +115,5 @@ def test_error_bars_and_marks_are_drawn():
 def test_those_who_cannot_see_it_are_told():
     html = drawn(Line("q", 0, [0, 1], [0, 1], [0.5], ["half"]), places=[0.5], heads=["0.5"])
     assert '<svg role="img"' in html or re.search(r'<svg [^>]*role="img"', html)
-    assert '<title id="key-title">Title</title><desc id="key-text">Words</desc>' in html
+    assert '<title id="key-title">Title</title>\n<desc id="key-text">Words</desc>' in html
     assert 'aria-labelledby="key-title" aria-describedby="key-text"' in html

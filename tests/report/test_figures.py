@@ -220,6 +220,8 @@ def test_style_stays_inside():
 
 
 def test_importing_the_package_loads_neither_matplotlib_nor_jax():
-    code = "import sys, hepjax.report; print(sorted({'matplotlib', 'jax', 'rich', 'mplhep'} & set(sys.modules)))"
+    code = (
+        "import sys, hepjax.report; print(sorted({'matplotlib', 'jax', 'jinja2', 'rich', 'mplhep'} & set(sys.modules)))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -20,9 +20,10 @@ import pytest
 
 import hepjax
 from hepjax.errors import InputError
-from hepjax.report.page import PAPER, Picture, Section, legible, luminance, page
-from hepjax.report.page_markup import Table
-from hepjax.report.style import colour
+from hepjax.report.page import PAPERS, Picture, Section, page
+from hepjax.report.page_tables import Table
+from hepjax.report.style import color, legible, luminance
+from hepjax.report.summary import Summary
 from hepjax.types import Epoch, Scores
 
 CLASSES = ("g", "q", "w", "z", "t")
@@ -349,7 +350,8 @@ def test_further_sections_are_shown(whole):
     picture = whole.one("img")
     assert (picture["alt"], picture["width"], picture["height"]) == ("Two pixels", "2", "3")
     assert base64.b64decode(picture["src"].removeprefix("data:image/png;base64,")) == PNG
-    assert "low0.10.09 to 0.121,234high–5In GeV." in section(whole, "section-2")  # noqa: RUF001
+    assert "low0.10.09 to 0.121,234\nhigh–5" in section(whole, "section-2")  # noqa: RUF001
+    assert "In GeV." in section(whole, "section-2")
 
 
 def test_a_picture_that_is_none_is_refused():
@@ -378,6 +380,7 @@ HOSTILE = (
     "<!--<script>",
     "' onmouseover='alert(1)",
     "]]></style><svg onload=alert(1)>&amp;&#60;",
+    "{{ 7 * 7 }}{% raw %}{# gone #}",
 )  # fmt: skip
 
 
@@ -395,6 +398,7 @@ def test_hostile_names_stay_text(word, scores):
     classes = tuple(name + word for name in CLASSES)
     hostile = replaced(record(classes) | {"classes": list(classes)}, word)
     hostile["experiment"][word] = {word: word}
+    hostile["versions"][word] = word
     metrics = new_metrics(classes)
     metrics["verdict"] = {"kind": word, "words": word}
     metrics["members"] = {word: old_metrics(classes)}
@@ -403,6 +407,7 @@ def test_hostile_names_stay_text(word, scores):
     plain_metrics = new_metrics() | {"verdict": {"kind": "a", "words": "a"}, "members": {"fold-1": old_metrics()}}
     plain_record = copy.deepcopy(record())
     plain_record["experiment"]["a"] = {"a": "a"}
+    plain_record["versions"]["a"] = "a"
     plain = read("a" * len(word), plain_record, plain_metrics, history(), scores, plain_sections)
     found = read(word, hostile, metrics, history(), scores._replace(classes=classes), sections)
     assert not found.unbalanced
@@ -487,10 +492,10 @@ def test_tables_pictures_and_charts_have_names(whole):
     assert all(e.get("aria-hidden") or e.get("role") or "svg" in e["inside"] for e in whole.all("svg"))
 
 
-@pytest.mark.parametrize("paper", PAPER)
+@pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("look", range(10))
 def test_lines_stand_out(paper, look):
-    light, dark = sorted(map(luminance, (legible(colour(look), paper), paper)), reverse=True)
+    light, dark = sorted(map(luminance, (legible(color(look), paper), paper)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3
 
 
@@ -500,3 +505,14 @@ def test_a_million_jets_give_a_small_page_soon():
     text = page("r", record(), new_metrics(), history(), many)
     assert time.process_time() - start < 15
     assert len(text) < 500_000
+
+
+def test_another_task_says_first_what_it_likes():
+    summary = Summary(
+        [("The mass is known to ", "7.5 GeV", ".")], [("Resolution", "7.5 GeV", "half of the 68% interval")]
+    )
+    reader = read("r", {"experiment": {}}, {"loss": 0.5}, summary=summary)
+    assert reader.one("p", **{"class": "lede"})["text"] == "The mass is known to 7.5 GeV."
+    assert "Resolution7.5 GeVhalf of the 68% interval" in section(reader, "summary")
+    assert "cross-entropy" not in section(reader, "summary")
+    assert not read("r", {}, {"accuracy": 0.5}, summary=Summary()).all("p", **{"class": "lede"})

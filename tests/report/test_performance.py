@@ -77,7 +77,7 @@ def test_the_largest_significance_is_marked():
     for c, name in enumerate(scores.classes):
         exact = max_significance_improvement(class_curve(scores, name), (scores.labels != c).sum())
         marked = axes.lines[2 * c + 1]
-        assert marked.get_ydata()[0] == pytest.approx(exact.value, rel=0.05)  # the curve is thinned
+        assert marked.get_ydata()[0] == pytest.approx(exact.value, rel=0.05)  # the curve is thin_curve
         assert f"{marked.get_ydata()[0]:.2f} at {marked.get_xdata()[0]:.0%}" in words[c]
         assert np.nanmax(axes.lines[2 * c].get_ydata()) == marked.get_ydata()[0]
 

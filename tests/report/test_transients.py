@@ -52,5 +52,5 @@ def test_bad_input_is_refused_in_one_line():
     with pytest.raises(InputError, match=r"whitened: expected data and signal of shape \(4,\), as times, found \(3,\)"):
         segment_figure(np.arange(4), series, (np.zeros(4), np.zeros(3)))
     for draw in (efficiency_figure, detections_table):
-        with pytest.raises(InputError, match="found: expected what a search or more finds, found none"):
+        with pytest.raises(InputError, match="searches: expected the result of one search or more, found none"):
             draw({})

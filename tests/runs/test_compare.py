@@ -29,13 +29,8 @@ def runs_of(tmp_path_factory):
 def test_two_runs_on_their_test_part(runs_of):
     found = compare.compare([runs_of / "poor", runs_of / "good"])
     assert found.jets == 1000
-<<<<<<< HEAD
     test = [scores_of(predictions.read_predictions(runs_of / name / "test.h5")) for name in ("poor", "good")]
-    assert found.differences == [evaluation.compare(*test)]
-=======
-    test = [predictions.read_predictions(runs_of / name / "test.h5").measured() for name in ("poor", "good")]
     assert found.differences == [evaluation.compare_scores(*test)]
->>>>>>> words
     assert found.metrics[1]["accuracy"] == evaluation.figures_of_merit(test[1])["accuracy"]
     (difference,) = found.differences
     assert difference["accuracy"].value > 5 * difference["accuracy"].error

@@ -14,7 +14,7 @@ from hepjax.choices import Role
 from hepjax.data.dataset import derivable
 from hepjax.errors import InputError
 from hepjax.evaluation import explanation
-from hepjax.report import Picture, Section, Table, drawn
+from hepjax.report import Picture, Section, Table, class_label
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def _draw_attention(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, s
     first = int(np.argmax(np.where(filled, case.targets, -1)))
     jet = slice(first, first + 1)
     label, single = case.targets[jet], jax.tree.map(lambda x: np.asarray(x)[jet], inputs)
-    yield from _in_one_jet(case.networks[0], single, label, drawn(case.outputs[label[0]]), case)
+    yield from _in_one_jet(case.networks[0], single, label, class_label(case.outputs[label[0]]), case)
 
 
 def _in_one_jet(

@@ -10,7 +10,7 @@ import numpy as np
 from hepjax import evaluation, report
 from hepjax.choices import Role
 from hepjax.errors import InputError
-from hepjax.report import Picture, Section, Table, drawn
+from hepjax.report import Picture, Section, Table, class_label
 from hepjax.tasks.classification import explanation
 from hepjax.tasks.classification.task import scores_of
 
@@ -86,7 +86,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
         [
             _picture(
                 report.rates_figure(scores, name, observables, EFFICIENCY, edges),
-                f"The cut on the {drawn(name)} probability",
+                f"The cut on the {class_label(name)} probability",
                 wide=True,
             )
             for name in names
@@ -101,7 +101,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
             [
                 _picture(
                     report.sculpting_figure(scores, name, observables[mass], mass),
-                    f"All other jets, cut on the {drawn(name)} probability",
+                    f"All other jets, cut on the {class_label(name)} probability",
                 )
                 for name in names
             ],
@@ -120,7 +120,7 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
         for i in range(len(edges) - 1)
     ]
     label = report.column_label(observable).replace("$p_T$", "pT")
-    return Table(f"Cut on {drawn(name)}, in bins of {label}", [label, *map(drawn, rates)], rows)
+    return Table(f"Cut on {class_label(name)}, in bins of {label}", [label, *map(class_label, rates)], rows)
 
 
 def _learning_curve(results: Results) -> Section:

@@ -30,15 +30,11 @@ def close(computed, expected, columns=slice(None), rtol=2e-4):
     np.testing.assert_allclose(computed[:, columns], expected[:, columns], rtol=rtol, atol=2e-4)
 
 
-<<<<<<< HEAD
 def test_the_public_layout_has_all_of_them_in_this_order():
     assert tuple(f"j_{name}" for name in module.OBSERVABLES) == hls4ml.OBSERVABLE_COLUMNS
 
 
-def test_shape_order_and_units(jets, found):
-=======
 def test_shape_order_and_units(jets, computed):
->>>>>>> words
     p4, mask = jets
     chex.assert_shape(computed, (6, 53))
     assert computed.dtype == np.float32
@@ -80,15 +76,9 @@ def test_groomed_observables_are_those_of_the_surviving_particles(jets, computed
     keep = np.asarray(module._groom(x, m))[:6, 0, :30]
     assert np.any(keep.sum(axis=1) < mask.sum(axis=1))
     alone = jet_observables(small, keep)
-<<<<<<< HEAD
     for name in (f"j_{name}" for name in module.SUBSTRUCTURE):
-        np.testing.assert_allclose(found[:, COLUMN[f"{name}_mmdt"]], alone[:, COLUMN[name]], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found[:, COLUMN["j_mass_mmdt"]], alone[:, COLUMN["j_mass"]], rtol=1e-5)
-=======
-    for name in hls4ml.SUBSTRUCTURE:
         np.testing.assert_allclose(computed[:, COLUMN[f"{name}_mmdt"]], alone[:, COLUMN[name]], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(computed[:, COLUMN["j_mass_mmdt"]], alone[:, COLUMN["j_mass"]], rtol=1e-5)
->>>>>>> words
 
 
 def test_order_padding_and_neighbours_do_not_change_a_bit(rng, jets, computed):
@@ -186,15 +176,9 @@ def test_from_jets_finds_its_columns_by_name(jets, computed, monkeypatch):
         constituents, mask, np.zeros((6, 53)), None, dataclasses.replace(hls4ml.HLS4ML, particle_columns=names)
     )
     monkeypatch.setattr(module, "_ROWS", 4)
-<<<<<<< HEAD
-    np.testing.assert_array_equal(from_jets(stored), found)
+    np.testing.assert_array_equal(from_jets(stored), computed)
     bare = dataclasses.replace(stored, dataset=Dataset("bare", names, roles={Role.PX: "j1_px"}))
     with pytest.raises(InputError, match="no particle column has the role py; the particle columns are j1_costhetarel"):
-=======
-    np.testing.assert_array_equal(from_jets(stored), computed)
-    bare = Jets(constituents, mask, np.zeros((6, 53)), None, ("j1_px",) * 16, (), hls4ml.CLASSES)
-    with pytest.raises(InputError, match="j1_py, j1_pz, j1_e"):
->>>>>>> words
         from_jets(bare)
 
 

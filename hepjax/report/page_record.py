@@ -1,0 +1,93 @@
+"""What a run was, in words: its model, its data, and all that is needed to repeat it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from hepjax.report.names import class_label
+from hepjax.report.wording import MISSING, PARTS, SAMPLE, find, is_number, number, option_list, option_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+def run_text(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+    """Describes a run in words.
+
+    Args:
+      record: the content of experiment.json.
+      metrics: the content of metrics.json.
+
+    Returns:
+      The texts by the names that the templates use; those that were not recorded are empty.
+
+    >>> record = {"experiment": {"model": {"name": "mlp", "hidden": [8, 4]}, "seed": 0}, "cost": {"parameters": 4389}}
+    >>> text = run_text(record, {})
+    >>> text["model"], text["model_options"], text["data"]
+    ('mlp, 4,389 parameters', 'hidden 8 4', 'the sample that comes with hepjax')
+    """
+    versions, experiment = record.get("versions") or {}, record.get("experiment") or {}
+    return {
+        "model": _model(record),
+        "model_options": option_list(experiment.get("model") or {}, MISSING),
+        "data": _data(record),
+        "packages": " ".join(shlex.quote(f"{name}=={text}") for name, text in versions.items() if name != "python"),
+        "python": versions.get("python", ""),
+        "files": dict(_files(experiment)),
+        "metadata": list(_metadata(record, metrics)),
+        "options": {name: option_text(value, MISSING) for name, value in flat(experiment)},
+    }
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yields nested mappings as pairs with dotted names.
+
+    >>> dict(flat({"model": {"name": "mlp"}, "seed": 0}))
+    {'model.name': 'mlp', 'seed': 0}
+    """
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value
+
+
+def _model(record: Mapping[str, Any]) -> str:
+    name, parameters = find(record, "experiment", "model", "name"), find(record, "cost", "parameters")
+    size = f", {number(parameters)} parameters" if is_number(parameters) else ""
+    return f"{name or 'model not recorded'}{size}"
+
+
+def _data(record: Mapping[str, Any]) -> str:
+    """Returns the files, the jets of each part and the classes."""
+    files = [str(name) for key in ("data", "val", "test") for name in find(record, "experiment", key) or ()]
+    words = [", ".join(files) or SAMPLE]
+    counts, classes = record.get("jets") or {}, record.get("classes") or ()
+    if counts:
+        words.append(f"{', '.join(f'{number(n)} {PARTS.get(part, part)}' for part, n in counts.items())} jets")
+    if classes:
+        words.append(f"classes {', '.join(class_label(str(name)) for name in classes)}")
+    return "; ".join(words)
+
+
+def _files(experiment: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+    for key, title in (("data", "Data files"), ("val", "Validation files"), ("test", "Test files")):
+        files = experiment.get(key) or []
+        if files or key not in ("val", "test"):
+            yield title, files
+
+
+def _metadata(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    for part, count in (record.get("jets") or {}).items():
+        yield f"{PARTS.get(part, part).capitalize()} jets", number(count)
+    counts, seed = metrics.get("jets") or {}, find(record, "experiment", "seed")
+    if counts:
+        yield "Test jets by class", ", ".join(f"{class_label(name)} {number(count)}" for name, count in counts.items())
+    if seed is not None:
+        yield "Seed", str(seed)
+    if record.get("devices"):
+        yield "Devices", ", ".join(map(str, record["devices"]))
+    if record.get("versions"):
+        yield "Versions", ", ".join(f"{name} {version}" for name, version in record["versions"].items())

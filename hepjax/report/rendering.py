@@ -1,0 +1,82 @@
+"""The jinja2 templates of the page, with all values escaped where they are put in."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import struct
+from typing import TYPE_CHECKING, Any
+
+from hepjax.errors import InputError
+from hepjax.report import charts, page_tables, wording
+from hepjax.report.names import class_label
+from hepjax.report.style import color, legible
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+    from hepjax.report.page import Picture
+
+_FUNCTIONS = (
+    *(charts.along, charts.line_style, charts.minor_ticks, charts.path, charts.points, charts.readings, charts.ticks),
+    *(charts.up, page_tables.how_sure, page_tables.mean_auc, page_tables.merit_columns, page_tables.merit_note),
+    *(page_tables.quantity, page_tables.wanted, wording.find, wording.is_interval, wording.number, wording.span),
+    *(class_label, color, legible, zip),
+)
+"""Functions that templates may call, beside `image`."""
+_PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def render(template: str, **values: Any) -> str:
+    """Returns a template with values put in.
+
+    Args:
+      template: the name of a file in `hepjax/report/templates`.
+      values: the values by the names that the template uses. Text is escaped, so that it cannot become an element, an
+        attribute or a script; only `markupsafe.Markup` is not.
+
+    Returns:
+      The text.
+
+    >>> render("section.html.jinja", section={"words": "x < y", "charts": (), "pictures": (), "tables": ()}).strip()
+    '<p>x &lt; y</p>'
+    """
+    return environment().get_template(template).render(values)
+
+
+def image(picture: Picture) -> dict[str, Any]:
+    """Returns the attributes of an image that holds its picture.
+
+    Args:
+      picture: a picture for the page.
+
+    Returns:
+      The attributes.
+
+    Raises:
+      InputError: the picture is no PNG.
+    """
+    if picture.png[:8] != _PNG or len(picture.png) < 24:
+        raise InputError(f"picture {picture.caption!r}: expected the bytes of a PNG file, found {picture.png[:8]!r}")
+    width, height = struct.unpack(">II", picture.png[16:24])
+    text = base64.b64encode(picture.png).decode("ascii")
+    return {"src": f"data:image/png;base64,{text}", "width": width, "height": height}
+
+
+@functools.cache
+def environment() -> Environment:
+    """Returns the environment of the templates: one for a process, because it holds them compiled."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    templates = Environment(
+        loader=PackageLoader("hepjax.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    templates.globals |= {function.__name__: function for function in (*_FUNCTIONS, image)}
+    templates.tests["finite"] = wording.is_number
+    templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return templates

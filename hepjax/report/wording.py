@@ -1,0 +1,95 @@
+"""Numbers, intervals and options as text, the same in tables of the terminal, on the page and in model cards."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+MISSING = "–"  # noqa: RUF001 -- the dash a table shows for a number that does not exist
+SAMPLE = "the sample that comes with hepjax"
+"""The name of the data of a run that was given no files."""
+PARTS = {"train": "training", "val": "validation", "test": "test"}
+"""The names of the parts that jets are split into, as experiment.json has them, and in words."""
+
+
+def find(tree: Any, *keys: str) -> Any:
+    """Returns the value in nested mappings, or None where any key is missing.
+
+    >>> find({"a": {"b": 1}}, "a", "b"), find({"a": None}, "a", "b")
+    (1, None)
+    """
+    for key in keys:
+        tree = tree.get(key) if isinstance(tree, Mapping) else None
+    return tree
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_interval(value: Any) -> bool:
+    """Returns whether a value is the two ends of an interval."""
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
+
+
+def number(value: Any, form: str = "{:.4g}") -> str:
+    """Formats a number; a dash stands for a missing one, and anything else stays as it is.
+
+    >>> number(0.25), number(1234567), number(None), number(float("nan")), number("a")
+    ('0.25', '1,234,567', '–', '–', 'a')
+    """
+    if is_number(value):
+        return f"{value:,}" if isinstance(value, int) else form.format(value)
+    return MISSING if value is None or isinstance(value, float) else str(value)
+
+
+def span(interval: Sequence[float], form: str = "{:.4g}") -> str:
+    """Formats the ends of an interval.
+
+    >>> span((0.5, 0.75), "{:.2f}")
+    '0.50 to 0.75'
+    """
+    return " to ".join(form.format(end) for end in interval)
+
+
+def uncertainty(metrics: Mapping[str, Any], key: str, form: str) -> str:
+    """Returns the uncertainty of a figure of merit in words; empty where it is not known.
+
+    >>> uncertainty({"intervals": {"loss": [0.5, 0.75]}}, "loss", "{:.2f}")
+    '68% interval 0.50 to 0.75'
+    """
+    interval, spread = find(metrics, "intervals", key), find(metrics, "spread", key)
+    if is_interval(interval):
+        return f"68% interval {span(interval, form)}"
+    return f"± {form.format(spread)} from training to training" if is_number(spread) else ""
+
+
+def option_text(value: Any, missing: str = "none") -> str:
+    """Formats an option's value as it is written on the command line.
+
+    >>> option_text([8, 4]), option_text(()), option_text(True), option_text({"name": "adam", "decay": None})
+    ('8 4', 'none', 'true', 'name adam')
+    """
+    if isinstance(value, Mapping):
+        named = {key.replace("_", " "): option_text(item) for key, item in value.items() if item is not None}
+        return " ".join(f"{key} {text}" for key, text in named.items())
+    if isinstance(value, list | tuple):
+        return " ".join(option_text(item, missing) for item in value) or "none"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return missing if value is None else str(value)
+
+
+def option_list(options: Mapping[str, Any], missing: str = "none") -> str:
+    """Formats options and their values as one line, without the name of what they belong to.
+
+    >>> option_list({"name": "mlp", "hidden": [8, 4], "norm": "none"})
+    'hidden 8 4, norm none'
+    """
+    pairs = ((key.replace("_", " "), value) for key, value in options.items() if key != "name")
+    return ", ".join(f"{key} {option_text(value, missing)}" for key, value in pairs)
