@@ -50,6 +50,7 @@ for name, value in {
 
 HASTY = {
     "experiments/test_experiments.py",
+    "runs/test_version_0_1.py",
 }
 """Tests that compile much and compute little: the compiler leaves out most optimizations."""
 

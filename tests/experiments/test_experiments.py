@@ -191,10 +191,10 @@ def test_knn_graph_tagger_draws_the_edges():
     assert titles == ["10 particles, 30 edges", "10 particles, 90 edges"]
 
 
-def test_compare_taggers_tells_what_each_was_measured_at(few_jets, tmp_path, undrawn):
+def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, undrawn):
     module = load("compare_taggers")
     chosen = (module.Network["mlp"], module.Classical["trees"])
-    options = module.CompareTaggers(networks=chosen, data=few_jets[:1], epochs=1, out=tmp_path / "new")
+    options = module.CompareTaggers(networks=chosen, epochs=1, out=tmp_path / "new")
     table = module.run(options)
     assert (tmp_path / "new" / "table.md").read_text() == table
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
