@@ -4,7 +4,7 @@
 # dependencies = ["nox[uv]>=2025.10"]
 # ///
 
-"""The checks of this project; `nox` runs lint, types, tests and docs, `nox -s bench` the benchmarks."""
+"""The checks of this project; `nox` runs lint, types, tests and docs; studies and benchmarks run by name."""
 
 from __future__ import annotations
 
@@ -24,10 +24,11 @@ def group(name: str) -> list[str]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style, spelling, likely mistakes, and the habits of Scientific Python."""
+    """Style, spelling, likely mistakes, who may import whom, and the habits of Scientific Python."""
     session.install(*group("lint"))
     session.run("ruff", "check", *session.posargs)
     session.run("ruff", "format", "--check")
+    session.run("lint-imports", "--no-logo", "--no-cache")
     session.run("codespell")
     session.run("repo-review", ".")
 
@@ -45,6 +46,13 @@ def tests(session: nox.Session) -> None:
     session.install(".[sim,test]")
     # The console script, unlike `python -m pytest`, leaves the checkout out of sys.path.
     session.run("pytest", *(session.posargs or ["--numprocesses=2", "tests", "--pyargs", "hepjax"]))
+
+
+@nox.session(default=False)
+def studies(session: nox.Session) -> None:
+    """What the experiments claim, measured; takes minutes."""
+    session.install(".[sim,test]")
+    session.run("pytest", "-m", "study", *(session.posargs or ["--numprocesses=2", "tests"]))
 
 
 @nox.session

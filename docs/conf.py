@@ -6,13 +6,20 @@ import ast
 import contextlib
 import importlib
 import inspect
+import pkgutil
 import re
+import shutil
+import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from flax import linen as nn
 
 import hepjax
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 project = "hepjax"
 author = "The hepjax developers"
@@ -44,20 +51,31 @@ napoleon_use_ivar = True
 python_maximum_signature_line_length = 100
 suppress_warnings = ["ref.python"]  # the same short name in two packages
 
-# What a reader looks for first; whatever else is public follows.
+# What a reader looks for first; each is a page.
 ORDER = (
-    "readers", "types", "choices", "schema", "kinematics", "masking", "fetch", "simulation", "observables",
-    "representations", "batches", "models", "losses", "independence", "training", "parallel", "evaluation",
-    "explanation", "structure", "anomalies", "generation", "reinforcement", "transients", "report", "export",
-    "compilation", "profiling", "events", "recipes", "nuisances", "parts", "plan", "experiment", "many", "taggers",
-    "predictions", "detectors", "generators", "cloud_generators", "classical", "compare", "reporting", "shipping",
-    "bench", "options", "errors",
+    "data", "types", "choices", "physics", "inputs", "models", "tasks", "training", "runtime", "evaluation", "report",
+    "export", "runs", "numerics", "registry", "errors",
 )  # fmt: skip
 INNER = {
-    "simulation": ("conditions", "processes", "detector", "clustering", "columns"),
-    "training": ("step", "stopping"),
+    "hepjax.physics.simulation": ("conditions", "processes", "detector", "clustering", "columns"),
+    "hepjax.training": ("losses", "decorrelation", "step", "stopping"),
+    "hepjax.runtime": ("compilation", "profiling", "tensorboard"),
+    "hepjax.models": ("model",),
 }
-"""Modules that a package does not export, and that are worth reading about."""
+"""Modules that a package does not export, and that are worth reading about; of one that exports nothing all are."""
+
+
+def inside(package: ModuleType) -> Iterator[ModuleType]:
+    """A module, and what it holds that has its own section on its page."""
+    yield package
+    for found in pkgutil.iter_modules(getattr(package, "__path__", ())):
+        name = f"{package.__name__}.{found.name}"
+        if found.ispkg:
+            yield from inside(importlib.import_module(name))
+        elif not found.name.startswith("_") and (
+            not hasattr(package, "__all__") or found.name in INNER.get(package.__name__, ())
+        ):
+            yield importlib.import_module(name)
 
 
 def public(module: ModuleType) -> list[tuple[str, object]]:
@@ -80,9 +98,9 @@ def kind(x: object) -> str:
     return "function" if inspect.isfunction(inspect.unwrap(x)) else "data"  # type: ignore[arg-type]
 
 
-def section(module: ModuleType, title: str, underline: str, without: frozenset[str] = frozenset()) -> str:
+def section(module: ModuleType, title: str, underline: str, without: frozenset[int] = frozenset()) -> str:
     """A module's page or part of a page, in reStructuredText: what it is for, a table, then everything in full."""
-    members = [(name, x) for name, x in public(module) if not isinstance(x, ModuleType) and name not in without]
+    members = [(name, x) for name, x in public(module) if not isinstance(x, ModuleType) and id(x) not in without]
     kinds = {name: kind(x) for name, x in members}
     listed = [name for name in kinds if kinds[name] != "data"]
     lines = [title, underline * len(title), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]
@@ -107,15 +125,14 @@ def write_reference() -> None:
     """Writes docs/api: one page for each public module of hepjax."""
     folder = Path(__file__).parent / "api"
     folder.mkdir(exist_ok=True)
-    rest = [name for name in hepjax.__all__ if isinstance(getattr(hepjax, name), ModuleType)]
-    modules = {name: importlib.import_module(f"hepjax.{name}") for name in (*ORDER, *rest)}
+    modules = {name: importlib.import_module(f"hepjax.{name}") for name in ORDER}
     pages = {"index.md": INDEX + "\n".join(modules) + "\n```\n"}
     for name, module in modules.items():
-        parts = [section(module, f"hepjax.{name}", "=")]
-        inner = [x for _, x in public(module) if isinstance(x, ModuleType)]
-        inner += [importlib.import_module(f"hepjax.{name}.{word}") for word in INNER.get(name, ())]
-        exported = frozenset(getattr(module, "__all__", ()))
-        parts += [section(x, x.__name__, "-", exported) for x in inner]
+        parts, exported = [section(module, f"hepjax.{name}", "=")], frozenset[int]()
+        for x in inside(module):
+            if x is not module:
+                parts.append(section(x, x.__name__, "-", exported))
+            exported |= {id(member) for _, member in public(x) if callable(member)}
         pages[f"{name}.rst"] = "\n".join(parts)
     for old in folder.glob("*"):
         if old.name not in pages:
@@ -127,22 +144,28 @@ def write_reference() -> None:
 
 
 def draw_pictures() -> None:
-    """Runs the Python of the pages that show pictures, which draws these."""
+    """Runs the Python of the pages that show pictures, which draws these, all of these and nothing else."""
     docs = Path(__file__).parent
     for page in (docs / "simulation.md", *sorted((docs / "tutorial").glob("*.md"))):
         names: dict[str, object] = {}
-        pictures = page.parent / "pictures"
+        text, pictures = page.read_text(), page.parent / "pictures"
         pictures.mkdir(exist_ok=True)
-        with contextlib.chdir(pictures):
-            for block in re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL):
-                exec(block, names)  # noqa: S102 — the text is our own
+        with tempfile.TemporaryDirectory() as folder:
+            with contextlib.chdir(folder):
+                for block in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL):
+                    exec(block, names)  # noqa: S102 — the text is our own
+            drawn = {path.name for path in Path(folder).iterdir()}
+            if drawn != (expected := set(re.findall(r"!\[[^\]]+\]\(pictures/([\w.]+)\)", text))):
+                raise ValueError(f"{page}: shows {sorted(expected)}, its code draws {sorted(drawn)}")
+            for name in drawn:
+                shutil.move(Path(folder) / name, pictures / name)
 
 
 INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
-`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for `hepjax.data.hdf5.read_jets`,
-`hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
+`hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for
+`hepjax.data.hdf5.read_jets`, `hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
 
 ```{toctree}
 :maxdepth: 1

@@ -1,11 +1,13 @@
-"""Strict surroundings for every test: no network, several CPU devices, fixed seeds."""
+"""Strict surroundings for every test: no network, several CPU devices, fixed seeds; and one trained run a model."""
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import io
 import os
+import shutil
 import socket
-import tempfile
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, before jax is imported
@@ -13,12 +15,15 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, 
 import h5py
 import hypothesis
 import jax
+import jaxlib
 import numpy as np
 import pytest
 from PIL import Image
 
+from hepjax.cli import app
 from hepjax.data.datasets import hls4ml
-from hepjax.runtime import devices
+from hepjax.runs import train
+from hepjax.runtime import compilation, devices
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Runs take one device, as on most machines, but where a test is about several.
@@ -28,15 +33,43 @@ devices._all = lambda: jax.devices()[:1]
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
-# Tests compile the same small programs over and over; workers and processes share what they compiled.
-_CACHE = tempfile.TemporaryDirectory(prefix="hepjax-tests-")
+TESTS = Path(__file__).parent
+OPTIMIZED = jax.config.read("jax_disable_most_optimizations")
+
+CACHE = compilation._cache() / "tests" / f"{jaxlib.__version__}-{compilation._machine()}"
+"""Tests compile the same small programs over and over: workers, processes and sessions share what they compiled."""
+LARGEST_CACHE = 2**29
+os.environ.setdefault("HEPJAX_TESTS_CACHE", str(CACHE))
 for name, value in {
-    "jax_compilation_cache_dir": os.environ.setdefault("HEPJAX_TESTS_CACHE", _CACHE.name),
+    "jax_compilation_cache_dir": os.environ["HEPJAX_TESTS_CACHE"],
     "jax_persistent_cache_min_compile_time_secs": 0,
     "jax_persistent_cache_min_entry_size_bytes": -1,
 }.items():
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)
+
+HASTY = {
+    "experiments/test_experiments.py",
+    "runs/test_version_0_1.py",
+}
+"""Tests that compile much and compute little: the compiler leaves out most optimizations."""
+
+
+def pytest_sessionstart(session):
+    """What older versions compiled makes room."""
+    if not hasattr(session.config, "workerinput"):
+        compilation._make_room(CACHE.parent, LARGEST_CACHE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _compile_hastily(request):
+    hasty = request.path.is_relative_to(TESTS) and request.path.relative_to(TESTS).as_posix() in HASTY
+    with pytest.MonkeyPatch.context() as patch:
+        if hasty:
+            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # of processes that the tests start
+            jax.config.update("jax_disable_most_optimizations", True)
+        yield
+    jax.config.update("jax_disable_most_optimizations", OPTIMIZED)
 
 
 @pytest.fixture(autouse=True)
@@ -62,13 +95,14 @@ def many_devices(monkeypatch):
 @pytest.fixture
 def undrawn(monkeypatch):
     """Figures are made but not drawn, which takes most of the time of a short run: their files hold a pixel."""
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
+
+
+def save_pixel(figure, target, **_):
+    """Stands in for a figure's `savefig`."""
     pixel = io.BytesIO()
     Image.new("RGB", (1, 1)).save(pixel, "png")
-
-    def savefig(figure, target, **_):
-        (target.write if hasattr(target, "write") else Path(target).write_bytes)(pixel.getvalue())
-
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", savefig)
+    (target.write if hasattr(target, "write") else Path(target).write_bytes)(pixel.getvalue())
 
 
 @pytest.fixture
@@ -167,3 +201,56 @@ def foreign_file(
 def other_file(tmp_path):
     """A function that writes such a file into the test's folder: `other_file(name, classes=…, observables=…)`."""
     return lambda name="other.h5", **changes: foreign_file(tmp_path / name, **changes)
+PARTICLES = ("--columns", "j1_pt", "j1_etarel", "j1_phirel", "--particles", "6")
+PERCEPTRON = ("mlp", "--hidden", "4", "--features", "j_pt", "j_mass", "j_zlogz")
+RUNS = {
+    "convnet": ("convnet", "--filters", "2", "--kernels", "3", "--hidden", "3", "--pixels", "8", "--pixel-size", "0.1"),
+    "convnet1d": ("convnet1d", "--filters", "2", "--kernels", "3", "--hidden", "3", *PARTICLES),
+    "deepsets": ("deepsets", "--particle", "3", "--hidden", "3", *PARTICLES),
+    "ensemble": (*PERCEPTRON, "--ensemble", "2"),
+    "folds": (*PERCEPTRON, "--folds", "3"),
+    "graph-network": ("graph-network", "--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", *PARTICLES),
+    "gru": ("gru", "--units", "3", "--hidden", "3", *PARTICLES),
+    "interaction-network": ("interaction-network", "--edge", "3", "--node", "3", "--hidden", "2", *PARTICLES),
+    "logistic": ("logistic",),
+    "lstm": ("lstm", "--units", "3", "--hidden", "3", *PARTICLES),
+    "mlp": PERCEPTRON,
+}
+"""Name of a run → how `hepjax train` is asked for it."""
+FEW = ("--epochs", "1", "--batch-size", "64", "--patience", "None")
+
+
+@pytest.fixture(scope="session")
+def trained_runs(tmp_path_factory):
+    """`trained_runs("mlp")`: the folder of a small trained run, to read only; all workers share it, and its jets.h5."""
+    base = tmp_path_factory.getbasetemp()
+    shared = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "trained"
+    shared.mkdir(exist_ok=True)
+    jets = shared / "jets.h5"
+
+    def run(name):
+        folder = shared / name
+        with locked(shared / "lock"):
+            if not jets.exists():
+                public_file(jets, count=200)
+        with locked(shared / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
+            if not (folder / "metrics.json").exists():
+                patch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
+                train.run(app._parse(["train", *RUNS[name], *FEW, "--data", str(jets), "--out", str(folder)]))
+        return folder
+
+    return run
+
+
+@contextlib.contextmanager
+def locked(path):
+    """One process at a time comes in here."""
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture
+def trained_run(trained_runs, tmp_path):
+    """`trained_run("mlp")`: a copy of the same folder, to do with as one likes."""
+    return lambda name: shutil.copytree(trained_runs(name), tmp_path / name)

@@ -45,17 +45,6 @@ def test_the_examples_of_quickstart_and_evaluation_run(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("page", TUTORIAL, ids=lambda page: page.stem)
-def test_the_tutorial_draws_its_pictures(page, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    names, text = {}, page.read_text()
-    for example in blocks(text, "python"):
-        exec(example, names)  # noqa: S102 — the text is our own
-    shown = re.findall(r"!\[[^\]]+\]\(pictures/([\w.]+)\)", text)
-    assert shown
-    assert {path.name for path in tmp_path.iterdir()} == set(shown)
-
-
-@pytest.mark.parametrize("page", TUTORIAL, ids=lambda page: page.stem)
 def test_the_commands_of_the_tutorial_are_understood(page):
     told = re.findall(r"^hepjax (.+)$", "\n".join(blocks(page.read_text(), "sh")), re.MULTILINE)
     assert told

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flax import linen as nn
 
-from hepjax.models.layers.recurrent import RecurrentModel
+from hepjax.models.recurrent import RecurrentModel
 from hepjax.models.registry import register
 
 

@@ -41,8 +41,9 @@ def test_an_epoch_that_fails_ends_the_trace(tmp_path):
     jax.profiler.stop_trace()
 
 
-def test_a_run_leaves_a_trace_that_viewers_read(tmp_path):
-    chosen = options.Experiment(models.Logistic(), out=tmp_path / "run", epochs=2, profile=True)
+def test_a_run_leaves_a_trace_that_viewers_read(jet_file, tmp_path):
+    data = (jet_file(count=100),)
+    chosen = options.Experiment(models.Logistic(), data, out=tmp_path / "run", epochs=2, profile=True)
     folder, _ = train.run(chosen)
     (trace,) = folder.glob("profile/plugins/profile/*/*.trace.json.gz")
     (binary,) = trace.parent.glob("*.xplane.pb")

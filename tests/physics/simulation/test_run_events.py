@@ -7,7 +7,7 @@ import pytest
 from hepjax import read_jets
 from hepjax.choices import Keep
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import summarise
+from hepjax.data import summarize
 from hepjax.errors import InputError
 from hepjax.physics.simulation import PUBLIC, jets_of_events, pool
 from tests.physics.simulation.conftest import toy_observables
@@ -88,7 +88,7 @@ def test_weights_are_kept_and_said(tmp_path, caplog, strategy):
     words = f"'XWGTUP' (Les Houches strategy {strategy}) from -1 to 0.1 in 120 events, 60 of them negative, sum -54"
     assert attributes["weights"].startswith(words)
     assert f"w.lhe: 120 events; weights: {words}" in caplog.text
-    assert summarise(tmp_path / "a.h5").provenance["weights"] == attributes["weights"]
+    assert summarize(tmp_path / "a.h5").provenance["weights"] == attributes["weights"]
 
 
 @pytest.mark.usefixtures("in_process")

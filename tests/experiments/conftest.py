@@ -1,0 +1,58 @@
+"""Experiments as modules, and a few jets for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import sys
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+import hepjax
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+NAMES = sorted(path.stem for path in EXPERIMENTS.glob("*.py"))
+NEEDED = {"hls4ml_mlp": ("hls4ml", "qonnx", "onnxruntime")}
+"""What some need that the tests do not install."""
+
+
+def load(name):
+    for package in NEEDED.get(name, ()):
+        pytest.importorskip(package, reason=f"{name} needs {package}")
+    spec = importlib.util.spec_from_file_location(f"experiments_{name}", EXPERIMENTS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # where dataclasses look annotations up
+    spec.loader.exec_module(module)
+    return module
+
+
+def options_of(module):
+    """The one class of options, which all experiments have."""
+    (options,) = [x for x in vars(module).values() if dataclasses.is_dataclass(x) and x.__module__ == module.__name__]
+    return options
+
+
+def assert_pictures(folder, *names):
+    for name in names:
+        assert (folder / name).read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+    assert {path.name for path in folder.glob("*.png")} == set(names)
+
+
+@pytest.fixture(scope="session")
+def few_jets(tmp_path_factory):
+    """A file of the first 300 jets of the sample, and one of 440 of its light quark and top jets."""
+    folder = tmp_path_factory.mktemp("jets")
+    with h5py.File(Path(hepjax.__file__).parent / "data" / "jets_30p.h5") as sample:
+        names = [name.decode() for name in sample["jetFeatureNames"][:]]
+        flags = sample["jets"][:, [names.index("j_q"), names.index("j_t")]]
+        pair = np.sort(np.concatenate([np.flatnonzero(flag)[:220] for flag in flags.T]))
+        for path, rows in ((folder / "few.h5", slice(300)), (folder / "pair.h5", pair)):
+            with h5py.File(path, "w") as file:
+                for name in ("jetConstituentList", "jets"):
+                    file[name] = sample[name][:][rows]
+                for name in ("particleFeatureNames", "jetFeatureNames"):
+                    file[name] = sample[name][:]
+    return folder / "few.h5", folder / "pair.h5"
