@@ -290,15 +290,15 @@ def test_generate_particles_makes_jets_and_measures_them(tmp_path, undrawn, monk
         seen.append(found)
         return evaluation.Distance(0.5, 0.1)
 
-    monkeypatch.setattr(module, "tell_clouds_apart", tell_apart)
+    monkeypatch.setattr(module, "cloud_two_sample_auc", tell_apart)
     small = {"particles": 6, "jets": 300, "layers": 1, "epochs": 6, "classes": ("q", "t")}
     found = module.run(module.GenerateParticles(**small, learning_rate=5e-3, out=tmp_path / "new"))
     assert_pictures(tmp_path / "new", "distances.png", "images.png", "spectra.png")
     assert list(found["distances"]) == ["all", "q", "t"]
     mass = found["distances"]["t"]["j_mass"]
-    assert mass["flow"].found.distance < 0.8 * mass["independent"].found.distance
+    assert mass["flow"].generated.distance < 0.8 * mass["independent"].generated.distance
     written = json.loads((tmp_path / "new" / "figures.json").read_text())
-    assert written["distances"]["t"]["j_mass"]["flow"][0] == list(mass["flow"].found)
+    assert written["distances"]["t"]["j_mass"]["flow"][0] == list(mass["flow"].generated)
     assert list(written["auc"]) == ["floor", "flow", "independent"]
     assert "j_mass" in (tmp_path / "new" / "table.md").read_text()
     floor, flow, independent = seen

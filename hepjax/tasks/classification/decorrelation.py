@@ -107,7 +107,7 @@ def draw_adversary(insensitive: Insensitivity, dataset: Dataset, key: jax.Array)
       Name → parameters.
     """
     width = len(signal_classes(insensitive, dataset))
-    return {ADVERSARY: models.initialise(_ADVERSARY, key, jnp.zeros((1, width)))[0]}
+    return {ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, width)))[0]}
 
 
 def make_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, loss: Loss) -> Objective:

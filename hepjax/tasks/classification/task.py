@@ -190,7 +190,7 @@ class Classification(Task):
         """Compares accuracy, loss, AUC and rejection of two taggers."""
         from hepjax import evaluation
 
-        return evaluation.compare(scores_of(first), scores_of(second))
+        return evaluation.compare_scores(scores_of(first), scores_of(second))
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws ROC curves, the confusion matrix and the distributions of scores."""
