@@ -23,7 +23,16 @@ from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
-from hepjax.report.regression import coverage_figure, predicted_against_true_figure, pulls_figure, regression_comparison_table, regression_curve_figure, regression_table, residuals_in_bins_figure, response_figure
+from hepjax.report.regression import (
+    coverage_figure,
+    predicted_against_true_figure,
+    pulls_figure,
+    regression_comparison_table,
+    regression_curve_figure,
+    regression_table,
+    residuals_in_bins_figure,
+    response_figure,
+)
 from hepjax.report.style import new_figure, style
 from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (

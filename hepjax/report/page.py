@@ -13,7 +13,7 @@ from hepjax.report import page_tables
 from hepjax.report.names import class_label
 from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
 from hepjax.report.page_record import run_text
-from hepjax.report.rendering import render
+from hepjax.report.rendering import Picture, render
 from hepjax.report.summary import Summary
 from hepjax.report.wording import SAMPLE, find, is_number, number, uncertainty
 from hepjax.version import __version__
@@ -27,17 +27,6 @@ if TYPE_CHECKING:
 
 PAPERS = ("#ffffff", "#14181d")
 """The color below the lines of charts, in the light and in the dark."""
-
-
-class Picture(NamedTuple):
-    """A picture for the page."""
-
-    png: bytes
-    caption: str
-    alt: str
-    """Text for readers who cannot see the picture."""
-    wide: bool = False
-    """Whether it has many panels, and takes the whole width."""
 
 
 class Section(NamedTuple):

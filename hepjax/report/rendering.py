@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import struct
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax.errors import InputError
 from hepjax.report import charts, page_tables, wording
@@ -15,8 +15,6 @@ from hepjax.report.style import color, legible
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-    from hepjax.report.page import Picture
-
 _FUNCTIONS = (
     *(charts.along, charts.line_style, charts.minor_ticks, charts.path, charts.points, charts.readings, charts.ticks),
     *(charts.up, page_tables.how_sure, page_tables.mean_auc, page_tables.merit_columns, page_tables.merit_note),
@@ -25,6 +23,17 @@ _FUNCTIONS = (
 )
 """Functions that templates may call, beside `image`."""
 _PNG = b"\x89PNG\r\n\x1a\n"
+
+
+class Picture(NamedTuple):
+    """A picture for the page."""
+
+    png: bytes
+    caption: str
+    alt: str
+    """Text for readers who cannot see the picture."""
+    wide: bool = False
+    """Whether it has many panels, and takes the whole width."""
 
 
 def render(template: str, **values: Any) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from hepjax import InputError, evaluation, models
 from hepjax.runs import compare, evaluate, options, predict, predictions, train
-from hepjax.tasks.classification.task import scores_of
+from hepjax.tasks.classification.scores import scores_of
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 

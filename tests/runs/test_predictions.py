@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError
 from hepjax.runs.predictions import Predictions, read_predictions, write_blocks, write_predictions
 from hepjax.tasks.classification import Classification
-from hepjax.tasks.classification.task import scores_of
+from hepjax.tasks.classification.scores import scores_of
 
 
 def blocks(rng, sizes, labels=True):

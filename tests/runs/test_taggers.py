@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError, load, models, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import options, run_folder, taggers, predict, train
+from hepjax.runs import options, predict, run_folder, taggers, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 

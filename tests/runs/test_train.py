@@ -27,7 +27,7 @@ from hepjax.runs import evaluate, options, predict, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.tasks.classification import Classification
-from hepjax.tasks.classification.task import scores_of
+from hepjax.tasks.classification.scores import scores_of
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")

@@ -12,7 +12,7 @@ from hepjax.choices import Role
 from hepjax.errors import InputError
 from hepjax.report import Picture, Section, Table, class_label
 from hepjax.tasks.classification import explanation
-from hepjax.tasks.classification.task import scores_of
+from hepjax.tasks.classification.scores import scores_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

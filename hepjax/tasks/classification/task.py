@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.errors import InputError
 from hepjax.tasks.classification import options
 from hepjax.tasks.classification.options import Insensitivity
+from hepjax.tasks.classification.scores import scores_of
 from hepjax.tasks.structures import Layout, Objective, Predictions
 from hepjax.tasks.task import Task
 from hepjax.types import Scores
@@ -240,17 +241,3 @@ class Classification(Task):
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
         """Returns nothing: a model card describes a classifier by itself."""
         return {}
-
-
-def scores_of(predictions: Predictions) -> Scores:
-    """Returns class probabilities in the structure that `hepjax.evaluation` takes.
-
-    Args:
-      predictions: of a classification.
-
-    Raises:
-      InputError: the labels are not known.
-    """
-    if predictions.targets is None:
-        raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
-    return Scores(predictions.values, predictions.targets, predictions.weights, predictions.columns)

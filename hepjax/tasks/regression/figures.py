@@ -14,11 +14,11 @@ from hepjax.evaluation import Estimates, InBins
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hepjax.tasks.regression.task import Regression
+    from hepjax.tasks.regression.options import RegressionOptions
     from hepjax.tasks.structures import Predictions
 
 
-def estimates_of(task: Regression, predictions: Predictions) -> Estimates:
+def estimates_of(task: RegressionOptions, predictions: Predictions) -> Estimates:
     """Returns predictions with their truths, widths and quantiles apart.
 
     Args:
@@ -44,7 +44,7 @@ def estimates_of(task: Regression, predictions: Predictions) -> Estimates:
     return Estimates(predicted=values, **shared)
 
 
-def losses_of(task: Regression, estimates: Estimates) -> np.ndarray:
+def losses_of(task: RegressionOptions, estimates: Estimates) -> np.ndarray:
     """Computes what each jet adds to the loss, of targets in units of their spread among these jets.
 
     Args:
@@ -72,7 +72,7 @@ def losses_of(task: Regression, estimates: Estimates) -> np.ndarray:
     return residual**2
 
 
-def measure(task: Regression, predictions: Predictions) -> dict[str, Any]:
+def measure(task: RegressionOptions, predictions: Predictions) -> dict[str, Any]:
     """Computes all figures of merit, and bias and resolution in bins.
 
     Args:
@@ -92,7 +92,7 @@ def measure(task: Regression, predictions: Predictions) -> dict[str, Any]:
     return evaluation.regression_figures(estimates, losses_of(task, estimates)) | {"in_bins": bins}
 
 
-def residuals_in_bins(task: Regression, predictions: Predictions, name: str) -> tuple[dict[str, InBins], bool]:
+def residuals_in_bins(task: RegressionOptions, predictions: Predictions, name: str) -> tuple[dict[str, InBins], bool]:
     """Computes bias and resolution in bins of the truth and of each observable but the target.
 
     Args:
@@ -119,7 +119,7 @@ def residuals_in_bins(task: Regression, predictions: Predictions, name: str) -> 
     }, ratio is not None
 
 
-def compare(task: Regression, first: Predictions, second: Predictions) -> dict[str, Any]:
+def compare(task: RegressionOptions, first: Predictions, second: Predictions) -> dict[str, Any]:
     """Compares two sets of predictions of the same jets.
 
     Args:
@@ -131,7 +131,7 @@ def compare(task: Regression, first: Predictions, second: Predictions) -> dict[s
     return evaluation.compare_regressions(a, b, losses_of(task, a), losses_of(task, b))
 
 
-def ensemble_figures(task: Regression, members: Sequence[Predictions]) -> dict[str, Any]:
+def ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) -> dict[str, Any]:
     """Takes the squared error of members apart, in units of the spread of the truth.
 
     Args:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from hepjax.tasks.regression.task import Regression
+    from hepjax.tasks.regression.options import RegressionOptions
     from hepjax.tasks.structures import Case, Results
 
 _DPI = 70
@@ -44,7 +44,7 @@ _ROWS = (
 log = logging.getLogger("hepjax")
 
 
-def pictures(task: Regression, predictions: Predictions) -> dict[str, Figure]:
+def pictures(task: RegressionOptions, predictions: Predictions) -> dict[str, Figure]:
     """Draws the pictures of a run folder.
 
     Args:
@@ -69,7 +69,7 @@ def pictures(task: Regression, predictions: Predictions) -> dict[str, Figure]:
     return drawn
 
 
-def sections(task: Regression, results: Results) -> Iterator[Section]:
+def sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
@@ -130,7 +130,7 @@ def summary(metrics: Mapping[str, Any]) -> Summary:
     return Summary(sentences, cards)
 
 
-def card(task: Regression, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+def card(task: RegressionOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:
@@ -206,7 +206,7 @@ def _bias_and_variance(parts: Mapping[str, float]) -> Section:
     return Section("Bias and variance", f"What the scatter of {parts['members']:.0f} trainings costs.", (), (table,))
 
 
-def _importance(task: Regression, case: Case) -> Iterator[Section]:
+def _importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
     """How much the error grows when a column is shuffled among jets."""
     if case.pipeline.images:
         return

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
-from hepjax.tasks.task import Task
+from hepjax.tasks.regression.options import RegressionOptions
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -26,17 +26,8 @@ _MEDIAN = 0.5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Regression(Task):
+class Regression(RegressionOptions):
     """Predicts the values of jet columns, such as a jet's mass from its particles."""
-
-    target: tuple[str, ...] = ()
-    """The jet columns to predict, by name; `hepjax info` lists them. They are never among the inputs."""
-    loss: RegressionLoss = RegressionLoss.SQUARED_ERROR
-    """What is minimized, of targets in units of their spread."""
-    huber_delta: float = 1.0
-    """Of the Huber loss: residuals larger than this count linearly, in units of the target's spread."""
-    quantiles: tuple[float, ...] = (0.16, 0.5, 0.84)
-    """Of the quantile loss: the levels to learn, 0.5 among them."""
 
     statistics_names: ClassVar[tuple[str, ...]] = ("mean", "width")
 

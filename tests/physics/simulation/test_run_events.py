@@ -6,8 +6,8 @@ import pytest
 
 from hepjax import read_jets
 from hepjax.choices import Keep
-from hepjax.data.datasets import hls4ml
 from hepjax.data import summarize
+from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics.simulation import PUBLIC, jets_of_events, pool
 from tests.physics.simulation.conftest import toy_observables
