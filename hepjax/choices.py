@@ -6,7 +6,7 @@ import enum
 
 
 class Role(enum.Enum):
-    """What a column of particles or jets is, whatever a file calls it; momenta are in the unit that the file has.
+    """The meaning of a column of particles or jets, whatever a file calls it; momenta are in the unit of the file.
 
     The value is also the name of the column where a file lacks it and it is derived from the momenta.
     """

@@ -46,7 +46,7 @@ class Index(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """What the columns of jets are called and what they mean, as a plain value.
+    """A description of the columns of jets, their names and meaning, as a plain value.
 
     `hepjax.data.dataset` has the functions on it. Where it describes files that are still to be opened, `()` for the
     columns means all that a file has; the `dataset` of jets names them all.
@@ -60,7 +60,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     """The names of the classes, in the order of the labels; empty where there are no labels."""
     labels: OneHot | Index | None = None
-    """Where the labels are; None where there are none."""
+    """The columns of the labels; None where there are none."""
     weights: str | None = None
     """The jet column, or the dataset of one number a jet, that holds event weights; None is 1 for each jet."""
     roles: Mapping[Any, str] = dataclasses.field(default_factory=dict)
@@ -96,7 +96,7 @@ class Jets:
     labels: Any | None
     """(N,) int32, the index into `classes`; None where there are no labels."""
     dataset: Dataset
-    """What the columns are called and what they mean."""
+    """The names and meaning of the columns."""
     weights: Any | None = None
     """(N,) float32 event weights, of any sign; None is 1 for each."""
     images: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -179,7 +179,7 @@ class FileSummary(NamedTuple):
     provenance: dict[str, str]
     """The file's own attributes."""
     dataset: Dataset
-    """What its columns are called and what they mean."""
+    """The names and meaning of its columns."""
 
 
 class Batch(NamedTuple):

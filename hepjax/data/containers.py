@@ -1,4 +1,4 @@
-"""What the reader of one kind of file gives, so that all kinds are read alike: one `Container`."""
+"""The interface of readers: each kind of file has one `Container`, so that all kinds are read alike."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ class Header(NamedTuple):
     """The columns of jets, labels and weights included, in the order of the file; empty where there are none."""
     images: tuple[str, ...]
     series: tuple[str, ...]
-    """What else holds one number a jet, such as weights."""
+    """Further datasets of one number a jet, such as weights."""
     chunk: int
     """The jets whose particles are read at a time."""
     chunk_rows: Mapping[str, int]
-    """The same for each part of the file, for its own reader."""
+    """The rows that are read at a time of each part of the file, for its own reader."""
 
 
 class JetFile(NamedTuple):
@@ -55,7 +55,7 @@ class Container(NamedTuple):
     image_shape: Callable[[Header, str], tuple[int, int]]
     """(header, image) → height and width in pixels; raises InputError where the file has no such images."""
     attributes: Callable[[Path], dict[str, str]]
-    """What the file says of itself."""
+    """Path → the attributes of the file, as text."""
     read: Callable[[JetFile, int, dict[str, np.ndarray], np.ndarray, np.ndarray], Iterator[Callable[[], None]]]
     """(file, particles per jet, field → array to fill, ascending rows of the file, their places in the arrays) →
     tasks that fill the arrays, in any order and by any thread, and raise InputError for what cannot be read."""

@@ -281,15 +281,15 @@ def _wrong_labels(dataset: Dataset) -> Iterator[str]:
         )
     if unknown := [name for name in dataset.background if name not in dataset.classes]:
         yield f"background names {', '.join(unknown)}, which is no class; the classes are {classes or 'none'}"
-    own = {*label_columns(dataset), *([dataset.weights] if dataset.weights else [])}
+    reserved = {*label_columns(dataset), *([dataset.weights] if dataset.weights else [])}
     if dataset.weights in label_columns(dataset):
         yield f"{dataset.weights} is both a label and the weights; give each a column"
     for what in ("jet_columns", "features"):
-        if both := own & {*getattr(dataset, what)}:
+        if both := reserved & {*getattr(dataset, what)}:
             names = ", ".join(sorted(both))
             yield f"{what} names {names}, which is a label or weight and would be learnt from; leave it out"
     of_jets = {name: role for role, name in dataset.roles.items() if role.of_jets}
-    if both := own & {*of_jets}:
+    if both := reserved & {*of_jets}:
         yield f"{min(both)} has the role {of_jets[min(both)].value} but is a label or weight; give each a column"
 
 

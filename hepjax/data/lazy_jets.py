@@ -34,6 +34,7 @@ def lazy_jets(
     particles: int | None = None,
     shortest: bool = False,
     images: Sequence[str] = (),
+    unlabeled: bool = False,
 ) -> Jets:
     """Joins files whose headers were read to lazy jets.
 
@@ -43,6 +44,7 @@ def lazy_jets(
       particles: how many of the hardest particles to keep per jet.
       shortest: keep as many as all files have.
       images: which images to read too.
+      unlabeled: accept files without the labels and weights of the dataset.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -53,7 +55,7 @@ def lazy_jets(
     (first, container), *others = opened
     for header, _ in others:
         check_alike(first, header)
-    described = describe(first, dataset, lambda columns: container.sample(first, columns))
+    described = describe(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
     files = tuple(JetFile(header, described, kind) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _image_size(files, name) for name in _asked_images(images)}
@@ -157,7 +159,7 @@ def _dtype(field: str) -> np.dtype[Any]:
 
 @dataclasses.dataclass(frozen=True)
 class _Store:
-    """Where the rows of lazy jets lie."""
+    """The files that hold the rows of lazy jets."""
 
     files: tuple[JetFile, ...]
     slots: int
@@ -209,7 +211,7 @@ class _Lazy:
         return self.shape[0]
 
     def __getitem__(self, key: Any) -> np.ndarray:
-        """What NumPy would give for this index; only the rows that it names are read."""
+        """Returns the values that NumPy would give for this index; only the rows that it names are read."""
         rows, *rest = written_out(key, self.shape)
         if isinstance(rows, slice) or (np.ndim(rows) == 1 and all(isinstance(k, slice) for k in rest)):
             places: Any = slice(None)

@@ -27,6 +27,7 @@ def read_jets(
     particles: int | None = None,
     shortest: bool = False,
     images: Sequence[str] = (),
+    unlabeled: bool = False,
 ) -> Jets:
     """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
 
@@ -39,6 +40,8 @@ def read_jets(
       particles: how many of the hardest particles to keep per jet; None keeps all.
       shortest: keep as many particles as all files have, where they differ, rather than refusing them.
       images: images to read too, by name; `jets[rows]` then holds their rows.
+      unlabeled: accept files that have none of the labels of the `dataset` that is given, and no weights then, rather
+        than refusing them.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -53,7 +56,9 @@ def read_jets(
     ((3, 20, 16), 'hls4ml')
     """
     opened = [(read_header(path), container_of(path)) for path in list_files(paths)]
-    return lazy_jets(opened, dataset=dataset, particles=particles, shortest=shortest, images=images)
+    return lazy_jets(
+        opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
+    )
 
 
 def read_header(path: Path) -> Header:

@@ -1,4 +1,4 @@
-"""What the columns of a file mean: by a dataset that was given, by one that is known, or by the columns themselves."""
+"""Recognition of columns: by a dataset that was given, by one that is known, or by the columns themselves."""
 
 from __future__ import annotations
 
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 UNNAMED = "unnamed"
 """The name of a dataset that nobody has registered."""
 LABEL = "label_"
-"""What columns of labels begin with in any dataset."""
+"""The beginning of the names of label columns in any dataset."""
 WEIGHTS = "weights"
-"""What event weights are called in any dataset."""
+"""The name of event weights in any dataset."""
 
 _PARTICLE_FEATURES = (
     Role.PT, Role.PT_REL, Role.ENERGY, Role.ENERGY_REL, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R,
 )  # fmt: skip
-"""What networks of particles see where no dataset says more: how hard a particle is, and where it lies in the jet."""
+"""The default of networks of particles where no dataset says more: how hard a particle is, and its place in the jet."""
 
 
-def describe(header: Header, given: Dataset | str | None, sample: Sample) -> Dataset:
+def describe(header: Header, given: Dataset | str | None, sample: Sample, *, unlabeled: bool = False) -> Dataset:
     """Says what the columns of a file mean.
 
     Args:
       header: of the file.
       given: a dataset, or the name of one; None recognizes it by the columns.
       sample: reads jet columns of a few jets, where labels are told by their values.
+      unlabeled: accept a file with none of the labels of the dataset that was given, and no weights then.
 
     Returns:
       The dataset, with all columns that the file has; those that nobody knows are carried by name.
@@ -50,7 +51,7 @@ def describe(header: Header, given: Dataset | str | None, sample: Sample) -> Dat
     """
     recognized = datasets.recognize(header.particle_names, header.jet_names) or _by_roles(header)
     narrowed = _narrowed(recognized, header)
-    dataset = narrowed if given is None else _fitted(given, narrowed, header)
+    dataset = narrowed if given is None else _fitted(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _weights(header))
     apart = {*label_columns(dataset), dataset.weights}
     if dataset.labels is None:
@@ -96,9 +97,9 @@ def check_alike(first: Header, other: Header) -> None:
             )
 
 
-def _ordered(known: Sequence[str], there: Sequence[str]) -> tuple[str, ...]:
+def _ordered(known: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
     """The known names first, in their order, then all others as they stand in the file."""
-    return (*known, *(name for name in there if name not in known))
+    return (*known, *(name for name in columns if name not in known))
 
 
 def _by_roles(header: Header) -> Dataset:
@@ -132,12 +133,15 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
     return dataclasses.replace(narrowed, particle_features=tuple(filter(None, preferred)))
 
 
-def _fitted(given: Dataset | str, narrowed: Dataset, header: Header) -> Dataset:
+def _fitted(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
     """A dataset that was given, if the file has all that it names; roles that it does not know are the usual ones."""
     dataset = datasets.get(given) if isinstance(given, str) else given
     check(dataset)
     if isinstance(dataset.labels, OneHot) and dataset.labels.undefined not in header.jet_names:
         dataset = dataclasses.replace(dataset, labels=dataset.labels._replace(undefined=None))
+    if unlabeled and label_columns(dataset) and not {*label_columns(dataset)} & {*header.jet_names}:
+        weights = dataset.weights if dataset.weights in (*header.jet_names, *header.series) else None
+        dataset = dataclasses.replace(dataset, classes=(), labels=None, background=(), weights=weights)
     _check_columns(dataset, header)
     if dataset.roles:
         return dataset
@@ -185,7 +189,7 @@ def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -
     if flags and {*present} <= {*flags}:
         return OneHot(flags, undefined if undefined in names else None)
     if present and not whole:
-        here, lacking = (", ".join(name for name in needed if (name in names) is found) for found in (True, False))
+        here, lacking = (", ".join(name for name in needed if (name in names) is has) for has in (True, False))
         raise InputError(
             f"{header.path}: has the label columns {here} of the dataset {known.name} but lacks {lacking}, "
             "and those it has do not add up to 1; give all label columns or none, or describe the file by a Dataset"
@@ -223,15 +227,15 @@ def _check_columns(dataset: Dataset, header: Header) -> None:
     jets |= dict.fromkeys(label_columns(dataset), "a label")
     for role, name in dataset.roles.items():
         (jets if role.of_jets else particles)[name] = role.value
-    for kind, wanted, there in (
+    for kind, wanted, columns in (
         ("particle", particles, header.particle_names),
         ("jet", jets, header.jet_names),
     ):
         for name, what in wanted.items():
-            if name not in there:
+            if name not in columns:
                 raise InputError(
                     f"{header.path}: lacks the {kind} column {name}, which the dataset {dataset.name} names as {what}; "
-                    f"its {kind} columns are {', '.join(there) or 'none'}; correct the dataset, or read without it"
+                    f"its {kind} columns are {', '.join(columns) or 'none'}; correct the dataset, or read without it"
                 )
     if dataset.weights is not None and dataset.weights not in (*header.jet_names, *header.series):
         raise InputError(

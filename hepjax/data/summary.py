@@ -77,12 +77,12 @@ def _missing(described: Dataset) -> tuple[str, ...]:
     known = datasets.get(described.name)
     return tuple(
         name
-        for usual, there in (
+        for usual, columns in (
             (known.particle_columns, described.particle_columns),
             (known.jet_columns, described.jet_columns),
         )
         for name in usual
-        if name not in there
+        if name not in columns
     )
 
 

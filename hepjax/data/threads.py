@@ -32,9 +32,9 @@ def in_threads(tasks: Sequence[Callable[[], None]]) -> None:
       Exception: the first error, in the order of the tasks; tasks that have not begun are left out then, and no thread
         outlives the call.
 
-    >>> found = []
-    >>> in_threads([lambda: found.append(1), lambda: found.append(2)])
-    >>> sorted(found)
+    >>> done = []
+    >>> in_threads([lambda: done.append(1), lambda: done.append(2)])
+    >>> sorted(done)
     [1, 2]
     """
     threads = min(cores(), len(tasks), _MOST_THREADS)

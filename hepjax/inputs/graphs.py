@@ -114,7 +114,7 @@ def graphs(
     edge_features: bool = False,
     rows: slice | np.ndarray = slice(None),
 ) -> jraph.GraphsTuple:
-    """The same graphs on the host, as NumPy arrays of just the particles and edges there are, without padding.
+    """Makes the graphs of `build_graph` on the host: NumPy arrays of just the particles and edges, without padding.
 
     Args:
       jets: the jets; lazy ones are read.
@@ -201,7 +201,7 @@ def coordinates(
 
 
 def pair_features(p4_a: Any, p4_b: Any) -> Any:
-    """What two particles have to do with each other (arXiv:2202.03772, eq. 3 to 6).
+    """Computes four features of pairs of particles (arXiv:2202.03772, eq. 3 to 6).
 
     The mass is summed up from terms that are never negative, so that collinear particles do not lose their digits.
     Logarithms stop at ln 1e-8, as in that paper's code: values and gradients are finite for coincident, massless or

@@ -165,16 +165,16 @@ def images(
     if channels is Channels.CHARGED_NEUTRAL:
         check_masses_known(listed.values[..., places(_MOMENTUM, columns, "images")][listed.mask])
     depth = 2 if channels is Channels.CHARGED_NEUTRAL else 1
-    drawn = np.empty((len(listed.mask), pixels, pixels, depth), np.float32)
-    for start in range(0, len(drawn), _BLOCK):
+    painted = np.empty((len(listed.mask), pixels, pixels, depth), np.float32)
+    for start in range(0, len(painted), _BLOCK):
         part = Sequences(*(array[start : start + _BLOCK] for array in listed))
-        missing = _BLOCK - len(part.mask) if len(drawn) > _BLOCK else 0  # one shape, one program
+        missing = _BLOCK - len(part.mask) if len(painted) > _BLOCK else 0  # one shape, one program
         full = Sequences(*(np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part))
         block = _draw_block(
             full, columns=columns, pixels=pixels, size=size, value=value, channels=channels, rotate=rotate, flip=flip
         )
-        drawn[start : start + _BLOCK] = block[: len(part.mask)]
-    return drawn
+        painted[start : start + _BLOCK] = block[: len(part.mask)]
+    return painted
 
 
 def file_images(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax.choices import Role
 from hepjax.data.dataset import derivable
 from hepjax.errors import InputError
+from hepjax.registry import hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ _ROLES = {role.value: role for role in Role}
 
 
 class Sources(NamedTuple):
-    """Where columns of particles come from."""
+    """The places of columns of particles, and what is to be derived."""
 
     places: list[int]
     """The place of each among the columns of the jets, with those that are derived behind them."""
@@ -26,16 +26,16 @@ class Sources(NamedTuple):
     """Roles to derive from the momenta."""
 
 
-def places(wanted: Sequence[str], there: Sequence[str], what: str) -> list[int]:
+def places(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
     """Finds the wanted columns.
 
     Args:
       wanted: one or more different names.
-      there: the names that there are.
+      names: those that there are.
       what: the argument that holds the wanted names, for messages.
 
     Returns:
-      The place of each wanted name in `there`.
+      The place of each wanted name in `names`.
 
     Raises:
       InputError: for no name, an unknown one, or one named twice.
@@ -44,7 +44,7 @@ def places(wanted: Sequence[str], there: Sequence[str], what: str) -> list[int]:
     [2, 0]
     """
     _check_distinct(wanted, what)
-    return [_place(name, there, what) for name in wanted]
+    return [_place(name, names, what) for name in wanted]
 
 
 def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> list[int]:
@@ -92,8 +92,8 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
     columns, known = dataset.particle_columns, derivable(dataset)
     names = [_named(name, columns, dataset) for name in wanted]
     derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
-    there = (*columns, *(role.value for role in derived))
-    return Sources([_place(name, there, what) for name in names], derived)
+    everything = (*columns, *(role.value for role in derived))
+    return Sources([_place(name, everything, what) for name in names], derived)
 
 
 def _check_distinct(wanted: Sequence[str], what: str) -> None:
@@ -103,12 +103,10 @@ def _check_distinct(wanted: Sequence[str], what: str) -> None:
         raise InputError(f"{what}: expected one or more different names, found {', '.join(wanted) or 'none'}")
 
 
-def _place(name: str, there: Sequence[str], what: str) -> int:
-    if name not in there:
-        near = difflib.get_close_matches(name, there, n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(there) or 'none'}"
-        raise InputError(f"{what}: the jets have no {name}; {hint}")
-    return there.index(name)
+def _place(name: str, names: Sequence[str], what: str) -> int:
+    if name not in names:
+        raise InputError(f"{what}: the jets have no {name}; {hint(name, names)}")
+    return names.index(name)
 
 
 def _named(name: str, columns: Sequence[str], dataset: Dataset) -> str:

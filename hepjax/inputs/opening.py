@@ -60,7 +60,11 @@ def open_splits(
 
 
 def open_jets(
-    files: Sequence[Path] | None, *, images: Sequence[str] = (), dataset: Dataset | str | None = None
+    files: Sequence[Path] | None,
+    *,
+    images: Sequence[str] = (),
+    dataset: Dataset | str | None = None,
+    unlabeled: bool = False,
 ) -> Jets:
     """Opens the files' jets, with as many particles as all of them keep.
 
@@ -68,6 +72,7 @@ def open_jets(
       files: none is the sample that comes with hepjax.
       images: that are needed.
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
+      unlabeled: accept files without the labels and weights of the dataset.
 
     Returns:
       Lazy jets.
@@ -75,7 +80,7 @@ def open_jets(
     Raises:
       InputError: a file is not usable.
     """
-    return jet_files.read_jets(files or None, shortest=True, images=images, dataset=dataset)
+    return jet_files.read_jets(files or None, shortest=True, images=images, dataset=dataset, unlabeled=unlabeled)
 
 
 def names(files: Sequence[Path]) -> str:

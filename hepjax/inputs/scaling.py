@@ -1,4 +1,4 @@
-"""Standardisation by statistics of the training part."""
+"""Standardization by statistics of the training part."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def fit_scaling(x: np.ndarray, mask: np.ndarray | None = None) -> Scaling:
-    """Mean and standard deviation of each feature, to be fitted on the training part only.
+    """Computes mean and standard deviation of each feature, to be fitted on the training part only.
 
     Args:
       x: (..., F) features.
@@ -35,7 +35,7 @@ def fit_scaling(x: np.ndarray, mask: np.ndarray | None = None) -> Scaling:
 
 
 def moments(x: np.ndarray, mask: np.ndarray | None = None) -> Moments:
-    """What a part of the data adds to its mean and standard deviation.
+    """Computes what a part of the data adds to its mean and standard deviation.
 
     Args:
       x: (..., F) features.
@@ -54,7 +54,7 @@ def moments(x: np.ndarray, mask: np.ndarray | None = None) -> Moments:
 
 
 def scaling_of(parts: Iterable[Moments]) -> Scaling:
-    """The scaling of all data from the moments of its parts, as if it were one.
+    """Combines the scaling of all data from the moments of its parts, as if it were one.
 
     Args:
       parts: one or more.
@@ -80,7 +80,7 @@ def scaling_of(parts: Iterable[Moments]) -> Scaling:
 
 
 def apply_scaling(scaling: Scaling, x: Any, mask: Array | None = None) -> Any:
-    """Standardises: (x − mean) / std, and 0 where masked.
+    """Standardizes: (x − mean) / std, and 0 where masked.
 
     Args:
       scaling: what `fit_scaling` gave.

@@ -49,8 +49,8 @@ def sequences(
       InputError: the jets lack a column, one is named twice, or `particles` is not from 1 to the slots there are.
 
     >>> import hepjax
-    >>> found = sequences(hepjax.read_jets(), ["j1_ptrel", "j1_deltaR"], particles=8, rows=slice(3))
-    >>> found.values.shape, found.lengths.tolist()
+    >>> hardest = sequences(hepjax.read_jets(), ["j1_ptrel", "j1_deltaR"], particles=8, rows=slice(3))
+    >>> hardest.values.shape, hardest.lengths.tolist()
     ((3, 8, 2), [8, 8, 8])
     """
     slots = int(jets.constituents.shape[1])

@@ -243,7 +243,8 @@ def open_jets(predictor: Predictor, files: Sequence[Path], dataset: str | None =
     Raises:
       InputError: a file is not usable, or the classes are not those of the model.
     """
-    jets = opening.open_jets(files, images=predictor.pipeline.images, dataset=dataset or predictor.dataset)
+    images, name = predictor.pipeline.images, dataset or predictor.dataset
+    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True)
     return predictor.check(jets, opening.names(files))
 
 

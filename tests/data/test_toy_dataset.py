@@ -41,7 +41,7 @@ def files(other_file, tmp_path):
     return other_file("toy.h5", count=200, prefix="truth_", event_weight=[1.0] * 200, **common), tmp_path / "toy.py"
 
 
-def test_it_is_read_trained_on_and_used(files, tmp_path):
+def test_it_is_read_trained_on_and_used(files, other_file, tmp_path):
     data, plugin = files
     shown = hepjax("info", data, "--dataset", "toy", "--plugins", plugin, folder=tmp_path)
     for words in ("toy", "background 100, signal 100", "event_weight", "jet_mass", "MeV"):
@@ -61,3 +61,5 @@ def test_it_is_read_trained_on_and_used(files, tmp_path):
     # What the run was told to read, it reads again, with its plug-in, without being told.
     hepjax("evaluate", run, "--data", data, folder=tmp_path)
     hepjax("predict", run, "--data", data, "--out", tmp_path / "scores.h5", folder=tmp_path)
+    bare = other_file("bare.h5", columns=("c_x", "c_y", "c_z", "c_t"), observables=("mass", "x"), classes=())
+    hepjax("predict", run, "--data", bare, "--out", tmp_path / "bare-scores.h5", folder=tmp_path)

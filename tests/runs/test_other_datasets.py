@@ -32,7 +32,7 @@ MODELS = {
     "gru": models.GRU(units=(3,), hidden=(4,), particles=12),
     "interaction-network": models.InteractionNetwork(edge=(4,), node=(4,), hidden=(4,), particles=12),
     "graph-network": models.GraphNetwork(
-        edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=12, neighbors=2, edge_features=True
+        rounds=1, edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=12, neighbors=2, edge_features=True
     ),
 }
 

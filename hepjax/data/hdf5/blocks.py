@@ -128,7 +128,8 @@ def _jet_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
 
 
 def _places(names: Sequence[str], columns: Sequence[str]) -> tuple[int, ...]:
-    return tuple(names.index(name) for name in columns)
+    place = {name: i for i, name in enumerate(names)}
+    return tuple(place[name] for name in columns)
 
 
 def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:

@@ -147,14 +147,14 @@ def _check_stored(path: Path, name: str, dataset: h5py.Dataset) -> None:
     """Refuses a shape that the file has no data for, before memory is set aside for it."""
     if dataset.chunks:
         expected = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
-        found = dataset.id.get_num_chunks()
+        stored = dataset.id.get_num_chunks()
     elif dataset.is_virtual:
         return
     else:
-        expected, found = dataset.nbytes, dataset.id.get_storage_size()
-    if found < expected:
+        expected, stored = dataset.nbytes, dataset.id.get_storage_size()
+    if stored < expected:
         raise InputError(
-            f"{path}: damaged; the file holds {found} of {expected} {'chunks' if dataset.chunks else 'bytes'} of "
+            f"{path}: damaged; the file holds {stored} of {expected} {'chunks' if dataset.chunks else 'bytes'} of "
             f"{name}; fetch or make it again"
         )
 
