@@ -49,7 +49,7 @@ class Simulate:
     classes: tuple[Label, ...] = tuple(Label)
     """The classes to make."""
     events: Path | None = None
-    """Take events, with weights, from a Les Houches file (Pythia showers them) or a HepMC file; .gz, .bz2 or .xz too."""
+    """Take events, with weights, from a Les Houches file (Pythia showers them) or a HepMC file; .gz, .bz2, .xz too."""
     label: Label | None = None
     """The class of all jets of --events; without one the file has no labels."""
     pt: tuple[float, float] | None = None

@@ -243,7 +243,7 @@ def event_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventW
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names, with a number after each that comes again."""
+    """Puts a number after each name that comes again."""
     if len(set(names)) == len(names):
         return tuple(names)
     counts: dict[str, int] = {}
@@ -270,7 +270,7 @@ def _word(name: bytes) -> str:
 
 
 def _numbers(place: str, line: bytes, kinds: Sequence[type[int | float]], what: str) -> list[float]:
-    """The first numbers of a line."""
+    """Reads the first numbers of a line."""
     words = line.split()[: len(kinds)]
     try:
         values = [kind(word) for kind, word in zip(kinds, words, strict=True)]
