@@ -49,23 +49,23 @@ class Simulate:
     classes: tuple[Label, ...] = tuple(Label)
     """The classes to make."""
     events: Path | None = None
-    """Take events from a Les Houches file (Pythia showers them) or a HepMC file, .gz or not."""
+    """Take events, with weights, from a Les Houches file (Pythia showers them) or a HepMC file; .gz, .bz2, .xz too."""
     label: Label | None = None
     """The class of all jets of --events; without one the file has no labels."""
     pt: tuple[float, float] | None = None
-    """Lowest and highest pT of the hard partons and bosons, GeV; by itself 995 to 1005, for gluons from 995 on."""
+    """Lowest and highest pT of the hard partons and bosons, GeV; by default 995 to 1005, for gluons from 995 on."""
     radius: float = 0.4
-    """Of the anti-kT jets."""
+    """Radius of the anti-kT jets; those of at least 100 GeV and two particles are kept."""
     keep: Keep = Keep.LEADING
     """The hardest jet of each collision, whatever it stems from, or each one near a hard parton."""
     detector: bool = True
-    """Smear momenta and merge neutral particles into cells; --no-detector sees all particles but neutrinos, exactly."""
+    """Smear momenta and merge neutral particles into cells; --no-detector sees all visible particles, exactly."""
     pile_up: float = 0.0
     """Mean number of soft collisions on top of each hard one."""
     pythia: tuple[str, ...] = ()
     """Further settings of Pythia, each in quotes: "PartonLevel:MPI = off"."""
     truth: bool = False
-    """Write what the jets stem from too: parton, decay products, types and charges of particles."""
+    """Write the jets' origin too: parton, decay products, types and charges of particles."""
     mantissa_bits: int | None = None
     """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
 

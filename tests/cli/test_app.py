@@ -298,7 +298,8 @@ class TestSimulate:
         assert attributes["events"].startswith("my events.lhe, sha256 e3b0c44298fc1c14")
         # What no option says is not passed over.
         special = PUBLIC._replace(undecayed=False, detector=Detector(resolution=1.0))
-        assert describe_sample(Sample(10, conditions=special))["command"].endswith("# and from Python: undecayed, detector")
+        words = describe_sample(Sample(10, conditions=special))["command"]
+        assert words.endswith("# and from Python: undecayed, detector")
 
     def test_bad_input_is_one_line(self, call):
         refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")

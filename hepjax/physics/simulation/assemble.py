@@ -107,7 +107,7 @@ def assemble(
 def _check_jets(path: Path, total: int, steps: str) -> None:
     if total == 0:
         unfinished.discard(path)
-        raise InputError(f"{path}: no jet is left of {steps}; correct the conditions")
+        raise InputError(f"{path}: no jet is left ({steps}); give harder events or other conditions")
 
 
 def measure(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observables, layout: Layout) -> Rows:

@@ -80,7 +80,7 @@ def find_jets(seen: Particles, collisions: Collisions, conditions: Conditions) -
 
 
 def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Anti-kT jets (arXiv:0802.1189) by the E-scheme: momenta and identities of particles, their counts, and events.
+    """Clusters anti-kT jets (arXiv:0802.1189) by the E-scheme; returns p4 and ids of particles, counts, and events.
 
     FastJet's array interface takes all events in one call, which is faster than one PseudoJet per particle.
     """
@@ -102,14 +102,14 @@ def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np
 
 
 def _distances(axes: np.ndarray, event: np.ndarray, hard: Particles) -> np.ndarray:
-    """(N, H) ΔR between jets and hard partons; infinite between different events."""
+    """Computes (N, H) ΔR between jets and hard partons, infinite between different events."""
     eta, phi = kinematics.eta(axes)[:, None], kinematics.phi(axes)[:, None]
     distance = kinematics.delta_r(eta, phi, kinematics.eta(hard.p4)[None], kinematics.phi(hard.p4)[None])
     return np.where(event[:, None] == hard.event[None], distance, np.inf)
 
 
 def _truth(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np.ndarray]:
-    """(N, 5) the nearest parton of each jet, and (N, 3, 5) its decay products."""
+    """Finds (N, 5) the nearest parton of each jet, and (N, 3, 5) its decay products."""
     hard, products = (np.column_stack([p.p4, p.ids]) for p in (collisions.hard, collisions.decays))
     # One more parton, of zeros, stands for none.
     hard = np.concatenate([hard, np.zeros((1, 5))])

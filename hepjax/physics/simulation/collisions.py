@@ -131,7 +131,7 @@ def _known(roots: np.ndarray, outgoing: np.ndarray, parent: np.ndarray, ids: np.
 
 
 def _last_copies(particles: Particles, status: np.ndarray, roots: np.ndarray) -> np.ndarray:
-    """The rows of the last copies of what comes out of the hard processes."""
+    """Finds the rows of the last copies of the partons that come out of the hard processes."""
     copies: dict[tuple[int, int], list[int]] = {}
     decaying = roots[np.abs(status[roots]) == _DECAYING]
     for row in np.flatnonzero((status == -_BEFORE_DECAY) & np.isin(particles.ids, particles.ids[decaying])).tolist():

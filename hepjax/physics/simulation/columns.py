@@ -63,7 +63,7 @@ def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) ->
 
 
 def _rotated(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, P) η and φ in the frame of the leading particle and the second axis."""
+    """Computes (N, P) η and φ in the frame of the leading particle and the second axis."""
     d_eta, d_phi = eta - eta[:, :1], kinematics.wrap(phi - phi[:, :1])
     # Boost along the beam, then turn in φ: the leader now points along x.
     a, b, c = np.cos(d_phi), np.sin(d_phi), np.sinh(d_eta)

@@ -47,15 +47,15 @@ def describe_cuts(cuts: Cuts, keep: Keep) -> str:
       One line.
 
     >>> describe_cuts(Cuts(1000, 998, 5, 2, 2), Keep.LEADING)
-    '1,000 events; 998 collisions that Pythia completes; 5 hardest jets of at least 100 GeV; 2 of these of 2 particles \
-or more'
+    'events: 1,000; collisions that Pythia completes: 998; hardest jets of at least 100 GeV: 5; of these with 2 \
+particles or more: 2'
     """
     kind = "hardest jets" if keep is Keep.LEADING else "jets"
     steps = [
-        f"{cuts.events:,} events",
-        f"{cuts.collisions:,} collisions that Pythia completes" if cuts.collisions < cuts.events else "",
-        f"{cuts.hard:,} {kind} of at least {PT_MIN:g} GeV",
-        f"{cuts.large:,} of these of {FEWEST_PARTICLES} particles or more",
-        f"{cuts.kept:,} of these near a hard parton" if keep is Keep.MATCHED else "",
+        f"events: {cuts.events:,}",
+        f"collisions that Pythia completes: {cuts.collisions:,}" if cuts.collisions < cuts.events else "",
+        f"{kind} of at least {PT_MIN:g} GeV: {cuts.hard:,}",
+        f"of these with {FEWEST_PARTICLES} particles or more: {cuts.large:,}",
+        f"of these near a hard parton: {cuts.kept:,}" if keep is Keep.MATCHED else "",
     ]
     return "; ".join(step for step in steps if step)

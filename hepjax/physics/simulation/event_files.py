@@ -52,10 +52,10 @@ def chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
     events = 0
     try:
         _check_regular(path)
-        with open(path, "rb") as file, _decompressed(path, file) as text:  # noqa: PTH123 — one way for all
-            written = _recognized(path, text.read(_BEGINNING))
+        with open(path, "rb") as file, _open_text(path, file) as text:  # noqa: PTH123 — one way for all
+            written = _recognize(path, text.read(_BEGINNING))
             text.seek(0)
-            for chunk in _grouped(path, written, text, size):
+            for chunk in _group(path, written, text, size):
                 yield chunk
                 events += len(chunk.events)
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
@@ -80,8 +80,8 @@ def _check_regular(path: str) -> None:
         raise InputError(f"{path}: cannot be read (no regular file); give a file of Les Houches or HepMC events")
 
 
-def _decompressed(path: str, file: IO[bytes]) -> IO[bytes]:
-    """The text of a file that may be compressed, by its first bytes."""
+def _open_text(path: str, file: IO[bytes]) -> IO[bytes]:
+    """Opens the text of a file that may be compressed, as its first bytes say."""
     first = file.read(6)
     file.seek(0)
     if first.startswith(b"\x1f\x8b"):
@@ -96,8 +96,8 @@ def _decompressed(path: str, file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _recognized(path: str, beginning: bytes) -> Format:
-    """The format of a file, by its first bytes."""
+def _recognize(path: str, beginning: bytes) -> Format:
+    """Recognizes the format of a file by its first bytes."""
     if not beginning.strip():
         raise InputError(f"{path}: expected Les Houches or HepMC events, found an empty file; make it anew")
     if b"<LesHouchesEvents" in beginning:
@@ -115,8 +115,8 @@ def _recognized(path: str, beginning: bytes) -> Format:
     )
 
 
-def _grouped(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[Chunk]:
-    """Chunks of the events of an open file."""
+def _group(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[Chunk]:
+    """Groups the events of an open file into chunks."""
     lines = _lines(path, text)
     if written is Format.LES_HOUCHES:
         header, events = split_les_houches(path, lines)

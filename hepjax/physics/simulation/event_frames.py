@@ -50,7 +50,7 @@ def split_les_houches(path: str, lines: Iterator[bytes]) -> tuple[bytes, Iterato
 
 
 def _les_houches_header(path: str, lines: Iterator[bytes]) -> tuple[bytes, bytes]:
-    """The text up to `</init>`, and what follows that on its line."""
+    """Returns the text up to `</init>`, and the rest of that line."""
     kept: list[bytes] = []
     size, comment = 0, False
     for line in lines:

@@ -111,7 +111,7 @@ def beams(chunk: Chunk) -> Beams | None:
 
 
 def _is_stable(record: Record) -> np.ndarray:
-    """Particles of status 1, less those that come of others: a simulation of a detector has let these decay."""
+    """Selects particles of status 1 that come of no others: those come of decays in a simulated detector."""
     stable = record.status == _STABLE
     later = np.zeros(len(stable), bool)
     while True:
@@ -132,7 +132,7 @@ def _join(parts: list[Particles]) -> Particles:
 
 
 def _hard_process(record: Record) -> list[tuple[int, list[int]]]:
-    """The rows of each parton or boson that comes out of the hard process, and of its decay products."""
+    """Finds the rows of each parton or boson that comes out of the hard process, and of its decay products."""
     marked = bool((record.status == _INCOMING).any())
     incoming = record.status == (_INCOMING if marked else _DOCUMENTED)
     outgoing = np.isin(record.status, _OUTGOING if marked else (_DOCUMENTED,))
@@ -151,7 +151,7 @@ def _children(record: Record, row: int) -> list[int]:
 
 
 def _known_partons(record: Record, row: int, generations: int = _MOST_COPIES) -> list[int]:
-    """A parton or boson; anything heavier and new is replaced by what it decays to."""
+    """Replaces a particle beyond the Standard Model by its decay products; returns any other as it is."""
     children = _children(record, row)
     if abs(record.ids[row]) in _PARTONS or generations == 0 or record.end[row] < 0:
         return [row]
@@ -162,7 +162,7 @@ def _known_partons(record: Record, row: int, generations: int = _MOST_COPIES) ->
 
 
 def _last_copy(record: Record, row: int) -> int:
-    """A boson or top before its decay; anything else as it is."""
+    """Follows a boson or top to its decay; returns any other particle as it is."""
     for _ in range(_MOST_COPIES if abs(record.ids[row]) in _RESONANCES else 0):  # a damaged record may go in circles
         copies = [child for child in _children(record, row) if record.ids[child] == record.ids[row]]
         if len(copies) != 1:
@@ -172,7 +172,7 @@ def _last_copy(record: Record, row: int) -> int:
 
 
 def _products(record: Record, row: int, generations: int = _MOST_GENERATIONS) -> list[int]:
-    """The products of a boson or top, and of its bosons: a top's bottom quark first."""
+    """Lists the products of a boson or top, and of its bosons: a top's bottom quark first."""
     if abs(record.ids[row]) not in _RESONANCES or generations == 0:
         return []
     children = _children(record, row)

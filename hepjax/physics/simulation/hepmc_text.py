@@ -142,7 +142,7 @@ def _check_count(where: str, what: str, count: int, expected: int) -> None:
 
 
 def _unit(where: str, text: bytes) -> float:
-    """One unit of the event's momenta in GeV, which is also the unit where none is named."""
+    """Returns the unit of the event's momenta in GeV; an event without a unit is in GeV."""
     unit = _UNITS.search(text)
     name = unit[1] if unit else b"GEV"
     if name not in _GEV:
@@ -153,7 +153,7 @@ def _unit(where: str, text: bytes) -> float:
 def _vertices2(
     where: str, text: bytes, vertices: list[tuple[bytes, ...]], ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the particles of a HepMC 2 event come from and go to: each follows the line of its vertex."""
+    """Finds the vertices that the particles of a HepMC 2 event come from and go to: each follows its vertex's line."""
     following = [block.count(b"\nP ") for block in text.split(b"\nV ")]
     if following[0]:
         raise InputError(f"{where}: expected a vertex before the first particle, found none; make it anew")
@@ -189,7 +189,7 @@ def _vertices2(
 def _vertices3(
     where: str, vertices: list[tuple[bytes, ...]], names: np.ndarray, origins: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the particles of a HepMC 3 event come from and go to: origins are vertices, or the only particle before."""
+    """Finds the vertices of a HepMC 3 event's particles, whose origins are vertices, or the only particle before."""
     count = len(names)
     if not np.array_equal(names, np.arange(1, count + 1)):
         wrong = int(np.flatnonzero(names != np.arange(1, count + 1))[0])
@@ -218,7 +218,7 @@ def _vertices3(
 
 
 def _incoming3(where: str, vertices: list[tuple[bytes, ...]], count: int) -> tuple[dict[int, int], np.ndarray]:
-    """The index of each vertex by its number, and the vertex that each particle goes to by the vertices' lines."""
+    """Indexes vertices by their numbers, and finds the one that each particle goes to by the vertices' lines."""
     index: dict[int, int] = {}
     end = np.full(count, _OUTSIDE)
     for i, (name, incoming) in enumerate(vertices):
@@ -284,7 +284,7 @@ def read_weights(chunk: Chunk, row: int) -> EventWeights:
 
 
 def _weights2(where: str, text: bytes) -> list[bytes]:
-    """The weights of a HepMC 2 event: … BEAM BEAM RANDOM numbers WEIGHTS numbers."""
+    """Finds the weights of a HepMC 2 event: … BEAM BEAM RANDOM numbers WEIGHTS numbers."""
     words = text.splitlines()[0].split()[_AFTER_VERTICES + 2 :]
     for what in ("random numbers", "weights"):
         if not words or not words[0].isdigit() or len(words) <= int(words[0]):

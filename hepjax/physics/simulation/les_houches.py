@@ -118,7 +118,7 @@ def beams(chunk: Chunk) -> Beams:
 
 
 def _weights_of_batch(batch: Any, table: np.ndarray) -> np.ndarray:
-    """The weights of a batch's collisions, times those of their showers, which are 1 unless settings bias them."""
+    """Finds the weights of a batch's collisions, times those of their showers: 1, unless settings bias them."""
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
 
     completed = ak.drop_none(batch, axis=0)
@@ -140,7 +140,7 @@ def _write(folder: str, header: bytes, events: Sequence[bytes]) -> str:
 
 @functools.lru_cache(maxsize=2)
 def _pythia(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
-    """A Pythia for all files with this header, initialized once: that takes a quarter of a second."""
+    """Returns a Pythia for all files with this header, initialized once: that takes a quarter of a second."""
     pythia = configure_pythia(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # By this method, for a path in a setting's line ends at the first blank.

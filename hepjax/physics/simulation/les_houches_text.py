@@ -40,6 +40,8 @@ _SCHEMES = {"1": "MLM", "2": "CKKW", "3": "FxFx", "4": "UNLOPS"}
 _DECLARED = re.compile(rb"<weight\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")")
 _NAMED = re.compile(rb"<wgt\s[^>]*?\bid\s*=\s*(?:'([^']*)'|\"([^\"]*)\")[^>]*>([^<]*)</wgt>")
 _LISTED = re.compile(rb"<weights(?:\s[^>]*)?>([^<]*)</weights>")
+_MORE = re.compile(rb"\s*[-+]?\d+(?:\s+[-+]?\d+){5}(?:\s+[-+.\deEdD]+){7}\s*$")
+"""A line as that of a particle."""
 _WEIGHT_BLOCK = re.compile(rb"<(rwgt|weights|initrwgt)(?:\s[^>]*)?>.*?</\1>", re.DOTALL)
 _COUPLING = 4
 """The place of AQEDUP in the first line of an event."""
@@ -176,6 +178,8 @@ def check_event(place: str, event: bytes) -> float:
     particles = int(values[0])
     if not 1 <= particles <= len(lines) - 3:
         raise InputError(f"{place}: expected as many lines of particles as {excerpt(lines[1])} says, found fewer")
+    if _MORE.match(lines[2 + particles]):
+        raise InputError(f"{place}: expected as many lines of particles as {excerpt(lines[1])} says, found more")
     rows = [_numbers(place, line, _PARTICLE, "numbers of a particle") for line in lines[2 : 2 + particles]]
     if unknown := {row[1] for row in rows} - _STATUSES:
         raise InputError(f"{place}: expected particles of status -1, 1, 2 or 3, found {min(unknown)}")
@@ -239,7 +243,7 @@ def event_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventW
 
 
 def _distinct(names: list[str]) -> tuple[str, ...]:
-    """The names, with a number after each that comes again."""
+    """Puts a number after each name that comes again."""
     if len(set(names)) == len(names):
         return tuple(names)
     counts: dict[str, int] = {}
@@ -266,7 +270,7 @@ def _word(name: bytes) -> str:
 
 
 def _numbers(place: str, line: bytes, kinds: Sequence[type[int | float]], what: str) -> list[float]:
-    """The first numbers of a line."""
+    """Reads the first numbers of a line."""
     words = line.split()[: len(kinds)]
     try:
         values = [kind(word) for kind, word in zip(kinds, words, strict=True)]

@@ -175,7 +175,7 @@ def configure_pythia(*settings: str) -> Any:
 
 
 def _handover(source: Any) -> Any:
-    """A `pythia8mc.LHAup` that hands over the hard collisions of another Pythia, one whenever it is asked."""
+    """Returns a `pythia8mc.LHAup` that hands over the hard collisions of another Pythia, one at a time."""
     import pythia8mc
 
     class Handover(pythia8mc.LHAup):  # type: ignore[misc]  # no types

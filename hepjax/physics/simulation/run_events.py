@@ -111,7 +111,7 @@ def _report_events(events: Path, contents: Survey, weighting: str) -> None:
     """Says how events are weighted: aloud where they do not count alike."""
     unequal = bool(contents.names) and not are_equal(contents.totals)
     level = logging.WARNING if unequal or contents.totals.negative else logging.INFO
-    _log.log(level, "%s: %s events; weights: %s", events, f"{contents.events:,}", weighting)
+    _log.log(level, "%s: events: %s; weights: %s", events, f"{contents.events:,}", weighting)
 
 
 def _report_jets(path: Path, events: Path, assembled: Assembled, jets: int | None, keep: Keep) -> None:
@@ -119,10 +119,10 @@ def _report_jets(path: Path, events: Path, assembled: Assembled, jets: int | Non
     steps = describe_cuts(assembled.cuts, keep)
     if jets is not None and assembled.jets < jets:
         _log.warning(
-            "%s: %s jets, fewer than the %s asked for: %s has no more (%s)",
+            "%s: jets: %s, fewer than the %s asked for: %s has no more (%s)",
             path, f"{assembled.jets:,}", f"{jets:,}", events, steps,
         )  # fmt: skip
     elif keep is Keep.LEADING and assembled.cuts.kept < assembled.cuts.events:
-        _log.warning("%s: %s jets of %s", path, f"{assembled.jets:,}", steps)
+        _log.warning("%s: jets: %s; %s", path, f"{assembled.jets:,}", steps)
     else:
-        _log.info("%s: %s jets of %s", path, f"{assembled.jets:,}", steps)
+        _log.info("%s: jets: %s; %s", path, f"{assembled.jets:,}", steps)

@@ -155,7 +155,7 @@ def _check_recipe(folder: Path, recipe: Mapping[str, object]) -> None:
 
 
 def _difference(stored: str, recipe: Mapping[str, object]) -> str:
-    """The words that say how a stored recipe differs."""
+    """Says how a stored recipe differs."""
     with contextlib.suppress(ValueError, AttributeError):
         old, new = json.loads(stored), json.loads(json.dumps(recipe))
         for name in {**old, **new}:
@@ -194,7 +194,7 @@ def _whole_parts(folder: Path) -> int:
 
 @contextlib.contextmanager
 def _new(path: Path) -> Iterator[IO[bytes]]:
-    """A file that is there when it is whole and on the disk, and not before."""
+    """Opens a file that appears when it is whole and on the disk."""
     temporary = path.with_suffix(".tmp")
     with writing(path):
         try:

@@ -92,7 +92,7 @@ def jets_of_collisions(collided: Collisions, conditions: Conditions, rng: np.ran
 
 
 def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
-    """The final particles of a Poisson number of soft collisions on top of each hard one."""
+    """Makes the final particles of a Poisson number of soft collisions on top of each hard one."""
     soft = soft_generator()
     seed(soft, int(rng.integers(2**31)))
     on_top = np.repeat(np.arange(count), rng.poisson(mean, count))

@@ -81,10 +81,12 @@ def add_weights(totals: WeightTotals, values: np.ndarray) -> WeightTotals:
     >>> add_weights(WeightTotals(), np.array([1.0, -0.5])).total
     0.5
     """
+    with np.errstate(over="ignore"):
+        total, squares = values.sum(), np.square(values).sum()
     return WeightTotals(
         totals.events + len(values),
-        totals.total + float(values.sum()),
-        totals.squares + float(np.square(values).sum()),
+        totals.total + float(total),
+        totals.squares + float(squares),
         totals.negative + int((values < 0).sum()),
         min(totals.least, float(values.min(initial=math.inf))),
         max(totals.largest, float(values.max(initial=-math.inf))),
@@ -117,7 +119,7 @@ def describe_weights(names: tuple[str, ...], totals: WeightTotals, strategy: int
 ones; 1 more: mur2"
     """
     if not names:
-        return "none: each event counts once"
+        return "none, each event counts once"
     meaning = "" if strategy is None else f" (Les Houches strategy {strategy})"
     words = f"{names[0]!r}{meaning}"
     if are_equal(totals):

@@ -17,7 +17,9 @@ def particles(pt, eta, phi, ids, event):
 
 
 def three_jets():
-    """Event 0 has jets of 500 and 300 GeV, event 1 none, event 2 one of one particle, event 3 one of 400 GeV."""
+    """Makes four events: event 0 has jets of 500 and 300 GeV, event 1 none, event 2 one of a lone
+    particle, event 3 one of 400 GeV.
+    """
     seen = particles(
         np.array([300.0, 200, 290, 10, 600, 200, 200]),
         np.array([0.1, 0.2, -1, -1.1, 0.5, 0, 0.01]),

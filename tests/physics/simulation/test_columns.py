@@ -73,7 +73,7 @@ def test_relative_columns_do_not_change_when_the_jet_turns_or_is_boosted_along_t
 
 
 def _jet_at_leader(p4):
-    """A jet that moves with its particles: the leader's direction, the scalar sum of pT."""
+    """Makes a jet that moves with its particles: the leader's direction, the scalar sum of pT."""
     lead = p4[:, 0]
     pt = kinematics.pt(p4).sum(axis=1)
     return kinematics.from_pt_eta_phi_mass(pt, kinematics.eta(lead), kinematics.phi(lead), np.zeros(len(p4)))

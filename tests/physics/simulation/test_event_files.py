@@ -110,8 +110,8 @@ def test_garbled_text_is_refused_or_read_to_the_last_byte(texts, tmp_path, writt
     text = texts[written_as]
     start = data.draw(st.integers(0, len(text)))
     stop = data.draw(st.integers(start, min(len(text), start + 300)))
-    some = st.sampled_from([b"", b"<event>\n", b"</event>\n", b"E 1\n", b"\n", b"<", END.encode(), b"HepMC::", b"\0"])
-    garbled = text[:start] + data.draw(some | st.binary(max_size=20)) + text[stop:]
+    pieces = st.sampled_from([b"", b"<event>\n", b"</event>\n", b"E 1\n", b"\n", b"<", END.encode(), b"HepMC::", b"\0"])
+    garbled = text[:start] + data.draw(pieces | st.binary(max_size=20)) + text[stop:]
     path = tmp_path / "a"
     path.write_bytes(garbled)
     read, complaint = outcome(lambda: list(chunks(path, 2)))

@@ -145,7 +145,7 @@ def test_damaged_hepmc_text_gives_an_error_or_all_events(tmp_path, written_as, d
 
 
 def hepmc2(lines, vertices, weights="0"):
-    """The text of a HepMC 2 file of one event."""
+    """Returns the text of a HepMC 2 file of a single event."""
     head = ["HepMC::Version 2.06.09", "HepMC::IO_GenEvent-START_EVENT_LISTING"]
     event = [f"E 1 -1 0 0 0 0 -1 {vertices} 1 2 0 {weights}", "U GEV MM", *lines]
     return "\n".join([*head, *event, "HepMC::IO_GenEvent-END_EVENT_LISTING", ""])

@@ -107,6 +107,7 @@ def test_events_that_pythia_gives_up_on_are_passed_over(written, tmp_path):
         ("1.7300000000e+02", "1_7", r"event 2: expected 13 finite numbers"),
         ("1.7300000000e+02 0. 9.", "", r"event 2: expected 13 finite numbers"),
         ("     4     1", "     4", r"event 2: expected 6 finite numbers of the event"),
+        ("     4     1", "     3     1", r"event 2: expected as many lines of particles as '3 .* found more"),
         ("     4     1", "     9     1", r"event 2: expected as many lines of particles as '9 "),
         ("     1     1     2", "     1     5     2", r"event 2: expected mothers that lead back"),
         ("    -1     0     0", "     7     0     0", r"event 2: expected particles of status .* found 7"),

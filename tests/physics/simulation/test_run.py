@@ -37,7 +37,7 @@ def test_the_same_seed_gives_the_same_bytes_whatever_the_jobs(tmp_path):
         assert "simulated" in file.attrs["description"].lower()
         assert file.attrs["conditions"] == "those of the public sample"
         assert re.fullmatch(
-            r"\d+ events;( .* completes;)? \d+ hardest jets of at least 100 GeV; .*", file.attrs["cuts"]
+            r"events: \d+;( .* completes: \d+;)? hardest jets of at least 100 GeV: \d+; .*", file.attrs["cuts"]
         )
         assert file.attrs["command"] == "hepjax simulate OUT.h5 --jets 22 --particles 30 --seed 5"
         p4 = file["jetConstituentList"][:][..., :4].astype(np.float64)

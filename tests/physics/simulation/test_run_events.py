@@ -33,7 +33,7 @@ def contents(path):
 
 
 def hepmc3(events, weights=None):
-    """The text of a HepMC 3 file: each event is a list of the momenta of photons."""
+    """Returns the text of a HepMC 3 file, each event of which is a list of photons' momenta."""
     lines = ["HepMC::Asciiv3-START_EVENT_LISTING"]
     for number, photons in enumerate(events):
         lines += [f"E {number} 1 {len(photons) + 2}", "U GEV MM"]
@@ -87,7 +87,7 @@ def test_weights_are_kept_and_said(tmp_path, caplog, strategy):
     assert datasets["weightNames"] == [b"mur2"]
     words = f"'XWGTUP' (Les Houches strategy {strategy}) from -1 to 0.1 in 120 events, 60 of them negative, sum -54"
     assert attributes["weights"].startswith(words)
-    assert f"w.lhe: 120 events; weights: {words}" in caplog.text
+    assert f"w.lhe: events: 120; weights: {words}" in caplog.text
     assert summarize(tmp_path / "a.h5").provenance["weights"] == attributes["weights"]
 
 
@@ -107,7 +107,7 @@ def test_weights_of_hepmc_events_are_kept(tmp_path, caplog):
     jets_of_events(tmp_path / "b.h5", tmp_path / "b.hepmc", observables=toy_observables, conditions=conditions)
     datasets, attributes = contents(tmp_path / "b.h5")
     assert "weights" not in datasets
-    assert attributes["weights"] == "none: each event counts once"
+    assert attributes["weights"] == "none, each event counts once"
     assert not [record.message for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -129,15 +129,13 @@ def test_lost_jets_are_counted_cut_by_cut(tmp_path, caplog):
     (tmp_path / "a.hepmc").write_text(hepmc3([good] * 2 + [soft] * 5 + [lonely] * 3))
     common = {"observables": toy_observables, "conditions": PUBLIC._replace(detector=None)}
     jets_of_events(tmp_path / "a.h5", tmp_path / "a.hepmc", **common)
-    steps = "10 events; 5 hardest jets of at least 100 GeV; 2 of these of 2 particles or more"
+    steps = "events: 10; hardest jets of at least 100 GeV: 5; of these with 2 particles or more: 2"
     assert contents(tmp_path / "a.h5")[1]["cuts"] == steps
-    assert f"a.h5: 2 jets of {steps}" in caplog.text
+    assert f"a.h5: jets: 2; {steps}" in caplog.text
     jets_of_events(tmp_path / "b.h5", tmp_path / "a.hepmc", jets=7, **common)
-    assert f"b.h5: 2 jets, fewer than the 7 asked for: {tmp_path / 'a.hepmc'} has no more ({steps})" in caplog.text
+    assert f"b.h5: jets: 2, fewer than the 7 asked for: {tmp_path / 'a.hepmc'} has no more ({steps})" in caplog.text
     (tmp_path / "c.hepmc").write_text(hepmc3([soft] * 3))
-    with pytest.raises(
-        InputError, match=r"c\.h5: no jet is left of 3 events; 0 hardest jets of at least 100 GeV; 0 of"
-    ):
+    with pytest.raises(InputError, match=r"c\.h5: no jet is left .events: 3; hardest jets of at least 100 GeV: 0; of"):
         jets_of_events(tmp_path / "c.h5", tmp_path / "c.hepmc", **common)
     common["conditions"] = common["conditions"]._replace(keep=Keep.MATCHED)
     with pytest.raises(InputError, match="expected the hard process"):

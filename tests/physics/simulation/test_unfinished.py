@@ -137,7 +137,7 @@ def test_a_disk_that_is_full_at_the_end_or_a_kill_then_cost_nothing(tmp_path, mo
 
 @pytest.fixture
 def held(tmp_path):
-    """Another run makes `six`, the file of seed 6."""
+    """Holds the file of seed 6, as another run does that makes it."""
     folder = tmp_path / "jets_30p_000006.h5.unfinished"
     folder.mkdir()
     with (folder / "lock").open("ab") as file:
