@@ -94,6 +94,21 @@ def no_utils(path, tree):
         yield "a name that says nothing"
 
 
+def no_hidden_names(path, tree):
+    """A package's name that a module of the same name replaces as soon as something imports that module."""
+    package = ".".join(pathlib.PurePath(path).parent.parts)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for node in imports if pathlib.PurePath(path).name == "__init__.py" else ():
+        for name in {alias.name for alias in node.names} & siblings(path):
+            if node.module not in (package, f"{package}.{name}"):
+                yield f"{name} of {node.module} is hidden by {package}.{name}"
+
+
+def siblings(path):
+    folder = (ROOT / path).parent
+    return {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+
+
 def no_module_state(path, tree):
     """Names of the module that a function changes in place; ruff finds those that it rebinds."""
     if pathlib.PurePath(path).as_posix() in STATE:
@@ -142,6 +157,10 @@ RULES = {
     no_utils: (
         [("hepjax/utils.py", "", "nothing"), ("hepjax/utils/text.py", "", "nothing")],
         ("hepjax/numerics.py", ""),
+    ),
+    no_hidden_names: (
+        [("hepjax/models/__init__.py", "from hepjax.models.linear import mlp", "hidden")],
+        ("hepjax/models/__init__.py", "from hepjax.models.mlp import MLP, mlp\nfrom hepjax.models import linear"),
     ),
     no_module_state: (
         [
