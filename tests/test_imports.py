@@ -25,7 +25,7 @@ STATE = {"hepjax/registry.py"}
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 HEAVY = {"chex", "flax", "h5py", "jax", "matplotlib", "mplhep", "numpy", "optax", "orbax", "pooch", "requests", "scipy"}
 UNTESTED = {"choices", "errors", "types", "version", "models/layers"}
-"""Words without behaviour, and layers, which the tests of the models cover."""
+"""Words without behavior, and layers, which the tests of the models cover."""
 
 BREACHES = {
     "layers": ("hepjax/models/mlp.py", "if TYPE_CHECKING:\n    from hepjax.inputs.batching import stream"),
@@ -132,7 +132,7 @@ def no_module_state(path, tree):
 
 
 def no_magic_strings(path, tree):
-    """Enums and functions choose behaviour; a parameter that is compared with a string is a choice in disguise."""
+    """Enums and functions choose behavior; a parameter that is compared with a string is a choice in disguise."""
     for function in functions(tree):
         parameters = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
         for node in ast.walk(function):
