@@ -2,7 +2,7 @@
 
     python benchmarks/convnet.py [--rounds 5] [--steps 4]
 
-The networks are that of arXiv:1908.05318 without its batch normalisation and dropout (10 filters of 3 x 3, pool 5,
+The networks are that of arXiv:1908.05318 without its batch normalization and dropout (10 filters of 3 x 3, pool 5,
 dense layers of 50, 50 and 50, ELU) on images of 100 x 100 pixels, and hepjax's default (16, 32 and 64 filters of 5, 3
 and 3, pool 2, a dense layer of 64, ReLU) on 100 x 100 and on 40 x 40. Both train with Adam, batch 128, on images of 45
 particles that lie in memory. PyTorch does so in both of its memory layouts; the faster of a round counts. They take
@@ -58,7 +58,7 @@ class Benchmark:
 
 
 def data(steps: int, side: int) -> Batch:
-    """(steps, 128, ...) jets: particles around the centre of the image."""
+    """(steps, 128, ...) jets: particles around the center of the image."""
     random = np.random.default_rng(0)
     images = np.zeros((steps * BATCH, side, side, 1), np.float32)
     places = random.normal(side / 2, side / 8, size=(len(images), PARTICLES, 2)).astype(int).clip(0, side - 1)

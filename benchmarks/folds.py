@@ -51,7 +51,7 @@ class Benchmark:
 
 
 def data(jets: int) -> Batch:
-    """Standardised features and labels of the embedded sample, repeated."""
+    """Standardized features and labels of the embedded sample, repeated."""
     sample = hepjax.read_jets()
     x, rows = tabular(sample), np.arange(jets) % len(sample)
     x = apply_scaling(fit_scaling(x), x)[rows]

@@ -2,7 +2,7 @@
 
     python benchmarks/mlp_training.py [--jets 30000] [--rounds 7]
 
-Both train the published tagger's layers (16 → 64 → 32 → 32 → 5, ReLU) with Adam at batch 128 on the same standardised
+Both train the published tagger's layers (16 → 64 → 32 → 32 → 5, ReLU) with Adam at batch 128 on the same standardized
 jets, shuffled every epoch. They take turns, epoch by epoch; the first of each is left out, for it compiles. Prints jets
 per second of each round and the median of the rounds' ratios with its range. Expected: a ratio of 4 or more.
 """
@@ -45,7 +45,7 @@ class Benchmark:
 
 
 def data(jets: int) -> Batch:
-    """Standardised features and labels of the embedded sample, repeated."""
+    """Standardized features and labels of the embedded sample, repeated."""
     sample = hepjax.read_jets()
     x, rows = tabular(sample), np.arange(jets) % len(sample)
     x = apply_scaling(fit_scaling(x), x)[rows]

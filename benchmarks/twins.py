@@ -1,7 +1,7 @@
 """PyTorch twins of hepjax's networks, for torch_twins.py: the same architectures, written as in plain PyTorch.
 
 Their parts are called as Flax calls them, so that parameters are copied by name; `own` holds the layers that Flax keeps
-in the network itself. Only what the options' defaults need is here: no dropout, no normalisation by batch.
+in the network itself. Only what the options' defaults need is here: no dropout, no normalization by batch.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 ACTIVATIONS = {Activation.RELU: nn.ReLU, Activation.ELU: nn.ELU}
 FLAX_EPSILON = 1e-6
-"""Of layer normalisation; PyTorch's own is 1e-5."""
+"""Of layer normalization; PyTorch's own is 1e-5."""
 
 
 def make_twin(model: models.Model, features: int, classes: int) -> nn.Module:

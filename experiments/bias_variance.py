@@ -1,4 +1,4 @@
-"""Why the best model is neither the simplest nor the richest: generalisation error = noise + bias² + variance.
+"""Why the best model is neither the simplest nor the richest: generalization error = noise + bias² + variance.
 
     python experiments/bias_variance.py
 
@@ -30,7 +30,7 @@ TRUTH = np.sin(3 * GRID + 1)
 
 @dataclasses.dataclass(frozen=True)
 class BiasVariance:
-    """Takes the generalisation error of polynomial fits apart."""
+    """Takes the generalization error of polynomial fits apart."""
 
     fits: int = 800
     """Of each degree: half give bias and variance, half the error that these must explain."""
@@ -77,8 +77,8 @@ def draw(found: dict[int, tuple[float, ...]]) -> Figure:
     degrees, (*parts, measured, uncertainty) = list(found), np.transpose(list(found.values()))
     with report.style():
         axes = (figure := report.new_figure(10, 7.5)).subplots()
-        for i, (label, colour) in enumerate((("Noise", "0.8"), ("Bias²", "C0"), ("Variance", "C1"))):
-            axes.bar(degrees, parts[i], bottom=sum(parts[:i]), color=colour, label=label)
+        for i, (label, color) in enumerate((("Noise", "0.8"), ("Bias²", "C0"), ("Variance", "C1"))):
+            axes.bar(degrees, parts[i], bottom=sum(parts[:i]), color=color, label=label)
         axes.errorbar(degrees, measured, uncertainty, fmt="ko", capsize=5, label="Measured error")
         axes.set(xlabel="Degree of the polynomial", ylabel="Mean squared error", xticks=degrees)
         axes.legend()

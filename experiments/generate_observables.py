@@ -3,7 +3,7 @@
     python experiments/generate_observables.py
     python experiments/generate_observables.py --data jets.h5 --test others.h5
 
-Both learn the observables as normal numbers (see `hepjax.tasks.generation.prepare`); a multivariate normal distribution of
+Both learn the observables as normal numbers (`hepjax.tasks.generation.prepare`); a multivariate normal distribution of
 these, with each class's covariance, is their baseline. Figures of merit, each beside its floor, that of two simulated
 samples: Wasserstein-1 distances to simulated jets (arXiv:2106.11535), and the AUC of a classifier that tells generated
 from simulated jets (arXiv:2106.05285). And -ln p of simulated jets.

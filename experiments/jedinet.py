@@ -9,7 +9,7 @@ particles, added up or side by side, into five probabilities. No particle has a 
 order of the particles makes no difference.
 
 The published forms see all 16 columns of each particle, and padding takes part. Other than in the paper, columns are
-standardised, Adam goes at 1e-3 instead of 1e-4, and one activation serves all three networks. Forms of more than 30
+standardized, Adam goes at 1e-3 instead of 1e-4, and one activation serves all three networks. Forms of more than 30
 particles need files that hold them (--data).
 
 Expected in two minutes on the sample that comes with hepjax: AUC of g, q, W, Z, t 0.88, 0.87, 0.85, 0.86, 0.93; in the

@@ -1,4 +1,4 @@
-"""Chirps in coloured noise: a ConvNet and an LSTM beside the matched filter, which knows what it looks for.
+"""Chirps in colored noise: a ConvNet and an LSTM beside the matched filter, which knows what it looks for.
 
     python experiments/transient_search.py
 

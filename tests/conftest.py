@@ -11,6 +11,8 @@ import socket
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, before jax is imported
+# Tests compile much and compute little, so that most optimizations take longer than they save.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
 
 import h5py
 import hypothesis
@@ -34,7 +36,6 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 
 TESTS = Path(__file__).parent
-OPTIMIZED = jax.config.read("jax_disable_most_optimizations")
 
 CACHE = compilation._cache() / "tests" / f"{jaxlib.__version__}-{compilation._machine()}"
 """Tests compile the same small programs over and over: workers, processes and sessions share what they compiled."""
@@ -48,11 +49,10 @@ for name, value in {
     jax.config.update(name, value)
     os.environ[name.upper()] = str(value)
 
-HASTY = {
-    "experiments/test_experiments.py",
-    "runs/test_version_0_1.py",
+OPTIMIZED = {
+    "experiments/test_studies.py",
 }
-"""Tests that compile much and compute little: the compiler leaves out most optimizations."""
+"""Tests that compute much, and are compiled with all optimizations."""
 
 
 def pytest_sessionstart(session):
@@ -62,14 +62,16 @@ def pytest_sessionstart(session):
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _compile_hastily(request):
-    hasty = request.path.is_relative_to(TESTS) and request.path.relative_to(TESTS).as_posix() in HASTY
-    with pytest.MonkeyPatch.context() as patch:
-        if hasty:
-            patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")  # of processes that the tests start
-            jax.config.update("jax_disable_most_optimizations", True)
+def _optimize(request):
+    if request.path.relative_to(TESTS).as_posix() not in OPTIMIZED:
         yield
-    jax.config.update("jax_disable_most_optimizations", OPTIMIZED)
+        return
+    before = jax.config.read("jax_disable_most_optimizations")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "false")  # of processes that the tests start
+        jax.config.update("jax_disable_most_optimizations", False)
+        yield
+    jax.config.update("jax_disable_most_optimizations", before)
 
 
 @pytest.fixture(autouse=True)

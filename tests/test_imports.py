@@ -25,7 +25,7 @@ STATE = {"hepjax/registry.py"}
 MUTATORS = {"add", "append", "clear", "extend", "insert", "pop", "popitem", "remove", "setdefault", "update"}
 HEAVY = {"chex", "flax", "h5py", "jax", "matplotlib", "mplhep", "numpy", "optax", "orbax", "pooch", "requests", "scipy"}
 UNTESTED = {"choices", "errors", "types", "version", "models/layers"}
-"""Words without behaviour, and layers, which the tests of the models cover."""
+"""Words without behavior, and layers, which the tests of the models cover."""
 
 BREACHES = {
     "layers": ("hepjax/models/mlp.py", "if TYPE_CHECKING:\n    from hepjax.inputs.batching import stream"),
@@ -94,6 +94,21 @@ def no_utils(path, tree):
         yield "a name that says nothing"
 
 
+def no_hidden_names(path, tree):
+    """A package's name that a module of the same name replaces as soon as something imports that module."""
+    package = ".".join(pathlib.PurePath(path).parent.parts)
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    for node in imports if pathlib.PurePath(path).name == "__init__.py" else ():
+        for name in {alias.name for alias in node.names} & siblings(path):
+            if node.module not in (package, f"{package}.{name}"):
+                yield f"{name} of {node.module} is hidden by {package}.{name}"
+
+
+def siblings(path):
+    folder = (ROOT / path).parent
+    return {p.stem for p in folder.glob("*.py")} | {p.parent.name for p in folder.glob("*/__init__.py")}
+
+
 def no_module_state(path, tree):
     """Names of the module that a function changes in place; ruff finds those that it rebinds."""
     if pathlib.PurePath(path).as_posix() in STATE:
@@ -117,7 +132,7 @@ def no_module_state(path, tree):
 
 
 def no_magic_strings(path, tree):
-    """Enums and functions choose behaviour; a parameter that is compared with a string is a choice in disguise."""
+    """Enums and functions choose behavior; a parameter that is compared with a string is a choice in disguise."""
     for function in functions(tree):
         parameters = {node.arg for node in ast.walk(function.args) if isinstance(node, ast.arg)}
         for node in ast.walk(function):
@@ -142,6 +157,10 @@ RULES = {
     no_utils: (
         [("hepjax/utils.py", "", "nothing"), ("hepjax/utils/text.py", "", "nothing")],
         ("hepjax/numerics.py", ""),
+    ),
+    no_hidden_names: (
+        [("hepjax/models/__init__.py", "from hepjax.models.linear import mlp", "hidden")],
+        ("hepjax/models/__init__.py", "from hepjax.models.mlp import MLP, mlp\nfrom hepjax.models import linear"),
     ),
     no_module_state: (
         [

@@ -234,9 +234,9 @@ def test_place_size_and_number_do_not_tell_circles_from_rings():
     module = load("circle_or_ring")
     (values, mask), targets, *_ = module.draw_sets(20_000, np.random.default_rng(0))
     number = mask.sum(axis=1)
-    centre = values.sum(axis=1) / number[:, None]
-    size = (((values - centre[:, None]) ** 2).sum(axis=2) * mask).sum(axis=1) / (number - 1)
-    for quantity in (number, *centre.T, size):
+    center = values.sum(axis=1) / number[:, None]
+    size = (((values - center[:, None]) ** 2).sum(axis=2) * mask).sum(axis=1) / (number - 1)
+    for quantity in (number, *center.T, size):
         assert evaluation.auc(evaluation.roc_curve(quantity, targets)) == pytest.approx(0.5, abs=0.03)
 
 
