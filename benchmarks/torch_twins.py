@@ -28,7 +28,7 @@ from twins import copy_parameters, make_twin
 from hepjax import evaluation, load, models
 from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import apply_scaling, batching, pipelines, subsets
+from hepjax.inputs import apply_scaling, batching, opening, pipelines, subsets
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 from hepjax.types import Batch, Ensemble, Epoch, Scores
@@ -134,7 +134,8 @@ def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
     pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES), hls4ml.HLS4ML)
-    read = subsets.load(chosen, pipeline, subsets.open_jets(chosen.data))
+    opened = opening.open_splits(chosen.data)
+    read = subsets.load(opened, pipeline, chosen.task.read, seed=chosen.seed, memory=chosen.memory)
     train, val, test = (for_torch(chosen.model, pipeline, read.scaling, part.data) for part in read[:3])
     # As hepjax.runs.train draws them.
     params, state = pipelines.initialize(pipeline, jax.random.split(jax.random.key(chosen.seed))[0])

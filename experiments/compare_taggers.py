@@ -25,6 +25,7 @@ from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
 from hepjax.runs import options, predictions, run_folder
 from hepjax.runs import train as experiment
 from hepjax.tasks.classification import baselines
+from hepjax.tasks.classification.task import scores_of
 from hepjax.types import Scores
 
 MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),

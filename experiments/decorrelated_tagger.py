@@ -61,9 +61,9 @@ class DecorrelatedTagger:
 def measure(folder: Path, observable: str, *, in_bins: bool = False) -> list[TradeOff]:
     """AUC of W against gluon and quark, and how far cuts bend their spectrum; with a cut in each bin on request."""
     test = predictions.read_predictions(folder / "test.h5")
-    labels = np.asarray(test.labels)
+    labels = np.asarray(test.targets)
     signal, rows = labels == hls4ml.CLASSES.index("w"), labels <= hls4ml.CLASSES.index("w")
-    answers, values = discriminant(test.scores, test.classes, "w", {"g": 0.5, "q": 0.5}), test.observables[observable]
+    answers, values = discriminant(test.values, test.columns, "w", {"g": 0.5, "q": 0.5}), test.observables[observable]
     if in_bins:
         answers = ranks_in_bins(answers, labels < hls4ml.CLASSES.index("w"), values)
     return [trade_off(answers[rows], signal[rows], values[rows], efficiency) for efficiency in EFFICIENCIES]
@@ -80,7 +80,7 @@ def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
     found = {}
     for way, insensitive in [(name, one) for name, some in ways.items() for one in some]:
         out = chosen.out / (f"{way}-{insensitive.strength:g}" if insensitive.to else way)
-        train.run(options.Experiment(MODEL, Classification(insensitive=insensitive), out=out, **common))
+        train.run(options.Experiment(MODEL, task=Classification(insensitive=insensitive), out=out, **common))
         found[out.name] = measure(out, chosen.observable)
     found["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
     text = json.dumps({name: [one._asdict() for one in some] for name, some in found.items()}, indent=2)

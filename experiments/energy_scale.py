@@ -25,12 +25,12 @@ import tyro
 from hepjax import evaluation, load, models
 from hepjax.choices import Decorrelation, Schedule
 from hepjax.data import atomic_files
+from hepjax.data.dataset import grows_with_energy
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import subsets
+from hepjax.inputs import opening
 from hepjax.runs import options, train
 from hepjax.runs.options import Optimization
-from hepjax.tasks.classification import Classification, Insensitivity
-from hepjax.tasks.classification import decorrelation
+from hepjax.tasks.classification import Classification, Insensitivity, decorrelation
 
 MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
 
@@ -61,7 +61,7 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), subsets.open_jets(chosen.test or chosen.data)
+    tagger, jets = load(folder), opening.open_jets(chosen.test or chosen.data)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
@@ -92,7 +92,7 @@ def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
     found = {}
     for name, insensitive in ways.items():
         out = chosen.out / name.replace(" ", "-")
-        train.run(options.Experiment(MODEL, Classification(insensitive=insensitive), out=out, **common))
+        train.run(options.Experiment(MODEL, task=Classification(insensitive=insensitive), out=out, **common))
         found[name] = measure(out, chosen)
     atomic_files.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
     return found

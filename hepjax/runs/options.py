@@ -74,8 +74,6 @@ class Experiment:
 
     model: Model = dataclasses.field(default_factory=default_model)
     """The network to train."""
-    task: Task = dataclasses.field(default_factory=default_task)
-    """What it shall learn of the jets."""
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
     dataset: str | None = None
@@ -84,6 +82,8 @@ class Experiment:
     """Files to validate on; without any, a fifth of the jets is set apart."""
     test: tuple[Path, ...] = ()
     """Files to test on; without any, a fifth of the jets is set apart."""
+    task: Task = dataclasses.field(default_factory=default_task)
+    """What it shall learn of the jets."""
     out: Path | None = None
     """Folder for the results; the default is the next free one of runs/MODEL-1, runs/MODEL-2, …"""
     epochs: int = 50

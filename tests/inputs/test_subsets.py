@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 
 import chex
@@ -13,14 +14,17 @@ import pytest
 from hepjax import InputError, models, read_jets
 from hepjax.data import lazy_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import pipelines, subsets
-from hepjax.runs.options import Experiment
+from hepjax.inputs import opening, pipelines, subsets
+from hepjax.tasks.classification import Classification
 
 PIPELINE = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5, hls4ml.HLS4ML)
 
 
-def load(*data, **changes):
-    return subsets.load(Experiment(data=data, **changes), PIPELINE, subsets.open_jets(data))
+TASK = Classification()
+
+
+def load(*data, test=(), memory=4.0):
+    return subsets.load(opening.open_splits(data, test=test), PIPELINE, TASK.read, seed=0, memory=memory)
 
 
 @pytest.fixture
@@ -36,12 +40,12 @@ def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
     assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    whole = PIPELINE.load(subsets.open_jets((tmp_path / "jets.h5",)), slice(None))
+    whole = PIPELINE.load(opening.open_jets((tmp_path / "jets.h5",)), slice(None))
     for part, rows in zip(found[:3], found.split, strict=True):
         np.testing.assert_array_equal(part.rows, np.sort(rows))
         chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))
         np.testing.assert_array_equal(part.lengths, part.data.inputs.mask.sum(axis=1))
-        np.testing.assert_array_equal(part.labels, part.data.targets)
+        np.testing.assert_array_equal(part.targets, part.data.targets)
 
 
 def test_own_files_are_taken_whole(jet_file):
@@ -70,7 +74,7 @@ def test_jets_without_particles_are_counted_in_blocks(hollow, monkeypatch, caplo
     monkeypatch.setattr(subsets, "_AT_ONCE", 30 * 20 * 16 * 4)
     jets = read_jets(hollow, particles=20)
     with caplog.at_level(logging.WARNING, "hepjax"):
-        blocks = list(subsets.blocks(jets, PIPELINE))
+        blocks = list(subsets.blocks(jets, PIPELINE, TASK.read))
     assert [len(labels) for _, labels in blocks] == [35, 28, 28, 9]  # chunks of 7
     assert caplog.text.count("3 of 100 jets have no particle") == 1
 
@@ -106,7 +110,7 @@ class TestStream:
         assert kept.counts == streamed.counts
         for name in ("train", "val", "test"):
             a, b = getattr(kept, name), getattr(streamed, name)
-            chex.assert_trees_all_equal(tuple(a[:3]), tuple(b[:3]))
+            chex.assert_trees_all_equal(tuple(a[:4]), tuple(b[:4]))
         chex.assert_trees_all_close(kept.scaling, streamed.scaling, rtol=1e-5)
 
     def test_every_jet_comes_once_with_its_label(self, found):
@@ -143,15 +147,52 @@ class TestStream:
         assert any((np.diff(places) < 0).any() for places, _ in found[1].train.blocks([0, 1]))
 
 
-def test_one_class_is_refused(jet_file):
-    values = np.zeros((30, len(hls4ml.JET_COLUMNS)), np.float32)
-    values[:, hls4ml.JET_COLUMNS.index("j_w")] = 1
-    with pytest.raises(InputError, match="all jets are of class w"):
-        load(jet_file(count=30, jets=values))
-
-
 def test_unlabelled_jets_are_refused(jet_file):
     names = np.array(hls4ml.OBSERVABLE_COLUMNS, "S")
     path = jet_file(jets=np.ones((25, len(names)), np.float32), jetFeatureNames=names)
-    with pytest.raises(InputError, match="no labels"):
+    with pytest.raises(InputError, match=r"jets\.h5: has no targets, so nothing can be learned"):
         load(path)
+
+
+class TestWeights:
+    """Event weights of the jets."""
+
+    @pytest.fixture
+    def weighted(self, jet_file):
+        """100 jets, whose dataset takes their η² as weights."""
+        path = jet_file(count=100)
+        column = hls4ml.JET_COLUMNS.index("j_eta")
+        with h5py.File(path, "r+") as file:
+            file[hls4ml.JETS][:, column] **= 2
+            weights = file[hls4ml.JETS][:, column]
+        columns = tuple(name for name in hls4ml.OBSERVABLE_COLUMNS if name != "j_eta")
+        roles = {role: name for role, name in hls4ml.HLS4ML.roles.items() if name != "j_eta"}
+        dataset = dataclasses.replace(hls4ml.HLS4ML, jet_columns=columns, roles=roles, weights="j_eta")
+        return path, weights, dataset
+
+    @pytest.mark.parametrize("memory", [4.0, 1e-5])
+    def test_have_a_mean_of_1_in_training(self, weighted, memory):
+        path, weights, dataset = weighted
+        jets = subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory)
+        mean = weights[jets.train.rows].mean(dtype=np.float64)
+        for subset in jets[:3]:
+            np.testing.assert_allclose(subset.weights, weights[subset.rows] / mean, rtol=1e-5)
+            np.testing.assert_array_equal(subset.known_weights, subset.weights)
+            for places, batch in subset.blocks([0]):
+                np.testing.assert_array_equal(batch.weights, subset.weights[places])
+
+    def test_are_in_the_fingerprint(self, weighted):
+        path, _, dataset = weighted
+        jets = subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=4.0)
+        plain = load(path)
+        assert plain.train.known_weights is None
+        np.testing.assert_array_equal(plain.train.weights, np.ones(60, np.float32))
+        assert plain.fingerprint != jets.fingerprint
+
+    @pytest.mark.parametrize("memory", [4.0, 1e-5])
+    def test_below_0_are_refused(self, weighted, memory):
+        path, _, dataset = weighted
+        with h5py.File(path, "r+") as file:
+            file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
+        with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2"):
+            subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory)

@@ -16,6 +16,7 @@ from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
 from hepjax.runs import ensembles, evaluate, options, run_folder, setup, train
 from hepjax.runs.predictions import read_predictions
+from hepjax.tasks.classification.task import scores_of
 from hepjax.types import Scores
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -140,7 +141,7 @@ def test_the_answers_to_the_test_jets_are_kept(path, tmp_path):
     folder, metrics = train.run(small(path, tmp_path / "run", folds=3))
     whole, jets = read_predictions(folder / "test.h5"), read_jets(path)
     assert sorted(whole.rows) == list(range(300))
-    np.testing.assert_array_equal(whole.labels, np.asarray(jets.labels)[whole.rows])
+    np.testing.assert_array_equal(whole.targets, np.asarray(jets.labels)[whole.rows])
     np.testing.assert_array_equal(
         whole.observables["j_mass"], np.asarray(jets.observables)[whole.rows, jets.observable_names.index("j_mass")]
     )

@@ -9,8 +9,9 @@ import pytest
 
 from hepjax import InputError, load, models, read_jets, training
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import pipelines, subsets
+from hepjax.inputs import opening, pipelines, subsets
 from hepjax.runs import ensembles, options, outputs, predictions, run_folder, setup
+from hepjax.tasks.classification import Classification
 from hepjax.types import Epoch, Scaling, TrainState
 
 

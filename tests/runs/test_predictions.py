@@ -14,6 +14,8 @@ from hepjax.runs.predictions import Predictions, read_predictions, write_blocks,
 from hepjax.tasks.classification import Classification
 from hepjax.tasks.classification.scores import scores_of
 
+NAMED = {"columns": ("a", "b", "c"), "task": Classification()}
+
 
 def blocks(rng, sizes, labels=True):
     return [(rng.random((n, 3)).astype(np.float32), rng.integers(3, size=n) if labels else None) for n in sizes]
@@ -22,7 +24,7 @@ def blocks(rng, sizes, labels=True):
 @pytest.mark.parametrize("labels", [True, False])
 def test_row_for_row(tmp_path, rng, labels):
     given = blocks(rng, (4, 1, 7), labels)
-    write_blocks(tmp_path / "s.h5", given, jets=12, columns=("a", "b", "c"), task=Classification())
+    write_blocks(tmp_path / "s.h5", given, jets=12, **NAMED)
     with h5py.File(tmp_path / "s.h5") as file:
         np.testing.assert_array_equal(file["scores"], np.concatenate([scores for scores, _ in given]))
         assert list(file.attrs["classes"]) == ["a", "b", "c"]
@@ -55,7 +57,7 @@ def test_files_that_hold_no_scores_are_refused(tmp_path, rng, jet_file):
     with pytest.raises(InputError, match="no such file"):
         read_predictions(tmp_path / "none.h5")
     path = tmp_path / "s.h5"
-    write_blocks(path, blocks(rng, (500,)), jets=500, columns=("a", "b", "c"), task=Classification())
+    write_blocks(path, blocks(rng, (500,)), jets=500, **NAMED)
     path.write_bytes(path.read_bytes()[:3000])
     with pytest.raises(InputError, match=r"s\.h5"):
         read_predictions(path)
@@ -67,17 +69,17 @@ def test_nothing_half_written(tmp_path, rng):
         raise InputError("row 5 is bad")
 
     with pytest.raises(InputError, match="row 5"):
-        write_blocks(tmp_path / "s.h5", breaks(), jets=12, columns=("a", "b", "c"), task=Classification())
+        write_blocks(tmp_path / "s.h5", breaks(), jets=12, **NAMED)
     assert not list(tmp_path.iterdir())
 
 
 def test_refused(tmp_path, rng):
     (tmp_path / "s.h5").write_text("here first")
     with pytest.raises(InputError, match="exists already"):
-        write_blocks(tmp_path / "s.h5", blocks(rng, (1,)), jets=1, columns=("a", "b", "c"), task=Classification())
+        write_blocks(tmp_path / "s.h5", blocks(rng, (1,)), jets=1, **NAMED)
     assert (tmp_path / "s.h5").read_text() == "here first"
     with pytest.raises(InputError, match="cannot be written"):
-        write_blocks(tmp_path / "none" / "s.h5", blocks(rng, (1,)), jets=1, columns=("a", "b", "c"), task=Classification())
+        write_blocks(tmp_path / "none" / "s.h5", blocks(rng, (1,)), jets=1, **NAMED)
 
 
 @pytest.mark.parametrize("jets", [10, 3000])
@@ -96,7 +98,7 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatc
     given = blocks(rng, (jets // 2,) * 2)
     out = tmp_path / "s.h5"
     with pytest.raises(InputError) as caught:
-        write_blocks(out, given, jets=jets, columns=("a", "b", "c"), task=Classification())
+        write_blocks(out, given, jets=jets, **NAMED)
     assert str(caught.value) == (
         f"--out {out}: cannot be written (No space left on device); free some space or give another place"
     )
@@ -106,7 +108,7 @@ def test_a_full_disk_gives_one_line_and_leaves_nothing(tmp_path, rng, monkeypatc
 def test_scores_are_on_the_disk_before_they_get_their_name(tmp_path, rng, monkeypatch):
     seen = []
     monkeypatch.setattr(os, "fsync", lambda _: seen.append((tmp_path / "s.h5").exists()))
-    write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, columns=("a", "b", "c"), task=Classification())
+    write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, **NAMED)
     assert seen == [False]
 
 
@@ -116,5 +118,5 @@ def test_a_disk_that_is_full_at_last_leaves_nothing(tmp_path, rng, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(InputError, match="No space left"):
-        write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, columns=("a", "b", "c"), task=Classification())
+        write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, **NAMED)
     assert list(tmp_path.iterdir()) == []

@@ -12,6 +12,7 @@ from hepjax import InputError, models
 from hepjax.choices import Activation, Channels, Norm, Optimizer, PairForm, Readout, Schedule
 from hepjax.data import atomic_files
 from hepjax.runs import options, run_folder
+from hepjax.tasks.classification import Classification
 from hepjax.types import Epoch
 
 FOUND = {"classes": ["g", "q"], "fingerprint": 1}

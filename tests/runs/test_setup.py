@@ -9,7 +9,7 @@ import pytest
 from hepjax import load, models, read_jets, runtime, training
 from hepjax.choices import Precision
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import batching, pipelines, subsets
+from hepjax.inputs import batching, opening, pipelines, subsets
 from hepjax.runs import feeds, options, setup
 from hepjax.training import losses
 from hepjax.types import TrainState

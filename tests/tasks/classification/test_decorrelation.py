@@ -12,10 +12,11 @@ import hepjax
 from hepjax import InputError, models
 from hepjax.choices import Decorrelation
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import pipelines, subsets
+from hepjax.inputs import opening, pipelines, subsets
 from hepjax.runs import predictions, run_folder, train
-from hepjax.runs.options import Experiment, Insensitivity
-from hepjax.tasks.classification import decorrelation
+from hepjax.runs.options import Experiment
+from hepjax.tasks.classification import Classification, Insensitivity
+from hepjax.tasks.classification.options import is_asked
 from hepjax.training.decorrelation import ADVERSARY, distance_correlation
 
 MODEL = models.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
@@ -23,17 +24,17 @@ PIPELINE = pipelines.make_pipeline(MODEL, 5, hls4ml.HLS4ML)
 LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5, hls4ml.HLS4ML)
 
 
-def load(path, insensitive, pipeline=PIPELINE, **changes):
-    jets = subsets.open_jets((path,))
-    insensitive = decorrelation.resolve(insensitive, jets.dataset)
-    return subsets.load(Experiment(data=(path,), insensitive=insensitive, **changes), pipeline, jets)
+def load(path, insensitive, pipeline=PIPELINE, memory=4.0):
+    opened = opening.open_splits((path,))
+    task = Classification(insensitive=insensitive).resolve(opened.data.dataset)
+    return task.prepare(subsets.load(opened, pipeline, task.read, seed=0, memory=memory), pipeline, 0)
 
 
 def test_an_observable_becomes_its_rank_among_background_jets(jet_file):
     path = jet_file(count=400)
     found = load(path, Insensitivity(to="j_mass"))
     mass = found.train.data.inputs[:, 0]
-    background = found.train.labels < 2
+    background = found.train.targets < 2
     ranks = np.sort(found.train.data.nuisance[background])
     np.testing.assert_allclose(ranks, np.arange(len(ranks)) / len(ranks), atol=1e-6)
     for part in found[:3]:
@@ -92,12 +93,14 @@ def test_a_stream_tells_the_same_as_memory(jet_file):
 )
 def test_what_makes_no_sense_is_refused(insensitive, words, tmp_path):
     with pytest.raises(InputError, match=words):
-        train.run(Experiment(MODEL, insensitive=insensitive, epochs=1, out=tmp_path / "new"))
+        train.run(Experiment(MODEL, task=Classification(insensitive=insensitive), epochs=1, out=tmp_path / "new"))
     assert not (tmp_path / "new").exists()
 
 
 def test_shifted_energies_are_no_fold_to_test_on(tmp_path):
-    shifted = Experiment(MODEL, insensitive=Insensitivity(energy_scale=0.1), folds=3, out=tmp_path / "new")
+    shifted = Experiment(
+        MODEL, task=Classification(insensitive=Insensitivity(energy_scale=0.1)), folds=3, out=tmp_path / "new"
+    )
     with pytest.raises(InputError, match="--folds: expected none where energies are shifted, found 3"):
         train.run(shifted)
 
@@ -113,7 +116,7 @@ def test_a_background_without_jets_is_refused(jet_file):
 def dependence(folder):
     """How much the answer to a background jet, W against background, tells of its mass."""
     found = predictions.read_predictions(folder / "test.h5")
-    p, background = np.asarray(found.scores), np.asarray(found.labels) < 2
+    p, background = np.asarray(found.values), np.asarray(found.targets) < 2
     answers = (p[:, 2] / (p[:, 0] + p[:, 1] + p[:, 2]))[background]
     return distance_correlation(answers, np.log(found.observables["j_mass"][background]), answers)
 
@@ -128,19 +131,21 @@ def test_both_ways_keep_the_mass_to_themselves(tmp_path, undrawn):
     }
     found = {}
     for name, insensitive in chosen.items():
-        train.run(Experiment(**shared, insensitive=insensitive, patience=None, out=tmp_path / name))
+        train.run(
+            Experiment(**shared, task=Classification(insensitive=insensitive), patience=None, out=tmp_path / name)
+        )
         found[name] = dependence(tmp_path / name)
     assert found["correlation"] < 0.4 * found["plain"]
     assert found["adversary"] < 0.4 * found["plain"]
     # The adversary stays behind: what is left is a tagger like any other, with the same answers to the same jets.
     tagger, test = hepjax.load(tmp_path / "adversary"), predictions.read_predictions(tmp_path / "adversary" / "test.h5")
     assert ADVERSARY not in tagger.networks[0].params
-    np.testing.assert_allclose(tagger(hepjax.read_jets()[np.asarray(test.rows)[:50]]), test.scores[:50], atol=1e-5)
+    np.testing.assert_allclose(tagger(hepjax.read_jets()[np.asarray(test.rows)[:50]]), test.values[:50], atol=1e-5)
 
 
 def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp_path, undrawn):
-    chosen = Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY)
-    first = Experiment(MODEL, data=(jet_file(count=200),), insensitive=chosen, epochs=1, out=tmp_path / "new")
+    chosen = Classification(insensitive=Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
+    first = Experiment(MODEL, task=chosen, data=(jet_file(count=200),), epochs=1, out=tmp_path / "new")
     train.run(first)
     _, metrics = train.run(dataclasses.replace(first, epochs=4, resume=True))
     assert [row.epoch for row in run_folder.read_history(tmp_path / "new")] == [1, 2, 3, 4]
@@ -148,12 +153,12 @@ def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp
 
 
 def test_folds_are_insensitive_each(jet_file, tmp_path, undrawn):
-    chosen = Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY)
-    asked = Experiment(MODEL, data=(jet_file(count=100),), insensitive=chosen, folds=3, epochs=1, out=tmp_path / "new")
+    chosen = Classification(insensitive=Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
+    asked = Experiment(MODEL, task=chosen, data=(jet_file(count=100),), folds=3, epochs=1, out=tmp_path / "new")
     folder, metrics = train.run(asked)
     assert len(metrics["members"]) == 3
     assert len(hepjax.load(folder).networks) == 3
 
 
 def test_nothing_is_asked_for_by_default():
-    assert not decorrelation.is_asked(Experiment().insensitive)
+    assert not is_asked(Experiment().task.insensitive)
