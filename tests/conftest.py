@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hepjax.cli import app
+from hepjax.cli import parsing
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import train
 from hepjax.runtime import compilation, devices
@@ -203,6 +203,8 @@ def foreign_file(
 def other_file(tmp_path):
     """A function that writes such a file into the test's folder: `other_file(name, classes=…, observables=…)`."""
     return lambda name="other.h5", **changes: foreign_file(tmp_path / name, **changes)
+
+
 PARTICLES = ("--columns", "j1_pt", "j1_etarel", "j1_phirel", "--particles", "6")
 PERCEPTRON = ("mlp", "--hidden", "4", "--features", "j_pt", "j_mass", "j_zlogz")
 RUNS = {
@@ -238,7 +240,7 @@ def trained_runs(tmp_path_factory):
         with locked(shared / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
             if not (folder / "metrics.json").exists():
                 patch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
-                train.run(app._parse(["train", *RUNS[name], *FEW, "--data", str(jets), "--out", str(folder)]))
+                train.run(parsing.parse(["train", *RUNS[name], *FEW, "--data", str(jets), "--out", str(folder)]))
         return folder
 
     return run

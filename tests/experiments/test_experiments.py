@@ -15,6 +15,7 @@ import pytest
 
 from hepjax import InputError, evaluation
 from hepjax.inputs import pipelines
+from hepjax.models import MODELS
 from hepjax.runs import run_folder
 
 from .conftest import EXPERIMENTS, NAMES, assert_pictures, load, options_of

@@ -8,7 +8,10 @@ from hepjax.report import distances_figure, distances_table, generation_table
 FLOOR = Distance(1.0, 0.25)
 FOUND = {
     "j_mass": {"flow": FloorComparison(Distance(1.5, 0.2), FLOOR), "VAE": FloorComparison(Distance(4.0, 1.0), FLOOR)},
-    "j_multiplicity": {"flow": FloorComparison(Distance(0.0123, 0.0), FLOOR), "VAE": FloorComparison(Distance(123.4, 56.7), FLOOR)},
+    "j_multiplicity": {
+        "flow": FloorComparison(Distance(0.0123, 0.0), FLOOR),
+        "VAE": FloorComparison(Distance(123.4, 56.7), FLOOR),
+    },
 }
 
 

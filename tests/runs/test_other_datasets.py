@@ -10,7 +10,7 @@ import pytest
 
 from hepjax import InputError, load, models, read_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import export, report, run_folder, taggers
+from hepjax.runs import evaluate, export, predict, report, run_folder, taggers
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 
@@ -52,9 +52,9 @@ def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, undrawn):
     assert record["classes"] == list(classes)
     assert run_folder.dataset_of(record) == read_jets(data).dataset
     assert record["experiment"]["model"]["columns"] == list(read_jets(data).dataset.particle_features)
-    evaluated = experiment.evaluate(folder, [data])
+    evaluated = evaluate.evaluate(folder, [data])
     assert tuple(evaluated["classes"]) == classes
-    experiment.predict(folder, [data], tmp_path / "scores.h5")
+    predict.predict(folder, [data], tmp_path / "scores.h5")
     with h5py.File(tmp_path / "scores.h5") as file:
         assert file["scores"].shape == (len(read_jets(data)), len(classes))
     page = report.write(folder)
@@ -82,9 +82,9 @@ def test_jets_without_labels(other_file, tmp_path):
     bare = other_file("bare.h5", classes=())
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be learnt"):
         run(bare, tmp_path / "new")
-    assert experiment.predict(folder, [bare], tmp_path / "scores.h5") == 60
+    assert predict.predict(folder, [bare], tmp_path / "scores.h5") == 60
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be measured"):
-        experiment.evaluate(folder, [bare])
+        evaluate.evaluate(folder, [bare])
 
 
 def test_jets_of_other_classes_are_refused(other_file, tmp_path):
@@ -118,7 +118,7 @@ def test_each_header_is_read_once(other_file, tmp_path, monkeypatch):
     )
     assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
     seen.clear()
-    experiment.evaluate(folder, files)
+    evaluate.evaluate(folder, files)
     assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
 
 

@@ -11,7 +11,6 @@ from hepjax.tasks.classification.options import Insensitivity
 from hepjax.tasks.classification.scores import scores_of
 from hepjax.tasks.structures import Layout, Objective, Predictions
 from hepjax.tasks.task import Task
-from hepjax.types import Scores
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from hepjax.models import Apply
     from hepjax.report import Section, Summary
     from hepjax.tasks.structures import Results
-    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scores
 
 _SMALLEST = 1.1754944e-38
 """What a probability that underflowed to 0 is taken for: the smallest normal float32."""
@@ -36,7 +35,7 @@ _SMALLEST = 1.1754944e-38
 class Classification(Task):
     """Tells which class a jet is of, by probabilities."""
 
-    insensitive: Insensitivity = Insensitivity()
+    insensitive: Insensitivity = Insensitivity()  # noqa: RUF009 — it is frozen
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
 

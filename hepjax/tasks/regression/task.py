@@ -96,8 +96,8 @@ class Regression(RegressionOptions):
                 wrong = int((~np.isfinite(values[:, d])).sum())
                 if wrong:
                     raise InputError(
-                        f"{source}: column {name}, a target, is not finite in {wrong} of {len(values)} jets of {where}; "
-                        "leave those jets out, or choose another target"
+                        f"{source}: column {name}, a target, is not finite in {wrong} of {len(values)} jets of {where}"
+                        "; leave those jets out, or choose another target"
                     )
                 if part == "train" and values[:, d].min() == values[:, d].max():
                     raise InputError(
