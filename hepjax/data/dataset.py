@@ -5,14 +5,14 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from hepjax.choices import Role
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Index, OneHot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
+
+    import numpy as np
 
 P4 = (Role.PX, Role.PY, Role.PZ, Role.ENERGY)
 """The roles of a four-momentum, in the order of `hepjax.physics.kinematics`."""
@@ -106,6 +106,8 @@ def grows_with_energy(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
     >>> grows_with_energy(Dataset("toy", units={"m": "GeV"}), ["m", "eta"]).tolist()
     [True, False]
     """
+    import numpy as np
+
     return np.array([unit_of(dataset, name) in {"GeV", "MeV"} for name in names], bool)
 
 
@@ -120,9 +122,12 @@ def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role,
     Returns:
       (...) bool: E > 0, or else pT > 0, or else px and py not both 0, or else any column that is not 0.
 
+    >>> import numpy as np
     >>> particle_mask(np.array([[0.0, 1.0], [2.0, 0.0]]), ["pt", "eta"], {Role.PT: "pt"}).tolist()
     [False, True]
     """
+    import numpy as np
+
     for role in (Role.ENERGY, Role.PT):
         if role in roles:
             return np.asarray(values[..., names.index(roles[role])] > 0)
@@ -143,9 +148,12 @@ def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]
     Returns:
       None where no column tells it; the order of the file stays then.
 
+    >>> import numpy as np
     >>> hardness(np.array([[3.0, 4.0]]), ["a", "b"], {Role.PX: "a", Role.PY: "b"}).tolist()
     [5.0]
     """
+    import numpy as np
+
     for role in (Role.PT, Role.PT_REL):
         if role in roles:
             return np.asarray(values[..., names.index(roles[role])])
