@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax import data as jet_files
 from hepjax.errors import InputError
-from hepjax.types import Dataset, Jets
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    from hepjax.types import Dataset, Jets
 
 
 class Opened(NamedTuple):

@@ -18,12 +18,12 @@ from hepjax import inputs as representations
 from hepjax import runtime
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.inputs.opening import Opened
 from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from hepjax.inputs.opening import Opened
     from hepjax.inputs.pipelines import InputPipeline
 
     ReadTargets = Callable[[Jets, slice | np.ndarray], np.ndarray | None]

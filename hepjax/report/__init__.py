@@ -23,7 +23,16 @@ from hepjax.report.page import Picture, Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
-from hepjax.report.regression import coverage_figure, predicted_against_true_figure, pulls_figure, regression_comparison_table, regression_curve_figure, regression_table, residuals_in_bins_figure, response_figure
+from hepjax.report.regression import (
+    coverage_figure,
+    predicted_against_true_figure,
+    pulls_figure,
+    regression_comparison_table,
+    regression_curve_figure,
+    regression_table,
+    residuals_in_bins_figure,
+    response_figure,
+)
 from hepjax.report.style import new_figure, style
 from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (
@@ -39,14 +48,6 @@ from hepjax.report.taggers import taggers_figure
 from hepjax.report.transients import detections_table, efficiency_figure, segment_figure
 
 __all__ = [
-    "coverage_figure",
-    "predicted_against_true_figure",
-    "pulls_figure",
-    "regression_comparison_table",
-    "regression_curve_figure",
-    "regression_table",
-    "residuals_in_bins_figure",
-    "response_figure",
     "Picture",
     "Section",
     "Summary",
@@ -65,6 +66,7 @@ __all__ = [
     "contamination_figure",
     "correlation_figure",
     "cost_line",
+    "coverage_figure",
     "detections_table",
     "discriminant_figure",
     "distances_figure",
@@ -89,10 +91,17 @@ __all__ = [
     "peaks_table",
     "plane_figure",
     "png",
+    "predicted_against_true_figure",
+    "pulls_figure",
     "rates_figure",
+    "regression_comparison_table",
+    "regression_curve_figure",
+    "regression_table",
     "rejection_figure",
     "relevance_figure",
     "reliability_figure",
+    "residuals_in_bins_figure",
+    "response_figure",
     "roc_figure",
     "run_table",
     "saliency_figure",

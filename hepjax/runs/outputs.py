@@ -77,7 +77,8 @@ def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task)
       task: that is learned.
 
     Returns:
-      Classes, dataset, the columns of predictions, jets, cost, a fingerprint of the data, devices; of several trainings their names.
+      Classes, dataset, the columns of predictions, jets, cost, a fingerprint of the data, devices; of several trainings
+      their names.
     """
     counts = jets.counts if len(members) == 1 else [len(numbers) for numbers in members[0][1:4]]
     metadata = {

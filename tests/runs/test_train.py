@@ -262,7 +262,10 @@ class TestOptions:
         [
             {"model": models.Logistic(degree=2, features=("j_mass_mmdt", "j_pt"))},
             {"batch_size": 0, "optimizer": options.Optimization(name=Optimizer.SGD, momentum=0.9, learning_rate=0.1)},
-            {"task": Classification(balance=True), "optimizer": options.Optimization(penalties=((1.0, 1e-4), (2.0, 1e-4)), clip_norm=1.0)},
+            {
+                "task": Classification(balance=True),
+                "optimizer": options.Optimization(penalties=((1.0, 1e-4), (2.0, 1e-4)), clip_norm=1.0),
+            },
             {"optimizer": options.Optimization(schedule=Schedule.ONE_CYCLE)},
             {"optimizer": options.Optimization(schedule=Schedule.PLATEAU, plateau_patience=1, warmup_epochs=1)},
         ],

@@ -35,7 +35,7 @@ _SMALLEST = 1.1754944e-38
 class Classification(Task):
     """Tells which class a jet is of, by probabilities."""
 
-    insensitive: Insensitivity = Insensitivity()
+    insensitive: Insensitivity = Insensitivity()  # noqa: RUF009 — it is frozen
     balance: bool = False
     """Weight classes so that all count the same, whatever their numbers."""
 
@@ -132,7 +132,7 @@ class Classification(Task):
 
         return without_adversary(params)
 
-    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+    def predict(self, outputs: Any, statistics: Mapping[str, Any]) -> Any:
         """Turns logits into probabilities."""
         import jax
 

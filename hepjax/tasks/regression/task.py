@@ -105,8 +105,8 @@ class Regression(Task):
                 wrong = int((~np.isfinite(values[:, d])).sum())
                 if wrong:
                     raise InputError(
-                        f"{source}: column {name}, a target, is not finite in {wrong} of {len(values)} jets of {where}; "
-                        "leave those jets out, or choose another target"
+                        f"{source}: column {name}, a target, is not finite in {wrong} of {len(values)} jets of {where}"
+                        "; leave those jets out, or choose another target"
                     )
                 if part == "train" and values[:, d].min() == values[:, d].max():
                     raise InputError(
@@ -138,7 +138,7 @@ class Regression(Task):
             return losses.quantile_loss(outputs, scaled, weights, levels=self.quantiles)
         return losses.mean_squared_error(outputs, scaled, weights)
 
-    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+    def predict(self, outputs: Any, statistics: Mapping[str, Any]) -> Any:
         """Turns outputs into values, widths or quantiles in the targets' units."""
         from hepjax.tasks.regression import predictions
 

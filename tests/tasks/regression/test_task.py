@@ -115,9 +115,7 @@ class TestTargets:
         with pytest.raises(InputError, match=r"jets\.h5: .*j_mass.*remove those jets"):
             run(file(j_mass=masses), tmp_path / "run")
         assert not (tmp_path / "run").exists()
-        with pytest.raises(
-            InputError, match="jets: column j_mass, a target, is not finite in 1 of 120 jets"
-        ):
+        with pytest.raises(InputError, match="jets: column j_mass, a target, is not finite in 1 of 120 jets"):
             Regression(target=("j_mass",)).check_targets({"test": masses[:, None]}, ("j_mass",), "jets")
 
     def test_jets_without_the_target_can_be_predicted(self, file, jet_file, tmp_path):
