@@ -107,7 +107,7 @@ class Experiment:
     rates: tuple[float, ...] = ()
     """Train with each of these learning rates at once, and keep the best by its validation loss."""
     sizes: tuple[int, ...] = ()
-    """A learning curve: trainings on these numbers of jets, all at once; the one on the most jets stands for all."""
+    """A learning curve: train on so many of the training jets each, all at once; that of the most stands for all."""
     seed: int = 0
     """Of everything random: the split, the first parameters, the order of jets, dropout."""
     memory: float = 4.0

@@ -163,10 +163,10 @@ def card(task: RegressionOptions, record: Mapping[str, Any], metrics: Mapping[st
         "Figures of merit": ["\n".join(lines)],
         "Limits": [
             (
-                "- Its figures of merit hold for jets like those of its test part, with targets among those "
-                "that it was trained on: beyond them it does not extrapolate.\n"
-                "- Other energies, jet radii, detectors, pile-up or generators change its inputs; measure it on "
-                "your jets with `hepjax evaluate` first.\n"
+                "- Its figures of merit hold for jets like those of its test part, with the targets' values among "
+                "those that it was trained on: beyond them it does not extrapolate.\n"
+                "- Other energies, jet radii, detectors, pile-up or generators change its inputs; measure it on your "
+                "jets with `hepjax evaluate` first.\n"
                 "- A missing number is not refused: replace or leave out jets with NaN before."
             )
         ],
