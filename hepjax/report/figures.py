@@ -102,22 +102,24 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
     rows[~np.isfinite(rows)] = np.nan
     epochs = [row.epoch for row in history]
     train, val, accuracy, rate = rows.T
-    changes = bool(np.unique(rate[np.isfinite(rate)]).size > 1)
+    known, changes = bool(np.isfinite(accuracy).any()), bool(np.unique(rate[np.isfinite(rate)]).size > 1)
+    heights = [2.0] + [1.2] * known + [0.8] * changes
     best = best_epoch(history)
     with style():
-        figure = new_figure(9, 9.5 if changes else 8)
-        panels = figure.subplots(2 + changes, 1, sharex=True, height_ratios=[2, 1.2, 0.8][: 2 + changes])
+        figure = new_figure(9, 3.5 + 1.4 * sum(heights))
+        panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         marker = "o" if len(history) <= 20 else ""
         panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=LINE_STYLES[1], label="Training")
         panels[0].plot(epochs, val, color=color(2), marker=marker, label="Validation")
-        panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
         panels[0].set_ylabel("Loss")
-        panels[1].set_ylabel("Validation\naccuracy")
+        if known:
+            panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
+            panels[1].set_ylabel("Validation\naccuracy")
         if changes:
-            panels[2].plot(epochs, rate, color=color(3), drawstyle="steps-mid")
-            panels[2].set_ylabel("Learning rate")
+            panels[-1].plot(epochs, rate, color=color(3), drawstyle="steps-mid")
+            panels[-1].set_ylabel("Learning rate")
             if np.nanmin(rate) > 0:
-                panels[2].set_yscale("log")
+                panels[-1].set_yscale("log")
         if best is not None:
             for axes in panels:
                 axes.axvline(best.epoch, color="0.4", linewidth=1.5, linestyle=":")

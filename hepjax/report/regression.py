@@ -221,7 +221,7 @@ def coverage_figure(estimates: Estimates, label: str = "") -> Figure:
         axes = figure.subplots()
         axes.plot([0, 1], [0, 1], color="0.5", linewidth=1.2, linestyle=":", label="As it should be")
         for d, name in enumerate(e.names):
-            below = [] if e.quantiles is None else e.truth[:, d, None] <= e.quantiles[:, d]
+            below: Any = [] if e.quantiles is None else e.truth[:, d, None] <= e.quantiles[:, d]
             axes.plot(
                 e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=color(d), label=column_label(name)
             )

@@ -171,7 +171,8 @@ def _stand_for_all(
 ) -> tuple[Predictions, dict[str, Any]]:
     """The predictions for test jets, and the figures of merit, that stand for all members."""
     task = experiment.task
-    mean, spread = {}, {}
+    mean: dict[str, Any] = {}
+    spread: dict[str, Any] = {}
     if len(metrics) > 1:
         mean, spread = evaluation.mean_and_spread(
             [{key: value for key, value in each.items() if key != "intervals"} for each in metrics]

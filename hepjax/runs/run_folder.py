@@ -283,8 +283,8 @@ def _from_json(tree: dict[str, Any]) -> options.Experiment:
     of_task = {key: value for key, value in tree.items() if key in _OF_CLASSIFICATION}
     task = tasks.from_json({"name": "classification", **of_task} if of_task else tree.get("task", _CLASSIFICATION))
     experiment = _converter().structure({**rest, "model": None, "task": None}, options.Experiment)
-    model = {"model": from_json(tree["model"])} if "model" in tree else {}
-    return dataclasses.replace(experiment, task=task, **model)
+    model = from_json(tree["model"]) if "model" in tree else experiment.model
+    return dataclasses.replace(experiment, task=task, model=model)
 
 
 @functools.cache

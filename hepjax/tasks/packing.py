@@ -99,7 +99,7 @@ def pack(outputs: jax.Array, statistics: Mapping[str, Any]) -> jax.Array:
     return jnp.concatenate([outputs, jnp.broadcast_to(row, (outputs.shape[0], row.size))], axis=1)
 
 
-def unpack(packed: jax.Array, outputs: int, names: Sequence[str]) -> tuple[jax.Array, dict[str, jax.Array]]:
+def unpack(packed: Any, outputs: int, names: Sequence[str]) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Takes outputs and statistics apart.
 
     Args:

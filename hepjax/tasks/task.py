@@ -6,27 +6,25 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
-from hepjax.tasks.structures import Layout, Objective
+from hepjax.tasks.presentation import Presentation
+from hepjax.tasks.structures import Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import jax
     import numpy as np
-    from matplotlib.figure import Figure
-    from rich.table import Table
 
     from hepjax.evaluation import Verdict
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
-    from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Predictions, Results
-    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scores
+    from hepjax.tasks.structures import Predictions
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task:
+class Task(Presentation):
     """What is learned from jets; its fields are the options, each with a docstring, which is its help.
 
     To add a task, write a subclass in one file and register it: `@hepjax.tasks.register("my-task")`. It must have
@@ -42,8 +40,6 @@ class Task:
     `hepjax train --help` makes instances, and must not wait for jax.
     """
 
-    layout: ClassVar[Layout] = Layout()
-    """The names of datasets and attributes in test.h5 and the files of `hepjax predict`."""
     statistics_names: ClassVar[tuple[str, ...]] = ()
     """The keys of what `statistics` returns."""
     headline: ClassVar[str] = "loss"
@@ -250,7 +246,7 @@ class Task:
 
     # Predictions.
 
-    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+    def predict(self, outputs: Any, statistics: Mapping[str, Any]) -> Any:
         """Turns outputs into predictions, as a pure function of JAX arrays; they are the same by default.
 
         Args:
@@ -328,98 +324,3 @@ class Task:
           InputError: the task cannot compare.
         """
         raise InputError("hepjax compare: this task has no comparison; compare metrics.json of the runs")
-
-    # Words and pictures.
-
-    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
-        """Draws pictures for the run folder; none by default.
-
-        Args:
-          predictions: with targets.
-
-        Returns:
-          File name → figure.
-        """
-        return {}
-
-    def learning_curve(self, sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]]) -> Figure | None:
-        """Draws how the figures of merit change with the number of training jets; nothing by default.
-
-        Args:
-          sizes: the training jets of each training.
-          metrics: of each.
-        """
-        return None
-
-    def table(self, metrics: Mapping[str, Any]) -> Table:
-        """Lists figures of merit for a terminal; by default all numbers of the first level.
-
-        Args:
-          metrics: what metrics.json holds.
-        """
-        from hepjax.report import figures_table
-
-        return figures_table(metrics)
-
-    def comparison_table(
-        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
-    ) -> Table:
-        """Lists figures of merit of several models and their differences; refused by default, as `compare` is.
-
-        Args:
-          names: of the models.
-          metrics: of each.
-          differences: of each but the first.
-          jets: how many there were.
-        """
-        raise InputError("hepjax compare: this task has no comparison; compare metrics.json of the runs")
-
-    def report_sections(self, results: Results) -> Iterator[Section]:
-        """Yields what the page of a run shows beside its summary and history: by default the pictures.
-
-        Args:
-          results: of the run.
-        """
-        from hepjax.report import Picture, Section, png
-
-        if results.test is not None and results.test.targets is not None:
-            pictures = [
-                Picture(png(figure, 70), name, name, wide=True) for name, figure in self.pictures(results.test).items()
-            ]
-            if pictures:
-                yield Section("Predictions", "Of the test jets.", pictures)
-
-    def scores(self, predictions: Predictions) -> Scores | None:
-        """Returns class probabilities, for ROC curves and calibration on the page of a run; None by default.
-
-        Args:
-          predictions: of the test jets.
-        """
-        return None
-
-    def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
-        """Returns what stands at the top of the page of a run: by default the loss; None is a classifier's figures.
-
-        Args:
-          metrics: what metrics.json holds.
-        """
-        from hepjax.report import Summary
-
-        return Summary(cards=(("Loss", f"{metrics['loss']:.4f}", "on the test jets"),))
-
-    def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
-        """Returns paragraphs that replace those of a classifier in a model card.
-
-        Args:
-          record: what experiment.json holds.
-          metrics: what metrics.json holds.
-
-        Returns:
-          "Output", "Figures of merit" and "Limits" to their paragraphs.
-        """
-        names = [str(name) for name in record.get("outputs") or ()]
-        return {
-            "Output": [f"`{self.layout.values}`, (N, {len(names)}) float32: {', '.join(names)}."],
-            "Figures of merit": [f"Loss on the test part: {metrics['loss']:.4f}."],
-            "Limits": ["Its figures of merit hold for jets like those of its test part."],
-        }

@@ -83,10 +83,9 @@ def test_arrays_of_another_kind_are_refused(folders, kind, given, words):
 
 def test_jets_of_other_classes_are_refused(folders):
     jets = read_jets()[:3]
+    others = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, classes=("a", "b")))
     with pytest.raises(InputError, match="the jets' classes are a, b, those of the tagger g, q, w, z, t"):
-        load(folders / "features")(
-            dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, classes=("a", "b")))
-        )
+        load(folders / "features")(others)
 
 
 @pytest.mark.parametrize("kind", ["features", "particles"])

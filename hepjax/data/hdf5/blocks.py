@@ -154,15 +154,18 @@ def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
     """Refuses NaN, infinity and what float32 makes infinite; min and max see all without a copy of the block."""
     if float(block.min()) >= -_LARGEST and float(block.max()) <= _LARGEST:
         return
-    name, count, first = dataset.name.lstrip("/"), 0, None
+    name, count, first, column = dataset.name.lstrip("/"), 0, None, ""
     for low in range(0, header.jets, header.chunk_rows[name]):
         bad = ~(np.abs(dataset[low : low + header.chunk_rows[name]]) <= np.float64(_LARGEST))
         count += int(bad.sum())
         if first is None and bad.any():
             first = low + int(np.argwhere(bad)[0, 0])
+            names = {2: header.jet_names, 3: header.particle_names}.get(bad.ndim, ())
+            place = int(np.argwhere(bad)[0, -1])
+            column = f", column {names[place]}" if place < len(names) else ""
     raise InputError(
         f"{header.path}: {name} has {count} NaN or infinite values, or beyond float32 (±{_LARGEST:.1e}), "
-        f"the first in row {first}; remove those jets"
+        f"the first in row {first}{column}; remove those jets"
     )
 
 

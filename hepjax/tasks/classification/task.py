@@ -132,7 +132,7 @@ class Classification(Task):
 
         return without_adversary(params)
 
-    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+    def predict(self, outputs: Any, statistics: Mapping[str, Any]) -> Any:
         """Turns logits into probabilities."""
         import jax
 

@@ -129,7 +129,7 @@ class Regression(RegressionOptions):
             return losses.quantile_loss(outputs, scaled, weights, levels=self.quantiles)
         return losses.mean_squared_error(outputs, scaled, weights)
 
-    def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
+    def predict(self, outputs: Any, statistics: Mapping[str, Any]) -> Any:
         """Turns outputs into values, widths or quantiles in the targets' units."""
         from hepjax.tasks.regression import predictions
 

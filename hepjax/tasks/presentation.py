@@ -1,0 +1,120 @@
+"""The pictures and words of a task: what a run folder, a terminal, the page of a run and a model card show of it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from hepjax.errors import InputError
+from hepjax.tasks.structures import Layout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from matplotlib.figure import Figure
+    from rich.table import Table
+
+    from hepjax.report import Section, Summary
+    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.types import Scores
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Presentation:
+    """The part of a task that shows results; every method has a default, which a task may replace."""
+
+    layout: ClassVar[Layout] = Layout()
+    """The names of datasets and attributes in test.h5 and the files of `hepjax predict`."""
+
+    def pictures(self, predictions: Predictions) -> dict[str, Figure]:
+        """Draws pictures for the run folder; none by default.
+
+        Args:
+          predictions: with targets.
+
+        Returns:
+          File name → figure.
+        """
+        return {}
+
+    def learning_curve(self, sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]]) -> Figure | None:
+        """Draws how the figures of merit change with the number of training jets; nothing by default.
+
+        Args:
+          sizes: the training jets of each training.
+          metrics: of each.
+        """
+        return None
+
+    def table(self, metrics: Mapping[str, Any]) -> Table:
+        """Lists figures of merit for a terminal; by default all numbers of the first level.
+
+        Args:
+          metrics: what metrics.json holds.
+        """
+        from hepjax.report import figures_table
+
+        return figures_table(metrics)
+
+    def comparison_table(
+        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
+    ) -> Table:
+        """Lists figures of merit of several models and their differences; refused by default, as `compare` is.
+
+        Args:
+          names: of the models.
+          metrics: of each.
+          differences: of each but the first.
+          jets: how many there were.
+        """
+        raise InputError("hepjax compare: this task has no comparison; compare metrics.json of the runs")
+
+    def report_sections(self, results: Results) -> Iterator[Section]:
+        """Yields what the page of a run shows beside its summary and history: by default the pictures.
+
+        Args:
+          results: of the run.
+        """
+        from hepjax.report import Picture, Section, png
+
+        if results.test is not None and results.test.targets is not None:
+            pictures = [
+                Picture(png(figure, 70), name, name, wide=True) for name, figure in self.pictures(results.test).items()
+            ]
+            if pictures:
+                yield Section("Predictions", "Of the test jets.", pictures)
+
+    def scores(self, predictions: Predictions) -> Scores | None:
+        """Returns class probabilities, for ROC curves and calibration on the page of a run; None by default.
+
+        Args:
+          predictions: of the test jets.
+        """
+        return None
+
+    def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
+        """Returns what stands at the top of the page of a run: by default the loss; None is a classifier's figures.
+
+        Args:
+          metrics: what metrics.json holds.
+        """
+        from hepjax.report import Summary
+
+        return Summary(cards=(("Loss", f"{metrics['loss']:.4f}", "on the test jets"),))
+
+    def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+        """Returns paragraphs that replace those of a classifier in a model card.
+
+        Args:
+          record: what experiment.json holds.
+          metrics: what metrics.json holds.
+
+        Returns:
+          "Output", "Figures of merit" and "Limits" to their paragraphs.
+        """
+        names = [str(name) for name in record.get("outputs") or ()]
+        return {
+            "Output": [f"`{self.layout.values}`, (N, {len(names)}) float32: {', '.join(names)}."],
+            "Figures of merit": [f"Loss on the test part: {metrics['loss']:.4f}."],
+            "Limits": ["Its figures of merit hold for jets like those of its test part."],
+        }
