@@ -20,10 +20,15 @@ from hepjax.runs import run_folder
 
 from .conftest import EXPERIMENTS, NAMES, assert_pictures, load, options_of
 
-RUN = {
+FILES = {
     "checkpoints", "experiment.json", "history.csv", "history.jsonl", "log.txt", "metrics.json", "split.npz", "test.h5",
-    "confusion.png", "history.png", "roc.png", "scores.png",
+    "history.png",
 }  # fmt: skip
+PICTURES = {
+    "classification": {"confusion.png", "roc.png", "scores.png"},
+    "regression": {"predicted_against_true.png", "pulls.png", "resolution_j_mass.png", "response.png"},
+}
+RUN = FILES | PICTURES["classification"]
 SMALL = {
     "anomaly_detection": (
         {"epochs": 1, "anomalies": ("w", "t"), "contamination": (0.1,)},
@@ -65,6 +70,7 @@ SMALL = {
     ),
     "linear_regression": ({"points": 50}, {"curves.png"}),
     "logistic_signal_background": ({}, {"boundary.png"}),
+    "mass_regression": ({"epochs": 1}, FILES | PICTURES["regression"]),
     "recurrent_tagger": ({"epochs": 1, "units": (4,), "particles": 6, "bidirectional": True}, RUN),
     "transient_search": ({"epochs": 1, "steps": 2, "segments": 64}, {"chirp.png", "detections.png", "table.md"}),
 }
@@ -108,7 +114,8 @@ def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_pat
     for path in out.rglob("*.json"):
         assert json.loads(path.read_text(), parse_constant=refuse)
     for folder in (path.parent for path in out.rglob("experiment.json")):
-        assert {path.name for path in folder.iterdir()} >= RUN
+        task = run_folder.read_experiment(folder)[1]["experiment"]["task"]["name"]
+        assert {path.name for path in folder.iterdir()} >= FILES | PICTURES[task]
         assert len(run_folder.read_history(folder)) == 1
     for path in out.glob("*.md"):
         assert re.search(r"^\|( :?-+:? \|)+$", path.read_text(), re.MULTILINE)

@@ -129,6 +129,19 @@ def recorded_model(folder):
     return json.loads((folder / "experiment.json").read_text())["experiment"]["model"]
 
 
+@pytest.mark.parametrize("loss", ["gaussian", "quantiles", "huber", "squared-error"])
+def test_mass_regression_beats_the_mean_by_far_and_knows_its_errors(tmp_path, loss, undrawn):
+    module = load("mass_regression")
+    metrics = module.run(module.MassRegression(loss=module.RegressionLoss(loss), out=tmp_path / "new"))
+    figures = metrics["targets"]["j_mass"]
+    assert figures["truth_spread"] == pytest.approx(42.5, abs=2)
+    assert figures["root_mean_squared_error"] == pytest.approx(10 if loss == "gaussian" else 8, abs=2)
+    assert figures["relative_resolution"] == pytest.approx(0.10 if loss == "gaussian" else 0.075, abs=0.02)
+    if loss == "gaussian":
+        assert figures["pull_resolution"] == pytest.approx(1.0, abs=0.15)
+        assert figures["coverage_68"] == pytest.approx(0.68, abs=0.06)
+
+
 def test_convnet_tagger_sees_more_in_turned_jets(tmp_path):
     module = load("convnet_tagger")
     small = {"pixels": 20, "epochs": 3}

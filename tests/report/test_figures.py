@@ -115,6 +115,8 @@ def test_history_shows_losses_best_epoch_and_a_changing_rate():
     assert rate.get_xlabel() == "Epoch"
     assert rate.get_yscale() == "log"
     assert len(history_figure(history(12)).axes) == 2
+    unknown = [row._replace(val_accuracy=float("nan")) for row in rows]  # of a task without classes
+    assert [axes.get_ylabel() for axes in history_figure(unknown).axes] == ["Loss", "Learning rate"]
 
 
 def test_history_without_validation_or_with_broken_losses_is_still_drawn(tmp_path):
