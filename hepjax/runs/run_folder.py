@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from hepjax import tasks
 from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
-from hepjax.data.dataset import from_json as from_json_dataset
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.models.serialization import from_json, to_json
@@ -243,7 +242,11 @@ def dataset_of(record: Mapping[str, Any]) -> Dataset:
     >>> dataset_of({}).name
     'hls4ml'
     """
-    return from_json_dataset(record["dataset"]) if "dataset" in record else datasets.get("hls4ml")
+    if "dataset" not in record:
+        return datasets.get("hls4ml")
+    from hepjax.data.dataset import from_json as from_json_dataset  # it brings numpy, which help must not wait for
+
+    return from_json_dataset(record["dataset"])
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import subprocess
 import sys
 
@@ -12,26 +11,8 @@ from hepjax import InputError, models
 from hepjax.choices import Norm
 from hepjax.cli import parsing
 from hepjax.cli.options import Bench
-from hepjax.registry import Registry
 from hepjax.runs import options
-from hepjax.tasks.classification.options import Insensitivity
-
-
-@dataclasses.dataclass(frozen=True)
-class Toward(Insensitivity):
-    """In place of a task with options of its own."""
-
-    target: tuple[str, ...] = ()
-    """Columns."""
-
-
-@pytest.fixture
-def choice(monkeypatch):
-    """`--insensitive NAME`, as `--task NAME` would be."""
-    registry = Registry("way", package="hepjax.none", entry_points="hepjax.none")
-    registry.register("plain", Insensitivity)
-    registry.register("toward", Toward)
-    monkeypatch.setattr(parsing, "CHOICES", (parsing.Choice("insensitive", registry, "plain"),))
+from hepjax.tasks.registry import TASKS
 
 
 def test_options_stand_before_and_after_the_model():
@@ -83,25 +64,28 @@ def test_wrong_options(words, told, capsys):
     assert told in output.err + output.out
 
 
-def test_a_choice_brings_its_options(choice):
-    assert parsing.parse(["train", "mlp"]).insensitive == Insensitivity()
+def test_a_task_brings_its_options():
+    assert parsing.parse(["train", "mlp"]).task == options.default_task()
+    kind = TASKS.get("regression")
     for words in (
-        "train mlp --insensitive toward --target j_mass j_pt --strength 2",
-        "train --target j_mass j_pt --insensitive=toward --strength 2 mlp",
+        "train mlp --task regression --target j_mass j_pt --loss huber",
+        "train --target j_mass j_pt --task=regression --loss huber mlp",
     ):
         command = parsing.parse(words.split())
-        assert command.insensitive == Toward(target=("j_mass", "j_pt"), strength=2)
+        assert command.task == kind(target=("j_mass", "j_pt"), loss=type(kind().loss)("huber"))
         assert isinstance(command.model, models.MLP)
-    with pytest.raises(InputError, match="way: there is no towards; did you mean toward"):
-        parsing.parse(["train", "--insensitive", "towards"])
+    with pytest.raises(InputError, match="task: there is no regresion; did you mean regression"):
+        parsing.parse(["train", "--task", "regresion"])
 
 
-def test_help_of_a_choice(choice, capsys):
+@pytest.mark.parametrize("name", TASKS.names())
+def test_help_of_a_task(name, capsys):
     with pytest.raises(SystemExit):
-        parsing.parse(["train", "--insensitive", "toward", "--help"])
+        parsing.parse(["train", "--task", name, "--help"])
     text = " ".join(capsys.readouterr().out.replace("│", " ").split())
-    assert "--target" in text
-    assert "toward: In place of a task with options of its own." in text
+    assert ("--target" in text) is (name == "regression")
+    for each in TASKS.names():
+        assert f"{each}: {TASKS.summary(each)}" in text
 
 
 @pytest.mark.parametrize("words", ["--help", "train --help", "bench --help", "info --help"])
