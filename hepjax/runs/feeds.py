@@ -244,13 +244,13 @@ def block_size(cost: models.Cost) -> int:
 
 
 def _in_order(outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """(K, B, C) outputs for (K, B) rows, -1 for none → (n, C), by rising row."""
+    """Sorts (K, B, C) outputs for (K, B) rows, -1 for none, into (n, C) by rising row."""
     filled = rows >= 0
     return outputs[filled][np.argsort(rows[filled])]
 
 
 def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
-    """The jets that this process gives to a step."""
+    """Computes how many jets this process gives to a step."""
     whole, processes = min(experiment.batch_size or count, count), runtime.process()[1]
     if not experiment.batch_size or whole < experiment.batch_size:
         whole = runtime.shared(devices, whole)
@@ -259,14 +259,14 @@ def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
 
 
 def _counts(subset: Subset, buckets: Buckets) -> list[int]:
-    """The jets in each bucket, of the process that has the most."""
+    """Counts the jets in each bucket, of the process that has the most."""
     here = np.bincount(buckets.of_lengths(subset.lengths), minlength=len(buckets))
     counts: list[int] = runtime.agree(here).tolist()
     return counts
 
 
 def _sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
-    """The jets of this process in a batch that is evaluated: no more than there are in the larger subset."""
+    """Chooses how many jets of this process are evaluated at once: no more than the larger subset has."""
     here = max(most // runtime.process()[1], 1)
     fitting = (max(min(here, max(of_subsets)), 1) for of_subsets in zip(*counts, strict=True))
     return [batching.steps_of(size, devices.here) * devices.here for size in fitting]
@@ -285,7 +285,7 @@ def _train_windows(
 def _val_batches(
     subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Callable[[], Iterable[Batch]]:
-    """Batches that stay on the devices where the jets fit into memory."""
+    """Makes batches to validate, which stay on the devices where the jets fit into memory."""
 
     def placed() -> Iterator[Batch]:
         return (batch for _, batch in _batches(subset, buckets, sizes, devices))
@@ -299,7 +299,7 @@ def _val_batches(
 def _batches(
     subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """The jets of a subset, each once: their places, and batches of all processes; as many in each process."""
+    """Gives the jets of a subset, each once: their places, and batches of all processes; as many in each process."""
     order = batching.draw_order(_counts(subset, buckets), sizes, [0])
     for _, places, batch in batching.draw(subset.blocks([0]), order, sizes, buckets):
         yield places, runtime.place_batch(devices, batch)

@@ -97,7 +97,7 @@ def measure(
 def _predictions(
     experiment: Experiment, jets: Splits, setup: TrainingSetup, ensemble: Ensemble, name: str
 ) -> list[Predictions]:
-    """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
+    """Predicts the test or validation jets of each member; of test jets with what figures are binned in."""
     # Folds take their jets from all parts, other members from one.
     parts: Sequence[Subset] = jets[:3] if experiment.folds else (getattr(jets, name),)
     first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
@@ -169,7 +169,7 @@ def _stand_for_all(
     best: int,
     val: Callable[[], list[Predictions]],
 ) -> tuple[Predictions, dict[str, Any]]:
-    """The predictions for test jets, and the figures of merit, that stand for all members."""
+    """Chooses or averages the predictions for test jets, and the figures of merit, that stand for all members."""
     task = experiment.task
     mean: dict[str, Any] = {}
     spread: dict[str, Any] = {}
@@ -200,7 +200,7 @@ def _combine(task: Task, predictions: Sequence[Predictions]) -> Predictions:
 
 
 def _pooled(tests: Sequence[Predictions]) -> Predictions:
-    """The predictions of all folds, each for its own jets."""
+    """Joins the predictions of all folds, each for its own jets."""
     first = tests[0]
     weights = [test.weights for test in tests if test.weights is not None]
     return first._replace(

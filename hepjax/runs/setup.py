@@ -279,7 +279,7 @@ def _start(
     model_states: Sequence[PyTree],
     devices: Devices,
 ) -> Ensemble:
-    """The trainings before their first epoch, each with parameters from a seed of its own."""
+    """Makes the trainings before their first epoch, each with parameters from a seed of its own."""
     key = jax.random.key(experiment.seed)
     if devices.members is None:
         init_key, key = jax.random.split(key)
@@ -300,7 +300,7 @@ def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scal
 
 
 def _training_targets(jets: Splits, members: Sequence[Member]) -> np.ndarray:
-    """The targets of all jets that a member is trained on."""
+    """Joins the targets of all jets that a member is trained on."""
     targets = np.concatenate([runtime.gather(subset.targets) for subset in jets[:3]])
     return np.asarray(targets[np.unique(np.concatenate([member.train for member in members]))])
 

@@ -73,7 +73,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
 
 
 def _resolve(experiment: Experiment, opened: Opened) -> Experiment:
-    """The options with all that they leave to the jets' dataset, and whole paths."""
+    """Fills in the options that are left to the jets' dataset, and whole paths."""
     dataset = opened.data.dataset
     for name, jets in {"data": opened.data, **opened.others}.items():
         experiment.task.check_dataset(jets.dataset, opened.sources[name])
@@ -85,7 +85,7 @@ def _resolve(experiment: Experiment, opened: Opened) -> Experiment:
 
 
 def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Splits:
-    """The jets of the run, refused where there is nothing to be learned of them."""
+    """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
     jets = subsets.load(opened, pipeline, task.read, seed=experiment.seed, memory=experiment.memory)
     targets = {name: runtime.gather(getattr(jets, name).targets) for name in jets.split._fields}

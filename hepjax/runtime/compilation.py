@@ -71,14 +71,14 @@ def cache_programs() -> Path | None:
 
 
 def _cache() -> Path:
-    """The user's cache folder, where `fetch` keeps its files too."""
+    """Finds the user's cache folder, where `fetch` keeps its files too."""
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given) / "hepjax"
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "hepjax"
 
 
 def _machine() -> str:
-    """A name for this kind of CPU: its programs may hold instructions that another, with the same home, has not."""
+    """Names this kind of CPU: its programs may hold instructions that another, with the same home, has not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
     except OSError:
@@ -93,10 +93,10 @@ def _make_room(folder: Path, largest: int) -> None:
     files = []
     for path in folder.rglob("*-cache"):
         try:
-            found = path.stat()
+            status = path.stat()
         except FileNotFoundError:
             continue
-        files.append((found.st_mtime, found.st_size, path))
+        files.append((status.st_mtime, status.st_size, path))
     size = sum(size for _, size, _ in files)
     if size > largest:
         for _, bytes_of_it, path in sorted(files):
@@ -107,7 +107,7 @@ def _make_room(folder: Path, largest: int) -> None:
 
 
 class _Trace(NamedTuple):
-    """What a function was traced with."""
+    """The arguments that a function was traced with."""
 
     leaves: dict[str, str]
     """Name and path of each value → its dtype and shape, or the value where it is static."""
@@ -158,8 +158,8 @@ def watch_traces(f: Callable[P, R], name: str, shapes: int = 1) -> Callable[P, R
 def _describe(arguments: Mapping[str, Any]) -> _Trace:
     leaves, trees = {}, {}
     for name, value in arguments.items():
-        found, trees[name] = jax.tree_util.tree_flatten_with_path(value)
-        leaves.update({name + jax.tree_util.keystr(path): _words(leaf) for path, leaf in found})
+        flat, trees[name] = jax.tree_util.tree_flatten_with_path(value)
+        leaves.update({name + jax.tree_util.keystr(path): _words(leaf) for path, leaf in flat})
     return _Trace(leaves, trees)
 
 
@@ -171,13 +171,13 @@ def _words(leaf: Any) -> str:
 
 
 def _changes(now: _Trace, before: _Trace) -> list[str]:
-    found = []
+    changes = []
     for path in dict.fromkeys((*now.leaves, *before.leaves)):
         new, old = (trace.leaves.get(path, "absent") for trace in (now, before))
         if new != old:
-            found.append(f"{path} is {_short(new)} and was {_short(old)}")
+            changes.append(f"{path} is {_short(new)} and was {_short(old)}")
     same = [name for name, tree in now.trees.items() if tree == before.trees.get(name)]
-    return found or [f"{name} has another structure" for name in now.trees if name not in same]
+    return changes or [f"{name} has another structure" for name in now.trees if name not in same]
 
 
 def _few(changes: list[str]) -> str:

@@ -38,7 +38,7 @@ class Devices(NamedTuple):
 
     @property
     def axis(self) -> str | None:
-        """What `make_train_step` and `make_eval_step` take as their axis; None where a step is not divided by them."""
+        """The axis for `make_train_step` and `make_eval_step`; None where a step is not divided by them."""
         divided = self.everywhere > 1 and not self.coupled and not self.shard_optimizer and self.members is None
         return AXIS if divided or self.strategy is Strategy.PMAP else None
 
@@ -314,7 +314,7 @@ def compile_on(
 def _pmap(
     devices: Devices, run_window: Callable[..., Any], eval_step: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Each device sees its own examples; the state and all sums are the same everywhere."""
+    """Compiles for pmap: each device sees its own examples; the state and all sums are the same everywhere."""
     axis: dict[str, Any] = {"axis_name": AXIS, "devices": list(devices.mesh.devices.flat)}
 
     def run(state: TrainState, data: tuple[Batch, ...], bucket: jax.Array, examples: jax.Array) -> Any:

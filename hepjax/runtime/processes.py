@@ -68,7 +68,7 @@ def connect(
 
 
 def _launched() -> tuple[int | None, int | None]:
-    """The number of this process, and of all, as SLURM or MPI tells; SLURM within `srun` only."""
+    """Reads the number of this process, and of all, as SLURM or MPI sets them; SLURM within `srun` only."""
     for rank, size in (
         ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
         ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
@@ -80,7 +80,7 @@ def _launched() -> tuple[int | None, int | None]:
 
 
 def _first_host() -> str | None:
-    """The coordinator where a launcher tells: a port that follows from the job, so that jobs do not meet."""
+    """Names the coordinator where a launcher is known: its port follows from the job, so that jobs do not meet."""
     if "SLURM_STEP_NUM_TASKS" in os.environ:
         return None  # JAX reads SLURM's list of hosts itself
     local = os.environ.get("OMPI_COMM_WORLD_LOCAL_SIZE") or os.environ.get("MPI_LOCALNRANKS")
@@ -90,7 +90,7 @@ def _first_host() -> str | None:
 
 
 def process() -> tuple[int, int]:
-    """The number of this process, from 0, and of all.
+    """Gives the number of this process, from 0, and of all.
 
     >>> process()
     (0, 1)
@@ -108,7 +108,7 @@ def is_first() -> bool:
 
 
 def rows_of_process(count: int) -> slice:
-    """The rows that this process reads.
+    """Chooses the rows that this process reads.
 
     Args:
       count: the rows of all processes.
@@ -124,7 +124,7 @@ def rows_of_process(count: int) -> slice:
 
 
 def gather(x: np.ndarray) -> np.ndarray:
-    """The rows of all processes, one process after another, in each of them.
+    """Gathers the rows of all processes, one process after another, in each of them.
 
     Args:
       x: (n, ...) host array of any dtype; n may differ.
@@ -142,13 +142,13 @@ def gather(x: np.ndarray) -> np.ndarray:
     raw = np.frombuffer(np.ascontiguousarray(x).tobytes(), np.uint8).reshape(len(x), width)
     counts = np.asarray(multihost_utils.process_allgather(np.array([len(x)], np.int32))).ravel()
     padded = np.pad(raw, ((0, int(counts.max()) - len(x)), (0, 0)))
-    found = np.asarray(multihost_utils.process_allgather(padded))
-    rows = np.concatenate([part[:count] for part, count in zip(found, counts, strict=True)])
+    gathered = np.asarray(multihost_utils.process_allgather(padded))
+    rows = np.concatenate([part[:count] for part, count in zip(gathered, counts, strict=True)])
     return rows.reshape(-1).view(x.dtype).reshape(-1, *x.shape[1:])
 
 
 def agree(counts: np.ndarray) -> np.ndarray:
-    """The largest of each count over all processes.
+    """Finds the largest of each count over all processes.
 
     >>> agree(np.array([3, 4])).tolist()
     [3, 4]

@@ -31,7 +31,7 @@ _GROUP = 1024
 
 
 def distance_correlation(x: Any, y: Any, weights: Any = None) -> jax.Array:
-    """How much two quantities depend on each other, in whatever way: their squared distance correlation.
+    """Computes how much two quantities depend on each other in any way: their squared distance correlation.
 
     Of infinitely many jets it is 0 if and only if the two are independent; of N independent ones about 1/N or more.
 
@@ -54,13 +54,13 @@ def distance_correlation(x: Any, y: Any, weights: Any = None) -> jax.Array:
     share = safe_divide(w, jnp.sum(w))
     a, b = (_distances(_counted(v.reshape(len(v), -1), w), share) for v in (jnp.asarray(x), jnp.asarray(y)))
     both = _covariance(a, b, share @ (a.pairs * b.pairs) @ share, share)
-    each = [_covariance(one, one, one.square, share) for one in (a, b)]
-    found: jax.Array = safe_divide(both, safe_sqrt(each[0] * each[1]))
-    return found
+    variances = [_covariance(x, x, x.square, share) for x in (a, b)]
+    correlation: jax.Array = safe_divide(both, safe_sqrt(variances[0] * variances[1]))
+    return correlation
 
 
 def odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Array:
-    """The log odds of each signal class against the background.
+    """Computes the log odds of each signal class against the background.
 
     Args:
       logits: (B, C).
@@ -70,19 +70,19 @@ def odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Arr
     Returns:
       (B, S) ln p_signal − ln Σ p over the background, without the signal class.
 
-    >>> found = odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2])
-    >>> found.shape, round(float(found[0, 0]), 3)
+    >>> log_odds = odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2])
+    >>> log_odds.shape, round(float(log_odds[0, 0]), 3)
     ((1, 1), 1.386)
     """
     others = [jnp.where(jnp.asarray(background).at[c].set(False), logits, -jnp.inf) for c in signal]
-    found: list[jax.Array] = [logits[:, c] - jax.nn.logsumexp(x, axis=1) for c, x in zip(signal, others, strict=True)]
-    return jnp.stack(found, axis=1)
+    columns: list[jax.Array] = [logits[:, c] - jax.nn.logsumexp(x, axis=1) for c, x in zip(signal, others, strict=True)]
+    return jnp.stack(columns, axis=1)
 
 
 def correlation_loss(loss: Loss, strength: float, background: Array, signal: Sequence[int]) -> Loss:
-    """A loss to which the distance correlation of answers and nuisance is added (arXiv:2001.05310, eq. 10).
+    """Adds to a loss the distance correlation of predictions and nuisance (arXiv:2001.05310, eq. 10).
 
-    An answer is D = p_signal / (p_signal + p_background). Background jets count by their D: where D and the nuisance
+    A prediction is D = p_signal / (p_signal + p_background). Background jets count by their D: where D and the nuisance
     are independent, they are so under these weights too, and the few jets that a tight cut selects do not drown.
 
     Args:
@@ -99,18 +99,18 @@ def correlation_loss(loss: Loss, strength: float, background: Array, signal: Seq
 
     def total(logits: jax.Array, labels: jax.Array, weights: jax.Array, nuisance: jax.Array) -> jax.Array:
         counts = weights * jnp.asarray(background)[labels]
-        answers = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
-        counts = counts[:, None] * jax.lax.stop_gradient(answers)
-        grouped = [_in_groups(x) for x in (answers, nuisance, counts)]
-        found = each(jnp.moveaxis(grouped[0], 2, 1), grouped[1], jnp.moveaxis(grouped[2], 2, 1))
-        added: jax.Array = weighted_mean(found, jnp.sum(grouped[2], axis=1))
+        predictions = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
+        counts = counts[:, None] * jax.lax.stop_gradient(predictions)
+        grouped = [_in_groups(x) for x in (predictions, nuisance, counts)]
+        correlations = each(jnp.moveaxis(grouped[0], 2, 1), grouped[1], jnp.moveaxis(grouped[2], 2, 1))
+        added: jax.Array = weighted_mean(correlations, jnp.sum(grouped[2], axis=1))
         return loss(logits, labels, weights) + strength * added
 
     return total
 
 
 def contest(apply: Apply, adversary: Apply, strength: float, background: Array, signal: Sequence[int]) -> Apply:
-    """A tagger in training against an adversary, which reads the nuisance off its answers (arXiv:1611.01046).
+    """Trains a tagger against an adversary, which reads the nuisance off its predictions (arXiv:1611.01046).
 
     The adversary learns to do so; behind the reversed gradient (arXiv:1505.07818, eq. 13 to 15) the tagger learns to
     prevent it.
@@ -123,21 +123,21 @@ def contest(apply: Apply, adversary: Apply, strength: float, background: Array, 
       signal: S class indices.
 
     Returns:
-      The same function, whose parameters hold the adversary's as `ADVERSARY`; it answers with the logits of both.
+      The same function, whose parameters hold the adversary's as `ADVERSARY`; it gives the logits of both.
     """
 
     def both(
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[tuple[jax.Array, jax.Array], PyTree]:
         logits, model_state = apply(params, model_state, inputs, mask, key)
-        answers = reverse_gradient(odds(logits, background, signal), strength)
-        return (logits, adversary(params[ADVERSARY], {}, answers, mask, key)[0]), model_state
+        predictions = reverse_gradient(odds(logits, background, signal), strength)
+        return (logits, adversary(params[ADVERSARY], {}, predictions, mask, key)[0]), model_state
 
     return both
 
 
 def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
-    """The loss of a contest: the tagger's, less the nats that the adversary knows of the nuisance.
+    """Makes the loss of a contest: the tagger's, less the nats that the adversary knows of the nuisance.
 
     Args:
       loss: (logits, labels, weights) → () mean.
@@ -153,8 +153,8 @@ def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
     ) -> jax.Array:
         logits, guess = outputs
         counts = weights * jnp.asarray(background)[labels]
-        answers = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
-        counts = counts * jax.lax.stop_gradient(jnp.mean(answers, axis=1))
+        predictions = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
+        counts = counts * jax.lax.stop_gradient(jnp.mean(predictions, axis=1))
         place = jnp.clip((nuisance * BINS).astype(jnp.int32), 0, BINS - 1)
         likely = jnp.take_along_axis(jax.nn.log_softmax(_counted(guess, counts)), place[:, None], axis=1)[:, 0]
         known: jax.Array = weighted_mean(likely + jnp.log(BINS), counts)
@@ -165,7 +165,7 @@ def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
 
 @jax.custom_vjp
 def reverse_gradient(x: jax.Array, strength: float) -> jax.Array:  # noqa: ARG001
-    """The identity, whose gradient is multiplied by minus `strength` on its way back.
+    """Returns its argument, whose gradient is multiplied by minus `strength` on its way back.
 
     Args:
       x: any shape.
@@ -184,7 +184,7 @@ reverse_gradient.defvjp(lambda x, strength: (x, strength), lambda strength, g: (
 
 
 def without_adversary(params: PyTree) -> PyTree:
-    """The parameters of the tagger alone.
+    """Takes the parameters of the adversary away.
 
     >>> without_adversary({"Dense_0": 1, ADVERSARY: 2})
     {'Dense_0': 1}
@@ -193,7 +193,7 @@ def without_adversary(params: PyTree) -> PyTree:
 
 
 def _counted(x: jax.Array, weights: jax.Array) -> jax.Array:
-    """(N, F), zero where the weight is, so that gradients are too."""
+    """Sets (N, F) numbers to zero where the weight is, so that gradients are too."""
     return jnp.where(weights[:, None] > 0, x, 0)
 
 
@@ -212,13 +212,13 @@ def _distances(x: jax.Array, share: jax.Array) -> _Distances:
 
 
 def _covariance(a: _Distances, b: _Distances, product: jax.Array, share: jax.Array) -> jax.Array:
-    """The mean product of centred distances, without centring them; `product` is the mean of the plain ones."""
-    found: jax.Array = product - 2 * share @ (a.rows * b.rows) + (share @ a.rows) * (share @ b.rows)
-    return found
+    """Computes the mean product of centered distances without centering them; `product` is that of the plain ones."""
+    covariance: jax.Array = product - 2 * share @ (a.rows * b.rows) + (share @ a.rows) * (share @ b.rows)
+    return covariance
 
 
 def _in_groups(x: jax.Array) -> jax.Array:
-    """(B, ...) → (groups, jets, ...), filled up with zeros."""
+    """Reshapes (B, ...) to (groups, jets, ...), filled up with zeros."""
     groups = -(-len(x) // _GROUP)
     size = -(-len(x) // groups)
     filled = jnp.pad(x, [(0, groups * size - len(x)), *[(0, 0)] * (x.ndim - 1)])

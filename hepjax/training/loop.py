@@ -188,7 +188,7 @@ def _end_epoch(
 def _evaluate(
     programs: Programs, state: TrainState, batches: Iterable[Any], rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(R,) mean loss and accuracy over all batches, added up in float64."""
+    """Computes (R,) mean losses and accuracies over all batches, added up in float64."""
     sums = np.zeros((3, rows))
     for batch in batches:
         sums += np.array(jax.device_get(programs.evaluate(state, batch)[:3]), np.float64).reshape(3, rows, -1).sum(2)
@@ -198,7 +198,7 @@ def _evaluate(
 
 
 def _rows(ensemble: Ensemble) -> int:
-    """The number of states: the members, and those that fill up the devices."""
+    """Counts the states: the members, and those that fill up the devices."""
     return int(ensemble.state.step.size)
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def binary_cross_entropy(
     logits: Any, labels: Any, weights: Any = None, *, mask: Any = None, class_weights: Any = None
 ) -> jax.Array:
-    """−log p of the true one of two classes, from log odds.
+    """Computes −log p of the true one of two classes, from log odds.
 
     Args:
       logits: (B,) log odds of class 1.
@@ -51,7 +51,7 @@ def binary_cross_entropy(
 def categorical_cross_entropy(
     logits: Any, labels: Any, weights: Any = None, *, mask: Any = None, class_weights: Any = None
 ) -> jax.Array:
-    """−log p of the true class, from logits.
+    """Computes −log p of the true class, from logits.
 
     Args:
       logits: (B, C).
@@ -76,7 +76,7 @@ def categorical_cross_entropy(
 
 
 def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
-    """The squared distance, averaged over examples and target components.
+    """Computes the squared distance, averaged over examples and target components.
 
     Args:
       predictions: (B, D).
@@ -99,7 +99,7 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
 
 
 def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
-    """Minus the log-likelihood of a normal distribution whose mean and width are both learned.
+    """Computes minus the log-likelihood of a normal distribution whose mean and width are both learned.
 
     ½ (ln 2π + s + (y − μ)² e^−s) with s = ln σ², so that any output is a valid width. The mean squared error is the
     case of a constant σ.
@@ -193,7 +193,7 @@ def quantile_loss(
 
 
 def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
-    """How badly each example comes back from an autoencoder (arXiv:1808.08979, eq. 3; 1808.08992, eq. 3).
+    """Computes how badly each example comes back from an autoencoder (arXiv:1808.08979, eq. 3; 1808.08992, eq. 3).
 
     Args:
       outputs: of an autoencoder, values (B, ...).
@@ -214,7 +214,7 @@ def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
 
 
 def kl_divergence(outputs: Reconstruction) -> jax.Array:
-    """How far each example's code lies from the prior, a standard normal distribution (arXiv:1312.6114, eq. 10).
+    """Computes how far each example's code lies from a standard normal distribution (arXiv:1312.6114, eq. 10).
 
     Args:
       outputs: of a variational autoencoder, mean and log_variance (B, L).
@@ -230,7 +230,7 @@ def kl_divergence(outputs: Reconstruction) -> jax.Array:
 
 
 def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
-    """The loss of networks that answer with each example's loss themselves, such as flows with -ln p.
+    """Averages the outputs of networks that compute each example's loss themselves, such as flows with -ln p.
 
     Args:
       outputs: (B,) float.
@@ -247,7 +247,7 @@ def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa:
 
 
 def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = None) -> jax.Array:
-    """The squared difference between an autoencoder's inputs and what comes back, averaged over all their numbers.
+    """Computes the squared difference of an autoencoder's inputs and outputs, averaged over all their numbers.
 
     Args:
       outputs: of an autoencoder, values (B, ...).
@@ -264,14 +264,14 @@ def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = N
     >>> float(reconstruction_error(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])))
     2.5
     """
-    found, wanted = (jnp.reshape(x, (jnp.shape(x)[0], -1)) for x in (outputs.values, targets))
-    return mean_squared_error(found, wanted, weights)
+    rebuilt, inputs = (jnp.reshape(x, (jnp.shape(x)[0], -1)) for x in (outputs.values, targets))
+    return mean_squared_error(rebuilt, inputs, weights)
 
 
 def negative_elbo(
     outputs: Reconstruction, targets: Any, weights: Any = None, *, beta: float = 1.0, variance: float = 1.0
 ) -> jax.Array:
-    """What a variational autoencoder is trained on: a bound on -ln p of its inputs, up to a constant.
+    """Computes the loss of a variational autoencoder: a bound on -ln p of its inputs, up to a constant.
 
     Σ (x - x')² / 2σ² + β · KL; with β = 1 of arXiv:1312.6114, eq. 10, else of a β-VAE.
 
@@ -315,7 +315,7 @@ def _kl_divergence(mean: Any, log_variance: Any) -> jax.Array:
 
 
 def balanced_class_weights(labels: Any, classes: int) -> jax.Array:
-    """Class weights that make all classes count the same, whatever their numbers.
+    """Computes class weights that make all classes count the same, whatever their numbers.
 
     Args:
       labels: (N,) class indices.
@@ -332,9 +332,9 @@ def balanced_class_weights(labels: Any, classes: int) -> jax.Array:
 
 
 def make_penalty(strengths: Mapping[float, float]) -> Callable[[PyTree], jax.Array]:
-    """Lp penalties on the parameters, Σ over p of strength · Σ |w|^p.
+    """Makes Lp penalties on the parameters, Σ over p of strength · Σ |w|^p.
 
-    Biases, scales of normalisation layers and slopes of activations are exempt: only parameters of rank two or more,
+    Biases, scales of normalization layers and slopes of activations are exempt: only parameters of rank two or more,
     the weights proper, count.
 
     Args:
@@ -362,13 +362,13 @@ def make_penalty(strengths: Mapping[float, float]) -> Callable[[PyTree], jax.Arr
 
 
 def _power(w: jax.Array, p: float) -> jax.Array:
-    """|w|^p with gradient 0 at 0, for p below 1 too."""
+    """Computes |w|^p with gradient 0 at 0, for p below 1 too."""
     zero = w == 0
     return jnp.where(zero, 0.0, jnp.abs(jnp.where(zero, 1.0, w)) ** p)
 
 
 def _check_fit(loss: str, name: str, outputs: Any, expected: tuple[int, ...], other: str, targets: Any) -> None:
-    """Shapes must match exactly: broadcasting would pair each example with every other."""
+    """Refuses shapes that do not match exactly: broadcasting would pair each example with every other."""
     if jnp.shape(outputs) != expected:
         raise ValueError(
             f"{loss}: {name} of shape {jnp.shape(outputs)} do not fit {other} of shape {jnp.shape(targets)}; "
@@ -377,7 +377,7 @@ def _check_fit(loss: str, name: str, outputs: Any, expected: tuple[int, ...], ot
 
 
 def _factor(examples: Any, weights: Any, mask: Any, class_weights: Any = None, classes: int = 0) -> jax.Array:
-    """(B,) how much each example counts; `examples` gives B, and the labels that choose class weights."""
+    """Computes (B,) how much each example counts; `examples` gives B, and the labels that choose class weights."""
     factor = jnp.ones(jnp.shape(examples)) if weights is None else jnp.asarray(weights)
     for name, given in (("weights", factor), ("mask", factor if mask is None else mask)):
         if jnp.shape(given) != jnp.shape(examples):
@@ -392,7 +392,7 @@ def _factor(examples: Any, weights: Any, mask: Any, class_weights: Any = None, c
 
 
 def _mean(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
-    """The mean of `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
+    """Averages `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
     counts = factor > 0
     zeroed = [jnp.where(counts.reshape(counts.shape + (1,) * (jnp.ndim(x) - 1)), x, 0) for x in (outputs, *targets)]
     mean: jax.Array = weighted_mean(values(*zeroed), factor)

@@ -90,5 +90,5 @@ def with_rates(opt_state: PyTree, rates: Array) -> PyTree:
 
 
 def _weights(params: PyTree) -> PyTree:
-    """True for weights proper, False for biases and scales: the rule of `losses.make_penalty`."""
+    """Marks weights proper, but not biases and scales: the rule of `losses.make_penalty`."""
     return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)

@@ -27,7 +27,7 @@ def make_train_step(
     *,
     axis: str | None = None,
 ) -> TrainStep:
-    """The step: gradients of loss and penalty on one batch, and the optimizer's update.
+    """Makes the step: gradients of loss and penalty on one batch, and the optimizer's update.
 
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
@@ -66,29 +66,29 @@ def make_train_step(
 
 
 def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *, axis: str | None = None) -> EvalStep:
-    """The evaluation of one batch, without dropout and with running averages.
+    """Makes the evaluation of one batch, without dropout and with running averages.
 
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
       loss: (outputs, targets, weights) → () mean over the true examples.
-      axis: as in `make_train_step`; the sums are then those of the whole batch, the answers each device's own.
+      axis: as in `make_train_step`; the sums are then those of the whole batch, the outputs each device's own.
 
     Returns:
-      The function (state, batch) → sums and answers.
+      The function (state, batch) → sums and outputs.
     """
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
-        answers, targets, weights, *nuisance = _together((outputs, *batch.truth), axis)
-        weight, value = jnp.sum(weights), loss(answers, targets, weights, *nuisance)
-        correct = jnp.sum(_correct(answers, targets) * weights)
+        together, targets, weights, *nuisance = _together((outputs, *batch.truth), axis)
+        weight, value = jnp.sum(weights), loss(together, targets, weights, *nuisance)
+        correct = jnp.sum(_correct(together, targets) * weights)
         return EvalMetrics(value * weight, correct, weight, outputs)
 
     return step
 
 
 def _together(x: PyTree, axis: str | None) -> PyTree:
-    """Every device's share of a batch, on each device; the loss of all is then one number, whatever the weights."""
+    """Gathers every device's share of a batch on each; the loss of all is then one number, whatever the weights."""
     return x if axis is None else jax.lax.all_gather(x, axis, tiled=True)
 
 

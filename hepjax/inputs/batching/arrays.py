@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def eval_batches(data: Batch, *, batch_size: int) -> Iterator[Batch]:
-    """All examples in order, the last batch filled up with rows of weight 0.
+    """Gives all examples in order, the last batch filled up with rows of weight 0.
 
     Args:
       data: N examples, NumPy arrays.
@@ -33,7 +33,7 @@ def eval_batches(data: Batch, *, batch_size: int) -> Iterator[Batch]:
 
 
 def fill_up(data: Batch, size: int) -> Batch:
-    """The examples, and behind them zeros, of weight 0 too, up to `size` of both.
+    """Appends zeros, of weight 0 too, to examples.
 
     Args:
       data: `size` examples or fewer, NumPy arrays.

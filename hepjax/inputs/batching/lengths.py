@@ -24,27 +24,27 @@ class Buckets(NamedTuple):
     """Slots of padding that a jet needs where it does not fill the last length."""
 
     def __len__(self) -> int:
-        """How many shapes there are."""
+        """Counts the shapes."""
         return max(len(self.lengths), 1)
 
     def of(self, inputs: Any) -> np.ndarray:
-        """(N,) the bucket of each example."""
+        """Finds the bucket of each example, (N,)."""
         return self.of_lengths(inputs.lengths if self.lengths else np.zeros(len(jax.tree.leaves(inputs)[0]), np.int64))
 
     def of_lengths(self, lengths: np.ndarray) -> np.ndarray:
-        """The same from (N,) numbers of particles."""
+        """Finds the bucket of each example from (N,) numbers of particles."""
         if not self.lengths:
             return np.zeros(len(lengths), np.int64)
-        found: np.ndarray = np.searchsorted(self.lengths, np.minimum(lengths + self.spare, self.lengths[-1]))
-        return found
+        buckets: np.ndarray = np.searchsorted(self.lengths, np.minimum(lengths + self.spare, self.lengths[-1]))
+        return buckets
 
     def trim(self, inputs: Any, bucket: int) -> Any:
-        """The same examples, padded to the length of a bucket."""
+        """Cuts examples to the length of a bucket, which holds all their particles."""
         return jax.tree.map(lambda x: x[:, : self.lengths[bucket]], inputs) if self.lengths else inputs
 
 
 def choose_buckets(counts: np.ndarray, *, most: int, spare: int = 0, worth: float = 0.05) -> Buckets:
-    """The lengths that leave the fewest pairs of slots, no more than are worth their compilation.
+    """Chooses the lengths that leave the fewest pairs of slots, no more than are worth their compilation.
 
     Args:
       counts: (P + 1,) how many jets have each number of particles, from 0 to the P slots there are.
@@ -69,15 +69,15 @@ def choose_buckets(counts: np.ndarray, *, most: int, spare: int = 0, worth: floa
     best: tuple[int, ...] = (slots,)
     whole = pairs(best)
     for size in range(1, min(most - 1, len(grid)) + 1):
-        found = min(((*some, slots) for some in itertools.combinations(grid, size)), key=pairs)
-        if pairs(best) - pairs(found) < worth * whole:
+        lengths = min(((*shorter, slots) for shorter in itertools.combinations(grid, size)), key=pairs)
+        if pairs(best) - pairs(lengths) < worth * whole:
             break
-        best = found
+        best = lengths
     return Buckets(best, spare)
 
 
 def even_buckets(slots: int, spare: int = 0) -> Buckets:
-    """Lengths that suit any jets: steps of a fifth or so.
+    """Chooses lengths that suit any jets: steps of a fifth or so.
 
     Args:
       slots: P.
@@ -94,7 +94,7 @@ def even_buckets(slots: int, spare: int = 0) -> Buckets:
 
 
 def by_length(data: Batch, buckets: Buckets) -> list[tuple[np.ndarray, Batch]]:
-    """Examples sorted into buckets.
+    """Sorts examples into buckets.
 
     Args:
       data: N examples, NumPy arrays.
@@ -103,9 +103,9 @@ def by_length(data: Batch, buckets: Buckets) -> list[tuple[np.ndarray, Batch]]:
     Returns:
       For each bucket the rows that lie in it, in order, and their examples, padded to its length.
     """
-    found, parts = buckets.of(data.inputs), []
+    bucket_of, parts = buckets.of(data.inputs), []
     for bucket in range(len(buckets)):
-        rows = np.flatnonzero(found == bucket)
+        rows = np.flatnonzero(bucket_of == bucket)
         part = jax.tree.map(lambda x, rows=rows: x[rows], data._replace(inputs=buckets.trim(data.inputs, bucket)))
         parts.append((rows, part))
     return parts

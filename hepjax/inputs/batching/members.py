@@ -85,5 +85,5 @@ def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) 
 
 
 def _places(shared: Shared, members: Sequence[np.ndarray]) -> list[Places]:
-    """For each length, where the rows of each member lie in it."""
+    """Finds for each length where the rows of each member lie in it."""
     return [[[np.flatnonzero(np.isin(rows, member))] for member in members] for rows in shared.rows]
