@@ -19,7 +19,7 @@ from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.names import class_label, column_label
-from hepjax.report.page import Picture, Section, page
+from hepjax.report.page import Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.report.planes import plane_figure
@@ -33,6 +33,7 @@ from hepjax.report.regression import (
     residuals_in_bins_figure,
     response_figure,
 )
+from hepjax.report.rendering import Picture
 from hepjax.report.style import new_figure, style
 from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (

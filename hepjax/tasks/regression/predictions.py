@@ -37,9 +37,9 @@ def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: Regression
     """
     mean, width = statistics["mean"], statistics["width"]
     if loss is RegressionLoss.GAUSSIAN:
-        values, log_variance = jnp.split(outputs, 2, axis=1)
+        scaled, log_variance = jnp.split(outputs, 2, axis=1)
         widths = width * jnp.exp(jnp.clip(log_variance, -_LARGEST, _LARGEST) / 2)
-        return jnp.concatenate([mean + width * values, widths], axis=1)
+        return jnp.concatenate([mean + width * scaled, widths], axis=1)
     if loss is RegressionLoss.QUANTILES:
         targets = outputs.shape[1] // levels
         columns = [sort([outputs[:, d * levels + i] for i in range(levels)]) for d in range(targets)]
