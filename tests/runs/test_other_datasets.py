@@ -52,7 +52,7 @@ def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, undrawn):
     assert record["classes"] == list(classes)
     assert run_folder.dataset_of(record) == read_jets(data).dataset
     assert record["experiment"]["model"]["columns"] == list(read_jets(data).dataset.particle_features)
-    evaluated = evaluate.evaluate(folder, [data])
+    evaluated = evaluate.evaluate(folder, [data]).metrics
     assert tuple(evaluated["classes"]) == classes
     predict.predict(folder, [data], tmp_path / "scores.h5")
     with h5py.File(tmp_path / "scores.h5") as file:
