@@ -150,6 +150,24 @@ class Decorrelation(enum.Enum):
     """By a second network that learns to read the nuisance off the answers (arXiv:1611.01046)."""
 
 
+class PixelScale(enum.Enum):
+    """What a network sees of the pixels of a jet image."""
+
+    LOGARITHM = "logarithm"
+    """ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
+    AMPLITUDE = "amplitude"
+    """The square root of a pixel's share of the image, so that all images have one norm (arXiv:2104.09051)."""
+
+
+class AnomalyLoss(enum.Enum):
+    """What autoencoders minimize."""
+
+    RECONSTRUCTION_ERROR = "reconstruction-error"
+    """The squared difference of inputs and what comes back, averaged over the numbers of a jet."""
+    NEGATIVE_ELBO = "negative-elbo"
+    """Minus the evidence lower bound of a code that is a normal distribution (arXiv:1312.6114)."""
+
+
 class RegressionLoss(enum.Enum):
     """The losses of regression, of targets in units of their spread."""
 

@@ -1,12 +1,21 @@
 """`Jets` → model input."""
 
 from hepjax.inputs.graphs import azimuths, build_graph, coordinates, graphs, pair_features
-from hepjax.inputs.images import check_masses_known, check_masses_there, draw, file_images, image_columns, images
+from hepjax.inputs.images import (
+    amplitudes,
+    check_masses_known,
+    check_masses_there,
+    draw,
+    file_images,
+    image_columns,
+    images,
+)
 from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, scaling_of
 from hepjax.inputs.sequences import sequences
 from hepjax.inputs.tabular import tabular
 
 __all__ = [
+    "amplitudes",
     "apply_scaling",
     "azimuths",
     "build_graph",

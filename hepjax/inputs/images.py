@@ -7,7 +7,7 @@ the right and Δφ upwards. The public dataset's authors draw its `jetImage` tha
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -19,6 +19,7 @@ from hepjax.errors import InputError
 from hepjax.inputs.names import places
 from hepjax.inputs.rounding import unfused
 from hepjax.inputs.sequences import sequences
+from hepjax.numerics import safe_divide, safe_sqrt
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -117,6 +118,25 @@ def draw(
     canvas = jnp.zeros((len(mask), pixels * pixels * depth), jnp.float32)
     amount = jnp.where(inside, column[_ENERGY if value is PixelValue.ENERGY else _PT], 0)
     return canvas.at[jnp.arange(len(mask))[:, None], place].add(amount).reshape(-1, pixels, pixels, depth)
+
+
+def amplitudes(images: Any) -> Any:
+    """Converts images to square roots of pixels' shares, so that all images have the same norm.
+
+    The squared distance of two such images is the squared Hellinger distance of two distributions of pT. It avoids the
+    complexity bias, a poor reconstruction of jets just because they have many particles (arXiv:2104.09051).
+
+    Args:
+      images: (N, H, W, channels) non-negative pT, a NumPy or JAX array.
+
+    Returns:
+      (N, H, W, channels) of the same kind; the mean square over pixels and channels is 1, or 0 for an empty image.
+
+    >>> amplitudes(np.array([[[[9.0], [16.0]]]]))[0, 0, :, 0].round(3).tolist()
+    [0.849, 1.131]
+    """
+    total = images.sum(axis=(1, 2, 3), keepdims=True)
+    return safe_sqrt(safe_divide(images * math.prod(images.shape[1:]), total))
 
 
 _draw_block = jax.jit(draw, static_argnames=("columns", "pixels", "size", "value", "channels", "rotate", "flip"))

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models
-from hepjax.choices import Channels, Precision, Role
+from hepjax.choices import Channels, PixelScale, Precision, Role
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments
@@ -46,6 +46,8 @@ class InputPipeline(NamedTuple):
     """The images that the files must have."""
     spare: int | None = None
     """Slots of padding that a jet must keep where its list of particles is cut shorter; None where it must not be."""
+    read_out: Callable[[Any, Any], jax.Array] = lambda outputs, _: outputs
+    """(what the network gives, what it was given) → (B, outputs), which loss and predictions are made of."""
 
 
 def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline:
@@ -68,7 +70,8 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     >>> pipeline.load(jets, slice(3)).values.shape
     (3, 20, 7)
     """
-    network = resolve(model, dataset).clone(outputs=outputs)
+    network = resolve(model, dataset)
+    network = network.clone(outputs=network.output_count(outputs))
     if isinstance(network, FeatureModel):
         return _of_features(network)
     if isinstance(network, ImageModel):
@@ -121,15 +124,15 @@ def _columns_of(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...]:
 
 
 def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
-    """Makes the pure function from what was loaded to logits.
+    """Makes the pure function from what was loaded to the outputs that the task reads out.
 
     Args:
       pipeline: of the model.
       scaling: fitted on the training part.
-      precision: of the network; its input is made, and its logits are given, in float32.
+      precision: of the network; its input is made, and its outputs are given, in float32.
 
     Returns:
-      (params, model_state, inputs, mask, key) → (logits, model_state).
+      (params, model_state, inputs, mask, key) → (outputs, model_state).
     """
     network = models.make_apply(pipeline.network)
 
@@ -140,11 +143,12 @@ def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision =
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, PyTree]:
         seen = pipeline.transform(scaling, inputs)
+        given = seen
         if precision is not Precision.FLOAT32:
-            params, seen = cast((params, seen), precision.value)
-        logits, model_state = network(params, model_state, seen, mask, key)
-        logits, model_state = cast((logits, model_state), jnp.float32)
-        return logits[: mask.shape[0]], model_state  # a batch of graphs ends with its padding
+            params, given = cast((params, seen), precision.value)
+        outputs, model_state = network(params, model_state, given, mask, key)
+        outputs, model_state = cast((outputs, model_state), jnp.float32)
+        return pipeline.read_out(outputs, seen)[: mask.shape[0]], model_state  # a batch of graphs ends with its padding
 
     return apply
 
@@ -229,7 +233,6 @@ def _of_graphs(model: GraphModel, dataset: Dataset) -> InputPipeline:
 
 
 def _of_images(model: ImageModel, dataset: Dataset) -> InputPipeline:
-    """A pixel is given as ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
     shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
     roles = representations.image_columns(**shared)
     columns = _columns_of([Role(role) for role in roles], dataset)
@@ -249,12 +252,13 @@ def _of_images(model: ImageModel, dataset: Dataset) -> InputPipeline:
         turns: dict[str, Any] = {"rotate": model.rotate, "flip": model.flip}
         return representations.draw(particles, columns=roles, **grid, **shared, **turns)
 
+    scale = representations.amplitudes if model.pixel_scale is PixelScale.AMPLITUDE else jnp.log1p
     blank = np.zeros((1, model.pixels, model.pixels, len(model.images)), np.float32)
     return InputPipeline(
         network=model,
         load=load,
         statistics=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
-        transform=lambda _, x: jnp.log1p(x if model.images else draw(x)),
+        transform=lambda _, x: scale(x if model.images else draw(x)),
         example=blank if model.images else _no_particles(model.particles, columns),
         columns=model.images or columns,
         scaled=0,

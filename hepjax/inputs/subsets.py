@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     ReadTargets = Callable[[Jets, slice | np.ndarray], np.ndarray | None]
     """(jets, rows) → (n,) int32 or (n, D) float32; None where the files have none."""
+    Selection = Callable[[np.ndarray, int], np.ndarray]
+    """(targets of n jets, seed) → (m,) rising places of those that are learned from."""
 
 _AT_ONCE = 2**28
 """Bytes of a file's particles that are read at once."""
@@ -93,7 +95,15 @@ class _Pass(NamedTuple):
     """Jets without a particle."""
 
 
-def load(opened: Opened, pipeline: InputPipeline, read_targets: ReadTargets, *, seed: int, memory: float) -> Splits:
+def load(
+    opened: Opened,
+    pipeline: InputPipeline,
+    read_targets: ReadTargets,
+    *,
+    seed: int,
+    memory: float,
+    select: Selection | None = None,
+) -> Splits:
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
@@ -102,6 +112,7 @@ def load(opened: Opened, pipeline: InputPipeline, read_targets: ReadTargets, *, 
       read_targets: reads what is to be learned of them.
       seed: of the split.
       memory: gigabytes that the jets of a process may take.
+      select: which training and validation jets are learned from; the others are left out. None is all.
 
     Returns:
       The splits.
@@ -114,6 +125,15 @@ def load(opened: Opened, pipeline: InputPipeline, read_targets: ReadTargets, *, 
     split = batching.split(len(opened.data), seed=seed, fractions=shares)
     wanted = {"data": (opened.data, {name: rows for name, rows in split._asdict().items() if name not in others})}
     wanted |= {name: (jets, {name: np.arange(len(jets))}) for name, jets in others.items()}
+    if select is not None:
+        wanted = {
+            name: (
+                jets,
+                _selected(jets, rows, read_targets, opened.sources[name], lambda targets: select(targets, seed)),
+            )
+            for name, (jets, rows) in wanted.items()
+        }
+        split = split._replace(**{name: rows for name, rows in wanted["data"][1].items() if name not in others})
     count, most = sum(len(jets) for jets, _ in wanted.values()), memory * 1e9
     keep = count * _bytes(pipeline) <= most * runtime.process()[1]
     shared: dict[str, Any] = {"keep": keep, "at_once": min(most / _SHARE, _AT_ONCE)}
@@ -204,6 +224,22 @@ def read_columns(jets: Jets, rows: np.ndarray, names: Sequence[str]) -> np.ndarr
     places = [jets.observable_names.index(name) for name in names]
     chosen = np.array_split(rows, max(len(rows) // _ROWS, 1))
     return np.concatenate([np.asarray(jets.observables[block])[:, places] for block in chosen])
+
+
+def _selected(
+    jets: Jets,
+    split: dict[str, np.ndarray],
+    read_targets: ReadTargets,
+    source: str,
+    select: Callable[[np.ndarray], np.ndarray],
+) -> dict[str, np.ndarray]:
+    """The rows of each part, of the training and validation parts those that are learned from."""
+    chosen = {}
+    for name, rows in split.items():
+        ordered = np.sort(rows)
+        learned = name != "test"
+        chosen[name] = ordered[select(_check_targets(read_targets(jets, ordered), source))] if learned else rows
+    return chosen
 
 
 def _bytes(pipeline: InputPipeline) -> int:

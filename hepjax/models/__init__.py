@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hepjax.models.fields import check_model, options_of
     from hepjax.models.graph_network import GraphNetwork
     from hepjax.models.gru import GRU
+    from hepjax.models.image_autoencoder import ImageAutoencoder
     from hepjax.models.interaction_network import InteractionNetwork
     from hepjax.models.layers import activations
     from hepjax.models.layers.empty_jets import uniform_where_empty
@@ -30,7 +31,15 @@ if TYPE_CHECKING:
     from hepjax.models.logistic import Logistic
     from hepjax.models.lstm import LSTM
     from hepjax.models.mlp import MLP
-    from hepjax.models.model import FeatureModel, GraphModel, ImageModel, Model, ParticleModel, SequenceModel
+    from hepjax.models.model import (
+        FeatureModel,
+        GraphModel,
+        ImageModel,
+        Model,
+        ParticleModel,
+        Reconstructing,
+        SequenceModel,
+    )
     from hepjax.models.registry import MODELS, register
     from hepjax.models.serialization import from_json, to_json
     from hepjax.models.variational_autoencoder import VariationalAutoencoder
@@ -50,6 +59,7 @@ _HOMES = {
     "GRU": "gru",
     "GraphModel": "model",
     "GraphNetwork": "graph_network",
+    "ImageAutoencoder": "image_autoencoder",
     "ImageModel": "model",
     "InteractionNetwork": "interaction_network",
     "LSTM": "lstm",
@@ -59,6 +69,7 @@ _HOMES = {
     "MODELS": "registry",
     "Model": "model",
     "ParticleModel": "model",
+    "Reconstructing": "model",
     "SequenceModel": "model",
     "VariationalAutoencoder": "variational_autoencoder",
     "activations": "layers",
@@ -91,12 +102,14 @@ __all__ = [
     "FeatureModel",
     "GraphModel",
     "GraphNetwork",
+    "ImageAutoencoder",
     "ImageModel",
     "InteractionNetwork",
     "Linear",
     "Logistic",
     "Model",
     "ParticleModel",
+    "Reconstructing",
     "SequenceModel",
     "VariationalAutoencoder",
     "activations",

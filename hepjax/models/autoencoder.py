@@ -10,14 +10,16 @@ from hepjax.choices import Activation
 from hepjax.models.bounds import at_least, each
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
-from hepjax.models.model import FeatureModel
+from hepjax.models.model import FeatureModel, Reconstructing
+from hepjax.models.registry import register
 from hepjax.types import Reconstruction
 
 if TYPE_CHECKING:
     import jax
 
 
-class Autoencoder(FeatureModel):
+@register("autoencoder")
+class Autoencoder(Reconstructing, FeatureModel):
     """Dense layers down to a code and back; an anomaly is what comes back badly (arXiv:1808.08979, 1808.08992).
 
     Its outputs are as many as the features.
@@ -29,6 +31,11 @@ class Autoencoder(FeatureModel):
     """Width of the code; below the number of features, or nothing has to be learned."""
     activation: ActivationLike = Activation.TANH
     """Activation after every hidden layer."""
+
+    @nn.nowrap
+    def output_count(self, asked: int) -> int:  # noqa: ARG002
+        """Returns the number of features."""
+        return len(self.features)
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, train: bool = False) -> Reconstruction:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import math
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from hepjax.choices import Activation
-from hepjax.errors import InputError
+from hepjax.choices import Activation, PixelScale
 from hepjax.models.bounds import at_least, each, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
-from hepjax.models.model import Model
-from hepjax.types import Reconstruction
+from hepjax.models.model import ImageModel, Reconstructing
+from hepjax.models.registry import register
+from hepjax.types import Reconstruction, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
-class ConvAutoencoder(Model):
+@register("conv-autoencoder")
+class ConvAutoencoder(Reconstructing, ImageModel):
     """Convolutions down to a code and back, for jet images (arXiv:1808.08979, sec. 3; arXiv:1808.08992).
 
     A layer first makes one pixel of s x s, with a channel for each of them, and then looks at 3 x 3 of these: this is a
@@ -25,33 +29,32 @@ class ConvAutoencoder(Model):
     pixels (arXiv:1609.05158).
     """
 
-    shape: tuple[int, int, int] = (40, 40, 1)
-    """Shape of an image, (H, W, channels)."""
+    pixel_scale: PixelScale = PixelScale.AMPLITUDE
+    """What the network sees of it, and gives back."""
     filters: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (16, 32)
     """Channels of each layer."""
     strides: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (4, 2)
-    """Stride of each layer; their product divides H and W."""
+    """Stride of each layer; their product divides the pixels along a side."""
     latent: Annotated[int, at_least(1)] = 8
     """Width of the code."""
     activation: ActivationLike = Activation.LEAKY_RELU
     """Activation after every layer but the code and the last."""
+
+    @nn.nowrap
+    def rules(self) -> Iterable[Rule]:
+        """Returns the rules of the strides."""
+        count, shrunk = len(self.filters), math.prod(self.strides)
+        yield from super().rules()
+        yield Rule("--strides", self.strides, len(self.strides) == count, f"one for each of the {count} --filters")
+        fits = shrunk > 0 and self.pixels % shrunk == 0
+        yield Rule("--strides", self.strides, fits, f"a product that divides the {self.pixels} --pixels")
 
     @nn.compact
     def __call__(self, x: jax.Array, mask: jax.Array | None = None, train: bool = False) -> Reconstruction:  # noqa: ARG002
         """Args: x, (B, H, W, channels) float; mask, (B,) bool, and train change nothing.
 
         Returns: the images as they come back, and the code.
-
-        Raises: InputError, where the strides do not fit the filters or the shape, or the images have another shape.
         """
-        shrunk = math.prod(self.strides)
-        if len(self.strides) != len(self.filters) or self.shape[0] % shrunk or self.shape[1] % shrunk:
-            raise InputError(
-                f"strides: expected one for each of filters={self.filters} and a product that divides the sides of "
-                f"shape={self.shape}, found {self.strides}"
-            )
-        if x.shape[1:] != self.shape:
-            raise InputError(f"images: expected shape {self.shape}, found {x.shape[1:]}; give `shape` to the network")
         act, y = Activate(activation=self.activation), x
         for filters, stride in zip(self.filters, self.strides, strict=True):
             y = act(nn.Dense(units(self.activation, filters))(_around(_gathered(y, stride))))
@@ -60,7 +63,7 @@ class ConvAutoencoder(Model):
         y = act(nn.Dense(units(self.activation, math.prod(small)))(code)).reshape(-1, *small)
         for filters, stride in zip(self.filters[-2::-1], self.strides[:0:-1], strict=True):
             y = _spread(act(nn.Dense(units(self.activation, filters * stride**2))(_around(y))), stride)
-        values = _spread(nn.Dense(self.shape[-1] * self.strides[0] ** 2)(_around(y)), self.strides[0])
+        values = _spread(nn.Dense(x.shape[-1] * self.strides[0] ** 2)(_around(y)), self.strides[0])
         return Reconstruction(values, code, code[:, :0])
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from flax import linen as nn
 
-from hepjax.choices import Channels, PixelValue
+from hepjax.choices import Channels, PixelScale, PixelValue
 from hepjax.models.bounds import at_least, more_than
 from hepjax.types import Rule
 
@@ -37,6 +37,8 @@ class Model(nn.Module, kw_only=True):
 
     outputs: int = 1
     """Number of outputs; the task sets it, so that it is no option."""
+    serves: ClassVar[tuple[str, ...]] = ()
+    """The names of the tasks that the network is for; empty is all whose outputs are (B, outputs) numbers."""
 
     def __init_subclass__(cls, kw_only: bool = True, **kwargs: Any) -> None:
         """Makes the fields of a subclass keyword-only."""
@@ -46,6 +48,24 @@ class Model(nn.Module, kw_only=True):
     def rules(self) -> Iterable[Rule]:
         """Returns what must hold between several options; `bounds` beside a field say what must hold for one."""
         return ()
+
+    @nn.nowrap
+    def output_count(self, asked: int) -> int:
+        """Returns the number of outputs of the network: by default what the task asks for."""
+        return asked
+
+
+class Reconstructing:
+    """A network that gives its inputs back: it returns a `Reconstruction`, and serves the task of anomalies.
+
+    To be put before the base class that says what the network sees: `class Autoencoder(Reconstructing, FeatureModel)`.
+    """
+
+    serves: ClassVar[tuple[str, ...]] = ("anomaly",)
+
+    def is_variational(self) -> bool:
+        """Tells whether codes are distributions, so that the loss is the negative ELBO; by default they are not."""
+        return False
 
 
 class FeatureModel(Model):
@@ -109,7 +129,7 @@ class GraphModel(ParticleModel):
 
 
 class ImageModel(Model):
-    """A model of jet images: its input is (B, H, W, channels) float, ln(1 + what a pixel adds up in GeV)."""
+    """A model of jet images: its input is (B, H, W, channels) float, as `pixel_scale` says."""
 
     particles: Annotated[int, at_least(1)] = 30
     """How many particles of each jet are drawn, the first in order."""
@@ -119,6 +139,8 @@ class ImageModel(Model):
     """Side of a pixel in η and φ."""
     value: PixelValue = PixelValue.PT
     """The quantity that a pixel adds up."""
+    pixel_scale: PixelScale = PixelScale.LOGARITHM
+    """What the network sees of it."""
     channels: Channels = Channels.ALL
     """All particles in one channel, or charged and neutral ones in two."""
     rotate: bool = False

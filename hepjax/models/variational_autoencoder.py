@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import jax
 import jax.numpy as jnp
+from flax import linen as nn
 
 from hepjax.choices import Activation
 from hepjax.models.bounds import at_least, each
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
-from hepjax.models.model import FeatureModel
+from hepjax.models.model import FeatureModel, Reconstructing
+from hepjax.models.registry import register
 from hepjax.types import Conditioned, Reconstruction
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ _WIDEST = 10.0
 """Log-variances stay within plus and minus this, so that no width over- or underflows."""
 
 
-class VariationalAutoencoder(FeatureModel):
+@register("variational-autoencoder")
+class VariationalAutoencoder(Reconstructing, FeatureModel):
     """An autoencoder whose code is a normal distribution (arXiv:1312.6114); given a condition, of arXiv:1406.5298.
 
     Its outputs are as many as the features.
@@ -33,6 +36,16 @@ class VariationalAutoencoder(FeatureModel):
     """Width of the code."""
     activation: ActivationLike = Activation.TANH
     """Activation after every hidden layer."""
+
+    @nn.nowrap
+    def output_count(self, asked: int) -> int:  # noqa: ARG002
+        """Returns the number of features."""
+        return len(self.features)
+
+    @nn.nowrap
+    def is_variational(self) -> bool:
+        """Returns True: the code is a normal distribution."""
+        return True
 
     def setup(self) -> None:
         """The two networks."""

@@ -1,8 +1,10 @@
 """Pictures, tables and pages of figures of merit. matplotlib loads with the first picture, not with this package."""
 
 from hepjax.report.anomalies import (
+    anomaly_figures_table,
     anomaly_roc_figure,
     anomaly_score_figure,
+    anomaly_spectra_figure,
     anomaly_table,
     anomaly_tables,
     contamination_figure,
@@ -53,8 +55,10 @@ __all__ = [
     "Section",
     "Summary",
     "Table",
+    "anomaly_figures_table",
     "anomaly_roc_figure",
     "anomaly_score_figure",
+    "anomaly_spectra_figure",
     "anomaly_table",
     "anomaly_tables",
     "bench_table",

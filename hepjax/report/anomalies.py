@@ -15,7 +15,9 @@ from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from rich.table import Table
 
     from hepjax.types import Scores
 
@@ -97,22 +99,60 @@ def anomaly_score_figure(
     values = np.asarray(scores, np.float64)
     if not (np.isfinite(values).all() and np.min(values, initial=1) > 0 and values.size):
         raise InputError("scores: expected positive numbers, found none, or some that are not; draw another score")
-    low, high = np.percentile(values, [1, 99])
-    edges = np.geomspace(low, high if high > low else 2 * low, 26)
     with style():
         figure = new_figure(8, 6)
         axes = figure.subplots()
-        for i, kind in enumerate(classes):
-            of_class = values[labels == i]
-            if of_class.size:
-                heights = np.histogram(of_class, edges)[0] / of_class.size
-                line = LINE_STYLES[i % len(LINE_STYLES)]
-                axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
-        axes.set(xscale="log", xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
-        axes.set_ylim(bottom=0)
-        axes.legend(loc="upper right")
+        _draw_spectra(axes, values, labels, classes, name)
         put_label(axes, label)
     return figure
+
+
+def anomaly_spectra_figure(
+    scores: Mapping[str, Any], labels: np.ndarray, classes: Sequence[str], label: str = ""
+) -> Figure:
+    """Draws the spectra of several anomaly scores, a panel for each score and a line for each class of jets.
+
+    Args:
+      scores: name → (N,) finite scores; the axis is logarithmic where all are positive.
+      labels: (N,) indices into `classes`; -1 is left out.
+      classes: the class names; those without jets have no line.
+      label: text above the axes.
+
+    Returns:
+      The figure; each axis leaves out one jet in a hundred at both ends.
+
+    Raises:
+      InputError: there is no score, or it is not finite.
+
+    >>> figure = anomaly_spectra_figure({"latent_distance": np.arange(8.0)}, np.arange(8) % 2, ("q", "t"))
+    >>> [axes.get_xlabel() for axes in figure.axes]
+    ['latent distance']
+    """
+    if not scores or not all(np.size(values) and np.isfinite(values).all() for values in scores.values()):
+        raise InputError("scores: expected finite numbers, found none, or some that are not")
+    with style():
+        figure = new_figure(5.5 * len(scores), 6)
+        panels = figure.subplots(1, len(scores), squeeze=False)[0]
+        for axes, (name, values) in zip(panels, scores.items(), strict=True):
+            _draw_spectra(axes, np.asarray(values, np.float64), labels, classes, name.replace("_", " "))
+        put_label(panels[0], label)
+    return figure
+
+
+def _draw_spectra(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: Sequence[str], name: str) -> None:
+    low, high = np.percentile(values, [1, 99])
+    scale = "log" if np.min(values) > 0 else "linear"
+    high = high if high > low else low + abs(low) + 1e-6
+    edges = np.geomspace(low, high, 26) if scale == "log" else np.linspace(low, high, 26)
+    for i, kind in enumerate(classes):
+        of_class = values[labels == i]
+        if of_class.size:
+            heights = np.histogram(of_class, edges)[0] / of_class.size
+            line = LINE_STYLES[i % len(LINE_STYLES)]
+            axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
+    axes.set(xscale=scale, xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
+    axes.set_ylim(bottom=0)
+    axes.legend(loc="upper right")
 
 
 def contamination_figure(
@@ -196,6 +236,44 @@ def anomaly_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
         cells = [_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
+
+
+def anomaly_figures_table(
+    figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, Any]]]], metrics: Mapping[str, Any]
+) -> Table:
+    """Lists the figures of merit of anomaly scores, as a rich table.
+
+    Args:
+      figures: kind of anomalies, such as "w+z" → the argument of `anomaly_table`.
+      metrics: what metrics.json holds, for the loss and the jets.
+
+    Returns:
+      A table with a row for each kind and score; a row of the loss where there are none.
+
+    >>> auc = {"value": 0.8954, "interval": [0.890, 0.900]}
+    >>> none = {"value": None, "interval": None}
+    >>> metrics = {"loss": 0.5, "test_jets": {"q": 70, "t": 30}}
+    >>> table = anomaly_figures_table({"t": {"both": {"auc": auc, "at_0.3": none, "at_0.5": none}}}, metrics)
+    >>> table.row_count, table.caption
+    (1, 'loss 0.5000, 100 jets, ± is half of the 68 % interval')
+    """
+    from rich import box
+    from rich.table import Table
+
+    words = f"loss {metrics['loss']:.4f}, {sum(metrics['test_jets'].values()):,.0f} jets"
+    caption = f"{words}, ± is half of the 68 % interval" if figures else f"{words}, no anomalies to measure"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=caption)
+    for head in ("anomalies", "score"):
+        table.add_column(head)
+    for head in _HEADS:
+        table.add_column(head, justify="right", no_wrap=True)
+    for kind, of_kind in figures.items():
+        for name, of_score in of_kind.items():
+            cells = (_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True))
+            table.add_row(_kind_label(kind), name.replace("_", " "), *cells)
+    if not figures:
+        table.add_row("none", "loss", f"{metrics['loss']:.4f}", "", "")
+    return table
 
 
 def _cell(figure: Mapping[str, Any], digits: int) -> str:

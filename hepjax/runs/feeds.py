@@ -48,7 +48,7 @@ class Feed(NamedTuple):
     val: Callable[[], Iterable[Any]]
     """→ what the evaluation takes to validate."""
     predict: Callable[[EvalStep, TrainState, str], list[np.ndarray]]
-    """(compiled evaluation, states, "val" or "test") → for each member the outputs of its jets, by rising row."""
+    """(compiled evaluation, states, "train", "val" or "test") → outputs of each member's jets, by rising row."""
     training_shapes: int
     """How many shapes windows have."""
     evaluation_shapes: int
@@ -147,7 +147,14 @@ def shared_feed(
         outputs = jax.device_get(evaluate(state, place(window)).outputs)  # type: ignore[arg-type]
         return [_in_order(outputs[i], places[:, i]) for i in range(len(members))]
 
-    return Feed(steps, lambda epoch: map(place, windows(epoch)), lambda: [resident], predict, 1, 2)
+    return Feed(
+        steps,
+        lambda epoch: map(place, windows(epoch)),
+        lambda: [resident],
+        predict,
+        1,
+        3 if experiment.task.reference_names else 2,
+    )
 
 
 def all_jets(experiment: Experiment, jets: Splits) -> Batch:

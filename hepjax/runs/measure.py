@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from hepjax import evaluation, report, runtime, training
@@ -14,6 +15,7 @@ from hepjax.errors import InputError
 from hepjax.inputs import batching, subsets
 from hepjax.runs import outputs, run_folder
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
+from hepjax.runs.setup import saved_model
 from hepjax.tasks import Predictions, packing
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.tasks import Task
-    from hepjax.types import Ensemble, Progress
+    from hepjax.types import Ensemble, Progress, TrainState
 
 log = logging.getLogger("hepjax")
 
@@ -57,17 +59,19 @@ def measure(
     together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
     good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
+    references = _references(experiment.task, jets, setup, ensemble)
+    _save_references(experiment, folder, ensemble, setup, references)
     binned_in = experiment.task.observables(jets.dataset)
-    all_tests = _predictions(experiment, jets, setup, ensemble, "test", binned_in)
+    all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", binned_in)
     tests = [all_tests[i] for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
     if together:
         measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
-        _write_members(experiment, folder, ensemble, jets, setup, metadata, measured)
+        _write_members(experiment, folder, ensemble, jets, setup, metadata, references=references, measured=measured)
         _check_enough(experiment, len(members), diverged)
 
     def val() -> list[Predictions]:
-        predictions = _predictions(experiment, jets, setup, ensemble, "val")
+        predictions = _predictions(experiment, jets, setup, ensemble, references, "val")
         return [predictions[i] for i in good]
 
     best = choose_best(experiment, good, [row.history for row in progress])
@@ -95,11 +99,46 @@ def measure(
     return whole
 
 
+def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, np.ndarray]]:
+    """What the task computes of each member's outputs of the jets that it has learned from."""
+    if not task.reference_names:
+        return [{} for _ in setup.members]
+    outputs, weights = task.outputs(jets.dataset), np.concatenate([runtime.gather(p.weights) for p in jets[:3]])
+    packed = [setup.predict(ensemble.best, name) for name in ("train", "val")]
+    references = []
+    for member, *of_member in zip(setup.members, *packed, strict=True):
+        train, val = (packing.unpack(jnp.asarray(x), outputs, task.statistics_names)[0] for x in of_member)
+        of_parts = (weights[member.train], weights[member.val])
+        references.append(task.references(np.asarray(train), np.asarray(val), of_parts))
+    return references
+
+
+def _save_references(
+    experiment: Experiment,
+    folder: Path,
+    ensemble: Ensemble,
+    setup: TrainingSetup,
+    references: Sequence[dict[str, np.ndarray]],
+) -> None:
+    """Saves the network of a single training once more, with what was computed after the training."""
+    if ensemble.stacked or not experiment.task.reference_names:
+        return
+    best = runtime.whole(setup.devices, ensemble.best)
+    if runtime.is_first():
+        saved = saved_model(experiment.task, _refer(best, references[0]))
+        training.save(folder / "checkpoints" / "best.msgpack", saved)
+
+
+def _refer(state: TrainState, references: dict[str, np.ndarray]) -> TrainState:
+    return state._replace(model_state=packing.add_references(state.model_state, references))
+
+
 def _predictions(
     experiment: Experiment,
     jets: Splits,
     setup: TrainingSetup,
     ensemble: Ensemble,
+    references: Sequence[dict[str, np.ndarray]],
     name: str,
     binned_in: Sequence[str] = (),
 ) -> list[Predictions]:
@@ -114,10 +153,10 @@ def _predictions(
     weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
     observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
     predictions = []
-    for member, packed in zip(setup.members, setup.predict(ensemble.best, name), strict=True):
+    for member, packed, known in zip(setup.members, setup.predict(ensemble.best, name), references, strict=True):
         chosen = getattr(member, name) - first
         plain, statistics = packing.unpack(packed, task.outputs(jets.dataset), task.statistics_names)
-        values = np.asarray(jax.device_get(task.predict(plain, statistics)))
+        values = np.asarray(jax.device_get(task.predict(plain, {**statistics, **known})))
         kept = {key: column[chosen] for key, column in observables.items()}
         of_jets = None if weights is None else weights[chosen]
         predictions.append(Predictions(values, targets[chosen], columns, rows[chosen], kept, of_jets))
@@ -131,6 +170,8 @@ def _write_members(
     jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
+    *,
+    references: Sequence[dict[str, np.ndarray]],
     measured: dict[int, Any],
 ) -> None:
     """Writes each of several trainings as a run folder of its own, and which of them diverged."""
@@ -148,7 +189,7 @@ def _write_members(
             ),
             alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
             split,
-            training.member_of(best, i),
+            _refer(training.member_of(best, i), references[i]),
             progress.history,
             None if metrics is None else metrics | {"best_epoch": _best_epoch(progress)},
             test,

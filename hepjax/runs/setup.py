@@ -48,7 +48,7 @@ class TrainingSetup(NamedTuple):
     fit: Callable[..., Ensemble]
     """`training.fit` but for the ensemble to start from."""
     predict: Callable[[TrainState, str], list[np.ndarray]]
-    """(states, "val" or "test") → for each member the outputs (n, C) of its jets, by rising row."""
+    """(states, "train", "val" or "test") → for each member the outputs (n, C) of its jets, by rising row."""
 
 
 def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
@@ -63,7 +63,8 @@ def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPip
       InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
     """
     task.check_inputs(getattr(model, "features", ()), dataset)
-    return pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
+    pipeline = pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
+    return pipeline._replace(read_out=task.read_out)
 
 
 def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
@@ -95,6 +96,7 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
     )
     if together:
         data = all_jets(experiment, jets)
+        members = _select(experiment, members, np.asarray(data.targets))
         _check_targets(task, members, np.asarray(data.targets), dataset)
         scalings = [_fit_scaling(pipeline, data.inputs, member.train) for member in members]
         statistics = [
@@ -150,9 +152,11 @@ def saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]
       state: of one training.
 
     Returns:
-      What best.msgpack holds.
+      What best.msgpack holds; until the training has ended, what is computed after it is empty.
     """
     model_state = {name: value for name, value in state.model_state.items() if name != SCALING}
+    known = packing.split_statistics(model_state)[1]
+    model_state = packing.add_references(model_state, packing.blank_statistics(task.reference_names) | known)
     return task.network_parameters(state.params), model_state, state.model_state[SCALING]
 
 
@@ -297,6 +301,20 @@ def _start(
 
 def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scaling:
     return representations.scaling_of([pipeline.statistics(jax.tree.map(lambda x: x[rows], inputs))])
+
+
+def _select(experiment: Experiment, members: tuple[Member, ...], targets: np.ndarray) -> tuple[Member, ...]:
+    """Leaves out of folds the training and validation jets that are not learned from; other members lack them yet."""
+    select = experiment.task.selection()
+    if select is None or not experiment.folds:
+        return members
+    return tuple(
+        member._replace(
+            train=member.train[select(targets[member.train], experiment.seed)],
+            val=member.val[select(targets[member.val], experiment.seed)],
+        )
+        for member in members
+    )
 
 
 def _training_targets(jets: Splits, members: Sequence[Member]) -> np.ndarray:

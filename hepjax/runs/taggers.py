@@ -176,10 +176,17 @@ def read_run(folder: Path) -> tuple[tuple[TrainedNetwork, ...], Any, dict[str, A
         pipeline = make_pipeline(experiment.model, task, dataset)
         # Shapes alone: nothing is drawn or compiled to have a template.
         params, model_state = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
-        model_state = packing.add_statistics(model_state, packing.blank_statistics(task.statistics_names))
+        model_state = packing.add_statistics(
+            model_state, packing.blank_statistics((*task.statistics_names, *task.reference_names))
+        )
         template = (params, model_state, pipelines.blank_scaling(pipeline))
         params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
         model_state, statistics = packing.split_statistics(model_state)
+        if task.reference_names and not any(statistics[name].size for name in task.reference_names):
+            raise InputError(
+                f"{folder}: its training has not ended, and what predictions need is computed then; go on with: "
+                f"hepjax train --out {folder} --resume"
+            )
         network = TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
         return (network,), experiment, record
     members = ensembles.members_in_use(folder, experiment, record)

@@ -80,14 +80,15 @@ def _resolve(experiment: Experiment, opened: Opened) -> Experiment:
     return dataclasses.replace(
         run_folder.absolute(experiment),
         model=pipelines.resolve(experiment.model, experiment.task.visible(dataset)),
-        task=experiment.task.resolve(dataset),
+        task=experiment.task.for_model(experiment.model).resolve(dataset),
     )
 
 
 def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Splits:
     """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
-    jets = subsets.load(opened, pipeline, task.read, seed=experiment.seed, memory=experiment.memory)
+    select = None if experiment.folds else task.selection()  # each jet of folds is tested once
+    jets = subsets.load(opened, pipeline, task.read, seed=experiment.seed, memory=experiment.memory, select=select)
     targets = {name: runtime.gather(getattr(jets, name).targets) for name in jets.split._fields}
     task.check_targets(targets, task.columns(jets.dataset), opened.sources["data"])
     return task.prepare(jets, pipeline, experiment.seed)

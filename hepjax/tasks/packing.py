@@ -35,6 +35,19 @@ def add_statistics(model_state: PyTree, statistics: Mapping[str, Any]) -> PyTree
     return {**model_state, STATISTICS: dict(statistics)} if statistics else model_state
 
 
+def add_references(model_state: PyTree, references: Mapping[str, Any]) -> PyTree:
+    """Returns the variables of a trained model with what was computed after the training beside its statistics.
+
+    Args:
+      model_state: a dict of variables.
+      references: name → array of any shape.
+
+    >>> add_references({"statistics": {"mean": 1}}, {"codes": 2})
+    {'statistics': {'mean': 1, 'codes': 2}}
+    """
+    return add_statistics(model_state, {**model_state.get(STATISTICS, {}), **references})
+
+
 def split_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """Takes the variables of a model and the statistics apart.
 

@@ -82,7 +82,7 @@ class TrainedNetwork(NamedTuple):
     scaling: Scaling
     precision: Precision
     statistics: Mapping[str, np.ndarray]
-    """What the task has computed of the training targets."""
+    """What the task has computed of the training targets, and of the outputs after the training."""
 
 
 class Case(NamedTuple):

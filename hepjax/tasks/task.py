@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from hepjax.evaluation import Verdict
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits
-    from hepjax.models import Apply
+    from hepjax.inputs.subsets import Selection, Splits
+    from hepjax.models import Apply, Model
     from hepjax.tasks.structures import Predictions
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
 
@@ -42,6 +42,8 @@ class Task(Presentation):
 
     statistics_names: ClassVar[tuple[str, ...]] = ()
     """The keys of what `statistics` returns."""
+    reference_names: ClassVar[tuple[str, ...]] = ()
+    """The keys of what `references` returns."""
     headline: ClassVar[str] = "loss"
     """The figure of merit that is quoted in one line."""
 
@@ -120,6 +122,17 @@ class Task(Presentation):
         """
         return self
 
+    def for_model(self, model: Model) -> Task:
+        """Returns the task with what it leaves to the model, to be recorded; the same by default.
+
+        Args:
+          model: that is trained.
+
+        Raises:
+          InputError: the model cannot serve the task.
+        """
+        return self
+
     def visible(self, dataset: Dataset) -> Dataset:
         """Returns the dataset whose `features` and `particle_features` models may learn from by default: all of them.
 
@@ -165,6 +178,10 @@ class Task(Presentation):
           InputError: names the file, the column and the remedy.
         """
 
+    def selection(self) -> Selection | None:
+        """Returns what says which jets of the training and validation parts are learned from; None is all of them."""
+        return None
+
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
         """Changes the jets once they are split; leaves them as they are by default.
 
@@ -192,6 +209,37 @@ class Task(Presentation):
 
         Returns:
           A float32 array for each of `statistics_names`, all of one length.
+        """
+        return {}
+
+    def read_out(self, outputs: Any, inputs: Any) -> jax.Array:
+        """Turns what a network gives into the numbers that loss and predictions are made of; the same by default.
+
+        Args:
+          outputs: of the network: (B, outputs), or what else the models of the task give.
+          inputs: of the network.
+
+        Returns:
+          (B, outputs) float32.
+        """
+        numbers: jax.Array = outputs
+        return numbers
+
+    def references(
+        self,
+        train: np.ndarray,
+        val: np.ndarray,
+        weights: tuple[np.ndarray, np.ndarray],
+    ) -> dict[str, np.ndarray]:
+        """Computes, after the training, what predictions need to know of the outputs of jets that were learned from.
+
+        Args:
+          train: (n, outputs) of the training jets, from the network of the best epoch.
+          val: (m, outputs) of the validation jets.
+          weights: (n,) and (m,) of them.
+
+        Returns:
+          An array for each of `reference_names`, which is saved with the network; nothing by default.
         """
         return {}
 
@@ -251,7 +299,7 @@ class Task(Presentation):
 
         Args:
           outputs: (B, outputs) of the network.
-          statistics: from `statistics`.
+          statistics: from `statistics` and `references`.
 
         Returns:
           (B, K) in the targets' units.

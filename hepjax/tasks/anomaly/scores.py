@@ -12,11 +12,17 @@ from hepjax.types import Scores
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-QCD = ("g", "q")
-"""The default background classes."""
-
 _FEWEST, _MOST = 0.001, 0.1
 _DEAD = 1e-9  # a variance below this share of the largest one counts as 0
+
+
+class Tail(NamedTuple):
+    """How rare large values of a score are among the background."""
+
+    thresholds: np.ndarray
+    """(T,) float, rising."""
+    rises: np.ndarray
+    """(T,) float, by how much -ln p rises above each."""
 
 
 class Codes(NamedTuple):
@@ -28,39 +34,24 @@ class Codes(NamedTuple):
     """(L, L') float64 matrix that gives codes of the background unit variance; directions without variance are gone."""
 
 
-def check_share(share: float) -> None:
-    """Checks that a share of anomalies is 0 or between 0.1 % and 10 %.
+def check_share(share: float) -> bool:
+    """Tells whether a share of anomalies is 0 or between 0.1 % and 10 %.
 
     Args:
       share: share of anomalies in the training sample.
 
-    Raises:
-      InputError: the share is outside of this range.
-
-    >>> check_share(0.01)
+    >>> check_share(0.01), check_share(0.5)
+    (True, False)
     """
-    if not (share == 0 or _FEWEST <= share <= _MOST):
-        raise InputError(
-            f"contamination: expected 0 or a share from {_FEWEST:g} to {_MOST:g}, found {share:g}; change it"
-        )
+    return share == 0 or _FEWEST <= share <= _MOST
 
 
-def background_rows(
-    labels: np.ndarray,
-    classes: Sequence[str],
-    background: Sequence[str] = QCD,
-    anomalies: Sequence[str] = (),
-    *,
-    share: float = 0.0,
-    seed: int = 0,
-) -> np.ndarray:
-    """Selects the jets to train on: all jets of the background classes, and a share of unlabeled anomalies.
+def background_rows(labels: np.ndarray, background: int, *, share: float = 0.0, seed: int = 0) -> np.ndarray:
+    """Selects the jets to learn from: all of the background, and a share of unmarked anomalies.
 
     Args:
-      labels: (N,) indices into `classes`.
-      classes: names of the C classes.
-      background: names of the background classes.
-      anomalies: names of the anomalous classes; empty means all other classes.
+      labels: (N,) numbers of classes: those of the background come first, then the anomalies; -1 is neither.
+      background: the number of background classes.
       share: share of anomalies in the selection, 0 or from 0.001 to 0.1; they are drawn at random.
       seed: seed of the draw.
 
@@ -68,59 +59,31 @@ def background_rows(
       Row numbers in rising order.
 
     Raises:
-      InputError: a class does not exist or is both, the share is out of range, or there are too few anomalies.
+      InputError: there are too few anomalies.
 
-    >>> labels = np.array([0, 1, 2, 0, 1, 0, 2, 1, 0, 1])
-    >>> background_rows(labels, ("g", "q", "t")).tolist()
-    [0, 1, 3, 4, 5, 7, 8, 9]
-    >>> len(background_rows(np.repeat([0, 1], [90, 30]), ("g", "t"), ("g",), share=0.1))
+    >>> background_rows(np.array([0, 1, 2, 0, 1, 0, 2, 1, -1, 1]), 2).tolist()
+    [0, 1, 3, 4, 5, 7, 9]
+    >>> len(background_rows(np.repeat([0, 1], [90, 30]), 1, share=0.1))
     100
     """
-    check_share(share)
-    remaining = [name for i, name in enumerate(classes) if name not in background and np.any(labels == i)]
-    rows = np.flatnonzero(np.isin(labels, _class_indices(labels, classes, background, "background")))
-    if share == 0:
-        return rows
-    indices = _class_indices(labels, classes, anomalies or remaining, "anomalies")
-    _check_disjoint(background, anomalies or remaining)
-    candidates = np.flatnonzero(np.isin(labels, indices))
+    rows = np.flatnonzero((labels >= 0) & (labels < background))
+    candidates = np.flatnonzero(labels >= background)
     count = round(len(rows) * share / (1 - share))
-    if not 0 < count <= len(candidates):
+    if count > len(candidates):
         raise InputError(
-            f"contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(candidates)} that "
-            "are there; expected one or more; give more jets, or another share"
+            f"--contamination: {share:g} of {len(rows)} background jets are {count} anomalies, of {len(candidates)} "
+            "that there are; give more jets, or another share"
         )
     contamination = np.random.default_rng(seed).choice(candidates, count, replace=False)
     return np.sort(np.concatenate([rows, contamination]))
 
 
-def amplitudes(images: np.ndarray) -> np.ndarray:
-    """Converts images to square roots of pT shares, so that all images have the same norm.
-
-    The squared distance of two such images is the squared Hellinger distance of two pT distributions. It avoids the
-    complexity bias, a poor reconstruction of jets just because they have many particles (arXiv:2104.09051).
-
-    Args:
-      images: (N, H, W, channels) non-negative pT.
-
-    Returns:
-      (N, H, W, channels) float32 images; the mean square over pixels and channels is 1, or 0 for an empty image.
-
-    >>> amplitudes(np.array([[[[9.0], [16.0]]]]))[0, 0, :, 0].astype(float).round(3).tolist()
-    [0.849, 1.131]
-    """
-    axes = tuple(range(1, images.ndim))
-    total = images.sum(axes, keepdims=True, dtype=np.float64)
-    share = np.divide(images, total, out=np.zeros(images.shape), where=total > 0)
-    pixels: np.ndarray = np.sqrt(share * np.prod(images.shape[1:])).astype(np.float32)
-    return pixels
-
-
-def fit_codes(codes: Any) -> Codes:
+def fit_codes(codes: Any, weights: np.ndarray | None = None) -> Codes:
     """Fits the mean and covariance of the codes of background jets.
 
     Args:
       codes: (N, L) codes of the training jets.
+      weights: (N,) of the jets; None is 1.
 
     Returns:
       The distribution of the codes, for `latent_distance`.
@@ -134,20 +97,21 @@ def fit_codes(codes: Any) -> Codes:
     x = np.asarray(codes, np.float64)
     if len(x) < 2 or not np.isfinite(x).all():
         raise InputError(f"codes: expected two or more finite ones, found {np.isfinite(x).all(axis=-1).sum()}")
-    values, vectors = np.linalg.eigh(np.cov(x, rowvar=False, bias=True).reshape(x.shape[1], x.shape[1]))
+    covariance = np.cov(x, rowvar=False, bias=True, aweights=weights)
+    values, vectors = np.linalg.eigh(covariance.reshape(x.shape[1], x.shape[1]))
     alive = values > _DEAD * max(values.max(), np.finfo(np.float64).tiny)
-    return Codes(x.mean(axis=0), vectors[:, alive] / np.sqrt(values[alive]))
+    return Codes(np.average(x, axis=0, weights=weights), vectors[:, alive] / np.sqrt(values[alive]))
 
 
-def latent_distance(fitted: Codes, codes: Any) -> np.ndarray:
+def latent_distance(fitted: Codes, codes: Any) -> Any:
     """Computes the squared Mahalanobis distance of codes from those of the background.
 
     Args:
       fitted: distribution of the codes of the background.
-      codes: (N, L) codes; for a variational autoencoder their means.
+      codes: (N, L) codes, a NumPy or JAX array; for a variational autoencoder their means.
 
     Returns:
-      (N,) non-negative float64; the mean over the fitted jets is L'.
+      (N,) not negative; the mean over the fitted jets is L'.
 
     Reference: P. Mahalanobis, Proc. Natl. Inst. Sci. India 2 (1936) 49; for anomalies in a network's features
     K. Lee et al., arXiv:1807.03888, eq. 2.
@@ -155,34 +119,83 @@ def latent_distance(fitted: Codes, codes: Any) -> np.ndarray:
     >>> latent_distance(Codes(np.zeros(2), np.eye(2)), np.array([[3.0, 4.0]])).tolist()
     [25.0]
     """
-    distance: np.ndarray = np.sum(((codes - fitted.mean) @ fitted.whitening) ** 2, axis=-1)
-    return distance
+    return (((codes - fitted.mean) @ fitted.whitening) ** 2).sum(axis=-1)
 
 
-def combine_scores(scores: Sequence[Any], background: Sequence[Any]) -> np.ndarray:
+def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -> Tail:
+    """Fits how rare a score is among background jets: p is (1 + the jets at or above it) / (1 + all jets).
+
+    Args:
+      values: (M,) scores of background jets that were not learned from.
+      weights: (M,) of the jets; None is 1.
+      most: thresholds at most; of more jets those are taken that lie evenly in rank, and evenly in ln p.
+
+    Returns:
+      The tail, for `rarity`.
+
+    Raises:
+      InputError: there is no jet, or a score is not finite.
+
+    >>> fit_tail([3.0, 1.0, 2.0]).rises.round(3).tolist()
+    [0.288, 0.405, 0.693]
+    """
+    x = np.asarray(values, np.float64)
+    if not len(x) or not np.isfinite(x).all():
+        raise InputError(f"scores: expected finite ones of validation jets, found {np.isfinite(x).sum()} of {len(x)}")
+    order = np.argsort(x, kind="stable")
+    ordered = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)[order]
+    ordered = ordered * (len(x) / ordered.sum()) if ordered.sum() > 0 else np.ones(len(x))
+    above = np.append(np.cumsum(ordered[::-1])[::-1][1:], 0.0)
+    logs = -np.log((above + 1) / (len(x) + 1))
+    places = np.arange(len(x))
+    if len(x) > most:
+        even = np.linspace(0, len(x) - 1, most // 2).astype(int)
+        places = np.union1d(even, np.searchsorted(logs, np.linspace(logs[0], logs[-1], most // 2)))
+    return Tail(x[order][places], np.diff(logs[places], prepend=0.0))
+
+
+def rarity(tail: Tail, values: Any) -> Any:
+    """Computes -ln p of scores under the background hypothesis.
+
+    Args:
+      tail: of the background's scores.
+      values: (N,) scores, a NumPy or JAX array.
+
+    Returns:
+      (N,) from 0 to the logarithm of the number of background jets and one more.
+
+    >>> rarity(fit_tail([1.0, 2.0, 3.0]), np.array([0.0, 9.0])).round(3).tolist()
+    [0.0, 1.386]
+    """
+    xp = values.__array_namespace__()
+    return xp.astype(values[:, None] > tail.thresholds, values.dtype) @ tail.rises
+
+
+def combine_scores(tails: Sequence[Tail], scores: Sequence[Any]) -> Any:
     """Combines several scores into one with Fisher's method, from their p-values under the background hypothesis.
 
     Args:
-      scores: (N,) arrays, one for each score, larger for anomalies.
-      background: (M,) arrays, the scores of background jets not used in training.
+      tails: of each score.
+      scores: (N,) arrays, NumPy or JAX, larger for anomalies.
 
     Returns:
-      (N,) float64 sums of -ln p over the scores, as for independent scores.
+      (N,) sums of -ln p over the scores, as for independent scores.
 
     Reference: R. Fisher, Statistical Methods for Research Workers (1932), section 21.1.
 
-    >>> combine_scores([[0.0, 9.0]], [[1.0, 2.0, 3.0]]).round(3).tolist()
+    >>> combine_scores([fit_tail([1.0, 2.0, 3.0])], [np.array([0.0, 9.0])]).round(3).tolist()
     [0.0, 1.386]
     """
-    total = np.zeros(len(scores[0]))
-    for values, reference in zip(scores, background, strict=True):
-        above = len(reference) - np.searchsorted(np.sort(reference), values)
-        total -= np.log((above + 1) / (len(reference) + 1))
-    return total
+    return sum(rarity(tail, values) for tail, values in zip(tails, scores, strict=True))
 
 
 def as_classifier_scores(
-    scores: Any, labels: np.ndarray, classes: Sequence[str], anomalies: Sequence[str], background: Sequence[str] = QCD
+    scores: Any,
+    labels: np.ndarray,
+    classes: Sequence[str],
+    anomalies: Sequence[str],
+    background: Sequence[str],
+    weights: np.ndarray | None = None,
 ) -> Scores:
     """Converts an anomaly score to the scores of a two-class classifier, as `hepjax.evaluation` needs them.
 
@@ -192,6 +205,7 @@ def as_classifier_scores(
       classes: names of the C classes.
       anomalies: names of the anomalous classes; jets of all other classes are left out.
       background: names of the background classes.
+      weights: (N,) of the jets; None is 1.
 
     Returns:
       For the jets of these classes: "probabilities" of background and anomaly, which are ranks of the score from 0 to
@@ -201,7 +215,8 @@ def as_classifier_scores(
     Raises:
       InputError: a class does not exist or is both, or scores are not finite.
 
-    >>> as_classifier_scores([0.3, 7.0, 0.1], np.array([0, 2, 1]), ("g", "q", "t"), ["t"]).scores[:, 1].tolist()
+    >>> labels, classes = np.array([0, 2, 1]), ("g", "q", "t")
+    >>> as_classifier_scores([0.3, 7.0, 0.1], labels, classes, ["t"], ["g", "q"]).scores[:, 1].tolist()
     [0.5, 1.0, 0.0]
     """
     background_indices = _class_indices(labels, classes, background, "background")
@@ -217,7 +232,8 @@ def as_classifier_scores(
     distinct, order = np.unique(values, return_inverse=True)
     rank = order / max(len(distinct) - 1, 1)
     truth = np.isin(labels[rows], anomaly_indices).astype(np.int32)
-    return Scores(np.stack([1 - rank, rank], axis=1), truth, None, ("background", "+".join(anomalies)))
+    chosen = None if weights is None else weights[rows]
+    return Scores(np.stack([1 - rank, rank], axis=1), truth, chosen, ("background", "+".join(anomalies)))
 
 
 def _class_indices(labels: np.ndarray, classes: Sequence[str], names: Sequence[str], argument: str) -> list[int]:

@@ -1,0 +1,148 @@
+"""Figures of merit of anomaly scores, for metrics.json."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepjax import evaluation
+from hepjax.choices import AnomalyLoss
+from hepjax.errors import InputError
+from hepjax.tasks.anomaly.scores import as_classifier_scores
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hepjax.tasks.anomaly.task import Anomaly
+    from hepjax.tasks.structures import Predictions
+    from hepjax.types import Scores
+
+
+def kinds_in(task: Anomaly, predictions: Predictions) -> tuple[str, ...]:
+    """Lists the kinds of anomalies among jets: each class that has some, and all together, such as w+z+t.
+
+    Args:
+      task: the options.
+      predictions: with targets.
+
+    Returns:
+      The kinds; none where all jets are background, or none are.
+    """
+    present = _present(task, _targets(predictions))
+    background, anomalies = (tuple(n for n in names if n in present) for names in (task.background, task.anomalies))
+    if not background:
+        return ()
+    return (*anomalies, "+".join(anomalies)) if len(anomalies) > 1 else anomalies
+
+
+def scores_of(task: Anomaly, predictions: Predictions) -> dict[str, dict[str, Scores]]:
+    """Returns each anomaly score as that of a classifier of background and anomalies.
+
+    Args:
+      task: the options.
+      predictions: with targets.
+
+    Returns:
+      Kind of anomalies → score → what `evaluation.anomaly_figures` takes.
+    """
+    targets = _targets(predictions)
+    present = _present(task, targets)
+    background = [name for name in task.background if name in present]
+    names = (*task.background, *task.anomalies)
+    return {
+        kind: {
+            column: as_classifier_scores(
+                predictions.values[:, i], targets, names, kind.split("+"), background, predictions.weights
+            )
+            for i, column in enumerate(predictions.columns)
+        }
+        for kind in kinds_in(task, predictions)
+    }
+
+
+def measure(task: Anomaly, predictions: Predictions) -> dict[str, Any]:
+    """Computes the loss of background jets, and the figures of merit of all scores.
+
+    Args:
+      task: the options.
+      predictions: with targets.
+
+    Returns:
+      `loss`; `test_jets` of each class; `anomalies`: kind → score → AUC and rejections; `intervals` of 68 % with the
+      same keys; and `bounds`, at 95 %, where too few background jets pass for a rejection.
+    """
+    targets = _targets(predictions)
+    names = (*task.background, *task.anomalies) or ("all",)
+    loss, near = _loss(task, predictions, targets)
+    figures = {
+        kind: {column: evaluation.anomaly_figures(scores) for column, scores in of_kind.items()}
+        for kind, of_kind in scores_of(task, predictions).items()
+    }
+    return {
+        "loss": loss,
+        "test_jets": {name: int((targets == number).sum()) for number, name in enumerate(names)},
+        "anomalies": _take(figures, "value"),
+        "bounds": _take(figures, "bound"),
+        "intervals": {"loss": near, "anomalies": _take(figures, "interval")},
+    }
+
+
+def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Puts values, intervals and bounds together again.
+
+    Args:
+      metrics: what metrics.json holds.
+
+    Returns:
+      Kind of anomalies → score → what `evaluation.anomaly_figures` returns.
+    """
+    intervals = (metrics.get("intervals") or {}).get("anomalies") or {}
+    bounds = metrics.get("bounds") or {}
+    result: dict[str, Any] = {}
+    for kind, of_kind in metrics["anomalies"].items():
+        result[kind] = {}
+        for column, values in of_kind.items():
+            near, least = (x.get(kind, {}).get(column, {}) for x in (intervals, bounds))
+            result[kind][column] = {
+                key: {"value": value, "interval": near.get(key)} | ({"bound": least[key]} if key in least else {})
+                for key, value in values.items()
+            }
+    return result
+
+
+def _loss(task: Anomaly, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float]]:
+    """The mean loss of background jets, and its 68 % interval."""
+    name = "negative_elbo" if task.loss is AnomalyLoss.NEGATIVE_ELBO else "reconstruction_error"
+    inside = (targets >= 0) & (targets < max(len(task.background), 1))
+    values = predictions.values[inside, predictions.columns.index(name)].astype(np.float64)
+    if not len(values):
+        raise InputError(
+            f"scores: no jet of the background, {', '.join(task.background)}, so nothing can be measured; give jets "
+            "that have some"
+        )
+    weights = np.ones(len(values)) if predictions.weights is None else predictions.weights[inside]
+    mean = float(np.average(values, weights=weights))
+    error = float(np.sqrt(np.sum(weights**2 * (values - mean) ** 2)) / np.sum(weights))
+    return mean, [mean - error, mean + error]
+
+
+def _take(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {
+        kind: {
+            column: {name: figure[key] for name, figure in of_score.items() if key in figure}
+            for column, of_score in of_kind.items()
+        }
+        for kind, of_kind in figures.items()
+    }
+
+
+def _present(task: Anomaly, targets: np.ndarray) -> list[str]:
+    names = (*task.background, *task.anomalies)
+    return [name for number, name in enumerate(names) if (targets == number).any()]
+
+
+def _targets(predictions: Predictions) -> np.ndarray:
+    if predictions.targets is None:
+        raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
+    return np.asarray(predictions.targets, np.int32)
