@@ -24,20 +24,22 @@ import tyro
 
 from hepjax import evaluation, models, report
 from hepjax import inputs as representations
+from hepjax.choices import Schedule
 from hepjax.data import atomic_files, readers
-from hepjax.inputs import batching
-from hepjax.tasks.anomaly import fit
-from hepjax.tasks.anomaly import scores as anomalies
-from hepjax.training import losses
+from hepjax.runs import options as runs
+from hepjax.runs import predictions, train
+from hepjax.tasks.anomaly import Anomaly, scores
 
-TABLE, IMAGES = "dense, observables", "convolutional"  # the others see flat images
-KINDS = {
-    TABLE: (models.Autoencoder(outputs=16, hidden=(64, 32), latent=4), losses.reconstruction_error),
-    "dense": (models.Autoencoder(outputs=1600, hidden=(64, 32), latent=8), losses.reconstruction_error),
-    IMAGES: (models.ConvAutoencoder(shape=(40, 40, 1), latent=8), losses.reconstruction_error),
-    "variational": (models.VariationalAutoencoder(outputs=1600, hidden=(64, 32), latent=8), losses.negative_elbo),
+TURNED: dict[str, Any] = {"pixels": 40, "rotate": True, "flip": True}
+KINDS: dict[str, models.Model] = {
+    "dense, observables": models.Autoencoder(hidden=(64, 32), latent=4),
+    "dense": models.ImageAutoencoder(hidden=(64, 32), latent=8, **TURNED),
+    "convolutional": models.ConvAutoencoder(latent=8, **TURNED),
+    "variational": models.ImageAutoencoder(hidden=(64, 32), latent=8, variational=True, **TURNED),
 }
 MASSES = {"jet mass": "j_mass", "groomed mass": "j_mass_mmdt"}
+FALLING = runs.Optimization(schedule=Schedule.COSINE)
+NAMES = {"kl_divergence": "KL divergence", "negative_elbo": "negative ELBO"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +48,7 @@ class AnomalyDetection:
 
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
-    background: tuple[str, ...] = anomalies.QCD
+    background: tuple[str, ...] = ("g", "q")
     """The classes to learn."""
     anomalies: tuple[str, ...] = ("w", "z", "t")
     """The classes to find."""
@@ -57,47 +59,50 @@ class AnomalyDetection:
     seed: int = 0
     """Of the split, the parameters, the order of jets, the contamination and the errors."""
     out: Path = Path("runs/anomaly-detection")
-    """A new folder for roc_SHARE.png, contamination.png, table.md and figures.json."""
+    """A new folder for roc_SHARE.png, contamination.png, table.md, figures.json and the runs."""
 
 
-def judge(jets: Any, known: np.ndarray, test: np.ndarray, options: AnomalyDetection) -> dict[str, np.ndarray]:
-    """Trains all on three quarters of the known jets; returns the scores of the test jets by name."""
-    train, val, _ = (known[rows] for rows in batching.split(len(known), seed=options.seed, fractions=(0.75, 0.25, 0.0)))
-    found = {name: representations.tabular(jets, [column])[test, 0] for name, column in MASSES.items()}
-    found["near 80.4 GeV (told)"] = -np.abs(found["groomed mass"] - 80.4)  # what nobody could know
-    x = representations.tabular(jets)
-    pixels = anomalies.amplitudes(representations.images(jets, pixels=40, rotate=True, flip=True))
-    inputs = dict.fromkeys(KINDS, pixels.reshape(len(pixels), -1)) | {IMAGES: pixels}
-    inputs[TABLE] = representations.apply_scaling(representations.fit_scaling(x[train]), x)
-    for kind, (model, loss) in KINDS.items():
-        x, how = inputs[kind], {"epochs": options.epochs, "seed": options.seed, "tell": partial(print, f"{kind}:")}
-        detector = fit.fit_autoencoder(model, x[train], x[val], loss, **how)
-        scores = fit.anomaly_scores(detector, x[test], x[train], x[val])
-        found |= {f"{kind}: {name}": score for name, score in scores.items()}
-    return found
+def plan(jets: Any, share: float, options: AnomalyDetection) -> dict[str, runs.Experiment]:
+    """Returns the trainings of a share of contamination, checked before any work."""
+    task = Anomaly(background=options.background, anomalies=options.anomalies, contamination=share)
+    task.check_dataset(jets.dataset, "the data")
+    chosen = {"data": options.data, "epochs": options.epochs, "patience": None, "seed": options.seed, "task": task}
+    trainings = {}
+    for kind, model in KINDS.items():
+        whole = {"particles": jets.constituents.shape[1]} if isinstance(model, models.ImageModel) else {}
+        out = options.out / f"runs_{share:g}" / kind.replace(", ", "-")
+        trainings[kind] = runs.Experiment(model=model.clone(**whole), out=out, optimizer=FALLING, **chosen)
+        runs.check(trainings[kind])
+    return trainings
+
+
+def judge(jets: Any, trainings: dict[str, runs.Experiment]) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    """Trains all; returns the scores of the test jets by name, and the numbers of their classes."""
+    tests = {kind: predictions.read_predictions(train.run(e)[0] / "test.h5") for kind, e in trainings.items()}
+    first = next(iter(tests.values()))  # all have the same test jets
+    result = {name: representations.tabular(jets, [column])[first.rows, 0] for name, column in MASSES.items()}
+    result["near 80.4 GeV (told)"] = -np.abs(result["groomed mass"] - 80.4)  # what nobody could know
+    for kind, test in tests.items():
+        named = zip(test.columns, test.values.T, strict=True)
+        result |= {f"{kind}: {NAMES.get(name, name.replace('_', ' '))}": values for name, values in named}
+    return result, first.targets.astype(int)
 
 
 def run(options: AnomalyDetection) -> dict[str, dict[str, dict[str, Any]]]:
     """Trains, measures, draws; returns anomaly → contamination → score → `evaluation.anomaly_figures`."""
     atomic_files.check_new(options.out)
     jets, sought = readers.read_jets(list(options.data) or None)[:], options.anomalies
-    rows, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.8, 0.0, 0.2), labels=jets.labels)
-    told = partial(
-        anomalies.as_classifier_scores, labels=jets.labels[test], classes=jets.classes, background=options.background
-    )
-    told(jets.labels[test], anomalies=sought)  # refuses classes that are not there before any work
-    draw = partial(anomalies.background_rows, jets.labels[rows], jets.classes, options.background, sought)
-    known = {share: rows[draw(share=share, seed=options.seed)] for share in options.contamination}
-    options.out.mkdir(parents=True)
     figures: dict[str, Any] = {kind: {} for kind in dict.fromkeys([*sought, "+".join(sought)])}
-    for share, rows in known.items():
-        scores = judge(jets, rows, test, options)
-        answers = {kind: {name: told(x, anomalies=kind.split("+")) for name, x in scores.items()} for kind in figures}
-        for kind, given in answers.items():
-            figures[kind][f"{share:g}"] = {name: evaluation.anomaly_figures(some) for name, some in given.items()}
-        drawn = [name for name in scores if name.endswith(("both", "KL divergence", *MASSES))]
-        report.save(report.anomaly_roc_figure(answers, drawn, [*MASSES]), options.out / f"roc_{share:g}.png")
-    report.save(report.contamination_figure(figures["+".join(sought)], drawn), options.out / "contamination.png")
+    for share, trainings in {f"{share:g}": plan(jets, share, options) for share in options.contamination}.items():
+        result, labels = judge(jets, trainings)
+        apart = partial(scores.as_classifier_scores, labels=labels, classes=(*options.background, *sought))
+        apart = partial(apart, background=options.background)
+        answers = {k: {name: apart(x, anomalies=k.split("+")) for name, x in result.items()} for k in figures}
+        for kind, of_kind in answers.items():
+            figures[kind][share] = {name: evaluation.anomaly_figures(score) for name, score in of_kind.items()}
+        shown = [name for name in result if name.endswith(("both", "KL divergence", *MASSES))]
+        report.save(report.anomaly_roc_figure(answers, shown, [*MASSES]), options.out / f"roc_{share}.png")
+    report.save(report.contamination_figure(figures["+".join(sought)], shown), options.out / "contamination.png")
     atomic_files.write_text(options.out / "table.md", report.anomaly_tables(figures) + "\n")
     atomic_files.write_text(options.out / "figures.json", json.dumps(figures, indent=1) + "\n")
     return figures

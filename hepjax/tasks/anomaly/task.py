@@ -45,7 +45,7 @@ class Anomaly(Task):
     loss: AnomalyLoss | None = None
     """What is minimized; the default is the negative ELBO where codes are distributions, or else the error."""
 
-    layout: ClassVar[Layout] = Layout("scores", "labels", "columns", "scores")
+    layout: ClassVar[Layout] = Layout(values="scores", targets="labels")
     reference_names: ClassVar[tuple[str, ...]] = (
         "code_mean",
         "code_whitening",
@@ -80,8 +80,8 @@ class Anomaly(Task):
         variational = model.is_variational()
         if self.loss is AnomalyLoss.NEGATIVE_ELBO and not variational:
             raise InputError(
-                f"--loss: expected reconstruction-error, for codes of {MODELS.name_of(model)} are no distributions, found "
-                "negative-elbo; leave it out, or train a variational model"
+                f"--loss: expected reconstruction-error, for codes of {MODELS.name_of(model)} are no distributions, "
+                "found negative-elbo; leave it out, or train a variational model"
             )
         stated = AnomalyLoss.NEGATIVE_ELBO if variational else AnomalyLoss.RECONSTRUCTION_ERROR
         return dataclasses.replace(self, loss=self.loss or stated)
