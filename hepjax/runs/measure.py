@@ -99,13 +99,13 @@ def measure(
     return whole
 
 
-def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, np.ndarray]]:
+def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, Any]]:
     """What the task computes of each member's outputs of the jets that it has learned from."""
     if not task.reference_names:
         return [{} for _ in setup.members]
     outputs, weights = task.outputs(jets.dataset), np.concatenate([runtime.gather(p.weights) for p in jets[:3]])
     packed = [setup.predict(ensemble.best, name) for name in ("train", "val")]
-    references = []
+    references: list[dict[str, Any]] = []
     for member, *of_member in zip(setup.members, *packed, strict=True):
         train, val = (packing.unpack(jnp.asarray(x), outputs, task.statistics_names)[0] for x in of_member)
         of_parts = (weights[member.train], weights[member.val])
@@ -118,7 +118,7 @@ def _save_references(
     folder: Path,
     ensemble: Ensemble,
     setup: TrainingSetup,
-    references: Sequence[dict[str, np.ndarray]],
+    references: Sequence[dict[str, Any]],
 ) -> None:
     """Saves the network of a single training once more, with what was computed after the training."""
     if ensemble.stacked or not experiment.task.reference_names:
@@ -138,7 +138,7 @@ def _predictions(
     jets: Splits,
     setup: TrainingSetup,
     ensemble: Ensemble,
-    references: Sequence[dict[str, np.ndarray]],
+    references: Sequence[dict[str, Any]],
     name: str,
     binned_in: Sequence[str] = (),
 ) -> list[Predictions]:
@@ -171,7 +171,7 @@ def _write_members(
     setup: TrainingSetup,
     metadata: dict[str, Any],
     *,
-    references: Sequence[dict[str, np.ndarray]],
+    references: Sequence[dict[str, Any]],
     measured: dict[int, Any],
 ) -> None:
     """Writes each of several trainings as a run folder of its own, and which of them diverged."""

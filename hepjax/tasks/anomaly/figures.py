@@ -14,12 +14,12 @@ from hepjax.tasks.anomaly.scores import as_classifier_scores
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hepjax.tasks.anomaly.task import Anomaly
+    from hepjax.tasks.anomaly.options import AnomalyOptions
     from hepjax.tasks.structures import Predictions
     from hepjax.types import Scores
 
 
-def kinds_in(task: Anomaly, predictions: Predictions) -> tuple[str, ...]:
+def kinds_in(task: AnomalyOptions, predictions: Predictions) -> tuple[str, ...]:
     """Lists the kinds of anomalies among jets: each class that has some, and all together, such as w+z+t.
 
     Args:
@@ -36,7 +36,7 @@ def kinds_in(task: Anomaly, predictions: Predictions) -> tuple[str, ...]:
     return (*anomalies, "+".join(anomalies)) if len(anomalies) > 1 else anomalies
 
 
-def scores_of(task: Anomaly, predictions: Predictions) -> dict[str, dict[str, Scores]]:
+def scores_of(task: AnomalyOptions, predictions: Predictions) -> dict[str, dict[str, Scores]]:
     """Returns each anomaly score as that of a classifier of background and anomalies.
 
     Args:
@@ -61,7 +61,7 @@ def scores_of(task: Anomaly, predictions: Predictions) -> dict[str, dict[str, Sc
     }
 
 
-def measure(task: Anomaly, predictions: Predictions) -> dict[str, Any]:
+def measure(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
     """Computes the loss of background jets, and the figures of merit of all scores.
 
     Args:
@@ -111,7 +111,7 @@ def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str
     return result
 
 
-def _loss(task: Anomaly, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float]]:
+def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float]]:
     """The mean loss of background jets, and its 68 % interval."""
     name = "negative_elbo" if task.loss is AnomalyLoss.NEGATIVE_ELBO else "reconstruction_error"
     inside = (targets >= 0) & (targets < max(len(task.background), 1))
@@ -137,7 +137,7 @@ def _take(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
     }
 
 
-def _present(task: Anomaly, targets: np.ndarray) -> list[str]:
+def _present(task: AnomalyOptions, targets: np.ndarray) -> list[str]:
     names = (*task.background, *task.anomalies)
     return [name for number, name in enumerate(names) if (targets == number).any()]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from hepjax.tasks.anomaly.task import Anomaly
+    from hepjax.tasks.anomaly.options import AnomalyOptions
     from hepjax.tasks.structures import Predictions, Results
 
 _DPI = 70
@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-def pictures(task: Anomaly, predictions: Predictions) -> dict[str, Figure]:
+def pictures(task: AnomalyOptions, predictions: Predictions) -> dict[str, Figure]:
     """Draws the pictures of a run folder.
 
     Args:
@@ -50,7 +50,7 @@ def pictures(task: Anomaly, predictions: Predictions) -> dict[str, Figure]:
     return drawn
 
 
-def sections(task: Anomaly, results: Results) -> Iterator[Section]:
+def sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
@@ -94,7 +94,7 @@ def summary(metrics: Mapping[str, Any]) -> Summary:
     return Summary(sentences, [*cards, ("Test jets", f"{jets:,}", "")])
 
 
-def card(task: Anomaly, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+def card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:
@@ -127,7 +127,7 @@ def card(task: Anomaly, record: Mapping[str, Any], metrics: Mapping[str, Any]) -
     }
 
 
-def _training(task: Anomaly) -> str:
+def _training(task: AnomalyOptions) -> str:
     of = f"jets of {', '.join(task.background)}" if task.background else "all jets"
     share = f", with {100 * task.contamination:g} % of unmarked anomalies among them" if task.contamination else ""
     return f"The network has learned {of}{share}."

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import AnomalyLoss
 from hepjax.errors import InputError
+from hepjax.tasks.anomaly.options import AnomalyOptions
 from hepjax.tasks.structures import Layout
-from hepjax.tasks.task import Task
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -33,17 +33,8 @@ log = logging.getLogger("hepjax")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Anomaly(Task):
+class Anomaly(AnomalyOptions):
     """Tells how unlike the background a jet is, by an autoencoder that has learned the background alone."""
-
-    background: tuple[str, ...] = ()
-    """The classes to learn; the default is what the data set names, or else all jets, whatever they are."""
-    anomalies: tuple[str, ...] = ()
-    """The classes to find; the default is all others."""
-    contamination: float = 0.0
-    """The share of anomalies among the jets to learn from, unmarked and drawn by the seed: 0, or from 0.001 to 0.1."""
-    loss: AnomalyLoss | None = None
-    """What is minimized; the default is the negative ELBO where codes are distributions, or else the error."""
 
     layout: ClassVar[Layout] = Layout(values="scores", targets="labels")
     reference_names: ClassVar[tuple[str, ...]] = (
@@ -129,7 +120,8 @@ class Anomaly(Task):
             return None
         names = (*self.background, *self.anomalies)
         numbers = [names.index(name) if name in names else -1 for name in jets.classes]
-        return np.asarray(numbers, np.float32)[np.asarray(jets.labels[rows])]
+        labels: np.ndarray = np.asarray(numbers, np.float32)[np.asarray(jets.labels[rows])]
+        return labels
 
     def selection(self) -> Selection:
         """Returns what takes the background, and the contamination."""
