@@ -16,7 +16,7 @@ from hepjax import InputError, read_jets
 from hepjax.choices import Channels, PixelValue, Role
 from hepjax.data.dataset import P4
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import check_masses_known, draw, file_images, image_columns, images
+from hepjax.inputs import amplitudes, check_masses_known, draw, file_images, image_columns, images
 from hepjax.physics.kinematics import from_pt_eta_phi_mass
 from hepjax.types import Jets, Sequences
 
@@ -280,3 +280,13 @@ class TestImages:
     def test_images_that_are_not_there(self, rng, held, names, words):
         with pytest.raises(InputError, match=words):
             file_images(dataclasses.replace(simulated(rng, jets=3)[0], images=held), names)
+
+
+def test_amplitudes_are_a_distance_of_hellinger(rng):
+    drawn = rng.exponential(size=(2, 4, 5, 1)) * (rng.random((2, 4, 5, 1)) < 0.5)
+    x = amplitudes(drawn)
+    p, q = (image.ravel() / image.sum() for image in drawn)
+    hellinger = 1 - sum(np.sqrt(a * b) for a, b in zip(p, q, strict=True))
+    assert np.mean((x[0] - x[1]) ** 2) == pytest.approx(2 * hellinger, rel=1e-5)
+    np.testing.assert_allclose(amplitudes(7 * drawn), x, rtol=1e-5)
+    assert (amplitudes(np.zeros((1, 2, 2, 1))) == 0).all()

@@ -114,9 +114,7 @@ def test_looking_around_is_flaxs_convolution(rng):
 
 def test_conv_autoencoder_gives_images_back_through_a_code(rng):
     x = rng.normal(size=(3, 8, 12, 2)).astype(np.float32)
-    model = models.ConvAutoencoder(
-        shape=(8, 12, 2), filters=(3, 5), strides=(2, 2), latent=4, activation=Activation.TANH
-    )
+    model = models.ConvAutoencoder(filters=(3, 5), strides=(2, 2), latent=4, activation=Activation.TANH)
     variables = drawn(model, x)
     found = jax.jit(lambda x: model.apply(variables, x))(x)
     assert (found.values.shape, found.mean.shape, found.log_variance.shape) == (x.shape, (3, 4), (3, 0))
@@ -138,21 +136,26 @@ def test_conv_autoencoder_gives_images_back_through_a_code(rng):
 
 
 @pytest.mark.parametrize(
-    "model, shape, words",
+    "changes, words",
     [
-        (models.ConvAutoencoder(shape=(10, 8, 1)), (2, 10, 8, 1), "strides: expected one for each"),
-        (
-            models.ConvAutoencoder(shape=(8, 8, 1), filters=(4,), strides=(4, 2)),
-            (2, 8, 8, 1),
-            "strides: expected one for each",
-        ),
-        (
-            models.ConvAutoencoder(shape=(8, 8, 1)),
-            (2, 16, 8, 1),
-            r"images: expected shape \(8, 8, 1\), found \(16, 8, 1\)",
-        ),
+        ({"pixels": 10}, "--strides: expected a product that divides the 10 --pixels"),
+        ({"filters": (4,)}, "--strides: expected one for each of the 1 --filters"),
     ],
 )
-def test_images_that_do_not_fit_are_refused(model, shape, words):
+def test_strides_that_do_not_fit_are_refused(changes, words):
     with pytest.raises(InputError, match=words):
-        jax.eval_shape(lambda: model.init(jax.random.key(0), jnp.zeros(shape)))
+        models.check_model(models.ConvAutoencoder(**changes))
+
+
+@pytest.mark.parametrize("variational", [False, True])
+def test_image_autoencoder_is_that_of_its_pixels(rng, variational):
+    x = rng.normal(size=(3, 4, 5, 1)).astype(np.float32)
+    model = models.ImageAutoencoder(hidden=(6,), latent=2, variational=variational)
+    variables = drawn(model, x)
+    found = model.apply(variables, x)
+    kind = models.VariationalAutoencoder if variational else models.Autoencoder
+    flat = kind(hidden=(6,), latent=2, outputs=20).apply({"params": variables["params"]["network"]}, x.reshape(3, 20))
+    np.testing.assert_array_equal(found.values.reshape(3, 20), flat.values)
+    np.testing.assert_array_equal(found.mean, flat.mean)
+    assert model.is_variational() is variational
+    assert found.log_variance.shape == ((3, 2) if variational else (3, 0))
