@@ -115,7 +115,7 @@ class TestUse:
         other = Regression(target=("j_eta",)) if name == "classification" else Classification()
         other = Anomaly(background=("w",)) if name.startswith("anomaly") else other  # its models serve no other task
         given = dataclasses.replace(run_folder.resumable(out), task=other)
-        with pytest.raises(InputError, match=r"--resume: task\.(name|background) was"):
+        with pytest.raises(InputError, match=r"--resume: task\.(name|background|anomalies) was"):
             train.run(given)
 
     def test_evaluate_and_predict(self, case, tmp_path):

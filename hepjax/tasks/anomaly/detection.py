@@ -57,16 +57,12 @@ def references(train: np.ndarray, val: np.ndarray, weights: tuple[np.ndarray, np
       What `scores` needs, float32.
     """
     codes = fit_codes(train[:, CODE:], weights[0])
-    error = fit_tail(val[:, ERROR], weights[1])
-    distance = fit_tail(latent_distance(codes, val[:, CODE:]), weights[1])
-    arrays = {
-        "code_mean": codes.mean,
-        "code_whitening": codes.whitening,
-        "error_thresholds": error.thresholds,
-        "error_rises": error.rises,
-        "distance_thresholds": distance.thresholds,
-        "distance_rises": distance.rises,
+    tails = {
+        "error": fit_tail(val[:, ERROR], weights[1]),
+        "distance": fit_tail(latent_distance(codes, val[:, CODE:]), weights[1]),
     }
+    arrays = {"code_mean": codes.mean, "code_whitening": codes.whitening}
+    arrays |= {f"{score}_{part}": x for score, tail in tails.items() for part, x in tail._asdict().items()}
     return {name: values.astype(np.float32) for name, values in arrays.items()}
 
 
@@ -83,7 +79,7 @@ def scores(outputs: jax.Array, background: Mapping[str, Any], *, variational: bo
       distributions (B, 5), with the KL divergence and the negative ELBO, in nats.
     """
     codes = Codes(background["code_mean"], background["code_whitening"])
-    tails = [Tail(background[f"{name}_thresholds"], background[f"{name}_rises"]) for name in ("error", "distance")]
+    tails = [Tail(*(background[f"{name}_{part}"] for part in Tail._fields)) for name in ("error", "distance")]
     error, distance = outputs[:, ERROR], latent_distance(codes, outputs[:, CODE:])
     columns = [error, distance, combine_scores(tails, [error, distance])]
     if variational:

@@ -13,16 +13,20 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _FEWEST, _MOST = 0.001, 0.1
+_SMALLEST = 1e-6
+"""The width of the tail of a score that is 0 for all jets."""
 _DEAD = 1e-9  # a variance below this share of the largest one counts as 0
 
 
 class Tail(NamedTuple):
-    """How rare large values of a score are among the background."""
+    """How rare large values of a score are among the background: -ln p, linear between T + 1 values."""
 
     thresholds: np.ndarray
-    """(T,) float, rising."""
+    """(T,) float, rising: where each line begins."""
+    widths: np.ndarray
+    """(T,) float, more than 0: how far it goes."""
     rises: np.ndarray
-    """(T,) float, by how much -ln p rises above each."""
+    """(T,) float, by how much -ln p rises over it."""
 
 
 class Codes(NamedTuple):
@@ -125,10 +129,12 @@ def latent_distance(fitted: Codes, codes: Any) -> Any:
 def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -> Tail:
     """Fits how rare a score is among background jets: p is (1 + the jets at or above it) / (1 + all jets).
 
+    Between the scores of jets -ln p is a line, so that rounding does not matter; the last one ends above all jets.
+
     Args:
       values: (M,) scores of background jets that were not learned from.
       weights: (M,) of the jets; None is 1.
-      most: thresholds at most; of more jets those are taken that lie evenly in rank, and evenly in ln p.
+      most: lines at most; of more jets those are taken that lie evenly in rank, and evenly in ln p.
 
     Returns:
       The tail, for `rarity`.
@@ -142,16 +148,18 @@ def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -
     x = np.asarray(values, np.float64)
     if not len(x) or not np.isfinite(x).all():
         raise InputError(f"scores: expected finite ones of validation jets, found {np.isfinite(x).sum()} of {len(x)}")
-    order = np.argsort(x, kind="stable")
-    ordered = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)[order]
-    ordered = ordered * (len(x) / ordered.sum()) if ordered.sum() > 0 else np.ones(len(x))
-    above = np.append(np.cumsum(ordered[::-1])[::-1][1:], 0.0)
+    counts = np.ones(len(x)) if weights is None else np.asarray(weights, np.float64)
+    counts = counts * (len(x) / counts.sum()) if counts.sum() > 0 else np.ones(len(x))
+    distinct, place = np.unique(x, return_inverse=True)
+    above = np.append(np.cumsum(np.bincount(place, counts)[::-1])[::-1], 0.0)
     logs = -np.log((above + 1) / (len(x) + 1))
-    places = np.arange(len(x))
-    if len(x) > most:
-        even = np.linspace(0, len(x) - 1, most // 2).astype(int)
-        places = np.union1d(even, np.searchsorted(logs, np.linspace(logs[0], logs[-1], most // 2)))
-    return Tail(x[order][places], np.diff(logs[places], prepend=0.0))
+    gap = distinct[-1] - distinct[-2] if len(distinct) > 1 else 1e-3 * abs(distinct[-1]) + _SMALLEST
+    ends = np.append(distinct, distinct[-1] + gap)
+    if len(distinct) > most:
+        even = np.linspace(0, len(distinct), most // 2).astype(int)
+        chosen = np.union1d(even, np.searchsorted(logs, np.linspace(logs[0], logs[-1], most // 2)))
+        ends, logs = ends[chosen], logs[chosen]
+    return Tail(ends[:-1], np.diff(ends), np.diff(logs))
 
 
 def rarity(tail: Tail, values: Any) -> Any:
@@ -164,11 +172,12 @@ def rarity(tail: Tail, values: Any) -> Any:
     Returns:
       (N,) from 0 to the logarithm of the number of background jets and one more.
 
-    >>> rarity(fit_tail([1.0, 2.0, 3.0]), np.array([0.0, 9.0])).round(3).tolist()
-    [0.0, 1.386]
+    >>> rarity(fit_tail([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0])).round(3).tolist()
+    [0.0, 0.288, 1.386]
     """
     xp = values.__array_namespace__()
-    return xp.astype(values[:, None] > tail.thresholds, values.dtype) @ tail.rises
+    along = (values[:, None] - tail.thresholds) / tail.widths
+    return xp.clip(along, 0, 1) @ tail.rises
 
 
 def combine_scores(tails: Sequence[Tail], scores: Sequence[Any]) -> Any:

@@ -41,8 +41,10 @@ class Anomaly(AnomalyOptions):
         "code_mean",
         "code_whitening",
         "error_thresholds",
+        "error_widths",
         "error_rises",
         "distance_thresholds",
+        "distance_widths",
         "distance_rises",
     )
 

@@ -80,7 +80,8 @@ def test_codes_that_say_nothing_are_refused(codes):
 
 
 def test_combined_is_fishers_method(rng):
-    background, scores = rng.normal(size=(2, 99)), rng.normal(size=(2, 6))
+    background = rng.normal(size=(2, 99))
+    scores = np.concatenate([background[:, ::17], [[-9.0, 9.0]] * 2], axis=1)  # between them -ln p is a line
     chances = [[(1 + np.sum(b >= x)) / 100 for x in s] for b, s in zip(background, scores, strict=True)]
     oracle = [stats.combine_pvalues(p, method="fisher").statistic / 2 for p in np.transpose(chances)]
     np.testing.assert_allclose(anomalies.combine_scores([anomalies.fit_tail(b) for b in background], scores), oracle)
@@ -95,12 +96,20 @@ def test_a_tail_of_many_jets_is_nearly_that_of_all(rng):
     np.testing.assert_allclose(anomalies.rarity(few, at), exact, atol=0.03)
 
 
+def test_rounding_does_not_matter_at_the_scores_of_background_jets(rng):
+    values = rng.normal(size=50)
+    tail = anomalies.fit_tail(values)
+    near = [anomalies.rarity(tail, values * factor) for factor in (1 - 1e-7, 1 + 1e-7)]
+    np.testing.assert_allclose(*near, atol=1e-4)
+    assert anomalies.rarity(anomalies.fit_tail(np.zeros(4)), np.array([0.0, 1.0])) == pytest.approx([0, np.log(5)])
+
+
 def test_weights_count_jets_of_a_tail_and_of_codes(rng):
     values, counts = rng.normal(size=20), rng.integers(1, 4, size=20)
     scaled = counts * (20 / counts.sum())
-    chance = (1 + scaled[values >= 0.3].sum()) / 21
+    chance = (1 + scaled[values >= values[7]].sum()) / 21
     tail = anomalies.fit_tail(values, counts.astype(float))
-    assert anomalies.rarity(tail, np.array([0.3]))[0] == pytest.approx(-np.log(chance))
+    assert anomalies.rarity(tail, values[7:8])[0] == pytest.approx(-np.log(chance))
     codes = rng.normal(size=(20, 2))
     weighted, repeated = anomalies.fit_codes(codes, counts), anomalies.fit_codes(np.repeat(codes, counts, axis=0))
     np.testing.assert_allclose(

@@ -201,6 +201,8 @@ def test_reconstruct_shows_what_a_network_sees_and_gives_back(jet_file, tmp_path
     jets = read_jets(path)[:9]
     pairs = detection.reconstruct(predictor.networks[0], predictor.pipeline.load(jets, slice(None)))
     assert pairs.shape == (9, 2, 8, 8, 1)
-    np.testing.assert_allclose(np.mean(pairs[:, 0] ** 2, axis=(1, 2, 3)), 1, rtol=1e-4)
+    norms = np.mean(pairs[:, 0] ** 2, axis=(1, 2, 3))
+    np.testing.assert_allclose(norms, np.where(norms > 0, 1, 0), rtol=1e-4)  # some images are empty
+    assert (norms > 0).sum() > 2
     error = np.mean((pairs[:, 0] - pairs[:, 1]) ** 2, axis=(1, 2, 3))
     np.testing.assert_allclose(predictor(jets)[:, 0], error, rtol=1e-4)
