@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from hepjax.types import Scores
 
+_CROWDED = 8
+"""From this ratio of its ends on, only powers of ten are written along a logarithmic axis."""
 _HEADS = ("AUC", "rejection at 0.3", "rejection at 0.5")
 
 
@@ -103,6 +105,8 @@ def anomaly_score_figure(
         figure = new_figure(8, 6)
         axes = figure.subplots()
         _draw_spectra(axes, values, labels, classes, name)
+        axes.set_ylabel("Share of jets per bin")
+        axes.legend(loc="upper right")
         put_label(axes, label)
     return figure
 
@@ -135,6 +139,9 @@ def anomaly_spectra_figure(
         panels = figure.subplots(1, len(scores), squeeze=False)[0]
         for axes, (name, values) in zip(panels, scores.items(), strict=True):
             _draw_spectra(axes, np.asarray(values, np.float64), labels, classes, name.replace("_", " "))
+        panels[0].set_ylabel("Share of jets per bin")
+        lines = panels[0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside upper center", ncols=max(len(lines[0]), 1))
         put_label(panels[0], label)
     return figure
 
@@ -150,9 +157,10 @@ def _draw_spectra(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: S
             heights = np.histogram(of_class, edges)[0] / of_class.size
             line = LINE_STYLES[i % len(LINE_STYLES)]
             axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
-    axes.set(xscale=scale, xlim=edges[[0, -1]], xlabel=name, ylabel="Share of jets per bin")
+    axes.set(xscale=scale, xlim=edges[[0, -1]], xlabel=name)
     axes.set_ylim(bottom=0)
-    axes.legend(loc="upper right")
+    if scale == "log" and high > _CROWDED * low:
+        axes.xaxis.set_minor_formatter("")
 
 
 def contamination_figure(

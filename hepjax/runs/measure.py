@@ -91,12 +91,19 @@ def measure(
         outputs.write_metrics(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)
         report.save(report.history_figure(progress[best].history), folder / "history.png")
-        if experiment.sizes and len(members) > 1:
-            sizes = [experiment.sizes[i] for i in good]
-            if (curve := experiment.task.learning_curve(sizes, metrics)) is not None:
-                report.save(curve, folder / "learning_curve.png")
+        _draw_learning_curve(experiment, folder, good, metrics)
     log.info("%s", whole["verdict"]["words"])
     return whole
+
+
+def _draw_learning_curve(
+    experiment: Experiment, folder: Path, good: Sequence[int], metrics: Sequence[dict[str, Any]]
+) -> None:
+    """Draws the learning curve of the sizes whose training did not diverge, where there are several."""
+    if experiment.sizes and len(good) > 1:
+        sizes = [experiment.sizes[i] for i in good]
+        if (curve := experiment.task.learning_curve(sizes, metrics)) is not None:
+            report.save(curve, folder / "learning_curve.png")
 
 
 def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, Any]]:

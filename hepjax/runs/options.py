@@ -184,11 +184,16 @@ def check(experiment: Experiment) -> None:
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    name, serves = TASKS.name_of(e.task), e.model.serves
-    if serves and name not in serves:
-        command = f"hepjax train {MODELS.name_of(e.model)}"
-        raise InputError(f"{command}: does not serve the task {name}; run {command} --task {serves[0]}")
-    e.task.for_model(e.model)
+    _check_pair(e.task, e.model)
     for option, value, good, expected in (*own, *e.task.rules(), *model_rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {value}")
+
+
+def _check_pair(task: Task, model: Model) -> None:
+    """Refuses a task and a model that do not go together."""
+    name, serves = TASKS.name_of(task), model.serves
+    if serves and name not in serves:
+        command = f"hepjax train {MODELS.name_of(model)}"
+        raise InputError(f"{command}: does not serve the task {name}; run {command} --task {serves[0]}")
+    task.for_model(model)

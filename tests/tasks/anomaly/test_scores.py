@@ -67,9 +67,9 @@ def test_latent_distance_passes_over_directions_that_are_dead(rng):
     codes = np.concatenate([rng.normal(size=(50, 2)), np.full((50, 1), 4.0)], axis=1)
     pure = anomalies.latent_distance(anomalies.fit_codes(codes[:, :2]), codes[:, :2])
     np.testing.assert_allclose(anomalies.latent_distance(anomalies.fit_codes(codes), codes), pure, rtol=1e-9)
-    one = rng.normal(size=(50, 1))
+    narrow = rng.normal(size=(50, 1))
     np.testing.assert_allclose(
-        anomalies.latent_distance(anomalies.fit_codes(one), one), stats.zscore(one[:, 0]) ** 2, rtol=1e-9
+        anomalies.latent_distance(anomalies.fit_codes(narrow), narrow), stats.zscore(narrow[:, 0]) ** 2, rtol=1e-9
     )
 
 
