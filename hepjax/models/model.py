@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from flax import linen as nn
 
@@ -34,6 +34,9 @@ class Model(nn.Module, kw_only=True):
     keyword. A model is called as `model(inputs, mask=..., train=...)`: the mask (B,) bool is False for rows that batch
     statistics leave out, and training draws from the rng `dropout`. It returns (B, outputs) float.
     """
+
+    only_tasks: ClassVar[tuple[str, ...]] = ()
+    """Names of the tasks that the model is for; () is all that learn from outputs and targets."""
 
     outputs: int = 1
     """Number of outputs; the task sets it, so that it is no option."""

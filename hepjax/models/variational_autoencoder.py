@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ from hepjax.models.bounds import at_least, each
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
 from hepjax.models.model import FeatureModel
+from hepjax.models.registry import register
 from hepjax.types import Conditioned, Reconstruction
 
 if TYPE_CHECKING:
@@ -21,11 +22,14 @@ _WIDEST = 10.0
 """Log-variances stay within plus and minus this, so that no width over- or underflows."""
 
 
+@register("variational-autoencoder")
 class VariationalAutoencoder(FeatureModel):
     """An autoencoder whose code is a normal distribution (arXiv:1312.6114); given a condition, of arXiv:1406.5298.
 
     Its outputs are as many as the features.
     """
+
+    only_tasks: ClassVar[tuple[str, ...]] = ("generation",)
 
     hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""

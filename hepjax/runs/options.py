@@ -184,6 +184,7 @@ def check(experiment: Experiment) -> None:
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
+    e.task.check_model(e.model)
     for option, value, good, expected in (*own, *e.task.rules(), *model_rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {value}")
