@@ -31,7 +31,7 @@ class CouplingFlow(Model):
     Its outputs are the features F, two or more, that the flow changes.
     """
 
-    only_tasks: ClassVar[tuple[str, ...]] = ("generation",)
+    serves: ClassVar[tuple[str, ...]] = ("generation",)
 
     conditions: Annotated[int, at_least(0)] = 0
     """Number of conditions, K."""

@@ -35,11 +35,10 @@ class Model(nn.Module, kw_only=True):
     statistics leave out, and training draws from the rng `dropout`. It returns (B, outputs) float.
     """
 
-    only_tasks: ClassVar[tuple[str, ...]] = ()
-    """Names of the tasks that the model is for; () is all that learn from outputs and targets."""
-
     outputs: int = 1
     """Number of outputs; the task sets it, so that it is no option."""
+    serves: ClassVar[tuple[str, ...]] = ()
+    """The names of the tasks that the network is for; empty is all whose outputs are (B, outputs) numbers."""
 
     def __init_subclass__(cls, kw_only: bool = True, **kwargs: Any) -> None:
         """Makes the fields of a subclass keyword-only."""

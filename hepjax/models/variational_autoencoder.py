@@ -29,7 +29,7 @@ class VariationalAutoencoder(FeatureModel):
     Its outputs are as many as the features.
     """
 
-    only_tasks: ClassVar[tuple[str, ...]] = ("generation",)
+    serves: ClassVar[tuple[str, ...]] = ("generation",)
 
     hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hepjax.choices import Optimizer, Precision, Schedule, Strategy
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
-from hepjax.tasks.registry import default_task
+from hepjax.tasks.registry import TASKS, default_task
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -184,7 +184,11 @@ def check(experiment: Experiment) -> None:
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    e.task.check_model(e.model)
+    name, serves = TASKS.name_of(e.task), e.model.serves
+    if serves and name not in serves:
+        command = f"hepjax train {MODELS.name_of(e.model)}"
+        raise InputError(f"{command}: does not serve the task {name}; run {command} --task {serves[0]}")
+    e.task.for_model(e.model)
     for option, value, good, expected in (*own, *e.task.rules(), *model_rules(e.model)):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {value}")

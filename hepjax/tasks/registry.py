@@ -32,24 +32,6 @@ def default_task() -> Task:
     return task
 
 
-def check_model(task: Task, model: Any) -> None:
-    """Refuses a model that is for other tasks.
-
-    Args:
-      task: that shall be learned.
-      model: the options, with `only_tasks`.
-
-    Raises:
-      InputError: names the right commands.
-    """
-    if model.only_tasks and TASKS.name_of(type(task)) not in model.only_tasks:
-        from hepjax.models.registry import MODELS
-
-        name = MODELS.name_of(model)
-        commands = " or ".join(f"hepjax train {name} --task {other}" for other in model.only_tasks)
-        raise InputError(f"model {name}: cannot learn --task {TASKS.name_of(type(task))}; use {commands}")
-
-
 def to_json(task: Task) -> dict[str, Any]:
     """Returns a task's name and options as JSON's types.
 

@@ -108,19 +108,6 @@ class Task(Presentation):
         """Returns what the options must keep to; none by default."""
         return ()
 
-    def check_model(self, model: Model) -> None:
-        """Refuses models that cannot learn the task: by default those that name other tasks in `only_tasks`.
-
-        Args:
-          model: the options.
-
-        Raises:
-          InputError: names the model and the right command.
-        """
-        from hepjax.tasks.registry import check_model
-
-        check_model(self, model)
-
     def make_pipeline(self, model: Model, dataset: Dataset) -> InputPipeline:
         """Makes the pipeline of a model: by default what its base class says that it sees, without the targets.
 
@@ -145,6 +132,17 @@ class Task(Presentation):
 
         Args:
           dataset: of the jets.
+        """
+        return self
+
+    def for_model(self, model: Model) -> Task:
+        """Returns the task with what it leaves to the model, to be recorded; the same by default.
+
+        Args:
+          model: that is trained.
+
+        Raises:
+          InputError: the model cannot serve the task.
         """
         return self
 

@@ -1,4 +1,4 @@
-"""Generative models of jets, for their particles or their observables, and the task that trains them."""
+"""Makes new jets of each class, by generative models of their observables or their particles."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
     from hepjax.tasks.generation.clouds import (
         CLOUD_COLUMNS,
-        CloudScaling,
         Clouds,
+        CloudScaling,
         cloud_observables,
         cloud_quantities,
         decode_particles,
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         restore_observables,
         to_coordinates,
     )
-    from hepjax.tasks.generation.sampling import generate
+    from hepjax.tasks.generation.sampling import baseline_nll, generate, generate_baseline
     from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
 
 # Everything else loads on first use: the options of the task are needed where jax must not be waited for.
@@ -117,7 +117,7 @@ _HOMES = {
         "restore_observables",
         "to_coordinates",
     ),
-    "sampling": ("generate",),
+    "sampling": ("baseline_nll", "generate", "generate_baseline"),
     "variational": (
         "noisy_decoder",
         "variational_loss",
@@ -134,6 +134,7 @@ __all__ = [
     "Generation",
     "Preparation",
     "at_time",
+    "baseline_nll",
     "calibrate",
     "check_flow",
     "choose_classes",
@@ -151,6 +152,7 @@ __all__ = [
     "flat_view",
     "from_coordinates",
     "generate",
+    "generate_baseline",
     "heun",
     "independent_particles",
     "integrate",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
@@ -111,11 +111,9 @@ def prepare_rows(arrays: Arrays, coordinates: jax.Array, labels: jax.Array, unif
     """
     smear, inside, normal = jnp.split(uniform, [1, 1 + COORDINATES], axis=1)
     spread = coordinates + jnp.where(jnp.arange(COORDINATES) == WHOLE, smear, 0)
-    below = jax.vmap(share_below, in_axes=(0, 0, 1, 1), out_axes=1)
-    shares = jnp.zeros_like(spread)
-    for c in range(arrays["counts"].shape[0]):
-        of_class = below(arrays["values"][c], arrays["shares"][c], spread, inside)
-        shares = jnp.where((labels == c)[:, None], of_class, shares)
+    of_columns = jax.vmap(share_below, in_axes=(0, 0, 1, 1), out_axes=1)
+    of_classes = jax.vmap(of_columns, in_axes=(0, 0, None, None))(arrays["values"], arrays["shares"], spread, inside)
+    shares = of_classes[labels, jnp.arange(len(labels))]
     scores = jnp.where(jnp.isnan(coordinates), jnp.nan, ndtri(jnp.clip(shares, TAIL, 1 - TAIL)))
     numbers: jax.Array = whiten(scores, arrays["mean"][labels], arrays["factor"][labels], ndtri(normal))
     return numbers

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax import evaluation
+from hepjax.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,8 @@ PREFIX = "generated_"
 GENERATOR = "generated"
 """What the generator is called among distances."""
 
+_FEWEST = 10  # test jets of a class that is compared
+
 
 def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     """Computes the figures of merit of metrics.json.
@@ -30,21 +33,26 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
       classes: the names of the classes.
 
     Returns:
-      `loss`, the mean of −ln p in nats, also by class; distances over their floor, of all jets and of each class; and
-      intervals.
+      `loss`, the mean of −ln p in nats; `loss_of`, the same by class; `distances` beside their floor, of all jets and
+      of each class; and `intervals`.
+
+    Raises:
+      InputError: no jet has a finite −ln p.
     """
     loss, near = _mean(predictions, np.ones(len(predictions.values), bool))
+    if loss is None:
+        raise InputError("test: no jet has a finite -ln p; give jets of the classes that were learned, or train again")
     metrics: dict[str, Any] = {
         "loss": loss,
-        "test_jets": int(len(predictions.values)),
+        "test_jets": len(predictions.values),
         "without_density": int((~np.isfinite(predictions.values[:, 0])).sum()),
-        "intervals": {"loss": near, "classes": {}},
-        "classes": {},
+        "intervals": {"loss": near, "loss_of": {}},
+        "loss_of": {},
     }
     for c, name in enumerate(classes):
-        rows = predictions.targets == c
+        rows = labels_of(predictions) == c
         if rows.any():
-            metrics["classes"][name], metrics["intervals"]["classes"][name] = _mean(predictions, rows)
+            metrics["loss_of"][name], metrics["intervals"]["loss_of"][name] = _mean(predictions, rows)
     metrics["distances"] = {
         kind: {column: _plain(pair[GENERATOR]) for column, pair in rows.items()}
         for kind, rows in distances(predictions, classes).items()
@@ -66,19 +74,14 @@ def distances(predictions: Predictions, classes: Sequence[str]) -> Distances:
       "all" and each class with ten test jets or more → observable → `GENERATOR` → the distance and its floor.
     """
     names = generated_names(predictions)
-    if not names or predictions.targets is None:
+    if not names:
         return {}
-    labels = predictions.targets
-    present = [c for c in range(len(classes)) if (labels == c).sum() >= 10]
-    halves: list[list[np.ndarray]] = [[], []]
-    for c in present:
-        rows = np.flatnonzero(labels == c)
-        for half, part in zip(halves, (rows[::2], rows[1::2]), strict=True):
-            half.append(part)
+    labels = labels_of(predictions)
+    present = [c for c in range(len(classes)) if (labels == c).sum() >= _FEWEST]
     if not present:
         return {}
-    first, second = (np.sort(np.concatenate(half)) for half in halves)
-    simulated, generated = (_stack(predictions, prefix, names) for prefix in ("", PREFIX))
+    first, second = (half[np.isin(labels[half], present)] for half in halves(labels))
+    simulated, generated = (stack_columns(predictions, names, prefix) for prefix in ("", PREFIX))
     renumbered = np.searchsorted(present, labels)
     return evaluation.distances_by_class(
         {GENERATOR: generated[second]},
@@ -87,6 +90,45 @@ def distances(predictions: Predictions, classes: Sequence[str]) -> Distances:
         names,
         [classes[c] for c in present],
     )
+
+
+def halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Divides jets into two samples with the same classes, but for one jet each.
+
+    Args:
+      labels: (n,) class indices.
+
+    Returns:
+      The rows of both.
+
+    >>> [rows.tolist() for rows in halves(np.array([0, 0, 1, 1]))]
+    [[0, 2], [1, 3]]
+    """
+    parts = [np.flatnonzero(labels == c) for c in np.unique(labels)]
+    first, second = (np.sort(np.concatenate([part[i::2] for part in parts])) for i in (0, 1))
+    return first, second
+
+
+def stack_columns(predictions: Predictions, names: Sequence[str], prefix: str = "") -> np.ndarray:
+    """Returns (n, F) observables of jets.
+
+    Args:
+      predictions: with these observables.
+      names: of the F observables.
+      prefix: `PREFIX` for generated jets.
+    """
+    return np.stack([predictions.observables[f"{prefix}{name}"] for name in names], axis=1)
+
+
+def labels_of(predictions: Predictions) -> np.ndarray:
+    """Returns (n,) class indices, −1 for jets of classes that are not learned or not known.
+
+    Args:
+      predictions: of the jets.
+    """
+    if predictions.targets is None:
+        return np.full(len(predictions.values), -1)
+    return predictions.targets[:, 0].astype(np.int64)
 
 
 def generated_names(predictions: Predictions) -> list[str]:
@@ -109,17 +151,13 @@ def spectra(
       classes: the names of the classes; those without jets are left out.
       prefix: `PREFIX` for generated jets.
     """
-    rows = {label: predictions.targets == c for c, label in enumerate(classes)}
+    rows = {label: labels_of(predictions) == c for c, label in enumerate(classes)}
     return {
         name: {
             label: predictions.observables[f"{prefix}{name}"][inside] for label, inside in rows.items() if inside.any()
         }
         for name in names
     }
-
-
-def _stack(predictions: Predictions, prefix: str, names: Sequence[str]) -> np.ndarray:
-    return np.stack([predictions.observables[f"{prefix}{name}"] for name in names], axis=1)
 
 
 def _mean(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, list[float] | None]:

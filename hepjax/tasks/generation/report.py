@@ -57,8 +57,8 @@ def sections(predictions: Predictions | None, metrics: Mapping[str, Any], classe
       metrics: what metrics.json holds.
       classes: the names of the classes.
     """
-    near = (metrics.get("intervals") or {}).get("classes") or {}
-    rows: list[list[Any]] = [[name, _triple(value, near.get(name))] for name, value in metrics["classes"].items()]
+    near = (metrics.get("intervals") or {}).get("loss_of") or {}
+    rows: list[list[Any]] = [[name, _triple(value, near.get(name))] for name, value in metrics["loss_of"].items()]
     head = ["Class", "-ln p of simulated test jets, nats"]
     yield Section(
         "Likelihood",
@@ -68,14 +68,14 @@ def sections(predictions: Predictions | None, metrics: Mapping[str, Any], classe
     )
     if not metrics["distances"]:
         return
-    drawn = {} if predictions is None else pictures(predictions, classes)
+    named = {} if predictions is None else pictures(predictions, classes)
     captions = {
         "spectra.png": "Generated jets (lines) on simulated ones (shaded), and their ratio",
         "distances.png": "Wasserstein-1 distances over that of two simulated samples",
     }
-    shown = [Picture(report.png(drawn[name], _DPI), words, words, True) for name, words in captions.items() if drawn]
+    panels = [Picture(report.png(named[name], _DPI), words, words, True) for name, words in captions.items() if named]
     words = "As many jets as test jets, of their classes. The floor is the distance of two simulated samples."
-    yield Section("Generated jets", words, shown, tuple(_distance_tables(metrics["distances"])))
+    yield Section("Generated jets", words, panels, tuple(_distance_tables(metrics["distances"])))
 
 
 def summary(metrics: Mapping[str, Any]) -> Summary:
@@ -129,10 +129,10 @@ def write_jets(folder: Path, predictions: Predictions, classes: Sequence[str]) -
       classes: the names of the classes.
     """
     names = figures.generated_names(predictions)
-    if not names or predictions.targets is None:
+    if not names:
         return
     x = np.stack([predictions.observables[f"{figures.PREFIX}{name}"] for name in names], axis=1)
-    labels = (predictions.targets[:, None] == np.arange(len(classes))).astype(np.float32)
+    labels = (figures.labels_of(predictions)[:, None] == np.arange(len(classes))).astype(np.float32)
     new = folder / f".{_FILE}"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
     with new_file(new, str(folder / _FILE)) as opened:

@@ -8,13 +8,14 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.tasks.generation import device
-from hepjax.tasks.generation.flows import sample_flow
+from hepjax.tasks.generation.flows import normal_nll, sample_flow
 from hepjax.tasks.generation.networks import PREPARATION, ObservableGenerator, decoder
-from hepjax.tasks.generation.preparation import calibrate, restore_observables
+from hepjax.tasks.generation.preparation import COORDINATES, calibrate, prepare, restore_observables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hepjax.tasks.generation.preparation import Preparation
     from hepjax.tasks.structures import TrainedNetwork
 
 _CALIBRATION = 5000  # generated jets of each class for the calibration of spectra
@@ -51,6 +52,43 @@ def generate(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
     if not networks or not isinstance(networks[0].pipeline.network, ObservableGenerator):
         raise InputError("tagger: expected the folder of a run with --task generation, loaded by hepjax.load")
     return generate_by(networks, _indices(labels, tagger.task.classes), tagger.task.classes, seed)
+
+
+def generate_baseline(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
+    """Generates jets of the baseline, a multivariate normal distribution of the prepared numbers of each class.
+
+    It reproduces the spectra of each class, and all correlations that a covariance can describe.
+
+    Args:
+      tagger: as in `generate`; of its networks the first has the preparation.
+      labels: as in `generate`.
+      seed: seed of the random numbers.
+
+    Returns:
+      (N, 16) float32 observables.
+    """
+    kinds = _indices(labels, tagger.task.classes)
+    z = np.random.default_rng(seed).normal(size=(len(kinds), COORDINATES))
+    return restore_observables(_preparation(tagger), z, kinds)
+
+
+def baseline_nll(tagger: Trained, x: Any, labels: Any) -> np.ndarray:
+    """Computes -ln p of jets under the baseline of `generate_baseline`.
+
+    Args:
+      tagger: as there.
+      x: (N, 16) observables.
+      labels: as in `generate`.
+
+    Returns:
+      (N,) float64, in the same coordinates as the density of a flow.
+    """
+    return normal_nll(prepare(_preparation(tagger), x, _indices(labels, tagger.task.classes)))
+
+
+def _preparation(tagger: Trained) -> Preparation:
+    arrays = tagger.networks[0].model_state[PREPARATION]["arrays"]
+    return device.to_preparation(arrays, tagger.task.classes)
 
 
 def generate_by(

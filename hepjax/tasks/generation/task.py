@@ -57,7 +57,7 @@ class Generation(Task):
 
         return pipeline.observables()
 
-    def check_model(self, model: Model) -> None:
+    def for_model(self, model: Model) -> Generation:
         """Refuses models that are no generators."""
         from hepjax.models import CouplingFlow, VariationalAutoencoder
         from hepjax.models.registry import MODELS
@@ -77,6 +77,7 @@ class Generation(Task):
         conditions = getattr(model, "conditions", 0)
         if conditions:
             raise InputError(f"--conditions: --task {NAME} has the class as condition; leave the option out")
+        return self
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses files without labels, without a class that is asked for, or without an observable."""
@@ -91,8 +92,8 @@ class Generation(Task):
         missing = [name for name in self.observables(dataset) if name not in dataset.jet_columns]
         if missing:
             raise InputError(
-                f"{source}: lacks the jet column {missing[0]}; a generator needs the standard observables, which hepjax "
-                "info lists of files that have them"
+                f"{source}: lacks the jet column {missing[0]}; a generator needs the standard observables, which "
+                "hepjax info lists of files that have them"
             )
 
     def make_pipeline(self, model: Model, dataset: Dataset) -> InputPipeline:
@@ -102,10 +103,13 @@ class Generation(Task):
         return pipeline.make_pipeline(model, self.classes or dataset.classes)
 
     def read(self, jets: Jets, rows: slice | np.ndarray) -> np.ndarray | None:
-        """Reads (n,) int32 indices into the classes, −1 for jets of others; None of jets without labels."""
+        """Reads (n, 1) float32 indices into the classes, −1 for jets of others; None of jets without labels."""
+        import numpy as np
+
         from hepjax.tasks.generation import pipeline
 
-        return pipeline.read_labels(jets, rows, self.classes or jets.classes)
+        labels = pipeline.read_labels(jets, rows, self.classes or jets.classes)
+        return None if labels is None else labels[:, None].astype(np.float32)
 
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
@@ -129,7 +133,7 @@ class Generation(Task):
         """Leaves out jets of other classes."""
         from hepjax.inputs import subsets
 
-        return subsets.select(splits, lambda subset: subset.targets >= 0)
+        return subsets.select(splits, lambda subset: subset.targets[:, 0] >= 0)
 
     def fit_variables(self, read_inputs: Callable[[], Any], dataset: Dataset) -> dict[str, PyTree]:
         """Fits the preparation of observables to the training jets."""
@@ -160,15 +164,13 @@ class Generation(Task):
         self, predictions: Predictions, read_networks: Callable[[], Sequence[TrainedNetwork]], seed: int
     ) -> Predictions:
         """Adds a generated jet for each test jet, of its class."""
-        import numpy as np
-
         from hepjax.tasks.generation import figures, networks, pipeline, sampling
 
-        trained = read_networks()
-        if not trained or predictions.targets is None or not (predictions.targets >= 0).any():
+        trained, kept = read_networks(), figures.labels_of(predictions) >= 0
+        if not trained or not kept.any():
             return predictions
-        known = predictions.take(predictions.targets >= 0)
-        jets = sampling.generate_by(trained, np.asarray(known.targets), self.classes, seed)
+        known = predictions.take(kept)
+        jets = sampling.generate_by(trained, figures.labels_of(known), self.classes, seed)
         columns = {f"{figures.PREFIX}{name}": jets[:, i] for i, name in enumerate(pipeline.observables())}
         exact = networks.has_density(trained[0].pipeline.network)
         return known._replace(
