@@ -150,7 +150,8 @@ def select(splits: Splits, keep: Callable[[Subset], np.ndarray]) -> Splits:
         return splits
     subsets = {name: _take(getattr(splits, name), mask) for name, mask in kept.items()}
     split = batching.Split(*(runtime.gather(subset.rows) for subset in subsets.values()))
-    return splits._replace(**subsets, split=split, counts=counts)
+    train, val, test = subsets.values()
+    return splits._replace(train=train, val=val, test=test, split=split, counts=counts)
 
 
 def _take(subset: Subset, mask: np.ndarray) -> Subset:

@@ -71,10 +71,16 @@ def bench(
       lowest, highest) and the share of the devices' peak.
 
     Raises:
-      InputError: a number below 1, or a batch that the devices cannot share.
+      InputError: a number below 1, a batch that the devices cannot share, or a model that is no classifier.
     """
     devices = runtime.make_devices()
     _check(devices, batch_size, block, rounds)
+    for model in chosen:
+        if model.serves:
+            raise InputError(
+                f"{MODELS.name_of(model)}: serves the task {model.serves[0]} alone, and classifiers are measured here; "
+                "leave it out"
+            )
     jets = data.read_jets()
     peak = _peak(devices, rounds)
     found: dict[str, Any] = {}

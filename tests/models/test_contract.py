@@ -21,7 +21,7 @@ from hepjax.types import Sequences
 C = 3
 COUNTS = (0, 1, 2, 5, 30)
 """Particles of the jets."""
-NAMES = models.MODELS.names()
+NAMES = [name for name in models.MODELS.names() if not models.MODELS.get(name).serves]
 OF_PARTICLES = [name for name in NAMES if not issubclass(models.MODELS.get(name), models.FeatureModel)]
 
 

@@ -152,7 +152,9 @@ class TestCommand:
         monkeypatch.setattr(bench, "bench", lambda models, **_: chosen.extend(models))
         monkeypatch.setattr(report, "bench_table", lambda _: "")
         assert call()[0] == 0
-        assert [models.MODELS.name_of(model) for model in chosen] == list(models.MODELS.names())
+        assert [models.MODELS.name_of(model) for model in chosen] == [
+            name for name in models.MODELS.names() if not models.MODELS.get(name).serves
+        ]
 
     def test_help_teaches(self, call):
         status, out, _ = call("--help")

@@ -68,7 +68,7 @@ def fit_arrays(coordinates: np.ndarray, labels: np.ndarray, classes: Sequence[st
     present = np.flatnonzero(counts)
     places = np.searchsorted(present, np.arange(len(classes))).clip(max=len(present) - 1)  # any for absent classes
     x = from_coordinates(coordinates)
-    fit = fit_coordinates(coordinates, x, np.searchsorted(present, labels), [classes[c] for c in present])
+    fit = fit_coordinates(coordinates, x, np.searchsorted(present, labels), [classes[int(c)] for c in present])
     padded = [[_pad(distribution) for distribution in of_class] for of_class in fit.distributions]
     values, shares = (np.stack([np.stack([pair[i] for pair in row]) for row in padded]) for i in (0, 1))
     arrays = {"values": values, "shares": shares, "mean": fit.mean, "factor": fit.factor}
@@ -93,8 +93,8 @@ def to_preparation(arrays: Arrays, classes: Sequence[str]) -> Preparation:
         )
         for of_class in zip(wide["values"], wide["shares"], strict=True)
     )
-    rest = (wide[name] for name in ("mean", "factor", "low", "high"))
-    return Preparation(distributions, *rest, tuple(classes), wide["reference"], wide["reference"])
+    rest = {name: wide[name] for name in ("mean", "factor", "low", "high", "reference")}
+    return Preparation(distributions, classes=tuple(classes), generated=wide["reference"], **rest)
 
 
 def prepare_rows(arrays: Arrays, coordinates: jax.Array, labels: jax.Array, uniform: jax.Array) -> jax.Array:

@@ -64,8 +64,9 @@ class ObservableGenerator(Model):
         if self.is_initializing():
             return jnp.zeros((len(labels), 1))
         latent = getattr(self.network, "latent", 0)
-        uniform = device.row_uniforms(x.values, labels, _UNIFORMS + latent)
-        z = jax.lax.stop_gradient(device.prepare_rows(arrays, x.values, labels, uniform[:, :_UNIFORMS]))
+        coordinates: Any = x.values
+        uniform = device.row_uniforms(coordinates, labels, _UNIFORMS + latent)
+        z = jax.lax.stop_gradient(device.prepare_rows(arrays, coordinates, labels, uniform[:, :_UNIFORMS]))
         rate = jnp.maximum(1 - _DECAY, 10 / (steps.value + 10))
         apply = self._apply(live if train else average.value)
         inputs = Conditioned(z, condition)
@@ -110,7 +111,8 @@ def decoder(generator: ObservableGenerator, model_state: PyTree) -> tuple[Callab
     from hepjax.tasks.generation.variational import noisy_decoder
 
     network = generator.network
-    apply = partial(network.clone(parent=None, name=None).apply, {"params": model_state[AVERAGE]["params"]})
+    apply: Any = network.clone(parent=None, name=None).apply
+    apply = partial(apply, {"params": model_state[AVERAGE]["params"]})
     if isinstance(network, CouplingFlow):
         return partial(apply, method="from_latent"), COORDINATES
     widths = jnp.sqrt(jnp.maximum(model_state[SQUARES]["mean"], _NARROWEST))

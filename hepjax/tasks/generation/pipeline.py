@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.models import Model
-    from hepjax.types import Dataset, Jets
+    from hepjax.types import Jets
 
 
 def observables() -> tuple[str, ...]:
@@ -35,7 +35,7 @@ def make_pipeline(model: Model, classes: Sequence[str]) -> InputPipeline:
       model: a flow or an autoencoder.
       classes: the names of the classes to learn.
     """
-    options = {"conditions": len(classes)} if isinstance(model, CouplingFlow) else {}
+    options: dict[str, Any] = {"conditions": len(classes)} if isinstance(model, CouplingFlow) else {}
     network = ObservableGenerator(network=model.clone(outputs=COORDINATES, **options), classes=len(classes))
 
     def load(jets: Jets, rows: slice | np.ndarray) -> Conditioned:
@@ -69,8 +69,6 @@ def read_labels(jets: Jets, rows: slice | np.ndarray, classes: Sequence[str]) ->
     """
     if jets.labels is None:
         return None
-    return _places(jets.dataset, classes)[np.asarray(jets.labels[rows])]
-
-
-def _places(dataset: Dataset, classes: Sequence[str]) -> np.ndarray:
-    return np.array([classes.index(name) if name in classes else -1 for name in dataset.classes], np.int32)
+    places = [classes.index(name) if name in classes else -1 for name in jets.classes]
+    labels: np.ndarray = np.array(places, np.int32)[np.asarray(jets.labels[rows])]
+    return labels

@@ -321,7 +321,8 @@ def whiten(scores: Any, mean: Any, factor: Any, normal: Any) -> Any:
     >>> whiten(np.array([[3.0, np.nan]]), np.ones(2), np.array([[2.0, 0.0], [1.0, 1.0]]), np.full((1, 2), 0.5)).tolist()
     [[1.0, 0.5]]
     """
-    xp, columns = scores.__array_namespace__(), []
+    xp: Any = scores.__array_namespace__()
+    columns: list[Any] = []
     for f in range(scores.shape[1]):
         known = sum(factor[..., f, j] * column for j, column in enumerate(columns))
         column = (scores[:, f] - mean[..., f] - known) / factor[..., f, f]

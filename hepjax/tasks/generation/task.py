@@ -158,7 +158,8 @@ class Generation(Task):
         """Computes −ln of the mean density of several generators."""
         from hepjax.tasks.generation import flows
 
-        return flows.mixture_nll(predictions)
+        mixture: Array = flows.mixture_nll(predictions)
+        return mixture
 
     def complete(
         self, predictions: Predictions, read_networks: Callable[[], Sequence[TrainedNetwork]], seed: int
