@@ -53,7 +53,7 @@ class ObservableGenerator(Model):
         if x.values.dtype != jnp.float32:
             raise InputError("--precision: a generator of observables computes in float32; leave it out")
         arrays = self.variable(PREPARATION, "arrays", device.blank_arrays, self.classes).value
-        labels = x.condition[:, 0].astype(jnp.int32)
+        labels = jnp.asarray(x.condition[:, 0], jnp.int32)
         condition = jax.nn.one_hot(labels, self.classes)
         if self.is_initializing():
             self.network(Conditioned(jnp.zeros((len(labels), COORDINATES)), condition))  # makes its parameters
