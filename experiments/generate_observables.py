@@ -8,6 +8,9 @@ Both are runs of `hepjax train … --task generation`, and learn the observables
 baseline. Figures of merit, each beside its floor, that of two simulated samples: Wasserstein-1 distances to simulated
 jets (arXiv:2106.11535), and the AUC of a classifier that tells generated from simulated jets (arXiv:2106.05285). And
 -ln p of simulated jets.
+
+Expected in 90 seconds on the sample that comes with hepjax, which teaches 3,000 jets: W1 of the mass at its floor, AUC
+0.56 for the flow and 0.69 for the baseline (± 0.03), -ln p 15.0 and 17.3 nats (± 0.2). The VAE adds nothing.
 """
 
 from __future__ import annotations
