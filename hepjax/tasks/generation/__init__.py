@@ -1,4 +1,4 @@
-"""Makes new jets of each class, by generative models of their observables or their particles."""
+"""Makes new jets of each class, by generative models of their observables; beside the task stand tools for particles."""
 
 from __future__ import annotations
 
