@@ -1,4 +1,4 @@
-"""Makes new jets of each class, by generative models of their observables; beside the task stand tools for particles."""
+"""Makes new jets of each class: their observables by the task, their particles by tools that stand beside it."""
 
 from __future__ import annotations
 
