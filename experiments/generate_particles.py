@@ -27,8 +27,7 @@ from hepjax.data import atomic_files, readers
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import batching
 from hepjax.tasks import generation
-from hepjax.tasks.generation import fit_observables
-from hepjax.tasks.generation.fit_clouds import cloud_distances, cloud_two_sample_auc, fit_cloud_generator
+from hepjax.tasks.generation.fit_clouds import Fitting, cloud_distances, cloud_two_sample_auc, fit_cloud_generator
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,7 +72,7 @@ def run(options: GenerateParticles) -> dict[str, Any]:
         rows = batching.split(len(known.pt), seed=seed, fractions=(0.6, 0.0, 0.4), labels=known.labels)
     unseen = read(options.test, options) if options.test else known.take(rows.test)
     other, truth = generation.take_equally(unseen, options.jets, len(classes))
-    fitting = fit_observables.Fitting(options.epochs, options.learning_rate, seed=seed, log=print, on_epoch=tell)
+    fitting = Fitting(options.epochs, options.learning_rate, seed=seed, log=print, on_epoch=tell)
     network, known = models.CloudVelocity(layers=options.layers), known if options.test else known.take(rows.train)
     trained = fit_cloud_generator(known, classes, fitting, network=network)
     like = trained.like(other.labels, seed)

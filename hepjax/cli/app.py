@@ -357,7 +357,7 @@ def _bench(command: Bench, console: Console) -> None:
     _check_folder(command.json)
     compilation.cache_programs()
     kinds = [MODELS.get(name) for name in dict.fromkeys(command.models or MODELS.names())]
-    chosen = [kind() for kind in kinds if command.models or not kind.serves]  # autoencoders are no classifiers
+    chosen = [kind() for kind in kinds if command.models or not kind.serves]  # the others are no classifiers
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
         sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
         found = bench.bench(chosen, **sizes, show=lambda name: advance(1, name))

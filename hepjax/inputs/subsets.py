@@ -154,6 +154,42 @@ def load(
     )
 
 
+def select(splits: Splits, keep: Callable[[Subset], np.ndarray]) -> Splits:
+    """Leaves out jets of a run, whether they are in memory or read anew.
+
+    Args:
+      splits: the jets.
+      keep: a subset → (n,) bool, True for jets that stay.
+
+    Returns:
+      The other jets; the same splits where all stay.
+    """
+    kept = {name: keep(getattr(splits, name)) for name in splits.split._fields}
+    counts = tuple(_total([np.sum(mask) for mask in kept.values()]).tolist())
+    if counts == splits.counts:
+        return splits
+    subsets = {name: _take(getattr(splits, name), mask) for name, mask in kept.items()}
+    split = batching.Split(*(runtime.gather(subset.rows) for subset in subsets.values()))
+    train, val, test = subsets.values()
+    return splits._replace(train=train, val=val, test=test, split=split, counts=counts)
+
+
+def _take(subset: Subset, mask: np.ndarray) -> Subset:
+    """The jets of a subset where a mask is True."""
+    arrays = {name: getattr(subset, name)[mask] for name in ("rows", "targets", "weights", "lengths")}
+    if subset.data is not None:
+        data = jax.tree.map(lambda x: x[mask], subset.data)
+        return subset._replace(**arrays, data=data, blocks=_whole(data))
+    places = np.cumsum(mask) - 1
+
+    def blocks(seed: Sequence[int]) -> Iterator[batching.Block]:
+        for chosen, batch in subset.blocks(seed):
+            inside = mask[chosen]
+            yield places[chosen[inside]], jax.tree.map(lambda x, inside=inside: x[inside], batch)
+
+    return subset._replace(**arrays, blocks=blocks)
+
+
 def blocks(jets: Jets, pipeline: InputPipeline, read_targets: ReadTargets) -> Iterator[tuple[Any, np.ndarray | None]]:
     """Loads all jets in order, in blocks that fit in memory.
 

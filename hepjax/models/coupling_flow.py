@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -14,12 +14,14 @@ from hepjax.errors import InputError
 from hepjax.models.bounds import at_least, each, more_than
 from hepjax.models.layers.splines import SMALLEST, inverse_spline, spline
 from hepjax.models.model import Model
+from hepjax.models.registry import register
 
 if TYPE_CHECKING:
     from hepjax.models.layers.splines import Shape
     from hepjax.types import Conditioned
 
 
+@register("coupling-flow")
 class CouplingFlow(Model):
     """Data to normal numbers and back, given a condition: each layer changes half of the features by splines.
 
@@ -28,6 +30,8 @@ class CouplingFlow(Model):
 
     Its outputs are the features F, two or more, that the flow changes.
     """
+
+    serves: ClassVar[tuple[str, ...]] = ("generation",)
 
     conditions: Annotated[int, at_least(0)] = 0
     """Number of conditions, K."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ class VariationalAutoencoder(Reconstructing, FeatureModel):
 
     Its outputs are as many as the features.
     """
+
+    serves: ClassVar[tuple[str, ...]] = ("generation",)
 
     hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""

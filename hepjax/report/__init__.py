@@ -16,7 +16,7 @@ from hepjax.report.comparison import comparison_numbers, comparison_table, learn
 from hepjax.report.decorrelation import trade_off_figure
 from hepjax.report.explanations import correlation_figure, importance_figure, relevance_figure, saliency_figure
 from hepjax.report.figures import confusion_figure, history_figure, png, roc_figure, save, scores_figure
-from hepjax.report.generation import distances_figure, distances_table, generation_table
+from hepjax.report.generation import distances_figure, distances_table, generated_table, generation_table
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
@@ -81,6 +81,7 @@ __all__ = [
     "epoch_line",
     "features_figure",
     "figures_table",
+    "generated_table",
     "generation_table",
     "graph_figure",
     "groomed_masses_figure",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
 from hepjax.report.names import class_label, column_label
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from matplotlib.figure import Figure
+    from rich.table import Table
 
     from hepjax.evaluation import Distance, FloorComparison
 
@@ -72,6 +73,36 @@ def generation_table(
     lines = ["| " + " | ".join(row if nll else row[:2]) + " |" for row in rows]
     tables = [distances_table(distances["all"]), distances_table(masses, f"{spectrum} of"), "\n".join(lines)]
     return "\n\n".join(tables)
+
+
+def generated_table(metrics: Mapping[str, Any]) -> Table:
+    """Lists the figures of merit of a generator for a terminal, as a rich table.
+
+    Args:
+      metrics: what metrics.json holds: `loss` and `distances`.
+
+    Returns:
+      A table with a row for -ln p, and one for the distance of each observable beside its floor.
+
+    >>> row = {"distance": 1.2, "uncertainty": 0.3, "floor": 1.0, "floor_uncertainty": 0.4, "ratio": 1.2}
+    >>> generated_table({"loss": 12.5, "distances": {"all": {"j_mass": row}}}).row_count
+    2
+    """
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption="distances are Wasserstein-1, of all test jets")
+    table.add_column("Figure of merit")
+    for head in ("generated", "floor", "ratio"):
+        table.add_column(head, justify="right", no_wrap=True)
+    near = (metrics.get("intervals") or {}).get("loss")
+    half = f" ± {(near[1] - near[0]) / 2:.2g}" if near else ""
+    table.add_row("-ln p, nats", f"{metrics['loss']:.4f}{half}", "", "")
+    for name, row in metrics["distances"].get("all", {}).items():
+        pairs = ((row["distance"], row["uncertainty"]), (row["floor"], row["floor_uncertainty"]))
+        ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"
+        table.add_row(name, *(f"{value:.3g} ± {error:.1g}" for value, error in pairs), ratio)
+    return table
 
 
 def distances_figure(distances: Distances, label: str = "") -> Figure:

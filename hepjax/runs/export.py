@@ -42,6 +42,7 @@ def export(
         check_target(path, f"--out {path}")
     trained, experiment, record = taggers.read_run(folder)
     task, dataset = experiment.task, run_folder.dataset_of(record)
+    task.check_export()
     networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
     temperature = taggers.read_temperature(folder, task) if calibrated else 1.0
     predict, pipeline = taggers.make_predict(networks, task, temperature), networks[0].pipeline

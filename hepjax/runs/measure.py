@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,7 +17,7 @@ from hepjax.inputs import batching, subsets
 from hepjax.runs import outputs, run_folder
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
 from hepjax.runs.setup import saved_model
-from hepjax.tasks import Predictions, packing
+from hepjax.tasks import Predictions, TrainedNetwork, packing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,7 +64,8 @@ def measure(
     _save_references(experiment, folder, ensemble, setup, references)
     binned_in = experiment.task.observables(jets.dataset)
     all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", binned_in)
-    tests = [all_tests[i] for i in good]
+    complete = partial(_complete, experiment, setup, ensemble)
+    tests = [complete(all_tests[i], [i]) for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
     if together:
         measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
@@ -75,7 +77,7 @@ def measure(
         return [predictions[i] for i in good]
 
     best = choose_best(experiment, good, [row.history for row in progress])
-    test, whole = _stand_for_all(experiment, tests, metrics, best, val)
+    test, whole = _stand_for_all(experiment, tests, metrics, best, val, partial(complete, members=good))
     if together:
         whole["members"] = {member.name: figures for member, figures in zip(members, metrics, strict=True)}
         if diverged:
@@ -170,6 +172,25 @@ def _predictions(
     return predictions
 
 
+def _complete(
+    experiment: Experiment, setup: TrainingSetup, ensemble: Ensemble, predictions: Predictions, members: Sequence[int]
+) -> Predictions:
+    """Adds to predictions what takes the networks of some members."""
+
+    def read_networks() -> list[TrainedNetwork]:
+        best, networks = jax.device_get(runtime.whole(setup.devices, ensemble.best)), []
+        for i in members:
+            state = training.member_of(best, i) if ensemble.stacked else best
+            params, model_state, scaling = saved_model(experiment.task, state)
+            model_state, statistics = packing.split_statistics(model_state)
+            networks.append(
+                TrainedNetwork(setup.pipeline, params, model_state, scaling, experiment.precision, statistics)
+            )
+        return networks
+
+    return experiment.task.complete(predictions, read_networks, experiment.seed)
+
+
 def _write_members(
     experiment: Experiment,
     folder: Path,
@@ -221,6 +242,7 @@ def _stand_for_all(
     metrics: Sequence[dict[str, Any]],
     best: int,
     val: Callable[[], list[Predictions]],
+    complete: Callable[[Predictions], Predictions],
 ) -> tuple[Predictions, dict[str, Any]]:
     """Chooses or averages the predictions for test jets, and the figures of merit, that stand for all members."""
     task = experiment.task
@@ -238,6 +260,7 @@ def _stand_for_all(
         return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
     if experiment.ensemble:
         test, of_val = (_combine(task, predictions) for predictions in (tests, val()))
+        test = complete(test)
         return test, {
             **task.evaluate(test),
             **task.validate(of_val, test),

@@ -226,4 +226,5 @@ def _write_measured(folder: Path, task: Task, test: Predictions, metrics: dict[s
     new.unlink(missing_ok=True)
     predictions.write_predictions(new, test, task)
     new.replace(folder / "test.h5")
+    task.write(folder, test)
     atomic_files.write_text(folder / "metrics.json", json.dumps(metrics, indent=2, allow_nan=False) + "\n")

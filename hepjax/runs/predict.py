@@ -44,6 +44,7 @@ def predict(
       InputError: the source, the files or `out` are not usable.
     """
     predictor = taggers.load(source, calibrated=calibrated)
+    predictor.task.check_prediction(predictor.pipeline.network)
     jets = taggers.open_jets(predictor, data, dataset)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -90,4 +91,5 @@ def predict_known(
     rows = np.arange(len(jets))
     observables = subsets.observables(jets, rows, task.observables(jets.dataset))
     weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
-    return task, Predictions(values, targets, predictor.outputs, rows, observables, weights)
+    predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
+    return task, task.complete(predictions, lambda: predictor.networks, 0)

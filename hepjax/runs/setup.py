@@ -11,6 +11,7 @@ import numpy as np
 from hepjax import inputs as representations
 from hepjax import models, runtime, training
 from hepjax.choices import Schedule
+from hepjax.errors import InputError
 from hepjax.inputs import batching, pipelines, subsets
 from hepjax.runs.ensembles import choose_members, is_ensemble
 from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
@@ -41,6 +42,7 @@ _MIXED = 512
 class TrainingSetup(NamedTuple):
     """One or several trainings that are ready to start."""
 
+    pipeline: InputPipeline
     members: tuple[Member, ...]
     devices: Devices
     cost: models.Cost
@@ -62,9 +64,7 @@ def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPip
     Raises:
       InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
     """
-    task.check_inputs(getattr(model, "features", ()), dataset)
-    pipeline = pipelines.make_pipeline(model, task.outputs(dataset), task.visible(dataset))
-    return pipeline._replace(read_out=task.read_out)
+    return task.make_pipeline(model, dataset)._replace(read_out=task.read_out)
 
 
 def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
@@ -103,10 +103,12 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
             task.statistics(np.asarray(data.targets)[member.train], np.asarray(data.weights)[member.train])
             for member in members
         ]
+        variables = [task.fit_variables(partial(_take, data.inputs, member.train), dataset) for member in members]
         feed = shared_feed(experiment, pipeline, data, members, devices, cost)
     else:
         scalings, feed = [jets.scaling], divided_feed(experiment, pipeline, jets, devices, cost)
         statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
+        variables = [task.fit_variables(partial(_training_inputs, experiment, jets), dataset)]
     schedule, optimizer = make_optimizer(experiment, feed.steps)
     objective = task.objective(scaled_apply(pipeline, experiment), dataset, _training_targets(jets, members))
     steps = make_steps(experiment, objective, optimizer, devices.axis)
@@ -122,10 +124,11 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
         min_change=experiment.min_change,
     )
     model_states = [
-        packing.add_statistics({SCALING: scaling}, each) for scaling, each in zip(scalings, statistics, strict=True)
+        packing.add_statistics({SCALING: scaling, **fitted}, each)
+        for scaling, fitted, each in zip(scalings, variables, statistics, strict=True)
     ]
     start = _start(experiment, partial(draw, task, dataset, pipeline), optimizer, members, model_states, devices)
-    return TrainingSetup(members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
+    return TrainingSetup(pipeline, members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
 
 
 def draw(task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
@@ -300,7 +303,20 @@ def _start(
 
 
 def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scaling:
-    return representations.scaling_of([pipeline.statistics(jax.tree.map(lambda x: x[rows], inputs))])
+    return representations.scaling_of([pipeline.statistics(_take(inputs, rows))])
+
+
+def _take(inputs: Any, rows: np.ndarray) -> Any:
+    return jax.tree.map(lambda x: x[rows], inputs)
+
+
+def _training_inputs(experiment: Experiment, jets: Splits) -> Any:
+    """What the pipeline has loaded of the training jets of all processes."""
+    if jets.train.data is None:
+        raise InputError(
+            f"--memory: the model is fitted to all training jets at once, found {experiment.memory} GB; give more"
+        )
+    return jax.tree.map(runtime.gather, jets.train.data.inputs)
 
 
 def _select(experiment: Experiment, members: tuple[Member, ...], targets: np.ndarray) -> tuple[Member, ...]:

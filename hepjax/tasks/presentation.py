@@ -10,6 +10,7 @@ from hepjax.tasks.structures import Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from matplotlib.figure import Figure
     from rich.table import Table
@@ -36,6 +37,14 @@ class Presentation:
           File name → figure.
         """
         return {}
+
+    def write(self, folder: Path, predictions: Predictions) -> None:
+        """Writes further files into a run folder; none by default.
+
+        Args:
+          folder: of the run; files there are replaced.
+          predictions: of the test jets.
+        """
 
     def learning_curve(self, sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]]) -> Figure | None:
         """Draws how the figures of merit change with the number of training jets; nothing by default.

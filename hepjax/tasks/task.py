@@ -10,7 +10,7 @@ from hepjax.tasks.presentation import Presentation
 from hepjax.tasks.structures import Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     import jax
     import numpy as np
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.inputs.subsets import Selection, Splits
     from hepjax.models import Apply, Model
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.structures import Predictions, TrainedNetwork
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
 
 
@@ -109,6 +109,21 @@ class Task(Presentation):
     def rules(self) -> Iterable[Rule]:
         """Returns what the options must keep to; none by default."""
         return ()
+
+    def make_pipeline(self, model: Model, dataset: Dataset) -> InputPipeline:
+        """Makes the pipeline of a model: by default what its base class says that it sees, without the targets.
+
+        Args:
+          model: the options.
+          dataset: of the jets.
+
+        Raises:
+          InputError: the jets have nothing that the model could see, or the model is given what it shall predict.
+        """
+        from hepjax.inputs import pipelines
+
+        self.check_inputs(getattr(model, "features", ()), dataset)
+        return pipelines.make_pipeline(model, self.outputs(dataset), self.visible(dataset))
 
     def folds_problem(self) -> str:
         """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
@@ -243,6 +258,18 @@ class Task(Presentation):
         """
         return {}
 
+    def fit_variables(self, read_inputs: Callable[[], Any], dataset: Dataset) -> dict[str, PyTree]:
+        """Fits other variables of the network, which are no parameters, to the training jets; none by default.
+
+        Args:
+          read_inputs: reads what the pipeline loads of all training jets.
+          dataset: of the jets.
+
+        Returns:
+          Name of a collection of variables → its arrays, of the shapes that the network starts with.
+        """
+        return {}
+
     def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
         """Returns what is trained and how: by default the network, by `mean_loss`.
 
@@ -329,6 +356,35 @@ class Task(Presentation):
           InputError: the task has no such thing.
         """
         raise InputError("--calibrated: only class probabilities can be calibrated; leave it out")
+
+    def check_prediction(self, network: Model) -> None:
+        """Refuses networks whose predictions of single jets mean nothing; none by default.
+
+        Args:
+          network: as its pipeline has it.
+
+        Raises:
+          InputError: names the model and what to do instead.
+        """
+
+    def check_export(self) -> None:
+        """Refuses to export networks; does not by default.
+
+        Raises:
+          InputError: says what to do instead.
+        """
+
+    def complete(
+        self, predictions: Predictions, read_networks: Callable[[], Sequence[TrainedNetwork]], seed: int
+    ) -> Predictions:
+        """Adds to the predictions of jets with targets what takes the trained networks; nothing by default.
+
+        Args:
+          predictions: with targets.
+          read_networks: returns the networks that they are of; none of an exported file.
+          seed: of the run.
+        """
+        return predictions
 
     # Figures of merit.
 

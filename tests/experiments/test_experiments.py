@@ -53,7 +53,7 @@ SMALL = {
     "energy_scale": ({"epochs": 1}, {"adversary", "distance-correlation", "figures.json", "plain", "shifted-jets"}),
     "generate_observables": (
         {"epochs": 1, "classes": ("q", "t")},
-        {"figures.json", "table.md", "distances.png", "spectra.png"},
+        {"figures.json", "table.md", "distances.png", "spectra.png", "flow", "VAE"},
     ),
     "generate_particles": (
         {"epochs": 1, "particles": 4, "jets": 20, "layers": 1, "classes": ("q", "t")},

@@ -347,8 +347,8 @@ def test_generated_observables_are_like_simulated_ones_and_the_flow_beats_its_ba
     assert max(one.distance for one in aucs.values()) < 0.8
     nll = found["nll"]
     assert nll["flow"].distance < nll["normal"].distance - 0.3
-    assert nll["VAE"].uncertainty == pytest.approx(0)  # a bound on the mean
-    assert "flow 5: -ln p 1" in capsys.readouterr().out
+    assert nll["flow"].distance < nll["VAE"].distance - 0.3  # a bound
+    assert "epoch 5/5  train loss 1" in capsys.readouterr().out
     assert json.loads((tmp_path / "new" / "figures.json").read_text()).keys() == {"distances", "auc", "nll"}
     assert (tmp_path / "new" / "table.md").read_text().count("| j_mass_mmdt |") == 1
     assert_pictures(tmp_path / "new", "distances.png", "spectra.png")

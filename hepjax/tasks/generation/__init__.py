@@ -1,53 +1,128 @@
-"""Generative models of jets, for their particles or their observables."""
+"""Makes new jets of each class: their observables by the task, their particles by tools that stand beside it."""
 
-from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
-from hepjax.tasks.generation.clouds import (
-    CLOUD_COLUMNS,
-    Clouds,
-    CloudScaling,
-    cloud_observables,
-    cloud_quantities,
-    decode_particles,
-    decode_totals,
-    encode_particles,
-    encode_totals,
-    fit_cloud_scaling,
-    make_clouds,
-    make_view,
-    mirror,
-    pixels,
-    take_equally,
-)
-from hepjax.tasks.generation.flow_matching import (
-    AVERAGE,
-    at_time,
-    draw_noise,
-    euler,
-    flat_view,
-    heun,
-    integrate,
-    make_matching,
-    midpoint,
-    solve_flow,
-    start_average,
-    straight_line,
-    with_parameter_average,
-    with_view,
-)
-from hepjax.tasks.generation.flows import check_flow, normal_nll, sample_flow
-from hepjax.tasks.generation.preparation import (
-    COORDINATES,
-    FEWEST_JETS,
-    Preparation,
-    calibrate,
-    choose_classes,
-    fit_preparation,
-    from_coordinates,
-    prepare,
-    restore_observables,
-    to_coordinates,
-)
-from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from hepjax.tasks.generation.task import Generation
+from hepjax.tasks.registry import register
+
+if TYPE_CHECKING:
+    from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
+    from hepjax.tasks.generation.clouds import (
+        CLOUD_COLUMNS,
+        Clouds,
+        CloudScaling,
+        cloud_observables,
+        cloud_quantities,
+        decode_particles,
+        decode_totals,
+        encode_particles,
+        encode_totals,
+        fit_cloud_scaling,
+        make_clouds,
+        make_view,
+        mirror,
+        pixels,
+        take_equally,
+    )
+    from hepjax.tasks.generation.flow_matching import (
+        AVERAGE,
+        at_time,
+        draw_noise,
+        euler,
+        flat_view,
+        heun,
+        integrate,
+        make_matching,
+        midpoint,
+        solve_flow,
+        start_average,
+        straight_line,
+        with_parameter_average,
+        with_view,
+    )
+    from hepjax.tasks.generation.flows import check_flow, normal_nll, sample_flow
+    from hepjax.tasks.generation.preparation import (
+        COORDINATES,
+        FEWEST_JETS,
+        Preparation,
+        calibrate,
+        choose_classes,
+        fit_preparation,
+        from_coordinates,
+        prepare,
+        restore_observables,
+        to_coordinates,
+    )
+    from hepjax.tasks.generation.sampling import baseline_nll, generate, generate_baseline
+    from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
+
+# Everything else loads on first use: the options of the task are needed where jax must not be waited for.
+_HOMES = {
+    "cloud_makers": (
+        "draw_jets",
+        "independent_particles",
+        "make_generator",
+        "stretch",
+    ),
+    "clouds": (
+        "CLOUD_COLUMNS",
+        "CloudScaling",
+        "Clouds",
+        "cloud_observables",
+        "cloud_quantities",
+        "decode_particles",
+        "decode_totals",
+        "encode_particles",
+        "encode_totals",
+        "fit_cloud_scaling",
+        "make_clouds",
+        "make_view",
+        "mirror",
+        "pixels",
+        "take_equally",
+    ),
+    "flow_matching": (
+        "AVERAGE",
+        "at_time",
+        "draw_noise",
+        "euler",
+        "flat_view",
+        "heun",
+        "integrate",
+        "make_matching",
+        "midpoint",
+        "solve_flow",
+        "start_average",
+        "straight_line",
+        "with_parameter_average",
+        "with_view",
+    ),
+    "flows": (
+        "check_flow",
+        "normal_nll",
+        "sample_flow",
+    ),
+    "preparation": (
+        "COORDINATES",
+        "FEWEST_JETS",
+        "Preparation",
+        "calibrate",
+        "choose_classes",
+        "fit_preparation",
+        "from_coordinates",
+        "prepare",
+        "restore_observables",
+        "to_coordinates",
+    ),
+    "sampling": ("baseline_nll", "generate", "generate_baseline"),
+    "variational": (
+        "noisy_decoder",
+        "variational_loss",
+    ),
+}
 
 __all__ = [
     "AVERAGE",
@@ -56,8 +131,10 @@ __all__ = [
     "FEWEST_JETS",
     "CloudScaling",
     "Clouds",
+    "Generation",
     "Preparation",
     "at_time",
+    "baseline_nll",
     "calibrate",
     "check_flow",
     "choose_classes",
@@ -74,6 +151,8 @@ __all__ = [
     "fit_preparation",
     "flat_view",
     "from_coordinates",
+    "generate",
+    "generate_baseline",
     "heun",
     "independent_particles",
     "integrate",
@@ -99,3 +178,12 @@ __all__ = [
     "with_parameter_average",
     "with_view",
 ]
+
+register("generation", Generation)
+
+
+def __getattr__(name: str) -> Any:
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(importlib.import_module(f"hepjax.tasks.generation.{home}"), name)
+    raise AttributeError(f"module 'hepjax.tasks.generation' has no attribute {name!r}")

@@ -1,4 +1,7 @@
-"""Training of two flows that generate jets as clouds of particles, and comparison with simulated jets."""
+"""Training of two flows that generate jets as clouds of particles, and comparison with simulated jets.
+
+A study beside the task `generation`, with a loop of its own: two networks are trained one after the other.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,42 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax import evaluation, models
+from hepjax import evaluation, models, training
+from hepjax.choices import Optimizer, Schedule
 from hepjax.inputs import batching
 from hepjax.tasks import generation
-from hepjax.tasks.generation.fit_observables import VALIDATION, Fitting, fit_network, make_fitting_plan, separation
 from hepjax.training import losses
-from hepjax.types import Batch, Sequences
+from hepjax.types import Batch, Scores, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from hepjax.tasks.generation import Clouds
-    from hepjax.types import TrainState
+    from hepjax.types import Epoch, TrainState
 
+VALIDATION = 0.15
+"""The share of the training jets that is used for validation."""
 HIDDEN = (64, 64, 64)
 """The widths of the hidden layers of the network of totals."""
 TOTALS_EPOCHS = 4
 """The factor on the number of epochs for the network of totals, which is small."""
 MOST = 100_000
 """The largest number of particles of a sample for which distances are computed."""
+
+
+class Fitting(NamedTuple):
+    """Settings of a training by Adam with a learning rate that falls to 0; the best epoch is kept."""
+
+    epochs: int = 40
+    learning_rate: float = 2e-3
+    batch_size: int = 128
+    seed: int = 0
+    """The seed of the split, the initial parameters, the order of jets and the random numbers."""
+    log: Callable[[str], None] = lambda words: None  # noqa: ARG005
+    """A function that is called with a line of text if a training diverges."""
+    on_epoch: Callable[[str, Epoch], None] = lambda name, epoch: None  # noqa: ARG005
+
+    """A function that is called with the name of the network and the epoch after each epoch."""
 
 
 class CloudGenerator(NamedTuple):
@@ -179,3 +199,88 @@ def _fit_with_warmup(
     train, val = parts
     plan = make_fitting_plan(apply, loss, len(train.targets), fitting, clip_norm=1.0, most_warmup=100)
     return fit_network(name, first, plan, parts, fitting, min(500, len(val.targets)))
+
+
+class FittingPlan(NamedTuple):
+    """A compiled training for data of fixed shapes."""
+
+    programs: training.Programs
+    optimizer: Any
+    schedule: Any
+
+
+def make_fitting_plan(
+    apply: Any, loss: Any, jets: int, fitting: Fitting, *, clip_norm: float = 5.0, most_warmup: int = 0
+) -> FittingPlan:
+    """Compiles a training by Adam with a learning rate that falls to 0.
+
+    Args:
+      apply: function of the network.
+      loss: function from (outputs, targets, weights) to the () mean loss.
+      jets: number of training jets.
+      fitting: settings of the training.
+      clip_norm: largest norm of the gradient; larger gradients are scaled down.
+      most_warmup: largest number of warm-up steps; the warm-up takes at most a tenth of all steps.
+
+    Returns:
+      The plan.
+    """
+    steps = fitting.epochs * batching.steps_of(jets, fitting.batch_size)
+    schedule = training.make_schedule(
+        Schedule.COSINE, fitting.learning_rate, steps=steps, warmup_steps=min(most_warmup, steps // 10)
+    )
+    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=clip_norm)
+    step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
+    return FittingPlan(training.compile_here(step, measure), optimizer, schedule)
+
+
+def fit_network(
+    name: str, first: Any, plan: FittingPlan, data: tuple[Batch, Batch], fitting: Fitting, at_once: int | None = None
+) -> TrainState:
+    """Trains a network.
+
+    Args:
+      name: name of the network, for messages.
+      first: initial parameters and other variables.
+      plan: plan from `make_fitting_plan`.
+      data: training and validation data.
+      fitting: settings of the training.
+      at_once: number of jets per call of the validation; None means all.
+
+    Returns:
+      The best state, or the last good state if the training diverges.
+    """
+    train, val = data
+    try:
+        return training.fit(
+            training.start(first[0], first[1], plan.optimizer, jax.random.key(fitting.seed)),
+            train=batching.make_windows(train, batch_size=fitting.batch_size, seed=fitting.seed),
+            val=lambda: batching.eval_batches(val, batch_size=at_once or len(val.targets)),
+            programs=plan.programs,
+            epochs=fitting.epochs,
+            schedule=plan.schedule,
+            on_epoch=lambda progress: fitting.on_epoch(name, progress.history[-1]),
+        ).best
+    except training.DivergedError as error:
+        fitting.log(f"{name}: {error}; the last good state is kept")
+        return error.state
+
+
+def separation(logits: Any, generated: Any) -> evaluation.Distance:
+    """Computes the AUC of a classifier between generated and simulated jets, with its error.
+
+    Args:
+      logits: (N, 2) logits of "simulated" and "generated".
+      generated: (N,) 1 for generated jets, 0 for simulated jets.
+
+    Returns:
+      The AUC and its standard deviation from the bootstrap.
+
+    >>> separation(np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([1, 0] * 20)).distance
+    1.0
+    """
+    probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
+    scores = Scores(probabilities, generated, None, ("simulated", "generated"))
+    figures = evaluation.figures_of_merit(scores)
+    low, high = evaluation.bootstrap_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
+    return evaluation.Distance(figures["classes"]["generated"]["auc"], (high - low) / 2)

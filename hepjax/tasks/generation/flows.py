@@ -37,6 +37,24 @@ def normal_nll(values: Any) -> np.ndarray:
     return np.asarray(0.5 * (x**2 + np.log(2 * np.pi)).sum(axis=-1))
 
 
+def mixture_nll(values: Any) -> Any:
+    """Computes -ln p of the mean density of several generators; works with NumPy and JAX.
+
+    Args:
+      values: (M, N, K) -ln p by each of M generators.
+
+    Returns:
+      (N, K) -ln p.
+
+    >>> mixture_nll(np.array([[[1.0]], [[1.0]]])).tolist()
+    [[1.0]]
+    """
+    xp = values.__array_namespace__()
+    low = values.min(axis=0)
+    start = xp.where(xp.isfinite(low), low, xp.zeros_like(low))
+    return start - xp.log(xp.exp(start - values).mean(axis=0))
+
+
 def sample_flow(
     from_latent: Callable[[Array, Array], Any], condition: np.ndarray, latent: int, seed: int, block: int = 2000
 ) -> np.ndarray:

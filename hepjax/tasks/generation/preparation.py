@@ -14,11 +14,14 @@ import numpy as np
 from hepjax.data import datasets
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
+from hepjax.tasks.generation.distributions import TAIL, fit_distribution, share_below
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from hepjax.tasks.generation.distributions import Distribution
 
     Floats = NDArray[np.float64]
 
@@ -26,22 +29,11 @@ FEWEST_JETS = 50
 """The smallest number of jets of a class for a fit of its distributions."""
 COORDINATES = 12
 """The number of independent coordinates of the 16 observables."""
+WHOLE = 1
+"""The index of the coordinate that is a number of particles."""
 
-_WHOLE = 1  # the index of the coordinate that is a number of particles
 _OF_TWO, _OF_THREE = (3, 4, 6), (7, 8, 9, 10, 11)  # coordinates of jets with two particles, or three, after mMDT
-_COMMON = 1e-3  # values shared by this fraction of the jets (five or more), and 0, are smeared by random numbers
-_KNOTS = 1000
 _QUANTILES = 200
-_TAIL = 2e-5  # the fraction of a distribution that is cut off at either end, so that normal scores stay below 4.2
-
-
-class Distribution(NamedTuple):
-    """A cumulative distribution, linear between K knots; a value shared by many jets has two knots."""
-
-    values: Floats
-    """(K,) rising values of the knots."""
-    shares: Floats
-    """(K,) strictly rising shares of jets below the knots."""
 
 
 class Preparation(NamedTuple):
@@ -127,7 +119,27 @@ def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 
     Raises:
       InputError: a class has fewer than 50 jets, or an observable is not finite.
     """
-    x, labels, rng = _checked_observables(x), np.asarray(labels), np.random.default_rng(seed)
+    x, labels = check_observables(x), np.asarray(labels)
+    return fit_coordinates(to_coordinates(x), x, labels, classes, seed=seed)
+
+
+def fit_coordinates(y: Floats, x: Any, labels: Any, classes: Sequence[str], *, seed: int = 0) -> Preparation:
+    """Fits the distributions of each class to coordinates, whatever their precision.
+
+    Args:
+      y: (N, 12) coordinates of the training split.
+      x: (N, 16) observables, whose range is kept.
+      labels: (N,) indices into `classes`.
+      classes: names of the C classes.
+      seed: seed of the random numbers that smear shared values.
+
+    Returns:
+      The preparation.
+
+    Raises:
+      InputError: a class has fewer than 50 jets.
+    """
+    rng = np.random.default_rng(seed)
     counts = np.bincount(labels, minlength=len(classes))
     few = [f"{counts[c]} of {name}" for c, name in enumerate(classes) if counts[c] < FEWEST_JETS]
     if few:
@@ -135,17 +147,14 @@ def fit_preparation(x: Any, labels: Any, classes: Sequence[str], *, seed: int = 
             f"classes: expected {FEWEST_JETS} jets or more of each to learn from, found {', '.join(few)}; "
             "give more jets, or leave the class out"
         )
-    parts = [x[labels == c] for c in range(len(classes))]
+    parts = [np.asarray(y[labels == c], np.float64) for c in range(len(classes))]
     distributions = tuple(
-        tuple(_distribution(column, f == _WHOLE, rng) for f, column in enumerate(to_coordinates(part).T))
-        for part in parts
+        tuple(fit_distribution(column, rng, whole=f == WHOLE) for f, column in enumerate(part.T)) for part in parts
     )
-    scores = [
-        _normal_scores(of_class, to_coordinates(part), rng) for of_class, part in zip(distributions, parts, strict=True)
-    ]
+    scores = [_normal_scores(of_class, part, rng) for of_class, part in zip(distributions, parts, strict=True)]
     mean, factor = map(np.stack, zip(*(_moments(y, rng) for y in scores), strict=True))
-    low, high = (np.stack([end(part, axis=0) for part in parts]) for end in (np.min, np.max))
-    white = [_whiten(y, m, f, rng) for y, m, f in zip(scores, mean, factor, strict=True)]
+    low, high = (np.stack([end(x[labels == c], axis=0) for c in range(len(classes))]) for end in (np.min, np.max))
+    white = [whiten(y, m, f, rng.normal(size=y.shape)) for y, m, f in zip(scores, mean, factor, strict=True)]
     reference = np.stack([_quantiles(z) for z in white])
     return Preparation(distributions, mean, factor, low, high, tuple(classes), reference, reference)
 
@@ -171,12 +180,12 @@ def prepare(preparation: Preparation, x: Any, labels: Any, *, seed: int = 0) -> 
     Raises:
       InputError: an observable is not finite, or a class does not exist.
     """
-    x, labels, rng = _checked_observables(x), _checked_labels(labels, preparation), np.random.default_rng(seed)
+    x, labels, rng = check_observables(x), _checked_labels(labels, preparation), np.random.default_rng(seed)
     y, out = to_coordinates(x), np.zeros((len(x), COORDINATES), np.float32)
     for c, distributions in enumerate(preparation.distributions):
         rows = labels == c
         scores = _normal_scores(distributions, y[rows], rng)
-        out[rows] = _whiten(scores, preparation.mean[c], preparation.factor[c], rng)
+        out[rows] = whiten(scores, preparation.mean[c], preparation.factor[c], rng.normal(size=scores.shape))
     return out
 
 
@@ -206,7 +215,7 @@ def restore_observables(preparation: Preparation, z: Any, labels: Any) -> NDArra
         )
         shares = ndtr(moved @ preparation.factor[c].T + preparation.mean[c])
         columns = [np.interp(u, d.shares, d.values) for d, u in zip(distributions, shares.T, strict=True)]
-        columns[_WHOLE] = np.floor(columns[_WHOLE])
+        columns[WHOLE] = np.floor(columns[WHOLE])
         x = from_coordinates(np.stack(columns, axis=1))
         out[rows] = np.clip(x, preparation.low[c], preparation.high[c])
     return out
@@ -271,28 +280,16 @@ def choose_classes(labels: Any, classes: Sequence[str], chosen: Sequence[str]) -
     return new_labels
 
 
-def _distribution(x: Floats, whole: bool, rng: np.random.Generator) -> Distribution:
-    x = x[np.isfinite(x)] if np.isfinite(x).any() else np.zeros(1)
-    n = len(x)
-    x = np.sort(x + rng.uniform(size=n) if whole else x)
-    values, first, count = np.unique(x, return_index=True, return_counts=True)
-    common = (count >= max(5, _COMMON * n)) | (values == 0)
-    places = np.unique(np.linspace(0, n - 1, min(_KNOTS, n)).round().astype(np.int64))
-    places = places[~np.isin(x[places], values[common])]
-    knots = np.concatenate([x[places], values[common], values[common]])
-    ends = [(first[common] + _TAIL) / n, (first[common] + count[common]) / n]
-    shares = np.concatenate([(places + 0.5) / n, *ends])
-    order = np.lexsort((shares, knots))
-    return Distribution(knots[order], shares[order])
-
-
 def _normal_scores(distributions: Sequence[Distribution], y: Floats, rng: np.random.Generator) -> Floats:
     """Converts (n, 12) coordinates of one class to normal scores; NaN stays NaN."""
     from scipy.special import ndtri
 
-    spread = y + np.where(np.arange(y.shape[1]) == _WHOLE, rng.uniform(size=(len(y), 1)), 0)
-    shares = [_share(d, column, rng.uniform(size=len(y))) for d, column in zip(distributions, spread.T, strict=True)]
-    return np.where(np.isnan(y), np.nan, ndtri(np.clip(np.stack(shares, axis=1), _TAIL, 1 - _TAIL)))
+    spread = y + np.where(np.arange(y.shape[1]) == WHOLE, rng.uniform(size=(len(y), 1)), 0)
+    shares = [
+        share_below(d.values, d.shares, column, rng.uniform(size=len(y)))
+        for d, column in zip(distributions, spread.T, strict=True)
+    ]
+    return np.where(np.isnan(y), np.nan, ndtri(np.clip(np.stack(shares, axis=1), TAIL, 1 - TAIL)))
 
 
 def _moments(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
@@ -302,35 +299,35 @@ def _moments(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     mean: Floats = np.zeros(size)
     factor: Floats = np.eye(size)
     for part in (complete, scores):
-        filled = _whiten(part, mean, factor, rng) @ factor.T + mean
+        filled = whiten(part, mean, factor, rng.normal(size=part.shape)) @ factor.T + mean
         if len(part) > size:
             mean = np.asarray(filled.mean(axis=0), np.float64)
             factor = np.asarray(np.linalg.cholesky(np.cov(filled.T) + 1e-6 * np.eye(size)), np.float64)
     return mean, factor
 
 
-def _whiten(scores: Floats, mean: Floats, factor: Floats, rng: np.random.Generator) -> Floats:
-    """Converts normal scores to (n, 12) numbers of unit covariance; NaN becomes a random normal number."""
-    out = rng.normal(size=scores.shape)
+def whiten(scores: Any, mean: Any, factor: Any, normal: Any) -> Any:
+    """Converts normal scores to numbers of mean 0 and unit covariance; works with NumPy and JAX.
+
+    Args:
+      scores: (n, F) normal scores, NaN where a coordinate is undefined.
+      mean: (F,) or (n, F) their means.
+      factor: (F, F) or (n, F, F) lower triangles, as in `Preparation`.
+      normal: (n, F) normal numbers, which replace NaN.
+
+    Returns:
+      (n, F) numbers.
+
+    >>> whiten(np.array([[3.0, np.nan]]), np.ones(2), np.array([[2.0, 0.0], [1.0, 1.0]]), np.full((1, 2), 0.5)).tolist()
+    [[1.0, 0.5]]
+    """
+    xp: Any = scores.__array_namespace__()
+    columns: list[Any] = []
     for f in range(scores.shape[1]):
-        column = (scores[:, f] - mean[f] - out[:, :f] @ factor[f, :f]) / factor[f, f]
-        out[:, f] = np.where(np.isnan(column), out[:, f], column)
-    return out
-
-
-def _share(distribution: Distribution, x: Floats, uniform: Floats) -> Floats:
-    """Returns the (n,) shares of jets below each value; random in the range of a value shared by many jets."""
-    last = len(distribution.values) - 1
-    left, right = (np.searchsorted(distribution.values, x, side) for side in ("left", "right"))
-    low, high = distribution.shares[left.clip(max=last)], distribution.shares[(right - 1).clip(0)]
-    before, after = (left - 1).clip(0), left.clip(max=last)
-    step = distribution.values[after] - distribution.values[before]
-    inside = safe_divide(x - distribution.values[before], step)
-    between = distribution.shares[before] + inside * (distribution.shares[after] - distribution.shares[before])
-    shares = np.where(
-        right > left, low + uniform * (high - low), np.where(step == 0, distribution.shares[before], between)
-    )
-    return np.asarray(shares, np.float64)
+        known = sum(factor[..., f, j] * column for j, column in enumerate(columns))
+        column = (scores[:, f] - mean[..., f] - known) / factor[..., f, f]
+        columns.append(xp.where(xp.isnan(column), normal[:, f], column))
+    return xp.stack(columns, axis=1)
 
 
 def _quantiles(z: Floats) -> Floats:
@@ -361,7 +358,15 @@ def _checked_labels(labels: Any, preparation: Preparation) -> NDArray[np.integer
     return indices
 
 
-def _checked_observables(x: Any) -> Floats:
+def check_observables(x: Any) -> Floats:
+    """Refuses observables of another number or that are not finite, and returns them.
+
+    Args:
+      x: (N, 16) observables, in the order of `hls4ml.STANDARD_FEATURES`.
+
+    Raises:
+      InputError: tells what is wrong.
+    """
     observables = np.asarray(x, np.float64)
     columns = len(datasets.get("hls4ml").features)
     if observables.ndim != 2 or observables.shape[1] != columns:

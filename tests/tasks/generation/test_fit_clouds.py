@@ -8,7 +8,7 @@ import pytest
 
 from hepjax import evaluation
 from hepjax.tasks import generation
-from hepjax.tasks.generation import fit_clouds, fit_observables
+from hepjax.tasks.generation import fit_clouds
 from hepjax.types import Batch, Sequences
 
 CLASSES = ("q", "t")
@@ -25,7 +25,7 @@ def draw(count, rng, spread=0.1):
 
 
 def test_a_classifier_tells_narrower_jets_and_not_the_same(rng):
-    short = fit_observables.Fitting(4, 5e-3)
+    short = fit_clouds.Fitting(4, 5e-3)
     samples = [draw(1200, rng, spread) for spread in (0.1, 0.1, 0.06)]
     truth, same, other = (Sequences((10 * x.values).astype(np.float32), x.mask) for x in samples)
     chance = fit_clouds.cloud_two_sample_auc(same, truth, short)
@@ -59,7 +59,7 @@ def test_a_training_that_diverges_keeps_the_last_good_state():
     def loss(outputs, targets, weights):
         return jnp.mean(outputs**2)
 
-    fitting = fit_observables.Fitting(3, 1e30, 8, log=messages.append)
+    fitting = fit_clouds.Fitting(3, 1e30, 8, log=messages.append)
     state = fit_clouds._fit_with_warmup("particles", apply, ({"w": jnp.ones(())}, {}), loss, (data, data), fitting)
     assert np.isfinite(state.params["w"])
     assert len(messages) == 1
