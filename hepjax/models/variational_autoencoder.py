@@ -30,7 +30,7 @@ class VariationalAutoencoder(Reconstructing, FeatureModel):
     Its outputs are as many as the features.
     """
 
-    serves: ClassVar[tuple[str, ...]] = ("generation",)
+    serves: ClassVar[tuple[str, ...]] = ("anomaly", "generation")
 
     hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""

@@ -1,4 +1,4 @@
-"""The pictures and words of a task: what a run folder, a terminal, the page of a run and a model card show of it."""
+"""The further figures of merit, the pictures and the words of a task, which a run folder, a terminal and a page show."""
 
 from __future__ import annotations
 
@@ -22,10 +22,55 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Presentation:
-    """The part of a task that shows results; every method has a default, which a task may replace."""
+    """The part of a task that measures and shows results; every method has a default, which a task may replace."""
 
     layout: ClassVar[Layout] = Layout()
     """The names of datasets and attributes in test.h5 and the files of `hepjax predict`."""
+
+    # Figures of merit.
+
+    def validate(self, val: Predictions, test: Predictions) -> dict[str, Any]:
+        """Computes figures of merit that need the validation part too; none by default.
+
+        Args:
+          val: predictions of the validation jets.
+          test: predictions of the test jets.
+        """
+        return {}
+
+    def ensemble_figures(self, members: Sequence[Predictions]) -> dict[str, Any]:
+        """Computes figures of merit of several members on the same jets; none by default.
+
+        Args:
+          members: two or more.
+        """
+        return {}
+
+    def not_averaged(self) -> tuple[str, ...]:
+        """Returns the keys of metrics that folds take from all their test jets together instead of averaging them."""
+        return ()
+
+    def remarks(self, predictions: Predictions) -> list[str]:
+        """Returns lines that a reader must know before trusting the figures of merit; none by default.
+
+        Args:
+          predictions: with targets.
+        """
+        return []
+
+    def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
+        """Returns what the second has more than the first on the same jets; by default it is refused.
+
+        Args:
+          first: with targets.
+          second: of the same jets in the same order.
+
+        Raises:
+          InputError: the task cannot compare.
+        """
+        raise InputError("hepjax compare: this task has no comparison; compare metrics.json of the runs")
+
+    # Words and pictures.
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws pictures for the run folder; none by default.
