@@ -1,4 +1,4 @@
-"""The further figures of merit, the pictures and the words of a task, which a run folder, a terminal and a page show."""
+"""The further figures of merit, the pictures and the words of a task, which a run folder, a terminal and a page have."""
 
 from __future__ import annotations
 
