@@ -99,7 +99,7 @@ def kind(x: object) -> str:
 
 
 def belongs(x: object, module: ModuleType) -> bool:
-    """Whether a function or class is defined in the package of a module; others hand on what has its place elsewhere."""
+    """Whether a function or class is defined in the package of a module, which may hand on others."""
     package = ".".join(module.__name__.split(".")[:2])
     return f"{inspect.unwrap(x).__module__}.".startswith(f"{package}.")  # type: ignore[arg-type]
 
