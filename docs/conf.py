@@ -98,9 +98,16 @@ def kind(x: object) -> str:
     return "function" if inspect.isfunction(inspect.unwrap(x)) else "data"  # type: ignore[arg-type]
 
 
+def belongs(x: object, module: ModuleType) -> bool:
+    """Whether a function or class is defined in the package of a module, which may hand on others."""
+    package = ".".join(module.__name__.split(".")[:2])
+    return f"{inspect.unwrap(x).__module__}.".startswith(f"{package}.")  # type: ignore[arg-type]
+
+
 def section(module: ModuleType, title: str, underline: str, without: frozenset[int] = frozenset()) -> str:
     """A module's page or part of a page, in reStructuredText: what it is for, a table, then everything in full."""
     members = [(name, x) for name, x in public(module) if not isinstance(x, ModuleType) and id(x) not in without]
+    members = [(name, x) for name, x in members if kind(x) == "data" or belongs(x, module)]
     kinds = {name: kind(x) for name, x in members}
     listed = [name for name in kinds if kinds[name] != "data"]
     lines = [title, underline * len(title), "", f".. automodule:: {module.__name__}", "   :no-members:", ""]

@@ -82,6 +82,10 @@ FEWER = {
     "transient_search": ("NETWORKS", "ConvNet"),
 }
 """Where one of several networks or agents is enough: name → the table of these, and the one to keep."""
+GIVEN = {
+    "generate_particles": ("cloud_two_sample_auc", evaluation.Distance(0.5, 0.1)),
+}
+"""What takes long and has tests of its own: name → a function, and what it is taken to return."""
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
     "hls4ml_mlp": "test_studies.py, for it needs hls4ml",
@@ -103,6 +107,9 @@ def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_pat
     if name in FEWER:
         table, key = FEWER[name]
         monkeypatch.setattr(module, table, {key: getattr(module, table)[key]})
+    if name in GIVEN:
+        function, value = GIVEN[name]
+        monkeypatch.setattr(module, function, lambda *_: value)
     changes, expected = SMALL[name]
     kind, (few, pair) = options_of(module), few_jets
     for field in dataclasses.fields(kind):
