@@ -57,7 +57,8 @@ def measure(
     together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
     good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
-    all_tests = _predictions(experiment, jets, setup, ensemble, "test")
+    observed = experiment.task.observables(jets.dataset)
+    all_tests = _predictions(experiment, jets, setup, ensemble, "test", observed)
     tests = [all_tests[i] for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
     if together:
@@ -95,16 +96,20 @@ def measure(
 
 
 def _predictions(
-    experiment: Experiment, jets: Splits, setup: TrainingSetup, ensemble: Ensemble, name: str
+    experiment: Experiment,
+    jets: Splits,
+    setup: TrainingSetup,
+    ensemble: Ensemble,
+    name: str,
+    observed: Sequence[str] = (),
 ) -> list[Predictions]:
-    """What each member predicts for its test or validation jets; of test jets with what figures are binned in."""
+    """What each member predicts for its test or validation jets, with the observables that figures are binned in."""
     # Folds take their jets from all parts, other members from one.
     parts: Sequence[Subset] = jets[:3] if experiment.folds else (getattr(jets, name),)
     first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
     task, columns = experiment.task, experiment.task.columns(jets.dataset)
     targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
-    names = task.observables(jets.dataset) if name == "test" else ()
-    binned = [subsets.observables(p.jets, p.rows, names) for p in parts]
+    binned = [subsets.observables(p.jets, p.rows, observed) for p in parts]
     weighted = any(p.known_weights is not None for p in parts)
     weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
     observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
