@@ -1,4 +1,4 @@
-"""The further figures of merit, the pictures and the words of a task, which a run folder, a terminal and a page have."""
+"""The further figures of merit, the pictures and the words of a task, which a run folder and a page show."""
 
 from __future__ import annotations
 

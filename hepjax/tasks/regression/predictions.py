@@ -46,8 +46,8 @@ def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: Regression
         stacked = jnp.stack([column for each in columns for column in each], axis=1)
         repeated = [jnp.repeat(x, levels, axis=-1) for x in (mean, width)]
         return repeated[0] + repeated[1] * stacked
-    values: jax.Array = mean + width * outputs
-    return values
+    predicted: jax.Array = mean + width * outputs
+    return predicted
 
 
 def sort(columns: list[jax.Array]) -> list[jax.Array]:

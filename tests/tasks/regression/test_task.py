@@ -153,9 +153,7 @@ class TestScaling:
     def test_each_fold_has_its_own(self, file, tmp_path):
         task = Regression(target=("j_mass",))
         path = file(j_mass=80 + 20 * np.random.default_rng(0).normal(size=120))
-        out, _ = train.run(
-            options.Experiment(models.MLP(hidden=(4,)), task, (path,), out=tmp_path / "run", folds=3, **FEW)
-        )
+        out, _ = train.run(options.Experiment(SMALL, (path,), task=task, out=tmp_path / "run", folds=3, **FEW))
         means = [float(network.statistics["mean"][0]) for network in load(out).networks]
         assert len(set(means)) == 3
         values = np.asarray(read_jets(path).observables)[:, hls4ml.OBSERVABLE_COLUMNS.index("j_mass")]
