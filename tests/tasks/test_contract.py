@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets, tasks
-from hepjax.choices import ExportFormat, RegressionLoss
+from hepjax.choices import ExportFormat, RegressionLoss, Strategy
 from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
 from hepjax.models import MLP, ConvAutoencoder, CouplingFlow, DeepSets, VariationalAutoencoder
@@ -200,6 +200,17 @@ class TestSeveral:
             return
         export.export(out, tmp_path / "model.onnx")
         np.testing.assert_allclose(load(tmp_path / "model.onnx")(jets), load(out)(jets), rtol=2e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("strategy", Strategy)
+def test_several_devices_train_as_one(strategy, tmp_path, write_jets, many_devices):
+    path = write_jets(tmp_path / "jets.h5", count=160)
+    losses = []
+    for count in (1, 2):
+        chosen = make("regression-gaussian", data=(path,), out=tmp_path / str(count))
+        chosen = dataclasses.replace(chosen, devices=options.Devices(count, strategy if count > 1 else Strategy.JIT))
+        losses.append(train.run(chosen)[1]["loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def test_streamed_jets_train_as_kept_ones(tmp_path, write_jets):
