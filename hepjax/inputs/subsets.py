@@ -36,9 +36,6 @@ _AT_ONCE = 2**28
 _SHARE = 16
 """The part of the memory for jets that the particles of one block of a stream may take."""
 
-_ROWS = 100_000
-"""Jets whose observables are read at once."""
-
 log = logging.getLogger("hepjax")
 
 
@@ -226,40 +223,6 @@ def of_inputs(inputs: Any) -> Subset:
     return Subset(
         np.arange(len(lengths)), np.asarray(data.targets), np.asarray(data.weights), lengths, data, _whole(data)
     )
-
-
-def observables(jets: Jets | None, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Reads jet columns of some jets, to bin figures of merit in; of several processes, of all.
-
-    Args:
-      jets: lazy jets; None has no columns.
-      rows: (n,) those of this process.
-      names: of the columns; such as the files lack are left out.
-
-    Returns:
-      Name → (N,) float32, in the order of processes and rows.
-    """
-    known = tuple(name for name in names if jets is not None and name in jets.observable_names)
-    if jets is None or not known:
-        return {}
-    values = runtime.gather(read_columns(jets, rows, known))
-    return dict(zip(known, values.T, strict=True))
-
-
-def read_columns(jets: Jets, rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Reads jet columns of some jets, in blocks.
-
-    Args:
-      jets: lazy jets, which have the columns.
-      rows: (n,).
-      names: F names.
-
-    Returns:
-      (n, F) float32.
-    """
-    places = [jets.observable_names.index(name) for name in names]
-    chosen = np.array_split(rows, max(len(rows) // _ROWS, 1))
-    return np.concatenate([np.asarray(jets.observables[block])[:, places] for block in chosen])
 
 
 def _selected(

@@ -15,7 +15,7 @@ from hepjax.report.page_charts import history_charts, reliability_chart, roc_cha
 from hepjax.report.page_record import run_text
 from hepjax.report.rendering import Picture, render
 from hepjax.report.summary import Summary
-from hepjax.report.wording import SAMPLE, find, is_number, number, uncertainty
+from hepjax.report.wording import SAMPLE, calibration_sentence, certainty_sentence, find, is_number, number, uncertainty
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def page(
         results=summary.sentences,
         cards=summary.cards,
         verdict=_verdict(metrics),
-        certainty=_certainty(metrics),
+        certainty=certainty_sentence(metrics),
         classes=list(metrics.get("jets") or metrics.get("classes") or record.get("classes") or ()),
         sections=[section for section in _sections(metrics, history, scores, sections) if any(section[2:])],
         papers=PAPERS,
@@ -129,7 +129,7 @@ def _sections(
     yield _SectionView("confusion", "Confusion", tables_of("confusion", "confusion", "pairwise_auc"))
     yield _SectionView("points", "Working points", tables_of("points", "working_points"))
     charts = [reliability_chart(reliability(scores))] if scores is not None else []
-    yield _SectionView("calibration", "Calibration", words=_calibration(metrics), charts=charts)
+    yield _SectionView("calibration", "Calibration", words=calibration_sentence(metrics), charts=charts)
     yield _SectionView("members", "Trainings", tables_of("members", "members"))
     charts = history_charts(history)
     words = "The history is that of the training with the lowest validation loss."
@@ -184,37 +184,6 @@ def _verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
     begins = words.lower().startswith(f"{kind}: ".lower())
     words = words[len(kind) + 2 :] if begins else words
     return {"badge": kind.capitalize() if begins else "", "words": words[:1].upper() + words[1:]}
-
-
-def _certainty(metrics: Mapping[str, Any]) -> str:
-    """Returns how sure the figures of merit are."""
-    members, spread = metrics.get("members") or {}, metrics.get("spread")
-    if metrics.get("intervals") and members:
-        scatter = uncertainty({"spread": spread}, "accuracy", "{:.1%}")
-        return "68% intervals" + (f"; the accuracy scatters by {scatter}." if scatter else ".")
-    if metrics.get("intervals"):
-        return (
-            "68% intervals by bootstrap: what other samples of test jets as large as this one would have given. "
-            "The scatter from training to training is not in them."
-        )
-    if spread:
-        return f"The standard deviation over {len(members)} trainings."
-    return "Not known: this run has neither intervals nor several trainings."
-
-
-def _calibration(metrics: Mapping[str, Any]) -> str:
-    calibration = metrics.get("calibration") or {}
-    before, after = (calibration.get(f"expected_calibration_error{suffix}") for suffix in ("", "_scaled"))
-    temperature = calibration.get("temperature")
-    if not is_number(before):
-        return ""
-    scaled = ""
-    if is_number(after) and is_number(temperature):
-        scaled = f", and {after:.4f} with a temperature of {temperature:.3f}, fitted on the validation part"
-    return (
-        f"The expected calibration error is {before:.4f}{scaled}. "
-        "It is the mean distance between how sure the tagger is and how often it is right."
-    )
 
 
 def _asset(name: str) -> str:

@@ -93,3 +93,35 @@ def option_list(options: Mapping[str, Any], missing: str = "none") -> str:
     """
     pairs = ((key.replace("_", " "), value) for key, value in options.items() if key != "name")
     return ", ".join(f"{key} {option_text(value, missing)}" for key, value in pairs)
+
+
+def certainty_sentence(metrics: Mapping[str, Any]) -> str:
+    """Returns how sure the figures of merit are."""
+    members, spread = metrics.get("members") or {}, metrics.get("spread")
+    if metrics.get("intervals") and members:
+        scatter = uncertainty({"spread": spread}, "accuracy", "{:.1%}")
+        return "68% intervals" + (f"; the accuracy scatters by {scatter}." if scatter else ".")
+    if metrics.get("intervals"):
+        return (
+            "68% intervals by bootstrap: what other samples of test jets as large as this one would have given. "
+            "The scatter from training to training is not in them."
+        )
+    if spread:
+        return f"The standard deviation over {len(members)} trainings."
+    return "Not known: this run has neither intervals nor several trainings."
+
+
+def calibration_sentence(metrics: Mapping[str, Any]) -> str:
+    """Returns how well probabilities are calibrated; "" where that was not measured."""
+    calibration = metrics.get("calibration") or {}
+    before, after = (calibration.get(f"expected_calibration_error{suffix}") for suffix in ("", "_scaled"))
+    temperature = calibration.get("temperature")
+    if not is_number(before):
+        return ""
+    scaled = ""
+    if is_number(after) and is_number(temperature):
+        scaled = f", and {after:.4f} with a temperature of {temperature:.3f}, fitted on the validation part"
+    return (
+        f"The expected calibration error is {before:.4f}{scaled}. "
+        "It is the mean distance between how sure the tagger is and how often it is right."
+    )

@@ -13,7 +13,8 @@ import numpy as np
 
 from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
-from hepjax.inputs import batching, subsets
+from hepjax.inputs import batching
+from hepjax.inputs.columns import read_observables
 from hepjax.runs import outputs, run_folder
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
 from hepjax.runs.setup import saved_model
@@ -157,7 +158,7 @@ def _predictions(
     first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
     task, columns = experiment.task, experiment.task.columns(jets.dataset)
     targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
-    binned = [subsets.observables(p.jets, p.rows, binned_in) if binned_in else {} for p in parts]
+    binned = [read_observables(p.jets, p.rows, binned_in) if binned_in else {} for p in parts]
     weighted = any(p.known_weights is not None for p in parts)
     weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
     observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}

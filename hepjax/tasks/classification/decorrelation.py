@@ -10,7 +10,7 @@ import numpy as np
 from hepjax import models, runtime
 from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
-from hepjax.inputs.subsets import read_columns
+from hepjax.inputs.columns import read_columns
 from hepjax.tasks.classification.options import has_adversary, signal_classes
 from hepjax.tasks.structures import Objective
 from hepjax.training import decorrelation
