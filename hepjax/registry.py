@@ -137,7 +137,7 @@ class Registry(Generic[V]):
         other, file = self._places.get(name), self._files().get(name)
         if other is None and file is not None and place.rpartition(":")[0] != str(file):
             other = str(file)
-        if other is not None:
+        if other not in {None, place}:  # a file that is imported again registers the same anew
             raise InputError(f"{self.kind} {name}: registered at {other} and again at {place}; give another name")
 
     def _files(self) -> dict[str, Path]:

@@ -148,6 +148,8 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
         newer = record["format"] > FORMAT
         experiment = None if newer else _from_json(record["experiment"])
         missing = [key for key in ("classes", "fingerprint") if key not in record and not newer]
+        classes = record.get("classes")
+        of_dataset = record["dataset"]["classes"] if "dataset" in record else classes
     except InputError as error:  # of a plug-in or a model
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever json and cattrs say of a file that was not written by hepjax
@@ -156,6 +158,8 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
         raise InputError(f"{path}: has format {record['format']}, this hepjax knows up to {FORMAT}; upgrade hepjax")
     if missing:
         raise InputError(f"{path}: damaged, it lacks {' and '.join(missing)}; train again")
+    if classes != of_dataset:
+        raise InputError(f"{path}: damaged, its classes are {classes}, those of its dataset {of_dataset}; train again")
     return experiment, record
 
 

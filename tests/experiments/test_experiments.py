@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, evaluation
+from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.models import MODELS
 from hepjax.runs import run_folder
@@ -27,6 +28,7 @@ FILES = {
 PICTURES = {
     "anomaly": {"roc.png", "scores.png"},
     "classification": {"confusion.png", "roc.png", "scores.png"},
+    "generation": {"distances.png", "generated.h5", "spectra.png"},
     "regression": {"predicted_against_true.png", "pulls.png", "resolution_j_mass.png", "response.png"},
 }
 RUN = FILES | PICTURES["classification"]
@@ -188,7 +190,7 @@ def test_convnet_tagger_draws_what_the_network_sees():
 @pytest.mark.parametrize("form,parameters", [("30", 16_573), ("100", 33_625), ("150-sum", 8_481)])
 def test_jedinet_has_its_published_size(form, parameters):
     module = load("jedinet")
-    pipeline = pipelines.make_pipeline(module.FORMS[module.Form(f"published-{form}")], classes=5)
+    pipeline = pipelines.make_pipeline(module.FORMS[module.Form(f"published-{form}")], 5, hls4ml.HLS4ML)
     params, _ = jax.eval_shape(lambda key: pipelines.initialize(pipeline, key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
 

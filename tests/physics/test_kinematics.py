@@ -28,8 +28,8 @@ def test_against_math(p, m):
     p4 = p4_of(p, m)
     assert kinematics.pt(p4) == pytest.approx(math.hypot(p[0], p[1]))
     assert kinematics.phi(p4) == pytest.approx(math.atan2(p[1], p[0]))
-    assert kinematics.eta(p4) == pytest.approx(math.atanh(p[2] / math.hypot(*p)), rel=1e-6, abs=1e-9)
-    assert kinematics.rapidity(p4) == pytest.approx(math.atanh(p[2] / p4[3]), rel=1e-6, abs=1e-6)
+    assert kinematics.eta(p4) == pytest.approx(math.asinh(p[2] / math.hypot(p[0], p[1])), rel=1e-6, abs=1e-9)
+    assert kinematics.rapidity(p4) == pytest.approx(math.asinh(p[2] / math.hypot(p[0], p[1], m)), rel=1e-6, abs=1e-6)
     assert kinematics.mass(p4) == pytest.approx(m, rel=1e-6, abs=1e-4 * p4[3] ** 0.5)
 
 

@@ -329,11 +329,15 @@ class TestRefused:
         folder = tmp_path / "run"
         shutil.copytree(finished[0], folder)
         record = json.loads((folder / "experiment.json").read_text())
-        record["dataset"]["classes"] = ["q", "w", "z", "t", "b"]
+        record["dataset"]["classes"] = record["classes"] = ["q", "w", "z", "t", "b"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match="classes are g, q, w, z, t, those of the tagger q, w, z, t, b"):
             evaluate.evaluate(folder, [path])
         record["classes"] = ["q", "t"]
+        (folder / "experiment.json").write_text(json.dumps(record))
+        with pytest.raises(InputError, match=r"damaged, its classes are .*'t'\], those of its dataset .*'b'\]"):
+            load(folder)
+        record["dataset"]["classes"] = ["q", "t"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match=r"best.msgpack: holds another model.*5.*2"):
             load(folder)

@@ -88,8 +88,8 @@ def apply_pca(axes: PrincipalComponents, x: Any) -> jax.Array:
       InputError: the number of features differs, or numbers are not finite.
 
     >>> axes = fit_pca(np.array([[0.0, 0.0], [3.0, 4.0]]), 1)
-    >>> apply_pca(axes, np.array([[6.0, 8.0]])).tolist()
-    [[7.5]]
+    >>> round(float(apply_pca(axes, np.array([[6.0, 8.0]]))[0, 0]), 3)
+    7.5
     """
     z: jax.Array = _project(subtract(checked_features(x, columns=axes.components.shape[1]), axes.mean), axes.components)
     return z
