@@ -4,7 +4,7 @@
     python experiments/jet_structure.py --data jets.h5
 
 A tagger is trained on the 16 observables of the training jets; what its last hidden layer makes of them is compared
-with the observables themselves. Centres and axes are found without labels on the training jets, and measured on test
+with the observables themselves. Centers and axes are found without labels on the training jets, and measured on test
 jets: purity and adjusted Rand index (ARI), with bootstrap errors. Clusters at random are the floor, the tagger's own
 answers the ceiling.
 Expected in a minute on 20,000 jets, 4,000 of them to test on: purity 0.43 and ARI 0.17 on observables and on five

@@ -361,7 +361,7 @@ class Ensemble(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Statistics of the training part, to standardise by: (x - mean) / std."""
+    """Statistics of the training part, to standardize by: (x - mean) / std."""
 
     mean: Array
     """(F,) float32."""

@@ -98,13 +98,13 @@ class Info:
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
-    """Measure a trained tagger on labelled jets.
+    """Measure a trained tagger on labeled jets.
 
     Example: hepjax evaluate runs/mlp-1 --data jets.h5
     """
 
     tagger: tyro.conf.Positional[Path]
-    """The folder of a run, an exported file, or scores of labelled jets by hepjax predict."""
+    """The folder of a run, an exported file, or scores of labeled jets by hepjax predict."""
     data: tuple[Path, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
@@ -146,7 +146,7 @@ class Compare:
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
     data: tuple[Path, ...] = ()
-    """Files of labelled jets that none of them was trained on."""
+    """Files of labeled jets that none of them was trained on."""
     json: Path | None = None
     """A file for the numbers; an older one is replaced."""
 

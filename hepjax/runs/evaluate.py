@@ -58,7 +58,7 @@ def evaluate(
         task, name = predictions.read_task(source), str(source)
         test = predictions.read_predictions(source, task)
     elif not data:
-        raise InputError("--data: expected files of labelled jets, other than those it was trained on; found none")
+        raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
         task, test = predict.predict_known(source, data, calibrated=calibrated, dataset=dataset)
         name = opening.names(data)

@@ -135,7 +135,7 @@ def test_from_runs_to_comparison_page_and_exported_file(call, jet_file):
     refused(call("compare", "a"), "two runs or more")
     refused(call("export", "a", "--out", "a.onnx"), "a.onnx: exists already")
     refused(call("report", "none"), "none: not the folder of a run")
-    refused(call("evaluate", "a"), "--data: expected files of labelled jets")
+    refused(call("evaluate", "a"), "--data: expected files of labeled jets")
     refused(call("evaluate", "own.h5", "--data", other), "holds scores already")
 
 
@@ -458,7 +458,7 @@ def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, num
 
 
 def on_a_terminal(*arguments):
-    """What a person sees on a terminal without colour."""
+    """What a person sees on a terminal without color."""
     main, side = pty.openpty()
     environment = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "100"}
     process = subprocess.Popen([sys.executable, "-m", "hepjax", *arguments], stdout=side, stderr=side, env=environment)
@@ -474,13 +474,13 @@ def on_a_terminal(*arguments):
     return seen.decode()
 
 
-COLOUR = re.compile(r"\x1b\[(\d+;)*(3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")
+COLOR = re.compile(r"\x1b\[(\d+;)*(3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")
 
 
 def test_terminal_shows_a_bar_and_no_colour_on_request(jet_file, tmp_path):
     text = on_a_terminal("train", "--data", jet_file(count=300), "--out", tmp_path / "run", "--epochs", "2")
     assert "training" in text
     assert "2/2" in text
-    assert not COLOUR.search(text)
-    assert not COLOUR.search(on_a_terminal("--help"))
-    assert COLOUR.search("\x1b[91mred")
+    assert not COLOR.search(text)
+    assert not COLOR.search(on_a_terminal("--help"))
+    assert COLOR.search("\x1b[91mred")

@@ -100,7 +100,7 @@ def test_json_keeps_everything(dataset):
 
 
 @pytest.mark.parametrize(
-    "tree", [{}, {"name": "x", "roles": {"mass of it": "m"}}, {"name": "x", "colour": 1}, {"name": "x", "labels": 3}]
+    "tree", [{}, {"name": "x", "roles": {"mass of it": "m"}}, {"name": "x", "color": 1}, {"name": "x", "labels": 3}]
 )
 def test_json_of_anything_else_is_refused(tree):
     with pytest.raises(InputError, match="dataset: "):

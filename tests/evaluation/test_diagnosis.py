@@ -74,7 +74,7 @@ def test_the_words_give_the_numbers():
 
 
 def test_a_rising_training_loss_is_no_overfitting():
-    """Both losses drift up together: the optimisation is at fault, not the size of the data."""
+    """Both losses drift up together: the optimization is at fault, not the size of the data."""
     e = np.arange(20)
     assert verdict(history(0.5 + 0.02 * e, 0.5 + 0.02 * e)).kind is not Fit.OVERFITTING
 

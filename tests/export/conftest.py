@@ -75,7 +75,7 @@ def inputs_of(model: models.Model, pipeline: pipelines.InputPipeline, count: int
 
 
 def draw(shapes, rng):
-    """Random variables, drawn by NumPy: compiling the initialisation would take longer than all else."""
+    """Random variables, drawn by NumPy: compiling the initialization would take longer than all else."""
 
     def one(path, leaf):
         if path[-1].key == "var":

@@ -124,7 +124,7 @@ def test_absolute_azimuths_are_near_across_their_step(jets):
     relative = dataclasses.replace(model, by=("j1_etarel", "j1_phirel"))
     inputs = pipelines.make_pipeline(relative, 5, HLS4ML).load(jets, slice(None))
     near = pipelines.make_pipeline(relative, 5, HLS4ML).transform(scaling(pipeline, inputs), inputs)
-    # The sample is rounded to 12 bits, which exchanges neighbours that are equally near.
+    # The sample is rounded to 12 bits, which exchanges neighbors that are equally near.
     assert np.mean(np.asarray(near.senders) == np.asarray(found.senders)) > 0.95
 
 

@@ -147,7 +147,7 @@ class TestStream:
         assert any((np.diff(places) < 0).any() for places, _ in found[1].train.blocks([0, 1]))
 
 
-def test_unlabelled_jets_are_refused(jet_file):
+def test_unlabeled_jets_are_refused(jet_file):
     names = np.array(hls4ml.OBSERVABLE_COLUMNS, "S")
     path = jet_file(jets=np.ones((25, len(names)), np.float32), jetFeatureNames=names)
     with pytest.raises(InputError, match=r"jets\.h5: has no targets, so nothing can be learned"):

@@ -183,12 +183,12 @@ def file(tmp_path_factory):
     return path
 
 
-# The colours of each text and of what lies under it; ratios as in WCAG 2.2.
+# The colors of each text and of what lies under it; ratios as in WCAG 2.2.
 CONTRAST = """
 const context = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-const rgba = (colour, under) => {
+const rgba = (color, under) => {
   context.clearRect(0, 0, 1, 1);
-  for (const one of [under, colour]) if (one) { context.fillStyle = one; context.fillRect(0, 0, 1, 1); }
+  for (const one of [under, color]) if (one) { context.fillStyle = one; context.fillRect(0, 0, 1, 1); }
   return [...context.getImageData(0, 0, 1, 1).data];
 };
 const light = (c) => c.slice(0, 3).map((v) => v / 255)
@@ -196,8 +196,8 @@ const light = (c) => c.slice(0, 3).map((v) => v / 255)
   .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
 const ground = (e) => {
   for (; e; e = e.parentElement) {
-    const colour = getComputedStyle(e).backgroundColor;
-    if (rgba(colour)[3] > 250) return colour;
+    const color = getComputedStyle(e).backgroundColor;
+    if (rgba(color)[3] > 250) return color;
   }
   return "white";
 };

@@ -141,8 +141,8 @@ def test_confusion_numbers_are_the_matrix_and_readable():
 def test_numbers_contrast_with_every_cell():
     """WCAG contrast of at least 4.5 between number and cell, from 0 to 100 %."""
 
-    def luminance(colour):
-        c = np.array(to_rgb(colour))
+    def luminance(color):
+        c = np.array(to_rgb(color))
         return np.where(c <= 0.04045, c / 12.92, ((c + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722]
 
     for right in range(0, 101, 4):
@@ -166,10 +166,10 @@ def test_score_distributions_add_up_to_one_per_true_class():
         for i, patch in enumerate(steps):
             values, edges, _ = patch.get_data()
             assert values.sum() == pytest.approx(1)
-            centre = (values * (edges[1:] + edges[:-1]) / 2).sum()
+            center = (values * (edges[1:] + edges[:-1]) / 2).sum()
             chosen = FIVE.labels == i
             mean = np.average(FIVE.scores[chosen, c], weights=FIVE.weights[chosen])
-            assert centre == pytest.approx(mean, abs=0.0125)
+            assert center == pytest.approx(mean, abs=0.0125)
     assert [text.get_text() for text in figure.axes[5].get_legend().get_texts()] == list("gqWZt")
 
 

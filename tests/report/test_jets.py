@@ -69,14 +69,14 @@ class TestImageFigure:
         scale = 150 / figure.dpi
         height = len(pixels)
 
-        def colour(eta, phi):
+        def color(eta, phi):
             x, y = figure.axes[0].transData.transform((eta, phi)) * scale
             return pixels[height - int(y), int(x)]
 
         assert box.width == pytest.approx(box.height, rel=0.01)
-        assert np.ptp(colour(0.05, -0.05)) > 0.1
+        assert np.ptp(color(0.05, -0.05)) > 0.1
         for eta, phi in ((-0.05, 0.05), (0.05, 0.05), (-0.05, -0.05)):
-            assert colour(eta, phi).tolist() == [1, 1, 1]
+            assert color(eta, phi).tolist() == [1, 1, 1]
 
     def test_classes_without_jets_have_no_panel(self):
         figure = image_figure(IMAGES[:2, ..., :1], np.array([1, 4]), CLASSES)

@@ -39,7 +39,7 @@ def test_classes_and_clusters():
         np.testing.assert_allclose(axes.collections[0].get_offsets(), POINTS)
         assert axes.get_xlabel() == "across"
     assert (left.get_ylabel(), right.get_ylabel()) == ("up", "")
-    assert rgb(left) == rgb(right) == expected(LABELS)  # a cluster has the colour of its class
+    assert rgb(left) == rgb(right) == expected(LABELS)  # a cluster has the color of its class
     assert [text.get_text() for text in left.get_legend().get_texts()] == ["g", "q", "W", "Z", "t"]
     assert [text.get_text() for text in right.get_legend().get_texts()] == [
         "1: 100 % Z", "2: 100 % t", "3: 100 % g", "4: 100 % q", "5: 100 % W"

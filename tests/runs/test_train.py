@@ -178,18 +178,18 @@ class TestLoad:
         with pytest.raises(InputError, match="exists already"):
             predict.predict(folder, [path], tmp_path / "scores.h5")
 
-    def test_unlabelled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
+    def test_unlabeled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
         folder, _, _ = finished
         with h5py.File(jet_file()) as file:
             changes = {name: file[name][..., :53] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
-        unlabelled = jet_file("unlabelled.h5", **changes)
-        predict.predict(folder, [unlabelled], tmp_path / "scores.h5")
+        unlabeled = jet_file("unlabeled.h5", **changes)
+        predict.predict(folder, [unlabeled], tmp_path / "scores.h5")
         with h5py.File(tmp_path / "scores.h5") as file:
             assert set(file) == {"scores"}
         with pytest.raises(InputError, match="no labels"):
-            evaluate.evaluate(folder, [unlabelled])
+            evaluate.evaluate(folder, [unlabeled])
         with pytest.raises(InputError, match="no labels"):
-            experiment.run(small(unlabelled, tmp_path / "run"))
+            experiment.run(small(unlabeled, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
 

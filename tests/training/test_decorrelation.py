@@ -28,13 +28,13 @@ def by_definition(x, y, weights):
     """Loops over pairs, in float64."""
     n, w = len(x), np.asarray(weights, np.float64) / np.sum(weights, dtype=np.float64)
 
-    def centred(v):
+    def centered(v):
         v = np.asarray(v, np.float64).reshape(n, -1)
         d = np.array([[np.linalg.norm(v[i] - v[j]) for j in range(n)] for i in range(n)])
         row = [sum(w[k] * d[i, k] for k in range(n)) for i in range(n)]
         return np.array([[d[i, j] - row[i] - row[j] + np.dot(w, row) for j in range(n)] for i in range(n)])
 
-    a, b = centred(x), centred(y)
+    a, b = centered(x), centered(y)
     ab, aa, bb = (
         sum(w[i] * w[j] * (p * q)[i, j] for i in range(n) for j in range(n)) for p, q in ((a, b), (a, a), (b, b))
     )

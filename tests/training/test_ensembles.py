@@ -29,7 +29,7 @@ def data(rng):
 def set_up(data, keys):
     network = models.DeepSets(particle=(6,), hidden=(4,), outputs=C, norm=Norm.BATCH, dropout=0.1)
     schedule = training.make_schedule(Schedule.CONSTANT, 0.02, steps=1)
-    # Adam would blow up the rounding of gradients that are zero, those of biases before the batch's normalisation.
+    # Adam would blow up the rounding of gradients that are zero, those of biases before the batch's normalization.
     optimizer = training.make_optimizer(Optimizer.SGD, schedule, momentum=0.9, peak=1.0)
     apply, loss = models.make_apply(network), losses.categorical_cross_entropy
     few = jax.tree.map(lambda x: x[:1], data.inputs)

@@ -85,7 +85,7 @@ def keras(
 
     Returns:
       The module, called as `module(x, mask=None, train=False)` with x of Keras' shape and scaling; its parameters;
-      and its other variables, an empty dict without batch normalisation.
+      and its other variables, an empty dict without batch normalization.
 
     Raises:
       InputError: a file cannot be read, a layer is not known, or weights and architecture differ.

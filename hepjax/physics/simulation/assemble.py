@@ -53,7 +53,7 @@ def assemble(
     parts: Parts,
     progress: Progress,
     *,
-    labelled: bool = True,
+    labeled: bool = True,
     weights: tuple[str, ...] = (),
 ) -> Assembled:
     """Makes a file of the parts that an earlier run left and those that follow on them.
@@ -65,7 +65,7 @@ def assemble(
         that each cut left.
       parts: makes the parts that are missing.
       progress: called with the number of new jets, first with those of an earlier run.
-      labelled: write the label columns.
+      labeled: write the label columns.
       weights: names of the jets' event weights, the nominal one first.
 
     Returns:
@@ -91,7 +91,7 @@ def assemble(
             steps = describe_cuts(cuts, sample.conditions.keep)
             _check_jets(path, total, steps)
             everything = attributes | {"cuts": steps}
-            with jet_writer(path, sample.layout, attributes=everything, labelled=labelled, weights=weights) as append:
+            with jet_writer(path, sample.layout, attributes=everything, labeled=labeled, weights=weights) as append:
                 for rows, _ in unfinished.load(path, done):
                     append(rows)
         except BaseException as error:

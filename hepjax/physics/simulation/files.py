@@ -111,7 +111,7 @@ def jet_writer(
     layout: Layout,
     *,
     attributes: Mapping[str, Attribute],
-    labelled: bool = True,
+    labeled: bool = True,
     weights: tuple[str, ...] = (),
 ) -> Iterator[Append]:
     """Opens a new file of the public layout, to be written block after block.
@@ -122,7 +122,7 @@ def jet_writer(
       path: a file that does not exist yet.
       layout: the part of each jet that is written.
       attributes: the file's root attributes.
-      labelled: write the label columns.
+      labeled: write the label columns.
       weights: names of the jets' event weights, the nominal one first; empty where events have none.
 
     Yields:
@@ -137,13 +137,13 @@ def jet_writer(
     """
     check_mantissa_bits(layout.mantissa_bits)
     with new_file(Path(path)) as new:
-        _create(new.file, layout, attributes, weights, labelled=labelled)
+        _create(new.file, layout, attributes, weights, labeled=labeled)
         pending: list[dict[str, np.ndarray]] = []
 
         def append(rows: Rows) -> None:
-            _check_block(rows, layout.particles, len(weights), labelled=labelled)
+            _check_block(rows, layout.particles, len(weights), labeled=labeled)
             columns = round_mantissas(np.asarray(rows.constituents, np.float32), layout.mantissa_bits)
-            jets = jet_columns(rows.observables, rows.labels) if labelled else rows.observables.astype(np.float32)
+            jets = jet_columns(rows.observables, rows.labels) if labeled else rows.observables.astype(np.float32)
             block = {hls4ml.CONSTITUENTS: columns, hls4ml.JETS: jets}
             block |= _truth_datasets(rows) if layout.truth else {}
             pending.append(block | _weight_datasets(rows, len(weights)))
@@ -242,7 +242,7 @@ def _weight_datasets(rows: Rows, names: int) -> dict[str, np.ndarray]:
     return {WEIGHTS: weights[:, 0]} | ({NAMED_WEIGHTS: weights[:, 1:]} if names > 1 else {})
 
 
-def _check_block(rows: Rows, particles: int, weights: int, *, labelled: bool) -> None:
+def _check_block(rows: Rows, particles: int, weights: int, *, labeled: bool) -> None:
     count = len(rows.labels)
     expected = {
         "constituents": (np.shape(rows.constituents), (count, particles, len(hls4ml.PARTICLE_COLUMNS))),
@@ -254,18 +254,18 @@ def _check_block(rows: Rows, particles: int, weights: int, *, labelled: bool) ->
         if shape != wanted:
             raise InputError(f"{name}: expected shape {wanted}, found {shape}")
     labels = np.asarray(rows.labels)
-    if labelled and (
+    if labeled and (
         not np.issubdtype(labels.dtype, np.integer) or np.any((labels < 0) | (labels >= len(hls4ml.CLASSES)))
     ):
         raise InputError(f"labels: expected integers from 0 to {len(hls4ml.CLASSES) - 1}, found {np.unique(labels)}")
 
 
 def _create(
-    file: Any, layout: Layout, attributes: Mapping[str, Attribute], weights: tuple[str, ...], *, labelled: bool
+    file: Any, layout: Layout, attributes: Mapping[str, Attribute], weights: tuple[str, ...], *, labeled: bool
 ) -> None:
     for name, value in attributes.items():
         file.attrs[name] = value
-    jet_names = hls4ml.JET_COLUMNS if labelled else hls4ml.OBSERVABLE_COLUMNS
+    jet_names = hls4ml.JET_COLUMNS if labeled else hls4ml.OBSERVABLE_COLUMNS
     file.create_dataset(hls4ml.PARTICLE_NAMES, data=np.array((*hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID), "S"))
     file.create_dataset(hls4ml.JET_NAMES, data=np.array(jet_names, "S"))
     shapes: dict[str, tuple[tuple[int, ...], type]] = {

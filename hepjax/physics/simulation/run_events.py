@@ -102,7 +102,7 @@ def jets_of_events(
     attributes = describe_events(sample, events, label) | {"weights": weighting}
     with pool.open_workers(count) as workers:
         assembled = assemble(
-            path, sample, attributes, parts, progress, labelled=label is not None, weights=contents.names
+            path, sample, attributes, parts, progress, labeled=label is not None, weights=contents.names
         )
     _report_jets(path, events, assembled, jets, conditions.keep)
 

@@ -144,5 +144,5 @@ def _present(task: AnomalyOptions, targets: np.ndarray) -> list[str]:
 
 def _targets(predictions: Predictions) -> np.ndarray:
     if predictions.targets is None:
-        raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
+        raise InputError("scores: no labels, so nothing can be measured; give scores of labeled jets")
     return np.asarray(predictions.targets, np.int32)

@@ -21,5 +21,5 @@ def scores_of(predictions: Predictions) -> Scores:
       InputError: the labels are not known.
     """
     if predictions.targets is None:
-        raise InputError("scores: no labels, so nothing can be measured; give scores of labelled jets")
+        raise InputError("scores: no labels, so nothing can be measured; give scores of labeled jets")
     return Scores(predictions.values, predictions.targets, predictions.weights, predictions.columns)

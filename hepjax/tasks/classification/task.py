@@ -71,7 +71,7 @@ class Classification(Task):
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
         if not dataset.classes:
-            raise InputError(f"{source}: no labels, so nothing can be learnt; give labelled jets")
+            raise InputError(f"{source}: no labels, so nothing can be learnt; give labeled jets")
 
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""

@@ -146,11 +146,11 @@ def test_a_shift_of_all_logits_can_be_taken_away(jets):
     x = jets.values[:, 0]
     logits = logits_of(models.MLP(hidden=(9,), outputs=5), x)
 
-    def centred(x):
+    def centered(x):
         y = logits(x)
         return y - y.mean(-1, keepdims=True)
 
-    total = sum(gradient_times_input(centred, x, c) for c in range(C))
+    total = sum(gradient_times_input(centered, x, c) for c in range(C))
     np.testing.assert_allclose(total, 0, atol=1e-5)
 
 

@@ -86,15 +86,15 @@ def test_any_beams_that_pythia_knows(written, tmp_path, beams):
 
 def test_events_that_pythia_gives_up_on_are_passed_over(written, tmp_path):
     header, events = split_les_houches(written("t"))
-    colourless = events[1].replace(" 101 ", "   0 ").replace(" 102 ", "   0 ")
+    colorless = events[1].replace(" 101 ", "   0 ").replace(" 102 ", "   0 ")
     path = tmp_path / "a.lhe"
-    path.write_text(header + events[0] + colourless + events[2] + END)
+    path.write_text(header + events[0] + colorless + events[2] + END)
     made = collide(next(chunks(path)), 1, BARE)
     assert made.events == 2
     np.testing.assert_allclose(made.hard.p4, outgoing([events[0], events[2]])[:, :4], atol=1e-5)
-    path.write_text(header + colourless + END)
+    path.write_text(header + colorless + END)
     assert simulate_events(EventsUnit(1, 0, next(chunks(path)))).jets.counts.shape == (0,)
-    path.write_text(header + colourless * 30 + END)
+    path.write_text(header + colorless * 30 + END)
     with pytest.raises(InputError, match=r"a\.lhe: events 1 to 30: Pythia gives up on all"):
         collide(next(chunks(path)), 1, BARE)
 
@@ -145,8 +145,8 @@ def test_a_damaged_header_is_named(written, tmp_path, old, new, words):
 
 
 def test_wrong_settings_are_named(written):
-    with pytest.raises(InputError, match="Pythia refuses the setting 'Beams:colour = blue'"):
-        collide(next(chunks(written("g"))), 1, Conditions(pythia=("Beams:colour = blue",)))
+    with pytest.raises(InputError, match="Pythia refuses the setting 'Beams:color = blue'"):
+        collide(next(chunks(written("g"))), 1, Conditions(pythia=("Beams:color = blue",)))
 
 
 @pytest.mark.parametrize("strategy", [1, 2, 3, 4, -1, -2, -3, -4])

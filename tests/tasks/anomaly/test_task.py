@@ -38,7 +38,7 @@ def outputs(rng):
 
 
 @pytest.fixture
-def unlabelled(jet_file):
+def unlabeled(jet_file):
     path = jet_file("plain.h5", count=120)
     with h5py.File(path, "r+") as file:
         names = [name.decode() for name in file["jetFeatureNames"][:]]
@@ -116,12 +116,12 @@ class TestLearnedFrom:
         assert sum(metrics["test_jets"].values()) == 200
         assert metrics["intervals"]["anomalies"]["t"]["both"]["auc"][0] < metrics["anomalies"]["t"]["both"]["auc"]
 
-    def test_jets_without_labels_give_scores_only(self, unlabelled, tmp_path, caplog):
-        out, metrics = run(unlabelled, tmp_path / "run", task=Anomaly())
+    def test_jets_without_labels_give_scores_only(self, unlabeled, tmp_path, caplog):
+        out, metrics = run(unlabeled, tmp_path / "run", task=Anomaly())
         assert metrics["anomalies"] == {}
         assert metrics["test_jets"] == {"all": 24}
         assert "all jets are background: scores only" in caplog.text
-        assert predict.predict(out, [unlabelled], tmp_path / "scores.h5") == 120
+        assert predict.predict(out, [unlabeled], tmp_path / "scores.h5") == 120
 
     def test_all_classes_as_background_give_scores_only(self, jet_file, tmp_path, caplog):
         path = jet_file("jets.h5", count=120)
@@ -171,11 +171,11 @@ class TestRefused:
         with pytest.raises(InputError, match="--task anomaly: expected a model that gives its inputs back, found mlp"):
             options.check(options.Experiment(models.MLP(), task=Anomaly()))
 
-    def test_classes_where_there_are_no_labels(self, unlabelled, tmp_path):
+    def test_classes_where_there_are_no_labels(self, unlabeled, tmp_path):
         with pytest.raises(
             InputError, match=r"--background: .* has no class g; the files have no labels; leave it out"
         ):
-            run(unlabelled, tmp_path / "run")
+            run(unlabeled, tmp_path / "run")
 
     def test_jets_without_background_cannot_be_measured(self, jet_file, tmp_path):
         path = jet_file("jets.h5", count=120)

@@ -62,7 +62,7 @@ def test_it_stops_where_scikit_learn_does(jets, most, tolerance):
 
 
 def test_far_from_zero_little_is_lost(jets):
-    """What the host holds in float64 is centred before it becomes float32."""
+    """What the host holds in float64 is centered before it becomes float32."""
     x = jets.astype(np.float64)
     first = x[:K]
     result = kmeans_from(x + 1e6, first + 1e6)

@@ -132,10 +132,10 @@ class TestTargets:
         with pytest.raises(InputError, match="no j_mass, so nothing can be measured"):
             evaluate.evaluate(tmp_path / "p.h5")
 
-    def test_unlabelled_jets_can_be_learned_from(self, jet_file, tmp_path):
+    def test_unlabeled_jets_can_be_learned_from(self, jet_file, tmp_path):
         with h5py.File(jet_file(count=120)) as opened:
             changes = {name: opened[name][..., :53] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
-        _, metrics = run(jet_file("unlabelled.h5", count=120, **changes), tmp_path / "run")
+        _, metrics = run(jet_file("unlabeled.h5", count=120, **changes), tmp_path / "run")
         assert metrics["test_jets"] == 24
         assert load(tmp_path / "run").classes == ()
 

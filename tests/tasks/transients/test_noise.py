@@ -51,8 +51,8 @@ def test_the_variance_of_noise_is_the_integral_of_its_density(noise):
 def test_whitened_noise_is_white(noise):
     white = np.asarray(whiten(noise.astype(np.float32), SPECTRUM, RATE), np.float64)
     assert white.var() == pytest.approx(1, abs=0.005)
-    neighbours = [np.mean(white[:, lag:] * white[:, : N - lag]) for lag in (1, 2, 7, 100)]
-    assert np.abs(neighbours).max() < 0.005
+    neighbors = [np.mean(white[:, lag:] * white[:, : N - lag]) for lag in (1, 2, 7, 100)]
+    assert np.abs(neighbors).max() < 0.005
     assert abs(np.mean(noise[:, 1:] * noise[:, :-1])) > 0.5 * noise.var()
 
 
