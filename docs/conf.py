@@ -172,7 +172,7 @@ INDEX = """# Reference
 
 Everything public, from the docstrings. Shapes stand in brackets, `(N, P, 16)`; momenta are in GeV, angles in radians.
 `hepjax.read_jets`, `hepjax.load`, `hepjax.Jets` and `hepjax.InputError` are short names for
-`hepjax.data.hdf5.read_jets`, `hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
+`hepjax.data.read_jets`, `hepjax.runs.taggers.load`, `hepjax.types.Jets` and `hepjax.errors.InputError`.
 
 ```{toctree}
 :maxdepth: 1
