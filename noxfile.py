@@ -44,15 +44,16 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Tests and docstring examples, of the package as it is built and installed."""
     session.install(".[sim,test]")
+    # On two cores, 700 tests that train took 145 s by worksteal, 157 to 161 s by load, loadscope and loadfile.
     # The console script, unlike `python -m pytest`, leaves the checkout out of sys.path.
-    session.run("pytest", *(session.posargs or ["--numprocesses=2", "tests", "--pyargs", "hepjax"]))
+    session.run("pytest", *(session.posargs or ["--numprocesses=2", "--dist=worksteal", "tests", "--pyargs", "hepjax"]))
 
 
 @nox.session(default=False)
 def studies(session: nox.Session) -> None:
     """What the experiments claim, measured; takes minutes."""
     session.install(".[sim,test]")
-    session.run("pytest", "-m", "study", *(session.posargs or ["--numprocesses=2", "tests"]))
+    session.run("pytest", "-m", "study", *(session.posargs or ["--numprocesses=2", "--dist=worksteal", "tests"]))
 
 
 @nox.session

@@ -84,10 +84,12 @@ FEWER = {
     "transient_search": ("NETWORKS", "ConvNet"),
 }
 """Where one of several networks or agents is enough: name → the table of these, and the one to keep."""
+CHANCE = evaluation.Distance(0.5, 0.1)
 GIVEN = {
-    "generate_particles": ("cloud_two_sample_auc", evaluation.Distance(0.5, 0.1)),
+    "generate_observables": ("experiments_generate_observables.two_sample_auc", lambda *_, **__: CHANCE),
+    "generate_particles": ("experiments_generate_particles.cloud_two_sample_auc", lambda *_: CHANCE),
 }
-"""What takes long and has tests of its own: name → a function, and what it is taken to return."""
+"""What takes long and has tests of its own: name → a function, and what stands in for it."""
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
     "hls4ml_mlp": "test_studies.py, for it needs hls4ml",
@@ -110,8 +112,7 @@ def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_pat
         table, key = FEWER[name]
         monkeypatch.setattr(module, table, {key: getattr(module, table)[key]})
     if name in GIVEN:
-        function, value = GIVEN[name]
-        monkeypatch.setattr(module, function, lambda *_: value)
+        monkeypatch.setattr(*GIVEN[name])
     changes, expected = SMALL[name]
     kind, (few, pair) = options_of(module), few_jets
     for field in dataclasses.fields(kind):
