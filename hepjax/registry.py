@@ -8,6 +8,7 @@ import importlib
 import inspect
 import re
 import sys
+from functools import cache, cached_property
 from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
@@ -49,7 +50,7 @@ class Registry(Generic[V]):
 
     def names(self) -> tuple[str, ...]:
         """Returns all names, sorted; imports nothing."""
-        return tuple(sorted({*self._files(), *(point.name for point in self._points()), *self._values}))
+        return tuple(sorted({*self._files, *(point.name for point in self._points()), *self._values}))
 
     def get(self, name: str) -> V:
         """Returns the value of a name, and imports what is needed for it.
@@ -61,7 +62,7 @@ class Registry(Generic[V]):
           InputError: nobody has registered the name, two have, or the file or package that has fails to import.
         """
         if name not in self._values:
-            files = self._files()
+            files = self._files
             points = [point for point in self._points() if point.name == name]
             sources = [*([str(files[name])] if name in files else []), *map(_describe_point, points)]
             if len(sources) > 1:
@@ -127,19 +128,20 @@ class Registry(Generic[V]):
         Args:
           name: one of `names()`.
         """
-        if (path := self._files().get(name)) is not None:
+        if (path := self._files.get(name)) is not None:
             return _summary_in(path, name)
         if name in self._values:
             return (inspect.getdoc(self._values[name]) or "").partition("\n")[0]
         return next((f"From {_describe_point(point)}." for point in self._points() if point.name == name), "")
 
     def _check_free(self, name: str, place: str) -> None:
-        other, file = self._places.get(name), self._files().get(name)
+        other, file = self._places.get(name), self._files.get(name)
         if other is None and file is not None and place.rpartition(":")[0] != str(file):
             other = str(file)
         if other not in {None, place}:  # a file that is imported again registers the same anew
             raise InputError(f"{self.kind} {name}: registered at {other} and again at {place}; give another name")
 
+    @cached_property
     def _files(self) -> dict[str, Path]:
         """Name → the file of the package that registers it; a folder's is its __init__.py."""
         spec = util.find_spec(self.package)
@@ -153,7 +155,7 @@ class Registry(Generic[V]):
         return files
 
     def _points(self) -> Sequence[metadata.EntryPoint]:
-        return tuple(metadata.entry_points(group=self.group))
+        return _entry_points(self.group, tuple(sys.path))
 
     def _load(self, point: metadata.EntryPoint) -> None:
         try:
@@ -216,11 +218,18 @@ def hint(name: str, known: Sequence[str]) -> str:
     return f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(known) or 'none'}"
 
 
+@cache
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
+    """The entry points of the packages on `sys.path`; to list them takes milliseconds."""
+    return tuple(metadata.entry_points(group=group))
+
+
 def _registers(text: str, name: str) -> bool:
     """Whether a file registers a name, as a decorator or a call at the left margin."""
     return re.search(rf'^(@|\w+ = )?(\w+\.)?register\(\s*"{name}"', text, re.MULTILINE) is not None
 
 
+@cache
 def _summary_in(path: Path, name: str) -> str:
     """The first line of the docstring of the class that a file registers, or of the file where it is no class."""
     tree = ast.parse(path.read_text(encoding="utf-8"))

@@ -20,6 +20,7 @@ import jax
 import jaxlib
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 
 from hepjax.cli import parsing
@@ -98,6 +99,14 @@ def many_devices(monkeypatch):
 def undrawn(monkeypatch):
     """Figures are made but not drawn, which takes most of the time of a short run: their files hold a pixel."""
     monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
+
+
+@pytest.fixture
+def brief(monkeypatch, undrawn):
+    """Training is what the test is about: classifiers get rough intervals and blank pictures."""
+    monkeypatch.setattr("hepjax.evaluation.bootstrap.REPLICATES", 4)
+    blank = dict.fromkeys(("roc.png", "confusion.png", "scores.png"), Figure())
+    monkeypatch.setattr("hepjax.tasks.classification.Classification.pictures", lambda *_: blank)
 
 
 def save_pixel(figure, target, **_):
@@ -199,6 +208,12 @@ def foreign_file(
     return path
 
 
+@pytest.fixture(scope="session")
+def write_other():
+    """The same function for fixtures that live longer than a test: `write_other(path, **changes)`."""
+    return foreign_file
+
+
 @pytest.fixture
 def other_file(tmp_path):
     """A function that writes such a file into the test's folder: `other_file(name, classes=…, observables=…)`."""
@@ -207,19 +222,27 @@ def other_file(tmp_path):
 
 PARTICLES = ("--columns", "j1_pt", "j1_etarel", "j1_phirel", "--particles", "6")
 PERCEPTRON = ("mlp", "--hidden", "4", "--features", "j_pt", "j_mass", "j_zlogz")
+SET = ("deepsets", "--particle", "3", "--hidden", "3", *PARTICLES)
+PIXELS = ("--pixels", "8", "--pixel-size", "0.1")
 RUNS = {
-    "convnet": ("convnet", "--filters", "2", "--kernels", "3", "--hidden", "3", "--pixels", "8", "--pixel-size", "0.1"),
+    "bfloat16": (*SET, "--precision", "bfloat16"),
+    "convnet": ("convnet", "--filters", "2", "--kernels", "3", "--hidden", "3", *PIXELS, "--flip"),
     "convnet1d": ("convnet1d", "--filters", "2", "--kernels", "3", "--hidden", "3", *PARTICLES),
-    "deepsets": ("deepsets", "--particle", "3", "--hidden", "3", *PARTICLES),
+    "deepsets": SET,
     "ensemble": (*PERCEPTRON, "--ensemble", "2"),
     "folds": (*PERCEPTRON, "--folds", "3"),
     "graph-network": ("graph-network", "--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", *PARTICLES),
-    "gru": ("gru", "--units", "3", "--hidden", "3", *PARTICLES),
-    "interaction-network": ("interaction-network", "--edge", "3", "--node", "3", "--hidden", "2", *PARTICLES),
-    "logistic": ("logistic",),
-    "lstm": ("lstm", "--units", "3", "--hidden", "3", *PARTICLES),
+    "gru": ("gru", "--units", "3", "--hidden", "3", "--order-by", "j1_e", *PARTICLES),
+    "interaction-network": (
+        "interaction-network", "--edge", "3", "2", "--node", "3", "--hidden", "2", "--readout", "flatten",
+        "--no-masked", *PARTICLES,
+    ),
+    "linear": ("linear", "--degree", "1"),
+    "logistic": ("logistic", "--degree", "1"),
+    "lstm": ("lstm", "--units", "3", "2", "--hidden", "3", "--bidirectional", *PARTICLES),
     "mlp": PERCEPTRON,
-}
+    "sizes": (*PERCEPTRON, "--sizes", "50", "90"),
+}  # fmt: skip
 """Name of a run → how `hepjax train` is asked for it."""
 FEW = ("--epochs", "1", "--batch-size", "64", "--patience", "None")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import sys
-from importlib import metadata
 from types import SimpleNamespace
 
 import pytest
@@ -38,11 +37,11 @@ def zoo(tmp_path, monkeypatch):
 
 def entry(monkeypatch, name, load, package="pets"):
     point = SimpleNamespace(name=name, value="pets.all:Pet", dist=SimpleNamespace(name=package), load=load)
-    before = metadata.entry_points
+    before = registry._entry_points
     monkeypatch.setattr(
-        registry.metadata,
-        "entry_points",
-        lambda group: [*before(group=group), point] if group == "zoo.animals" else before(group=group),
+        registry,
+        "_entry_points",
+        lambda group, path: (*before(group, path), point) if group == "zoo.animals" else before(group, path),
     )
 
 

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,32 +25,9 @@ from hepjax.cli import app, parsing
 from hepjax.data.datasets import hls4ml
 from hepjax.data.download import Record
 
-pytestmark = [pytest.mark.usefixtures("undrawn"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
+pytestmark = [pytest.mark.usefixtures("brief"), pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")]
 
-MODELS = {
-    "convnet": ["--filters", "2", "--kernels", "3", "--pixels", "8", "--pixel-size", "0.1", "--flip"],
-    "convnet1d": ["--filters", "2", "--kernels", "3", "--particles", "8", "--columns", "j1_pt", "j1_etarel"],
-    "deepsets": ["--particle", "4", "--norm", "batch", "--columns", "j1_pt", "j1_px"],
-    "graph-network": ["--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", "--particles", "6"],
-    "gru": ["--units", "3", "--order-by", "j1_e"],
-    "interaction-network": [
-        "--edge",
-        "3",
-        "2",
-        "--node",
-        "2",
-        "--readout",
-        "flatten",
-        "--no-masked",
-        "--particles",
-        "6",
-    ],
-    "linear": ["--degree", "1"],
-    "logistic": ["--degree", "1"],
-    "lstm": ["--units", "3", "2", "--bidirectional"],
-    "mlp": ["--hidden", "8"],
-}
-"""Every model, small, by options of its own."""
+MODELS = sorted(name for name in models.MODELS.names() if not models.MODELS.get(name).serves)
 COMMANDS = [
     "train", *(f"train {name}" for name in MODELS), "evaluate", "predict", "compare", "report", "export", "info",
     "simulate", "fetch", "bench",
@@ -109,13 +87,13 @@ def test_from_files_to_scores(call, jet_file, tmp_path):
     assert len(Path("run/history.csv").read_text().splitlines()) == 4
 
 
-def test_from_runs_to_comparison_page_and_exported_file(call, jet_file):
-    train, other = jet_file(count=300), jet_file("other.h5", count=40, seed=2)
-    for name, model in (("a", "mlp"), ("b", "logistic")):
-        assert call("train", model, "--data", train, "--out", name, "--epochs", "2")[0] == 0
+def test_from_runs_to_comparison_page_and_exported_file(call, trained_runs, jet_file):
+    other = jet_file("other.h5", count=40, seed=2)
+    for name, run in (("a", "mlp"), ("b", "logistic")):
+        shutil.copytree(trained_runs(run), name)
     status, out, _ = call("compare", "a", "b", "--json", "found.json")
     assert status == 0
-    for words in ("Accuracy", "60 jets", "±"):
+    for words in ("Accuracy", "40 jets", "±"):
         assert words in out
     assert [one["name"] for one in json.loads(Path("found.json").read_text())["taggers"]] == ["a", "b"]
     assert "40 jets" in call("compare", "a", "b", "--data", other)[1]
@@ -140,23 +118,22 @@ def test_from_runs_to_comparison_page_and_exported_file(call, jet_file):
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_every_model_trains_measures_and_predicts(call, jet_file, model):
-    path, other = jet_file(count=120), jet_file("other.h5", count=30, seed=2)
-    status, out, error = call("train", model, "--data", path, "--out", "run", "--epochs", "1", *MODELS[model])
+def test_every_model_measures_predicts_and_goes_on(call, trained_run, jet_file, model):
+    run, other = trained_run(model), jet_file("other.h5", count=30, seed=2)
+    status, out, _ = call("evaluate", run, "--data", other)
+    assert status == 0
+    assert "30 jets" in out
+    assert call("predict", run, "--data", other, "--out", "scores.h5")[0] == 0
+    with h5py.File("scores.h5") as file:
+        np.testing.assert_allclose(file["scores"][()].sum(axis=1), 1, rtol=1e-5)
+    status, out, _ = call("info", run)
+    assert status == 0
+    for word in (f"model     {model}", "FLOP a jet", "train 120, val 40, test 40", "1 of at most 1"):
+        assert " ".join(word.split()) in " ".join(out.split())
+    status, out, error = call("train", model, "--out", run, "--resume", "--epochs", "2")
     assert (status, error) == (0, "")
     assert "parameters" in out
     assert "FLOP a jet" in out
-    status, out, _ = call("evaluate", "run", "--data", other)
-    assert status == 0
-    assert "30 jets" in out
-    assert call("predict", "run", "--data", other, "--out", "scores.h5")[0] == 0
-    with h5py.File("scores.h5") as file:
-        np.testing.assert_allclose(file["scores"][()].sum(axis=1), 1, rtol=1e-5)
-    status, out, _ = call("info", "run")
-    assert status == 0
-    for word in (f"model     {model}", "FLOP a jet", "train 72, val 24, test 24", "1 of at most 1"):
-        assert " ".join(word.split()) in " ".join(out.split())
-    assert call("train", model, "--out", "run", "--resume", "--epochs", "2")[0] == 0
 
 
 def test_train_alone_means_the_interaction_network(call):
@@ -345,13 +322,14 @@ class TestBadInput:
         assert not list(Path().iterdir())
 
     def test_divergence(self, call, jet_file):
-        result = call("train", "--data", jet_file(count=300), "--optimizer.learning-rate", "1e38", "--out", "run")
+        wild = ("--optimizer.learning-rate", "1e38")
+        result = call("train", "mlp", "--data", jet_file(count=300), *wild, "--out", "run")
         refused(result, "step", "gradient")
 
-    def test_unwritable(self, call, jet_file):
+    def test_unwritable(self, call, trained_runs, jet_file):
         refused(call("train", "--data", jet_file(count=300), "--out", "/proc/run"), "/proc/run")
-        call("train", "--data", jet_file(count=300), "--out", "run", "--epochs", "1")
-        refused(call("predict", "run", "--data", jet_file(), "--out", "none/scores.h5"), "none/scores.h5")
+        scores = ("--out", "none/scores.h5")
+        refused(call("predict", trained_runs("mlp"), "--data", jet_file(), *scores), "none/scores.h5")
 
     def test_debug_shows_the_traceback(self, call):
         from hepjax import InputError
@@ -362,10 +340,10 @@ class TestBadInput:
 
 def test_warm_up_of_almost_all_epochs(call, jet_file):
     warm = ("--epochs", "1", "--optimizer.warmup-epochs", "0.99")
-    assert call("train", "--data", jet_file(count=300), "--out", "run", *warm)[0] == 0
+    assert call("train", "mlp", "--data", jet_file(count=300), "--out", "run", *warm)[0] == 0
 
 
-@pytest.mark.parametrize("command", ["train --epochs 30 --patience None --out run", "info", "train --help"])
+@pytest.mark.parametrize("command", ["train logistic --epochs 30 --patience None --out run", "info", "train --help"])
 def test_closed_pipe_ends_quietly(jet_file, tmp_path, command):
     words = command.split()
     data = {"train": ["--data", jet_file(count=300)], "info": [jet_file(count=300)]}[words[0]]
@@ -478,7 +456,7 @@ COLOR = re.compile(r"\x1b\[(\d+;)*(3[0-7]|4[0-7]|9[0-7]|38|48)[;m]")
 
 
 def test_terminal_shows_a_bar_and_no_colour_on_request(jet_file, tmp_path):
-    text = on_a_terminal("train", "--data", jet_file(count=300), "--out", tmp_path / "run", "--epochs", "2")
+    text = on_a_terminal("train", "logistic", "--data", jet_file(count=300), "--out", tmp_path / "run", "--epochs", "2")
     assert "training" in text
     assert "2/2" in text
     assert not COLOR.search(text)

@@ -68,7 +68,7 @@ def forget(path):
 
 
 @pytest.fixture
-def call(capsys, monkeypatch, tmp_path, clean, undrawn):
+def call(capsys, monkeypatch, tmp_path, clean, brief):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(app.signal, "signal", lambda *_: None)
 

@@ -26,9 +26,14 @@ TOY = """
 """
 
 
-def hepjax(*words, folder):
+SEVERAL = "import json, sys; from hepjax.cli.app import main; [main(words) for words in json.loads(sys.argv[1])]"
+
+
+def hepjax(*commands, folder):
+    """Gives commands one after the other to a new process."""
+    words = json.dumps([[str(word) for word in command] for command in commands])
     done = subprocess.run(
-        [sys.executable, "-m", "hepjax", *map(str, words)], capture_output=True, text=True, cwd=folder, check=False
+        [sys.executable, "-c", SEVERAL, words], capture_output=True, text=True, cwd=folder, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -43,15 +48,13 @@ def files(other_file, tmp_path):
 
 def test_it_is_read_trained_on_and_used(files, other_file, tmp_path):
     data, plugin = files
-    shown = hepjax("info", data, "--dataset", "toy", "--plugins", plugin, folder=tmp_path)
+    small = ("--particle", "4", "--hidden", "4", "--epochs", "1", "--particles", "8")
+    toy, run = ("--dataset", "toy", "--plugins", plugin), tmp_path / "run"
+    shown = hepjax(
+        ("info", data, *toy), ("train", "deepsets", "--data", data, *toy, "--out", run, *small), folder=tmp_path
+    )
     for words in ("toy", "background 100, signal 100", "event_weight", "jet_mass", "MeV"):
         assert words in shown
-    small = ("--particle", "4", "--hidden", "4", "--epochs", "1", "--particles", "8")
-    run = tmp_path / "run"
-    hepjax(
-        "train", "deepsets", "--data", data, "--dataset", "toy", "--plugins", plugin, "--out", run, *small,
-        folder=tmp_path,
-    )  # fmt: skip
     record = json.loads((run / "experiment.json").read_text())
     assert record["classes"] == ["background", "signal"]
     assert record["experiment"]["dataset"] == record["dataset"]["name"] == "toy"
@@ -59,7 +62,10 @@ def test_it_is_read_trained_on_and_used(files, other_file, tmp_path):
         "pt", "pt_rel", "c_t", "energy_rel", "eta_rel", "phi_rel", "delta_r"
     ]  # fmt: skip
     # What the run was told to read, it reads again, with its plug-in, without being told.
-    hepjax("evaluate", run, "--data", data, folder=tmp_path)
-    hepjax("predict", run, "--data", data, "--out", tmp_path / "scores.h5", folder=tmp_path)
     bare = other_file("bare.h5", columns=("c_x", "c_y", "c_z", "c_t"), observables=("mass", "x"), classes=())
-    hepjax("predict", run, "--data", bare, "--out", tmp_path / "bare-scores.h5", folder=tmp_path)
+    hepjax(
+        ("evaluate", run, "--data", data),
+        ("predict", run, "--data", data, "--out", tmp_path / "scores.h5"),
+        ("predict", run, "--data", bare, "--out", tmp_path / "bare-scores.h5"),
+        folder=tmp_path,
+    )

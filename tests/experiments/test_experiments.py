@@ -106,7 +106,7 @@ def test_every_experiment_is_run():
 
 
 @pytest.mark.parametrize("name", SMALL)
-def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_path, monkeypatch, undrawn, capsys):
+def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_path, monkeypatch, brief, capsys):
     module = load(name)
     if name in FEWER:
         table, key = FEWER[name]
@@ -210,7 +210,7 @@ def test_knn_graph_tagger_draws_the_edges():
     assert titles == ["10 particles, 30 edges", "10 particles, 90 edges"]
 
 
-def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, undrawn):
+def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, brief):
     module = load("compare_taggers")
     chosen = (module.Network["mlp"], module.Classical["trees"])
     options = module.CompareTaggers(networks=chosen, epochs=1, out=tmp_path / "new")

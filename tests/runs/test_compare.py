@@ -9,7 +9,7 @@ from hepjax import InputError, evaluation, models
 from hepjax.runs import compare, evaluate, options, predict, predictions, train
 from hepjax.tasks.classification.scores import scores_of
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("brief")
 
 SMALL = {"epochs": 2, "batch_size": 64, "patience": None}
 
@@ -55,11 +55,9 @@ def test_on_files_of_their_own(runs_of, jet_file):
     assert found.metrics[0]["jets"] == evaluate.evaluate(runs_of / "good", [path]).metrics["jets"]
 
 
-def test_jets_that_differ_are_refused(runs_of, jet_file, tmp_path):
-    chosen = options.Experiment(models.Logistic(), (jet_file(count=5000, slots=3),), out=tmp_path / "run", **SMALL)
-    train.run(chosen)
+def test_jets_that_differ_are_refused(runs_of, trained_runs):
     with pytest.raises(InputError, match="its test jets are not those of"):
-        compare.compare([runs_of / "good", tmp_path / "run"])
+        compare.compare([runs_of / "good", trained_runs("mlp")])
 
 
 def test_bad_input(runs_of, tmp_path):

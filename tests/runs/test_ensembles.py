@@ -19,7 +19,7 @@ from hepjax.runs.predictions import read_predictions
 from hepjax.tasks.classification.task import scores_of
 from hepjax.types import Scores
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("brief")
 
 SMALL = options.Experiment(models.MLP(hidden=(8,)), epochs=3, batch_size=32, patience=None)
 

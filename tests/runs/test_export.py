@@ -8,34 +8,20 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, models, read_jets
+from hepjax import InputError, load, read_jets
 from hepjax.choices import ExportFormat, Precision
-from hepjax.runs import export, options, taggers, train
+from hepjax.runs import export, taggers
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-FEW = {"epochs": 1, "batch_size": 64, "patience": None}
-
-
-@pytest.fixture(scope="module")
-def runs_of(tmp_path_factory, write_jets):
-    out = tmp_path_factory.mktemp("runs")
-    data = (write_jets(out / "jets.h5", count=200),)
-    small = models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
-    particles = models.DeepSets(particle=(3,), hidden=(), particles=8, columns=("j1_pt", "j1_etarel"))
-    train.run(options.Experiment(small, data, out=out / "mlp", **FEW))
-    train.run(options.Experiment(particles, data, out=out / "deepsets", precision=Precision.BFLOAT16, **FEW))
-    train.run(options.Experiment(small, data, out=out / "ensemble", ensemble=2, **FEW))
-    return out
-
 
 @pytest.mark.parametrize("kind", ExportFormat)
-@pytest.mark.parametrize("name", ["mlp", "deepsets", "ensemble"])
-def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
-    files = export.export(runs_of / name, tmp_path / f"tagger.{kind.value}", kind)
+@pytest.mark.parametrize("name", ["mlp", "bfloat16", "ensemble"])
+def test_an_exported_file_is_the_tagger(trained_runs, tmp_path, name, kind):
+    files = export.export(trained_runs(name), tmp_path / f"tagger.{kind.value}", kind)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files}
     tagger, jets = load(files[0]), read_jets()[:200]
-    own = load(runs_of / name)
+    own = load(trained_runs(name))
     assert (tagger.classes, tagger.columns) == (own.classes, own.columns)
     # A run in bfloat16 is exported in float32.
     networks = [one._replace(precision=Precision.FLOAT32) for one in own.networks]
@@ -45,42 +31,42 @@ def test_an_exported_file_is_the_tagger(runs_of, tmp_path, name, kind):
 
 
 @pytest.mark.parametrize("kind", ExportFormat)
-def test_calibrated(runs_of, tmp_path, kind):
-    file = export.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
+def test_calibrated(trained_runs, tmp_path, kind):
+    file = export.export(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
     jets = read_jets()[:50]
-    np.testing.assert_allclose(load(file)(jets), load(runs_of / "mlp", calibrated=True)(jets), atol=1e-5)
+    np.testing.assert_allclose(load(file)(jets), load(trained_runs("mlp"), calibrated=True)(jets), atol=1e-5)
     with pytest.raises(InputError, match="is calibrated or not since its export"):
         load(file, calibrated=True)
 
 
-def test_the_card_stands_beside_it(runs_of, tmp_path):
-    _, card = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")
+def test_the_card_stands_beside_it(trained_runs, tmp_path):
+    _, card = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")
     text = card.read_text()
     for words in ("# tagger.onnx", "j_zlogz", "GeV", "onnxruntime", "g, q, W, Z, t"):
         assert words in text, words
-    found = json.loads((runs_of / "mlp" / "metrics.json").read_text())
+    found = json.loads((trained_runs("mlp") / "metrics.json").read_text())
     assert f"{found['classes']['t']['auc']:.4f}" in text
 
 
 class TestRefused:
-    def test_files_that_exist(self, runs_of, tmp_path):
+    def test_files_that_exist(self, trained_runs, tmp_path):
         (tmp_path / "a.onnx.md").write_text("mine")
         with pytest.raises(InputError, match=r"a\.onnx\.md: exists already"):
-            export.export(runs_of / "mlp", tmp_path / "a.onnx")
+            export.export(trained_runs("mlp"), tmp_path / "a.onnx")
         assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.md"]
 
     @pytest.mark.parametrize("kind", ExportFormat)
-    def test_cut_short(self, runs_of, tmp_path, kind):
-        file = export.export(runs_of / "mlp", tmp_path / f"tagger.{kind.value}", kind)[0]
+    def test_cut_short(self, trained_runs, tmp_path, kind):
+        file = export.export(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind)[0]
         whole = file.read_bytes()
         for part in (0, len(whole) // 2, len(whole) - 1):
             file.write_bytes(whole[:part])
             with pytest.raises(InputError, match=rf"tagger\.{kind.value}: .*export"):
                 load(file)
 
-    def test_another_opset(self, runs_of, tmp_path):
+    def test_another_opset(self, trained_runs, tmp_path):
         onnx = pytest.importorskip("onnx")
-        file = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        file = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         made.opset_import[0].version = 9
         onnx.save(made, file)
@@ -95,24 +81,24 @@ class TestRefused:
             ('{"name": "mlp", "wisdom": 3}', "model mlp: there is no option wisdom"),
         ],
     )
-    def test_facts_of_another_program(self, runs_of, tmp_path, model, words):
+    def test_facts_of_another_program(self, trained_runs, tmp_path, model, words):
         onnx = pytest.importorskip("onnx")
-        file = export.export(runs_of / "mlp", tmp_path / "tagger.onnx")[0]
+        file = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         next(fact for fact in made.metadata_props if fact.key == "model").value = model
         onnx.save(made, file)
         with pytest.raises(InputError, match=words):
             load(file)
 
-    def test_a_run_that_has_not_ended(self, runs_of, tmp_path):
+    def test_a_run_that_has_not_ended(self, trained_runs, tmp_path):
         with pytest.raises(InputError, match="not the folder of a run"):
             export.export(tmp_path, tmp_path / "a.onnx")
 
 
-def test_the_stablehlo_runs_in_jax_alone(runs_of, tmp_path):
-    file = export.export(runs_of / "mlp", tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
+def test_the_stablehlo_runs_in_jax_alone(trained_runs, tmp_path):
+    file = export.export(trained_runs("mlp"), tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
     call = jax.export.deserialize(bytearray(file.read_bytes())).call
-    tagger, jets = load(runs_of / "mlp"), read_jets()
+    tagger, jets = load(trained_runs("mlp")), read_jets()
     for count in (1, 7):
         x = tagger.pipeline.load(jets, slice(count))
         np.testing.assert_allclose(call(x), tagger(x), atol=1e-6)

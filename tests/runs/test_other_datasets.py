@@ -43,7 +43,7 @@ def run(data, out, model=DEEPSETS, **changes):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, undrawn):
+def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, brief):
     data = other_file(**{"count": 240, **FILES[name]})
     classes = read_jets(data).classes
     folder, metrics = run(data, tmp_path / "run")
@@ -66,7 +66,7 @@ def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, undrawn):
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_every_kind_of_model(name, other_file, tmp_path, undrawn):
+def test_every_kind_of_model(name, other_file, tmp_path, brief):
     data = other_file(count=240)
     folder, metrics = run(data, tmp_path / "run", MODELS[name])
     assert set(metrics["classes"]) == {"qcd", "top"}
@@ -77,21 +77,26 @@ def test_every_kind_of_model(name, other_file, tmp_path, undrawn):
     assert report.write(folder).exists()
 
 
-def test_jets_without_labels(other_file, tmp_path):
-    folder, _ = run(other_file(count=240), tmp_path / "run")
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, write_other):
+    """A run that is only read."""
+    folder = tmp_path_factory.mktemp("trained")
+    return run(write_other(folder / "jets.h5", count=240), folder / "run")[0]
+
+
+def test_jets_without_labels(trained, other_file, tmp_path):
     bare = other_file("bare.h5", classes=())
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be learnt"):
         run(bare, tmp_path / "new")
-    assert predict.predict(folder, [bare], tmp_path / "scores.h5") == 60
+    assert predict.predict(trained, [bare], tmp_path / "scores.h5") == 60
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be measured"):
-        evaluate.evaluate(folder, [bare])
+        evaluate.evaluate(trained, [bare])
 
 
-def test_jets_of_other_classes_are_refused(other_file, tmp_path):
+def test_jets_of_other_classes_are_refused(trained, other_file, tmp_path):
     data, others = other_file(count=240), other_file("others.h5", classes=("w", "z"))
-    folder, _ = run(data, tmp_path / "run")
     with pytest.raises(InputError, match=r"others.h5: the jets' classes are w, z, those of the tagger qcd, top"):
-        taggers.open_jets(load(folder), [others])
+        taggers.open_jets(load(trained), [others])
     with pytest.raises(InputError, match=r"--test .*others.h5: the jets' classes are w, z, those to train on qcd, top"):
         run(data, tmp_path / "new", test=(others,))
 
@@ -122,7 +127,7 @@ def test_each_header_is_read_once(other_file, tmp_path, monkeypatch):
     assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
 
 
-def test_many_trainings_at_once(other_file, tmp_path, undrawn):
+def test_many_trainings_at_once(other_file, tmp_path, brief):
     folder, metrics = run(other_file(count=240, classes=("a", "b", "c")), tmp_path / "run", folds=3)
     assert set(metrics["classes"]) == {"a", "b", "c"}
     assert load(folder).classes == ("a", "b", "c")

@@ -13,21 +13,13 @@ from hepjax.data.datasets import hls4ml
 from hepjax.runs import options, report, run_folder, train
 
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
-KINDS = {
-    "features": models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
-    "linear": models.Logistic(),
-    "particles": models.DeepSets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel", "j1_phirel")),
-    "edges": models.InteractionNetwork(edge=(3,), node=(3,), hidden=(2,), particles=6),
-    "graph": models.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(2,), neighbors=2, particles=6),
-    "pixels": models.ConvNet(filters=(2,), kernels=(3,), hidden=(3,), pixels=8, pixel_size=0.1),
-}
 EXPECTED = {
-    "features": ["Permutation importance", "Which observables the last hidden layer"],
-    "linear": ["Permutation importance"],
-    "particles": ["Permutation importance", "Which particles of one t jet speak for t", "the last hidden layer"],
-    "edges": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
-    "graph": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
-    "pixels": ["Permutation importance", "Which pixels speak for the true class", "the last hidden layer"],
+    "mlp": ["Permutation importance", "Which observables the last hidden layer"],
+    "logistic": ["Permutation importance"],
+    "deepsets": ["Permutation importance", "Which particles of one t jet speak for t", "the last hidden layer"],
+    "interaction-network": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
+    "graph-network": ["Which particles of one t jet", "the learnt edges", "the last hidden layer"],
+    "convnet": ["Permutation importance", "Which pixels speak for the true class", "the last hidden layer"],
 }
 
 
@@ -39,7 +31,7 @@ def headings(page):
 def sample(tmp_path_factory):
     """A run on the sample that comes with hepjax."""
     folder = tmp_path_factory.mktemp("runs") / "mlp"
-    train.run(options.Experiment(models.MLP(hidden=(8,)), out=folder, epochs=3))
+    train.run(options.Experiment(models.MLP(hidden=(8,)), out=folder, epochs=2))
     return folder
 
 
@@ -71,16 +63,13 @@ def test_a_page_tells_the_whole_run(sample):
     assert str(run_folder.read_experiment(sample)[1]["fingerprint"]) in text
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_what_the_network_looks_at(kind, jet_file, tmp_path, undrawn):
-    path = jet_file(count=150)
-    chosen = options.Experiment(KINDS[kind], (path,), out=tmp_path / "run", **FEW)
-    train.run(chosen)
-    text = report.write(chosen.out, tmp_path / "page.html").read_text()
+@pytest.mark.parametrize("name", EXPECTED)
+def test_what_the_network_looks_at(name, trained_runs, tmp_path, undrawn):
+    text = report.write(trained_runs(name), tmp_path / "page.html").read_text()
     assert "What the network looks at" in headings(text)
-    for words in EXPECTED[kind]:
+    for words in EXPECTED[name]:
         assert words in text, words
-    assert not (chosen.out / "report.html").exists()
+    assert not (trained_runs(name) / "report.html").exists()
 
 
 def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path, undrawn):
@@ -95,28 +84,33 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
 
 
 @pytest.mark.parametrize(
-    "changes, title",
-    [
-        ({"folds": 3}, "What the network looks at"),
-        ({"ensemble": 2}, "Bias and variance"),
-        ({"sizes": (50, 90)}, "Learning curve"),
-    ],
+    "name, title",
+    [("folds", "What the network looks at"), ("ensemble", "Bias and variance"), ("sizes", "Learning curve")],
 )
-def test_many_trainings(changes, title, jet_file, tmp_path, undrawn):
-    chosen = options.Experiment(KINDS["features"], (jet_file(count=150),), out=tmp_path / "run", **FEW, **changes)
-    train.run(chosen)
-    text = report.write(chosen.out).read_text()
+def test_many_trainings(name, title, trained_runs, tmp_path, undrawn):
+    text = report.write(trained_runs(name), tmp_path / "page.html").read_text()
     assert title in headings(text)
-    assert ("of fold-1" in text) == ("folds" in changes)
+    assert ("of fold-1" in text) == (name == "folds")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, write_jets):
+    """A folder of a run, and of jets that no other run was trained on."""
+    folder = tmp_path_factory.mktemp("gone")
+    model = models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz"))
+    path = write_jets(folder / "jets.h5", count=150)
+    train.run(options.Experiment(model, (path,), out=folder / "run", **FEW))
+    return folder
 
 
 @pytest.mark.usefixtures("undrawn")
 class TestJetsAreGone:
     @pytest.fixture
-    def run(self, jet_file, tmp_path):
-        path = jet_file(count=150)
-        train.run(options.Experiment(KINDS["features"], (path,), out=tmp_path / "run", **FEW))
-        return tmp_path / "run", path
+    def run(self, trained, tmp_path, write_jets):
+        """A copy of the run, and its jets, which a test may change."""
+        shutil.copytree(trained / "run", tmp_path / "run")
+        yield tmp_path / "run", trained / "jets.h5"
+        write_jets(trained / "jets.h5", count=150)
 
     def test_files_are_missing(self, run, caplog):
         folder, path = run
@@ -126,12 +120,12 @@ class TestJetsAreGone:
         assert "the jets could not be read" in text
         assert "no such file" in caplog.text
 
-    def test_other_jets_have_taken_their_place(self, run, jet_file):
+    def test_other_jets_have_taken_their_place(self, run, write_jets):
         folder, path = run
         with h5py.File(path, "r+") as file:
             file[hls4ml.JETS][:, -6:] = file[hls4ml.JETS][:, -6:][::-1]
         assert "other jets than when it was tested" in report.write(folder).read_text()
-        jet_file(count=20)
+        write_jets(path, count=20)
         assert "fewer jets than when it was tested" in report.write(folder).read_text()
 
     def test_a_folder_of_an_older_hepjax(self, run, caplog):

@@ -14,7 +14,7 @@ from hepjax.runs import feeds, options, setup
 from hepjax.training import losses
 from hepjax.types import TrainState
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("brief")
 
 LISTED = models.DeepSets(particle=(4,), hidden=(), particles=30)
 

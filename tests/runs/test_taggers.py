@@ -9,36 +9,26 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, load, models, read_jets, training
+from hepjax import InputError, load, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import options, predict, run_folder, taggers, train
+from hepjax.runs import predict, run_folder, taggers
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
-FEW = {"epochs": 1, "batch_size": 64, "patience": None}
-KINDS = {
-    "features": models.MLP(hidden=(4,), features=("j_pt", "j_mass", "j_zlogz")),
-    "particles": models.DeepSets(particle=(3,), hidden=(), particles=12, columns=("j1_pt", "j1_etarel")),
-    "graphs": models.GraphNetwork(edge=(2,), node=(2,), jet=(2,), hidden=(), neighbors=2, particles=6),
-    "pixels": models.ConvNet(filters=(2,), kernels=(3,), hidden=(), pixels=8, pixel_size=0.1),
-}
+KINDS = {"features": "mlp", "particles": "deepsets", "graphs": "graph-network", "pixels": "convnet"}
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory, write_jets):
-    out = tmp_path_factory.mktemp("runs")
-    path = write_jets(out / "jets.h5", count=200)
-    for name, model in KINDS.items():
-        train.run(options.Experiment(model, (path,), out=out / name, **FEW))
-    return out
+def folders(trained_runs):
+    return {kind: trained_runs(name) for kind, name in KINDS.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
-    tagger, jets = load(folders / kind), read_jets()
+    tagger, jets = load(folders[kind]), read_jets()
     p = tagger(jets[:50])
     assert p.shape == (50, 5)
     assert p.dtype == np.float32
@@ -49,18 +39,18 @@ def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
     np.testing.assert_allclose(
         tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
     )
-    predict.predict(folders / kind, (), tmp_path / "scores.h5")
+    predict.predict(folders[kind], (), tmp_path / "scores.h5")
     found = read_predictions(tmp_path / "scores.h5")
     np.testing.assert_allclose(found.values[:50], p, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found.targets, jets.labels)
 
 
 def test_one_jet_no_jet_and_shorter_lists(folders):
-    tagger, jets = load(folders / "particles"), read_jets()
+    tagger, jets = load(folders["particles"]), read_jets()
     assert tagger(jets[3:4]).shape == (1, 5)
     assert tagger(jets[:0]).shape == (0, 5)
-    short = np.asarray(tagger.pipeline.load(jets, slice(20)).values)[:, :5]
-    padded = np.concatenate([short, np.zeros((20, 7, 2), np.float32)], axis=1)
+    short = np.asarray(tagger.pipeline.load(jets, slice(20)).values)[:, :4]
+    padded = np.concatenate([short, np.zeros((20, 2, 3), np.float32)], axis=1)
     np.testing.assert_allclose(tagger(short), tagger(padded), rtol=1e-6)
 
 
@@ -70,27 +60,27 @@ def test_one_jet_no_jet_and_shorter_lists(folders):
         ("features", np.zeros((4, 2)), r"expected \(N, 3\), the columns j_pt, j_mass, j_zlogz; found \(4, 2\)"),
         ("features", np.zeros(3), r"found \(3,\)"),
         ("features", np.full((1, 3), np.nan), "finite"),
-        ("particles", np.zeros((4, 13, 2)), r"expected \(N, 12, 2\).*found \(4, 13, 2\)"),
-        ("particles", np.zeros((4, 12, 3)), r"found \(4, 12, 3\)"),
-        ("particles", np.array([[[0.0, 0.0], [1.0, 1.0]]]), "padding in between"),
+        ("particles", np.zeros((4, 7, 3)), r"expected \(N, 6, 3\).*found \(4, 7, 3\)"),
+        ("particles", np.zeros((4, 6, 2)), r"found \(4, 6, 2\)"),
+        ("particles", np.array([[[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]]]), "padding in between"),
         ("features", Sequences(np.zeros((4, 3)), np.ones((4, 3), bool)), "the columns j_pt"),
     ],
 )
 def test_arrays_of_another_kind_are_refused(folders, kind, given, words):
     with pytest.raises(InputError, match=words):
-        load(folders / kind)(given)
+        load(folders[kind])(given)
 
 
 def test_jets_of_other_classes_are_refused(folders):
     jets = read_jets()[:3]
     others = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, classes=("a", "b")))
     with pytest.raises(InputError, match="the jets' classes are a, b, those of the tagger g, q, w, z, t"):
-        load(folders / "features")(others)
+        load(folders["features"])(others)
 
 
 @pytest.mark.parametrize("kind", ["features", "particles"])
 def test_the_pure_answer_is_the_tagger(folders, kind):
-    tagger, jets = load(folders / kind), read_jets()
+    tagger, jets = load(folders[kind]), read_jets()
     inputs = tagger.pipeline.load(jets, slice(30))
     answer = jax.jit(taggers.make_predict(tagger.networks, tagger.task))
     np.testing.assert_allclose(answer(inputs), tagger(inputs), rtol=1e-5, atol=1e-7)
@@ -99,8 +89,8 @@ def test_the_pure_answer_is_the_tagger(folders, kind):
 
 
 def test_calibrated_scores_are_those_of_the_temperature(folders):
-    metrics = run_folder.read_metrics(folders / "features")
-    plain, calibrated = load(folders / "features"), load(folders / "features", calibrated=True)
+    metrics = run_folder.read_metrics(folders["features"])
+    plain, calibrated = load(folders["features"]), load(folders["features"], calibrated=True)
     assert calibrated.temperature == metrics["calibration"]["temperature"] != 1
     p = plain(read_jets()[:9])
     np.testing.assert_allclose(calibrated(read_jets()[:9]), apply_temperature(p, calibrated.temperature), rtol=1e-5)
@@ -112,7 +102,7 @@ class TestDamaged:
         new = tmp_path / "run"
         (new / "checkpoints").mkdir(parents=True)
         for name in ("experiment.json", "metrics.json", "checkpoints/best.msgpack"):
-            (new / name).write_bytes((folders / "features" / name).read_bytes())
+            (new / name).write_bytes((folders["features"] / name).read_bytes())
         return new
 
     def test_nothing_there(self, tmp_path):

@@ -6,7 +6,7 @@ from hepjax.data.datasets import hls4ml
 from hepjax.inputs import tabular
 from hepjax.runs.two_samples import two_sample_auc
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("brief")
 
 
 def test_a_classifier_tells_wrong_jets_from_right_ones_and_not_right_ones_from_others():

@@ -15,7 +15,7 @@ from hepjax.runs import options, run_folder, train
 from hepjax.training import losses
 from hepjax.types import Batch, Sequences, Window
 
-pytestmark = pytest.mark.usefixtures("many_devices", "undrawn")
+pytestmark = pytest.mark.usefixtures("many_devices", "brief")
 
 STEPS, BATCH, C = 5, 16, 3
 NETWORKS = {

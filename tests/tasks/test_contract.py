@@ -117,6 +117,7 @@ class TestRun:
 
 
 class TestUse:
+    @pytest.mark.parametrize("case", SEVERAL, indirect=True)
     def test_resume_ends_where_one_run_would(self, case, tmp_path):
         _name, _, out, _ = case
         shutil.copytree(out, tmp_path / "run")
