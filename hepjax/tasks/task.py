@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import jax
     import numpy as np
 
+    from hepjax.choices import Precision
     from hepjax.evaluation import Verdict
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.inputs.subsets import Selection, Splits
@@ -125,6 +126,18 @@ class Task(Presentation):
         self.check_inputs(getattr(model, "features", ()), dataset)
         return pipelines.make_pipeline(model, self.outputs(dataset), self.visible(dataset))
 
+    def memory_problem(self) -> str:
+        """Returns why all jets must be in memory, in words that follow "--memory: ", or "" as by default."""
+        return ""
+
+    def precision_problem(self, precision: Precision) -> str:
+        """Returns what networks must compute with, in words that follow "--precision: expected ", or "" as by default.
+
+        Args:
+          precision: that is asked for.
+        """
+        return ""
+
     def folds_problem(self) -> str:
         """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
         return ""
@@ -212,6 +225,21 @@ class Task(Presentation):
         from hepjax.data.dataset import binned_columns
 
         return binned_columns(dataset)
+
+    def read_observables(self, jets: Jets, rows: np.ndarray, pipeline: InputPipeline) -> dict[str, np.ndarray]:
+        """Reads what is kept beside the predictions of test jets: by default the jet columns of `observables`.
+
+        Args:
+          jets: lazy or in memory.
+          rows: (n,) of the jets of this process.
+          pipeline: that has read them for the network.
+
+        Returns:
+          Name → (N,) or (N, …) float32, of the jets of all processes.
+        """
+        from hepjax.inputs.columns import read_observables
+
+        return read_observables(jets, rows, self.observables(jets.dataset))
 
     # Training.
 
