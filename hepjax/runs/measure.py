@@ -151,7 +151,7 @@ def _predictions(
     *,
     observed: bool = False,
 ) -> list[Predictions]:
-    """Predicts the test or validation jets of each member, with what is to be kept of the jets where they are observed."""
+    """Predicts the test or validation jets of each member; `observed` keeps what is known of the jets beside them."""
     # Folds take their jets from all parts, other members from one.
     parts: Sequence[Subset] = jets[:3] if experiment.folds else (getattr(jets, name),)
     first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])

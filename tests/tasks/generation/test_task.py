@@ -191,5 +191,5 @@ def test_distances_need_generated_jets():
     metrics = figures.measure(test, ("q",))
     assert metrics["distances"] == {}
     assert metrics["loss"] == 1
-    with pytest.raises(InputError, match="no jet has a finite -ln p"):
+    with pytest.raises(InputError, match="no jet has a finite nll"):
         figures.measure(test._replace(values=np.full((4, 1), np.nan)), ("q",))
