@@ -69,8 +69,8 @@ def check_columns(dataset: Dataset, source: str) -> None:
     particle_sources(_ROLES, dataset, f"{source}: particles")
     if Role.JET_PT not in dataset.roles:
         raise InputError(
-            f"{source}: no jet column has the role {Role.JET_PT.value}, which a generator of particles needs; say which it "
-            f"is by a Dataset with roles={{Role.{Role.JET_PT.name}: …}}"
+            f"{source}: no jet column has the role {Role.JET_PT.value}, which a generator of particles needs; say which"
+            f" it is by a Dataset with roles={{Role.{Role.JET_PT.name}: …}}"
         )
 
 

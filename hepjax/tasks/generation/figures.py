@@ -120,6 +120,55 @@ def column_distances(
     return found
 
 
+def comparison_problem(own: Predictions, other: Predictions) -> str:
+    """Returns why two generators cannot be compared, or "": they make other columns, or other numbers of particles.
+
+    Args:
+      own: of the first.
+      other: of the second.
+    """
+    shapes = [{name: x.shape[1:] for name, x in of.observables.items()} for of in (own, other)]
+    if shapes[0].keys() != shapes[1].keys():
+        makes = [", ".join(of) for of in shapes]
+        return f"makes {makes[1]}, not {makes[0]}; compare generators of the same columns"
+    for name, shape in shapes[0].items():
+        if shapes[1][name] != shape:
+            return f"makes {shapes[1][name][0]} particles, not {shape[0]}; compare generators of as many"
+    return ""
+
+
+def compare(first: Predictions, second: Predictions, classes: Sequence[str]) -> dict[str, Any]:
+    """Compares two generators on the same jets.
+
+    Args:
+      first: with targets.
+      second: of the same jets in the same order.
+      classes: the names of the classes.
+
+    Returns:
+      `loss`, over jets for which both have one, and `distances`: "all" and each class → column; each a `Difference`, or
+      None where there is nothing to compare. Errors of distances are those of both generators' samples.
+    """
+    finite = np.isfinite(first.values[:, 0]) & np.isfinite(second.values[:, 0])
+    change = second.values[finite, 0].astype(np.float64) - first.values[finite, 0]
+    weights = np.ones(len(change)) if first.weights is None else first.weights[finite]
+    measured = [distances(predictions, classes) for predictions in (first, second)]
+    return {
+        "loss": evaluation.mean_difference(change, weights) if weights.sum() > 0 else None,
+        "distances": {
+            kind: {name: _difference(of[name][GENERATOR], measured[1][kind][name][GENERATOR]) for name in of}
+            for kind, of in measured[0].items()
+            if kind in measured[1]
+        },
+    }
+
+
+def _difference(first: FloorComparison, second: FloorComparison) -> evaluation.Difference:
+    a, b = first.generated, second.generated
+    value, error = b.distance - a.distance, float(np.hypot(a.uncertainty, b.uncertainty))
+    return evaluation.Difference(value, error, evaluation.two_sided(value, error))
+
+
 def _equally_many(samples: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
     """Returns the values of jets as they are, and of particles equally many of each sample."""
     if samples[0].ndim == 1:

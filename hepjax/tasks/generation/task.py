@@ -250,6 +250,29 @@ class Generation(Task):
 
         return figures.measure(predictions, self.classes)
 
+    def comparison_problem(self, own: Predictions, task: Generation, other: Predictions) -> str:
+        """Returns that other classes or other columns are made."""
+        from hepjax.tasks.generation import figures
+
+        if task.classes != self.classes:
+            return f"--classes was {', '.join(task.classes)}, not {', '.join(self.classes)}; train with the same"
+        return figures.comparison_problem(own, other)
+
+    def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
+        """Compares the losses of jets and the distances of generated jets."""
+        from hepjax.tasks.generation import figures
+
+        return figures.compare(first, second, self.classes)
+
+    def comparison_table(
+        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
+    ) -> Table:
+        """Lists losses and distances of several generators, and their differences."""
+        from hepjax import report
+        from hepjax.tasks.generation.report import LOSSES
+
+        return report.generation_comparison_table(names, metrics, differences, jets, LOSSES[self._content])
+
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts."""
         return ("test_jets", "without_density")
