@@ -96,13 +96,19 @@ class Generation(Task):
         features = getattr(model, "features", ())
         if features not in ((), pipeline.observables()):
             raise InputError(
-                f"--features: --task {NAME} learns the {len(pipeline.observables())} standard observables together; "
-                "leave the option out"
+                f"--features: --task {NAME} learns the {len(pipeline.observables())} standard observables together, "
+                f"{', '.join(pipeline.observables())}; leave the option out"
             )
         conditions = getattr(model, "conditions", 0)
         if conditions:
             raise InputError(f"--conditions: --task {NAME} has the class as condition; leave the option out")
         return dataclasses.replace(self, content=content)
+
+    def visible(self, dataset: Dataset) -> Dataset:
+        """Returns the dataset with the observables that are generated as what models learn from."""
+        from hepjax.tasks.generation import pipeline
+
+        return dataclasses.replace(dataset, features=pipeline.observables())
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses files without labels, without a class that is asked for, or without what is generated."""
@@ -114,6 +120,11 @@ class Generation(Task):
                     f"{source}: --classes: {name} is not in the files, which hold {', '.join(dataset.classes)}; "
                     "choose of these"
                 )
+        if dataset.weights is not None:
+            raise InputError(
+                f"{source}: generators do not take event weights, here {dataset.weights}; unweight the jets, or "
+                "describe the files by a Dataset without weights, so that all count alike"
+            )
         if self._of_particles:
             from hepjax.tasks.generation import cloud_pipeline
 

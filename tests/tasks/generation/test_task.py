@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets
-from hepjax.choices import Content, Precision
+from hepjax.choices import Content, Precision, Role
+from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import subsets, tabular
 from hepjax.models import MLP, CouplingFlow, VariationalAutoencoder
@@ -17,6 +18,7 @@ from hepjax.tasks import generation
 from hepjax.tasks.generation import Generation, device, figures, flows
 
 CLASSES = ("t", "q")
+ANGLES = {Role.ETA: "j1_eta", Role.PHI: "j1_phi"}
 
 
 def make(model, out, **changes):
@@ -170,6 +172,25 @@ def test_few_jets_of_a_class_and_other_columns_are_refused(jet_file, tmp_path):
         InputError, match=r"other\.h5: .*(lacks the jet columns j_zlogz, .* train cloud-velocity|not in the files)"
     ):
         train.run(make(CouplingFlow(), tmp_path / "run", data=(other,)))
+
+
+def test_files_that_do_not_suit_are_refused():
+    dataset, particles = datasets.get("hls4ml"), Generation(content=Content.PARTICLES)
+    full = dataclasses.replace(dataset, jet_columns=hls4ml.OBSERVABLE_COLUMNS, particle_columns=hls4ml.PARTICLE_COLUMNS)
+    for task in (Generation(), particles):
+        task.check_dataset(full, "a.h5")
+        with pytest.raises(InputError, match=r"a\.h5: generators do not take event weights, here w; unweight"):
+            task.check_dataset(dataclasses.replace(full, weights="w"), "a.h5")
+    bare = dataclasses.replace(full, jet_columns=("j_pt", "j_mass_mmdt"))
+    particles.check_dataset(bare, "a.h5")
+    with pytest.raises(
+        InputError, match=r"a\.h5: lacks the jet columns j_zlogz, .* needs all of j_zlogz.*; train cloud-"
+    ):
+        Generation().check_dataset(bare, "a.h5")
+    with pytest.raises(InputError, match=r"a\.h5: no jet column has the role jet_pt"):
+        particles.check_dataset(dataclasses.replace(full, roles={Role.PT: "j1_pt", **ANGLES}), "a.h5")
+    with pytest.raises(InputError, match=r"a\.h5: particles: the jets have no eta_rel"):
+        particles.check_dataset(dataclasses.replace(full, roles={Role.JET_PT: "j_pt"}), "a.h5")
 
 
 def test_labels_to_generate_are_checked(flow):
