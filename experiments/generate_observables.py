@@ -67,9 +67,9 @@ def run(options: GenerateObservables) -> dict[str, Any]:
     for name, model in MODELS.items():
         folder, metrics = train.run(runs.Experiment(model=model, out=options.out / name, **shared), tell)
         test = predictions.read_predictions(folder / "test.h5")
-        made[name] = figures.stack_columns(test, NAMES, figures.PREFIX)
+        made[name] = figures.stack_columns(test.additions, NAMES)
         nll[name] = evaluation.Distance(metrics["loss"], metrics["loss"] - metrics["intervals"]["loss"][0])
-    x, y, tagger = figures.stack_columns(test, NAMES), figures.labels_of(test), hepjax.load(folder)
+    x, y, tagger = figures.stack_columns(test.observables, NAMES), figures.labels_of(test), hepjax.load(folder)
     made["normal"] = generation.generate_baseline(tagger, y, options.seed)
     z = generation.baseline_nll(tagger, x, y)
     nll["normal"] = evaluation.Distance(z.mean(), z.std() / len(z) ** 0.5)

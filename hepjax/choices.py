@@ -168,6 +168,15 @@ class AnomalyLoss(enum.Enum):
     """Minus the evidence lower bound of a code that is a normal distribution (arXiv:1312.6114)."""
 
 
+class Content(enum.Enum):
+    """What a generator makes of a jet."""
+
+    OBSERVABLES = "observables"
+    """Its jet columns."""
+    PARTICLES = "particles"
+    """Its hardest particles."""
+
+
 class RegressionLoss(enum.Enum):
     """The losses of regression, of targets in units of their spread."""
 

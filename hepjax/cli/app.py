@@ -160,7 +160,7 @@ def _train(command: Experiment, console: Console) -> None:
 
     with progress_bar(console, "training", command.epochs, "epochs") as advance:
         folder, metrics = train.run(command, show)
-    console.print(command.task.table(metrics))
+    console.print(command.task.for_model(command.model).table(metrics))
     if console.is_terminal and runtime.is_first():  # elsewhere the log has said it
         console.print(metrics["verdict"]["words"])
     pictures = ", ".join(sorted(path.name for path in folder.glob("*.png")))

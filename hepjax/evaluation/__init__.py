@@ -26,7 +26,7 @@ from hepjax.evaluation.calibration import (
     scale_scores,
 )
 from hepjax.evaluation.clusters import adjusted_rand_index, cluster_figures, cluster_table, purity
-from hepjax.evaluation.comparison import Difference, compare_scores
+from hepjax.evaluation.comparison import Difference, compare_scores, mean_difference, two_sided
 from hepjax.evaluation.confusion import accuracy, confusion_matrix, normalize_rows
 from hepjax.evaluation.decorrelation import TradeOff, ranks_in_bins, trade_off
 from hepjax.evaluation.detections import Detections, detections
@@ -148,6 +148,7 @@ __all__ = [
     "max_significance_improvement",
     "maximum_calibration_error",
     "mean_and_spread",
+    "mean_difference",
     "measure",
     "normalize_rows",
     "pairwise_auc",
@@ -171,6 +172,7 @@ __all__ = [
     "thin_curve",
     "tpr_at_fpr",
     "trade_off",
+    "two_sided",
     "verdict",
     "wasserstein",
     "wasserstein_distance",

@@ -68,13 +68,13 @@ def compare_scores(first: Scores, second: Scores, *, seed: int = 0) -> dict[str,
     _check_same_jets(a, b)
     w = np.ones(len(a.labels)) if a.weights is None else a.weights
     right_a, right_b = (np.argmax(tagger.p, axis=1) == tagger.labels for tagger in (a, b))
-    accuracy = _mean(right_b.astype(np.float64) - right_a, w)
+    accuracy = mean_difference(right_b.astype(np.float64) - right_a, w)
     if a.weights is None:
         accuracy = accuracy._replace(p=_mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())))
     rng = np.random.default_rng(seed)
     return {
         "accuracy": accuracy,
-        "loss": _mean(losses_per_jet(b) - losses_per_jet(a), w),
+        "loss": mean_difference(losses_per_jet(b) - losses_per_jet(a), w),
         "classes": {
             name: {
                 "auc": _delong(a.p[:, c], b.p[:, c], a.labels == c, w),
@@ -98,9 +98,18 @@ def _check_same_jets(a: CheckedScores, b: CheckedScores) -> None:
         )
 
 
-def _mean(values: Floats, w: Floats) -> Difference:
-    """Compares a weighted mean with 0."""
-    mean, error = float(np.average(values, weights=w)), standard_error(values, w)
+def mean_difference(values: Any, weights: Any) -> Difference:
+    """Compares a weighted mean with 0, such as that of what the second of two models has more for each jet.
+
+    Args:
+      values: (N,).
+      weights: (N,) not negative.
+
+    >>> mean_difference([1.0, 1.0, 1.0], np.ones(3))
+    Difference(value=1.0, error=0.0, p=0.0)
+    """
+    x, w = np.asarray(values, np.float64), np.asarray(weights, np.float64)
+    mean, error = float(np.average(x, weights=w)), standard_error(x, w)
     return Difference(mean, error, two_sided(mean, error))
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_weights
 from hepjax.evaluation.bootstrap import REPLICATES, standard_error
-from hepjax.evaluation.comparison import Difference, two_sided
+from hepjax.evaluation.comparison import Difference, mean_difference, two_sided
 from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_count, effective_trials
 from hepjax.evaluation.residuals import bias_and_resolution, checked_numbers, core_quantiles, relative_residuals
 
@@ -118,10 +118,10 @@ def compare_regressions(first: Estimates, second: Estimates, first_losses: Any, 
     for d, name in enumerate(a.names):
         residuals = [one.predicted[:, d] - one.truth[:, d] for one in (a, b)]
         targets[name] = {
-            "mean_squared_error": _difference(residuals[1] ** 2 - residuals[0] ** 2, w),
+            "mean_squared_error": mean_difference(residuals[1] ** 2 - residuals[0] ** 2, w),
             "resolution": _resolutions(residuals[0], residuals[1], w, rng),
         }
-    return {"loss": _difference(losses[1] - losses[0], w), "targets": targets}
+    return {"loss": mean_difference(losses[1] - losses[0], w), "targets": targets}
 
 
 def squared_error_parts(members: Any, truth: Any, weights: Any = None) -> dict[str, float]:
@@ -260,11 +260,6 @@ def _share(passed: NDArray[np.bool_], w: Floats | None) -> tuple[float, Interval
     trials = effective_trials(taken.sum(), (taken**2).sum(), weights.sum(), (weights**2).sum())
     low, high = binomial_interval(share * trials, trials)
     return share, [float(low), float(high)] if effective_count(weights) >= FEWEST else None
-
-
-def _difference(values: Floats, w: Floats) -> Difference:
-    value, error = float(np.average(values, weights=w)), standard_error(values, w)
-    return Difference(value, error, two_sided(value, error))
 
 
 def _resolutions(a: Floats, b: Floats, w: Floats, rng: np.random.Generator) -> Difference | None:

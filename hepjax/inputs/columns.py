@@ -17,19 +17,19 @@ _ROWS = 100_000
 """Jets whose columns are read at once."""
 
 
-def read_observables(jets: Jets | None, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
+def read_observables(jets: Jets, rows: np.ndarray, names: Sequence[str]) -> dict[str, np.ndarray]:
     """Reads jet columns of some jets, to bin figures of merit in; of several processes, of all.
 
     Args:
-      jets: lazy jets; None has no columns.
+      jets: lazy jets.
       rows: (n,) those of this process.
       names: of the columns; such as the files lack are left out.
 
     Returns:
       Name → (N,) float32, in the order of processes and rows.
     """
-    known = tuple(name for name in names if jets is not None and name in jets.observable_names)
-    if jets is None or not known:
+    known = tuple(name for name in names if name in jets.observable_names)
+    if not known:
         return {}
     values = runtime.gather(read_columns(jets, rows, known))
     return dict(zip(known, values.T, strict=True))

@@ -99,6 +99,7 @@ def load(
     *,
     seed: int,
     memory: float,
+    needed_by: str = "",
     select: Selection | None = None,
 ) -> Splits:
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
@@ -109,13 +110,15 @@ def load(
       read_targets: reads what is to be learned of them.
       seed: of the split.
       memory: gigabytes that the jets of a process may take.
+      needed_by: a sentence on what needs all jets in memory, so that they are not streamed; "" where nothing does.
       select: which training and validation jets are learned from; the others are left out. None is all.
 
     Returns:
       The splits.
 
     Raises:
-      InputError: a file is not usable, has no targets, or has weights that are negative or not finite.
+      InputError: a file is not usable, has no targets, or has weights that are negative or not finite; or the jets do
+        not fit into memory and are needed there, before any is read.
     """
     others = opened.others
     shares = (0.6 + 0.2 * len(others), 0.0 if "val" in others else 0.2, 0.0 if "test" in others else 0.2)
@@ -132,7 +135,13 @@ def load(
         }
         split = split._replace(**{name: rows for name, rows in wanted["data"][1].items() if name not in others})
     count, most = sum(len(jets) for jets, _ in wanted.values()), memory * 1e9
-    keep = count * _bytes(pipeline) <= most * runtime.process()[1]
+    size, processes = count * _bytes(pipeline), runtime.process()[1]
+    keep = size <= most * processes
+    if needed_by and not keep:
+        raise InputError(
+            f"--memory: {needed_by}, expected {size / processes / 1e9:.2g} GB or more, found {memory:g}; give more, or "
+            "fewer jets"
+        )
     shared: dict[str, Any] = {"keep": keep, "at_once": min(most / _SHARE, _AT_ONCE)}
     passes = [
         _read(jets, rows, pipeline, read_targets, source=opened.sources[name], **shared)

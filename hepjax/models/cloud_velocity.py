@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least
+from hepjax.models.bounds import at_least, each
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.model import Model
+from hepjax.models.registry import register
 from hepjax.numerics import masked_sum, weighted_mean
 
 if TYPE_CHECKING:
@@ -21,16 +22,23 @@ _USUAL = 32
 """Particles; sums over a cloud are divided by it, so that they are of order one."""
 
 
+@register("cloud-velocity")
 class CloudVelocity(Model):
-    """Layers of equivariant point clouds (EPiC, arXiv:2301.08128, eq. 2 to 4), as in the flow of arXiv:2310.00049.
+    """A velocity for each particle, by layers of equivariant point clouds (EPiC, arXiv:2301.08128, 2310.00049).
 
     The cloud has a vector of its own. In each layer it hears the mean and the sum of all particles; then each particle
     hears the vector. So the cost grows with the number of particles, not of pairs. Particles in another order get their
     velocities in that order, and padding takes no part.
     """
 
+    serves: ClassVar[tuple[str, ...]] = ("generation",)
+
     outputs: int = 3
     """F, the first columns of a particle, which move; others are only seen."""
+    particles: Annotated[int, at_least(1)] = 30
+    """How many particles a jet is made of, the hardest; the network itself takes any number."""
+    totals: Annotated[tuple[int, ...], each(at_least(1))] = (64, 64, 64)
+    """Widths of the perceptron beside it, which makes the mass and the pT of a jet's particles."""
     width: Annotated[int, at_least(1)] = 64
     """Width of each particle's hidden layers, and of the cloud's."""
     summary: Annotated[int, at_least(1)] = 16

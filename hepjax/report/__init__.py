@@ -12,7 +12,13 @@ from hepjax.report.anomalies import (
 from hepjax.report.binned import rates_figure, sculpting_figure
 from hepjax.report.card import model_card
 from hepjax.report.clouds import cloud_spectra_figure
-from hepjax.report.comparison import comparison_numbers, comparison_table, learning_curve_figure
+from hepjax.report.comparison import (
+    anomaly_comparison_table,
+    comparison_numbers,
+    comparison_table,
+    generation_comparison_table,
+    learning_curve_figure,
+)
 from hepjax.report.decorrelation import trade_off_figure
 from hepjax.report.explanations import correlation_figure, importance_figure, relevance_figure, saliency_figure
 from hepjax.report.figures import confusion_figure, history_figure, png, roc_figure, save, scores_figure
@@ -55,6 +61,7 @@ __all__ = [
     "Section",
     "Summary",
     "Table",
+    "anomaly_comparison_table",
     "anomaly_figures_table",
     "anomaly_roc_figure",
     "anomaly_score_figure",
@@ -82,6 +89,7 @@ __all__ = [
     "features_figure",
     "figures_table",
     "generated_table",
+    "generation_comparison_table",
     "generation_table",
     "graph_figure",
     "groomed_masses_figure",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
     from hepjax.evaluation import Difference
 
+    Row = tuple[str, tuple[str, ...], str, bool]
+    """Title, keys of the figure in metrics, its format, and whether differences of it are ratios."""
+
 _REJECTION = "1/ε_B at ε_S 50%"
 _SURE = 0.0027
 """A difference is called significant below this p-value: three standard deviations of a Gaussian."""
@@ -66,6 +69,129 @@ def comparison_table(
         ]
         table.add_row(title, *cells)
     return table
+
+
+def anomaly_comparison_table(
+    names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]], jets: int
+) -> Table:
+    """Makes a rich table of the anomaly scores of several models on the same jets.
+
+    Args:
+      names: of the models.
+      metrics: of each, as in metrics.json.
+      differences: of each but the first, to the first.
+      jets: the number of test jets.
+
+    Returns:
+      A table with a column a model and rows for the loss, and of each kind of anomalies and score AUC and rejection.
+
+    >>> figures = {"loss": 0.5, "anomalies": {"t": {"both": {"auc": 0.9, "background_rejection_at_0.5": None}}}}
+    >>> none = {"loss": None, "anomalies": {}}
+    >>> anomaly_comparison_table(["a", "b"], [figures, figures], [none], 10).row_count
+    2
+    """
+    rows: list[Row] = [("Loss of background", ("loss",), "{:.4f}", False)]
+    scores = {(kind, score): None for each in metrics for kind, of in each["anomalies"].items() for score in of}
+    for kind, score in scores:
+        title = f"{' + '.join(map(class_label, kind.split('+')))}, {score.replace('_', ' ')}"
+        rows.append((f"{title}: AUC", ("anomalies", kind, score, "auc"), "{:.4f}", False))
+        rejection = ("anomalies", kind, score, "background_rejection_at_0.5")
+        rows.append((f"{title}: {_REJECTION}", rejection, "{:,.1f}", True))
+    return _table(names, metrics, differences, rows, f"{jets:,} jets")
+
+
+def generation_comparison_table(
+    names: Sequence[str],
+    metrics: Sequence[Mapping[str, Any]],
+    differences: Sequence[Mapping[str, Any]],
+    jets: int,
+    loss: str,
+) -> Table:
+    """Makes a rich table of several generators, compared with the same simulated jets.
+
+    Args:
+      names: of the generators.
+      metrics: of each, as in metrics.json.
+      differences: of each but the first, to the first.
+      jets: the number of test jets.
+      loss: what the loss is called.
+
+    Returns:
+      A table with a column a generator and rows for the loss, and the distance in each column of jets.
+
+    >>> row = {"distance": 1.2, "uncertainty": 0.3}
+    >>> figures = {"loss": 12.5, "distances": {"all": {"j_mass": row}}}
+    >>> generation_comparison_table(["a"], [figures], [], 10, "-ln p, nats").row_count
+    2
+    """
+    near = [
+        {
+            "loss": (each.get("intervals") or {}).get("loss"),
+            "distances": {name: _around(row) for name, row in each["distances"].get("all", {}).items()},
+        }
+        for each in metrics
+    ]
+    plain = [
+        {
+            "loss": each["loss"],
+            "distances": {name: row["distance"] for name, row in each["distances"].get("all", {}).items()},
+            "intervals": intervals,
+        }
+        for each, intervals in zip(metrics, near, strict=True)
+    ]
+    changes = [each | {"distances": each["distances"].get("all", {})} for each in map(dict, differences)]
+    rows: list[Row] = [(loss, ("loss",), "{:.4f}", False)]
+    columns = {name: None for each in plain for name in each["distances"]}
+    rows += [(f"W1 of {name}", ("distances", name), "{:.4g}", False) for name in columns]
+    return _table(names, plain, changes, rows, f"{jets:,} jets; W1 is the Wasserstein-1 distance to simulated jets")
+
+
+def _around(row: Mapping[str, float]) -> list[float]:
+    return [row["distance"] - row["uncertainty"], row["distance"] + row["uncertainty"]]
+
+
+def _table(
+    names: Sequence[str],
+    metrics: Sequence[Mapping[str, Any]],
+    differences: Sequence[Mapping[str, Any]],
+    rows: Sequence[Row],
+    words: str,
+) -> Table:
+    """Makes a table of figures with their intervals, and below each its difference to the first, without empty rows."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    caption = (
+        f"{words}; ± is half of the 68 % interval; below each figure its difference to the first, rejections as a "
+    )
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=f"{caption}ratio; * p < {_SURE}, for one comparison")
+    table.add_column("")
+    for name in names:
+        table.add_column(Text(name), justify="right")
+    for title, path, form, ratio in rows:
+        figures = [_look_up(each, path) for each in metrics]
+        if all(figure is None for figure in figures):
+            continue
+        near = [_look_up(each.get("intervals") or {}, path) for each in metrics]
+        texts = [_with_interval(*pair, form) for pair in zip(figures, near, strict=True)]
+        changes = [None, *(_look_up(each, path) for each in differences)]
+        cells = [_cell(text, form, change, ratio=ratio) for text, change in zip(texts, changes, strict=True)]
+        table.add_row(title, *cells)
+    return table
+
+
+def _look_up(tree: Any, path: Sequence[str]) -> Any:
+    """Returns what lies in nested mappings; None where there is nothing."""
+    for key in path:
+        tree = tree.get(key) if isinstance(tree, dict) else None
+    return tree
+
+
+def _with_interval(figure: float | None, near: Sequence[float] | None, form: str) -> str:
+    if figure is None:
+        return MISSING
+    return form.format(figure) if near is None else f"{form.format(figure)} ± {(near[1] - near[0]) / 2:.2g}"
 
 
 def comparison_numbers(

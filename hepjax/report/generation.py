@@ -75,14 +75,15 @@ def generation_table(
     return "\n\n".join(tables)
 
 
-def generated_table(metrics: Mapping[str, Any]) -> Table:
+def generated_table(metrics: Mapping[str, Any], loss: str = "-ln p, nats") -> Table:
     """Lists the figures of merit of a generator for a terminal, as a rich table.
 
     Args:
       metrics: what metrics.json holds: `loss` and `distances`.
+      loss: what the loss is called.
 
     Returns:
-      A table with a row for -ln p, and one for the distance of each observable beside its floor.
+      A table with a row for the loss, and one for the distance of each observable beside its floor.
 
     >>> row = {"distance": 1.2, "uncertainty": 0.3, "floor": 1.0, "floor_uncertainty": 0.4, "ratio": 1.2}
     >>> generated_table({"loss": 12.5, "distances": {"all": {"j_mass": row}}}).row_count
@@ -97,7 +98,7 @@ def generated_table(metrics: Mapping[str, Any]) -> Table:
         table.add_column(head, justify="right", no_wrap=True)
     near = (metrics.get("intervals") or {}).get("loss")
     half = f" ± {(near[1] - near[0]) / 2:.2g}" if near else ""
-    table.add_row("-ln p, nats", f"{metrics['loss']:.4f}{half}", "", "")
+    table.add_row(loss, f"{metrics['loss']:.4f}{half}", "", "")
     for name, row in metrics["distances"].get("all", {}).items():
         pairs = ((row["distance"], row["uncertainty"]), (row["floor"], row["floor_uncertainty"]))
         ratio = "" if row["ratio"] is None else f"{row['ratio']:.1f}"

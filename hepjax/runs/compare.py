@@ -11,6 +11,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.inputs import opening
 from hepjax.runs import predict, predictions
+from hepjax.tasks import TASKS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,15 +59,17 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str 
         known = [_read_test(source) for source in sources]
     task = known[0][0]
     for (other, each), source in zip(known[1:], sources[1:], strict=True):
-        if type(other) is not type(task) or each.columns != known[0][1].columns:
+        if type(other) is not type(task):
+            names = [TASKS.name_of(type(of)) for of in (other, task)]
             raise InputError(
-                f"{source}: predicts {', '.join(each.columns)}, and {sources[0]} {', '.join(known[0][1].columns)}; "
-                "compare models that predict the same"
+                f"{source}: has learned {names[0]}, and {sources[0]} {names[1]}; compare models of the same task"
             )
+        if problem := task.comparison_problem(known[0][1], other, each):
+            raise InputError(f"{source}, beside {sources[0]}: {problem}")
     predicted = [each for _, each in known]
     if not data:
         predicted = _common(predicted, sources)
-    metrics = [task.evaluate(each) for each in predicted]
+    metrics = [of.evaluate(each) for (of, _), each in zip(known, predicted, strict=True)]
     return Comparison(
         metrics, [task.compare(predicted[0], each) for each in predicted[1:]], len(predicted[0].values), task
     )
@@ -100,9 +103,7 @@ def _common(predicted: Sequence[Predictions], sources: Sequence[Path]) -> list[P
 
 
 def _same(a: Predictions, b: Predictions) -> bool:
-    same = (
-        a.columns == b.columns
-        and np.array_equal(np.asarray(a.targets), np.asarray(b.targets))
-        and a.observables.keys() == b.observables.keys()
+    same = np.array_equal(np.asarray(a.targets), np.asarray(b.targets)) and a.observables.keys() == b.observables.keys()
+    return same and all(
+        np.array_equal(a.observables[name], b.observables[name], equal_nan=True) for name in a.observables
     )
-    return same and all(np.array_equal(a.observables[name], b.observables[name]) for name in a.observables)

@@ -9,7 +9,6 @@ import jax
 import numpy as np
 
 from hepjax import models, runtime
-from hepjax.errors import InputError
 from hepjax.inputs import batching
 
 if TYPE_CHECKING:
@@ -157,25 +156,16 @@ def shared_feed(
     )
 
 
-def all_jets(experiment: Experiment, jets: Splits) -> Batch:
+def all_jets(jets: Splits) -> Batch:
     """Joins the jets of all parts, in their order.
 
     Args:
-      experiment: the options.
       jets: in memory.
 
     Returns:
       The jets.
-
-    Raises:
-      InputError: they are not in memory.
     """
-    data = [subset.data for subset in jets[:3] if subset.data is not None]
-    if len(data) < 3:
-        raise InputError(
-            f"--memory: several trainings at once need all jets in it, found {experiment.memory} GB; give more"
-        )
-    together: Batch = jax.tree.map(lambda *x: np.concatenate(x), *data)
+    together: Batch = jax.tree.map(lambda *x: np.concatenate(x), *(subset.data for subset in jets[:3]))
     return together
 
 

@@ -14,7 +14,6 @@ import numpy as np
 from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.inputs.columns import read_observables
 from hepjax.runs import outputs, run_folder
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
 from hepjax.runs.setup import saved_model
@@ -63,8 +62,7 @@ def measure(
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
     references = _references(experiment.task, jets, setup, ensemble)
     _save_references(experiment, folder, ensemble, setup, references)
-    binned_in = experiment.task.observables(jets.dataset)
-    all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", binned_in)
+    all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", observed=True)
     complete = partial(_complete, experiment, setup, ensemble)
     tests = [complete(all_tests[i], [i]) for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
@@ -150,18 +148,19 @@ def _predictions(
     ensemble: Ensemble,
     references: Sequence[dict[str, Any]],
     name: str,
-    binned_in: Sequence[str] = (),
+    *,
+    observed: bool = False,
 ) -> list[Predictions]:
-    """Predicts the test or validation jets of each member, and adds the observables that figures are binned in."""
+    """Predicts the test or validation jets of each member; `observed` keeps what is known of the jets beside them."""
     # Folds take their jets from all parts, other members from one.
     parts: Sequence[Subset] = jets[:3] if experiment.folds else (getattr(jets, name),)
     first = 0 if experiment.folds else sum(jets.counts[: jets._fields.index(name)])
     task, columns = experiment.task, experiment.task.columns(jets.dataset)
     targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
-    binned = [read_observables(p.jets, p.rows, binned_in) if binned_in else {} for p in parts]
+    of_parts = [task.read_observables(p.jets, p.rows, setup.pipeline) for p in parts if observed and p.jets is not None]
     weighted = any(p.known_weights is not None for p in parts)
     weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
-    observables = {key: np.concatenate([of_part[key] for of_part in binned]) for key in binned[0]}
+    observables = {key: np.concatenate([part[key] for part in of_parts]) for part in of_parts[:1] for key in part}
     predictions = []
     for member, packed, known in zip(setup.members, setup.predict(ensemble.best, name), references, strict=True):
         chosen = getattr(member, name) - first
@@ -286,6 +285,7 @@ def _pooled(tests: Sequence[Predictions]) -> Predictions:
         rows=np.concatenate([test.rows for test in tests if test.rows is not None]),
         weights=np.concatenate(weights) if weights else None,
         observables={name: np.concatenate([test.observables[name] for test in tests]) for name in first.observables},
+        additions={name: np.concatenate([test.additions[name] for test in tests]) for name in first.additions},
     )
 
 

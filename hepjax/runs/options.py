@@ -165,6 +165,12 @@ def check(experiment: Experiment) -> None:
             "one of them",
         ),
         Rule("--folds", e.folds, not (e.folds and e.task.folds_problem()), e.task.folds_problem()),
+        Rule(
+            "--precision",
+            e.precision.value,
+            not (problem := e.task.precision_problem(e.precision)),
+            problem,
+        ),
         Rule("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),

@@ -8,7 +8,6 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.inputs import opening
-from hepjax.inputs.columns import read_observables
 from hepjax.runs import predictions, taggers
 from hepjax.tasks import Predictions
 
@@ -90,7 +89,7 @@ def predict_known(
         targets[row : row + len(block)] = known
         row += len(block)
     rows = np.arange(len(jets))
-    observables = read_observables(jets, rows, task.observables(jets.dataset))
+    observables = task.read_observables(jets, rows, predictor.pipeline)
     weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
     predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
     return task, task.complete(predictions, lambda: predictor.networks, 0)

@@ -95,8 +95,9 @@ def write_predictions(path: Path, predictions: Predictions, task: Task) -> None:
         ):
             if values is not None:
                 new.file.create_dataset(name, data=values, dtype=kind)
-        for name, values in predictions.observables.items():
-            new.file.create_dataset(f"observables/{name}", data=values, dtype=np.float32)
+        for group, columns in (("observables", predictions.observables), ("additions", predictions.additions)):
+            for name, values in columns.items():
+                new.file.create_dataset(f"{group}/{name}", data=values, dtype=np.float32)
         new.check()
 
 
@@ -150,4 +151,5 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
             file["rows"][:] if "rows" in file else None,
             {name: values[:] for name, values in file.get("observables", {}).items()},
             file["weights"][:] if "weights" in file else None,
+            {name: values[:] for name, values in file.get("additions", {}).items()},
         )

@@ -95,7 +95,7 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
         pipeline.example,
     )
     if together:
-        data = all_jets(experiment, jets)
+        data = all_jets(jets)
         members = _select(experiment, members, np.asarray(data.targets))
         _check_targets(task, members, np.asarray(data.targets), dataset)
         scalings = [_fit_scaling(pipeline, data.inputs, member.train) for member in members]
@@ -314,7 +314,7 @@ def _training_inputs(experiment: Experiment, jets: Splits) -> Any:
     """What the pipeline has loaded of the training jets of all processes."""
     if jets.train.data is None:
         raise InputError(
-            f"--memory: the model is fitted to all training jets at once, found {experiment.memory} GB; give more"
+            f"--memory: the model is fitted to all training jets at once, found {experiment.memory:g}; give more"
         )
     return jax.tree.map(runtime.gather, jets.train.data.inputs)
 

@@ -11,7 +11,7 @@ from hepjax.data import atomic_files
 from hepjax.inputs import opening, pipelines, subsets
 from hepjax.models.registry import MODELS
 from hepjax.runs import options, outputs, run_folder
-from hepjax.runs.ensembles import diverged_members
+from hepjax.runs.ensembles import diverged_members, is_ensemble
 from hepjax.runs.measure import measure
 from hepjax.runs.setup import make_pipeline, make_setup
 from hepjax.runtime.tensorboard import check_installed
@@ -88,7 +88,16 @@ def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Sp
     """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
     select = None if experiment.folds else task.selection()  # each jet of folds is tested once
-    jets = subsets.load(opened, pipeline, task.read, seed=experiment.seed, memory=experiment.memory, select=select)
+    needed_by = "several trainings at once need all jets in it" if is_ensemble(experiment) else task.memory_problem()
+    jets = subsets.load(
+        opened,
+        pipeline,
+        task.read,
+        seed=experiment.seed,
+        memory=experiment.memory,
+        needed_by=needed_by,
+        select=select,
+    )
     targets = {name: runtime.gather(getattr(jets, name).targets) for name in jets.split._fields}
     task.check_targets(targets, task.columns(jets.dataset), opened.sources["data"])
     return task.prepare(jets, pipeline, experiment.seed)

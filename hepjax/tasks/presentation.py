@@ -58,6 +58,20 @@ class Presentation:
         """
         return []
 
+    def comparison_problem(self, own: Predictions, task: Any, other: Predictions) -> str:
+        """Returns why predictions cannot be compared with those of another model, or ""; by default for other columns.
+
+        Args:
+          own: of a model that has learned this task.
+          task: that the other model has learned, of the same class.
+          other: of that model.
+        """
+        if own.columns == other.columns:
+            return ""
+        return (
+            f"predicts {', '.join(other.columns)}, not {', '.join(own.columns)}; compare models that predict the same"
+        )
+
     def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
         """Returns what the second has more than the first on the same jets; by default it is refused.
 

@@ -41,9 +41,11 @@ class Predictions(NamedTuple):
     rows: np.ndarray | None = None
     """(N,) int64, the jets' rows in their files, where these are not all."""
     observables: Mapping[str, np.ndarray] = {}
-    """Name → (N,) float32 jet columns, in which figures of merit may be binned."""
+    """Name → (N,) or (N, …) float32, what is known of the jets themselves; figures of merit may be binned in it."""
     weights: np.ndarray | None = None
     """(N,) of the jets; None is 1 for each."""
+    additions: Mapping[str, np.ndarray] = {}
+    """Name → (N,) or (N, …) float32, what `Task.complete` has added by the trained networks."""
 
     def take(self, places: np.ndarray | slice) -> Predictions:
         """Returns the predictions of some of the jets.
@@ -57,6 +59,7 @@ class Predictions(NamedTuple):
             rows=None if self.rows is None else self.rows[places],
             observables={name: values[places] for name, values in self.observables.items()},
             weights=None if self.weights is None else self.weights[places],
+            additions={name: values[places] for name, values in self.additions.items()},
         )
 
 

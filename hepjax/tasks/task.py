@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
 from hepjax.tasks.presentation import Presentation
+from hepjax.tasks.refusals import Refusals
 from hepjax.tasks.structures import Objective
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import jax
     import numpy as np
@@ -20,11 +21,11 @@ if TYPE_CHECKING:
     from hepjax.inputs.subsets import Selection, Splits
     from hepjax.models import Apply, Model
     from hepjax.tasks.structures import Predictions, TrainedNetwork
-    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Task(Presentation):
+class Task(Refusals, Presentation):
     """What is learned from jets; its fields are the options, each with a docstring, which is its help.
 
     To add a task, write a subclass in one file and register it: `@hepjax.tasks.register("my-task")`. It must have
@@ -106,10 +107,6 @@ class Task(Presentation):
 
     # Options, inputs and targets.
 
-    def rules(self) -> Iterable[Rule]:
-        """Returns what the options must keep to; none by default."""
-        return ()
-
     def make_pipeline(self, model: Model, dataset: Dataset) -> InputPipeline:
         """Makes the pipeline of a model: by default what its base class says that it sees, without the targets.
 
@@ -124,10 +121,6 @@ class Task(Presentation):
 
         self.check_inputs(getattr(model, "features", ()), dataset)
         return pipelines.make_pipeline(model, self.outputs(dataset), self.visible(dataset))
-
-    def folds_problem(self) -> str:
-        """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
-        return ""
 
     def resolve(self, dataset: Dataset) -> Task:
         """Returns the task with what it leaves to the jets' dataset, to be recorded; the same by default.
@@ -156,43 +149,6 @@ class Task(Presentation):
         """
         return dataset
 
-    def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
-        """Refuses inputs that give the targets away; none by default.
-
-        Args:
-          columns: the jet columns that the model reads.
-          dataset: of the jets.
-
-        Raises:
-          InputError: names the column and the remedy.
-        """
-
-    def check_dataset(self, dataset: Dataset, source: str) -> None:
-        """Refuses files whose targets cannot be read, before they are; none by default.
-
-        Args:
-          dataset: of the jets.
-          source: the files, for the message.
-
-        Raises:
-          InputError: names the file, the column and the remedy.
-        """
-
-    def check_targets(
-        self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
-    ) -> None:
-        """Refuses what cannot be learned or measured; none by default.
-
-        Args:
-          targets: "train", "val", "test" or some of them → the targets of all their jets.
-          columns: from `columns`.
-          source: the files, for the message.
-          member: the name of the fold or size that has these parts, or "".
-
-        Raises:
-          InputError: names the file, the column and the remedy.
-        """
-
     def selection(self) -> Selection | None:
         """Returns what says which jets of the training and validation parts are learned from; None is all of them."""
         return None
@@ -212,6 +168,21 @@ class Task(Presentation):
         from hepjax.data.dataset import binned_columns
 
         return binned_columns(dataset)
+
+    def read_observables(self, jets: Jets, rows: np.ndarray, pipeline: InputPipeline) -> dict[str, np.ndarray]:
+        """Reads what is kept beside the predictions of test jets: by default the jet columns of `observables`.
+
+        Args:
+          jets: lazy or in memory.
+          rows: (n,) of the jets of this process.
+          pipeline: that has read them for the network.
+
+        Returns:
+          Name → (N,) or (N, …) float32, of the jets of all processes.
+        """
+        from hepjax.inputs.columns import read_observables
+
+        return read_observables(jets, rows, self.observables(jets.dataset))
 
     # Training.
 
@@ -356,23 +327,6 @@ class Task(Presentation):
           InputError: the task has no such thing.
         """
         raise InputError("--calibrated: only class probabilities can be calibrated; leave it out")
-
-    def check_prediction(self, network: Model) -> None:
-        """Refuses networks whose predictions of single jets mean nothing; none by default.
-
-        Args:
-          network: as its pipeline has it.
-
-        Raises:
-          InputError: names the model and what to do instead.
-        """
-
-    def check_export(self) -> None:
-        """Refuses to export networks; does not by default.
-
-        Raises:
-          InputError: says what to do instead.
-        """
 
     def complete(
         self, predictions: Predictions, read_networks: Callable[[], Sequence[TrainedNetwork]], seed: int

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets, tasks
-from hepjax.choices import ExportFormat, RegressionLoss, Strategy
+from hepjax.choices import Activation, ExportFormat, RegressionLoss, Strategy
 from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
-from hepjax.models import MLP, ConvAutoencoder, CouplingFlow, DeepSets, VariationalAutoencoder
+from hepjax.models import MLP, CloudVelocity, ConvAutoencoder, CouplingFlow, DeepSets, VariationalAutoencoder
 from hepjax.registry import import_plugin
 from hepjax.runs import evaluate, export, options, predict, predictions, report, run_folder, train
 from hepjax.tasks.anomaly import Anomaly
@@ -41,11 +41,13 @@ CASES = {
     "anomaly": lambda: Anomaly(background=("g", "q"), contamination=0.05),
     "anomaly-images": lambda: Anomaly(background=("g",), anomalies=("t",)),
     "generation": lambda: Generation(classes=hls4ml.CLASSES),
+    "generation-particles": lambda: Generation(classes=hls4ml.CLASSES),
     "toy": toy,
 }
 SEVERAL = ("classification", "regression-gaussian", "anomaly", "generation", "toy")
 """The tasks that are trained in folds and as ensembles: each combines and pools in its own way."""
-NOT_EXPORTED = {"generation"}
+NOT_EXPORTED = {"generation", "generation-particles"}
+NOT_PREDICTED = {"generation-particles"}
 
 
 def make(name, **changes):
@@ -54,6 +56,9 @@ def make(name, **changes):
         "anomaly": VariationalAutoencoder(hidden=(4,), latent=2),
         "anomaly-images": ConvAutoencoder(pixels=8, pixel_size=0.1, filters=(2,), strides=(4,), latent=2),
         "generation": CouplingFlow(layers=2, hidden=(8,)),
+        "generation-particles": CloudVelocity(
+            particles=4, totals=(4,), width=4, summary=2, layers=1, frequencies=1, activation=Activation.TANH
+        ),
     }
     model = others.get(name, particles if name in {"toy", "regression"} else MLP(hidden=(4,)))
     plugins = (TOY,) if name == "toy" else ()
@@ -77,7 +82,7 @@ def case(request, tmp_path_factory, write_jets):
     """A run of two epochs of each task, on few jets, which no test changes."""
     folder = tmp_path_factory.mktemp(request.param)
     path = folder / "jets.h5"
-    write_sample(path) if request.param == "generation" else write_jets(path, count=150)
+    write_sample(path) if request.param.startswith("generation") else write_jets(path, count=150)
     out, metrics = train.run(make(request.param, data=(path,), out=folder / "run"))
     return request.param, path, out, metrics
 
@@ -134,15 +139,19 @@ class TestUse:
         other = Anomaly(background=("w",)) if name.startswith("anomaly") else other  # its models serve no other task
         given = dataclasses.replace(run_folder.resumable(out), task=other)
         words = r"--resume: task\.(name|background|anomalies) was"
-        if name == "generation":
+        if name.startswith("generation"):
             words = "does not serve the task classification"
         with pytest.raises(InputError, match=words):
             train.run(given)
 
     def test_evaluate_and_predict(self, case, tmp_path):
-        _name, path, out, _ = case
+        name, path, out, _ = case
         metrics, task = evaluate.evaluate(out, [path], tmp_path / "evaluation")
         assert {"metrics.json", "test.h5"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
+        if name in NOT_PREDICTED:
+            with pytest.raises(InputError, match="has no density"):
+                predict.predict(out, [path], tmp_path / "predictions.h5")
+            return
         count = len(read_jets(path))
         assert predict.predict(out, [path, path], tmp_path / "predictions.h5") == 2 * count
         known = predictions.read_predictions(tmp_path / "predictions.h5")
@@ -176,13 +185,13 @@ class TestUse:
             assert column in card
 
 
-@pytest.mark.parametrize("name", SEVERAL)
 class TestSeveral:
     @pytest.fixture
     def path(self, name, tmp_path, write_jets):
         path = tmp_path / "jets.h5"
-        return write_sample(path) if name == "generation" else write_jets(path, count=150)
+        return write_sample(path) if name.startswith("generation") else write_jets(path, count=150)
 
+    @pytest.mark.parametrize("name", SEVERAL)
     def test_folds(self, name, path, tmp_path):
         out, metrics = train.run(make(name, data=(path,), out=tmp_path / "folds", folds=3))
         assert set(metrics["members"]) == {"fold-1", "fold-2", "fold-3"}
@@ -192,11 +201,12 @@ class TestSeveral:
         assert load(out).predict is not None
         report.write(out, tmp_path / "page.html")
 
+    @pytest.mark.parametrize("name", [*SEVERAL, "generation-particles"])
     def test_ensemble(self, name, path, tmp_path):
         out, _ = train.run(make(name, data=(path,), out=tmp_path / "ensemble", ensemble=2))
         jets = read_jets(path)
         members = np.stack([load(out / f"model-{i}")(jets) for i in (1, 2)])
-        np.testing.assert_allclose(load(out)(jets), make(name).task.combine(members), rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(load(out)(jets), load(out).task.combine(members), rtol=1e-5, atol=1e-6)
         if name in NOT_EXPORTED:
             return
         export.export(out, tmp_path / "model.onnx")

@@ -88,6 +88,56 @@ def measure(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
     }
 
 
+def comparison_problem(task: AnomalyOptions, own: Predictions, other_task: AnomalyOptions, other: Predictions) -> str:
+    """Returns why two models cannot be compared, or "": their classes differ, or they have no score in common.
+
+    Args:
+      task: the options of the first model.
+      own: its scores.
+      other_task: the options of the second one.
+      other: its scores.
+    """
+    for option, first, second in (
+        ("--background", task.background, other_task.background),
+        ("--anomalies", task.anomalies, other_task.anomalies),
+    ):
+        if first != second:
+            return f"{option} was {', '.join(second) or 'none'}, not {', '.join(first) or 'none'}; train with the same"
+    if not {*own.columns} & {*other.columns}:
+        return f"has the scores {', '.join(other.columns)}, not {', '.join(own.columns)}; compare models with the same"
+    return ""
+
+
+def compare(task: AnomalyOptions, first: Predictions, second: Predictions) -> dict[str, Any]:
+    """Compares the scores that two models have in common, on the same jets.
+
+    Args:
+      task: the options of the first model.
+      first: with targets.
+      second: of the same jets in the same order.
+
+    Returns:
+      `loss` of background jets, None where the losses are not of one kind; and `anomalies`: kind → score → `auc` and
+      `background_rejection_at_0.5`; each a `Difference`, or None where too few jets are left.
+    """
+    both = (scores_of(task, first), scores_of(task, second))
+    anomalies = {
+        kind: {
+            column: evaluation.compare_scores(scores, both[1][kind][column])["classes"][scores.classes[1]]
+            for column, scores in of_kind.items()
+            if column in both[1][kind]
+        }
+        for kind, of_kind in both[0].items()
+    }
+    loss = None
+    if first.columns == second.columns:  # which tell whether codes are distributions
+        name, inside = _loss_column(task), _background(task, _targets(first))
+        values = [x.values[inside, x.columns.index(name)].astype(np.float64) for x in (second, first)]
+        weights = np.ones(len(values[0])) if first.weights is None else first.weights[inside]
+        loss = evaluation.mean_difference(values[0] - values[1], weights)
+    return {"loss": loss, "anomalies": anomalies}
+
+
 def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """Puts values, intervals and bounds together again.
 
@@ -113,9 +163,8 @@ def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str
 
 def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float]]:
     """The mean loss of background jets, and its 68 % interval."""
-    name = "negative_elbo" if task.loss is AnomalyLoss.NEGATIVE_ELBO else "reconstruction_error"
-    inside = (targets >= 0) & (targets < max(len(task.background), 1))
-    values = predictions.values[inside, predictions.columns.index(name)].astype(np.float64)
+    inside = _background(task, targets)
+    values = predictions.values[inside, predictions.columns.index(_loss_column(task))].astype(np.float64)
     if not len(values):
         raise InputError(
             f"scores: no jet of the background, {', '.join(task.background)}, so nothing can be measured; give jets "
@@ -125,6 +174,16 @@ def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -
     mean = float(np.average(values, weights=weights))
     error = float(np.sqrt(np.sum(weights**2 * (values - mean) ** 2)) / np.sum(weights))
     return mean, [mean - error, mean + error]
+
+
+def _loss_column(task: AnomalyOptions) -> str:
+    return "negative_elbo" if task.loss is AnomalyLoss.NEGATIVE_ELBO else "reconstruction_error"
+
+
+def _background(task: AnomalyOptions, targets: np.ndarray) -> np.ndarray:
+    """Returns (n,) bool, the jets of the background."""
+    inside: np.ndarray = (targets >= 0) & (targets < max(len(task.background), 1))
+    return inside
 
 
 def _take(figures: Mapping[str, Any], key: str) -> dict[str, Any]:

@@ -205,6 +205,26 @@ class Anomaly(AnomalyOptions):
             return []
         return ["no anomalies among these jets: scores only, there are no figures of merit"]
 
+    def comparison_problem(self, own: Predictions, task: Anomaly, other: Predictions) -> str:
+        """Returns that classes differ, or that there is no score in common."""
+        from hepjax.tasks.anomaly import figures
+
+        return figures.comparison_problem(self, own, task, other)
+
+    def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
+        """Compares AUC and rejection of the scores in common."""
+        from hepjax.tasks.anomaly import figures
+
+        return figures.compare(self, first, second)
+
+    def comparison_table(
+        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
+    ) -> Table:
+        """Lists AUC and rejection of each score for each kind of anomalies, and their differences."""
+        from hepjax import report
+
+        return report.anomaly_comparison_table(names, metrics, differences, jets)
+
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws ROC curves, and the distributions of the scores."""
         from hepjax.tasks.anomaly import report

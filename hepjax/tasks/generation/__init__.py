@@ -1,4 +1,4 @@
-"""Makes new jets of each class: their observables by the task, their particles by tools that stand beside it."""
+"""Makes new jets of each class: their observables, or their particles."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from hepjax.tasks.generation.task import Generation
 from hepjax.tasks.registry import register
 
 if TYPE_CHECKING:
-    from hepjax.tasks.generation.cloud_makers import draw_jets, independent_particles, make_generator, stretch
+    from hepjax.tasks.generation.cloud_makers import independent_particles, make_generator, stretch
     from hepjax.tasks.generation.clouds import (
         CLOUD_COLUMNS,
         Clouds,
         CloudScaling,
+        cloud_columns,
+        cloud_inputs,
         cloud_observables,
         cloud_quantities,
         decode_particles,
@@ -25,23 +27,19 @@ if TYPE_CHECKING:
         make_view,
         mirror,
         pixels,
-        take_equally,
     )
     from hepjax.tasks.generation.flow_matching import (
-        AVERAGE,
         at_time,
         draw_noise,
         euler,
+        even_times,
         flat_view,
         heun,
         integrate,
-        make_matching,
+        matching_error,
         midpoint,
         solve_flow,
-        start_average,
         straight_line,
-        with_parameter_average,
-        with_view,
     )
     from hepjax.tasks.generation.flows import check_flow, normal_nll, sample_flow
     from hepjax.tasks.generation.preparation import (
@@ -56,13 +54,12 @@ if TYPE_CHECKING:
         restore_observables,
         to_coordinates,
     )
-    from hepjax.tasks.generation.sampling import baseline_nll, generate, generate_baseline
+    from hepjax.tasks.generation.sampling import baseline_nll, generate, generate_baseline, generate_clouds
     from hepjax.tasks.generation.variational import noisy_decoder, variational_loss
 
 # Everything else loads on first use: the options of the task are needed where jax must not be waited for.
 _HOMES = {
     "cloud_makers": (
-        "draw_jets",
         "independent_particles",
         "make_generator",
         "stretch",
@@ -71,6 +68,8 @@ _HOMES = {
         "CLOUD_COLUMNS",
         "CloudScaling",
         "Clouds",
+        "cloud_columns",
+        "cloud_inputs",
         "cloud_observables",
         "cloud_quantities",
         "decode_particles",
@@ -82,23 +81,19 @@ _HOMES = {
         "make_view",
         "mirror",
         "pixels",
-        "take_equally",
     ),
     "flow_matching": (
-        "AVERAGE",
         "at_time",
         "draw_noise",
         "euler",
+        "even_times",
         "flat_view",
         "heun",
         "integrate",
-        "make_matching",
+        "matching_error",
         "midpoint",
         "solve_flow",
-        "start_average",
         "straight_line",
-        "with_parameter_average",
-        "with_view",
     ),
     "flows": (
         "check_flow",
@@ -117,7 +112,7 @@ _HOMES = {
         "restore_observables",
         "to_coordinates",
     ),
-    "sampling": ("baseline_nll", "generate", "generate_baseline"),
+    "sampling": ("baseline_nll", "generate", "generate_baseline", "generate_clouds"),
     "variational": (
         "noisy_decoder",
         "variational_loss",
@@ -125,7 +120,6 @@ _HOMES = {
 }
 
 __all__ = [
-    "AVERAGE",
     "CLOUD_COLUMNS",
     "COORDINATES",
     "FEWEST_JETS",
@@ -138,28 +132,31 @@ __all__ = [
     "calibrate",
     "check_flow",
     "choose_classes",
+    "cloud_columns",
+    "cloud_inputs",
     "cloud_observables",
     "cloud_quantities",
     "decode_particles",
     "decode_totals",
-    "draw_jets",
     "draw_noise",
     "encode_particles",
     "encode_totals",
     "euler",
+    "even_times",
     "fit_cloud_scaling",
     "fit_preparation",
     "flat_view",
     "from_coordinates",
     "generate",
     "generate_baseline",
+    "generate_clouds",
     "heun",
     "independent_particles",
     "integrate",
     "make_clouds",
     "make_generator",
-    "make_matching",
     "make_view",
+    "matching_error",
     "midpoint",
     "mirror",
     "noisy_decoder",
@@ -169,14 +166,10 @@ __all__ = [
     "restore_observables",
     "sample_flow",
     "solve_flow",
-    "start_average",
     "straight_line",
     "stretch",
-    "take_equally",
     "to_coordinates",
     "variational_loss",
-    "with_parameter_average",
-    "with_view",
 ]
 
 register("generation", Generation)

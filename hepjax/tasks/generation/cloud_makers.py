@@ -9,72 +9,81 @@ training jets of its class.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
+from hepjax.tasks.generation.cloud_networks import velocities
+from hepjax.tasks.generation.cloud_preparation import draw_templates, to_scaling
 from hepjax.tasks.generation.clouds import (
     CLOUD_COLUMNS,
     Clouds,
+    cloud_inputs,
     cloud_observables,
     decode_particles,
     decode_totals,
     encode_totals,
 )
 from hepjax.tasks.generation.flow_matching import solve_flow
+from hepjax.tasks.generation.networks import AVERAGE, PREPARATION
 from hepjax.types import Conditioned, Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from hepjax.tasks.generation.clouds import CloudScaling
-    from hepjax.tasks.generation.flow_matching import Apply, Step
+    from hepjax.tasks.generation.flow_matching import Step
+    from hepjax.tasks.structures import TrainedNetwork
     from hepjax.types import PyTree
 
+    Velocities = Callable[[PyTree, Conditioned], jax.Array]
+    """A function from parameters, and points with conditions, the time first, to velocities."""
+
 _ROUNDS = 8  # iterations of scaling the angles, each of which reduces the error of the mass by an angle squared
+_BLOCK = 1000  # jets of a call of a compiled program
 _LIGHT = 1e-3  # mass below which angles are not scaled, GeV
 
 
-def draw_jets(clouds: Clouds, labels: np.ndarray, seed: int) -> np.ndarray:
-    """Draws a training jet of the same class for each label, as template for number of particles and pT.
+def make_clouds_by(network: TrainedNetwork, labels: np.ndarray, classes: Sequence[str], seed: int) -> Clouds:
+    """Generates new jets by a trained network.
 
     Args:
-      clouds: clouds of the training split.
-      labels: (M,) requested classes.
-      seed: seed of the draws.
+      network: of a run.
+      labels: (N,) indices into `classes`.
+      classes: the names of the classes.
+      seed: seed of the random numbers.
 
     Returns:
-      (M,) row numbers of `clouds`.
+      N clouds.
 
     Raises:
-      InputError: there is no jet of a class.
+      InputError: a class was not among the training jets, or a flow diverges.
     """
-    rng, rows = np.random.default_rng(seed), np.zeros(len(labels), np.int64)
-    for kind in np.unique(labels):
-        candidates = np.flatnonzero(clouds.labels == kind)
-        if len(candidates) == 0:
-            raise InputError(f"labels: there is no jet of class {kind} to draw a number of particles from")
-        rows[labels == kind] = rng.choice(candidates, int(np.sum(labels == kind)))
-    return rows
+    arrays = network.model_state[PREPARATION]["arrays"]
+    like, scaling = draw_templates(arrays, labels, classes, seed), to_scaling(arrays)
+    generator: Any = network.pipeline.network
+    params = network.model_state[AVERAGE]["params"]
+    make = make_generator(*velocities(generator, scaling), scaling, len(classes), block=min(_BLOCK, len(labels)))
+    return make((params, params), like, seed)
 
 
 def make_generator(
-    totals: Apply,
-    particles: Apply,
+    totals: Velocities,
+    particles: Velocities,
     scaling: CloudScaling,
     classes: int,
     *,
     steps: int = 40,
     step: Step | None = None,
-    block: int = 1000,
+    block: int = _BLOCK,
 ) -> Callable[[tuple[PyTree, PyTree], Clouds, int], Clouds]:
     """Makes the function that generates new jets.
 
     Args:
-      totals: network of the first flow, as in `make_matching`.
+      totals: network of the first flow, as in `solve_flow`.
       particles: network of the second flow.
       scaling: statistics of the training split.
       classes: number of classes, C.
@@ -112,7 +121,7 @@ def make_generator(
 
     def generate(params: tuple[PyTree, PyTree], like: Clouds, seed: int) -> Clouds:
         first, second = jax.random.split(jax.random.key(seed))
-        inputs = encode_totals(like, scaling, classes)
+        inputs = jax.device_get(encode_totals(cloud_inputs(like), scaling, classes))
         totals_of_jets = solve(0, params, inputs, first)
         condition = np.concatenate([inputs.condition, totals_of_jets], axis=1).astype(np.float32)
         empty = Sequences(np.zeros((*like.mask.shape, len(CLOUD_COLUMNS)), np.float32), like.mask)

@@ -24,6 +24,7 @@ FEWEST = 10
 
 _MOST = 1.02  # the shares of pT add up to about 1 at most; rounding of files adds a little
 _LEAST = 1e-3
+_CONSTANT = 1e-6  # a deviation below this share of the mean is that of rounding
 _LIGHTEST = 1.0  # GeV; a single particle has no mass, and no logarithm of it
 
 
@@ -63,7 +64,6 @@ def make_clouds(sequences: Sequences, pt: Any, labels: Any, classes: Sequence[st
       pt: (N,) jet pT, GeV.
       labels: (N,) indices into `classes`; None is refused.
       classes: the names of the classes in the files.
-
       chosen: the classes to select; their order is that of the new labels.
 
     Returns:
@@ -96,7 +96,18 @@ def make_clouds(sequences: Sequences, pt: Any, labels: Any, classes: Sequence[st
     places = np.full(len(classes), -1)
     places[[classes.index(name) for name in chosen]] = np.arange(len(chosen))
     keep = (places[labels] >= 0) & mask.any(axis=1)
-    clouds = Clouds(np.where(mask[..., None], values, 0), mask, pt, places[labels]).take(keep)
+    return check_clouds(Clouds(np.where(mask[..., None], values, 0), mask, pt, places[labels]).take(keep))
+
+
+def check_clouds(clouds: Clouds) -> Clouds:
+    """Refuses clouds of which nothing can be learned, and returns them.
+
+    Args:
+      clouds: N jets.
+
+    Raises:
+      InputError: a momentum share or a pT is not positive and finite, or an angle not finite.
+    """
     particles = clouds.values[clouds.mask]
     if not (np.isfinite(particles).all() and (particles[:, 2] > 0).all() and (clouds.pt > 0).all()):
         raise InputError("particles: expected finite angles and positive pT, found others; remove those jets")
@@ -129,25 +140,45 @@ def cloud_observables(clouds: Clouds) -> dict[str, np.ndarray]:
     }
 
 
+def cloud_columns(clouds: Clouds) -> dict[str, np.ndarray]:
+    """Collects the quantities in which generated and simulated jets are compared, as columns.
+
+    Args:
+      clouds: N jets.
+
+    Returns:
+      `j_mass`, `j_pt`, `j_multiplicity`, (N,) float32 of the sum of the particles; and the `CLOUD_COLUMNS`, (N, P) of
+      particles, NaN where there is none.
+    """
+    observables = cloud_observables(clouds)
+    columns = {name: observables[name] for name in ("j_mass", "j_pt", "j_multiplicity")}
+    columns |= {name: np.where(clouds.mask, clouds.values[..., f], np.nan) for f, name in enumerate(CLOUD_COLUMNS)}
+    return {name: column.astype(np.float32) for name, column in columns.items()}
+
+
 def cloud_quantities(clouds: Clouds, classes: Sequence[str]) -> dict[str, dict[str, np.ndarray]]:
-    """Collects the quantities in which generated and simulated jets are compared.
+    """Collects the values of `cloud_columns` by class.
 
     Args:
       clouds: N jets.
       classes: names of the C classes.
 
     Returns:
-      A mapping from `j_mass`, `j_pt`, `j_multiplicity` of jets and the `CLOUD_COLUMNS` of particles to class to (n,)
-      values.
+      Column → class → (n,) values, of jets or of particles.
     """
-    observables, quantities = cloud_observables(clouds), {}
-    rows = {name: clouds.labels == i for i, name in enumerate(classes)}
-    for name in ("j_mass", "j_pt", "j_multiplicity"):
-        quantities[name] = {label: observables[name][inside] for label, inside in rows.items()}
-    for f, name in enumerate(CLOUD_COLUMNS):
-        values = clouds.values[..., f]
-        quantities[name] = {label: values[inside][clouds.mask[inside]] for label, inside in rows.items()}
-    return quantities
+    return {
+        name: {label: present(column[clouds.labels == i]) for i, label in enumerate(classes)}
+        for name, column in cloud_columns(clouds).items()
+    }
+
+
+def present(column: np.ndarray) -> np.ndarray:
+    """Returns the (n,) values of a column: of jets all, of particles those that there are.
+
+    >>> present(np.array([[1.0, 2.0], [3.0, np.nan]])).tolist()
+    [1.0, 2.0, 3.0]
+    """
+    return column if column.ndim == 1 else column[~np.isnan(column)]
 
 
 def pixels(clouds: Clouds, count: int = 40, size: float = 0.02) -> np.ndarray:
@@ -173,83 +204,75 @@ def pixels(clouds: Clouds, count: int = 40, size: float = 0.02) -> np.ndarray:
     return images
 
 
-def take_equally(clouds: Clouds, jets: int, classes: int) -> tuple[Clouds, Clouds]:
-    """Divides jets into two parts, each with equally many jets of every class.
+def cloud_inputs(clouds: Clouds) -> Conditioned:
+    """Collects what a generator is given of jets; masses are computed here, in float64.
 
     Args:
       clouds: N jets.
-      jets: number of jets of the first part, jets // C of each class; the class of a jet is its row modulo C.
-      classes: number of classes, C.
 
     Returns:
-      Both parts.
-
-    Raises:
-      InputError: there are too few jets of a class for the second part.
+      Float32: `Sequences` of (N, P, 3) Δη, Δφ and pT share, and (N, 4) conditions: class index, pT and mass in GeV, and
+      the sum of the pT shares.
     """
-    rows = [np.flatnonzero(clouds.labels == i) for i in range(classes)]
-    each, fewest = jets // classes, min(map(len, rows))
-    if not 0 < each < fewest:
-        raise InputError(
-            f"jets: expected {classes} to {classes * (fewest - 1)}, found {jets}; change it, or give files"
-        )
-    first, rest = (
-        np.stack([jets_of_class[part] for jets_of_class in rows], axis=1).ravel()
-        for part in (slice(each), slice(each, fewest))
-    )
-    return clouds.take(first), clouds.take(rest)
+    observables = cloud_observables(clouds)
+    columns = [clouds.labels, clouds.pt, observables["j_mass"], observables["share"]]
+    values = np.where(clouds.mask[..., None], clouds.values, 0).astype(np.float32)
+    return Conditioned(Sequences(values, clouds.mask), np.stack(columns, axis=1).astype(np.float32))
 
 
-def fit_cloud_scaling(clouds: Clouds) -> CloudScaling:
+def fit_cloud_scaling(inputs: Conditioned) -> CloudScaling:
     """Computes the means and standard deviations of the training split.
 
     Args:
-      clouds: N jets.
+      inputs: of N jets, from `cloud_inputs`.
 
     Returns:
       The statistics; a deviation is 1 where a feature is constant, or a rank has fewer than two particles.
     """
-    ranks = [features[mask] for features, mask in zip(_particles(clouds).swapaxes(0, 1), clouds.mask.T, strict=True)]
-    each = [_scaling(features) for features in ranks]
+    mask = np.asarray(inputs.values.mask)
+    particles = _particles(inputs.values)
+    each = [_scaling(of_rank[inside]) for of_rank, inside in zip(particles.swapaxes(0, 1), mask.T, strict=True)]
     return CloudScaling(
         Scaling(np.stack([rank.mean for rank in each]), np.stack([rank.std for rank in each])),
-        _scaling(_jets(clouds)),
-        _scaling(_totals(clouds)),
+        _scaling(_jets(inputs)),
+        _scaling(_totals(inputs)),
     )
 
 
-def encode_totals(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
-    """Encodes the totals of jets as training data of the first flow.
+def encode_totals(inputs: Conditioned, scaling: CloudScaling, classes: int) -> Conditioned:
+    """Encodes the totals of jets as data of the first flow; pure, for JAX arrays.
 
     Args:
-      clouds: N jets.
+      inputs: of B jets, from `cloud_inputs`.
       scaling: statistics of the training split.
       classes: number of classes, C.
 
     Returns:
-      (N, 2) float32 standardized totals, and (N, C + 2) conditions: the one-hot class, and the standardized number of
-      particles and ln pT.
+      (B, 2) standardized totals, and (B, C + 2) conditions: the one-hot class, and the standardized number of particles
+      and ln pT.
     """
-    kind = np.eye(classes)[clouds.labels]
-    condition = np.concatenate([kind, _standardize(_jets(clouds), scaling.jets)], axis=1)
-    return Conditioned(_standardize(_totals(clouds), scaling.totals), condition.astype(np.float32))
+    given = jax.tree.map(jnp.asarray, inputs)
+    kind = jax.nn.one_hot(given.condition[:, 0].astype(jnp.int32), classes)
+    condition = jnp.concatenate([kind, _standardize(_jets(given), scaling.jets)], axis=1)
+    return Conditioned(_standardize(_totals(given), scaling.totals), condition)
 
 
-def encode_particles(clouds: Clouds, scaling: CloudScaling, classes: int) -> Conditioned:
-    """Encodes the particles of jets as training data of the second flow.
+def encode_particles(inputs: Conditioned, scaling: CloudScaling, classes: int) -> Conditioned:
+    """Encodes the particles of jets as data of the second flow; pure, for JAX arrays.
 
     Args:
-      clouds: N jets.
+      inputs: of B jets, from `cloud_inputs`.
       scaling: statistics of the training split.
       classes: number of classes, C.
 
     Returns:
-      `Sequences` of (N, P, 3) standardized particles, and (N, C + 4) float32 conditions: those of `encode_totals`
-      followed by the totals.
+      `Sequences` of (B, P, 3) standardized particles, and (B, C + 4) conditions: those of `encode_totals` followed by
+      the totals.
     """
-    totals = encode_totals(clouds, scaling, classes)
-    values = np.where(clouds.mask[..., None], _standardize(_particles(clouds), scaling.particles), np.float32(0))
-    return Conditioned(Sequences(values, clouds.mask), np.concatenate([totals.condition, totals.values], axis=1))
+    given, totals = jax.tree.map(jnp.asarray, inputs), encode_totals(inputs, scaling, classes)
+    mask = given.values.mask
+    values = jnp.where(mask[..., None], _standardize(_particles(given.values), scaling.particles), 0)
+    return Conditioned(Sequences(values, mask), jnp.concatenate([totals.condition, totals.values], axis=1))
 
 
 def make_view(scaling: CloudScaling) -> Callable[[Conditioned], Conditioned]:
@@ -329,30 +352,36 @@ def decode_particles(values: np.ndarray, like: Clouds, scaling: CloudScaling) ->
     return like._replace(values=np.take_along_axis(features, order[..., None], axis=1))
 
 
-def _particles(clouds: Clouds) -> np.ndarray:
-    """Returns (N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding."""
-    share = np.log(np.where(clouds.mask, clouds.values[..., 2], 1))
-    return np.concatenate([clouds.values[..., :2], share[..., None]], axis=-1)
+def _particles(particles: Any) -> Any:
+    """Returns (N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding; of NumPy or JAX arrays."""
+    xp = particles.values.__array_namespace__()
+    share = xp.log(xp.where(particles.mask, particles.values[..., 2], 1))
+    return xp.concatenate([particles.values[..., :2], share[..., None]], axis=-1)
 
 
-def _jets(clouds: Clouds) -> np.ndarray:
-    return np.stack([clouds.mask.sum(axis=1), np.log(clouds.pt)], axis=1)
+def _jets(inputs: Conditioned) -> Any:
+    """Returns (N, 2) number of particles and ln pT; finite in rows of zeros, which fill up batches."""
+    xp: Any = inputs.condition.__array_namespace__()
+    pt = inputs.condition[:, 1]
+    return xp.stack([xp.sum(inputs.values.mask, axis=1).astype(pt.dtype), xp.log(xp.maximum(pt, _LEAST))], axis=1)
 
 
-def _totals(clouds: Clouds) -> np.ndarray:
-    observables = cloud_observables(clouds)
-    rest = np.maximum(_MOST - observables["share"], _LEAST)
-    return np.stack([np.log(np.maximum(observables["j_mass"], _LIGHTEST)), -np.log(rest)], axis=1)
+def _totals(inputs: Conditioned) -> Any:
+    """Returns (N, 2) ln of the mass and -ln(1.02 - Σ pT shares)."""
+    xp: Any = inputs.condition.__array_namespace__()
+    mass, share = inputs.condition[:, 2], inputs.condition[:, 3]
+    return xp.stack([xp.log(xp.maximum(mass, _LIGHTEST)), -xp.log(xp.maximum(_MOST - share, _LEAST))], axis=1)
 
 
 def _scaling(features: np.ndarray) -> Scaling:
-    """Computes mean and deviation of (n, F) features; n may be 0."""
+    """Computes mean and deviation of (n, F) features, in float64; n may be 0."""
     width = features.shape[1]
     mean, std = np.zeros(width), np.ones(width)
     if len(features) > 1:
-        mean, std = features.mean(axis=0), features.std(axis=0)
-    return Scaling(mean.astype(np.float32), np.where(std > 1e-7, std, 1.0).astype(np.float32))
+        mean, std = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    constant = std <= _CONSTANT * np.maximum(np.abs(mean), 1)
+    return Scaling(mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32))
 
 
-def _standardize(features: np.ndarray, scaling: Scaling) -> np.ndarray:
-    return ((features - scaling.mean) / scaling.std).astype(np.float32)
+def _standardize(features: Any, scaling: Scaling) -> Any:
+    return (features - scaling.mean) / scaling.std

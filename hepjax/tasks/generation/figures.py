@@ -1,4 +1,4 @@
-"""Figures of merit of a generator: −ln p of simulated jets, and distances of generated jets from simulated ones."""
+"""Figures of merit of a generator: losses of simulated jets, and distances of generated jets from simulated ones."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from hepjax import evaluation
 from hepjax.errors import InputError
+from hepjax.tasks.generation.clouds import present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
 
     Distances = Mapping[str, Mapping[str, Mapping[str, FloorComparison]]]
 
-PREFIX = "generated_"
-"""Of the names of generated columns among the observables of predictions."""
+MOST = 100_000
+"""The most particles of a sample that distances are computed of."""
 GENERATOR = "generated"
 """What the generator is called among distances."""
 
@@ -29,11 +30,12 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     """Computes the figures of merit of metrics.json.
 
     Args:
-      predictions: (n, 1) −ln p; with targets, and where jets were generated with these among the observables.
+      predictions: (n, 1) −ln p or matching errors; with targets, and generated jets among the additions where there are
+        some.
       classes: the names of the classes.
 
     Returns:
-      `loss`, the mean of −ln p in nats; `loss_of`, the same by class; `distances` beside their floor, of all jets and
+      `loss`, their mean; `loss_of`, the same by class; `distances` beside their floor, of all jets and
       of each class; and `intervals`.
 
     Raises:
@@ -41,7 +43,10 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     """
     loss, near = _mean(predictions, np.ones(len(predictions.values), bool))
     if loss is None:
-        raise InputError("test: no jet has a finite -ln p; give jets of the classes that were learned, or train again")
+        raise InputError(
+            f"test: no jet has a finite {predictions.columns[0]}; give jets of the classes that were learned, or train "
+            "again"
+        )
     metrics: dict[str, Any] = {
         "loss": loss,
         "test_jets": len(predictions.values),
@@ -61,35 +66,116 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
 
 
 def distances(predictions: Predictions, classes: Sequence[str]) -> Distances:
-    """Compares generated with simulated jets, by observable.
-
-    One half of the test jets is the truth, the other half the second simulated sample, whose classes the generated jets
-    have that are compared.
+    """Compares generated with simulated jets, by column.
 
     Args:
-      predictions: with generated jets among the observables; without them nothing is compared.
+      predictions: with generated jets among the additions; without them nothing is compared.
       classes: the names of the classes.
 
     Returns:
-      "all" and each class with ten test jets or more → observable → `GENERATOR` → the distance and its floor.
+      "all" and each class with ten test jets or more → column → `GENERATOR` → the distance and its floor.
     """
     names = generated_names(predictions)
     if not names:
         return {}
-    labels = labels_of(predictions)
-    present = [c for c in range(len(classes)) if (labels == c).sum() >= _FEWEST]
-    if not present:
+    simulated = {name: predictions.observables[name] for name in names}
+    return column_distances({GENERATOR: predictions.additions}, simulated, labels_of(predictions), classes)
+
+
+def column_distances(
+    generated: Mapping[str, Mapping[str, np.ndarray]],
+    simulated: Mapping[str, np.ndarray],
+    labels: np.ndarray,
+    classes: Sequence[str],
+    seed: int = 0,
+) -> Distances:
+    """Compares jets of several generators with simulated ones of the same classes, by column.
+
+    One half of the simulated jets is the truth, the other half the second simulated sample, whose classes the generated
+    jets have that are compared.
+
+    Args:
+      generated: generator → column → values of n jets, (n,), or (n, P) of their particles, NaN where there is none.
+      simulated: column → values of n jets.
+      labels: (n,) class indices of both.
+      classes: the names of the classes.
+      seed: seed of the bootstrap and of the divisions.
+
+    Returns:
+      "all" and each class with ten jets or more → column → generator → the distance and its floor. Particles are taken
+      as often as the smallest sample has some, `MOST` at most, and as independent of each other.
+    """
+    kept = [c for c in range(len(classes)) if (labels == c).sum() >= _FEWEST]
+    if not kept:
         return {}
-    first, second = (half[np.isin(labels[half], present)] for half in halves(labels))
-    simulated, generated = (stack_columns(predictions, names, prefix) for prefix in ("", PREFIX))
-    renumbered = np.searchsorted(present, labels)
-    return evaluation.distances_by_class(
-        {GENERATOR: generated[second]},
-        (simulated[first], renumbered[first]),
-        (simulated[second], renumbered[second]),
-        names,
-        [classes[c] for c in present],
-    )
+    found: dict[str, dict[str, dict[str, FloorComparison]]] = {}
+    for kind, chosen in {"all": kept, **{classes[c]: [c] for c in kept}}.items():
+        first, second = (half[np.isin(labels[half], chosen)] for half in halves(labels))
+        found[kind] = {}
+        for name, column in simulated.items():
+            samples = [column[first], column[second], *(of[name][second] for of in generated.values())]
+            truth, other, *made = _equally_many(samples, seed)
+            pairs = dict(zip(generated, made, strict=True))
+            found[kind][name] = evaluation.compare_each_to_floor(pairs, truth, other, seed=seed)
+    return found
+
+
+def comparison_problem(own: Predictions, other: Predictions) -> str:
+    """Returns why two generators cannot be compared, or "": they make other columns, or other numbers of particles.
+
+    Args:
+      own: of the first.
+      other: of the second.
+    """
+    shapes = [{name: x.shape[1:] for name, x in of.observables.items()} for of in (own, other)]
+    if shapes[0].keys() != shapes[1].keys():
+        makes = [", ".join(of) for of in shapes]
+        return f"makes {makes[1]}, not {makes[0]}; compare generators of the same columns"
+    for name, shape in shapes[0].items():
+        if shapes[1][name] != shape:
+            return f"makes {shapes[1][name][0]} particles, not {shape[0]}; compare generators of as many"
+    return ""
+
+
+def compare(first: Predictions, second: Predictions, classes: Sequence[str]) -> dict[str, Any]:
+    """Compares two generators on the same jets.
+
+    Args:
+      first: with targets.
+      second: of the same jets in the same order.
+      classes: the names of the classes.
+
+    Returns:
+      `loss`, over jets for which both have one, and `distances`: "all" and each class → column; each a `Difference`, or
+      None where there is nothing to compare. Errors of distances are those of both generators' samples.
+    """
+    finite = np.isfinite(first.values[:, 0]) & np.isfinite(second.values[:, 0])
+    change = second.values[finite, 0].astype(np.float64) - first.values[finite, 0]
+    weights = np.ones(len(change)) if first.weights is None else first.weights[finite]
+    measured = [distances(predictions, classes) for predictions in (first, second)]
+    return {
+        "loss": evaluation.mean_difference(change, weights) if weights.sum() > 0 else None,
+        "distances": {
+            kind: {name: _difference(of[name][GENERATOR], measured[1][kind][name][GENERATOR]) for name in of}
+            for kind, of in measured[0].items()
+            if kind in measured[1]
+        },
+    }
+
+
+def _difference(first: FloorComparison, second: FloorComparison) -> evaluation.Difference:
+    a, b = first.generated, second.generated
+    value, error = b.distance - a.distance, float(np.hypot(a.uncertainty, b.uncertainty))
+    return evaluation.Difference(value, error, evaluation.two_sided(value, error))
+
+
+def _equally_many(samples: Sequence[np.ndarray], seed: int) -> list[np.ndarray]:
+    """Returns the values of jets as they are, and of particles equally many of each sample."""
+    if samples[0].ndim == 1:
+        return list(samples)
+    values, rng = [present(sample) for sample in samples], np.random.default_rng(seed)
+    count = min(MOST, *map(len, values))
+    return [rng.choice(sample, count, replace=False) for sample in values]
 
 
 def halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -109,15 +195,14 @@ def halves(labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
-def stack_columns(predictions: Predictions, names: Sequence[str], prefix: str = "") -> np.ndarray:
+def stack_columns(columns: Mapping[str, np.ndarray], names: Sequence[str]) -> np.ndarray:
     """Returns (n, F) observables of jets.
 
     Args:
-      predictions: with these observables.
+      columns: `observables` of predictions, or the generated ones among their `additions`.
       names: of the F observables.
-      prefix: `PREFIX` for generated jets.
     """
-    return np.stack([predictions.observables[f"{prefix}{name}"] for name in names], axis=1)
+    return np.stack([columns[name] for name in names], axis=1)
 
 
 def labels_of(predictions: Predictions) -> np.ndarray:
@@ -132,36 +217,34 @@ def labels_of(predictions: Predictions) -> np.ndarray:
 
 
 def generated_names(predictions: Predictions) -> list[str]:
-    """Returns the observables that are there both of simulated and of generated jets.
+    """Returns the columns that are there both of simulated and of generated jets.
 
     Args:
       predictions: of test jets.
     """
-    return [name for name in predictions.observables if f"{PREFIX}{name}" in predictions.observables]
+    return [name for name in predictions.observables if name in predictions.additions]
 
 
 def spectra(
-    predictions: Predictions, names: Sequence[str], classes: Sequence[str], prefix: str = ""
+    columns: Mapping[str, np.ndarray], names: Sequence[str], labels: np.ndarray, classes: Sequence[str]
 ) -> dict[str, dict[str, np.ndarray]]:
-    """Returns the values of observables by class.
+    """Returns the values of columns by class.
 
     Args:
-      predictions: with these observables.
-      names: of the observables.
+      columns: `observables` of predictions, or the generated ones among their `additions`.
+      names: of the columns.
+      labels: (n,) class indices.
       classes: the names of the classes; those without jets are left out.
-      prefix: `PREFIX` for generated jets.
     """
-    rows = {label: labels_of(predictions) == c for c, label in enumerate(classes)}
+    rows = {label: labels == c for c, label in enumerate(classes)}
     return {
-        name: {
-            label: predictions.observables[f"{prefix}{name}"][inside] for label, inside in rows.items() if inside.any()
-        }
+        name: {label: present(columns[name][inside]) for label, inside in rows.items() if inside.any()}
         for name in names
     }
 
 
 def _mean(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, list[float] | None]:
-    """Computes the mean of −ln p over jets that have one, and the ends of its 68 % interval."""
+    """Computes the mean of the first column over jets that have one, and the ends of its 68 % interval."""
     finite = rows & np.isfinite(predictions.values[:, 0])
     if not finite.any():
         return None, None

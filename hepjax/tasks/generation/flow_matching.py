@@ -20,58 +20,49 @@ if TYPE_CHECKING:
 
     from hepjax.types import PyTree
 
-    Apply = Callable[..., tuple[Any, PyTree]]
+    Network = Callable[[Conditioned], jax.Array]
+    """A function from points and conditions, the time first, to velocities."""
     Velocity = Callable[[jax.Array, jax.Array], jax.Array]
     """A function from (x, t) to dx/dt; t is ()."""
     Step = Callable[[Velocity, jax.Array, jax.Array, jax.Array], jax.Array]
     """A function from (velocity, x, t, dt) to x at t + dt."""
 
-AVERAGE = "average"
-"""The name of the averaged parameters among the other variables of the model."""
-STEPS = "averaged_steps"
-"""The name of the number of averaged steps among the other variables of the model."""
 
-_GOLDEN = 0.6180339887498949
-
-
-def make_matching(network: Apply, augment: Callable[[jax.Array, Any], Any] | None = None) -> Apply:
-    """Makes the function to train: it compares the velocities that a network predicts with those of the lines.
-
-    In training the times of a batch are evenly spaced from a random start, and the noise is random. In evaluation both
-    are equal in each call, so that the losses of epochs are comparable.
+def matching_error(network: Network, inputs: Conditioned, noise: jax.Array, times: jax.Array) -> jax.Array:
+    """Compares the velocities that a network predicts with those of the lines from noise to data; pure.
 
     Args:
-      network: function from (params, model_state, inputs, mask, key) to (velocities, model_state). Its inputs are
-        `Conditioned`: the points xₜ, and the conditions preceded by the times, (B, 1 + K).
-      augment: function from (key, values) to values, used in training only, such as a random reflection; None means no
-        augmentation.
+      network: function from `Conditioned`, the points xₜ and the conditions preceded by the times, (B, 1 + K), to
+        velocities.
+      inputs: the data, (B, D) or `Sequences` (B, P, F), and the conditions (B, K).
+      noise: in the shape of the data, 0 in the padding.
+      times: (B,) from 0 to 1.
 
     Returns:
-      A function from (params, model_state, inputs, mask, key) to ((B,) squared distances to the velocity, averaged over
-      features and particles; model_state). Its inputs are `Conditioned`: the data, (B, D) or `Sequences` (B, P, F), and
-      the conditions (B, K).
+      (B,) squared distances to the velocity, averaged over features and particles.
     """
+    values = inputs.values
+    data, particles = (values.values, values.mask) if isinstance(values, Sequences) else (values, None)
+    moved, target = straight_line(noise, data, times)
+    points = inputs._replace(values=moved if particles is None else Sequences(moved, particles))
+    square = jnp.mean((network(at_time(points, times)) - target) ** 2, axis=-1)
+    return square if particles is None else weighted_mean(square, particles, axis=1)
 
-    def apply(
-        params: PyTree, model_state: PyTree, inputs: Conditioned, mask: jax.Array, key: jax.Array | None
-    ) -> tuple[jax.Array, PyTree]:
-        values, count = inputs.values, len(inputs.condition)
-        places = jnp.arange(count)
-        if key is None:
-            network_key, noise_key, t = None, jax.random.key(0), (_GOLDEN * places + 0.5) % 1
-        else:
-            network_key, augment_key, noise_key, time_key = jax.random.split(key, 4)
-            values = values if augment is None else augment(augment_key, values)
-            t = (jax.random.uniform(time_key) + places / count) % 1
-        data, particles = (values.values, values.mask) if isinstance(values, Sequences) else (values, None)
-        noise = draw_noise(noise_key, data, particles)
-        moved, target = straight_line(noise, data, t)
-        points = inputs._replace(values=moved if particles is None else Sequences(moved, particles))
-        velocity, model_state = network(params, model_state, at_time(points, t), mask, network_key)
-        square = jnp.mean((velocity - target) ** 2, axis=-1)
-        return (square if particles is None else weighted_mean(square, particles, axis=1)), model_state
 
-    return apply
+def even_times(key: jax.Array, count: int) -> jax.Array:
+    """Draws times for the examples of a batch, evenly spaced from a random start.
+
+    Args:
+      key: () typed PRNG key.
+      count: number of examples, B.
+
+    Returns:
+      (B,) from 0 to 1.
+
+    >>> jnp.diff(jnp.sort(even_times(jax.random.key(0), 4))).round(3).tolist()
+    [0.25, 0.25, 0.25]
+    """
+    return (jax.random.uniform(key) + jnp.arange(count) / count) % 1
 
 
 def at_time(inputs: Conditioned, t: Any) -> Conditioned:
@@ -89,23 +80,6 @@ def at_time(inputs: Conditioned, t: Any) -> Conditioned:
     """
     times = jnp.asarray(t, jnp.float32)[:, None]
     return inputs._replace(condition=jnp.concatenate([times, jnp.asarray(inputs.condition)], axis=1))
-
-
-def with_view(network: Apply, view: Callable[[Conditioned], Any]) -> Apply:
-    """Returns a network that receives a transformed version of its inputs.
-
-    Args:
-      network: function from (params, model_state, inputs, mask, key) to (outputs, model_state).
-      view: function from the original to the transformed inputs.
-
-    Returns:
-      The function of the original inputs.
-    """
-
-    def apply(params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None) -> Any:
-        return network(params, model_state, view(inputs), mask, key)
-
-    return apply
 
 
 def straight_line(noise: jax.Array, data: jax.Array, t: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -149,12 +123,18 @@ def draw_noise(key: jax.Array, like: jax.Array, mask: jax.Array | None = None) -
 
 
 def solve_flow(
-    network: Apply, params: PyTree, inputs: Conditioned, key: jax.Array, *, times: Any, step: Step | None = None
+    network: Callable[[PyTree, Conditioned], jax.Array],
+    params: PyTree,
+    inputs: Conditioned,
+    key: jax.Array,
+    *,
+    times: Any,
+    step: Step | None = None,
 ) -> jax.Array:
     """Converts noise to data; pure, to be compiled.
 
     Args:
-      network: network as in `make_matching`, without other variables.
+      network: function from parameters and the inputs of `matching_error`'s network to velocities.
       params: parameters of the network.
       inputs: values that give the requested shape, (B, D) or `Sequences` (B, P, F) with a mask, whose numbers are not
         used; and conditions (B, K) without the time.
@@ -170,8 +150,7 @@ def solve_flow(
 
     def velocity(x: jax.Array, t: jax.Array) -> jax.Array:
         points = inputs._replace(values=x if mask is None else Sequences(x, mask))
-        change: jax.Array = network(params, {}, at_time(points, jnp.full(count, t)), jnp.ones(count, bool), None)[0]
-        return change
+        return network(params, at_time(points, jnp.full(count, t)))
 
     return integrate(velocity, draw_noise(key, data, mask), times, step)
 
@@ -242,49 +221,3 @@ def heun(velocity: Velocity, x: jax.Array, t: jax.Array, dt: jax.Array) -> jax.A
     """
     first = velocity(x, t)
     return x + dt / 2 * (first + velocity(x + dt * first, t + dt))
-
-
-def with_parameter_average(apply: Apply, decay: float = 0.999) -> Apply:
-    """Returns a function that evaluates with parameters averaged over training steps, which scatter less.
-
-    The average is one of the other variables of the model: each training step moves it by a fraction 1 − decay, and
-    after n steps by at least 10 / (n + 10).
-
-    Args:
-      apply: function from (params, model_state, inputs, mask, key) to (outputs, model_state).
-      decay: decay of the average per step; it covers about 1 / (1 − decay) steps.
-
-    Returns:
-      A function with the same arguments, which uses the average if there is no key. Its model_state is that of
-      `start_average`.
-    """
-
-    def run(
-        params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
-    ) -> tuple[Any, PyTree]:
-        inner_state = {name: x for name, x in model_state.items() if name not in {AVERAGE, STEPS}}
-        average, steps = model_state[AVERAGE], model_state[STEPS]
-        if key is None:
-            return apply(average, inner_state, inputs, mask, None)[0], model_state
-        outputs, inner_state = apply(params, inner_state, inputs, mask, key)
-        rate = jnp.maximum(1 - decay, 10 / (steps + 10))
-        average = jax.tree.map(lambda a, p: a + rate * (jax.lax.stop_gradient(p) - a), average, params)
-        return outputs, {**inner_state, AVERAGE: average, STEPS: steps + 1}
-
-    return run
-
-
-def start_average(params: PyTree, model_state: PyTree) -> PyTree:
-    """Initializes the other variables of a model for `with_parameter_average`.
-
-    Args:
-      params: initial parameters.
-      model_state: other variables of the model.
-
-    Returns:
-      A dictionary with the other variables, the average and the number of steps.
-
-    >>> sorted(start_average({"w": jnp.ones(2)}, {}))
-    ['average', 'averaged_steps']
-    """
-    return {**model_state, AVERAGE: jax.tree.map(jnp.copy, params), STEPS: jnp.zeros(())}

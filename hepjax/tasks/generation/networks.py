@@ -10,7 +10,6 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax.scipy.special import ndtri
 
-from hepjax.errors import InputError
 from hepjax.models import CouplingFlow, Model, VariationalAutoencoder
 from hepjax.numerics import weighted_mean
 from hepjax.tasks.generation import device
@@ -50,8 +49,6 @@ class ObservableGenerator(Model):
 
         Returns: (B, 1) −ln p; NaN of jets whose class, −1, is not among those that are learned.
         """
-        if x.values.dtype != jnp.float32:
-            raise InputError("--precision: a generator of observables computes in float32; leave it out")
         arrays = self.variable(PREPARATION, "arrays", device.blank_arrays, self.classes).value
         labels = jnp.asarray(x.condition[:, 0], jnp.int32)
         condition = jax.nn.one_hot(labels, self.classes)

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax import report
+from hepjax.choices import Content
 from hepjax.data.atomic_hdf5 import new_file
-from hepjax.data.datasets import hls4ml
 from hepjax.report import Picture, Section, Summary, Table
 from hepjax.tasks.generation import figures
+from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, pixels
+from hepjax.tasks.generation.files import from_columns, write_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -22,17 +24,37 @@ if TYPE_CHECKING:
 
 _DPI = 70
 _DRAWN = 3
-_MASS = "j_mass_mmdt"
-_SPECTRA = (_MASS, "j_multiplicity", "j_d2_b2_mmdt")
+_IMAGES = 10_000  # jets at most whose mean images are drawn
+_MASSES = ("j_mass", "j_mass_mmdt")
+_SPECTRA = {
+    Content.OBSERVABLES: ("j_mass_mmdt", "j_multiplicity", "j_d2_b2_mmdt"),
+    Content.PARTICLES: ("j_mass", "j_pt", *CLOUD_COLUMNS),
+}
 _FILE = "generated.h5"
+LOSSES = {
+    Content.OBSERVABLES: "-ln p, nats",
+    Content.PARTICLES: "matching error",
+}
+"""What the loss of each kind of generator is called."""
+_LOSS_WORDS = {
+    Content.OBSERVABLES: (
+        "Likelihood",
+        "Of the prepared numbers of test jets, given their class; intervals are 68 %. Of an autoencoder it is a bound.",
+    ),
+    Content.PARTICLES: (
+        "Matching",
+        "Squared differences of predicted velocities and those of lines from noise to test jets; intervals are 68 %.",
+    ),
+}
 
 
-def pictures(predictions: Predictions, classes: Sequence[str]) -> dict[str, Figure]:
-    """Draws spectra of generated on those of simulated jets, and distances over their floor.
+def pictures(predictions: Predictions, classes: Sequence[str], content: Content) -> dict[str, Figure]:
+    """Draws spectra of generated on those of simulated jets, distances over their floor, and images of particles.
 
     Args:
       predictions: with targets and generated jets; without them nothing is drawn.
       classes: the names of the classes.
+      content: what was generated.
 
     Returns:
       File name → figure.
@@ -41,50 +63,62 @@ def pictures(predictions: Predictions, classes: Sequence[str]) -> dict[str, Figu
     distances = figures.distances(predictions, classes)
     if not distances:
         return {}
-    chosen = [name for name in _SPECTRA if name in names] or names[:_DRAWN]
-    simulated, generated = (figures.spectra(predictions, chosen, classes, prefix) for prefix in ("", figures.PREFIX))
-    return {
-        "spectra.png": report.cloud_spectra_figure(simulated, generated),
+    labels = figures.labels_of(predictions)
+    chosen = [name for name in _SPECTRA[content] if name in names] or names[:_DRAWN]
+    samples = (predictions.observables, predictions.additions)
+    drawn = {
+        "spectra.png": report.cloud_spectra_figure(
+            figures.spectra(predictions.observables, chosen, labels, classes),
+            figures.spectra(predictions.additions, chosen, labels, classes),
+        ),
         "distances.png": report.distances_figure(distances["all"]),
     }
+    if content is Content.PARTICLES:
+        clouds = [from_columns(columns, labels).take(slice(_IMAGES)) for columns in samples]
+        images = np.stack([pixels(of_sample) for of_sample in clouds], axis=-1)
+        drawn["images.png"] = report.image_figure(
+            images, labels[:_IMAGES], classes, channels=("simulated", "generated")
+        )
+    return drawn
 
 
-def sections(predictions: Predictions | None, metrics: Mapping[str, Any], classes: Sequence[str]) -> Iterator[Section]:
+def sections(
+    predictions: Predictions | None, metrics: Mapping[str, Any], classes: Sequence[str], content: Content
+) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
       predictions: of the test jets; None where they were not kept.
       metrics: what metrics.json holds.
       classes: the names of the classes.
+      content: what was generated.
     """
     near = (metrics.get("intervals") or {}).get("loss_of") or {}
     rows: list[list[Any]] = [[name, _triple(value, near.get(name))] for name, value in metrics["loss_of"].items()]
-    head = ["Class", "-ln p of simulated test jets, nats"]
-    yield Section(
-        "Likelihood",
-        "Of the prepared numbers of test jets, given their class; intervals are 68 %. Of an autoencoder it is a bound.",
-        (),
-        (Table("-ln p by class", head, rows),),
-    )
+    title, words = _LOSS_WORDS[content]
+    head = ["Class", f"{LOSSES[content]}, of simulated test jets"]
+    yield Section(title, words, (), (Table(f"{LOSSES[content]}, by class", head, rows),))
     if not metrics["distances"]:
         return
-    named = {} if predictions is None else pictures(predictions, classes)
+    named = {} if predictions is None else pictures(predictions, classes, content)
     captions = {
         "spectra.png": "Generated jets (lines) on simulated ones (shaded), and their ratio",
         "distances.png": "Wasserstein-1 distances over that of two simulated samples",
+        "images.png": "Mean images of simulated and of generated jets",
     }
-    panels = [Picture(report.png(named[name], _DPI), words, words, True) for name, words in captions.items() if named]
+    panels = [Picture(report.png(figure, _DPI), captions[name], captions[name], True) for name, figure in named.items()]
     words = "As many jets as test jets, of their classes. The floor is the distance of two simulated samples."
     yield Section("Generated jets", words, panels, tuple(_distance_tables(metrics["distances"])))
 
 
-def summary(metrics: Mapping[str, Any]) -> Summary:
+def summary(metrics: Mapping[str, Any], content: Content) -> Summary:
     """Returns what stands at the top of a page.
 
     Args:
       metrics: what metrics.json holds.
+      content: what was generated.
     """
-    cards = [("Loss", f"{metrics['loss']:.4f}", "-ln p of test jets, nats")]
+    cards = [("Loss", f"{metrics['loss']:.4f}", f"{LOSSES[content]}, of test jets")]
     sentences = []
     if (ratio := typical_ratio(metrics)) is not None:
         cards.append(("Distance over floor", f"{ratio:.2f}", "median of the observables"))
@@ -94,18 +128,19 @@ def summary(metrics: Mapping[str, Any]) -> Summary:
     return Summary(sentences, cards)
 
 
-def card(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+def card(record: Mapping[str, Any], metrics: Mapping[str, Any], content: Content) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:
       record: what experiment.json holds.
       metrics: what metrics.json holds.
+      content: what was generated.
     """
     ratio = typical_ratio(metrics)
     words = "" if ratio is None else f" Distances are {ratio:.2f} times their floor, in the median of observables."
     return {
-        "Output": [f"{', '.join(record.get('outputs') or ('nll',))}: -ln p of a jet given its class, in nats."],
-        "Figures of merit": [f"-ln p of test jets: {metrics['loss']:.4f} nats.{words}"],
+        "Output": [f"{', '.join(record['outputs'])}: {LOSSES[content]}, of a jet given its class."],
+        "Figures of merit": [f"{LOSSES[content]}, of test jets: {metrics['loss']:.4f}.{words}"],
         "Limits": ["It generates jets like those that it was trained on, within the range of their observables."],
     }
 
@@ -128,20 +163,14 @@ def write_jets(folder: Path, predictions: Predictions, classes: Sequence[str]) -
       predictions: with targets and generated jets; without them nothing is written.
       classes: the names of the classes.
     """
-    names = figures.generated_names(predictions)
-    if not names:
+    columns = {name: predictions.additions[name] for name in figures.generated_names(predictions)}
+    if not columns:
         return
-    x = np.stack([predictions.observables[f"{figures.PREFIX}{name}"] for name in names], axis=1)
-    labels = (figures.labels_of(predictions)[:, None] == np.arange(len(classes))).astype(np.float32)
+    labels = figures.labels_of(predictions)
     new = folder / f".{_FILE}"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
     with new_file(new, str(folder / _FILE)) as opened:
-        file = opened.file
-        file[hls4ml.JETS] = np.concatenate([x, labels], axis=1)
-        file[hls4ml.JET_NAMES] = np.array([*names, *(f"label_{name}" for name in classes)], "S")
-        # Files of jets list particles; these have none.
-        file[hls4ml.CONSTITUENTS] = np.zeros((len(x), 1, len(hls4ml.PARTICLE_COLUMNS)), np.float32)
-        file[hls4ml.PARTICLE_NAMES] = np.array(hls4ml.PARTICLE_COLUMNS, "S")
+        write_columns(opened.file, columns, labels, classes)
         opened.check()
     new.replace(folder / _FILE)
 
@@ -154,7 +183,7 @@ def _distance_tables(distances: Mapping[str, Any]) -> Iterator[Table]:
         return [None if row[key] is None else float(f"{row[key]:.4g}") for key in keys]
 
     yield Table("Wasserstein-1 distances of all jets", head, [[k, *cells(row)] for k, row in distances["all"].items()])
-    column = _MASS if _MASS in distances["all"] else next(iter(distances["all"]))
+    column = next(name for name in (*_MASSES, *distances["all"]) if name in distances["all"])
     rows = [[kind, *cells(of_kind[column])] for kind, of_kind in distances.items()]
     yield Table(f"Wasserstein-1 distances of {column} by class", head, rows)
 

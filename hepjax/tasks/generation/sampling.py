@@ -8,6 +8,9 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.tasks.generation import device
+from hepjax.tasks.generation.cloud_makers import make_clouds_by
+from hepjax.tasks.generation.cloud_networks import CloudGenerator
+from hepjax.tasks.generation.clouds import Clouds, cloud_columns
 from hepjax.tasks.generation.flows import normal_nll, sample_flow
 from hepjax.tasks.generation.networks import PREPARATION, ObservableGenerator, decoder
 from hepjax.tasks.generation.preparation import COORDINATES, calibrate, prepare, restore_observables
@@ -50,7 +53,10 @@ def generate(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
     """
     networks = tuple(tagger.networks)
     if not networks or not isinstance(networks[0].pipeline.network, ObservableGenerator):
-        raise InputError("tagger: expected the folder of a run with --task generation, loaded by hepjax.load")
+        raise InputError(
+            "tagger: expected the folder of a run of coupling-flow or variational-autoencoder with --task generation, "
+            "loaded by hepjax.load; particles are made by generate_clouds"
+        )
     return generate_by(networks, _indices(labels, tagger.task.classes), tagger.task.classes, seed)
 
 
@@ -119,6 +125,59 @@ def generate_by(
         if part is not None:
             jets[turns == i] = part
     return jets
+
+
+def generate_columns(
+    networks: Sequence[TrainedNetwork], labels: np.ndarray, classes: Sequence[str], seed: int
+) -> dict[str, np.ndarray]:
+    """Generates new jets, as the columns in which they are compared with simulated ones.
+
+    Args:
+      networks: generators; several take turns.
+      labels: (N,) indices into `classes`.
+      classes: the names of the classes.
+      seed: seed of the random numbers.
+
+    Returns:
+      Name → (N,) float32 of jets, or (N, P) of particles, NaN where there is none.
+    """
+    if isinstance(networks[0].pipeline.network, CloudGenerator):
+        return cloud_columns(generate_clouds_by(networks, labels, classes, seed))
+    return dict(zip(networks[0].pipeline.columns, generate_by(networks, labels, classes, seed).T, strict=True))
+
+
+def generate_clouds(tagger: Trained, labels: Any, seed: int = 0) -> Clouds:
+    """Generates new jets of requested classes as clouds of particles.
+
+    Args:
+      tagger: of a run of `cloud-velocity` by the task `generation`, from `hepjax.load(folder)`.
+      labels: (N,) indices into `tagger.task.classes`, or names of classes.
+      seed: seed of the random numbers.
+
+    Returns:
+      N clouds. Several networks take turns.
+
+    Raises:
+      InputError: it is no generator of clouds, a class is unknown or was not among the training jets, or a flow
+        diverges.
+    """
+    networks = tuple(tagger.networks)
+    if not networks or not isinstance(networks[0].pipeline.network, CloudGenerator):
+        raise InputError("tagger: expected the folder of a run of cloud-velocity, loaded by hepjax.load")
+    return generate_clouds_by(networks, _indices(labels, tagger.task.classes), tagger.task.classes, seed)
+
+
+def generate_clouds_by(
+    networks: Sequence[TrainedNetwork], labels: np.ndarray, classes: Sequence[str], seed: int
+) -> Clouds:
+    """Generates new clouds by one network, or by several in turns; arguments are those of `generate_by`."""
+    parts = []
+    turns = np.arange(len(labels)) % len(networks)
+    for i, network in enumerate(networks):
+        if (turns == i).any():
+            parts.append(make_clouds_by(network, labels[turns == i], classes, seed * len(networks) + i))
+    order = np.argsort(np.argsort(turns, kind="stable"), kind="stable")
+    return Clouds(*(np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True)))
 
 
 def _generate(network: TrainedNetwork, labels: np.ndarray, classes: Sequence[str], seed: int) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Generation as a task: jets and their classes in, −ln p out, and new jets of each class."""
+"""Generation as a task: jets and their classes in, −ln p or matching errors out, and new jets of each class."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from hepjax.choices import Content, Precision
 from hepjax.errors import InputError
 from hepjax.tasks.task import Task
 from hepjax.types import Rule
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits
+    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.models.model import Model
     from hepjax.report import Section, Summary
     from hepjax.tasks.structures import Predictions, Results, TrainedNetwork
@@ -30,10 +31,12 @@ NAME = "generation"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Task):
-    """Learns to make new jets of each class: their 16 standard observables."""
+    """Learns to make new jets of each class: their 16 standard observables, or their particles."""
 
     classes: tuple[str, ...] = ()
     """The classes to learn; the default is all. Jets of others are left out."""
+    content: Content | None = None
+    """What is made of a jet; each model makes one of them, which is the default."""
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""
@@ -48,39 +51,67 @@ class Generation(Task):
         return 1
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
-        """Returns "nll", which is −ln p."""
-        return ("nll",)
+        """Returns "nll", which is −ln p, or "matching_error" of particles."""
+        return ("matching_error",) if self._of_particles else ("nll",)
 
     def observables(self, dataset: Dataset) -> tuple[str, ...]:
-        """Returns the jet columns that are generated."""
+        """Returns the jet columns that are generated; those of particles are computed, see `read_observables`."""
         from hepjax.tasks.generation import pipeline
 
-        return pipeline.observables()
+        return () if self._of_particles else pipeline.observables()
+
+    def read_observables(self, jets: Jets, rows: np.ndarray, pipeline: InputPipeline) -> dict[str, np.ndarray]:
+        """Reads the columns that are generated: observables, or particles and what they add up to."""
+        if not self._of_particles:
+            return super().read_observables(jets, rows, pipeline)
+        from hepjax.tasks.generation import cloud_pipeline
+
+        return cloud_pipeline.read_columns(jets, rows, pipeline)
+
+    def memory_problem(self) -> str:
+        """Returns that generators are fitted to all training jets at once."""
+        return "a generator is fitted to all training jets at once, which must be in it"
+
+    def precision_problem(self, precision: Precision) -> str:
+        """Returns that generators compute in float32."""
+        return "" if precision is Precision.FLOAT32 else "float32, which generators compute in"
 
     def for_model(self, model: Model) -> Generation:
-        """Refuses models that are no generators."""
-        from hepjax.models import CouplingFlow, VariationalAutoencoder
+        """Names what the model makes; refuses models that are no generators."""
+        from hepjax.models import CloudVelocity, CouplingFlow, VariationalAutoencoder
         from hepjax.models.registry import MODELS
         from hepjax.tasks.generation import pipeline
 
-        if not isinstance(model, CouplingFlow | VariationalAutoencoder):
+        name = MODELS.name_of(model)
+        if not isinstance(model, CouplingFlow | VariationalAutoencoder | CloudVelocity):
             raise InputError(
-                f"model {MODELS.name_of(model)}: makes no jets; use hepjax train coupling-flow --task {NAME}, or "
-                f"hepjax train variational-autoencoder --task {NAME}"
+                f"model {name}: makes no jets; use hepjax train coupling-flow --task {NAME}, "
+                f"variational-autoencoder --task {NAME} or cloud-velocity --task {NAME}"
+            )
+        content = Content.PARTICLES if isinstance(model, CloudVelocity) else Content.OBSERVABLES
+        if self.content not in (None, content):
+            raise InputError(
+                f"--content: {name} makes {content.value}, found {self.content.value}; leave the option out"
             )
         features = getattr(model, "features", ())
         if features not in ((), pipeline.observables()):
             raise InputError(
-                f"--features: --task {NAME} learns the {len(pipeline.observables())} standard observables together; "
-                "leave the option out"
+                f"--features: --task {NAME} learns the {len(pipeline.observables())} standard observables together, "
+                f"{', '.join(pipeline.observables())}; leave the option out"
             )
         conditions = getattr(model, "conditions", 0)
         if conditions:
             raise InputError(f"--conditions: --task {NAME} has the class as condition; leave the option out")
-        return self
+        return dataclasses.replace(self, content=content)
+
+    def visible(self, dataset: Dataset) -> Dataset:
+        """Returns the dataset with the observables that are generated as what models learn from."""
+        from hepjax.tasks.generation import pipeline
+
+        return dataclasses.replace(dataset, features=pipeline.observables())
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
-        """Refuses files without labels, without a class that is asked for, or without an observable."""
+        """Refuses files without labels, without a class that is asked for, or without what is generated."""
         if not dataset.classes:
             raise InputError(f"{source}: the jets have no labels, and jets of each class are made; give other files")
         for name in self.classes:
@@ -89,18 +120,33 @@ class Generation(Task):
                     f"{source}: --classes: {name} is not in the files, which hold {', '.join(dataset.classes)}; "
                     "choose of these"
                 )
-        missing = [name for name in self.observables(dataset) if name not in dataset.jet_columns]
+        if dataset.weights is not None:
+            raise InputError(
+                f"{source}: generators do not take event weights, here {dataset.weights}; unweight the jets, or "
+                "describe the files by a Dataset without weights, so that all count alike"
+            )
+        if self._of_particles:
+            from hepjax.tasks.generation import cloud_pipeline
+
+            cloud_pipeline.check_columns(dataset, source)
+            return
+        wanted = self.observables(dataset)
+        missing = [name for name in wanted if name not in dataset.jet_columns]
         if missing:
             raise InputError(
-                f"{source}: lacks the jet column {missing[0]}; a generator needs the standard observables, which "
-                "hepjax info lists of files that have them"
+                f"{source}: lacks the jet columns {', '.join(missing)}; a generator of observables needs all of "
+                f"{', '.join(wanted)}; train cloud-velocity, which learns particles, or give files that have them"
             )
 
     def make_pipeline(self, model: Model, dataset: Dataset) -> InputPipeline:
-        """Makes the pipeline of coordinates and classes."""
-        from hepjax.tasks.generation import pipeline
+        """Makes the pipeline of coordinates, or particles, and classes."""
+        from hepjax.models import CloudVelocity
+        from hepjax.tasks.generation import cloud_pipeline, pipeline
 
-        return pipeline.make_pipeline(model, self.classes or dataset.classes)
+        classes = self.classes or dataset.classes
+        if isinstance(model, CloudVelocity):
+            return cloud_pipeline.make_pipeline(model, classes)
+        return pipeline.make_pipeline(model, classes)
 
     def read(self, jets: Jets, rows: slice | np.ndarray) -> np.ndarray | None:
         """Reads (n, 1) float32 indices into the classes, −1 for jets of others; None of jets without labels."""
@@ -115,33 +161,46 @@ class Generation(Task):
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
     ) -> None:
         """Refuses parts without jets of the classes, and few training jets of a class."""
+        from hepjax.tasks.generation.clouds import FEWEST
         from hepjax.tasks.generation.preparation import FEWEST_JETS
 
+        fewest = FEWEST if self._of_particles else FEWEST_JETS
         for part, labels in targets.items():
             where = f"the {part} part of {member}" if member else f"the {part} part"
             if not (labels >= 0).any():
                 raise InputError(f"{source}: {where} has no jets of the classes to learn; give more")
             for c, name in enumerate(self.classes if part == "train" else ()):
                 count = int((labels == c).sum())
-                if 0 < count < FEWEST_JETS:
+                if 0 < count < fewest:
                     raise InputError(
-                        f"{source}: {where} has {count} jets of {name}, expected {FEWEST_JETS} or more to learn from; "
+                        f"{source}: {where} has {count} jets of {name}, expected {fewest} or more to learn from; "
                         "give more jets, or leave the class out by --classes"
                     )
 
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
-        """Leaves out jets of other classes."""
-        from hepjax.inputs import subsets
-
-        return subsets.select(splits, lambda subset: subset.targets[:, 0] >= 0)
-
-    def fit_variables(self, read_inputs: Callable[[], Any], dataset: Dataset) -> dict[str, PyTree]:
-        """Fits the preparation of observables to the training jets."""
+        """Leaves out jets of other classes, and such without the particles to learn."""
         import numpy as np
 
-        from hepjax.tasks.generation import device, networks
+        from hepjax.inputs import subsets
+
+        def keep(subset: Subset) -> np.ndarray:
+            known: np.ndarray = subset.targets[:, 0] >= 0
+            if not self._of_particles or subset.data is None:
+                return known
+            return known & np.asarray(subset.data.inputs.values.mask).any(axis=1)
+
+        return subsets.select(splits, keep)
+
+    def fit_variables(self, read_inputs: Callable[[], Any], dataset: Dataset) -> dict[str, PyTree]:
+        """Fits the preparation of observables or particles to the training jets."""
+        import numpy as np
+
+        from hepjax.tasks.generation import cloud_preparation, device, networks
 
         inputs = read_inputs()
+        if self._of_particles:
+            arrays = cloud_preparation.fit_arrays(inputs, self.classes or dataset.classes)
+            return {networks.PREPARATION: {"arrays": arrays}}
         labels = np.asarray(inputs.condition)[:, 0].astype(np.int64)
         arrays = device.fit_arrays(np.asarray(inputs.values), labels, self.classes or dataset.classes)
         return {networks.PREPARATION: {"arrays": arrays}}
@@ -149,15 +208,17 @@ class Generation(Task):
     def mean_loss(
         self, outputs: jax.Array, targets: jax.Array, weights: jax.Array, statistics: Mapping[str, jax.Array]
     ) -> jax.Array:
-        """Computes the mean of −ln p."""
+        """Computes the mean of −ln p or of matching errors."""
         from hepjax.training import losses
 
         return losses.mean_answer(outputs[:, 0], targets, weights)
 
     def combine(self, predictions: Array) -> Array:
-        """Computes −ln of the mean density of several generators."""
+        """Computes −ln of the mean density of several generators, or the mean of their matching errors."""
         from hepjax.tasks.generation import flows
 
+        if self._of_particles:
+            return super().combine(predictions)
         mixture: Array = flows.mixture_nll(predictions)
         return mixture
 
@@ -165,18 +226,18 @@ class Generation(Task):
         self, predictions: Predictions, read_networks: Callable[[], Sequence[TrainedNetwork]], seed: int
     ) -> Predictions:
         """Adds a generated jet for each test jet, of its class."""
-        from hepjax.tasks.generation import figures, networks, pipeline, sampling
+        import numpy as np
 
-        trained, kept = read_networks(), figures.labels_of(predictions) >= 0
+        from hepjax.tasks.generation import figures, networks, sampling
+
+        trained = read_networks()
+        kept = (figures.labels_of(predictions) >= 0) & ~np.isnan(predictions.values[:, 0])
         if not trained or not kept.any():
             return predictions
         known = predictions.take(kept)
-        jets = sampling.generate_by(trained, figures.labels_of(known), self.classes, seed)
-        columns = {f"{figures.PREFIX}{name}": jets[:, i] for i, name in enumerate(pipeline.observables())}
-        exact = networks.has_density(trained[0].pipeline.network)
-        return known._replace(
-            observables={**known.observables, **columns}, columns=known.columns if exact else ("nll_bound",)
-        )
+        additions = sampling.generate_columns(trained, figures.labels_of(known), self.classes, seed)
+        bound = not self._of_particles and not networks.has_density(trained[0].pipeline.network)
+        return known._replace(additions=additions, columns=("nll_bound",) if bound else known.columns)
 
     def check_prediction(self, network: Model) -> None:
         """Refuses networks that have no density."""
@@ -185,20 +246,43 @@ class Generation(Task):
         if not networks.has_density(network):
             raise InputError(
                 "this run's model has no density, so no -ln p of jets; make new jets by "
-                "hepjax.tasks.generation.generate, or train coupling-flow"
+                f"hepjax.tasks.generation.{self._maker}, or train coupling-flow"
             )
 
     def check_export(self) -> None:
         """Refuses all networks."""
         raise InputError(
-            "--task generation: a generator cannot be exported; make new jets by hepjax.tasks.generation.generate"
+            f"--task {NAME}: a generator cannot be exported; make new jets by hepjax.tasks.generation.{self._maker}"
         )
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
-        """Computes −ln p and the distances of generated jets."""
+        """Computes the mean of −ln p or matching errors, and the distances of generated jets."""
         from hepjax.tasks.generation import figures
 
         return figures.measure(predictions, self.classes)
+
+    def comparison_problem(self, own: Predictions, task: Generation, other: Predictions) -> str:
+        """Returns that other classes or other columns are made."""
+        from hepjax.tasks.generation import figures
+
+        if task.classes != self.classes:
+            return f"--classes was {', '.join(task.classes)}, not {', '.join(self.classes)}; train with the same"
+        return figures.comparison_problem(own, other)
+
+    def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
+        """Compares the losses of jets and the distances of generated jets."""
+        from hepjax.tasks.generation import figures
+
+        return figures.compare(first, second, self.classes)
+
+    def comparison_table(
+        self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
+    ) -> Table:
+        """Lists losses and distances of several generators, and their differences."""
+        from hepjax import report
+        from hepjax.tasks.generation.report import LOSSES
+
+        return report.generation_comparison_table(names, metrics, differences, jets, LOSSES[self._content])
 
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts."""
@@ -209,13 +293,14 @@ class Generation(Task):
         import numpy as np
 
         lost = int((~np.isfinite(predictions.values[:, 0])).sum())
-        return [f"{lost} of {len(predictions.values)} jets have no finite -ln p, and are not counted"] if lost else []
+        words = f"{lost} of {len(predictions.values)} jets have no finite {predictions.columns[0]}, and are not counted"
+        return [words] if lost else []
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws spectra and distances of generated jets."""
         from hepjax.tasks.generation import report
 
-        return report.pictures(predictions, self.classes)
+        return report.pictures(predictions, self.classes, self._content)
 
     def write(self, folder: Path, predictions: Predictions) -> None:
         """Writes generated jets to generated.h5."""
@@ -224,25 +309,40 @@ class Generation(Task):
         report.write_jets(folder, predictions, self.classes)
 
     def table(self, metrics: Mapping[str, Any]) -> Table:
-        """Lists −ln p and distances."""
+        """Lists −ln p or matching errors, and distances."""
         from hepjax import report
+        from hepjax.tasks.generation.report import LOSSES
 
-        return report.generated_table(metrics)
+        return report.generated_table(metrics, LOSSES[self._content])
 
     def report_sections(self, results: Results) -> Iterator[Section]:
-        """Yields −ln p by class, spectra and distances."""
+        """Yields the loss by class, spectra and distances."""
         from hepjax.tasks.generation import report
 
-        return report.sections(results.test, results.metrics, self.classes)
+        return report.sections(results.test, results.metrics, self.classes, self._content)
 
     def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
-        """Returns −ln p and the typical distance over its floor."""
+        """Returns the loss and the typical distance over its floor."""
         from hepjax.tasks.generation import report
 
-        return report.summary(metrics)
+        return report.summary(metrics, self._content)
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
         """Returns what a model card says of a generator."""
         from hepjax.tasks.generation import report
 
-        return report.card(record, metrics)
+        return report.card(record, metrics, self._content)
+
+    @property
+    def _content(self) -> Content:
+        """What is generated; runs that do not say it are of observables, as are tasks without a model."""
+        return self.content or Content.OBSERVABLES
+
+    @property
+    def _maker(self) -> str:
+        """The name of the function that makes new jets."""
+        return "generate_clouds" if self._of_particles else "generate"
+
+    @property
+    def _of_particles(self) -> bool:
+        return self.content is Content.PARTICLES

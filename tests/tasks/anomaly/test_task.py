@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, models, read_jets
-from hepjax.choices import AnomalyLoss
+from hepjax.choices import AnomalyLoss, Strategy
 from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import evaluate, options, predict, predictions, train
@@ -139,6 +139,31 @@ class TestLearnedFrom:
             InputError, match=r"its training has not ended, .* go on with: hepjax train --out .* --resume"
         ):
             load(out)
+
+
+class TestJets:
+    """However jets come, steps of all of them learn the same."""
+
+    def scores(self, path, out, **changes):
+        run(path, out, task=Anomaly(background=("qcd",)), batch_size=0, epochs=2, **changes)
+        return predictions.read_predictions(out / "test.h5")
+
+    def test_streamed_and_weighted(self, other_file, tmp_path, undrawn):
+        path = other_file(count=240, weights=np.linspace(0.5, 2, 240), observables=("j_pt", "j_mass"))
+        kept, streamed = (self.scores(path, tmp_path / f"{memory}", memory=memory) for memory in (4.0, 1e-5))
+        np.testing.assert_array_equal(kept.rows, streamed.rows)
+        np.testing.assert_allclose(kept.values, streamed.values, rtol=2e-3)
+        np.testing.assert_allclose(kept.weights / kept.weights.mean(), streamed.weights / streamed.weights.mean())
+        background = kept.targets == 0
+        metrics = json.loads((tmp_path / "4.0" / "metrics.json").read_text())
+        mean = np.average(kept.values[background, 0], weights=np.linspace(0.5, 2, 240)[kept.rows[background]])
+        assert metrics["loss"] == pytest.approx(mean, rel=1e-5)
+
+    def test_divided_among_devices(self, other_file, tmp_path, undrawn, many_devices):
+        path = other_file(count=240, observables=("j_pt", "j_mass"))
+        devices = (options.Devices(1), options.Devices(2, Strategy.PMAP))
+        one, two = (self.scores(path, tmp_path / f"{chosen.count}", devices=chosen) for chosen in devices)
+        np.testing.assert_allclose(one.values, two.values, rtol=2e-3)
 
 
 class TestRefused:

@@ -36,32 +36,20 @@ def small(rng, count=40, slots=5):
     return generation.Clouds(np.where(mask[..., None], values, 0), mask, pt, np.arange(count) % 2)
 
 
-def test_numbers_of_particles_are_drawn_from_jets_of_the_class(clouds):
-    labels = np.arange(6000) % 3
-    rows = generation.draw_jets(clouds, labels, seed=2)
-    np.testing.assert_array_equal(clouds.labels[rows], labels)
-    np.testing.assert_array_equal(rows, generation.draw_jets(clouds, labels, seed=2))
-    assert not np.array_equal(rows, generation.draw_jets(clouds, labels, seed=3))
-    sizes = clouds.mask.sum(axis=1)
-    for kind in range(3):
-        full = [np.mean(sizes[part] == 30) for part in (clouds.labels == kind, rows[labels == kind])]
-        assert full[1] == pytest.approx(full[0], abs=4 * np.sqrt(full[0] * (1 - full[0]) / 2000))
-
-
 def to(goal):
     """A network whose flow carries any noise to `goal`, its parameters."""
 
-    def network(params, model_state, inputs, mask, key):
+    def network(params, inputs):
         values = getattr(inputs.values, "values", inputs.values)
         left = jnp.maximum(1 - inputs.condition[:, 0], 1e-3).reshape(-1, *(1,) * (values.ndim - 1))
-        return (params[goal] - values) / left, model_state
+        return (params[goal] - values) / left
 
     return network
 
 
-def still(params, model_state, inputs, mask, key):
+def still(params, inputs):
     """A flow that leaves the noise as it is."""
-    return 0 * getattr(inputs.values, "values", inputs.values), model_state
+    return 0 * getattr(inputs.values, "values", inputs.values)
 
 
 def test_jets_are_made_as_asked(rng):
@@ -112,7 +100,7 @@ def test_stretching_gives_mass_and_share_and_keeps_shapes(clouds):
 
 
 def test_independent_particles_have_the_spectra_and_nothing_else(clouds):
-    like = clouds.take(generation.draw_jets(clouds, np.arange(3000) % 3, seed=1))
+    like = clouds.take(np.random.default_rng(1).permutation(len(clouds.pt)))
     made = generation.independent_particles(clouds, like, seed=4)
     np.testing.assert_array_equal(made.mask, like.mask)
     assert (made.values[~made.mask] == 0).all()
@@ -134,8 +122,8 @@ def test_independent_particles_have_the_spectra_and_nothing_else(clouds):
 def test_explosion_is_told(which, rng):
     like = small(rng, 8)
 
-    def bad(params, model_state, inputs, mask, key):
-        return still(params, model_state, inputs, mask, key)[0] + params, model_state
+    def bad(params, inputs):
+        return still(params, inputs) + params
 
     generate = generation.make_generator(bad, bad, PLAIN, 2, steps=1, block=8)
     params = [jnp.zeros(()), jnp.zeros(())]
@@ -146,8 +134,6 @@ def test_explosion_is_told(which, rng):
         generate(tuple(params), like, 0)
 
 
-def test_other_bad_input_is_named(rng):
-    with pytest.raises(InputError, match="no jet of class 2"):
-        generation.draw_jets(small(rng), np.array([0, 2]), 0)
+def test_other_bad_input_is_named():
     with pytest.raises(InputError, match="steps, block: expected 1 or more, found 0"):
         generation.make_generator(still, still, PLAIN, 2, steps=0)

@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, read_jets
-from hepjax.choices import Precision
+from hepjax.choices import Content, Precision, Role
+from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import tabular
+from hepjax.inputs import subsets, tabular
 from hepjax.models import MLP, CouplingFlow, VariationalAutoencoder
 from hepjax.runs import options, predict, predictions, report, train
 from hepjax.tasks import generation
 from hepjax.tasks.generation import Generation, device, figures, flows
 
 CLASSES = ("t", "q")
+ANGLES = {Role.ETA: "j1_eta", Role.PHI: "j1_phi"}
 
 
 def make(model, out, **changes):
@@ -35,6 +37,12 @@ def sample():
     jets = read_jets()
     labels = generation.choose_classes(jets.labels, jets.classes, CLASSES)
     return tabular(jets)[labels >= 0], labels[labels >= 0]
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """Jets that must not be read, only opened."""
+    monkeypatch.setattr(subsets, "_read", lambda *_, **__: pytest.fail("jets were read"))
 
 
 def test_arrays_prepare_as_the_preparation_does(sample):
@@ -66,7 +74,7 @@ def test_run_keeps_jets_and_figures(flow):
     assert jets.classes == CLASSES
     assert len(jets) == metrics["test_jets"] == len(test.values)
     np.testing.assert_array_equal(jets.labels, test.targets[:, 0])
-    np.testing.assert_array_equal(jets.observables[:, 0], test.observables["generated_j_zlogz"])
+    np.testing.assert_array_equal(jets.observables[:, 0], test.additions["j_zlogz"])
     assert set(metrics["distances"]) == {"all", *CLASSES}
     assert set(metrics["distances"]["all"]) == set(hls4ml.STANDARD_FEATURES)
     low, high = metrics["intervals"]["loss"]
@@ -113,8 +121,10 @@ def test_an_autoencoder_has_a_bound_but_no_density(tmp_path):
         predict.predict(out, [], tmp_path / "nll.h5")
 
 
-def test_streamed_jets_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"--memory: the model is fitted to all training jets at once"):
+def test_streamed_jets_are_refused(tmp_path, unread):
+    with pytest.raises(
+        InputError, match=r"--memory: a generator is fitted to all training jets .* GB or more, found 1e-05; give more"
+    ):
         train.run(make(CouplingFlow(layers=1, hidden=(4,)), tmp_path / "run", memory=1e-5))
 
 
@@ -126,9 +136,14 @@ def test_streamed_jets_are_refused(tmp_path):
             {"task": None},
             "task classification; run hepjax train coupling-flow --task generation",
         ),
-        (MLP(), {}, "model mlp: makes no jets; use hepjax train coupling-flow --task generation"),
+        (MLP(), {}, "model mlp: makes no jets; use .* coupling-flow --task generation, .* cloud-velocity --task"),
         (CouplingFlow(conditions=3), {}, "--conditions: .* leave the option out"),
         (VariationalAutoencoder(features=("j_pt",)), {}, "--features: .* leave the option out"),
+        (
+            CouplingFlow(),
+            {"task": Generation(content=Content.PARTICLES)},
+            "--content: coupling-flow makes observables, found particles; leave the option out",
+        ),
         (CouplingFlow(), {"task": Generation(classes=("q", "q"))}, "--classes: expected different classes"),
         (CouplingFlow(), {"task": Generation(classes=("q", "h"))}, "h is not in the files, which hold g, q, w, z, t"),
     ],
@@ -142,9 +157,9 @@ def test_what_cannot_be_learned_is_refused(model, changes, words, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_other_precisions_are_refused(tmp_path):
+def test_other_precisions_are_refused(tmp_path, unread):
     model = CouplingFlow(layers=1, hidden=(4,))
-    with pytest.raises(InputError, match=r"--precision: .* computes in float32; leave it out"):
+    with pytest.raises(InputError, match=r"--precision: expected float32, which generators compute in, found bfloat16"):
         train.run(make(model, tmp_path / "run", precision=Precision.BFLOAT16))
 
 
@@ -153,8 +168,29 @@ def test_few_jets_of_a_class_and_other_columns_are_refused(jet_file, tmp_path):
     with pytest.raises(InputError, match=r"the train part has .* expected 50 or more to learn from"):
         train.run(few)
     other = jet_file("other.h5", jets=np.eye(2)[np.arange(25) % 2], jetFeatureNames=np.array(["j_q", "j_t"], "S"))
-    with pytest.raises(InputError, match=r"other\.h5: .*(lacks the jet column|not in the files)"):
+    with pytest.raises(
+        InputError, match=r"other\.h5: .*(lacks the jet columns j_zlogz, .* train cloud-velocity|not in the files)"
+    ):
         train.run(make(CouplingFlow(), tmp_path / "run", data=(other,)))
+
+
+def test_files_that_do_not_suit_are_refused():
+    dataset, particles = datasets.get("hls4ml"), Generation(content=Content.PARTICLES)
+    full = dataclasses.replace(dataset, jet_columns=hls4ml.OBSERVABLE_COLUMNS, particle_columns=hls4ml.PARTICLE_COLUMNS)
+    for task in (Generation(), particles):
+        task.check_dataset(full, "a.h5")
+        with pytest.raises(InputError, match=r"a\.h5: generators do not take event weights, here w; unweight"):
+            task.check_dataset(dataclasses.replace(full, weights="w"), "a.h5")
+    bare = dataclasses.replace(full, jet_columns=("j_pt", "j_mass_mmdt"))
+    particles.check_dataset(bare, "a.h5")
+    with pytest.raises(
+        InputError, match=r"a\.h5: lacks the jet columns j_zlogz, .* needs all of j_zlogz.*; train cloud-"
+    ):
+        Generation().check_dataset(bare, "a.h5")
+    with pytest.raises(InputError, match=r"a\.h5: no jet column has the role jet_pt"):
+        particles.check_dataset(dataclasses.replace(full, roles={Role.PT: "j1_pt", **ANGLES}), "a.h5")
+    with pytest.raises(InputError, match=r"a\.h5: particles: the jets have no eta_rel"):
+        particles.check_dataset(dataclasses.replace(full, roles={Role.JET_PT: "j_pt"}), "a.h5")
 
 
 def test_labels_to_generate_are_checked(flow):
@@ -176,5 +212,5 @@ def test_distances_need_generated_jets():
     metrics = figures.measure(test, ("q",))
     assert metrics["distances"] == {}
     assert metrics["loss"] == 1
-    with pytest.raises(InputError, match="no jet has a finite -ln p"):
+    with pytest.raises(InputError, match="no jet has a finite nll"):
         figures.measure(test._replace(values=np.full((4, 1), np.nan)), ("q",))

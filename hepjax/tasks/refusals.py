@@ -1,0 +1,94 @@
+"""What a task refuses: options, files, targets and uses of its networks, each in one line before work is done."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    import numpy as np
+
+    from hepjax.choices import Precision
+    from hepjax.models import Model
+    from hepjax.types import Dataset, Rule
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Refusals:
+    """The part of a task that refuses what it cannot do; by default it refuses nothing."""
+
+    def rules(self) -> Iterable[Rule]:
+        """Returns what the options must keep to; none by default."""
+        return ()
+
+    def memory_problem(self) -> str:
+        """Returns why all jets must be in memory, in words that follow "--memory: ", or "" as by default."""
+        return ""
+
+    def precision_problem(self, precision: Precision) -> str:
+        """Returns what networks must compute with, in words that follow "--precision: expected ", or "" as by default.
+
+        Args:
+          precision: that is asked for.
+        """
+        return ""
+
+    def folds_problem(self) -> str:
+        """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
+        return ""
+
+    def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
+        """Refuses inputs that give the targets away; none by default.
+
+        Args:
+          columns: the jet columns that the model reads.
+          dataset: of the jets.
+
+        Raises:
+          InputError: names the column and the remedy.
+        """
+
+    def check_dataset(self, dataset: Dataset, source: str) -> None:
+        """Refuses files whose targets cannot be read, before they are; none by default.
+
+        Args:
+          dataset: of the jets.
+          source: the files, for the message.
+
+        Raises:
+          InputError: names the file, the column and the remedy.
+        """
+
+    def check_targets(
+        self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
+    ) -> None:
+        """Refuses what cannot be learned or measured; none by default.
+
+        Args:
+          targets: "train", "val", "test" or some of them → the targets of all their jets.
+          columns: from `columns`.
+          source: the files, for the message.
+          member: the name of the fold or size that has these parts, or "".
+
+        Raises:
+          InputError: names the file, the column and the remedy.
+        """
+
+    def check_prediction(self, network: Model) -> None:
+        """Refuses networks whose predictions of single jets mean nothing; none by default.
+
+        Args:
+          network: as its pipeline has it.
+
+        Raises:
+          InputError: names the model and what to do instead.
+        """
+
+    def check_export(self) -> None:
+        """Refuses to export networks; does not by default.
+
+        Raises:
+          InputError: says what to do instead.
+        """
