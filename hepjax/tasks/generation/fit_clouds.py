@@ -274,7 +274,7 @@ def separation(logits: Any, generated: Any) -> evaluation.Distance:
       generated: (N,) 1 for generated jets, 0 for simulated jets.
 
     Returns:
-      The AUC and its standard deviation from the bootstrap.
+      The AUC and half of its 68 % interval.
 
     >>> separation(np.array([[0.0, 1.0], [1.0, 0.0]] * 20), np.array([1, 0] * 20)).distance
     1.0
@@ -282,5 +282,5 @@ def separation(logits: Any, generated: Any) -> evaluation.Distance:
     probabilities = np.asarray(jax.nn.softmax(logits), np.float64)
     scores = Scores(probabilities, generated, None, ("simulated", "generated"))
     figures = evaluation.figures_of_merit(scores)
-    low, high = evaluation.bootstrap_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
+    low, high = evaluation.figure_intervals(scores, figures)["classes"]["generated"]["auc"] or (0.0, 1.0)
     return evaluation.Distance(figures["classes"]["generated"]["auc"], (high - low) / 2)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hepjax.evaluation import auc, bootstrap_intervals, figures_of_merit, roc_curve
-from hepjax.evaluation.bootstrap import curve_of_sums, spectra
+from hepjax.evaluation import auc, figure_intervals, figures_of_merit, roc_curve
+from hepjax.evaluation.spectra import curve_of_sums, spectra
 from hepjax.types import Scores
 
 
@@ -26,7 +26,7 @@ def halves(intervals):
 def test_widths_are_those_of_drawing_jets_one_by_one(toy, weighted):
     toy = toy if weighted else toy._replace(weights=None)
     metrics = figures_of_merit(toy)
-    ours = halves(bootstrap_intervals(toy, metrics))
+    ours = halves(figure_intervals(toy, metrics))
     rng = np.random.default_rng(1)
     samples = [dict(flat(figures_of_merit(taken(toy, rng.integers(2000, size=2000))))) for _ in range(120)]
     for key, half in ours.items():
@@ -47,7 +47,7 @@ def test_the_truth_lies_inside_two_times_of_three():
         labels = np.repeat([0, 1], [150, 250])
         p = 1 / (1 + np.exp(rng.normal(size=400) + (labels == 1)))
         scores = Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b"))
-        low, high = bootstrap_intervals(scores, figures_of_merit(scores))["classes"]["s"]["auc"]
+        low, high = figure_intervals(scores, figures_of_merit(scores))["classes"]["s"]["auc"]
         inside += low <= 0.760250 <= high
     assert 0.57 < inside / 150 < 0.79  # three standard deviations about 0.6827
 
@@ -55,7 +55,7 @@ def test_the_truth_lies_inside_two_times_of_three():
 def test_each_interval_holds_its_number(toy):
     metrics = figures_of_merit(toy)
     numbers = dict(flat(metrics))
-    result = dict(flat(bootstrap_intervals(toy, metrics)))
+    result = dict(flat(figure_intervals(toy, metrics)))
     assert set(result) == {key for key in numbers if key[0] in {"accuracy", "loss", "classes", "pairwise_auc"}}
     for key, ends in result.items():
         assert ends is None or ends[0] <= numbers[key] <= ends[1], key
@@ -64,18 +64,18 @@ def test_each_interval_holds_its_number(toy):
 
 def test_the_seed_alone_decides(toy):
     metrics = figures_of_merit(toy)
-    assert bootstrap_intervals(toy, metrics) == bootstrap_intervals(toy, metrics)
-    assert bootstrap_intervals(toy, metrics) != bootstrap_intervals(toy, metrics, seed=1)
+    assert figure_intervals(toy, metrics) == figure_intervals(toy, metrics)
+    assert figure_intervals(toy, metrics) != figure_intervals(toy, metrics, seed=1)
 
 
 def test_the_scale_of_weights_does_not_matter_and_fewer_effective_jets_are_less_sure(toy):
     metrics = figures_of_merit(toy)
-    once, scaled = (dict(flat(bootstrap_intervals(x, metrics))) for x in (toy, toy._replace(weights=toy.weights * 8)))
+    once, scaled = (dict(flat(figure_intervals(x, metrics))) for x in (toy, toy._replace(weights=toy.weights * 8)))
     for key, ends in once.items():
         assert ends == pytest.approx(scaled[key]), key
     even = toy._replace(weights=None)
     uneven = toy._replace(weights=np.where(np.arange(2000) % 4, 0.01, 1.0))
-    width = [halves(bootstrap_intervals(x, figures_of_merit(x))) for x in (even, uneven)]
+    width = [halves(figure_intervals(x, figures_of_merit(x))) for x in (even, uneven)]
     assert width[1][("accuracy",)] > 1.5 * width[0][("accuracy",)]
     assert width[1][("classes", "w", "auc")] > 1.5 * width[0][("classes", "w", "auc")]
 
@@ -83,12 +83,12 @@ def test_the_scale_of_weights_does_not_matter_and_fewer_effective_jets_are_less_
 def test_fewer_than_ten_jets_have_no_interval(toy):
     rows = np.concatenate([np.flatnonzero(toy.labels == 3)[:9], np.flatnonzero(toy.labels != 3)])
     few = taken(toy, rows)
-    result = bootstrap_intervals(few, figures_of_merit(few))
+    result = figure_intervals(few, figures_of_merit(few))
     assert set(result["classes"]["z"].values()) == {None}
     assert result["pairwise_auc"]["z"]["w"] is None
     assert result["pairwise_auc"]["t"]["w"] is not None
     none = taken(toy, toy.labels != 3)
-    assert set(bootstrap_intervals(none, figures_of_merit(none))["classes"]["z"].values()) == {None}
+    assert set(figure_intervals(none, figures_of_merit(none))["classes"]["z"].values()) == {None}
 
 
 def test_bins_keep_the_curve(rng):
