@@ -22,9 +22,9 @@ def anomaly_figures(scores: Scores) -> dict[str, dict[str, Any]]:
       scores: scores of two classes, background first and anomalies second, as `as_classifier_scores` returns them.
 
     Returns:
-      "auc", "background_rejection_at_0.3" and "…_0.5": `value` and its 68 % `interval`, which is None for fewer than ten jets
-      of either class. A rejection has a `bound` too, its lower bound at 95 % confidence, and no value where no
-      background jet passes.
+      "auc", "background_rejection_at_0.3" and "…_0.5": `value` and its 68 % `interval`, which is None for fewer
+      than ten jets of either class. A rejection has a `bound` too, its lower bound at 95 % confidence, and no value
+      where no background jet passes.
 
     Raises:
       InputError: the scores do not have two classes, a class has no jets, or the scores are not valid.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
-from hepjax.evaluation.curve_intervals import auc_interval, rate_interval
+from hepjax.evaluation.curve_intervals import auc_interval, rate_interval, rejection_interval
 from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, mean_interval, share_interval
 from hepjax.evaluation.metrics import FALSE_POSITIVE_RATES, SIGNAL_EFFICIENCIES, losses_per_jet
 from hepjax.evaluation.roc import pair_discriminant
@@ -77,8 +77,7 @@ def _of_class(checked: CheckedScores, c: int, exact: Mapping[str, Any], count: f
     for rate in FALSE_POSITIVE_RATES:
         intervals[f"tpr_at_fpr_{rate:g}"] = rate_interval(signal, background, rate, _TAILS)
     for efficiency in SIGNAL_EFFICIENCIES:
-        low, high = rate_interval(background, signal, efficiency, _TAILS)
-        intervals[f"background_rejection_at_{efficiency:g}"] = [1 / high, 1 / low]
+        intervals[f"background_rejection_at_{efficiency:g}"] = _ends(rejection_interval(signal, background, efficiency))
     best = improvement(jets)
     intervals["max_significance_improvement"] = None if best is None else _ends(best.interval)
     return intervals

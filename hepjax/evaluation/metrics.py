@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
 from hepjax.evaluation.confusion import accuracy, confusion_matrix
-from hepjax.evaluation.curve_intervals import rate_interval
+from hepjax.evaluation.curve_intervals import rejection_limit
 from hepjax.evaluation.roc import auc, curve_of_class, fpr_at_tpr, pairwise_auc, tpr_at_fpr
 from hepjax.evaluation.significance import improvement
 from hepjax.evaluation.spectra import cuts_of, spectra
@@ -26,9 +26,6 @@ FALSE_POSITIVE_RATES = (0.1, 0.01)
 
 SIGNAL_EFFICIENCIES = (0.3, 0.5, 0.8)
 """The signal efficiencies at which the background rejection is computed."""
-
-BOUND = 0.95
-"""The confidence of the lower bounds on rejections."""
 
 _SMALLEST = float(np.finfo(np.float32).tiny)
 
@@ -133,10 +130,7 @@ def _figures_of_curve(curve: RocCurve | None, jets: Spectra | None) -> tuple[dic
     if jets is None:
         return figures, {}
     signal, background = cuts_of(jets)
-    return figures, {
-        key: 1 / rate_interval(background, signal, efficiency, [BOUND], (1.0, 0.0))[0]
-        for efficiency, key in rejections.items()
-    }
+    return figures, {key: rejection_limit(signal, background, efficiency) for efficiency, key in rejections.items()}
 
 
 def _nested(matrix: Any, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:

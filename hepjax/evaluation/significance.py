@@ -126,14 +126,17 @@ def improvement(jets: Spectra) -> ImprovementEstimate | None:
     >>> signal = np.arange(4000) < 2000
     >>> order = np.argsort(np.argsort(-rng.normal(1.0 * signal)))
     >>> best = improvement(Spectra(order, signal, None, 4000))
-    >>> best.value < best.observed, bool(best.interval.low < 1.2587 < best.interval.high)  # max Φ(1 - t)/√Φ(-t)
+    >>> bool(best.value < best.observed), bool(best.interval.low < 1.2587 < best.interval.high)  # max Φ(1 - t)/√Φ(-t)
     (True, True)
     """
     kinds = cuts_of(jets)
     if min(kind.effective for kind in kinds) < FEWEST * (1 - 1e-9):
         return None
     at, observed = _best(kinds, kinds[1].effective)
-    elsewhere, wider = np.zeros((2, 2)), np.zeros(2)  # sums of weights and of squares at the cuts, and of weights beyond
+    elsewhere, wider = (
+        np.zeros((2, 2)),
+        np.zeros(2),
+    )  # sums of weights and of squares at the cuts, and of weights beyond
     for part in jets.dealt(_PARTS):
         held_out = cuts_of(part)
         rest = [Cuts(a.passed - b.passed, a.squares - b.squares) for a, b in zip(kinds, held_out, strict=True)]
@@ -157,9 +160,9 @@ def _best(kinds: Sequence[Cuts], background: float) -> tuple[int, float]:
 def _between(kinds: Sequence[Cuts], observed: float, elsewhere: Floats, wider: Floats) -> tuple[float, float]:
     """Returns the estimate, from the observed factor and that on other jets, and the error of its logarithm."""
     variances, rates = [], []
-    for kind, (passed, squares) in zip(kinds, elsewhere, strict=True):
+    for kind, sums in zip(kinds, elsewhere, strict=True):
         size = kind.squares[-1] / kind.passed[-1]
-        passed, squares = max(passed, size / 2), max(squares, size**2 / 2)  # half a jet, where none passes
+        passed, squares = np.maximum(sums, [size / 2, size**2 / 2])  # half a jet, where none passes
         rate = min(passed / kind.passed[-1], 1.0)
         failed = max(kind.squares[-1] - squares, 0.0)
         variances.append(((1 - rate) ** 2 * squares + rate**2 * failed) / passed**2)
@@ -170,4 +173,4 @@ def _between(kinds: Sequence[Cuts], observed: float, elsewhere: Floats, wider: F
         slope += _CURVATURE * (0.5 - slope)
     there = rates[0] / math.sqrt(rates[1])
     error = _WIDENED * math.sqrt(variances[0] + slope**2 * variances[1])
-    return observed * (there / observed) ** _SHARE, error
+    return float(observed * (there / observed) ** _SHARE), error

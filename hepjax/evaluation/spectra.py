@@ -59,7 +59,7 @@ class Cuts(NamedTuple):
     @property
     def rates(self) -> Floats:
         """Returns the (K + 1,) shares that pass."""
-        return self.passed / self.passed[-1]
+        return np.asarray(self.passed / self.passed[-1])
 
     @property
     def effective(self) -> float:
@@ -70,24 +70,28 @@ class Cuts(NamedTuple):
     def trials(self) -> Floats:
         """Returns (K + 1,) numbers of unweighted jets that would give the rates with the same errors.
 
-        They are those of `effective_trials`, but where fewer than ten jets pass, or fail, the size of their weights is
-        that of the first ten: no jet, or two light ones, do not tell how heavy the next would be.
+        They are those of `effective_trials` where many jets pass and fail. No jet, or two light ones, do not tell how
+        heavy the next would be: where fewer than ten pass, or fail, the size of their weights, Σw²/Σw, is that of the
+        first ten, and where it is below that of all jets, it is raised towards it as by ten more jets.
         """
         total, squares = self.passed[-1], self.squares[-1]
+        if self.squares is self.passed:  # unweighted
+            return np.full(self.passed.size, total)
         failed = Cuts((total - self.passed)[::-1], (squares - self.squares)[::-1])
         sizes, sizes_of_failed = _sizes(self), _sizes(failed)[::-1]
         rate = self.rates
         # The variance is (1 - ε)² Σ_pass w² + ε² Σ_fail w², with Σw² = size Σw.
-        return total / ((1 - rate) * sizes + rate * sizes_of_failed)
+        return np.asarray(total / ((1 - rate) * sizes + rate * sizes_of_failed))
 
 
 def _sizes(cuts: Cuts) -> Floats:
-    """Returns the (K + 1,) mean weights Σw²/Σw of the jets that pass, or of the first ten."""
+    """Returns the (K + 1,) sizes Σw²/Σw of the weights of the jets that pass, as `trials` counts them."""
     counts = np.divide(cuts.passed**2, cuts.squares, out=np.zeros_like(cuts.passed), where=cuts.squares > 0)
     first = min(int(np.argmax(counts >= FEWEST * (1 - 1e-9))) or len(counts) - 1, len(counts) - 1)
     sizes = np.divide(cuts.squares, cuts.passed, out=np.zeros_like(cuts.passed), where=cuts.passed > 0)
     sizes[:first] = sizes[first]
-    return sizes
+    known = np.maximum(counts, FEWEST)
+    return np.maximum(sizes, (known * sizes + FEWEST * sizes[-1]) / (known + FEWEST))
 
 
 def spectra(
@@ -118,12 +122,9 @@ def cuts_of(jets: Spectra) -> tuple[Cuts, Cuts]:
     >>> [kind.rates.tolist() for kind in cuts_of(jets)]
     [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0]]
     """
-    sums = jets.sums()
-    squares = sums if jets.weights is None else jets.sums(2)
-    signal, background = (
-        Cuts(*(np.concatenate([[0.0], np.cumsum(x)]) for x in pair)) for pair in zip(sums, squares, strict=True)
-    )
-    return signal, background
+    passed = [np.concatenate([[0.0], np.cumsum(sums)]) for sums in jets.sums()]
+    squares = passed if jets.weights is None else [np.concatenate([[0.0], np.cumsum(sums)]) for sums in jets.sums(2)]
+    return Cuts(passed[0], squares[0]), Cuts(passed[1], squares[1])
 
 
 def curve_of_sums(signal: Floats, background: Floats) -> RocCurve:

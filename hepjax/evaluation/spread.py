@@ -53,8 +53,8 @@ def fold_intervals(
 
     Trainings share jets, so that the spread over the root of their number underestimates the error. The variance is
     that of Nadeau and Bengio, spread² (1/m + n_test/n_train), where one of k folds is for testing, one for validation
-    and k - 2 for training. Of the k trainings m are in the mean: fewer if some diverged, but each has learned from k - 2
-    folds all the same.
+    and k - 2 for training. Of the k trainings m are in the mean: fewer if some diverged, but each has learned from as
+    many folds.
 
     Args:
       mean: mean of every figure of merit, from `mean_and_spread`.

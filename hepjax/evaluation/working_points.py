@@ -64,8 +64,8 @@ def working_point(
 
     Args:
       curve: ROC curve of the scores.
-      signal: number of its signal jets; for weighted jets their cuts (`hepjax.evaluation.spectra`), which know how heavy
-        the jets are that pass, or the effective number from `effective_count`, which supposes that all are alike.
+      signal: number of its signal jets; for weighted jets their cuts (`hepjax.evaluation.spectra`), which know how
+        heavy the jets are that pass, or the effective number from `effective_count`, which supposes that all are alike.
       background: the same of its background jets.
       efficiency: requested signal efficiency, above 0 and up to 1; exclusive with `mistag_rate`.
       mistag_rate: requested background efficiency, from 0 to 1; exclusive with `efficiency`.
