@@ -13,7 +13,6 @@ from hepjax.evaluation.binned import (
     rate_in_bins,
     sculpting,
 )
-from hepjax.evaluation.bootstrap import bootstrap_intervals
 from hepjax.evaluation.calibration import (
     Reliability,
     apply_temperature,
@@ -43,14 +42,17 @@ from hepjax.evaluation.distances import (
     wasserstein_floor,
 )
 from hepjax.evaluation.ensembles import bias_and_variance
+from hepjax.evaluation.figure_intervals import figure_intervals
 from hepjax.evaluation.intervals import (
     FEWEST,
     Interval,
     binomial_interval,
     effective_count,
     effective_trials,
+    mean_interval,
     poisson_upper,
     rejection_bound,
+    share_interval,
 )
 from hepjax.evaluation.measure import calibration_figures, measure, remarks
 from hepjax.evaluation.metrics import cross_entropy, figures_of_merit
@@ -116,7 +118,6 @@ __all__ = [
     "bias_and_variance",
     "bin_edges",
     "binomial_interval",
-    "bootstrap_intervals",
     "bootstrap_peaks",
     "brier_score",
     "calibration_figures",
@@ -140,6 +141,7 @@ __all__ = [
     "effective_count",
     "effective_trials",
     "expected_calibration_error",
+    "figure_intervals",
     "figures_of_merit",
     "fit_temperature",
     "fold_intervals",
@@ -149,6 +151,7 @@ __all__ = [
     "maximum_calibration_error",
     "mean_and_spread",
     "mean_difference",
+    "mean_interval",
     "measure",
     "normalize_rows",
     "pairwise_auc",
@@ -167,6 +170,7 @@ __all__ = [
     "scale_scores",
     "sculpting",
     "selection",
+    "share_interval",
     "significance_improvement",
     "squared_error_parts",
     "thin_curve",

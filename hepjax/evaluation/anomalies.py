@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.evaluation.bootstrap import bootstrap_intervals
+from hepjax.evaluation.figure_intervals import figure_intervals
 from hepjax.evaluation.metrics import figures_of_merit
 
 if TYPE_CHECKING:
@@ -15,16 +15,16 @@ KEYS = ("auc", "background_rejection_at_0.3", "background_rejection_at_0.5")
 """The figures of merit of an anomaly score."""
 
 
-def anomaly_figures(scores: Scores, *, seed: int = 0) -> dict[str, dict[str, Any]]:
+def anomaly_figures(scores: Scores) -> dict[str, dict[str, Any]]:
     """Computes the AUC and background rejections of an anomaly score with intervals, ready for `json.dump`.
 
     Args:
       scores: scores of two classes, background first and anomalies second, as `as_classifier_scores` returns them.
-      seed: seed of the bootstrap.
 
     Returns:
-      "auc", "background_rejection_at_0.3" and "…_0.5": `value` and its 68 % `interval`. Where fewer than ten background
-      jets pass, both are None, and `bound` is a lower bound on the rejection at 95 % confidence.
+      "auc", "background_rejection_at_0.3" and "…_0.5": `value` and its 68 % `interval`, which is None for fewer
+      than ten jets of either class. A rejection has a `bound` too, its lower bound at 95 % confidence, and no value
+      where no background jet passes.
 
     Raises:
       InputError: the scores do not have two classes, a class has no jets, or the scores are not valid.
@@ -44,7 +44,7 @@ def anomaly_figures(scores: Scores, *, seed: int = 0) -> dict[str, dict[str, Any
         raise InputError(
             f"scores: expected background and anomalies, found no jet of one of {', '.join(scores.classes)}"
         )
-    intervals = bootstrap_intervals(scores, metrics, seed=seed)["classes"][name]
+    intervals = figure_intervals(scores, metrics)["classes"][name]
     return {
         key: {
             "value": None if figures[key] is None else float(figures[key]),

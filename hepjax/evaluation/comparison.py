@@ -9,10 +9,10 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
-from hepjax.evaluation.bootstrap import REPLICATES, Spectra, curve_of_sums, spectra, standard_error
-from hepjax.evaluation.intervals import FEWEST
+from hepjax.evaluation.intervals import FEWEST, REPLICATES, standard_error
 from hepjax.evaluation.metrics import losses_per_jet
 from hepjax.evaluation.roc import background_rejection
+from hepjax.evaluation.spectra import Spectra, curve_of_sums, spectra
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -9,8 +9,8 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_scores
 from hepjax.evaluation.binned import Binned, rate_in_bins
-from hepjax.evaluation.bootstrap import bootstrap_intervals
 from hepjax.evaluation.comparison import Difference, compare_scores
+from hepjax.evaluation.figure_intervals import figure_intervals
 from hepjax.evaluation.intervals import Interval
 from hepjax.evaluation.metrics import figures_of_merit
 from hepjax.evaluation.roc import roc_curve
@@ -77,7 +77,7 @@ def detections(
         p = np.searchsorted(np.sort(s), s) / s.size  # a probability of the same order, which ties share
         scores[name] = Scores(np.stack([1 - p, p], axis=1), signal.astype(np.int64), None, ("noise", "signal"))
         merits = figures_of_merit(scores[name])
-        interval = bootstrap_intervals(scores[name], merits, seed=seed)["classes"]["signal"]["auc"]
+        interval = figure_intervals(scores[name], merits)["classes"]["signal"]["auc"]
         difference = compare_scores(next(iter(scores.values())), scores[name], seed=seed)["classes"]["signal"]["auc"]
         counts = signal.sum(), s.size - signal.sum()
         cuts = {rate: working_point(curve, *counts, mistag_rate=rate).threshold for rate in false_alarms}

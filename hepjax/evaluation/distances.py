@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_weights
-from hepjax.evaluation.bootstrap import REPLICATES
+from hepjax.evaluation.intervals import REPLICATES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Exact confidence intervals of counted rates, for weighted jets too."""
+"""Confidence intervals of counted rates and of means, for weighted jets too."""
 
 from __future__ import annotations
 
@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 FEWEST = 10
-"""The effective number of background jets below which a bound replaces a rejection."""
+"""The effective number of jets of a class, or of its background, below which figures have no intervals."""
+
+REPLICATES = 200
+"""The number of bootstrap samples; it fixes the ends of an interval to a tenth of its half width."""
 
 ONE_SIGMA = 0.6827
 """The confidence of one standard deviation of a Gaussian."""
@@ -117,6 +120,67 @@ def binomial_interval(passed: Any, total: Any, level: float = ONE_SIGMA) -> Inte
     return Interval(*(np.where(n > 0, end, np.nan)[()] for end in (low, high)))
 
 
+def share_interval(passed: Any, weights: Any = None, level: float = ONE_SIGMA) -> Interval:
+    """Computes Jeffreys' interval of a share of jets, whose coverage is its level on average over efficiencies.
+
+    Args:
+      passed: (N,) bool, True for the jets that pass; one jet or more.
+      weights: (N,) non-negative jet weights; None means 1 for each jet.
+      level: confidence level, between 0 and 1; the interval is central.
+
+    Returns:
+      The ends, which are neither 0 nor 1.
+
+    Reference: L. Brown, T. Cai, A. DasGupta, Statistical Science 16 (2001) 101.
+
+    >>> low, high = share_interval(np.arange(10) < 5)
+    >>> round(float(low), 4), round(float(high), 4)
+    (0.3494, 0.6506)
+    """
+    from scipy.special import betaincinv
+
+    flags = np.asarray(passed, bool)
+    w = np.ones(flags.size) if weights is None else np.asarray(weights, np.float64)
+    trials = effective_trials(w[flags].sum(), (w[flags] ** 2).sum(), w.sum(), (w**2).sum())
+    k = min(w[flags].sum() / w.sum(), 1.0) * trials
+    return Interval(*(betaincinv(k + 0.5, trials - k + 0.5, (1 + sign * level) / 2) for sign in (-1, 1)))
+
+
+def mean_interval(values: Any, weights: Any = None, level: float = ONE_SIGMA) -> Interval:
+    """Computes Student's interval of a mean.
+
+    Args:
+      values: (N,) numbers, one or more.
+      weights: (N,) non-negative weights; None means 1 for each.
+      level: confidence level, between 0 and 1.
+
+    Returns:
+      The ends; that of a single effective value is infinite.
+
+    >>> low, high = mean_interval([1.0, 2.0, 3.0])
+    >>> round(float(low), 3), round(float(high), 3)
+    (1.237, 2.763)
+    """
+    from scipy.special import stdtrit
+
+    x = np.asarray(values, np.float64)
+    mean, freedom = np.average(x, weights=weights), (x.size if weights is None else effective_count(weights)) - 1
+    if freedom <= 0:
+        return Interval(-np.inf, np.inf)
+    half = stdtrit(freedom, (1 + level) / 2) * standard_error(x, weights) * np.sqrt((freedom + 1) / freedom)
+    return Interval(mean - half, mean + half)
+
+
+def standard_error(values: Floats, weights: Floats | None) -> float:
+    """Returns the standard error of a weighted mean, without the factor √(n/(n - 1)) for few values.
+
+    >>> round(standard_error(np.array([1.0, 2.0, 3.0]), None), 4)
+    0.4714
+    """
+    w = np.ones(len(values)) if weights is None else weights
+    return float(np.sqrt((w**2 * (values - np.average(values, weights=w)) ** 2).sum()) / w.sum())
+
+
 def poisson_upper(count: Any, level: float = 0.95) -> Any:
     """Computes the upper limit of a Poisson mean for an observed count.
 
@@ -145,7 +209,9 @@ def poisson_upper(count: Any, level: float = 0.95) -> Any:
 
 
 def rejection_bound(passing: float, total: float, level: float = 0.95) -> float:
-    """Computes a lower bound on a background rejection 1/ε_B, for use where few background jets pass.
+    """Computes a lower bound on the background rejection 1/ε_B of a fixed cut.
+
+    Where the cut is chosen for a signal efficiency, the bounds of `figures_of_merit` allow for its scatter too.
 
     Args:
       passing: effective number of background jets that pass, ε_B times `total`.

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_class_scores
-from hepjax.evaluation.bootstrap import bootstrap_intervals
 from hepjax.evaluation.calibration import expected_calibration_error, fit_temperature, scale_scores
+from hepjax.evaluation.figure_intervals import figure_intervals
 from hepjax.evaluation.intervals import FEWEST
 from hepjax.evaluation.metrics import figures_of_merit
 
@@ -22,7 +22,7 @@ def measure(scores: Scores) -> dict[str, Any]:
       scores: class probabilities, labels and weights.
 
     Returns:
-      The result of `figures_of_merit`, and `intervals` from `bootstrap_intervals`.
+      The result of `figures_of_merit`, and `intervals` from `figure_intervals`.
 
     Raises:
       InputError: scores are not class probabilities, or labels or weights do not fit them.
@@ -34,7 +34,7 @@ def measure(scores: Scores) -> dict[str, Any]:
     (1.0, None)
     """
     metrics = figures_of_merit(scores)
-    return metrics | {"intervals": bootstrap_intervals(scores, metrics)}
+    return metrics | {"intervals": figure_intervals(scores, metrics)}
 
 
 def calibration_figures(val: Scores, test: Scores) -> dict[str, float | None]:

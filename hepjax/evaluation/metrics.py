@@ -8,15 +8,17 @@ import numpy as np
 
 from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
 from hepjax.evaluation.confusion import accuracy, confusion_matrix
-from hepjax.evaluation.intervals import FEWEST, rejection_bound
+from hepjax.evaluation.curve_intervals import rejection_limit
 from hepjax.evaluation.roc import auc, curve_of_class, fpr_at_tpr, pairwise_auc, tpr_at_fpr
-from hepjax.evaluation.significance import max_significance_improvement
+from hepjax.evaluation.significance import improvement
+from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.evaluation.working_points import working_points
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from hepjax.evaluation.roc import RocCurve
+    from hepjax.evaluation.spectra import Spectra
     from hepjax.types import Scores
 
 FALSE_POSITIVE_RATES = (0.1, 0.01)
@@ -40,9 +42,11 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
       - accuracy, loss: weighted, see `cross_entropy`;
       - classes: class to `auc`, `tpr_at_fpr_0.1`, `tpr_at_fpr_0.01`, `background_rejection_at_0.3`, `…_0.5`, `…_0.8`,
         `max_significance_improvement` and its signal efficiency, `max_significance_improvement_at`, each of this class
-        against all others. All are None where the class, or all others, have no jets. A rejection or a significance
-        improvement is None where fewer than ten effective background jets pass;
-      - bounds: class to key of a missing rejection to its lower bound at 95 % confidence;
+        against all others. All are None where the class, or all others, have no jets. A rejection is None where no
+        background jet passes, and so is the significance improvement, from which the bias of a maximum is removed (see
+        `improvement`), for fewer than ten effective jets of the class or of all others;
+      - bounds: class to key of a rejection to its lower bound at 95 % confidence. There is one for each rejection,
+        however many jets pass: bounds that are only given when few pass do not hold as often as they say;
       - working_points: class to thresholds, see `working_points`;
       - pairwise_auc: class a to class b to the AUC of p_a / (p_a + p_b), None without jets of both;
       - confusion: weighted counts, [true][predicted];
@@ -63,9 +67,10 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
     confusion = confusion_matrix(scores)
     figures, bounds, points = {}, {}, {}
     for c, name in enumerate(classes):  # one curve at a time: those of ten million jets would not fit side by side
-        curve, background = curve_of_class(checked, c), effective.sum() - effective[c]
-        figures[name], bounds[name] = _figures_of_curve(curve, background)
-        points[name] = working_points(curve, effective[c], background)
+        curve = curve_of_class(checked, c)
+        jets = None if curve is None else spectra(checked.p[:, c], checked.labels == c, checked.weights, curve)
+        figures[name], bounds[name] = _figures_of_curve(curve, jets)
+        points[name] = [] if curve is None or jets is None else working_points(curve, *cuts_of(jets))
     return {
         "accuracy": accuracy(confusion),
         "loss": cross_entropy(scores),
@@ -110,22 +115,22 @@ def losses_per_jet(checked: CheckedScores) -> NDArray[np.float64]:
     return 0.0 - np.log(np.clip(of_truth, _SMALLEST, 1.0))
 
 
-def _figures_of_curve(curve: RocCurve | None, background: float) -> tuple[dict[str, float | None], dict[str, float]]:
-    """Returns figures of merit of a class from its curve, and bounds on those with too few background jets."""
+def _figures_of_curve(curve: RocCurve | None, jets: Spectra | None) -> tuple[dict[str, float | None], dict[str, float]]:
+    """Returns figures of merit of a class from its curve, and bounds on its rejections."""
     figures: dict[str, float | None] = {"auc": None if curve is None else auc(curve)}
-    bounds = {}
     for rate in FALSE_POSITIVE_RATES:
         figures[f"tpr_at_fpr_{rate:g}"] = None if curve is None else tpr_at_fpr(curve, rate)
-    for efficiency in SIGNAL_EFFICIENCIES:
-        key = f"background_rejection_at_{efficiency:g}"
-        passing = 0.0 if curve is None else background * fpr_at_tpr(curve, efficiency)
-        enough = passing >= FEWEST * (1 - 1e-9)
-        figures[key] = background / passing if enough else None
-        if curve is not None and not enough:
-            bounds[key] = rejection_bound(passing, background)
-    best = None if curve is None else max_significance_improvement(curve, background)
-    figures["max_significance_improvement"], figures["max_significance_improvement_at"] = best or (None, None)
-    return figures, bounds
+    rejections = {efficiency: f"background_rejection_at_{efficiency:g}" for efficiency in SIGNAL_EFFICIENCIES}
+    for efficiency, key in rejections.items():
+        mistag_rate = 0.0 if curve is None else fpr_at_tpr(curve, efficiency)
+        figures[key] = 1 / mistag_rate if mistag_rate > 0 else None
+    best = None if jets is None else improvement(jets)
+    figures["max_significance_improvement"] = None if best is None else best.value
+    figures["max_significance_improvement_at"] = None if best is None else best.efficiency
+    if jets is None:
+        return figures, {}
+    signal, background = cuts_of(jets)
+    return figures, {key: rejection_limit(signal, background, efficiency) for efficiency, key in rejections.items()}
 
 
 def _nested(matrix: Any, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:

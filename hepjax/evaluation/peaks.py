@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation.bootstrap import REPLICATES
+from hepjax.evaluation.intervals import REPLICATES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

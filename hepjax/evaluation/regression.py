@@ -9,9 +9,16 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_weights
-from hepjax.evaluation.bootstrap import REPLICATES, standard_error
 from hepjax.evaluation.comparison import Difference, mean_difference, two_sided
-from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_count, effective_trials
+from hepjax.evaluation.intervals import (
+    FEWEST,
+    REPLICATES,
+    binomial_interval,
+    effective_count,
+    effective_trials,
+    mean_interval,
+    standard_error,
+)
 from hepjax.evaluation.residuals import bias_and_resolution, checked_numbers, core_quantiles, relative_residuals
 
 if TYPE_CHECKING:
@@ -243,9 +250,9 @@ def _unzip(pairs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _mean(values: Floats, w: Floats | None) -> tuple[float, Interval]:
-    mean, error = float(np.average(values, weights=w)), standard_error(values, w)
     count = len(values) if w is None else effective_count(w)
-    return mean, [mean - error, mean + error] if count >= FEWEST else None
+    interval = [float(end) for end in mean_interval(values, w)] if count >= FEWEST else None
+    return float(np.average(values, weights=w)), interval
 
 
 def _map(interval: Interval, function: Any) -> Interval:

@@ -10,8 +10,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_weights
 from hepjax.evaluation.binned import bin_edges
-from hepjax.evaluation.bootstrap import REPLICATES
-from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, effective_count
+from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, REPLICATES, effective_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -42,19 +42,26 @@ def mean_and_spread(figures: Sequence[Mapping[str, Any]]) -> tuple[dict[str, Any
 
 
 def fold_intervals(
-    mean: Mapping[str, Any], spread: Mapping[str, Any], folds: int, level: float = ONE_SIGMA
+    mean: Mapping[str, Any],
+    spread: Mapping[str, Any],
+    folds: int,
+    level: float = ONE_SIGMA,
+    *,
+    trainings: int | None = None,
 ) -> dict[str, Any]:
     """Computes intervals of the means of a cross-validation.
 
     Trainings share jets, so that the spread over the root of their number underestimates the error. The variance is
-    that of Nadeau and Bengio, spread² (1/k + n_test/n_train), where one of k folds is for testing, one for validation
-    and k - 2 for training.
+    that of Nadeau and Bengio, spread² (1/m + n_test/n_train), where one of k folds is for testing, one for validation
+    and k - 2 for training. Of the k trainings m are in the mean: fewer if some diverged, but each has learned from as
+    many folds.
 
     Args:
       mean: mean of every figure of merit, from `mean_and_spread`.
       spread: standard deviation of one training, from `mean_and_spread`.
       folds: number of folds, k.
       level: confidence level of the intervals.
+      trainings: number of trainings behind mean and spread, m; None means all k.
 
     Returns:
       A dictionary shaped like `mean`: [low, high], or None.
@@ -67,11 +74,12 @@ def fold_intervals(
     """
     from scipy.special import stdtrit
 
-    half = float(stdtrit(folds - 1, (1 + level) / 2)) * math.sqrt(1 / folds + 1 / (folds - 2))
+    m = folds if trainings is None else trainings
+    half = float(stdtrit(m - 1, (1 + level) / 2)) * math.sqrt(1 / m + 1 / (folds - 2))
     intervals: dict[str, Any] = {}
     for key, value in mean.items():
         if isinstance(value, dict):
-            intervals[key] = fold_intervals(value, spread[key], folds, level)
+            intervals[key] = fold_intervals(value, spread[key], folds, level, trainings=trainings)
         elif isinstance(value, int | float):
             intervals[key] = [value - half * spread[key], value + half * spread[key]]
         else:

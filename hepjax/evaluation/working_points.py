@@ -11,6 +11,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation._inputs import checked_class_scores
 from hepjax.evaluation.intervals import ONE_SIGMA, Interval, binomial_interval
 from hepjax.evaluation.roc import curve_of_class
+from hepjax.evaluation.spectra import Cuts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,8 @@ class WorkingPoint(NamedTuple):
 
 def working_point(
     curve: RocCurve,
-    signal: float,
-    background: float,
+    signal: float | Cuts,
+    background: float | Cuts,
     *,
     efficiency: float | None = None,
     mistag_rate: float | None = None,
@@ -63,8 +64,9 @@ def working_point(
 
     Args:
       curve: ROC curve of the scores.
-      signal: number of its signal jets; for weighted jets the effective number from `effective_count`.
-      background: number of its background jets, effective if weighted.
+      signal: number of its signal jets; for weighted jets their cuts (`hepjax.evaluation.spectra`), which know how
+        heavy the jets are that pass, or the effective number from `effective_count`, which supposes that all are alike.
+      background: the same of its background jets.
       efficiency: requested signal efficiency, above 0 and up to 1; exclusive with `mistag_rate`.
       mistag_rate: requested background efficiency, from 0 to 1; exclusive with `efficiency`.
       level: confidence level of the intervals.
@@ -86,7 +88,7 @@ def working_point(
     0.7
     """
     for name, count in (("signal", signal), ("background", background)):
-        if not 0 < count < math.inf:
+        if not isinstance(count, Cuts) and not 0 < count < math.inf:
             raise InputError(f"{name}: expected a positive number of jets, found {count}")
     if (efficiency is None) == (mistag_rate is None):
         raise InputError("efficiency, mistag_rate: expected one of both, the one that is wanted")
@@ -100,7 +102,7 @@ def working_point(
             raise InputError(f"mistag_rate: expected a background efficiency from 0 to 1, found {mistag_rate}")
         rate, rates, jets = mistag_rate, curve.fpr, background
         at = _last_within(rates, rate)
-    low, high = binomial_interval(rate * jets, jets, level)
+    low, high = _interval(rate, jets, level)
     return WorkingPoint(
         float(curve.thresholds[at]),
         Interval(
@@ -108,19 +110,19 @@ def working_point(
             float(curve.thresholds[_last_within(rates, low)]) if low > 0 else math.inf,
         ),
         float(curve.tpr[at]),
-        Interval(*map(float, binomial_interval(curve.tpr[at] * signal, signal, level))),
+        _interval(curve.tpr[at], signal, level),
         float(curve.fpr[at]),
-        Interval(*map(float, binomial_interval(curve.fpr[at] * background, background, level))),
+        _interval(curve.fpr[at], background, level),
     )
 
 
-def working_points(curve: RocCurve | None, signal: float, background: float) -> list[dict[str, Any]]:
+def working_points(curve: RocCurve | None, signal: float | Cuts, background: float | Cuts) -> list[dict[str, Any]]:
     """Computes the working points of a class, ready for `json.dump`, at 30, 50, 80 % efficiency and 10, 1 % mistags.
 
     Args:
       curve: ROC curve of the class against all others, or None.
-      signal: effective number of jets of the class.
-      background: effective number of jets of all others.
+      signal: effective number of jets of the class, or their cuts, as for `working_point`.
+      background: the same of all others.
 
     Returns:
       For each point `wanted_efficiency` or `wanted_mistag_rate`, the other being None; `efficiency`, `threshold` and
@@ -171,6 +173,13 @@ def selection(scores: Scores, name: str, efficiency: float) -> NDArray[np.bool_]
         return None
     point = working_point(curve, counts[c], counts.sum() - counts[c], efficiency=efficiency)
     return np.asarray(checked.p[:, c] >= point.threshold)
+
+
+def _interval(rate: float, jets: float | Cuts, level: float) -> Interval:
+    """Returns the exact interval of a rate."""
+    trials = float(np.interp(rate, jets.rates, jets.trials)) if isinstance(jets, Cuts) else jets
+    low, high = binomial_interval(rate * trials, trials, level)
+    return Interval(float(low), float(high))
 
 
 def _first_reaching(rates: Any, rate: float) -> int:

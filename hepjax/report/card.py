@@ -138,7 +138,7 @@ def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str
 
 def _figures(metrics: Mapping[str, Any]) -> list[str]:
     intervals, bounds = metrics.get("intervals") or {}, metrics.get("bounds") or {}
-    lines = ["On the test part; in brackets the interval that holds 68 % of bootstrap samples."]
+    lines = ["On the test part; in brackets the 68 % interval."]
     overall = [
         f"{key} {_figure_text(metrics[key], '{:.4f}', intervals.get(key))}"
         for key in ("accuracy", "loss")

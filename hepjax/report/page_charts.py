@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.evaluation import auc, best_epoch, class_curve, fpr_at_tpr, thin_curve
-from hepjax.evaluation.intervals import FEWEST
 from hepjax.report.charts import Axis, Chart, Line, Mark
 from hepjax.report.figures import lowest_rate
 from hepjax.report.names import class_label
@@ -128,13 +127,7 @@ def _roc_line(scores: Scores, index: int, places: Any) -> Line | None:
     if curve is None:
         return None
     rates = np.array([fpr_at_tpr(curve, place) for place in places])
-    weights = np.ones(len(scores.labels)) if scores.weights is None else np.asarray(scores.weights, dtype=np.float64)
-    others = weights[np.asarray(scores.labels) != index]
-    passing = others.sum() ** 2 / (others**2).sum() * rates  # effective numbers of jets
-    words = [
-        f"{rate:.3g}" + (f" (rejection {1 / rate:,.1f})" if jets >= FEWEST else "")
-        for rate, jets in zip(rates, passing, strict=True)
-    ]
+    words = [f"{rate:.3g}" + (f" (rejection {1 / rate:,.1f})" if rate > 0 else "") for rate in rates]
     curve_points = thin_curve(curve, _POINTS)
     name = class_label(scores.classes[index])
     return Line(name, index, curve_points.tpr, curve_points.fpr, rates, words, aside=f"AUC {auc(curve):.3f}")

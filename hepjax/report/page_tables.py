@@ -109,10 +109,14 @@ def merit_note(metrics: Mapping[str, Any]) -> str:
     keys = {key for figures in metrics["classes"].values() for key in figures or {}}
     bounds = metrics.get("bounds") or {}
     sentences = [how_sure(metrics)]
-    if any(is_number(bound) for of_class in bounds.values() for bound in (of_class or {}).values()):
+    if any(
+        is_number(bound) and find(metrics, "classes", name, key) is None
+        for name, of_class in bounds.items()
+        for key, bound in (of_class or {}).items()
+    ):
         sentences.append(
-            "A rejection with “>” is a lower bound at 95% confidence: fewer than ten background jets pass that cut, "
-            "too few to quote a number."
+            "A rejection with “>” is a lower bound at 95% confidence: too few background jets pass that cut to quote a "
+            "number."
         )
     if any(
         value is None and find(bounds, name, key) is None
@@ -124,7 +128,8 @@ def merit_note(metrics: Mapping[str, Any]) -> str:
         sentences.append("Background rejection is one over the background efficiency.")
     if "max_significance_improvement" in keys:
         sentences.append(
-            "The best gain in significance is the largest signal efficiency over the root of background efficiency."
+            "The best gain in significance is the largest signal efficiency over the root of background efficiency; "
+            "that fluctuations help to choose its cut is allowed for."
         )
     return " ".join(sentences)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,9 +9,10 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curve, thin_curve
 from hepjax.evaluation.calibration import calibration_noise, expected_calibration_error, reliability, scale_scores
+from hepjax.evaluation.curve_intervals import rejection_interval, rejection_limit
 from hepjax.evaluation.discriminants import class_fractions, discriminant
-from hepjax.evaluation.intervals import FEWEST, binomial_interval, effective_count, rejection_bound
-from hepjax.evaluation.significance import max_significance_improvement, significance_improvement
+from hepjax.evaluation.significance import improvement, significance_improvement
+from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.report.binned import even_edges
 from hepjax.report.names import class_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
@@ -24,18 +24,20 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepjax.evaluation import RocCurve
+    from hepjax.evaluation.spectra import Spectra
     from hepjax.types import Scores
 
     Mixture = str | Mapping[str, float]
 
 _POINTS = 300  # along each axis of a curve
+_EFFICIENCIES = np.linspace(0.02, 0.98, 25)  # at which bands and bounds are computed
 _GRAY = "0.6"
 
 
 def rejection_figure(scores: Scores, label: str = "") -> Figure:
     r"""Draws the background rejection 1/ε_B of each class against all others over its efficiency, with 68 % bands.
 
-    Where fewer than ten background jets pass, a thin line shows a lower bound at 95 % confidence.
+    A thin line shows its lower bound at 95 % confidence, which is what is left where no background jet passes.
 
     Args:
       scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
@@ -56,22 +58,17 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         top = 10.0
-        for i, curve, background in _curves(scores):
-            passing = curve.fpr * background
-            quoted = passing >= FEWEST
+        for i, curve, jets in _curves(scores):
+            signal, background = cuts_of(jets)
             with np.errstate(divide="ignore"):
-                rejection = np.where(quoted, 1 / curve.fpr, np.nan)
-                low, high = binomial_interval(passing, background)
-                band = 1 / high, np.where(quoted, 1 / low, np.nan)
-            bound = [
-                math.nan if known else rejection_bound(x, background) for x, known in zip(passing, quoted, strict=True)
-            ]
+                rejection = np.where(curve.fpr > 0, 1 / curve.fpr, np.nan)
+            band = np.array([rejection_interval(signal, background, x) for x in _EFFICIENCIES])
+            bound = np.array([rejection_limit(signal, background, x) for x in _EFFICIENCIES])
             name = class_label(scores.classes[i])
             axes.plot(curve.tpr, rejection, linestyle=LINE_STYLES[i % len(LINE_STYLES)], color=color(i), label=name)
-            axes.fill_between(curve.tpr, *band, where=quoted, color=color(i), alpha=0.25, linewidth=0)
-            axes.plot(curve.tpr, bound, color=color(i), linewidth=1)
-            visible = np.concatenate([rejection, bound])
-            top = max(top, 2 * float(np.nanmax(visible)))
+            axes.fill_between(_EFFICIENCIES, *band.T, color=color(i), alpha=0.25, linewidth=0)
+            axes.plot(_EFFICIENCIES, bound, color=color(i), linewidth=1)
+            top = max(top, 2 * float(np.nanmax(rejection)), 2 * float(bound.max()))
         axes.plot([], [], color=_GRAY, linewidth=1, label="At least (95% C.L.)")
         axes.set(xlim=(0, 1), ylim=(1, top), yscale="log")
         axes.set(xlabel="Signal efficiency", ylabel=r"Background rejection $1/\varepsilon_B$")
@@ -82,9 +79,10 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
 
 
 def significance_figure(scores: Scores, label: str = "") -> Figure:
-    """Draws the factor ε_S/√ε_B by which a cut raises S/√B over signal efficiency, with the largest marked.
+    """Draws the factor ε_S/√ε_B by which a cut raises S/√B over signal efficiency, with an estimate of the largest.
 
-    Lines end where fewer than ten background jets pass.
+    Lines end where fewer than ten background jets pass. The mark is not a line's highest point, which is too high
+    on average, and has a 68 % interval.
 
     Args:
       scores: class probabilities, labels and weights; classes that cannot have a curve are left out.
@@ -105,14 +103,15 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         top = 1.2
-        for i, curve, background in _curves(scores):
-            name, best = class_label(scores.classes[i]), max_significance_improvement(curve, background)
+        for i, curve, jets in _curves(scores):
+            name, best, background = class_label(scores.classes[i]), improvement(jets), cuts_of(jets)[1].effective
             words = f"{name}   too few jets" if best is None else f"{name}   {best.value:.2f} at {best.efficiency:.0%}"
             factor = significance_improvement(curve, background)
             axes.plot(curve.tpr, factor, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words)
             if best is not None:
-                top = max(top, 1.7 * best.value)
+                top = max(top, 1.7 * best.observed)
                 axes.plot(best.efficiency, best.value, color=color(i), marker="o", markersize=8, linestyle="")
+                axes.vlines(best.efficiency, *best.interval, color=color(i), linewidth=2)
         axes.axhline(1, color=_GRAY, linewidth=1.2, linestyle=":", label="No cut")
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.set(xlabel="Signal efficiency", ylabel=r"Significance improvement $\varepsilon_S$ / √$\varepsilon_B$")
@@ -217,18 +216,16 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
     return figure
 
 
-def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, float]]:
-    """Yields the number of each class that has a curve, points of it, and its effective number of background jets."""
-    labels, any_curve = np.asarray(scores.labels), False
+def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, Spectra]]:
+    """Yields the number of each class that has a curve, points of it, and the jets behind it."""
+    labels, p, any_curve = np.asarray(scores.labels), np.asarray(scores.scores), False
+    weights = None if scores.weights is None else np.asarray(scores.weights, np.float64)
     for i, name in enumerate(scores.classes):
         curve = class_curve(scores, name)
-        if curve is not None:
+        jets = None if curve is None else spectra(p[:, i], labels == i, weights, curve)
+        if curve is not None and jets is not None:
             any_curve = True
-            rows = labels != i
-            background = (
-                float(rows.sum()) if scores.weights is None else effective_count(np.asarray(scores.weights)[rows])
-            )
-            yield i, thin_curve(curve, _POINTS), background
+            yield i, thin_curve(curve, _POINTS), jets
     if not any_curve:
         raise InputError("scores: expected jets of two classes or more for a curve, found one")
 

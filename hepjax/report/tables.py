@@ -54,8 +54,10 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
 
     accuracy, loss = (cell("{:.4f}", metrics[key], widths.get(key), " ± ") for key in ("accuracy", "loss"))
     parts = [f"accuracy {accuracy}, loss {loss}", f"{sum(jets.values()):,} jets" if jets else "", words]
-    if bounds:
-        parts.append("> is a 95 % bound, fewer than ten background jets pass")
+    if any(
+        metrics["classes"].get(name, {}).get(key) is None for name, of_class in bounds.items() for key in of_class or {}
+    ):
+        parts.append("> is a 95 % bound, too few background jets pass")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=", ".join(filter(None, parts)))
     table.add_column("Class")
     if jets:
@@ -67,7 +69,8 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
         for key, _, form in _COLUMNS:
             bound = bounds.get(name, {}).get(key)
             width = widths.get("classes", {}).get(name, {}).get(key)
-            row.append(f"> {form.format(bound)}" if bound else cell(form, figures.get(key), width, "\n±"))
+            value = figures.get(key)
+            row.append(f"> {form.format(bound)}" if bound and value is None else cell(form, value, width, "\n±"))
         table.add_row(*row)
     return table
 

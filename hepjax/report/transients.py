@@ -118,7 +118,7 @@ def detections_table(searches: Mapping[str, Detections], bins: Sequence[int] = (
     >>> print(detections_table(detections({"matched filter": snr}, snr, [4, 6], (0.01,))))
     | search | AUC | found at 1 % false alarms, %: SNR 4 to 6 |
     | --- | --- | --- |
-    | matched filter | 1.0000 ± 0.0000 | 100.0 ± 1.8 |
+    | matched filter | 1.0000 ± 0.0018 | 100.0 ± 1.8 |
     """
     heads = ["search", "AUC"]
     rows = [[name, f"{x.auc:.4f} ± {(x.interval.high - x.interval.low) / 2:.4f}"] for name, x in searches.items()]

@@ -103,7 +103,7 @@ def certainty_sentence(metrics: Mapping[str, Any]) -> str:
         return "68% intervals" + (f"; the accuracy scatters by {scatter}." if scatter else ".")
     if metrics.get("intervals"):
         return (
-            "68% intervals by bootstrap: what other samples of test jets as large as this one would have given. "
+            "68% intervals: what other samples of test jets as large as this one would have given. "
             "The scatter from training to training is not in them."
         )
     if spread:

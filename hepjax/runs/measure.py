@@ -255,7 +255,7 @@ def _stand_for_all(
     if experiment.folds:
         test = _pooled(tests)
         pooled = task.evaluate(test)
-        intervals = evaluation.fold_intervals(mean, spread, len(tests))
+        intervals = evaluation.fold_intervals(mean, spread, experiment.folds, trainings=len(tests))
         counted = {key: pooled[key] for key in task.not_averaged()}
         return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
     if experiment.ensemble:

@@ -10,12 +10,13 @@ from scipy import stats
 
 from hepjax.errors import InputError
 from hepjax.evaluation.intervals import (
-    FEWEST,
     binomial_interval,
     effective_count,
     effective_trials,
+    mean_interval,
     poisson_upper,
     rejection_bound,
+    share_interval,
 )
 
 
@@ -89,8 +90,19 @@ def test_bounds_are_missed_as_seldom_as_said(rng):
     assert (result <= 1 / rate).mean() >= 0.95 - 0.01
 
 
-def test_the_rule_of_ten():
-    assert FEWEST == 10
+def test_the_mean_has_students_interval(rng):
+    x = rng.normal(3, 2, 11)
+    expected = stats.t.interval(0.6827, 10, x.mean(), x.std(ddof=1) / math.sqrt(11))
+    assert tuple(mean_interval(x)) == pytest.approx(expected)
+    assert tuple(mean_interval(x, np.full(11, 0.2))) == pytest.approx(expected)
+    assert mean_interval([4.0]) == (-math.inf, math.inf)
+
+
+@pytest.mark.parametrize("passed", [0, 1, 5, 10])
+def test_a_share_has_jeffreys_interval(passed):
+    expected = stats.beta(passed + 0.5, 10.5 - passed).ppf([0.025, 0.975])
+    for weights in (None, np.full(10, 3.0)):
+        assert tuple(share_interval(np.arange(10) < passed, weights, 0.95)) == pytest.approx(tuple(expected))
 
 
 def test_equal_weights_count_as_jets_and_one_heavy_jet_as_one():

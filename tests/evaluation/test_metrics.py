@@ -10,7 +10,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from hepjax.errors import InputError
-from hepjax.evaluation import cross_entropy, figures_of_merit
+from hepjax.evaluation import class_curve, cross_entropy, figures_of_merit, max_significance_improvement
 from hepjax.types import Scores
 
 KEYS = {
@@ -96,18 +96,27 @@ def test_a_perfect_tagger_gives_null_rejections_and_no_loss():
     assert result["bounds"]["g"]["background_rejection_at_0.5"] == pytest.approx(1 / stats.beta(1, 40).ppf(0.95))
 
 
-def test_a_rejection_rests_on_ten_background_jets_or_is_a_bound():
-    """Of 1,000 background jets 9 or 10 score as high as half of the signal."""
-    for above in (9, 10):
-        labels = np.repeat([0, 1], [100, 1000])
-        p = np.concatenate([np.full(50, 0.9), np.full(50, 0.4), np.full(above, 0.9), np.full(1000 - above, 0.1)])
-        result = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, None, ("s", "b")))
-        rejection = result["classes"]["s"]["background_rejection_at_0.5"]
-        bound = result["bounds"]["s"].get("background_rejection_at_0.5")
-        assert rejection == (None if above == 9 else pytest.approx(100))
-        assert bound == (pytest.approx(1 / stats.beta(10, 991).ppf(0.95)) if above == 9 else None)
-        weighted = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, np.full(1100, 7.0), ("s", "b")))
-        assert weighted["classes"]["s"]["background_rejection_at_0.5"] == rejection
+@pytest.mark.parametrize("above", [1, 9, 10])
+def test_a_rejection_is_quoted_with_its_bound_whatever_number_passes(above):
+    """Of 1,000 background jets a few score as high as half of the signal."""
+    labels = np.repeat([0, 1], [100, 1000])
+    p = np.concatenate([np.full(50, 0.9), np.full(50, 0.4), np.full(above, 0.9), np.full(1000 - above, 0.1)])
+    for weights in (None, np.full(1100, 7.0)):
+        result = figures_of_merit(Scores(np.stack([p, 1 - p], axis=1), labels, weights, ("s", "b")))
+        for efficiency in (0.5, 0.8):
+            key = f"background_rejection_at_{efficiency}"
+            assert result["classes"]["s"][key] == pytest.approx(1000 / above)
+            assert 1 < result["bounds"]["s"][key] < 1000 / above
+        assert result["bounds"]["s"][key] == pytest.approx(1 / stats.beta(above + 1, 1000 - above).ppf(0.95), rel=1e-4)
+
+
+def test_the_significance_improvement_is_below_the_largest_observed(toy):
+    result = figures_of_merit(toy)["classes"]
+    for c, name in enumerate(toy.classes):
+        w = toy.weights[toy.labels != c]
+        observed = max_significance_improvement(class_curve(toy, name), w.sum() ** 2 / (w**2).sum())
+        assert 0.7 * observed.value < result[name]["max_significance_improvement"] < observed.value
+        assert result[name]["max_significance_improvement_at"] == pytest.approx(observed.efficiency, abs=0.01)
 
 
 def test_effective_jets(toy):

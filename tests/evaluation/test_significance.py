@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from hepjax.errors import InputError
 from hepjax.evaluation.roc import roc_curve
-from hepjax.evaluation.significance import max_significance_improvement, significance_improvement
+from hepjax.evaluation.significance import improvement, max_significance_improvement, significance_improvement
+from hepjax.evaluation.spectra import spectra
 
 
 def test_a_loop_over_thresholds_says_the_same(rng):
@@ -58,3 +59,38 @@ def test_too_few_background_jets_have_none():
 def test_background_is_a_number_of_jets(background):
     with pytest.raises(InputError, match="background: expected a positive number"):
         max_significance_improvement(roc_curve([1, 0], [1, 0]), background)
+
+
+@pytest.mark.parametrize("distance, truth", [(1.0, 1.2587), (1.5, 2.0528)])
+def test_the_bias_of_the_maximum_is_removed(distance, truth):
+    """The largest of Gaussians apart, for tens of background jets of a thousand: inside its curve, or at its end."""
+    signal, found = np.arange(1300) < 300, []
+    for seed in range(60):
+        jets = spectra(np.random.default_rng(seed).normal(distance * signal), signal, None)
+        found.append(improvement(jets))
+    observed, estimated = (np.mean([getattr(x, key) for x in found]) for key in ("observed", "value"))
+    spread = np.std([x.value for x in found])
+    assert observed - truth > 0.5 * spread
+    assert abs(estimated - truth) < 0.5 * spread
+    assert all(1 <= x.interval.low <= x.value <= x.interval.high for x in found)
+
+
+def test_ten_jets_of_either_kind_are_the_least():
+    for signal, background, enough in ((10, 10, True), (9, 40, False), (40, 9, False)):
+        jets = spectra(np.arange(signal + background), np.arange(signal + background) >= background, None)
+        assert (improvement(jets) is not None) == enough
+
+
+def test_where_almost_no_jet_of_others_passes_the_estimate_is_finite():
+    # Few heavy jets decide which cut is best, so that a fifth of the jets may have none of them.
+    signal = np.arange(600) < 300
+    w = np.where(np.arange(600) % 25 == 0, 1.0, 1e-6)
+    best = improvement(spectra(np.random.default_rng(0).normal(2.0 * signal), signal, w))
+    assert 1 <= best.interval.low <= best.value <= best.interval.high < 10
+
+
+def test_a_tagger_that_guesses_gains_nothing():
+    signal = np.arange(2000) < 1000
+    scores = (np.random.default_rng(seed).normal(size=2000) for seed in range(30))
+    values = [improvement(spectra(s, signal, None)).value for s in scores]
+    assert 1 <= min(values) < np.mean(values) < 1.1

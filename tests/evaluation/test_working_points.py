@@ -12,6 +12,7 @@ from scipy import stats
 from hepjax.errors import InputError
 from hepjax.evaluation.intervals import binomial_interval, effective_count
 from hepjax.evaluation.roc import class_curve, roc_curve
+from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.evaluation.working_points import selection, working_point, working_points
 from hepjax.types import Scores
 
@@ -147,3 +148,22 @@ def test_bad_input_is_named(toy):
         selection(toy, "x", 0.5)
     with pytest.raises(InputError, match="scores: expected finite"):
         selection(toy._replace(scores=np.full_like(toy.scores, np.nan)), "t", 0.5)
+
+
+def test_cuts_of_weighted_jets_know_that_those_that_pass_are_heavy():
+    """Background jets of high score weigh ten times as much: a mistag rate scatters more than equal ones would."""
+    signal, rates, inside = np.arange(6000) < 1000, [], {"cuts": 0, "count": 0}
+    for seed in range(200):
+        score = np.random.default_rng(seed).random(6000)
+        w = np.where(score > 0.98, 10.0, 1.0)
+        curve = roc_curve(score, signal, w)
+        cuts = cuts_of(spectra(score, signal, w))
+        at = np.searchsorted(-curve.thresholds, -0.98)
+        known = {"cuts": cuts, "count": [effective_count(w[flags]) for flags in (signal, ~signal)]}
+        for kind, counts in known.items():
+            point = working_point(curve, *counts, mistag_rate=float(curve.fpr[at]))
+            inside[kind] += point.mistag_interval.low <= 0.2 / 1.18 <= point.mistag_interval.high
+        rates.append(curve.fpr[at])
+    assert np.mean(rates) == pytest.approx(0.2 / 1.18, rel=0.05)
+    assert 0.6 < inside["cuts"] / 200 < 0.82
+    assert inside["count"] < inside["cuts"] - 20

@@ -199,7 +199,7 @@ def test_it_says_how_good_and_how_sure(whole):
         "The tagger names the right one of 5 classes for 65.4% of 500 test jets (68% interval 64.3% to 66.5%). "
         "The mean AUC is 0.820, from 0.800 for g to 0.840 for t."
     )
-    assert "68% intervals by bootstrap" in section(whole, "summary")
+    assert "68% intervals: what other" in section(whole, "summary")
     assert "Good fit The validation loss has levelled off." in section(whole, "summary")
 
 
@@ -238,7 +238,7 @@ def test_figures_of_merit_stand_with_their_intervals(scores):
         "–", "41.2|37.1 to 49.5", "5.5|5.0 to 6.6",  # noqa: RUF001
     ]  # fmt: skip
     assert found[-1][6] == "&gt; 75.2|95% C.L."
-    assert "lower bound at 95% confidence: fewer than ten background jets" in text
+    assert "lower bound at 95% confidence: too few background jets" in text
     assert rows(text, "Thresholds, and what passes them")[:2] == [
         ["g", "efficiency 0.5", "0.4321|0.4100 to 0.4500", "0.500|0.480 to 0.520", "0.0123|0.0112 to 0.0135"],
         ["g", "–", "–", "–", "–"],  # noqa: RUF001
@@ -274,7 +274,7 @@ def test_roc_readings_are_those_of_a_slow_loop(scores, whole):
             between = [np.mean(background >= signal[k - 1]) for k in (passing - 1, passing)]
             words = line["words"][place - 1]
             assert between[0] * 0.99 <= float(words.split()[0]) <= between[1] * 1.01
-            assert ("rejection" in words) == (float(words.split()[0]) * len(background) >= 9.99)
+            assert ("rejection" in words) == (float(words.split()[0]) > 0)
 
 
 def told(reader, key):

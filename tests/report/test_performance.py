@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from hepjax.errors import InputError
-from hepjax.evaluation import class_curve
+from hepjax.evaluation import class_curve, figures_of_merit
 from hepjax.evaluation.calibration import expected_calibration_error, reliability
-from hepjax.evaluation.intervals import rejection_bound
-from hepjax.evaluation.significance import max_significance_improvement
+from hepjax.evaluation.curve_intervals import rejection_interval, rejection_limit
+from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.report import save
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
 from hepjax.types import Scores
@@ -51,35 +51,37 @@ def test_no_text_leaves_the_page_or_covers_another(name, assert_legible, tmp_pat
     assert_legible(figure)
 
 
-def test_rejections_are_quoted_from_ten_jets_on_and_bounded_below():
+def test_rejections_are_drawn_with_band_and_bound_from_the_first_jet_on():
     scores = toy()
     (axes,) = rejection_figure(scores).axes
     for c, name in enumerate(scores.classes):
         quoted, bound = axes.lines[2 * c], axes.lines[2 * c + 1]
-        background = (scores.labels != c).sum()
-        rejection = quoted.get_ydata()
-        assert np.nanmax(rejection) <= background / 10 * (1 + 1e-9)
-        assert (np.isnan(rejection) != np.isnan(bound.get_ydata())).all()
         curve = class_curve(scores, name)
         known = {(t, 1 / f) for t, f in zip(curve.tpr, curve.fpr, strict=True) if f > 0}
+        rejection = quoted.get_ydata()
         finite = np.isfinite(rejection)
         assert set(zip(quoted.get_xdata()[finite], rejection[finite], strict=True)) <= known
-        assert bound.get_ydata()[0] == pytest.approx(rejection_bound(0, background))
-    bands = [band.get_paths()[0].vertices[:, 1] for band in axes.collections]
-    assert len(bands) == 5
-    assert bands[0].min() < 1.2 < np.nanmax(axes.lines[0].get_ydata()) < bands[0].max()
+        assert np.nanmax(rejection) == max(1 / f for f in curve.fpr if f > 0)
+        jets = spectra(scores.scores[:, c], scores.labels == c, scores.weights)
+        efficiency, low = bound.get_xdata()[12], bound.get_ydata()[12]
+        assert (efficiency, low) == (0.5, pytest.approx(rejection_limit(*cuts_of(jets), 0.5)))
+        vertices = axes.collections[c].get_paths()[0].vertices
+        ends = vertices[np.isclose(vertices[:, 0], 0.5), 1]
+        assert (ends.min(), ends.max()) == pytest.approx(tuple(rejection_interval(*cuts_of(jets), 0.5)))
+        assert (bound.get_ydata() < np.interp(bound.get_xdata(), quoted.get_xdata()[finite], rejection[finite])).all()
+    assert len(axes.collections) == 5
 
 
 def test_the_largest_significance_is_marked():
     scores = toy()
     (axes,) = significance_figure(scores).axes
     words = [text.get_text() for text in axes.get_legend().get_texts()]
+    figures = figures_of_merit(scores)["classes"]
     for c, name in enumerate(scores.classes):
-        exact = max_significance_improvement(class_curve(scores, name), (scores.labels != c).sum())
         marked = axes.lines[2 * c + 1]
-        assert marked.get_ydata()[0] == pytest.approx(exact.value, rel=0.05)  # the curve is thin_curve
+        assert marked.get_ydata()[0] == pytest.approx(figures[name]["max_significance_improvement"])
         assert f"{marked.get_ydata()[0]:.2f} at {marked.get_xdata()[0]:.0%}" in words[c]
-        assert np.nanmax(axes.lines[2 * c].get_ydata()) == marked.get_ydata()[0]
+        assert marked.get_ydata()[0] < np.nanmax(axes.lines[2 * c].get_ydata())
 
 
 def test_with_few_jets_no_significance_is_quoted():

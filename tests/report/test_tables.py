@@ -55,7 +55,7 @@ def test_uncertainties_and_bounds_stand_with_their_numbers():
         },
     }
     text = printed(metrics_table(found))
-    for words in ("> 75.2", "±0.0110", "±15.0", "accuracy 0.7500 ± 0.0150, loss 0.6000,", "fewer than ten background"):
+    for words in ("> 75.2", "±0.0110", "±15.0", "accuracy 0.7500 ± 0.0150, loss 0.6000,", "too few background"):
         assert words in " ".join(text.split()), words
     several = printed(metrics_table(found | {"spread": {"accuracy": 0.5, "classes": {"w": {"auc": 0.25}}}}))
     assert "±0.2500" in several

@@ -70,7 +70,7 @@ def measure(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
 
     Returns:
       `loss`; `test_jets` of each class; `anomalies`: kind → score → AUC and rejections; `intervals` of 68 % with the
-      same keys; and `bounds`, at 95 %, where too few background jets pass for a rejection.
+      same keys; and `bounds` on rejections, at 95 %.
     """
     targets = _targets(predictions)
     names = (*task.background, *task.anomalies) or ("all",)
@@ -161,7 +161,7 @@ def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str
     return result
 
 
-def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float]]:
+def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float] | None]:
     """The mean loss of background jets, and its 68 % interval."""
     inside = _background(task, targets)
     values = predictions.values[inside, predictions.columns.index(_loss_column(task))].astype(np.float64)
@@ -171,9 +171,9 @@ def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -
             "that have some"
         )
     weights = np.ones(len(values)) if predictions.weights is None else predictions.weights[inside]
-    mean = float(np.average(values, weights=weights))
-    error = float(np.sqrt(np.sum(weights**2 * (values - mean) ** 2)) / np.sum(weights))
-    return mean, [mean - error, mean + error]
+    low, high = evaluation.mean_interval(values, weights)
+    interval = [float(low), float(high)] if np.isfinite(low) else None
+    return float(np.average(values, weights=weights)), interval
 
 
 def _loss_column(task: AnomalyOptions) -> str:

@@ -58,7 +58,7 @@ def sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
       results: of the run.
     """
     metrics = results.metrics
-    certainty = "those of several trainings" if "spread" in metrics else "68 % intervals by bootstrap"
+    certainty = "those of several trainings" if "spread" in metrics else "68 % intervals"
     words = f"{_training(task)} Errors are {certainty}; bounds are at 95 % confidence."
     tables = [
         Table(f"{report.class_label(kind) if '+' not in kind else kind} against the background", _HEAD, rows)

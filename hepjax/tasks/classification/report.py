@@ -59,7 +59,7 @@ def sections(results: Results) -> Iterator[Section]:
 def _performance(scores: Scores) -> Section:
     return Section(
         "Rejection and significance",
-        "Bands are 68 % intervals; curves end where fewer than ten background jets are left.",
+        "Bands are 68 % intervals; the thin lines are lower bounds at 95 % confidence.",
         (
             _picture(report.rejection_figure(scores), "Background rejection of each class over its efficiency"),
             _picture(

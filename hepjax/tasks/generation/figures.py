@@ -252,10 +252,9 @@ def _mean(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, lis
     weights = np.ones(len(values)) if predictions.weights is None else predictions.weights[finite]
     if not weights.sum() > 0:
         return None, None
-    shares = weights / weights.sum()
-    mean = float(shares @ values)
-    error = float(np.sqrt(np.sum((shares * (values - mean)) ** 2)))
-    return mean, [mean - error, mean + error]
+    low, high = evaluation.mean_interval(values, weights)
+    interval = [float(low), float(high)] if np.isfinite(low) else None
+    return float(np.average(values, weights=weights)), interval
 
 
 def _plain(pair: FloorComparison) -> dict[str, float | None]:
