@@ -13,7 +13,7 @@ from hepjax.models.registry import MODELS
 from hepjax.runs import options, outputs, run_folder
 from hepjax.runs.ensembles import diverged_members
 from hepjax.runs.measure import measure
-from hepjax.runs.setup import make_pipeline, make_setup
+from hepjax.runs.setup import check_size, make_pipeline, make_setup
 from hepjax.runtime.tensorboard import check_installed
 from hepjax.types import Ensemble
 
@@ -62,6 +62,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_pipeline(experiment.model, experiment.task, opened.data.dataset)
+    check_size(experiment, pipeline, opened.data.dataset)
     with runtime.ends_together():
         jets = _load(experiment, pipeline, opened)
         setup = make_setup(experiment, pipeline, jets)
