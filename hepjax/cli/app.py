@@ -255,14 +255,14 @@ def _info(command: Info, console: Console) -> None:
 
 
 def _info_of_run(folder: Path, console: Console) -> None:
-    import json
-
     from hepjax import report
+    from hepjax.runs import stored
 
-    experiment, record = run_folder.read_experiment(folder)
-    console.print(report.run_table(str(folder), record, len(run_folder.read_history(folder))))
-    if (folder / "metrics.json").is_file():
-        console.print(experiment.task.table(json.loads((folder / "metrics.json").read_text())))
+    run = stored.open_run(folder)
+    with stored.presenting(run):
+        console.print(report.run_table(str(folder), run.record, len(run.history)))
+        if run.metrics is not None:
+            console.print(run.experiment.task.table(run.metrics))
 
 
 _HDF5 = (".h5", ".hdf5")

@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.runs import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from hepjax.runs.options import Experiment
     from hepjax.types import Epoch, Progress
@@ -99,7 +97,7 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> tuple
     if experiment.rates:
         return tuple(Member(name, train, val, test, rate) for name, rate in zip(names, experiment.rates, strict=True))
     if not experiment.sizes:
-        return (Member(*names, train, val, test, rate),)
+        return (Member(names[0], train, val, test, rate),)
     if max(experiment.sizes) > len(train):
         raise InputError(f"--sizes: there are {len(train)} jets to train on, found {max(experiment.sizes)}; give fewer")
     order = np.random.default_rng(experiment.seed).permutation(train)
@@ -126,25 +124,6 @@ def choose_best(experiment: Experiment, good: Sequence[int], histories: Sequence
     if experiment.sizes:
         return int(np.argmax([experiment.sizes[i] for i in good]))
     return int(np.argmin([min(row.val_loss for row in history) for history in histories]))
-
-
-def members_in_use(folder: Path, experiment: Experiment, record: dict[str, Any]) -> tuple[str, ...]:
-    """Names the members of a run whose mean is its prediction; a member that diverged is never among them.
-
-    Args:
-      folder: of the run, whose training has ended.
-      experiment: its options.
-      record: what experiment.json holds.
-
-    Returns:
-      The names of the members' folders: all of folds and of an ensemble, otherwise the best.
-    """
-    good = [i for i, name in enumerate(record["members"]) if name not in record.get("diverged", {})]
-    names = [record["members"][i] for i in good]
-    if not (experiment.rates or experiment.sizes):
-        return tuple(names)
-    histories = [run_folder.read_history(folder / name) for name in names]
-    return (names[choose_best(experiment, good, histories)],)
 
 
 def diverged_members(members: Sequence[Member], progress: Sequence[Progress]) -> dict[str, str]:

@@ -44,6 +44,8 @@ class Optimization:
     """The learning rate, at its peak where a schedule changes it."""
     schedule: Schedule = Schedule.CONSTANT
     """How the learning rate changes; plateau divides it by ten when the training loss stands still."""
+    schedule_epochs: int | None = None
+    """Over how many epochs the schedule goes; after them the rate stays what it is at their end. Default: --epochs."""
     warmup_epochs: float = 0.0
     """A linear rise of the learning rate over the first epochs."""
     plateau_patience: int = 5
@@ -151,6 +153,7 @@ def check(experiment: Experiment) -> None:
     e, o = experiment, experiment.optimizer
     one_cycle = o.schedule is Schedule.ONE_CYCLE
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
+    length = e.epochs if o.schedule_epochs is None else o.schedule_epochs
     own: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
@@ -179,8 +182,12 @@ def check(experiment: Experiment) -> None:
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
         Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
+        Rule("--optimizer.schedule-epochs", length, 1 <= length <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule(
-            "--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"
+            "--optimizer.warmup-epochs",
+            o.warmup_epochs,
+            0 <= o.warmup_epochs < length,
+            "0 or more, below the schedule's epochs",
         ),
         Rule(
             "--optimizer.warmup-epochs",

@@ -15,6 +15,7 @@ from hepjax.errors import InputError
 from hepjax.inputs import batching, pipelines, subsets
 from hepjax.runs.ensembles import choose_members, count_members, is_ensemble
 from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
+from hepjax.runs.longer import schedule_length
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
 from hepjax.training import losses
@@ -269,12 +270,15 @@ def make_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callab
       The schedule, step → what the learning rate is multiplied by; and the optax transformation.
     """
     chosen = experiment.optimizer
+    steps = steps_per_epoch * schedule_length(experiment)
     schedule = training.make_schedule(
         chosen.schedule,
         1.0,
-        steps=steps_per_epoch * experiment.epochs,
+        steps=steps,
         warmup_steps=int(chosen.warmup_epochs * steps_per_epoch),
     )
+    if schedule_length(experiment) < experiment.epochs:
+        schedule = training.hold(schedule, steps)
     optimizer = training.make_optimizer(
         chosen.name,
         schedule,

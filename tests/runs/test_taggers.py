@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError, load, models, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import options, predict, run_folder, taggers, train
+from hepjax.runs import options, predict, records, taggers, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
@@ -99,7 +99,7 @@ def test_the_pure_answer_is_the_tagger(folders, kind):
 
 
 def test_calibrated_scores_are_those_of_the_temperature(folders):
-    metrics = run_folder.read_metrics(folders / "features")
+    metrics = records.read_json(folders / "features" / "metrics.json")
     plain, calibrated = load(folders / "features"), load(folders / "features", calibrated=True)
     assert calibrated.temperature == metrics["calibration"]["temperature"] != 1
     p = plain(read_jets()[:9])

@@ -15,7 +15,7 @@ import pytest
 
 from hepjax import models, read_jets, runtime
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import run_folder
+from hepjax.runs import records, run_folder
 
 MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
 PATIENCE = 60
@@ -80,20 +80,20 @@ def test_several_processes_train_and_one_writes(path, tmp_path, count):
         return
     alone = tmp_path / "alone"
     finish(begin(1, *arguments(path, alone)))
-    several, one = (run_folder.read_history(folder)[-1] for folder in (out, alone))
+    several, one = (records.read_history(folder / "history.csv")[-1] for folder in (out, alone))
     assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
     fingerprints = [run_folder.read_experiment(folder)[1]["fingerprint"] for folder in (out, alone)]
     assert fingerprints[0] == fingerprints[1]
     # Streamed from the files, and on with another number of processes.
     ends = finish(begin(2, "--resume", *arguments(path, out, 4, "--memory", 1e-5)))
     assert [status for status, _, _ in ends] == [0, 0], ends
-    assert len(run_folder.read_history(out)) == 4
+    assert len(records.read_history(out / "history.csv")) == 4
 
 
 def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path):
     out = tmp_path / "run"
     processes = begin(2, *arguments(path, out, 100_000, "--patience", 100_000))
-    wait_for(lambda: (out / "history.csv").exists() and len(run_folder.read_history(out)) > 2, processes)
+    wait_for(lambda: (out / "history.csv").exists() and len(records.read_history(out / "history.csv")) > 2, processes)
     processes[1].send_signal(signal.SIGKILL)
     lost = time.monotonic()
     (status, _, error), _ = finish(processes, PATIENCE)
@@ -101,10 +101,10 @@ def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path):
     assert status not in {0, -signal.SIGKILL}
     assert "another process of this run has ended" in error
     assert "--resume" in error
-    done = len(run_folder.read_history(out))
+    done = len(records.read_history(out / "history.csv"))
     ends = finish(begin(1, "--resume", *arguments(path, out, done + 1, "--patience", 100_000)))
     assert ends[0][0] == 0, ends
-    assert len(run_folder.read_history(out)) == done + 1
+    assert len(records.read_history(out / "history.csv")) == done + 1
 
 
 def test_bad_input_of_one_process_ends_all(path, tmp_path):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Required
 
 from hepjax.choices import AnomalyLoss
 from hepjax.errors import InputError
 from hepjax.tasks.anomaly.options import AnomalyOptions
-from hepjax.tasks.structures import Layout
+from hepjax.tasks.structures import Figures, Layout
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -32,11 +32,21 @@ _VARIATIONAL_COLUMNS = ("kl_divergence", "negative_elbo")
 log = logging.getLogger("hepjax")
 
 
+class AnomalyFigures(Figures, total=False):
+    """What metrics.json holds of a search for anomalies."""
+
+    anomalies: Required[dict[str, dict[str, dict[str, float | None]]]]
+    """Of each kind and score AUC and rejections."""
+    test_jets: Required[dict[str, float]]
+    bounds: dict[str, dict[str, dict[str, float]]]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anomaly(AnomalyOptions):
     """Tells how unlike the background a jet is, by an autoencoder that has learned the background alone."""
 
     layout: ClassVar[Layout] = Layout(values="scores", targets="labels")
+    figures: ClassVar[Any] = AnomalyFigures
     reference_names: ClassVar[tuple[str, ...]] = (
         "code_mean",
         "code_whitening",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Required
 
 from hepjax.errors import InputError
+from hepjax.tasks.structures import Figures
 from hepjax.tasks.task import Task
 from hepjax.types import Rule
 
@@ -28,12 +29,24 @@ if TYPE_CHECKING:
 NAME = "generation"
 
 
+class GenerationFigures(Figures, total=False):
+    """What metrics.json holds of a generator."""
+
+    loss_of: Required[dict[str, float | None]]
+    distances: Required[dict[str, dict[str, dict[str, float | None]]]]
+    """Of all jets and each class, of each observable."""
+    test_jets: float
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Task):
     """Learns to make new jets of each class: their 16 standard observables."""
 
     classes: tuple[str, ...] = ()
     """The classes to learn; the default is all. Jets of others are left out."""
+
+    figures: ClassVar[Any] = GenerationFigures
+    may_be_infinite: ClassVar[bool] = True
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""
