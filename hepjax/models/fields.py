@@ -25,6 +25,9 @@ _NO_OPTIONS = ("outputs", "parent", "name")
 _MOST_NUMBERS = 1000
 """Of an option with a number a layer: building more layers takes longer than a user waits."""
 
+_MOST_NAMES = 10_000
+"""Of an option with columns."""
+
 
 class Option(NamedTuple):
     """An option of a model."""
@@ -93,8 +96,10 @@ def model_rules(model: Model) -> Iterator[Rule]:
         for bound in option.bounds:
             good = value is None or bound.holds(value)
             yield Rule(name, value, good, bound.expected)
-        numbers = [each for each in (value if isinstance(value, tuple) else (value,)) if isinstance(each, int | float)]
+        values = value if isinstance(value, tuple) else (value,)
+        numbers = [each for each in values if isinstance(each, int | float)]
         yield Rule(name, f"{len(numbers):,}", len(numbers) <= _MOST_NUMBERS, f"{_MOST_NUMBERS:,} numbers or fewer")
+        yield Rule(name, f"{len(values):,}", len(values) <= _MOST_NAMES, f"{_MOST_NAMES:,} names or fewer")
         yield Rule(name, value, all(-math.inf < each < math.inf for each in numbers), "finite numbers")
     yield from model.rules()
 

@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 FORMAT = 2
 """Of experiment.json; a folder with a higher number comes from a newer hepjax. 1, of version 0.1, has no checksums."""
 
-_MOST_BYTES = 2**24
-"""Of a text; what hepjax writes is a thousand times shorter."""
+_MOST_BYTES = 2**22
+"""Of experiment.json; those that hepjax writes are a hundred times shorter."""
+_MOST_FIGURES = 2**27
+"""Bytes of figures of merit and of histories, which grow with the number of trainings and epochs."""
 _DEEPEST = 16
 """Levels of a text's dicts and lists."""
 
@@ -79,11 +81,12 @@ class Record:
     """The checksum of each file that belongs to a finished training; None until it is finished."""
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_json(path: Path, most: int = _MOST_BYTES) -> dict[str, Any]:
     """Reads a file of one JSON object.
 
     Args:
       path: the file.
+      most: the bytes that it may have.
 
     Returns:
       Its dicts, lists, words and finite numbers.
@@ -92,7 +95,7 @@ def read_json(path: Path) -> dict[str, Any]:
       InputError: it is no such file.
     """
     try:
-        tree = json.loads(read_bytes(path), parse_constant=_refuse_constant)
+        tree = json.loads(read_bytes(path, most), parse_constant=_refuse_constant)
         problem = _problem(tree)
     except (RecursionError, ValueError) as error:
         if isinstance(error, InputError):
@@ -106,7 +109,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return tree
 
 
-def read_bytes(path: Path, most: int = _MOST_BYTES) -> bytes:
+def read_bytes(path: Path, most: int) -> bytes:
     """Reads a whole file, if it is one: pipes and devices may have no end.
 
     Args:
@@ -210,7 +213,7 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     expected = list(Epoch._fields)
     oldest = expected[:-1]
     try:
-        names, *rows = csv.reader(read_bytes(path).decode().splitlines())
+        names, *rows = csv.reader(read_bytes(path, _MOST_FIGURES).decode().splitlines())
         if names not in (expected, oldest):
             raise InputError(f"{path}: damaged, expected the columns {', '.join(expected)}; train again")
         history = tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in rows if len(row) == len(names))
@@ -223,21 +226,25 @@ def read_history(path: Path) -> tuple[Epoch, ...]:
     return history
 
 
-def check_metrics(path: Path, metrics: dict[str, Any], kind: Any) -> None:
-    """Checks what metrics.json holds, by the type that its task gives.
+def read_metrics(path: Path, kind: Any) -> dict[str, Any]:
+    """Reads metrics.json, and checks it by the type that its task gives.
 
     Args:
-      path: the file, for messages.
-      metrics: from `read_json`.
+      path: the file.
       kind: the type, a `TypedDict`.
+
+    Returns:
+      The figures of merit.
 
     Raises:
       InputError: a figure of merit is missing, or of another type.
     """
+    metrics = read_json(path, _MOST_FIGURES)
     try:
         _converter().structure(metrics, kind)
     except Exception as error:  # whatever cattrs says of a file that hepjax did not write
         raise InputError(f"{path}: damaged, {describe(error)}; train again") from error
+    return metrics
 
 
 def describe(error: Exception) -> str:

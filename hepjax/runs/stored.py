@@ -289,8 +289,7 @@ def _check_cost(path: Path, cost: Mapping[str, int], network: TrainedNetwork) ->
 
 def _read_metrics(run: Run) -> dict[str, Any]:
     path = run.folder / METRICS
-    metrics = records.read_json(path)
-    records.check_metrics(path, metrics, run.experiment.task.figures)
+    metrics = records.read_metrics(path, run.experiment.task.figures)
     if list(metrics.get("classes", run.dataset.classes)) != list(run.dataset.classes):
         raise InputError(
             f"{path}: is of another training: its classes are {', '.join(metrics['classes'])}, those of the run "
