@@ -22,6 +22,8 @@ __all__ = ["Predictions", "is_file", "read_predictions", "read_task", "write_blo
 
 _MOST_COMPRESSED = 2000
 """Times that compressed numbers can be smaller than they are."""
+_OBSERVABLES = "observables/"
+"""Where jet columns are kept."""
 _TASK = "task"
 """The attribute that holds the task as JSON; files of version 0.1 have none, and are of a classification."""
 
@@ -143,18 +145,10 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
     layout = task.layout
     with open_file(path, "file of scores") as file:
         columns = _columns(path, file, task)
-        values = _read(path, file, layout.values, "f")
-        targets = _read(path, file, layout.targets, "iuf") if layout.targets in file else None
-        rows = _read(path, file, "rows", "iu") if "rows" in file else None
-        weights = _read(path, file, "weights", "iuf") if "weights" in file else None
-        group = file.get("observables", {})
-        observables = {name: _read(path, file, f"observables/{name}", "f") for name in group}
-    if values.ndim != 2 or values.shape[1] != len(columns):
-        raise InputError(f"{path}: damaged, {layout.values} have the shape {values.shape}, not (jets, {len(columns)})")
-    known = {layout.targets: targets, "rows": rows, "weights": weights, **observables}
-    for name, array in known.items():
-        if array is not None and (array.shape[:1] != values.shape[:1] or (array.ndim > 1 and name != layout.targets)):
-            raise InputError(f"{path}: damaged, {name} has the shape {array.shape}, for {len(values)} jets")
+        arrays = {name: dataset[:] for name, dataset in _datasets(path, file, task, len(columns)).items()}
+    values = arrays.pop(layout.values)
+    targets, rows, weights = (arrays.pop(name, None) for name in (layout.targets, "rows", "weights"))
+    observables = {name.removeprefix(_OBSERVABLES): column for name, column in arrays.items()}
     unsound = unsound_rows(values, task)
     check_sound(f"{path}: {layout.values}", len(unsound), len(values), unsound[0] if len(unsound) else 0)
     return Predictions(values, targets, columns, rows, observables, weights)
@@ -177,7 +171,7 @@ def check_header(path: Path, task: Task, columns: Sequence[str]) -> None:
     own = read_task(path)
     with open_file(path, "file of scores") as file:
         found = _columns(path, file, task)
-        _check_dataset(path, file, task.layout.values, "f")
+        _datasets(path, file, task, len(columns))
     if type(own) is not type(task) or found != tuple(columns):
         raise InputError(
             f"{path}: is of another training: its columns are {', '.join(found)}, those of the run {', '.join(columns)}"
@@ -227,7 +221,22 @@ def _columns(path: Path, file: Any, task: Task) -> tuple[str, ...]:
     return columns
 
 
-def _check_dataset(path: Path, file: Any, name: str, kinds: str) -> Any:
+def _datasets(path: Path, file: Any, task: Task, count: int) -> dict[str, Any]:
+    """The datasets of a file of predictions, by name, checked but not read."""
+    layout = task.layout
+    kinds = {layout.values: "f", layout.targets: "iuf", "rows": "iu", "weights": "iuf"}
+    kinds |= {f"{_OBSERVABLES}{name}": "f" for name in file.get("observables", {})}
+    found = {name: _dataset(path, file, name, kind) for name, kind in kinds.items() if name in file}
+    values = found[layout.values]
+    if values.ndim != 2 or values.shape[1] != count:
+        raise InputError(f"{path}: damaged, {layout.values} have the shape {values.shape}, not (jets, {count})")
+    for name, each in found.items():
+        if each.shape[:1] != values.shape[:1] or (each.ndim > 1 and name not in {layout.values, layout.targets}):
+            raise InputError(f"{path}: damaged, {name} has the shape {each.shape}, for {len(values)} jets")
+    return found
+
+
+def _dataset(path: Path, file: Any, name: str, kinds: str) -> Any:
     """Refuses what is no array of numbers, or declares more of them than the file holds."""
     dataset = file[name]
     if not hasattr(dataset, "dtype") or dataset.dtype.kind not in kinds:
@@ -237,8 +246,3 @@ def _check_dataset(path: Path, file: Any, name: str, kinds: str) -> Any:
     if dataset.nbytes > _MOST_COMPRESSED * (dataset.id.get_storage_size() + 1):
         raise InputError(f"{path}: damaged, {name} declares {dataset.shape} numbers, but holds fewer; predict again")
     return dataset
-
-
-def _read(path: Path, file: Any, name: str, kinds: str) -> np.ndarray:
-    values: np.ndarray = _check_dataset(path, file, name, kinds)[:]
-    return values

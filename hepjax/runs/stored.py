@@ -214,7 +214,7 @@ def _open(folder: Path, whole: Run | None) -> Run:
         _check_cost(path, record["cost"], network)
     needed = LAST in files if files is not None else identity is not None and "member" not in record
     if needed or (folder / LAST).exists():
-        training.check(folder / LAST, identity)
+        training.check_ensemble(folder / LAST, identity)
     begun = network is not None or (folder / HISTORY).exists()
     history = records.read_history(folder / HISTORY) if begun else ()
     run = Run(folder, experiment, record, dataset, history, None, network, (), measured=False)

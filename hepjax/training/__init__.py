@@ -1,6 +1,6 @@
 """Pure steps, and the loop that runs them."""
 
-from hepjax.training.checkpoints import check, restore, restore_ensemble, save, save_ensemble
+from hepjax.training.checkpoints import check_ensemble, restore, restore_ensemble, save, save_ensemble
 from hepjax.training.ensembles import member_of, over_members, start
 from hepjax.training.loop import DivergedError, fit, run_steps
 from hepjax.training.optimizers import make_optimizer, with_rates
@@ -12,7 +12,7 @@ from hepjax.training.windows import Programs, compile_here, over_window
 __all__ = [
     "DivergedError",
     "Programs",
-    "check",
+    "check_ensemble",
     "compile_here",
     "fit",
     "hold",

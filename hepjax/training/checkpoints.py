@@ -83,8 +83,8 @@ def restore(path: Path, template: T, identity: str | None = None) -> T:
     return _fill(path, _read(path, identity), template)
 
 
-def check(path: Path, identity: str | None = None) -> None:
-    """Refuses a file that cannot be restored, whatever it is of.
+def check_ensemble(path: Path, identity: str | None = None) -> None:
+    """Refuses a file that holds no trainings that could go on, of whatever model.
 
     Args:
       path: the file.
@@ -93,7 +93,10 @@ def check(path: Path, identity: str | None = None) -> None:
     Raises:
       InputError: as in `restore`.
     """
-    _read(path, identity)
+    saved = _read(path, identity)
+    states, whole = saved.get("states"), {"format", "states", "members"}
+    if "format" in saved and ({*saved} != whole or not isinstance(states, dict) or {*states} != {"0", "1"}):
+        raise InputError(f"{path}: damaged, it holds no trainings; train again")
 
 
 def save_ensemble(path: Path, ensemble: Ensemble, identity: str = "") -> None:

@@ -51,8 +51,9 @@ def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
     best = TrainState(params, {**state, setup.SCALING: scaling}, (), np.zeros((), np.int32), jax.random.key(0))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
     test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)
-    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
-    outputs.write_member(chosen, metadata, jets.split, best, history, {"accuracy": 0.5}, test)
+    metadata = outputs.metadata_of(jets, models.Cost(85, 1), ALONE, Classification())
+    metrics = {"accuracy": 0.5, "loss": 1.0, "classes": {name: {"auc": 0.5} for name in hls4ml.CLASSES}}
+    outputs.write_member(chosen, metadata | {"member": "fold-1"}, jets.split, best, history, metrics, test)
     assert predictions.read_predictions(chosen.out / "test.h5").columns == hls4ml.CLASSES
     assert records.read_history(chosen.out / "history.csv") == tuple(history)
     tagger, read = load(chosen.out), read_jets()
