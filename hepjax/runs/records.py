@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import math
-from typing import TYPE_CHECKING, Any, Required, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from hepjax.errors import InputError, reading
 from hepjax.models.serialization import make_strict_converter
@@ -34,7 +34,7 @@ _DEEPEST = 16
 class DatasetRecord(TypedDict, total=False):
     """A dataset, as `hepjax.data.dataset.to_json` writes it."""
 
-    name: Required[str]
+    name: str
     particle_columns: tuple[str, ...]
     jet_columns: tuple[str, ...]
     classes: tuple[str, ...]

@@ -150,12 +150,13 @@ def _what_stays(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run.
+    """Whether a folder is that of a run, whole or not.
 
     >>> is_run(Path("no-such-folder"))
     False
     """
-    return (folder / "experiment.json").is_file()
+    path = folder / "experiment.json"
+    return path.exists() or path.is_symlink() or (folder / "checkpoints").is_dir()
 
 
 def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
@@ -171,7 +172,7 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
       InputError: the folder is not a run's, is damaged, or is from a newer hepjax.
     """
     path = folder / "experiment.json"
-    if not is_run(folder):
+    if not path.exists() and not path.is_symlink():
         raise InputError(f"{folder}: not the folder of a run, it has no experiment.json; give one made by hepjax train")
     record = records.read_json(path)
     typed = records.check_record(path, record)

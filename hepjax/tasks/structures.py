@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, Required, TypedDict
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,10 +29,13 @@ class Layout(NamedTuple):
     """The output of an exported file."""
 
 
-class Figures(TypedDict, total=False):
-    """What metrics.json holds, whatever the task."""
+class _Needed(TypedDict):
+    loss: float
 
-    loss: Required[float]
+
+class Figures(_Needed, total=False):
+    """What metrics.json holds, whatever the task; `loss` is always there."""
+
     intervals: dict[str, Any] | None
     verdict: dict[str, str]
     best_epoch: int | None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import itertools
 import json
 import os
 import shutil
@@ -354,9 +353,9 @@ def test_each_file_of_a_finished_run_has_a_checksum(trained_run):
         "metrics.json",
         "test.h5",
     }
-    for name, letter in itertools.product(record["files"], b"\x00"):
+    for name in record["files"]:
         data = (folder / name).read_bytes()
-        (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1 | letter]))
+        (folder / name).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
         with pytest.raises(InputError, match=rf"{name}: damaged, or of another training"):
             stored.open_run(folder)
         (folder / name).write_bytes(data)

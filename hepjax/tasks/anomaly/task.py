@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Required
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import AnomalyLoss
 from hepjax.errors import InputError
@@ -32,12 +32,15 @@ _VARIATIONAL_COLUMNS = ("kl_divergence", "negative_elbo")
 log = logging.getLogger("hepjax")
 
 
-class AnomalyFigures(Figures, total=False):
+class _Needed(Figures):
+    anomalies: dict[str, dict[str, dict[str, float | None]]]
+    """Of each kind and score AUC and rejections."""
+    test_jets: dict[str, float]
+
+
+class AnomalyFigures(_Needed, total=False):
     """What metrics.json holds of a search for anomalies."""
 
-    anomalies: Required[dict[str, dict[str, dict[str, float | None]]]]
-    """Of each kind and score AUC and rejections."""
-    test_jets: Required[dict[str, float]]
     bounds: dict[str, dict[str, dict[str, float]]]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Required
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
 from hepjax.tasks.classification import options
@@ -31,12 +31,15 @@ _SMALLEST = 1.1754944e-38
 """What a probability that underflowed to 0 is taken for: the smallest normal float32."""
 
 
-class ClassificationFigures(Figures, total=False):
+class _Needed(Figures):
+    accuracy: float
+    classes: dict[str, dict[str, float | None]]
+    """Of each class AUC, rates and rejections."""
+
+
+class ClassificationFigures(_Needed, total=False):
     """What metrics.json holds of a classification."""
 
-    accuracy: Required[float]
-    classes: Required[dict[str, dict[str, float | None]]]
-    """Of each class AUC, rates and rejections."""
     bounds: dict[str, dict[str, float]]
     jets: dict[str, float]
 

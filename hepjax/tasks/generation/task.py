@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Required
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
 from hepjax.tasks.structures import Figures
@@ -29,13 +29,12 @@ if TYPE_CHECKING:
 NAME = "generation"
 
 
-class GenerationFigures(Figures, total=False):
+class GenerationFigures(Figures):
     """What metrics.json holds of a generator."""
 
-    loss_of: Required[dict[str, float | None]]
-    distances: Required[dict[str, dict[str, dict[str, float | None]]]]
+    loss_of: dict[str, float | None]
+    distances: dict[str, dict[str, dict[str, float | None]]]
     """Of all jets and each class, of each observable."""
-    test_jets: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

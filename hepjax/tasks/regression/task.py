@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any, ClassVar, Required
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
@@ -26,12 +26,11 @@ if TYPE_CHECKING:
 _MEDIAN = 0.5
 
 
-class RegressionFigures(Figures, total=False):
+class RegressionFigures(Figures):
     """What metrics.json holds of a regression."""
 
-    targets: Required[dict[str, dict[str, Any]]]
+    targets: dict[str, dict[str, Any]]
     """Of each target bias, resolution and the others."""
-    test_jets: float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
