@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import models, read_jets, runtime
+from hepjax import InputError, models, read_jets, runtime
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import records, run_folder
 
@@ -151,3 +151,18 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
         seen[i] = np.concatenate([part.rows for part in found[:3]])
         assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
     assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))
+
+
+@pytest.mark.parametrize(
+    "coordinator",
+    ["garbage", "127.0.0.1:99999", "127.0.0.1:0", ":29500", "host:", "no.such.host.invalid:29500", "a b:1"],
+)
+def test_an_address_that_nobody_can_have_is_refused_at_once(coordinator):
+    with pytest.raises(InputError, match="--coordinator"):
+        runtime.connect(coordinator, 2, 0)
+
+
+@pytest.mark.parametrize("process", [-1, 2])
+def test_a_process_that_is_not_among_them_is_refused_at_once(process):
+    with pytest.raises(InputError, match=f"--process: expected 0 to 1, .* found {process}"):
+        runtime.connect("127.0.0.1:29500", 2, process)
