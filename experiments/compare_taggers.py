@@ -22,7 +22,7 @@ import tyro
 from hepjax import evaluation, models, report
 from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
-from hepjax.runs import options, predictions, run_folder
+from hepjax.runs import options, predictions, records, run_folder
 from hepjax.runs import train as experiment
 from hepjax.tasks.classification import baselines
 from hepjax.tasks.classification.task import scores_of
@@ -64,7 +64,7 @@ def train(network: Network, chosen: CompareTaggers) -> tuple[Scores, str]:
     folder, _ = experiment.run(options.Experiment(network.value, patience=None, **common))
     cost, seconds = (
         run_folder.read_experiment(folder)[1]["cost"],
-        sum(e.seconds for e in run_folder.read_history(folder)),
+        sum(e.seconds for e in records.read_history(folder / "history.csv")),
     )
     scores = scores_of(predictions.read_predictions(folder / "test.h5"))
     return scores, f"{cost['parameters']:,} | {cost['flop_per_jet'] / 1e6:.2f} | {seconds:.0f}"

@@ -32,7 +32,7 @@ import hepjax
 from hepjax import export
 from hepjax.inputs import pipelines
 from hepjax.models import MLP
-from hepjax.runs import taggers, train
+from hepjax.runs import stored, train
 from hepjax.runs.options import Experiment
 
 
@@ -61,7 +61,7 @@ def fixed_batch(data: bytes) -> Any:
 def run(options: Firmware) -> dict[str, float]:
     """Trains, converts, compiles; returns how far the answers differ."""
     folder, _ = train.run(Experiment(model=MLP(hidden=options.hidden), out=options.out, epochs=options.epochs))
-    (network, *_), *_ = taggers.read_run(folder)
+    network, *_ = stored.networks_of(stored.open_run(folder))
     apply = pipelines.make_apply(network.pipeline, network.scaling)
 
     def logits(features: jax.Array) -> jax.Array:

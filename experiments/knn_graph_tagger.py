@@ -21,7 +21,7 @@ import tyro
 from hepjax import inputs, report
 from hepjax.data import atomic_files, readers
 from hepjax.models import GraphNetwork
-from hepjax.runs import run_folder
+from hepjax.runs import records, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment, Optimization
 
@@ -67,7 +67,7 @@ def train(neighbors: int | None, out: Path, options: KnnGraphTagger) -> dict[str
             seed=options.seed,
         )
     )
-    seconds = sum(epoch.seconds for epoch in run_folder.read_history(folder))
+    seconds = sum(epoch.seconds for epoch in records.read_history(folder / "history.csv"))
     return {**metrics, **run_folder.read_experiment(folder)[1]["cost"], "seconds": seconds}
 
 

@@ -44,3 +44,26 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be written ({reason}); free some space or give another place") from error
+
+
+@contextlib.contextmanager
+def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Converts an OSError in the block to an InputError that names the file.
+
+    Args:
+      path: path of the file that the block reads.
+
+    Yields:
+      Nothing.
+
+    Raises:
+      InputError: the block raised an OSError.
+
+    >>> with reading("a.txt"):
+    ...     pass
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise InputError(f"{path}: cannot be read ({reason}); look at its permissions, or copy it again") from error

@@ -103,8 +103,7 @@ def undrawn(monkeypatch):
 
 @pytest.fixture
 def brief(monkeypatch, undrawn):
-    """Training is what the test is about: classifiers get rough intervals and blank pictures."""
-    monkeypatch.setattr("hepjax.evaluation.bootstrap.REPLICATES", 4)
+    """Training is what the test is about: classifiers get blank pictures."""
     blank = dict.fromkeys(("roc.png", "confusion.png", "scores.png"), Figure())
     monkeypatch.setattr("hepjax.tasks.classification.Classification.pictures", lambda *_: blank)
 

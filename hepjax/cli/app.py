@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import logging
 import math
 import os
@@ -11,9 +12,9 @@ import sys
 import threading
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from hepjax.cli import parsing
+from hepjax.cli import output, parsing
 from hepjax.cli.options import (
     Bench,
     Compare,
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
       arguments: of the command line; None is those of the process.
     """
+    output.prepare()
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
@@ -59,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except KeyboardInterrupt as error:
         _fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
     except BrokenPipeError:
-        _forget_output()
+        output.forget_output()
         raise SystemExit(CLOSED_PIPE) from None
     except (InputError, OSError) as error:
         if debug:
@@ -102,40 +104,25 @@ def _act(words: list[str]) -> None:
     # XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
     # It looks once, when jax is imported, which a model's file does.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if any("\0" in word for word in words):
+        raise InputError("the command line: a word has a null character in it; leave it out")
     command = parsing.parse(words)
-    from rich.console import Console
-
-    console = Console(highlight=False, markup=False)
+    console = output.make_console()
     if threading.current_thread() is threading.main_thread():
         # A batch system's SIGTERM ends a run as Ctrl-C does.
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-    lines = _Lines(sys.stdout)
+    lines = output.Lines(sys.stdout)
     lines.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
     with log_to(lines):
         _ACTIONS[type(command)](command, console)
-    sys.stdout.flush()
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
+    output.forget_output()
 
 
 def _fail(message: str, status: int) -> None:
-    _forget_output()
-    sys.stderr.write(f"hepjax: {message}\n")
+    output.complain(f"hepjax: {message}")
     raise SystemExit(status)
-
-
-def _forget_output() -> None:
-    """Lets what cannot be written to a closed pipe or a full disk not fail once more at exit."""
-    try:
-        sys.stdout.flush()
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-class _Lines(logging.StreamHandler[TextIO]):
-    """Log lines on standard output, where a closed pipe ends the command."""
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 — logging's name
-        if (error := sys.exc_info()[1]) is not None:
-            raise error
 
 
 def _train(command: Experiment, console: Console) -> None:
@@ -255,14 +242,14 @@ def _info(command: Info, console: Console) -> None:
 
 
 def _info_of_run(folder: Path, console: Console) -> None:
-    import json
-
     from hepjax import report
+    from hepjax.runs import stored
 
-    experiment, record = run_folder.read_experiment(folder)
-    console.print(report.run_table(str(folder), record, len(run_folder.read_history(folder))))
-    if (folder / "metrics.json").is_file():
-        console.print(experiment.task.table(json.loads((folder / "metrics.json").read_text())))
+    run = stored.open_run(folder)
+    with stored.presenting(run):
+        console.print(report.run_table(str(folder), run.record, len(run.history)))
+        if run.metrics is not None:
+            console.print(run.experiment.task.table(run.metrics))
 
 
 _HDF5 = (".h5", ".hdf5")

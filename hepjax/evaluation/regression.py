@@ -17,7 +17,6 @@ from hepjax.evaluation.intervals import (
     effective_count,
     effective_trials,
     mean_interval,
-    standard_error,
 )
 from hepjax.evaluation.residuals import bias_and_resolution, checked_numbers, core_quantiles, relative_residuals
 

@@ -71,6 +71,7 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     (3, 20, 7)
     """
     network = resolve(model, dataset)
+    models.check_model(network)  # with the columns known, which some bounds depend on
     network = network.clone(outputs=network.output_count(outputs))
     if isinstance(network, FeatureModel):
         return _of_features(network)

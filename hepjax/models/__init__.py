@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hepjax.models.apply import Apply, initialize, make_apply
     from hepjax.models.autoencoder import Autoencoder
     from hepjax.models.cloud_velocity import CloudVelocity
-    from hepjax.models.complexity import Cost, cost
+    from hepjax.models.complexity import Cost, check_size, cost
     from hepjax.models.conv_autoencoder import ConvAutoencoder
     from hepjax.models.convnet import ConvNet
     from hepjax.models.convnet1d import ConvNet1D
@@ -74,6 +74,7 @@ _HOMES = {
     "VariationalAutoencoder": "variational_autoencoder",
     "activations": "layers",
     "check_model": "fields",
+    "check_size": "complexity",
     "cost": "complexity",
     "from_json": "serialization",
     "initialize": "apply",
@@ -114,6 +115,7 @@ __all__ = [
     "VariationalAutoencoder",
     "activations",
     "check_model",
+    "check_size",
     "cost",
     "from_json",
     "initialize",

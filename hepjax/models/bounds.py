@@ -40,6 +40,15 @@ def below(limit: float) -> Bound:
     return Bound(lambda value: value < limit, f"below {limit}")
 
 
+def at_most(highest: float) -> Bound:
+    """Returns the bound of numbers up to `highest`.
+
+    >>> at_most(3).holds(4), at_most(3).expected
+    (False, '3 or less')
+    """
+    return Bound(lambda value: value <= highest, f"{highest} or less")
+
+
 def more_than(limit: float) -> Bound:
     """Returns the bound of finite numbers above `limit`.
 

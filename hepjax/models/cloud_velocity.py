@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, each
+from hepjax.models.bounds import at_least, at_most, each
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.model import Model
 from hepjax.models.registry import register
@@ -43,9 +43,9 @@ class CloudVelocity(Model):
     """Width of each particle's hidden layers, and of the cloud's."""
     summary: Annotated[int, at_least(1)] = 16
     """Width of the cloud's vector between two layers."""
-    layers: Annotated[int, at_least(1)] = 5
+    layers: Annotated[int, at_least(1), at_most(1000)] = 5
     """Layers, in each of which particles and cloud hear of each other."""
-    frequencies: Annotated[int, at_least(1)] = 6
+    frequencies: Annotated[int, at_least(1), at_most(1000)] = 6
     """The time t is seen as cos(π k t) and sin(π k t), k from 1 to this."""
     activation: ActivationLike = Activation.LEAKY_RELU
     """Activation after every layer but the last."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 from jax.extend.core import jaxpr_as_fun
+
+from hepjax.errors import InputError
+from hepjax.runtime import memory_limit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,6 +17,10 @@ if TYPE_CHECKING:
     from jax.extend.core import ClosedJaxpr, Jaxpr
 
     from hepjax.types import PyTree
+
+
+_BYTES = 4
+"""Of a number in float32."""
 
 
 class Cost(NamedTuple):
@@ -36,6 +44,9 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
     Returns:
       The counts.
 
+    Raises:
+      InputError: one jet takes more than the memory.
+
     >>> import jax.numpy as jnp
     >>> from hepjax.models import Logistic, initialize, make_apply
     >>> model, x = Logistic(outputs=5), jnp.zeros((1, 16))
@@ -44,7 +55,50 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
     """
     mask = jax.numpy.ones(1, bool)
     program = jax.make_jaxpr(lambda *given: apply(*given, mask, None)[0])(params, model_state, inputs)
+    _check_largest(program)
     return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop(program)))
+
+
+def check_size(make: Callable[[], PyTree], name: str, copies: int = 1) -> PyTree:
+    """Refuses a model that cannot fit into the memory, before any of its parameters is made.
+
+    Args:
+      make: draws the parameters, and whatever else goes with them.
+      name: of the model, for the message.
+      copies: how many of all that are held at once.
+
+    Returns:
+      The shapes of what `make` draws.
+
+    Raises:
+      InputError: says how large the model is.
+
+    >>> check_size(lambda: jax.numpy.zeros((10**9, 10**9)), "mlp")
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: model mlp: has 1,000,000,000,000,000,000 numbers, which cannot fit into the memory; give \
+it fewer or narrower layers
+    """
+    remedy = "which cannot fit into the memory; give it fewer or narrower layers"
+    try:
+        shapes = jax.eval_shape(make)
+    except (MemoryError, OverflowError) as error:  # of sizes that no array can have
+        raise InputError(f"model {name}: has more numbers than can be counted, {remedy}") from error
+    size = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(shapes))
+    if size * _BYTES * copies > memory_limit():
+        held = f", held {copies} times in training" if copies > 1 else ""
+        raise InputError(f"model {name}: has {size:,} numbers{held}, {remedy}")
+    return shapes
+
+
+def _check_largest(program: ClosedJaxpr) -> None:
+    """Refuses a program whose largest array, of one jet, cannot fit into the memory."""
+    largest = max((math.prod(x.aval.shape) for e in program.eqns for x in e.outvars), default=0)
+    if largest * _BYTES > memory_limit():
+        raise InputError(
+            f"the model takes an array of {largest:,} numbers for one jet, which cannot fit into the memory; give it "
+            "fewer particles or pixels, or narrower layers"
+        )
 
 
 def _flop(program: ClosedJaxpr) -> float:

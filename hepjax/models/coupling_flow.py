@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 
 from hepjax.errors import InputError
-from hepjax.models.bounds import at_least, each, more_than
+from hepjax.models.bounds import at_least, at_most, each, more_than
 from hepjax.models.layers.splines import SMALLEST, inverse_spline, spline
 from hepjax.models.model import Model
 from hepjax.models.registry import register
@@ -35,11 +35,11 @@ class CouplingFlow(Model):
 
     conditions: Annotated[int, at_least(0)] = 0
     """Number of conditions, K."""
-    layers: Annotated[int, at_least(1)] = 8
+    layers: Annotated[int, at_least(1), at_most(1000)] = 8
     """Layers of the flow."""
     hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 64)
     """Widths of the layers of the small networks."""
-    bins: Annotated[int, at_least(1)] = 8
+    bins: Annotated[int, at_least(1), at_most(1000)] = 8
     """Bins of a spline."""
     reach: Annotated[float, more_than(0)] = 6.0
     """Splines act from minus to plus this."""

@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import inspect
 import itertools
+import math
 import textwrap
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -21,6 +22,11 @@ if TYPE_CHECKING:
 
 _NO_OPTIONS = ("outputs", "parent", "name")
 """The task's field, and those of every Flax module."""
+_MOST_NUMBERS = 1000
+"""Of an option with a number a layer: building more layers takes longer than a user waits."""
+
+_MOST_NAMES = 10_000
+"""Of an option with columns."""
 
 
 class Option(NamedTuple):
@@ -86,10 +92,15 @@ def model_rules(model: Model) -> Iterator[Rule]:
     ['--hidden']
     """
     for option in options_in(type(model)):
-        value = getattr(model, option.name)
+        value, name = getattr(model, option.name), f"--{option.name.replace('_', '-')}"
         for bound in option.bounds:
             good = value is None or bound.holds(value)
-            yield Rule(f"--{option.name.replace('_', '-')}", value, good, bound.expected)
+            yield Rule(name, value, good, bound.expected)
+        values = value if isinstance(value, tuple) else (value,)
+        numbers = [each for each in values if isinstance(each, int | float)]
+        yield Rule(name, f"{len(numbers):,}", len(numbers) <= _MOST_NUMBERS, f"{_MOST_NUMBERS:,} numbers or fewer")
+        yield Rule(name, f"{len(values):,}", len(values) <= _MOST_NAMES, f"{_MOST_NAMES:,} names or fewer")
+        yield Rule(name, value, all(-math.inf < each < math.inf for each in numbers), "finite numbers")
     yield from model.rules()
 
 

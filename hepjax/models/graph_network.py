@@ -10,7 +10,7 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, below, each, not_empty
+from hepjax.models.bounds import at_least, at_most, below, each, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.layers.inspection import shown
@@ -33,7 +33,7 @@ class GraphNetwork(GraphModel):
     (arXiv:1607.06450): sums over particles would grow from round to round.
     """
 
-    rounds: Annotated[int, at_least(1)] = 2
+    rounds: Annotated[int, at_least(1), at_most(1000)] = 2
     """Rounds of message passing."""
     edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
     """Widths of the layers that update edges."""

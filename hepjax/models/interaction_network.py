@@ -12,13 +12,13 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation, PairForm, Readout
-from hepjax.models.bounds import OptionType, at_least, each, not_empty
+from hepjax.models.bounds import OptionType, at_least, at_most, each, not_empty
 from hepjax.models.layers.activations import FUNCTIONS, prelu, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.layers.inspection import shown
 from hepjax.models.layers.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
 from hepjax.models.mlp import MLP
-from hepjax.models.model import ParticleModel
+from hepjax.models.model import MOST_PARTICLES, ParticleModel
 from hepjax.models.registry import register
 from hepjax.types import Sequences
 
@@ -52,7 +52,7 @@ class InteractionNetwork(ParticleModel):
     A jet without particles gets outputs of 0 where padding is left out.
     """
 
-    particles: Annotated[int | None, at_least(1), OptionType(int)] = 30  # type: ignore[assignment]
+    particles: Annotated[int | None, at_least(1), at_most(MOST_PARTICLES), OptionType(int)] = 30  # type: ignore[assignment]
     """How many particles of each jet the model sees, the first in order; in Python None takes those of the input."""
     edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (50, 25, 12)
     """Widths of the layers of the edge network."""

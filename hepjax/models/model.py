@@ -7,11 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from flax import linen as nn
 
 from hepjax.choices import Channels, PixelScale, PixelValue
-from hepjax.models.bounds import at_least, more_than
+from hepjax.models.bounds import at_least, at_most, more_than
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+
+MOST_PARTICLES = 10_000
+"""More of one jet than any detector sees; their pairs still fit into memory."""
+_MOST_PIXELS = 4096
 
 
 class Model(nn.Module, kw_only=True):
@@ -81,7 +86,7 @@ class ParticleModel(Model):
     A jet's particles come first, by falling pT, and padding last.
     """
 
-    particles: Annotated[int, at_least(1)] = 30
+    particles: Annotated[int, at_least(1), at_most(MOST_PARTICLES)] = 30
     """How many particles of each jet the model sees, the first in order."""
     columns: tuple[str, ...] = ()
     """The particle columns to learn from, by name; `hepjax info` lists them. Default: those the data set names."""
@@ -131,9 +136,9 @@ class GraphModel(ParticleModel):
 class ImageModel(Model):
     """A model of jet images: its input is (B, H, W, channels) float, as `pixel_scale` says."""
 
-    particles: Annotated[int, at_least(1)] = 30
+    particles: Annotated[int, at_least(1), at_most(MOST_PARTICLES)] = 30
     """How many particles of each jet are drawn, the first in order."""
-    pixels: Annotated[int, at_least(1)] = 40
+    pixels: Annotated[int, at_least(1), at_most(_MOST_PIXELS)] = 40
     """Pixels along each side of the image; 40 of 0.02 hold all of a jet of radius 0.4."""
     pixel_size: Annotated[float, more_than(0)] = 0.02
     """Side of a pixel in η and φ."""

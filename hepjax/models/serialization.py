@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from hepjax.errors import InputError
 from hepjax.models.fields import options_in, options_of
@@ -13,8 +15,6 @@ from hepjax.models.registry import MODELS
 from hepjax.registry import hint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import cattrs
 
     from hepjax.models.model import Model
@@ -66,6 +66,8 @@ def from_json(tree: Mapping[str, Any]) -> Model:
     ...
     hepjax.errors.InputError: model mlp: there is no option hiden; did you mean hidden?
     """
+    if not isinstance(tree, Mapping):
+        raise InputError(f"model: expected its name and options, found {tree!r:.80}")
     given = {_OLD_NAMES.get(key, key): value for key, value in tree.items()}
     if not isinstance(name := given.pop("name", None), str):
         raise InputError(f"model: expected a name, found {name!r}")
@@ -79,7 +81,7 @@ def from_json(tree: Mapping[str, Any]) -> Model:
         try:
             values[key] = _converter().structure(value, options[key].type)
         except Exception as error:  # whatever a type says of another one
-            raise InputError(f"model {name}: {key}={value!r} does not fit ({error})") from error
+            raise InputError(f"model {name}: {key}={value!r:.80} does not fit ({error})") from error
     missing = [key for key, option in options.items() if option.default is dataclasses.MISSING and key not in values]
     if missing:
         raise InputError(f"model {name}: expected {' and '.join(missing)}, which have no default")
@@ -87,8 +89,49 @@ def from_json(tree: Mapping[str, Any]) -> Model:
     return model
 
 
-@functools.cache
-def _converter() -> cattrs.Converter:
+def make_strict_converter(**options: Any) -> cattrs.Converter:
+    """Makes a converter that takes JSON's types for what they are: no number for a word, no fraction for an integer.
+
+    Args:
+      options: of cattrs.
+
+    >>> make_strict_converter().structure(3, float)
+    3.0
+    """
     from cattrs.preconf.json import make_converter
 
-    return make_converter()
+    converter = make_converter(**options)
+    for kind, accepted in ((bool, bool), (int, int), (str, str), (float, int | float)):
+        converter.register_structure_hook(kind, functools.partial(_plain, accepted=accepted))
+    converter.register_structure_hook_func(_is_sequence, functools.partial(_sequence, converter))
+    return converter
+
+
+def _plain(value: Any, kind: Any, *, accepted: Any) -> Any:
+    if not isinstance(value, accepted) or (isinstance(value, bool) and kind is not bool):
+        raise TypeError(f"expected {kind.__name__}, found {type(value).__name__}")
+    plain = kind(value)
+    if kind is float and not math.isfinite(plain):
+        raise ValueError(f"expected a finite number, found {value}")
+    return plain
+
+
+def _is_sequence(kind: Any) -> bool:
+    return get_origin(kind) is tuple
+
+
+def _sequence(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
+    """A list as a tuple; a word is not the list of its letters."""
+    if not isinstance(value, list | tuple):
+        raise TypeError(f"expected a list, found {type(value).__name__}")
+    of = get_args(kind)
+    if of[-1] is Ellipsis:
+        return tuple(converter.structure(each, of[0]) for each in value)
+    if len(of) != len(value):
+        raise ValueError(f"expected {len(of)} values, found {len(value)}")
+    return tuple(converter.structure(each, one) for each, one in zip(value, of, strict=True))
+
+
+@functools.cache
+def _converter() -> cattrs.Converter:
+    return make_strict_converter()

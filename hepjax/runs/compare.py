@@ -10,8 +10,8 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.inputs import opening
-from hepjax.runs import predict, predictions
-from hepjax.tasks import TASKS
+from hepjax.runs import predict, predictions, run_folder, stored
+from hepjax.tasks import TASKS, default_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,14 +76,24 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str 
 
 
 def _read_test(source: Path) -> tuple[Task, Predictions]:
-    path = source / "test.h5" if source.is_dir() else source
-    if not path.is_file():
+    if run_folder.is_run(source):
+        run = stored.open_run(source)
+        stored.metrics_of(run)
+        task, test = run.experiment.task, stored.predictions_of(run)
+    else:
+        task, test = _read_scores(source)
+    if test is None:
         raise InputError(f"{source}: has no test.h5, the answers to its test jets; give --data, or train again")
-    task = predictions.read_task(path)
-    test = predictions.read_predictions(path, task)
     if test.rows is None:
         raise InputError(f"{source}: does not say which jets its scores are of; give --data and the taggers themselves")
     return task, test
+
+
+def _read_scores(source: Path) -> tuple[Task, Predictions | None]:
+    """Reads a file of predictions, or the folder that `hepjax evaluate` made."""
+    path = source / "test.h5" if source.is_dir() else source
+    task = predictions.read_task(path) if path.is_file() else default_task()
+    return task, predictions.read_predictions(path, task) if path.is_file() else None
 
 
 def _common(predicted: Sequence[Predictions], sources: Sequence[Path]) -> list[Predictions]:

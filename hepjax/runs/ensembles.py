@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.runs import run_folder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
 
     from hepjax.runs.options import Experiment
     from hepjax.types import Epoch, Progress
@@ -47,6 +45,31 @@ def is_ensemble(experiment: Experiment) -> bool:
     return bool(experiment.folds or experiment.ensemble or experiment.rates or experiment.sizes)
 
 
+def count_members(experiment: Experiment) -> int:
+    """Counts the trainings that an experiment asks for.
+
+    >>> from hepjax.runs.options import Experiment
+    >>> count_members(Experiment()), count_members(Experiment(rates=(0.1, 0.2)))
+    (1, 2)
+    """
+    return experiment.folds or experiment.ensemble or len(experiment.rates) or len(experiment.sizes) or 1
+
+
+def member_names(experiment: Experiment) -> tuple[str, ...]:
+    """Names the trainings that an experiment asks for, which are folders in that of the run.
+
+    >>> from hepjax.runs.options import Experiment
+    >>> member_names(Experiment(ensemble=2)), member_names(Experiment())
+    (('model-1', 'model-2'), ('',))
+    """
+    if experiment.folds or experiment.ensemble:
+        kind = "fold" if experiment.folds else "model"
+        return tuple(f"{kind}-{i + 1}" for i in range(count_members(experiment)))
+    if experiment.rates or experiment.sizes:
+        return tuple(f"rate-{rate:g}" for rate in experiment.rates) + tuple(f"size-{n}" for n in experiment.sizes)
+    return ("",)
+
+
 def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> tuple[Member, ...]:
     """Lists the trainings that an experiment asks for.
 
@@ -62,22 +85,25 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> tuple
       InputError: there are fewer jets to train on than a size asks for.
     """
     (train, val, test), rate = split, experiment.optimizer.learning_rate
+    names = member_names(experiment)
     if experiment.folds:
         order = np.random.default_rng(experiment.seed).permutation(np.concatenate(split))
         folds = [np.sort(fold) for fold in np.array_split(order, experiment.folds)]
         turns = [np.roll(np.arange(len(folds)), -i) for i in range(len(folds))]
         rest = [np.sort(np.concatenate([folds[j] for j in others])) for _, _, *others in turns]
-        return tuple(Member(f"fold-{i + 1}", rest[i], folds[turn[1]], folds[i], rate) for i, turn in enumerate(turns))
+        return tuple(Member(names[i], rest[i], folds[turn[1]], folds[i], rate) for i, turn in enumerate(turns))
     if experiment.ensemble:
-        return tuple(Member(f"model-{i + 1}", train, val, test, rate) for i in range(experiment.ensemble))
+        return tuple(Member(name, train, val, test, rate) for name in names)
     if experiment.rates:
-        return tuple(Member(f"rate-{rate:g}", train, val, test, rate) for rate in experiment.rates)
+        return tuple(Member(name, train, val, test, rate) for name, rate in zip(names, experiment.rates, strict=True))
     if not experiment.sizes:
-        return (Member("", train, val, test, rate),)
+        return (Member(names[0], train, val, test, rate),)
     if max(experiment.sizes) > len(train):
         raise InputError(f"--sizes: there are {len(train)} jets to train on, found {max(experiment.sizes)}; give fewer")
     order = np.random.default_rng(experiment.seed).permutation(train)
-    return tuple(Member(f"size-{size}", np.sort(order[:size]), val, test, rate) for size in experiment.sizes)
+    return tuple(
+        Member(name, np.sort(order[:size]), val, test, rate) for name, size in zip(names, experiment.sizes, strict=True)
+    )
 
 
 def choose_best(experiment: Experiment, good: Sequence[int], histories: Sequence[Sequence[Epoch]]) -> int:
@@ -98,25 +124,6 @@ def choose_best(experiment: Experiment, good: Sequence[int], histories: Sequence
     if experiment.sizes:
         return int(np.argmax([experiment.sizes[i] for i in good]))
     return int(np.argmin([min(row.val_loss for row in history) for history in histories]))
-
-
-def members_in_use(folder: Path, experiment: Experiment, record: dict[str, Any]) -> tuple[str, ...]:
-    """Names the members of a run whose mean is its prediction; a member that diverged is never among them.
-
-    Args:
-      folder: of the run, whose training has ended.
-      experiment: its options.
-      record: what experiment.json holds.
-
-    Returns:
-      The names of the members' folders: all of folds and of an ensemble, otherwise the best.
-    """
-    good = [i for i, name in enumerate(record["members"]) if name not in record.get("diverged", {})]
-    names = [record["members"][i] for i in good]
-    if not (experiment.rates or experiment.sizes):
-        return tuple(names)
-    histories = [run_folder.read_history(folder / name) for name in names]
-    return (names[choose_best(experiment, good, histories)],)
 
 
 def diverged_members(members: Sequence[Member], progress: Sequence[Progress]) -> dict[str, str]:

@@ -12,11 +12,11 @@ from hepjax.choices import ExportFormat, Precision, Role
 from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_target
 from hepjax.data.dataset import to_json, unit_of
-from hepjax.runs import predictions, run_folder, taggers
+from hepjax.runs import stored, taggers
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
-    from hepjax.types import Dataset
+    from hepjax.runs.stored import Run
 
 
 def export(
@@ -40,11 +40,13 @@ def export(
     targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
     for path in targets:
         check_target(path, f"--out {path}")
-    trained, experiment, record = taggers.read_run(folder)
-    task, dataset = experiment.task, run_folder.dataset_of(record)
+    run = stored.open_run(folder)
+    experiment, task, dataset, metrics = run.experiment, run.experiment.task, run.dataset, stored.metrics_of(run)
     task.check_export()
+    trained = stored.networks_of(run)
     networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
-    temperature = taggers.read_temperature(folder, task) if calibrated else 1.0
+    temperature = taggers.temperature_of(run) if calibrated else 1.0
+    pt_range = _pt_range(run)
     predict, pipeline = taggers.make_predict(networks, task, temperature), networks[0].pipeline
     metadata = {
         "model": json.dumps(models.to_json(experiment.model)),
@@ -64,29 +66,25 @@ def export(
         data = formats.to_stablehlo(predict, pipeline.example)
         atomic_files.write_bytes(out, data)
         atomic_files.write_text(beside, formats.describe_stablehlo(predict, pipeline.example, data, metadata))
-    metrics = run_folder.read_metrics(folder)
-    words = report.model_card(
-        out.name,
-        record,
-        metrics,
-        pipeline.columns,
-        kind,
-        units={column: unit_of(dataset, column) for column in pipeline.columns},
-        temperature=temperature,
-        pt_range=_pt_range(folder, dataset),
-        output=task.layout.exported,
-        paragraphs=task.card(record, metrics),
-    )
+    with stored.presenting(run):
+        words = report.model_card(
+            out.name,
+            run.record,
+            metrics,
+            pipeline.columns,
+            kind,
+            units={column: unit_of(dataset, column) for column in pipeline.columns},
+            temperature=temperature,
+            pt_range=pt_range,
+            output=task.layout.exported,
+            paragraphs=task.card(run.record, metrics),
+        )
     atomic_files.write_text(card, words)
     return tuple(targets)
 
 
-def _pt_range(folder: Path, dataset: Dataset) -> tuple[float, float] | None:
+def _pt_range(run: Run) -> tuple[float, float] | None:
     """Of the test jets, where a run of an older hepjax has not left them out."""
-    path = folder / "test.h5"
-    pt = (
-        predictions.read_predictions(path).observables.get(dataset.roles.get(Role.JET_PT, ""))
-        if path.exists()
-        else None
-    )
+    test = stored.predictions_of(run)
+    pt = None if test is None else test.observables.get(run.dataset.roles.get(Role.JET_PT, ""))
     return None if pt is None or not len(pt) else (float(pt.min()), float(pt.max()))

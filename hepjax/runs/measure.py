@@ -14,7 +14,7 @@ import numpy as np
 from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.runs import outputs, run_folder
+from hepjax.runs import outputs, run_folder, stored
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
 from hepjax.runs.setup import saved_model
 from hepjax.tasks import Predictions, TrainedNetwork, packing
@@ -34,8 +34,7 @@ log = logging.getLogger("hepjax")
 
 def measure(
     experiment: Experiment,
-    folder: Path,
-    ensemble: Ensemble,
+    run: outputs.Opened,
     jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
@@ -44,8 +43,7 @@ def measure(
 
     Args:
       experiment: the options.
-      folder: of the run.
-      ensemble: the trainings at their end, one of which at least did not diverge.
+      run: its folder, and the trainings at their end, one of which at least did not diverge.
       jets: what they were trained and are measured on.
       setup: of the trainings.
       metadata: of experiment.json, from `outputs.metadata_of`.
@@ -57,11 +55,12 @@ def measure(
     Raises:
       InputError: too few members are left for a mean; each is in its folder still.
     """
+    folder, ensemble, _ = run
     together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
     good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
     references = _references(experiment.task, jets, setup, ensemble)
-    _save_references(experiment, folder, ensemble, setup, references)
+    _save_references(experiment, run, setup, references)
     all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", observed=True)
     complete = partial(_complete, experiment, setup, ensemble)
     tests = [complete(all_tests[i], [i]) for i in good]
@@ -93,6 +92,7 @@ def measure(
         run_folder.write_history(folder, progress[best].history)
         report.save(report.history_figure(progress[best].history), folder / "history.png")
         _draw_learning_curve(experiment, folder, good, metrics)
+        run_folder.seal(folder, stored.finished_files(experiment, metadata))
     log.info("%s", whole["verdict"]["words"])
     return whole
 
@@ -123,18 +123,17 @@ def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemb
 
 def _save_references(
     experiment: Experiment,
-    folder: Path,
-    ensemble: Ensemble,
+    run: outputs.Opened,
     setup: TrainingSetup,
     references: Sequence[dict[str, Any]],
 ) -> None:
     """Saves the network of a single training once more, with what was computed after the training."""
-    if ensemble.stacked or not experiment.task.reference_names:
+    if run.ensemble.stacked or not experiment.task.reference_names:
         return
-    best = runtime.whole(setup.devices, ensemble.best)
+    best = runtime.whole(setup.devices, run.ensemble.best)
     if runtime.is_first():
         saved = saved_model(experiment.task, _refer(best, references[0]))
-        training.save(folder / "checkpoints" / "best.msgpack", saved)
+        training.save(run.folder / stored.BEST, saved, run.identity)
 
 
 def _refer(state: TrainState, references: dict[str, np.ndarray]) -> TrainState:
@@ -205,6 +204,7 @@ def _write_members(
     """Writes each of several trainings as a run folder of its own, and which of them diverged."""
     rows, best = np.concatenate([part.rows for part in jets[:3]]), jax.device_get(ensemble.best)
     alone = {key: value for key, value in metadata.items() if key != "members"}
+    diverged = diverged_members(setup.members, ensemble.members)
     for i, (member, progress) in enumerate(zip(setup.members, ensemble.members, strict=True)):
         split = batching.Split(*(rows[numbers] for numbers in member[1:4]))
         metrics, test = measured.get(i, (None, None))
@@ -215,15 +215,17 @@ def _write_members(
                 out=folder / member.name,
                 optimizer=dataclasses.replace(experiment.optimizer, learning_rate=member.rate),
             ),
-            alone | {"jets": dict(zip(split._fields, map(len, split), strict=True))},
+            alone
+            | {"jets": dict(zip(split._fields, map(len, split), strict=True)), "member": member.name}
+            | ({"diverged": {member.name: diverged[member.name]}} if member.name in diverged else {}),
             split,
             _refer(training.member_of(best, i), references[i]),
             progress.history,
             None if metrics is None else metrics | {"best_epoch": _best_epoch(progress)},
             test,
         )
-    if diverged := diverged_members(setup.members, ensemble.members):
-        run_folder.add_to_record(folder, {"diverged": diverged})
+    if diverged:
+        run_folder.change_record(folder, {"diverged": diverged})
 
 
 def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -> None:

@@ -29,6 +29,11 @@ def default_model() -> Model:
     return model
 
 
+MOST_MEMBERS = 1000
+"""Trainings at once."""
+_MOST_EPOCHS = 1_000_000
+
+
 @dataclasses.dataclass(frozen=True)
 class Optimization:
     """How the loss is brought down."""
@@ -39,6 +44,8 @@ class Optimization:
     """The learning rate, at its peak where a schedule changes it."""
     schedule: Schedule = Schedule.CONSTANT
     """How the learning rate changes; plateau divides it by ten when the training loss stands still."""
+    schedule_epochs: int | None = None
+    """Over how many epochs the schedule goes; after them the rate stays what it is at their end. Default: --epochs."""
     warmup_epochs: float = 0.0
     """A linear rise of the learning rate over the first epochs."""
     plateau_patience: int = 5
@@ -146,15 +153,21 @@ def check(experiment: Experiment) -> None:
     e, o = experiment, experiment.optimizer
     one_cycle = o.schedule is Schedule.ONE_CYCLE
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
+    length = e.epochs if o.schedule_epochs is None else o.schedule_epochs
     own: tuple[Rule, ...] = (
-        Rule("--epochs", e.epochs, e.epochs >= 1, "1 or more"),
-        Rule("--batch-size", e.batch_size, e.batch_size >= 0, "1 or more, or 0 for all jets"),
+        Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
+        Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
         Rule("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
         Rule("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
-        Rule("--folds", e.folds, e.folds is None or e.folds >= 3, "3 or more"),
+        Rule("--folds", e.folds, e.folds is None or 3 <= e.folds <= MOST_MEMBERS, f"3 to {MOST_MEMBERS:,}"),
         Rule("--folds", e.folds, not (e.folds and (e.val or e.test)), "none where --val or --test is given"),
-        Rule("--ensemble", e.ensemble, e.ensemble is None or e.ensemble >= 2, "2 or more"),
-        Rule("--rates", e.rates, len(set(e.rates)) == len(e.rates) != 1, "two different ones or more"),
+        Rule("--ensemble", e.ensemble, e.ensemble is None or 2 <= e.ensemble <= MOST_MEMBERS, f"2 to {MOST_MEMBERS:,}"),
+        Rule(
+            "--rates",
+            e.rates,
+            len({f"{rate:g}" for rate in e.rates}) == len(e.rates) != 1,
+            "two different ones or more",
+        ),
         Rule("--rates", e.rates, all(0 < rate < inf for rate in e.rates), "more than 0"),
         Rule("--sizes", e.sizes, len(set(e.sizes)) == len(e.sizes) != 1, "two different ones or more"),
         Rule("--sizes", e.sizes, all(size >= 1 for size in e.sizes), "1 or more"),
@@ -175,8 +188,12 @@ def check(experiment: Experiment) -> None:
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
         Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
+        Rule("--optimizer.schedule-epochs", length, 1 <= length <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule(
-            "--optimizer.warmup-epochs", o.warmup_epochs, 0 <= o.warmup_epochs < e.epochs, "0 or more, below --epochs"
+            "--optimizer.warmup-epochs",
+            o.warmup_epochs,
+            0 <= o.warmup_epochs < length,
+            "0 or more, below the schedule's epochs",
         ),
         Rule(
             "--optimizer.warmup-epochs",

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import logging
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import numpy as np
@@ -17,7 +16,7 @@ from hepjax import report, runtime, training
 from hepjax.data import atomic_files
 from hepjax.data.dataset import to_json
 from hepjax.errors import InputError, writing
-from hepjax.runs import predictions, run_folder
+from hepjax.runs import locks, predictions, run_folder, stored
 from hepjax.runs.log import log_to
 from hepjax.runs.setup import saved_model
 from hepjax.runtime.profiling import trace_epoch
@@ -35,7 +34,17 @@ if TYPE_CHECKING:
     from hepjax.types import Ensemble, Epoch, TrainState
 
 
-def save(folder: Path, ensemble: Ensemble, task: Task) -> None:
+class Opened(NamedTuple):
+    """A run folder that a training goes on in."""
+
+    folder: Path
+    ensemble: Ensemble
+    """The trainings as far as they have come."""
+    identity: str
+    """Of the training, which its files have; "" of one that an older hepjax began."""
+
+
+def save(folder: Path, ensemble: Ensemble, task: Task, identity: str) -> None:
     """Saves the trainings of a run after an epoch, to go on from.
 
     The best model of a single training comes first: whatever a kill leaves, both fit together again after a resume.
@@ -44,27 +53,29 @@ def save(folder: Path, ensemble: Ensemble, task: Task) -> None:
       folder: of the run.
       ensemble: whole, as each process can read it.
       task: that is learned.
+      identity: of the training.
     """
     if not ensemble.stacked:
-        training.save(folder / "checkpoints" / "best.msgpack", saved_model(task, ensemble.best))
-    training.save_ensemble(folder / "checkpoints" / "last.msgpack", ensemble)
+        training.save(folder / stored.BEST, saved_model(task, ensemble.best), identity)
+    training.save_ensemble(folder / stored.LAST, ensemble, identity)
     if not ensemble.stacked:
         run_folder.write_history(folder, ensemble.history)
 
 
-def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member]) -> None:
+def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member], identity: str) -> None:
     """Saves the last good state of each training that diverged, in its own folder.
 
     Args:
       folder: of the run.
       ensemble: whole, as each process can read it.
       members: the trainings; a single one has the folder of the run.
+      identity: of the training.
     """
     for i, (member, progress) in enumerate(zip(members, ensemble.members, strict=True)):
         if progress.divergence:
             checkpoints = folder / member.name / "checkpoints"
             checkpoints.mkdir(parents=True, exist_ok=True)
-            training.save(checkpoints / "last_good.msgpack", training.member_of(ensemble.state, i))
+            training.save(checkpoints / "last_good.msgpack", training.member_of(ensemble.state, i), identity)
 
 
 def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task) -> dict[str, Any]:
@@ -93,8 +104,9 @@ def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task)
     return metadata if len(members) == 1 else metadata | {"members": [member.name for member in members]}
 
 
-def open_run(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start: Ensemble) -> tuple[Path, Ensemble]:
-    """Opens the run folder, new or to be gone on with; the first process makes it.
+@contextlib.contextmanager
+def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start: Ensemble) -> Iterator[Opened]:
+    """Opens the run folder, new or to be gone on with, inside a `with`; the first process makes and locks a new one.
 
     Args:
       experiment: the options.
@@ -102,32 +114,55 @@ def open_run(experiment: Experiment, jets: Splits, metadata: dict[str, Any], sta
       metadata: from `metadata_of`.
       start: the trainings before the first epoch.
 
-    Returns:
+    Yields:
       The folder, and the trainings as far as they have come.
 
     Raises:
       InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
     """
     if experiment.resume and experiment.out is not None:
-        saved, record = run_folder.read_experiment(experiment.out)
-        if record["fingerprint"] != metadata["fingerprint"]:
-            raise InputError(f"--resume: the jets are not those that {experiment.out} was trained on; start a new run")
-        ensemble = training.restore_ensemble(experiment.out / "checkpoints" / "last.msgpack", start)
-        if saved.epochs != experiment.epochs and runtime.is_first():
-            longer = dataclasses.replace(saved, epochs=experiment.epochs)
-            run_folder.write_experiment(experiment.out, longer, metadata | {"command": record["command"]})
-        return experiment.out, ensemble
+        yield _go_on(experiment, metadata, start)
+        return
     if not runtime.is_first():
-        return experiment.out or Path(), start
+        yield Opened(experiment.out or Path(), start, "")
+        return
     folder = run_folder.create(experiment)
-    try:
-        run_folder.write_experiment(folder, experiment, metadata)
-        _write_split(folder, jets.split)
-        save(folder, start, experiment.task)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    return folder, start
+    with locks.locked(folder):
+        try:
+            identity = run_folder.write_experiment(folder, experiment, metadata)
+            _write_split(folder, jets.split)
+            save(folder, start, experiment.task, identity)
+        except BaseException:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise
+        yield Opened(folder, start, identity)
+
+
+def _go_on(experiment: Experiment, metadata: dict[str, Any], start: Ensemble) -> Opened:
+    """Reads how far the run has come; it is not finished any more then."""
+    folder = experiment.out or Path()
+    run = stored.open_run(folder)
+    if run.record["fingerprint"] != metadata["fingerprint"]:
+        raise InputError(f"--resume: the jets are not those that {folder} was trained on; start a new run")
+    identity = run.record.get("identity")
+    ensemble = training.restore_ensemble(folder / stored.LAST, start, identity)
+    if runtime.is_first():
+        remove_leftovers(folder)
+        epochs = (experiment.epochs, experiment.optimizer.schedule_epochs)
+        run_folder.change_record(folder, {"files": None}, epochs)
+    return Opened(folder, ensemble, identity or "")
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Deletes what killed processes left half written in a run folder, which nobody else may be writing to.
+
+    Args:
+      folder: of the run, locked.
+    """
+    for pattern in ("", "*/", "*/checkpoints/"):
+        for path in (*folder.glob(f"{pattern}.*.[0-9]*.part"), *folder.glob(f"{pattern}.test.h5")):
+            with contextlib.suppress(OSError):
+                path.unlink()
 
 
 @contextlib.contextmanager
@@ -145,7 +180,7 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
     if not runtime.is_first():
         yield lambda _: None
         return
-    lines = logging.FileHandler(folder / "log.txt")
+    lines = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     with contextlib.ExitStack() as stack:
         stack.enter_context(log_to(lines))
@@ -190,7 +225,7 @@ def write_member(
 
     Args:
       experiment: its options; its folder is `out`.
-      metadata: from `metadata_of`.
+      metadata: from `metadata_of`, with the name of the `member`, and how it `diverged`.
       split: the rows in the files of its training, validation and test jets.
       best: its state of the lowest validation loss.
       history: its epochs.
@@ -199,12 +234,13 @@ def write_member(
     """
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
-    run_folder.write_experiment(folder, experiment, metadata)
+    identity = run_folder.write_experiment(folder, experiment, metadata)
     _write_split(folder, split)
-    training.save(folder / "checkpoints" / "best.msgpack", saved_model(experiment.task, best))
+    training.save(folder / stored.BEST, saved_model(experiment.task, best), identity)
     run_folder.write_history(folder, history)
     if metrics is not None and test is not None:
         _write_measured(folder, experiment.task, test, metrics)
+    run_folder.seal(folder, stored.finished_files(experiment, metadata))
 
 
 def write_metrics(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -20,6 +20,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictions", "is_file", "read_predictions", "read_task", "write_blocks", "write_predictions"]
 
+_MOST_COMPRESSED = 2000
+"""Times that compressed numbers can be smaller than they are."""
+_OBSERVABLES = "observables/"
+"""Where jet columns are kept."""
+_ADDITIONS = "additions/"
+"""Where columns are kept that a task has added by the trained networks."""
 _TASK = "task"
 """The attribute that holds the task as JSON; files of version 0.1 have none, and are of a classification."""
 
@@ -95,9 +101,9 @@ def write_predictions(path: Path, predictions: Predictions, task: Task) -> None:
         ):
             if values is not None:
                 new.file.create_dataset(name, data=values, dtype=kind)
-        for group, columns in (("observables", predictions.observables), ("additions", predictions.additions)):
+        for group, columns in ((_OBSERVABLES, predictions.observables), (_ADDITIONS, predictions.additions)):
             for name, values in columns.items():
-                new.file.create_dataset(f"{group}/{name}", data=values, dtype=np.float32)
+                new.file.create_dataset(f"{group}{name}", data=values, dtype=np.float32)
         new.check()
 
 
@@ -136,20 +142,113 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
       The predictions, and what goes with them.
 
     Raises:
-      InputError: the file has no predictions, or is damaged.
+      InputError: the file has no predictions, is damaged, or a prediction is NaN or infinite.
     """
-    layout = (read_task(path) if task is None else task).layout
+    task = read_task(path) if task is None else task
+    layout = task.layout
     with open_file(path, "file of scores") as file:
-        if layout.values not in file or layout.columns not in file.attrs:
-            raise InputError(
-                f"{path}: not a file of {layout.values}; give one made by hepjax predict, or the folder of a run"
-            )
-        return Predictions(
-            file[layout.values][:],
-            file[layout.targets][:] if layout.targets in file else None,
-            tuple(map(str, file.attrs[layout.columns])),
-            file["rows"][:] if "rows" in file else None,
-            {name: values[:] for name, values in file.get("observables", {}).items()},
-            file["weights"][:] if "weights" in file else None,
-            {name: values[:] for name, values in file.get("additions", {}).items()},
+        columns = _columns(path, file, task)
+        arrays = {name: dataset[:] for name, dataset in _datasets(path, file, task, len(columns)).items()}
+    values = arrays.pop(layout.values)
+    targets, rows, weights = (arrays.pop(name, None) for name in (layout.targets, "rows", "weights"))
+    observables, additions = (
+        {name.removeprefix(group): column for name, column in arrays.items() if name.startswith(group)}
+        for group in (_OBSERVABLES, _ADDITIONS)
+    )
+    unsound = unsound_rows(values, task)
+    check_sound(f"{path}: {layout.values}", len(unsound), len(values), unsound[0] if len(unsound) else 0)
+    return Predictions(values, targets, columns, rows, observables, weights, additions)
+
+
+def check_header(path: Path, task: Task, columns: Sequence[str]) -> None:
+    """Refuses a file that has no predictions of a task, without reading them.
+
+    Args:
+      path: `test.h5` of a run folder.
+      task: that they are of.
+      columns: their names.
+
+    Raises:
+      InputError: the file is none, or of another task or other columns.
+    """
+    if not path.is_file():
+        there = "something else" if path.exists() else "none"
+        raise InputError(f"{path}: expected a file, found {there}; train again, or copy the whole folder of the run")
+    own = read_task(path)
+    with open_file(path, "file of scores") as file:
+        found = _columns(path, file, task)
+        _datasets(path, file, task, len(columns))
+    if type(own) is not type(task) or found != tuple(columns):
+        raise InputError(
+            f"{path}: is of another training: its columns are {', '.join(found)}, those of the run {', '.join(columns)}"
         )
+
+
+def unsound_rows(values: np.ndarray, task: Task) -> np.ndarray:
+    """Returns the rows of predictions that are no numbers; where a task may say infinite, NaN alone is none.
+
+    Args:
+      values: (n, K).
+      task: that they are of.
+    """
+    bad = np.isnan(values) if task.may_be_infinite else ~np.isfinite(values)
+    return np.flatnonzero(bad.any(axis=1))
+
+
+def check_sound(what: str, bad: int, jets: int, first: int) -> None:
+    """Refuses predictions that are no numbers.
+
+    Args:
+      what: they are, for the message.
+      bad: the number of jets with such predictions.
+      jets: of how many.
+      first: the row of the first of them.
+
+    Raises:
+      InputError: there are some.
+    """
+    if bad:
+        raise InputError(
+            f"{what}: expected finite numbers, found NaN or infinite ones for {bad:,} of {jets:,} jets, the first in "
+            f"row {first}; look for values in that row that are far outside of those the model learned from"
+        )
+
+
+def _columns(path: Path, file: Any, task: Task) -> tuple[str, ...]:
+    """The names of the columns of predictions."""
+    layout = task.layout
+    if layout.values not in file or layout.columns not in file.attrs:
+        raise InputError(
+            f"{path}: not a file of {layout.values}; give one made by hepjax predict, or the folder of a run"
+        )
+    columns = tuple(map(str, file.attrs[layout.columns]))
+    if len({*columns}) != len(columns):
+        raise InputError(f"{path}: damaged, {layout.columns} names {', '.join(columns)}; name each once")
+    return columns
+
+
+def _datasets(path: Path, file: Any, task: Task, count: int) -> dict[str, Any]:
+    """The datasets of a file of predictions, by name, checked but not read."""
+    layout = task.layout
+    kinds = {layout.values: "f", layout.targets: "iuf", "rows": "iu", "weights": "iuf"}
+    kinds |= {f"{group}{name}": "f" for group in (_OBSERVABLES, _ADDITIONS) for name in file.get(group, {})}
+    found = {name: _dataset(path, file, name, kind) for name, kind in kinds.items() if name in file}
+    values = found[layout.values]
+    if values.ndim != 2 or values.shape[1] != count:
+        raise InputError(f"{path}: damaged, {layout.values} have the shape {values.shape}, not (jets, {count})")
+    for name, each in found.items():
+        if each.shape[:1] != values.shape[:1] or (each.ndim > 1 and name in {"rows", "weights"}):
+            raise InputError(f"{path}: damaged, {name} has the shape {each.shape}, for {len(values)} jets")
+    return found
+
+
+def _dataset(path: Path, file: Any, name: str, kinds: str) -> Any:
+    """Refuses what is no array of numbers, or declares more of them than the file holds."""
+    dataset = file[name]
+    if not hasattr(dataset, "dtype") or dataset.dtype.kind not in kinds:
+        raise InputError(f"{path}: damaged, {name} is no array of numbers; predict again")
+    if dataset.is_virtual or dataset.external:
+        raise InputError(f"{path}: {name} is kept in another file; predict again")
+    if dataset.nbytes > _MOST_COMPRESSED * (dataset.id.get_storage_size() + 1):
+        raise InputError(f"{path}: damaged, {name} declares {dataset.shape} numbers, but holds fewer; predict again")
+    return dataset

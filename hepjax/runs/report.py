@@ -11,13 +11,14 @@ from hepjax import report
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
 from hepjax.inputs import opening
-from hepjax.runs import predictions, run_folder, taggers
-from hepjax.runs.ensembles import members_in_use
+from hepjax.runs import stored, taggers
 from hepjax.tasks import Case, Results
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from hepjax.runs.stored import Run
 
 JETS = 1000
 """Jets at most that pictures and explanations take."""
@@ -39,32 +40,31 @@ def write(folder: Path, out: Path | None = None, show: Callable[[str], None] = l
     Raises:
       InputError: the folder is not a run's, or is damaged; or the page cannot be written.
     """
-    experiment, record = run_folder.read_experiment(folder)
-    metrics, history = run_folder.read_metrics(folder), run_folder.read_history(folder)
-    task, test = experiment.task, None
-    if (folder / "test.h5").exists():
-        test = predictions.read_predictions(folder / "test.h5", task)
-    else:
+    run = stored.open_run(folder)
+    metrics, test, task = stored.metrics_of(run), stored.predictions_of(run), run.experiment.task
+    if test is None:
         log.warning("%s: has no test.h5, from an older hepjax: the page has nothing of single jets", folder)
     # Of folds each model has seen most of these jets: the first is asked about its own.
-    source = folder / members_in_use(folder, experiment, record)[0] if experiment.folds else folder
-    # Of a learning curve some may have diverged.
-    sizes = tuple(size for size in experiment.sizes if f"size-{size}" in metrics["members"])
-    results = Results(metrics, test, run_folder.dataset_of(record), sizes, lambda: _read_case(source, folder))
-    sections = []
-    for section in task.report_sections(results):
-        show(section.title)
-        sections.append(section)
+    source = stored.members_in_use(run)[0] if run.experiment.folds else run
+    with stored.presenting(run):
+        # Of a learning curve some may have diverged.
+        sizes = tuple(size for size in run.experiment.sizes if f"size-{size}" in metrics["members"])
+        results = Results(metrics, test, run.dataset, sizes, lambda: _read_case(source, folder))
+        sections = []
+        for section in task.report_sections(results):
+            show(section.title)
+            sections.append(section)
+        scores, summary = None if test is None else task.scores(test), task.summary(metrics)
+        text = report.page(str(folder), run.record, metrics, run.history, scores, sections, summary=summary)
     target = folder / "report.html" if out is None else out
-    scores = None if test is None else task.scores(test)
-    text = report.page(str(folder), record, metrics, history, scores, sections, summary=task.summary(metrics))
     atomic_files.write_text(target, text)
     return target
 
 
-def _read_case(source: Path, folder: Path) -> Case:
-    predictor, (experiment, _) = taggers.load(source), run_folder.read_experiment(source)
-    test = predictions.read_predictions(source / "test.h5", predictor.task)
+def _read_case(source: Run, folder: Path) -> Case:
+    predictor, experiment = taggers.predictor_of(source), source.experiment
+    if (test := stored.predictions_of(source)) is None:
+        raise InputError(f"{source.folder}: has no test.h5, from an older hepjax; train again")
     files = experiment.test or experiment.data
     jets = taggers.open_jets(predictor, files)
     rows, targets = np.asarray(test.rows), np.asarray(test.targets)
@@ -82,5 +82,5 @@ def _read_case(source: Path, folder: Path) -> Case:
         predictor.pipeline,
         predictor.predict,
         predictor.networks,
-        "" if source == folder else source.name,
+        "" if source.folder == folder else source.folder.name,
     )

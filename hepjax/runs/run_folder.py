@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import functools
 import json
@@ -19,9 +18,9 @@ from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
-from hepjax.models.serialization import from_json, to_json
+from hepjax.models.serialization import from_json, make_strict_converter, to_json
 from hepjax.registry import import_plugin
-from hepjax.runs import options
+from hepjax.runs import options, records
 from hepjax.types import Dataset, Epoch
 
 if TYPE_CHECKING:
@@ -29,11 +28,10 @@ if TYPE_CHECKING:
 
     import cattrs
 
-FORMAT = 1
-"""Of experiment.json; a folder with a higher number comes from a newer hepjax."""
-
 _PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile", "tensorboard")
 """Options that say where a run is trained; it may go on elsewhere."""
+_MAY_CHANGE = ("data", "val", "test", "out", "epochs", "plugins", "resume", *_PLACE)
+"""Options that may differ where a training goes on, or where its folder or its jets have been moved."""
 _CLASSIFICATION = {"name": "classification"}
 _OF_CLASSIFICATION = ("insensitive", "balance")
 """Options of classification that stood beside those of the experiment in version 0.1, which knew no other task."""
@@ -89,47 +87,80 @@ def _make(folder: Path) -> None:
         raise InputError(f"--out {folder}: cannot be made ({error.strerror}); give another name") from error
 
 
-def write_experiment(folder: Path, experiment: options.Experiment, found: dict[str, Any]) -> None:
+def write_experiment(folder: Path, experiment: options.Experiment, found: dict[str, Any]) -> str:
     """Writes experiment.json: everything needed to repeat the run.
 
     Args:
       folder: of the run.
       experiment: the options.
-      found: what the run found out: classes, jets, fingerprint of the data, devices; a `command` there replaces the
-        one of this process.
+      found: what the run found out: classes, jets, fingerprint of the data, devices.
+
+    Returns:
+      The identity of the training, which its checkpoints are given.
     """
     record = {
-        "format": FORMAT,
+        "format": records.FORMAT,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "experiment": _to_json(experiment),
         **found,
         "versions": {name: metadata.version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
-    write_text(folder / "experiment.json", json.dumps(record, indent=2) + "\n")
+    record = json.loads(json.dumps(record))
+    record["identity"] = records.identity_of(record, _what_stays(record["experiment"]))
+    _write_record(folder, record)
+    identity: str = record["identity"]
+    return identity
 
 
-def add_to_record(folder: Path, entries: dict[str, Any]) -> None:
-    """Adds entries to experiment.json.
+def change_record(folder: Path, entries: dict[str, Any], epochs: tuple[int, int | None] | None = None) -> None:
+    """Changes entries of experiment.json, which leave the identity of the training as it is.
 
     Args:
       folder: of the run.
-      entries: JSON values by name, which replace those of the same names.
+      entries: JSON values by name, which replace those of the same names; None takes one out.
+      epochs: how many to train, and those of the schedule; None leaves them as they are.
     """
-    path = folder / "experiment.json"
-    write_text(path, json.dumps(json.loads(path.read_text()) | entries, indent=2) + "\n")
+    record = records.read_json(folder / "experiment.json") | entries
+    if epochs is not None:
+        record["experiment"]["epochs"], record["experiment"]["optimizer"]["schedule_epochs"] = epochs
+    _write_record(folder, {name: value for name, value in record.items() if value is not None or name not in entries})
+
+
+def seal(folder: Path, names: Sequence[str]) -> None:
+    """Writes the checksums of all files of a finished training into experiment.json.
+
+    Args:
+      folder: of the run.
+      names: of the files, relative to it.
+    """
+    change_record(folder, {"files": {name: records.checksum(folder / name) for name in names}})
+
+
+def _write_record(folder: Path, record: dict[str, Any]) -> None:
+    write_text(folder / "experiment.json", json.dumps(record, indent=2) + "\n")
+
+
+def _what_stays(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, as JSON, that a training keeps wherever and however long it goes on."""
+    optimizer = tree.get("optimizer")
+    kept = {name: value for name, value in tree.items() if name not in _MAY_CHANGE}
+    if isinstance(optimizer, dict):
+        kept["optimizer"] = {name: value for name, value in optimizer.items() if name != "schedule_epochs"}
+    return kept
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run.
+    """Whether a folder is that of a run, whole or not.
 
     >>> is_run(Path("no-such-folder"))
     False
     """
-    return (folder / "experiment.json").is_file()
+    path = folder / "experiment.json"
+    return path.exists() or path.is_symlink() or (folder / "checkpoints").is_dir()
 
 
 def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
-    """Reads experiment.json.
+    """Reads experiment.json alone; `stored.open_run` reads the whole folder.
 
     Args:
       folder: of a run.
@@ -138,28 +169,31 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
       The options, and the whole record.
 
     Raises:
-      InputError: the folder is not a run's, or is from a newer hepjax.
+      InputError: the folder is not a run's, is damaged, or is from a newer hepjax.
     """
     path = folder / "experiment.json"
-    if not is_run(folder):
+    if not path.exists() and not path.is_symlink():
         raise InputError(f"{folder}: not the folder of a run, it has no experiment.json; give one made by hepjax train")
+    record = records.read_json(path)
+    typed = records.check_record(path, record)
     try:
-        record = json.loads(path.read_text())
-        newer = record["format"] > FORMAT
-        experiment = None if newer else _from_json(record["experiment"])
-        missing = [key for key in ("classes", "fingerprint") if key not in record and not newer]
-        classes = record.get("classes")
-        of_dataset = record["dataset"]["classes"] if "dataset" in record else classes
-    except InputError as error:  # of a plug-in or a model
+        experiment = _from_json(record["experiment"])
+        options.check(experiment)
+    except InputError as error:  # of a plug-in, a model or an option
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
-    except Exception as error:  # whatever json and cattrs say of a file that was not written by hepjax
-        raise InputError(f"{path}: damaged ({error!r}); train again") from error
-    if experiment is None:
-        raise InputError(f"{path}: has format {record['format']}, this hepjax knows up to {FORMAT}; upgrade hepjax")
-    if missing:
-        raise InputError(f"{path}: damaged, it lacks {' and '.join(missing)}; train again")
-    if classes != of_dataset:
-        raise InputError(f"{path}: damaged, its classes are {classes}, those of its dataset {of_dataset}; train again")
+    except Exception as error:  # whatever cattrs says of a file that was not written by hepjax
+        raise InputError(f"{path}: damaged, {records.describe(error)}; train again") from error
+    try:
+        dataset = dataset_of(record)
+    except InputError as error:
+        raise InputError(f"{path}: damaged, {error}") from error
+    if list(dataset.classes) != record["classes"]:
+        raise InputError(
+            f"{path}: damaged, its classes are {', '.join(typed.classes)}, those of its dataset "
+            f"{', '.join(dataset.classes)}; train again"
+        )
+    if typed.identity not in {None, records.identity_of(record, _what_stays(record["experiment"]))}:
+        raise InputError(f"{path}: was changed since it was written, its checksum does not match; train again")
     return experiment, record
 
 
@@ -175,30 +209,45 @@ def resumable(folder: Path | None) -> options.Experiment:
     Raises:
       InputError: there is no such run.
     """
-    if folder is None:
+    return _elsewhere(read_experiment(_folder_of(folder))[0], folder)
+
+
+def _folder_of(out: Path | None) -> Path:
+    if out is None:
         raise InputError("--resume: needs --out DIR, the folder of the run to go on with")
-    saved, new = read_experiment(folder)[0], options.Experiment()
+    return out
+
+
+def _elsewhere(saved: options.Experiment, folder: Path | None) -> options.Experiment:
+    """The options of a run without where it was trained."""
+    new = options.Experiment()
     here = {name: getattr(new, name) for name in _PLACE}
     return dataclasses.replace(saved, out=folder, resume=True, **here)
 
 
-def check_resumable(given: options.Experiment) -> None:
+def check_resumable(given: options.Experiment) -> tuple[options.Experiment, dict[str, Any]]:
     """Refuses to go on with a run under other options than its own.
 
     Args:
       given: the options, of which `epochs` and where it runs may differ from those of the run in `given.out`.
 
+    Returns:
+      The options of the run, and what its experiment.json holds.
+
     Raises:
       InputError: there is no such run, or an option differs.
     """
-    saved, now = _flat(_to_json(resumable(given.out))), _flat(_to_json(absolute(given)))
+    own, record = read_experiment(_folder_of(given.out))
+    saved, now = _flat(_to_json(_elsewhere(own, given.out))), _flat(_to_json(absolute(given)))
     # The model's own name first: its other options differ where it does.
     for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
-        if saved.get(name) != now.get(name) and name.split(".")[0] not in {"epochs", "plugins", *_PLACE}:
+        free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", *_PLACE}
+        if saved.get(name) != now.get(name) and not free:
             raise InputError(
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
                 "leave the option out, or start a new run"
             )
+    return own, record
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -222,21 +271,6 @@ def write_history(folder: Path, history: Sequence[Epoch]) -> None:
     write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in lines))
 
 
-def read_history(folder: Path) -> tuple[Epoch, ...]:
-    """Reads history.csv.
-
-    Args:
-      folder: of a run.
-
-    Returns:
-      Its epochs.
-    """
-    with (folder / "history.csv").open(newline="") as file:
-        return tuple(
-            Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)
-        )
-
-
 def dataset_of(record: Mapping[str, Any]) -> Dataset:
     """Returns what the columns of a run's jets mean.
 
@@ -248,31 +282,11 @@ def dataset_of(record: Mapping[str, Any]) -> Dataset:
     """
     if "dataset" not in record:
         return datasets.get("hls4ml")
-    from hepjax.data.dataset import from_json as from_json_dataset  # it brings numpy, which help must not wait for
+    from hepjax.data import dataset as described  # it brings numpy, which help must not wait for
 
-    return from_json_dataset(record["dataset"])
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Reads metrics.json.
-
-    Args:
-      folder: of a run.
-
-    Returns:
-      Its figures of merit.
-
-    Raises:
-      InputError: the run is not finished, or the file is damaged.
-    """
-    path = folder / "metrics.json"
-    if not path.is_file():
-        raise InputError(f"{folder}: has no metrics.json, its training has not ended; go on with it by --resume")
-    try:
-        found: dict[str, Any] = json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); train again") from error
-    return found
+    dataset = described.from_json(record["dataset"])
+    described.check(dataset)
+    return dataset
 
 
 def _to_json(experiment: options.Experiment) -> dict[str, Any]:
@@ -284,7 +298,10 @@ def _to_json(experiment: options.Experiment) -> dict[str, Any]:
 
 def _from_json(tree: dict[str, Any]) -> options.Experiment:
     """The options of `_to_json`; the run's plug-ins are imported first, for its model may be one of theirs."""
-    for plugin in tree.get("plugins", ()):
+    plugins = tree.get("plugins", [])
+    if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
+        raise InputError(f"plugins: expected a list of files, found {plugins!r:.80}")
+    for plugin in plugins:
         import_plugin(Path(plugin))
     rest = {key: value for key, value in tree.items() if key not in _OF_CLASSIFICATION}
     of_task = {key: value for key, value in tree.items() if key in _OF_CLASSIFICATION}
@@ -296,9 +313,7 @@ def _from_json(tree: dict[str, Any]) -> options.Experiment:
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    from cattrs.preconf.json import make_converter
-
-    converter = make_converter(forbid_extra_keys=True)
+    converter = make_strict_converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Path, str)
-    converter.register_structure_hook(Path, lambda value, _: Path(value))
+    converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))
     return converter

@@ -13,8 +13,9 @@ from hepjax import models, runtime, training
 from hepjax.choices import Schedule
 from hepjax.errors import InputError
 from hepjax.inputs import batching, pipelines, subsets
-from hepjax.runs.ensembles import choose_members, is_ensemble
+from hepjax.runs.ensembles import choose_members, count_members, is_ensemble
 from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
+from hepjax.runs.longer import schedule_length
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
 from hepjax.training import losses
@@ -35,6 +36,8 @@ if TYPE_CHECKING:
 
 SCALING = "scaling"
 """Where a training keeps its scaling, among the model's other variables."""
+_COPIES = 4
+"""Of all parameters in training, at least: the state, that before the epoch, that of the best epoch, gradients."""
 _MIXED = 512
 """The most jets that are predicted at once where they are sorted by length: the last batch of each is filled up."""
 
@@ -82,8 +85,8 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
       InputError: the batches cannot be divided among the devices, or the model cannot be trained that way.
     """
     task, dataset = experiment.task, jets.dataset
+    shapes = check_size(experiment, pipeline, dataset)
     members = choose_members(experiment, np.split(np.arange(sum(jets.counts)), np.cumsum(jets.counts[:2])))
-    shapes = jax.eval_shape(lambda: draw(task, dataset, pipeline, jax.random.key(0)))
     coupled, together = bool(jax.tree.leaves(shapes[1])), is_ensemble(experiment)
     devices = runtime.make_devices(
         **vars(experiment.devices), coupled=coupled, members=len(members) if together else None
@@ -129,6 +132,27 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
     ]
     start = _start(experiment, partial(draw, task, dataset, pipeline), optimizer, members, model_states, devices)
     return TrainingSetup(pipeline, members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
+
+
+def check_size(experiment: Experiment, pipeline: InputPipeline, dataset: Dataset) -> PyTree:
+    """Refuses trainings that cannot fit into the memory, before anything is made.
+
+    Args:
+      experiment: the options.
+      pipeline: of its model.
+      dataset: of the jets.
+
+    Returns:
+      The shapes of the parameters and the other variables of one training.
+
+    Raises:
+      InputError: says how large the model is.
+    """
+    return models.check_size(
+        lambda: draw(experiment.task, dataset, pipeline, jax.random.key(0)),
+        models.MODELS.name_of(experiment.model),
+        copies=_COPIES * count_members(experiment),
+    )
 
 
 def draw(task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
@@ -246,12 +270,15 @@ def make_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callab
       The schedule, step → what the learning rate is multiplied by; and the optax transformation.
     """
     chosen = experiment.optimizer
+    steps = steps_per_epoch * schedule_length(experiment)
     schedule = training.make_schedule(
         chosen.schedule,
         1.0,
-        steps=steps_per_epoch * experiment.epochs,
+        steps=steps,
         warmup_steps=int(chosen.warmup_epochs * steps_per_epoch),
     )
+    if schedule_length(experiment) < experiment.epochs:
+        schedule = training.hold(schedule, steps)
     optimizer = training.make_optimizer(
         chosen.name,
         schedule,

@@ -15,16 +15,16 @@ from hepjax import models, tasks, training
 from hepjax.errors import InputError
 from hepjax.inputs import opening, pipelines, subsets
 from hepjax.registry import import_plugin
-from hepjax.runs import ensembles, run_folder
+from hepjax.runs import predictions, run_folder, stored
 from hepjax.runs.setup import make_pipeline, make_scorer
-from hepjax.tasks import TrainedNetwork, packing
 from hepjax.types import Jets, Sequences, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.tasks import Task
+    from hepjax.runs.stored import Run
+    from hepjax.tasks import Task, TrainedNetwork
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +61,16 @@ class Predictor:
           (N, K) float32: class probabilities, or values in the targets' units.
 
         Raises:
-          InputError: columns or particles are missing, an array has another shape, or numbers are not finite.
+          InputError: columns or particles are missing, an array has another shape, or numbers are not finite, those
+            of the jets or of the predictions.
         """
         if isinstance(jets, Jets):
             blocks = [predicted for predicted, _ in predict_blocks(self, self.check(jets))]
             return np.concatenate(blocks or [np.zeros((0, len(self.outputs)), np.float32)])
-        return self.predict(self._inputs(jets))
+        predicted = self.predict(self._inputs(jets))
+        rows = predictions.unsound_rows(predicted, self.task)
+        predictions.check_sound("predictions", len(rows), len(predicted), rows[0] if len(rows) else 0)
+        return predicted
 
     def check(self, jets: Jets, name: str = "jets") -> Jets:
         """Returns the same jets, if they have the classes that the model has learned from, or no labels.
@@ -132,9 +136,24 @@ def load(path: str | Path, *, calibrated: bool = False) -> Predictor:
         if calibrated:
             raise InputError(f"{path}: is calibrated or not since its export; leave out calibrated")
         return _load_file(path)
-    networks, experiment, record = read_run(path)
-    task, dataset = experiment.task, run_folder.dataset_of(record)
-    temperature = read_temperature(path, task) if calibrated else 1.0
+    return predictor_of(stored.open_run(path), calibrated=calibrated)
+
+
+def predictor_of(run: Run, *, calibrated: bool = False) -> Predictor:
+    """Makes the model of a run ready for use.
+
+    Args:
+      run: opened.
+      calibrated: as in `load`.
+
+    Returns:
+      The model.
+
+    Raises:
+      InputError: its training has not gone far enough, or it has no temperature.
+    """
+    networks, task, dataset = stored.networks_of(run), run.experiment.task, run.dataset
+    temperature = temperature_of(run) if calibrated else 1.0
     predict_each = [_make_predict(network, task) for network in networks]
     outputs = task.columns(dataset)
 
@@ -152,62 +171,25 @@ def load(path: str | Path, *, calibrated: bool = False) -> Predictor:
         predict,
         networks,
         temperature,
-        experiment.dataset,
+        run.experiment.dataset,
         dataset.classes,
     )
 
 
-def read_run(folder: Path) -> tuple[tuple[TrainedNetwork, ...], Any, dict[str, Any]]:
-    """Reads the networks of a run folder.
+def temperature_of(run: Run) -> float:
+    """Returns the temperature that was fitted on the validation part of a run.
 
     Args:
-      folder: of the run.
-
-    Returns:
-      The best network; of folds or an ensemble all, of learning rates and sizes the one that stands for
-      all; the options; and what experiment.json holds.
-
-    Raises:
-      InputError: the folder is not a run's, is damaged, or comes from a newer hepjax.
-    """
-    experiment, record = run_folder.read_experiment(folder)
-    if "members" not in record:
-        task, dataset = experiment.task, run_folder.dataset_of(record)
-        pipeline = make_pipeline(experiment.model, task, dataset)
-        # Shapes alone: nothing is drawn or compiled to have a template.
-        params, model_state = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
-        model_state = packing.add_statistics(
-            model_state, packing.blank_statistics((*task.statistics_names, *task.reference_names))
-        )
-        template = (params, model_state, pipelines.blank_scaling(pipeline))
-        params, model_state, scaling = training.restore(folder / "checkpoints" / "best.msgpack", template)
-        model_state, statistics = packing.split_statistics(model_state)
-        if task.reference_names and not any(statistics[name].size for name in task.reference_names):
-            raise InputError(
-                f"{folder}: its training has not ended, and what predictions need is computed then; go on with: "
-                f"hepjax train --out {folder} --resume"
-            )
-        network = TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
-        return (network,), experiment, record
-    members = ensembles.members_in_use(folder, experiment, record)
-    return tuple(network for name in members for network in read_run(folder / name)[0]), experiment, record
-
-
-def read_temperature(folder: Path, task: Task) -> float:
-    """Reads the temperature that was fitted on the validation part of a run.
-
-    Args:
-      folder: of the run.
-      task: of the run.
+      run: opened.
 
     Raises:
       InputError: the run has none.
     """
-    temperature = run_folder.read_metrics(folder).get("calibration", {}).get("temperature")
+    temperature = stored.metrics_of(run).get("calibration", {}).get("temperature")
     if temperature is None:
-        task.calibrate(np.zeros((0, 1)), 1.0)  # a task without temperatures says so
+        run.experiment.task.calibrate(np.zeros((0, 1)), 1.0)  # a task without temperatures says so
         raise InputError(
-            f"{folder}: metrics.json has no temperature to calibrate with; use it as it is, or train again"
+            f"{run.folder}: metrics.json has no temperature to calibrate with; use it as it is, or train again"
         )
     return float(temperature)
 
@@ -264,9 +246,19 @@ def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarra
 
     Yields:
       (n, K) predictions, and (n,) or (n, D) targets where they are known.
+
+    Raises:
+      InputError: at the end, that the model gave no numbers for some jets, how many, and the first.
     """
+    bad, first, row = 0, 0, 0
     for inputs, targets in subsets.blocks(jets, predictor.pipeline, predictor.task.read):
-        yield predictor.predict(inputs), targets
+        predicted = predictor.predict(inputs)
+        rows = predictions.unsound_rows(predicted, predictor.task)
+        if len(rows) and not bad:
+            first = row + int(rows[0])
+        bad, row = bad + len(rows), row + len(predicted)
+        yield predicted, targets
+    predictions.check_sound("predictions", bad, row, first)
 
 
 def _make_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from typing import TYPE_CHECKING, Any
@@ -10,10 +11,10 @@ from hepjax import report, runtime, training
 from hepjax.data import atomic_files
 from hepjax.inputs import opening, pipelines, subsets
 from hepjax.models.registry import MODELS
-from hepjax.runs import options, outputs, run_folder
+from hepjax.runs import locks, longer, options, outputs, run_folder
 from hepjax.runs.ensembles import diverged_members, is_ensemble
 from hepjax.runs.measure import measure
-from hepjax.runs.setup import make_pipeline, make_setup
+from hepjax.runs.setup import check_size, make_pipeline, make_setup
 from hepjax.runtime.tensorboard import check_installed
 from hepjax.types import Ensemble
 
@@ -49,6 +50,17 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     options.check(experiment)
     if experiment.tensorboard:
         check_installed()
+    with contextlib.ExitStack() as stack:
+        if experiment.resume and experiment.out is not None:
+            run_folder.read_experiment(experiment.out)
+            if runtime.is_first():
+                stack.enter_context(locks.locked(experiment.out))
+        return _run(experiment, show, stack)
+
+
+def _run(
+    experiment: Experiment, show: Callable[[Progress], None] | None, stack: contextlib.ExitStack
+) -> tuple[Path, dict[str, Any]]:
     opened = opening.open_splits(
         experiment.data,
         experiment.val,
@@ -58,18 +70,19 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     )
     experiment = _resolve(experiment, opened)
     if experiment.resume:
-        run_folder.check_resumable(experiment)
+        longer.check_schedule(experiment, *run_folder.check_resumable(experiment))
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_pipeline(experiment.model, experiment.task, opened.data.dataset)
-    with runtime.ends_together():
-        jets = _load(experiment, pipeline, opened)
-        setup = make_setup(experiment, pipeline, jets)
-        metadata = outputs.metadata_of(jets, setup.cost, setup.members, experiment.task)
-        folder, ensemble = outputs.open_run(experiment, jets, metadata, setup.start)
-        with outputs.watching(folder, experiment, ensemble.furthest.epoch) as after:
-            ensemble = _train(experiment, folder, ensemble, setup, after, show)
-            return folder, measure(experiment, folder, ensemble, jets, setup, metadata)
+    check_size(experiment, pipeline, opened.data.dataset)
+    stack.enter_context(runtime.ends_together())
+    jets = _load(experiment, pipeline, opened)
+    setup = make_setup(experiment, pipeline, jets)
+    metadata = outputs.metadata_of(jets, setup.cost, setup.members, experiment.task)
+    run = stack.enter_context(outputs.opened(experiment, jets, metadata, setup.start))
+    after = stack.enter_context(outputs.watching(run.folder, experiment, run.ensemble.furthest.epoch))
+    run = run._replace(ensemble=_train(experiment, run, setup, after, show))
+    return run.folder, measure(experiment, run, jets, setup, metadata)
 
 
 def _resolve(experiment: Experiment, opened: Opened) -> Experiment:
@@ -105,18 +118,18 @@ def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Sp
 
 def _train(
     experiment: Experiment,
-    folder: Path,
-    ensemble: Ensemble,
+    run: outputs.Opened,
     setup: TrainingSetup,
     after: Callable[[Epoch], None],
     show: Callable[[Progress], None] | None,
 ) -> Ensemble:
+    folder, ensemble, identity = run
     known = diverged_members(setup.members, ensemble.members)
 
     def save(ensemble: Ensemble, write: Callable[..., None], *further: Any) -> None:
         state, best = runtime.whole(setup.devices, (ensemble.state, ensemble.best))
         if runtime.is_first():
-            write(folder, Ensemble(state, best, ensemble.members), *further)
+            write(folder, Ensemble(state, best, ensemble.members), *further, identity)
 
     def on_epoch(ensemble: Ensemble) -> None:
         nonlocal known

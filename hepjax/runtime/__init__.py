@@ -13,6 +13,7 @@ from hepjax.runtime.devices import (
     use_cores,
     whole,
 )
+from hepjax.runtime.memory import memory_limit
 from hepjax.runtime.processes import agree, connect, ends_together, gather, is_first, process, rows_of_process
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "gather",
     "is_first",
     "make_devices",
+    "memory_limit",
     "place_batch",
     "place_state",
     "place_window",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import socket
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -50,8 +51,12 @@ def connect(
         return
     if not cluster and (process is None or processes is None):
         raise InputError("--coordinator: needs --processes and --process, or to be started by srun or mpirun")
+    if process is not None and processes is not None and not 0 <= process < processes:
+        raise InputError(f"--process: expected 0 to {processes - 1}, one less than --processes, found {process}")
     if coordinator is None and not cluster:
         coordinator = _first_host()
+    if coordinator is not None:
+        _check_address(coordinator)
     known: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
     try:
         jax.distributed.initialize(
@@ -65,6 +70,19 @@ def connect(
             f"{where}: the processes did not find each other within {_PATIENCE} s; is the address that of process 0, "
             f"and does each have a number of its own? ({error})"
         ) from error
+
+
+def _check_address(coordinator: str) -> None:
+    """Refuses what is no address, before anybody waits for it to answer."""
+    host, _, port = coordinator.rpartition(":")
+    if not host or not port.isdecimal() or not 1 <= int(port) < 2**16:
+        raise InputError(
+            f"--coordinator: expected host:port, the port from 1 to 65535, found {coordinator}; such as node1:29500"
+        )
+    try:
+        socket.getaddrinfo(host.strip("[]"), int(port))
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"--coordinator {coordinator}: there is no host {host} ({error}); give its address") from error
 
 
 def _launched() -> tuple[int | None, int | None]:

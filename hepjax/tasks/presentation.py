@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
-from hepjax.tasks.structures import Layout
+from hepjax.tasks.structures import Figures, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +26,10 @@ class Presentation:
 
     layout: ClassVar[Layout] = Layout()
     """The names of datasets and attributes in test.h5 and the files of `hepjax predict`."""
+    figures: ClassVar[Any] = Figures
+    """The type of metrics.json, a `TypedDict`: `Figures` with those of the task."""
+    may_be_infinite: ClassVar[bool] = False
+    """Whether predictions may be infinite, such as the logarithm of a density that is 0."""
 
     # Figures of merit.
 

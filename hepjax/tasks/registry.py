@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
+from hepjax.models.serialization import make_strict_converter
 from hepjax.registry import Registry, hint
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import cattrs
 
     from hepjax.tasks.task import Task
@@ -69,6 +69,8 @@ def from_json(tree: Mapping[str, Any]) -> Task:
     ...
     hepjax.errors.InputError: task regression: there is no option targets; did you mean target?
     """
+    if not isinstance(tree, Mapping):
+        raise InputError(f"task: expected its name and options, found {tree!r:.80}")
     options = dict(tree)
     if not isinstance(name := options.pop("name", None), str):
         raise InputError(f"task: expected a name, found {name!r}")
@@ -80,12 +82,10 @@ def from_json(tree: Mapping[str, Any]) -> Task:
     try:
         task: Task = _converter().structure(options, kind)
     except Exception as error:  # whatever a type says of another one
-        raise InputError(f"task {name}: {options!r} does not fit its options ({error}); correct them") from error
+        raise InputError(f"task {name}: {options!r:.80} does not fit its options ({error}); correct them") from error
     return task
 
 
 @functools.cache
 def _converter() -> cattrs.Converter:
-    from cattrs.preconf.json import make_converter
-
-    return make_converter(forbid_extra_keys=True)
+    return make_strict_converter(forbid_extra_keys=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +27,25 @@ class Layout(NamedTuple):
     """Attribute that names the K columns."""
     exported: str = "predictions"
     """The output of an exported file."""
+
+
+class _Needed(TypedDict):
+    loss: float
+
+
+class Figures(_Needed, total=False):
+    """What metrics.json holds, whatever the task; `loss` is always there."""
+
+    intervals: dict[str, Any] | None
+    verdict: dict[str, str]
+    best_epoch: int | None
+    calibration: dict[str, float | None]
+    bias_and_variance: dict[str, float]
+    members: dict[str, dict[str, Any]]
+    """The figures of each of several trainings."""
+    spread: dict[str, Any]
+    """The standard deviation of each figure over them."""
+    diverged: dict[str, str]
 
 
 class Predictions(NamedTuple):

@@ -1,10 +1,10 @@
 """Pure steps, and the loop that runs them."""
 
-from hepjax.training.checkpoints import restore, restore_ensemble, save, save_ensemble
+from hepjax.training.checkpoints import check_ensemble, restore, restore_ensemble, save, save_ensemble
 from hepjax.training.ensembles import member_of, over_members, start
 from hepjax.training.loop import DivergedError, fit, run_steps
 from hepjax.training.optimizers import make_optimizer, with_rates
-from hepjax.training.schedules import learning_rates, make_schedule
+from hepjax.training.schedules import hold, learning_rates, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
 from hepjax.training.windows import Programs, compile_here, over_window
@@ -12,8 +12,10 @@ from hepjax.training.windows import Programs, compile_here, over_window
 __all__ = [
     "DivergedError",
     "Programs",
+    "check_ensemble",
     "compile_here",
     "fit",
+    "hold",
     "learning_rates",
     "make_eval_step",
     "make_optimizer",

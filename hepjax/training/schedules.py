@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import optax.contrib
@@ -50,6 +51,23 @@ def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_st
     if not warmup_steps:
         return shape
     return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), shape], [warmup_steps])
+
+
+def hold(schedule: optax.Schedule, steps: int) -> optax.Schedule:
+    """Makes a schedule keep the rate of its last step from then on.
+
+    Args:
+      schedule: step → learning rate.
+      steps: that it was made for.
+
+    Returns:
+      The schedule.
+
+    >>> held = hold(make_schedule(Schedule.COSINE, 0.1, steps=4), 4)
+    >>> [round(float(held(step)), 4) for step in (0, 3, 4, 99)]
+    [0.1, 0.0146, 0.0146, 0.0146]
+    """
+    return lambda step: schedule(jnp.minimum(step, steps - 1))
 
 
 def learning_rates(schedule: optax.Schedule, state: TrainState) -> np.ndarray:

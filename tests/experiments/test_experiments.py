@@ -17,7 +17,7 @@ from hepjax import InputError, evaluation
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.models import MODELS
-from hepjax.runs import run_folder
+from hepjax.runs import records, run_folder
 
 from .conftest import EXPERIMENTS, NAMES, assert_pictures, load, options_of
 
@@ -127,7 +127,7 @@ def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_pat
     for folder in (path.parent for path in out.rglob("experiment.json")):
         task = run_folder.read_experiment(folder)[1]["experiment"]["task"]["name"]
         assert {path.name for path in folder.iterdir()} >= FILES | PICTURES[task]
-        assert len(run_folder.read_history(folder)) == 1
+        assert len(records.read_history(folder / "history.csv")) == 1
     for path in out.glob("*.md"):
         assert re.search(r"^\|( :?-+:? \|)+$", path.read_text(), re.MULTILINE)
 
@@ -219,7 +219,7 @@ def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, brief):
     header, _, *rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()]
     assert [len(row) for row in rows] == [len(header)] * (2 + 5)
     assert [row[0] for row in rows[:2]] == ["trees", "mlp"]  # what needs scikit-learn comes first
-    metrics = run_folder.read_metrics(tmp_path / "new" / "mlp")
+    metrics = records.read_json(tmp_path / "new" / "mlp" / "metrics.json")
     aucs = [figures["auc"] for figures in metrics["classes"].values()]
     for cell, auc in zip(rows[1][1:7], [*aucs, np.mean(aucs)], strict=True):
         assert float(cell.split("(")[0]) == pytest.approx(auc, abs=6e-4)

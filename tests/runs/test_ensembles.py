@@ -14,7 +14,7 @@ from hepjax import InputError, load, models, read_jets, training
 from hepjax.choices import Optimizer, Strategy
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
-from hepjax.runs import ensembles, evaluate, options, run_folder, setup, train
+from hepjax.runs import ensembles, evaluate, options, records, run_folder, setup, train
 from hepjax.runs.predictions import read_predictions
 from hepjax.tasks.classification.task import scores_of
 from hepjax.types import Scores
@@ -115,7 +115,7 @@ def test_the_best_learning_rate_is_kept(path, tmp_path):
     for rate in chosen.rates:
         own = folder / f"rate-{rate:g}"
         assert run_folder.read_experiment(own)[0].optimizer.learning_rate == rate
-        assert run_folder.read_history(own)[-1].learning_rate == pytest.approx(rate, rel=1e-5)
+        assert records.read_history(own / "history.csv")[-1].learning_rate == pytest.approx(rate, rel=1e-5)
     best = load(folder).predict(read_jets(path).observables[:5][:, :16])
     np.testing.assert_array_equal(best, load(folder / "rate-0.03").predict(read_jets(path).observables[:5][:, :16]))
 
@@ -157,7 +157,7 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
     train.run(dataclasses.replace(whole, out=tmp_path / "half", epochs=2))
     train.run(dataclasses.replace(run_folder.resumable(tmp_path / "half"), epochs=4))
     for fold in (1, 2, 3):
-        a, b = (run_folder.read_history(tmp_path / name / f"fold-{fold}") for name in ("whole", "half"))
+        a, b = (records.read_history(tmp_path / name / f"fold-{fold}" / "history.csv") for name in ("whole", "half"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
 
 
@@ -206,7 +206,7 @@ class TestDivergence:
         assert f"rate-1e+30 diverged {words}" in (folder / "log.txt").read_text()
         assert (folder / "rate-1e+30" / "checkpoints" / "last_good.msgpack").stat().st_size > 100
         assert not (folder / "rate-1e+30" / "metrics.json").exists()
-        assert len(run_folder.read_history(folder)) == 3
+        assert len(records.read_history(folder / "history.csv")) == 3
         x = read_jets(path).observables[:5][:, :16]
         np.testing.assert_array_equal(load(folder).predict(x), load(folder / "rate-0.001").predict(x))
 

@@ -10,7 +10,7 @@ import pytest
 from hepjax import InputError, load, models, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import opening, pipelines, subsets
-from hepjax.runs import ensembles, options, outputs, predictions, run_folder, setup
+from hepjax.runs import ensembles, options, outputs, predictions, records, setup
 from hepjax.tasks.classification import Classification
 from hepjax.types import Epoch, Scaling, TrainState
 
@@ -26,7 +26,7 @@ ALONE = (ensembles.Member("", np.arange(60), np.arange(60, 80), np.arange(80, 10
 
 
 def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets, tmp_path, monkeypatch):
-    def fail(folder, start, task):
+    def fail(folder, start, task, identity):
         assert (folder / "split.npz").is_file()
         raise OSError("no space")
 
@@ -34,13 +34,14 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
     metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
     start = training.start({}, {setup.SCALING: np.zeros(2)}, optax.sgd(0.1), jax.random.key(0))
     monkeypatch.setattr(outputs, "save", fail)
-    with pytest.raises(OSError, match="no space"):
-        outputs.open_run(chosen, jets, metadata, start)
+    with pytest.raises(OSError, match="no space"), outputs.opened(chosen, jets, metadata, start):
+        pass
     assert not (tmp_path / "run").exists()
     monkeypatch.undo()
-    assert outputs.open_run(chosen, jets, metadata, start) == (tmp_path / "run", start)
-    with pytest.raises(InputError, match="exists already"):
-        outputs.open_run(chosen, jets, metadata, start)
+    with outputs.opened(chosen, jets, metadata, start) as run:
+        assert run[:2] == (tmp_path / "run", start)
+    with pytest.raises(InputError, match="exists already"), outputs.opened(chosen, jets, metadata, start):
+        pass
 
 
 def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
@@ -50,10 +51,11 @@ def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
     best = TrainState(params, {**state, setup.SCALING: scaling}, (), np.zeros((), np.int32), jax.random.key(0))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
     test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)
-    metadata = outputs.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
-    outputs.write_member(chosen, metadata, jets.split, best, history, {"accuracy": 0.5}, test)
+    metadata = outputs.metadata_of(jets, models.Cost(85, 1), ALONE, Classification())
+    metrics = {"accuracy": 0.5, "loss": 1.0, "classes": {name: {"auc": 0.5} for name in hls4ml.CLASSES}}
+    outputs.write_member(chosen, metadata | {"member": "fold-1"}, jets.split, best, history, metrics, test)
     assert predictions.read_predictions(chosen.out / "test.h5").columns == hls4ml.CLASSES
-    assert run_folder.read_history(chosen.out) == tuple(history)
+    assert records.read_history(chosen.out / "history.csv") == tuple(history)
     tagger, read = load(chosen.out), read_jets()
     dense, x = params["Dense_0"], (tagger.pipeline.load(read, slice(9)) - 2) / 3
     expected = jax.nn.softmax(x @ dense["kernel"] + dense["bias"])

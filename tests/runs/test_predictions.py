@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import InputError
+from hepjax import InputError, tasks
 from hepjax.runs.predictions import Predictions, read_predictions, write_blocks, write_predictions
 from hepjax.tasks.classification import Classification
 from hepjax.tasks.classification.scores import scores_of
@@ -120,3 +120,12 @@ def test_a_disk_that_is_full_at_last_leaves_nothing(tmp_path, rng, monkeypatch):
     with pytest.raises(InputError, match="No space left"):
         write_blocks(tmp_path / "s.h5", blocks(rng, (3,)), jets=3, **NAMED)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_scores_that_are_no_numbers_are_refused(tmp_path, value):
+    values = np.full((6, 2), 0.5, np.float32)
+    values[[2, 5]] = value
+    write_predictions(tmp_path / "s.h5", Predictions(values, None, ("q", "t")), tasks.default_task())
+    with pytest.raises(InputError, match="found NaN or infinite ones for 2 of 6 jets, the first in row 2"):
+        read_predictions(tmp_path / "s.h5")

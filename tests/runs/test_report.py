@@ -10,7 +10,7 @@ import pytest
 
 from hepjax import InputError, models
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import options, report, run_folder, train
+from hepjax.runs import options, records, report, run_folder, train
 
 FEW = {"epochs": 1, "batch_size": 64, "patience": None}
 EXPECTED = {
@@ -58,7 +58,7 @@ def test_a_page_tells_the_whole_run(sample):
     ):
         assert title in headings(text), title
     assert seen == [title for title in headings(text) if title in set(seen)]
-    metrics = run_folder.read_metrics(sample)
+    metrics = records.read_json(sample / "metrics.json")
     assert f"{metrics['classes']['t']['auc']:.4f}" in text
     assert str(run_folder.read_experiment(sample)[1]["fingerprint"]) in text
 

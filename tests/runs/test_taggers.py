@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
+import h5py
 import jax
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from hepjax import InputError, load, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import predict, run_folder, taggers
+from hepjax.runs import evaluate, predict, records, run_folder, stored, taggers
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
@@ -89,21 +91,32 @@ def test_the_pure_answer_is_the_tagger(folders, kind):
 
 
 def test_calibrated_scores_are_those_of_the_temperature(folders):
-    metrics = run_folder.read_metrics(folders["features"])
+    metrics = records.read_json(folders["features"] / "metrics.json")
     plain, calibrated = load(folders["features"]), load(folders["features"], calibrated=True)
     assert calibrated.temperature == metrics["calibration"]["temperature"] != 1
     p = plain(read_jets()[:9])
     np.testing.assert_allclose(calibrated(read_jets()[:9]), apply_temperature(p, calibrated.temperature), rtol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["graphs", "particles"])
+def test_a_value_that_overflows_the_network_is_told_of(folders, jet_file, tmp_path, kind):
+    path = jet_file("odd.h5", count=30)
+    with h5py.File(path, "r+") as file:
+        file[hls4ml.CONSTITUENTS][17, 0, : len(hls4ml.PARTICLE_COLUMNS)] = 3e38
+    words = r"NaN or infinite ones for 1 of 30 jets, the first in row 17"
+    with pytest.raises(InputError, match=words):
+        predict.predict(folders[kind], (path,), tmp_path / "scores.h5")
+    assert not (tmp_path / "scores.h5").exists()
+    with pytest.raises(InputError, match=words):
+        evaluate.evaluate(folders[kind], (path,))
+    with pytest.raises(InputError, match=words):
+        load(folders[kind])(read_jets(path))
+
+
 class TestDamaged:
     @pytest.fixture
     def folder(self, folders, tmp_path):
-        new = tmp_path / "run"
-        (new / "checkpoints").mkdir(parents=True)
-        for name in ("experiment.json", "metrics.json", "checkpoints/best.msgpack"):
-            (new / name).write_bytes((folders["features"] / name).read_bytes())
-        return new
+        return shutil.copytree(folders["features"], tmp_path / "run")
 
     def test_nothing_there(self, tmp_path):
         with pytest.raises(InputError, match="no such folder or file"):
@@ -115,22 +128,27 @@ class TestDamaged:
     def test_without_its_scaling(self, folder):
         path = folder / "checkpoints" / "best.msgpack"
         (network,) = load(folder).networks
-        training.save(path, (network.params, network.model_state))
+        training.save(path, (network.params, network.model_state), stored.open_run(folder).record["identity"])
+        run_folder.change_record(folder, {"files": None})
         with pytest.raises(InputError, match=r"best\.msgpack"):
             load(folder)
 
     def test_without_its_parameters(self, folder):
         (folder / "checkpoints" / "best.msgpack").unlink()
-        with pytest.raises(InputError, match="no such checkpoint"):
+        with pytest.raises(InputError, match=r"best\.msgpack: expected a file, found none"):
             load(folder)
 
     def test_without_a_temperature(self, folder):
-        (folder / "metrics.json").write_text(json.dumps({"accuracy": 0.5}))
+        path = folder / "metrics.json"
+        metrics = json.loads(path.read_text())
+        path.write_text(json.dumps({name: value for name, value in metrics.items() if name != "calibration"}))
+        run_folder.seal(folder, list(stored.finished_files(*run_folder.read_experiment(folder))))
         with pytest.raises(InputError, match="no temperature to calibrate with"):
             load(folder, calibrated=True)
-        (folder / "metrics.json").write_text("{")
+        path.write_text("{")
         with pytest.raises(InputError, match=r"metrics\.json: damaged"):
             load(folder, calibrated=True)
-        (folder / "metrics.json").unlink()
+        path.unlink()
+        run_folder.change_record(folder, {"files": None})
         with pytest.raises(InputError, match="its training has not ended"):
             load(folder, calibrated=True)

@@ -23,7 +23,7 @@ from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import figures_of_merit
 from hepjax.inputs import pipelines, tabular
-from hepjax.runs import evaluate, options, predict, run_folder
+from hepjax.runs import evaluate, options, predict, records, run_folder
 from hepjax.runs import train as experiment
 from hepjax.runs.predictions import Predictions, read_predictions, write_predictions
 from hepjax.tasks.classification import Classification
@@ -107,7 +107,7 @@ class TestRunFolder:
             "jets_per_second",
             "waiting",
         ]
-        assert run_folder.read_history(folder) == shown[-1].history
+        assert records.read_history(folder / "history.csv") == shown[-1].history
         assert float(rows[-1]["val_loss"]) < float(rows[0]["val_loss"])
         lines = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
         assert [run_folder.Epoch(**line) for line in lines] == list(shown[-1].history)
@@ -395,16 +395,16 @@ class TestResume:
                 [sys.executable, "-c", _PROGRAM, path, killed, "resume" if epochs > 3 else "new"]
             )
             deadline = time.monotonic() + 60
-            while not (killed / "history.csv").exists() or len(run_folder.read_history(killed)) < epochs:
+            while not (killed / "history.csv").exists() or len(records.read_history(killed / "history.csv")) < epochs:
                 assert time.monotonic() < deadline
                 assert process.poll() is None
                 time.sleep(0.002)
             process.send_signal(signal.SIGKILL)
             process.wait()
-        done = len(run_folder.read_history(killed))
+        done = len(records.read_history(killed / "history.csv"))
         assert 11 <= done < 40
         experiment.run(run_folder.resumable(killed))
-        a, b = (run_folder.read_history(folder) for folder in (straight, killed))
+        a, b = (records.read_history(folder / "history.csv") for folder in (straight, killed))
         assert [row[:5] for row in a] == [row[:5] for row in b]
         for name in ("best.msgpack", "last.msgpack"):
             a, b = (_content(folder / "checkpoints" / name) for folder in (straight, killed))
@@ -416,7 +416,7 @@ class TestResume:
     def test_more_epochs(self, path, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
         experiment.run(dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=6))
-        assert len(run_folder.read_history(tmp_path / "run")) == 6
+        assert len(records.read_history(tmp_path / "run" / "history.csv")) == 6
         assert run_folder.resumable(tmp_path / "run").epochs == 6
 
     def test_refused(self, path, jet_file, tmp_path):
@@ -446,7 +446,7 @@ class TestResume:
         monkeypatch.undo()
         experiment.run(run_folder.resumable(tmp_path / "run"))
         experiment.run(small(path, tmp_path / "straight"))
-        a, b = (run_folder.read_history(tmp_path / name) for name in ("run", "straight"))
+        a, b = (records.read_history(tmp_path / name / "history.csv") for name in ("run", "straight"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
 
     def test_interrupt_says_how_to_go_on(self, path, tmp_path):
@@ -457,7 +457,7 @@ class TestResume:
         with pytest.raises(KeyboardInterrupt, match=r"--out .*run --resume"):
             experiment.run(small(path, tmp_path / "run"), press)
         experiment.run(run_folder.resumable(tmp_path / "run"))
-        assert len(run_folder.read_history(tmp_path / "run")) == 4
+        assert len(records.read_history(tmp_path / "run" / "history.csv")) == 4
 
     def test_full_disk_at_the_start_leaves_nothing(self, path, tmp_path, monkeypatch):
         def full(_):
@@ -474,7 +474,7 @@ class TestResume:
         linear = models.Logistic(features=("j_mass_mmdt",))
         with pytest.raises(training.DivergedError, match="validation loss is"):
             experiment.run(small(path, tmp_path / "run", model=linear, batch_size=0, epochs=1, optimizer=chosen))
-        assert run_folder.read_history(tmp_path / "run") == ()
+        assert records.read_history(tmp_path / "run" / "history.csv") == ()
 
     def test_divergence_keeps_the_last_good_state(self, path, tmp_path):
         with pytest.raises(training.DivergedError, match="step"):

@@ -11,7 +11,7 @@ import pytest
 
 from hepjax import InputError, models, runtime, training
 from hepjax.choices import Norm, Optimizer, Schedule, Strategy
-from hepjax.runs import options, run_folder, train
+from hepjax.runs import options, records, run_folder, train
 from hepjax.training import losses
 from hepjax.types import Batch, Sequences, Window
 
@@ -225,4 +225,4 @@ def test_whole_runs_learn_alike_and_go_on_on_other_devices(jet_file, tmp_path, c
     assert train.run(one)[1]["loss"] == pytest.approx(metrics["loss"], rel=0.05)
     longer = dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=3, devices=options.Devices(1))
     train.run(longer)
-    assert len(run_folder.read_history(tmp_path / "run")) == 3
+    assert len(records.read_history(tmp_path / "run" / "history.csv")) == 3

@@ -13,10 +13,10 @@ import h5py
 import numpy as np
 import pytest
 
-from hepjax import models, read_jets, runtime
+from hepjax import InputError, models, read_jets, runtime
 from hepjax.cli import parsing
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import run_folder, train
+from hepjax.runs import records, run_folder, train
 
 MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
 PATIENCE = 60
@@ -82,20 +82,20 @@ def test_several_processes_train_and_one_writes(path, tmp_path, brief):
     assert not [line for _, output, _ in ends[1:] for line in output.splitlines() if not line.startswith("[Gloo]")]
     assert run_folder.read_experiment(out)[1]["jets"] == {"train": 360, "val": 120, "test": 120}
     alone(*arguments(path, other))
-    several, one = (run_folder.read_history(folder)[-1] for folder in (out, other))
+    several, one = (records.read_history(folder / "history.csv")[-1] for folder in (out, other))
     assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
     fingerprints = [run_folder.read_experiment(folder)[1]["fingerprint"] for folder in (out, other)]
     assert fingerprints[0] == fingerprints[1]
     # Streamed from the files, and on with another number of processes, as mpirun starts them.
     ends = finish(begin(2, "--resume", *arguments(path, out, 4, "--memory", 1e-5), launcher=True))
     assert [status for status, _, _ in ends] == [0, 0], ends
-    assert len(run_folder.read_history(out)) == 4
+    assert len(records.read_history(out / "history.csv")) == 4
 
 
 def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path, brief):
     out = tmp_path / "run"
     processes = begin(2, *arguments(path, out, 100_000, "--patience", 100_000))
-    wait_for(lambda: (out / "history.csv").exists() and len(run_folder.read_history(out)) > 2, processes)
+    wait_for(lambda: (out / "history.csv").exists() and len(records.read_history(out / "history.csv")) > 2, processes)
     processes[1].send_signal(signal.SIGKILL)
     lost = time.monotonic()
     (status, _, error), _ = finish(processes, PATIENCE)
@@ -103,9 +103,9 @@ def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path, brief
     assert status not in {0, -signal.SIGKILL}
     assert "another process of this run has ended" in error
     assert "--resume" in error
-    done = len(run_folder.read_history(out))
+    done = len(records.read_history(out / "history.csv"))
     alone("--resume", *arguments(path, out, done + 1, "--patience", 100_000))
-    assert len(run_folder.read_history(out)) == done + 1
+    assert len(records.read_history(out / "history.csv")) == done + 1
 
 
 def test_bad_input_of_one_process_ends_all(path, tmp_path):
@@ -152,3 +152,18 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
         seen[i] = np.concatenate([part.rows for part in found[:3]])
         assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
     assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))
+
+
+@pytest.mark.parametrize(
+    "coordinator",
+    ["garbage", "127.0.0.1:99999", "127.0.0.1:0", ":29500", "host:", "no.such.host.invalid:29500", "a b:1"],
+)
+def test_an_address_that_nobody_can_have_is_refused_at_once(coordinator):
+    with pytest.raises(InputError, match="--coordinator"):
+        runtime.connect(coordinator, 2, 0)
+
+
+@pytest.mark.parametrize("process", [-1, 2])
+def test_a_process_that_is_not_among_them_is_refused_at_once(process):
+    with pytest.raises(InputError, match=f"--process: expected 0 to 1, .* found {process}"):
+        runtime.connect("127.0.0.1:29500", 2, process)

@@ -8,7 +8,7 @@ import dataclasses
 import pytest
 
 from hepjax import InputError, models
-from hepjax.runs import options, run_folder, train
+from hepjax.runs import options, records, run_folder, train
 from hepjax.runtime.tensorboard import write_events
 from hepjax.types import Epoch
 
@@ -35,7 +35,7 @@ def test_a_run_and_its_resume_are_read_back(jet_file, tmp_path):
     )
     train.run(chosen)
     train.run(dataclasses.replace(run_folder.resumable(chosen.out), epochs=3, tensorboard=True))
-    history, found = run_folder.read_history(chosen.out), read(chosen.out / "tensorboard")
+    history, found = records.read_history(chosen.out / "history.csv"), read(chosen.out / "tensorboard")
     assert len(history) == 3
     for name, tag in (("train_loss", "loss/train"), ("val_loss", "loss/validation"), ("waiting", "speed/waiting")):
         assert found[tag] == [(one.epoch, pytest.approx(getattr(one, name))) for one in history]

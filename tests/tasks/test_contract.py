@@ -17,7 +17,7 @@ from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
 from hepjax.models import MLP, CloudVelocity, ConvAutoencoder, CouplingFlow, DeepSets, VariationalAutoencoder
 from hepjax.registry import import_plugin
-from hepjax.runs import evaluate, export, options, predict, predictions, report, run_folder, train
+from hepjax.runs import evaluate, export, options, predict, predictions, records, report, run_folder, train
 from hepjax.tasks.anomaly import Anomaly
 from hepjax.tasks.classification import Classification
 from hepjax.tasks.generation import Generation
@@ -95,7 +95,7 @@ class TestRun:
         assert json.loads((out / "metrics.json").read_text()) == json.loads(json.dumps(metrics))
         assert np.isfinite(metrics["loss"])
         assert metrics["verdict"]["words"]
-        assert len(run_folder.read_history(out)) == 2
+        assert len(records.read_history(out / "history.csv")) == 2
 
     def test_records_the_task(self, case):
         name, _, out, _ = case
@@ -130,7 +130,7 @@ class TestUse:
         train.run(again)
         straight = dataclasses.replace(again, out=tmp_path / "straight", resume=False)
         train.run(straight)
-        a, b = (run_folder.read_history(tmp_path / name) for name in ("run", "straight"))
+        a, b = (records.read_history(tmp_path / name / "history.csv") for name in ("run", "straight"))
         np.testing.assert_array_equal([row[:5] for row in a], [row[:5] for row in b])
 
     def test_other_task_cannot_go_on(self, case, tmp_path):

@@ -348,9 +348,25 @@ class TestCheckpoints:
             training.restore_ensemble(tmp_path / "last.msgpack", ensemble)
 
     def test_shapes_are_template_enough(self, tmp_path):
-        training.save(tmp_path / "a.msgpack", {"w": np.arange(3.0)})
+        training.save(tmp_path / "a.msgpack", {"w": np.arange(3, dtype=np.float32)})
         shapes = jax.eval_shape(lambda: {"w": jnp.zeros(3)})
         assert training.restore(tmp_path / "a.msgpack", shapes)["w"].tolist() == [0, 1, 2]
+
+    @pytest.mark.parametrize(
+        "other", [{"w": jnp.zeros(3, jnp.int32)}, {"w": "text"}, {"w": np.float16([1, 2, 3])}, [1, 2, 3], 5]
+    )
+    def test_other_types_are_refused(self, tmp_path, other):
+        training.save(tmp_path / "a.msgpack", other)
+        with pytest.raises(InputError, match=r"a\.msgpack: (holds another model|damaged)"):
+            training.restore(tmp_path / "a.msgpack", {"w": np.zeros(3, np.float32)})
+
+    def test_another_training_is_refused(self, tmp_path):
+        path, one, two = tmp_path / "a.msgpack", "ab" * 32, "cd" * 32
+        training.save(path, self.TREE, one)
+        assert training.restore(path, self.TREE, one)["n"] == training.restore(path, self.TREE)["n"] == 4
+        for other in (two, ""):
+            with pytest.raises(InputError, match="of another training"):
+                training.restore(path, self.TREE, other)
 
     def test_missing(self, tmp_path):
         with pytest.raises(InputError, match="no such checkpoint"):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.choices import AnomalyLoss
 from hepjax.errors import InputError
 from hepjax.tasks.anomaly.options import AnomalyOptions
-from hepjax.tasks.structures import Layout
+from hepjax.tasks.structures import Figures, Layout
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -32,11 +32,24 @@ _VARIATIONAL_COLUMNS = ("kl_divergence", "negative_elbo")
 log = logging.getLogger("hepjax")
 
 
+class _Needed(Figures):
+    anomalies: dict[str, dict[str, dict[str, float | None]]]
+    """Of each kind and score AUC and rejections."""
+    test_jets: dict[str, float]
+
+
+class AnomalyFigures(_Needed, total=False):
+    """What metrics.json holds of a search for anomalies."""
+
+    bounds: dict[str, dict[str, dict[str, float]]]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Anomaly(AnomalyOptions):
     """Tells how unlike the background a jet is, by an autoencoder that has learned the background alone."""
 
     layout: ClassVar[Layout] = Layout(values="scores", targets="labels")
+    figures: ClassVar[Any] = AnomalyFigures
     reference_names: ClassVar[tuple[str, ...]] = (
         "code_mean",
         "code_whitening",

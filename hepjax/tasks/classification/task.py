@@ -9,7 +9,7 @@ from hepjax.errors import InputError
 from hepjax.tasks.classification import options
 from hepjax.tasks.classification.options import Insensitivity
 from hepjax.tasks.classification.scores import scores_of
-from hepjax.tasks.structures import Layout, Objective, Predictions
+from hepjax.tasks.structures import Figures, Layout, Objective, Predictions
 from hepjax.tasks.task import Task
 
 if TYPE_CHECKING:
@@ -31,6 +31,19 @@ _SMALLEST = 1.1754944e-38
 """What a probability that underflowed to 0 is taken for: the smallest normal float32."""
 
 
+class _Needed(Figures):
+    accuracy: float
+    classes: dict[str, dict[str, float | None]]
+    """Of each class AUC, rates and rejections."""
+
+
+class ClassificationFigures(_Needed, total=False):
+    """What metrics.json holds of a classification."""
+
+    bounds: dict[str, dict[str, float]]
+    jets: dict[str, float]
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Classification(Task):
     """Tells which class a jet is of, by probabilities."""
@@ -40,6 +53,7 @@ class Classification(Task):
     """Weight classes so that all count the same, whatever their numbers."""
 
     layout: ClassVar[Layout] = Layout("scores", "labels", "classes", "probabilities")
+    figures: ClassVar[Any] = ClassificationFigures
     headline: ClassVar[str] = "accuracy"
 
     def outputs(self, dataset: Dataset) -> int:

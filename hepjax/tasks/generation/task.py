@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import Content, Precision
 from hepjax.errors import InputError
+from hepjax.tasks.structures import Figures
 from hepjax.tasks.task import Task
 from hepjax.types import Rule
 
@@ -29,6 +30,14 @@ if TYPE_CHECKING:
 NAME = "generation"
 
 
+class GenerationFigures(Figures):
+    """What metrics.json holds of a generator."""
+
+    loss_of: dict[str, float | None]
+    distances: dict[str, dict[str, dict[str, float | None]]]
+    """Of all jets and each class, of each observable."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Generation(Task):
     """Learns to make new jets of each class: their 16 standard observables, or their particles."""
@@ -37,6 +46,9 @@ class Generation(Task):
     """The classes to learn; the default is all. Jets of others are left out."""
     content: Content | None = None
     """What is made of a jet; each model makes one of them, which is the default."""
+
+    figures: ClassVar[Any] = GenerationFigures
+    may_be_infinite: ClassVar[bool] = True
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""

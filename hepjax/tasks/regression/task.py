@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
 from hepjax.tasks.regression.options import RegressionOptions
+from hepjax.tasks.structures import Figures
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -25,11 +26,19 @@ if TYPE_CHECKING:
 _MEDIAN = 0.5
 
 
+class RegressionFigures(Figures):
+    """What metrics.json holds of a regression."""
+
+    targets: dict[str, dict[str, Any]]
+    """Of each target bias, resolution and the others."""
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Regression(RegressionOptions):
     """Predicts the values of jet columns, such as a jet's mass from its particles."""
 
     statistics_names: ClassVar[tuple[str, ...]] = ("mean", "width")
+    figures: ClassVar[Any] = RegressionFigures
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""

@@ -13,7 +13,7 @@ from hepjax import InputError, models
 from hepjax.choices import Decorrelation
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import opening, pipelines, subsets
-from hepjax.runs import predictions, run_folder, train
+from hepjax.runs import predictions, records, train
 from hepjax.runs.options import Experiment
 from hepjax.tasks.classification import Classification, Insensitivity
 from hepjax.tasks.classification.options import is_asked
@@ -148,7 +148,7 @@ def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp
     first = Experiment(MODEL, task=chosen, data=(jet_file(count=200),), epochs=1, out=tmp_path / "new")
     train.run(first)
     _, metrics = train.run(dataclasses.replace(first, epochs=4, resume=True))
-    assert [row.epoch for row in run_folder.read_history(tmp_path / "new")] == [1, 2, 3, 4]
+    assert [row.epoch for row in records.read_history(tmp_path / "new" / "history.csv")] == [1, 2, 3, 4]
     assert "adversary" in metrics["verdict"]["words"]
 
 

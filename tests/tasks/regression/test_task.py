@@ -13,7 +13,7 @@ from hepjax import InputError, load, models, read_jets, tasks
 from hepjax.choices import RegressionLoss
 from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import evaluate, options, predict, predictions, run_folder, train
+from hepjax.runs import evaluate, options, predict, predictions, records, train
 from hepjax.tasks import Predictions
 from hepjax.tasks.regression import Regression, figures
 from hepjax.tasks.regression.predictions import in_units, mixture
@@ -261,7 +261,7 @@ def test_runs_of_other_targets_are_not_compared(file, tmp_path):
 
 def test_history_has_no_accuracy(file, tmp_path):
     out, _ = run(file(), tmp_path / "run")
-    assert all(np.isnan(row.val_accuracy) for row in run_folder.read_history(out))
+    assert all(np.isnan(row.val_accuracy) for row in records.read_history(out / "history.csv"))
     assert "val accuracy" not in (out / "log.txt").read_text()
 
 

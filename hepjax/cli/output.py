@@ -1,0 +1,115 @@
+"""Standard output as it may be: without some letters, closed, or read by nobody any more."""
+
+from __future__ import annotations
+
+import codecs
+import contextlib
+import logging
+import os
+import sys
+import unicodedata
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+_PLAIN = {
+    "±": "+-", "−": "-", "–": "-", "—": "-", "…": "...", "→": "->", "←": "<-", "×": "x", "·": "*",  # noqa: RUF001
+    "≤": "<=", "≥": ">=", "≈": "~", "∞": "inf", "²": "^2", "³": "^3", "°": " deg", "√": "sqrt", "•": "*",
+    "“": '"', "”": '"', "’": "'",  # noqa: RUF001
+}  # fmt: skip
+_FALLBACK = "hepjax-plain"
+
+
+def prepare() -> None:
+    """Makes standard output and standard error take any text: what they cannot encode, they write in plain letters.
+
+    Where one of them is closed, what is written to it is lost, and no file takes its place.
+    """
+    codecs.register_error(_FALLBACK, _encode_plainly)
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            # The lowest number that is free, which is that of the closed one.
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115 — for good
+    for stream in (sys.stdout, sys.stderr):
+        if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
+            reconfigure(errors=_FALLBACK)
+
+
+def plain(text: str) -> str:
+    r"""Writes a text in ASCII.
+
+    >>> plain("η = 0.5 ± 0.1, ╭─╮ │ é")
+    'eta = 0.5 +- 0.1, +-+ | \\xe9'
+    """
+    return "".join(map(_plain_letter, text))
+
+
+def make_console() -> Console:
+    """Makes the console that commands print on; when nobody reads any more, they go on with their work."""
+    from rich.console import Console
+
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            forget_output()
+
+    return Patient(highlight=False, markup=False)
+
+
+class Lines(logging.StreamHandler[TextIO]):
+    """Log lines on standard output; when nobody reads any more, the work goes on without them."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 — logging's name
+        """Lets all but a closed pipe end the command."""
+        error = sys.exc_info()[1]
+        if isinstance(error, BrokenPipeError):
+            forget_output()
+        elif error is not None:
+            raise error
+
+
+def forget_output() -> None:
+    """Lets what cannot be written to a closed pipe or a full disk not fail once more."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def complain(message: str) -> None:
+    """Writes a line on standard error, if there is one.
+
+    Args:
+      message: the line.
+    """
+    forget_output()
+    try:
+        sys.stderr.write(f"{message}\n")
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+
+
+def _encode_plainly(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return plain(error.object[error.start : error.end]), error.end
+
+
+def _plain_letter(letter: str) -> str:
+    if letter.isascii():
+        return letter
+    if letter in _PLAIN:
+        return _PLAIN[letter]
+    name = unicodedata.name(letter, "")
+    if name.startswith("GREEK SMALL LETTER "):
+        return name.split()[3].lower()
+    if name.startswith("GREEK CAPITAL LETTER "):
+        return name.split()[3].capitalize()
+    if name.startswith(("BOX DRAWINGS", "BLOCK")):
+        straight = {"BOX DRAWINGS LIGHT HORIZONTAL": "-", "BOX DRAWINGS LIGHT VERTICAL": "|"}
+        horizontal = name.endswith("HORIZONTAL") and "AND" not in name
+        return straight.get(name, "-" if horizontal else "+")
+    return ascii(letter)[1:-1]
