@@ -219,8 +219,8 @@ def hint(name: str, known: Sequence[str]) -> str:
 
 
 @cache
-def _entry_points(group: str, path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:
-    """The entry points of the packages on `sys.path`; to list them takes milliseconds."""
+def _entry_points(group: str, path: tuple[str, ...]) -> tuple[metadata.EntryPoint, ...]:  # noqa: ARG001
+    """Lists entry points, which takes milliseconds, once for each `sys.path`."""
     return tuple(metadata.entry_points(group=group))
 
 
