@@ -17,14 +17,20 @@ if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
+"""Jets that are looked at together, at most."""
+_BYTES = 2**28
+"""The memory that their particles may take."""
 
 
-def summarize(path: str | Path, dataset: Dataset | str | None = None) -> FileSummary:
+def summarize(
+    path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False
+) -> FileSummary:
     """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:
       path: the file.
       dataset: as in `hepjax.read_jets`.
+      allow_external: the same.
 
     Returns:
       Its summary; a problem that does not stop a reader of other rows is listed in `problems`, not raised.
@@ -33,17 +39,18 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None) -> FileSum
       InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
     path = Path(path)
-    jets = read_jets(path, dataset=dataset)
+    jets = read_jets(path, dataset=dataset, allow_external=allow_external)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
+    rows = max(1, min(_ROWS, _BYTES // (4 * math.prod(jets.constituents.shape[1:]))))
     classes = dict.fromkeys(described.classes, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}
     multiplicity = left_out = 0
-    for start in range(0, len(jets), _ROWS):
+    for start in range(0, len(jets), rows):
         try:
-            part = jets[start : start + _ROWS]
+            part = jets[start : start + rows]
         except InputError as error:
-            problem, lost = str(error).removeprefix(f"{path}: "), min(_ROWS, len(jets) - start)
+            problem, lost = str(error).removeprefix(f"{path}: "), min(rows, len(jets) - start)
             problems[problem] = problems.get(problem, 0) + lost
             left_out += lost
             continue

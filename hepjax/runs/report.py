@@ -66,7 +66,7 @@ def _read_case(source: Path, folder: Path) -> Case:
     predictor, (experiment, _) = taggers.load(source), run_folder.read_experiment(source)
     test = predictions.read_predictions(source / "test.h5", predictor.task)
     files = experiment.test or experiment.data
-    jets = taggers.open_jets(predictor, files)
+    jets = taggers.open_jets(predictor, files, allow_external=experiment.allow_external)
     rows, targets = np.asarray(test.rows), np.asarray(test.targets)
     if rows.max() >= len(jets):
         raise InputError(f"{opening.names(files)}: holds fewer jets than when it was tested")

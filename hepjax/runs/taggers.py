@@ -239,19 +239,22 @@ def make_predict(
     return predict
 
 
-def open_jets(predictor: Predictor, files: Sequence[Path], dataset: str | None = None) -> Jets:
+def open_jets(
+    predictor: Predictor, files: Sequence[Path], dataset: str | None = None, *, allow_external: bool = False
+) -> Jets:
     """Opens files of jets, lazily.
 
     Args:
       predictor: for which they are opened.
       files: none is the sample that comes with hepjax.
       dataset: the name of what their columns mean; None is as the model learned from, or recognized by the columns.
+      allow_external: let files have data in other files outside their own folder.
 
     Raises:
       InputError: a file is not usable, or the classes are not those of the model.
     """
     images, name = predictor.pipeline.images, dataset or predictor.dataset
-    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True)
+    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True, allow_external=allow_external)
     return predictor.check(jets, opening.names(files))
 
 

@@ -55,6 +55,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
         experiment.test,
         images=getattr(experiment.model, "images", ()),
         dataset=experiment.dataset,
+        allow_external=experiment.allow_external,
     )
     experiment = _resolve(experiment, opened)
     if experiment.resume:

@@ -82,6 +82,12 @@ def find_dataset(place: Place, name: str) -> h5py.Dataset | None:
     return item
 
 
+def names_in(place: Place, name: str) -> tuple[str, ...]:
+    """Returns the names in a group of the file; none where it has no such group."""
+    item = _follow(place.file["/"], name)
+    return tuple(map(_text, item.id)) if isinstance(item, h5py.Group) else ()
+
+
 def check_data(path: Path, name: str, dataset: h5py.Dataset) -> None:
     """Refuses a shape that the file has no data for, before memory is set aside for it, and pieces too large to read.
 
