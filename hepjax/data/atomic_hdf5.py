@@ -119,8 +119,11 @@ def _why_not_open(path: Path, error: Exception, kind: str) -> str:
             "is being written elsewhere, or the program that wrote it has crashed; wait until it is closed, or repair a "
             f"copy by h5clear -s ({said})"
         )
-    if not h5py.is_hdf5(path):
-        return f"not an HDF5 file; give a {kind}"
+    try:
+        if not h5py.is_hdf5(path):
+            return f"not an HDF5 file; give a {kind}"
+    except OSError as unread:  # such as of /proc
+        return f"cannot be read ({os.strerror(unread.errno) if unread.errno else said}); give a {kind}"
     return f"cannot be opened, perhaps truncated; fetch or make it again ({said})"
 
 

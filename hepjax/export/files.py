@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,8 +10,6 @@ from hepjax.export.onnx_files import read_onnx
 from hepjax.export.stablehlo import read_stablehlo
 
 if TYPE_CHECKING:
-    import os
-
     from hepjax.export.inputs import Exported
 
 
@@ -31,5 +30,5 @@ def read(path: str | os.PathLike[str]) -> Exported:
     ...
     hepjax.errors.InputError: no-such-file.onnx: no such file; hepjax export makes a file of a run folder
     """
-    has_metadata_file = Path(f"{path}.json").exists()
+    has_metadata_file = os.path.exists(f"{path}.json")  # noqa: PTH110 - no error for a bad link
     return read_stablehlo(path) if has_metadata_file or Path(path).suffix == ".stablehlo" else read_onnx(path)

@@ -10,7 +10,7 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest public one has 2.7 GB packed
+_MOST_MEMBERS = 100_000
+_LARGEST_HEADER = 1 << 24
 _MANIFEST = "manifest.json"
 
 
@@ -28,15 +30,28 @@ def unpacked_files(folder: Path, archive: Archive) -> list[Path]:
     if not split.exists():
         return []
     remedy = f"Move {split} away and fetch again"
-    try:
-        sizes = json.loads((split / _MANIFEST).read_text())["files"]
-    except (OSError, ValueError, LookupError) as error:
-        raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}") from error
+    sizes = _read_manifest(split / _MANIFEST)
+    if sizes is None:
+        raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}")
     files = [split / name for name in sorted(sizes)]
     for path in files:
         if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5(path):
             raise InputError(f"{path}: missing or changed, expected {sizes[path.name]} bytes of HDF5. {remedy}")
     return files
+
+
+def _read_manifest(path: Path) -> dict[str, int] | None:
+    """Reads the names and sizes of the files of a folder; None where a manifest is missing or of another form."""
+    if file_problem(path):
+        return None
+    try:
+        sizes = json.loads(path.read_text())["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not isinstance(sizes, dict) or not sizes:
+        return None
+    good = (name == PurePosixPath(name).name and type(size) is int for name, size in sizes.items())
+    return sizes if all(good) else None
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -71,9 +86,11 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
     size, total = path.stat().st_size, 0
     files: list[Path] = []
     try:
-        with path.open("rb") as raw, gzip.open(raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            for member in tar:
+        with path.open("rb") as raw, _Stream(fileobj=raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for count, member in enumerate(tar):
                 total += member.size
+                if count >= _MOST_MEMBERS:
+                    raise InputError(f"{path}: holds more than {_MOST_MEMBERS} members. Delete it and fetch it again")
                 name = _safe_name(path, member, work, total)
                 if name is not None:
                     files.append(work / name)
@@ -81,12 +98,25 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
                         shutil.copyfileobj(inside, outside, 1 << 20)
                 report(f"unpacking {path.name}", raw.tell(), size)
             while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
-                pass
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+                if stream.tell() > 2 * _MAX_UNPACKED:
+                    raise tarfile.ReadError("goes on behind its last member")
+    except InputError:
+        raise
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError) as error:
         raise InputError(f"{path}: broken archive ({error}). Delete it and fetch it again") from error
     except FileExistsError as error:
         raise InputError(f"{path}: holds two files named {files[-1].name}. Delete it and fetch it again") from error
     return files
+
+
+class _Stream(gzip.GzipFile):
+    """The unpacked bytes; members are copied piece by piece, so that only a forged header asks for many at once."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads so many bytes."""
+        if size is None or not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.ReadError("a header is too large")
+        return super().read(size)
 
 
 def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> str | None:
