@@ -1,4 +1,4 @@
-"""Hostile input, case by case, in a process of its own: whatever a file holds, the outcome is a result or one clear line.
+"""Hostile input, case by case, in a process of its own: the outcome must be a result or one clear line.
 
 A script of cases calls `main`; a test calls `run`, which begins anew behind a case that ended or stopped the process.
 Alone, a script tries more: `python tests/data/hdf5/hostile_files.py --seed 7 --count 2000`.
@@ -20,7 +20,7 @@ import traceback
 
 SECONDS = 10
 """A case that takes longer hangs."""
-ROOM = 12 << 30
+ROOM = 32 << 30
 """Bytes of address space; a case that wants more is refused by hepjax, or ends in a MemoryError."""
 GOOD = ("read", "refused")
 
@@ -38,7 +38,7 @@ def run(script, seed, count, environment=()):
                 stderr=subprocess.PIPE,
                 env={**os.environ, **dict(environment), "PYTHONFAULTHANDLER": "1"},
             )
-            lines, end = _lines(process)
+            (_, *lines), end = _lines(process)
             found += [tuple(line.split("\t", 2)) for line in lines]
             if len(found) < count:
                 said = process.stderr.read().decode(errors="replace").strip().splitlines()
@@ -64,6 +64,8 @@ def _lines(process):
         patience = 3 * SECONDS
     process.wait()
     process.stdout.close()
+    if not lines:
+        raise RuntimeError(f"no case was tried: {process.stderr.read().decode(errors='replace')}")
     return lines, end
 
 
@@ -88,6 +90,7 @@ def main(prepare, attempt, error):
     os.dup2(2, 1)
     signal.signal(signal.SIGALRM, _stop)
     prepared = prepare(given.child)
+    output.write("ready\n")
     resource.setrlimit(resource.RLIMIT_AS, (ROOM, ROOM))
     for number in range(given.first, given.count):
         signal.alarm(SECONDS)
@@ -98,7 +101,7 @@ def main(prepare, attempt, error):
             outcome = "refused" if words.isprintable() and len(words) < 3000 else "unclear"
         except TimeoutError:
             outcome, words = "hang", traceback.format_exc(limit=-3)
-        except BaseException:
+        except BaseException:  # noqa: BLE001 - whatever it is
             outcome, words = "traceback", traceback.format_exc(limit=-6)
         signal.alarm(0)
         output.write(f"{number}\t{outcome}\t{' | '.join(str(words).splitlines())}\n")
@@ -112,5 +115,5 @@ def report(found):
     """Prints how many cases had which outcome, and each that is neither a result nor a clear line."""
     for number, outcome, words in found:
         if outcome not in GOOD:
-            print(number, outcome, words)
-    print(dict(collections.Counter(outcome for _, outcome, _ in found)))
+            print(number, outcome, words)  # noqa: T201
+    print(dict(collections.Counter(outcome for _, outcome, _ in found)))  # noqa: T201

@@ -116,8 +116,8 @@ def _why_not_open(path: Path, error: Exception, kind: str) -> str:
         return "is open elsewhere, where it is written; wait until it is closed, or give a copy"
     if "already open for" in said:
         return (
-            "is being written elsewhere, or the program that wrote it has crashed; wait until it is closed, or repair a "
-            f"copy by h5clear -s ({said})"
+            "is being written elsewhere, or the program that wrote it has crashed; wait until it is closed, or repair "
+            f"a copy by h5clear -s ({said})"
         )
     try:
         if not h5py.is_hdf5(path):

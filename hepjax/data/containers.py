@@ -51,8 +51,8 @@ class Container(NamedTuple):
     suffixes: tuple[str, ...]
     """The ends of file names, the first one that of new files."""
     read_header: Callable[[Path, bool], Header]
-    """(path, whether its data may lie outside its folder) → names and shapes, checked; raises InputError for a file that
-    is not usable."""
+    """(path, whether its data may lie outside its folder) → names and shapes, checked; raises InputError for a file
+    that is not usable."""
     sample: Callable[[Header, Sequence[str]], np.ndarray]
     """(header, jet columns) → (n, columns) values of a few jets from all over the file."""
     image_shape: Callable[[Header, str], tuple[int, int]]

@@ -253,9 +253,7 @@ def _labels_from_json(tree: Any) -> OneHot | Index | None:
         return None
     ((kind, fields),) = tree.items()
     if kind == "OneHot":
-        return OneHot(
-            _texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"])
-        )
+        return OneHot(_texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"]))
     return {"Index": Index}[kind](**{name: _text(value) for name, value in fields.items()})
 
 

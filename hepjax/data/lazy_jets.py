@@ -200,8 +200,8 @@ class _Store:
         needed = sum(len(wanted) * math.prod(self.shape(field)[1:]) * _dtype(field).itemsize for field in fields)
         if needed > physical_memory():
             raise InputError(
-                f"{self.files[0].header.path}: {len(wanted):,} jets take {needed / 1e9:,.1f} GB, more than the memory of "
-                "this machine; read fewer at a time, such as jets[:1000]"
+                f"{self.files[0].header.path}: {len(wanted):,} jets take {needed / 1e9:,.1f} GB, more than the memory "
+                "of this machine; read fewer at a time, such as jets[:1000]"
             )
         out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _dtype(field)) for field in fields}
         order = np.argsort(wanted, kind="stable")

@@ -22,9 +22,7 @@ _BYTES = 2**28
 """The memory that their particles may take."""
 
 
-def summarize(
-    path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False
-) -> FileSummary:
+def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False) -> FileSummary:
     """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:

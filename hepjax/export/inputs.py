@@ -189,7 +189,8 @@ def check_format(path: str | os.PathLike[str], version: Any, producer: str = "")
         )
     if version != FORMAT:
         raise InputError(
-            f"{path}: format {one_line(version)}, expected {FORMAT}; it comes from another hepjax: update, or export again"
+            f"{path}: format {one_line(version)}, expected {FORMAT}; it comes from another hepjax: update, or export "
+            "again"
         )
 
 
@@ -224,7 +225,8 @@ def check_signature(path: str | os.PathLike[str], specs: Sequence[InputSpec], co
         )
     if type(columns) is not int or not 1 <= columns <= _LARGEST_INPUT:
         raise InputError(
-            f"{path}: expected an output of one row of numbers a jet, found {columns} columns; export the tagger again"
+            f"{path}: expected an output of one row of numbers a jet, found {one_line(columns)} columns; export the "
+            "tagger again"
         )
     if type(most) is not int or not 1 <= most <= _MOST_AT_ONCE:
         raise InputError(
@@ -276,8 +278,8 @@ def _run(run: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray]
         raise InputError(f"the exported tagger fails ({one_line(error)}); export it again") from error
     if predictions.shape != (len(arrays[0]), classes) or predictions.dtype != np.float32:
         raise InputError(
-            f"the exported tagger gives {predictions.dtype}{list(predictions.shape)} for {len(arrays[0])} jets, not the "
-            f"{classes} columns that it promises; export it again"
+            f"the exported tagger gives {predictions.dtype}{list(predictions.shape)} for {len(arrays[0])} jets, not "
+            f"the {classes} columns that it promises; export it again"
         )
     return predictions
 

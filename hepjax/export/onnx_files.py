@@ -180,9 +180,7 @@ def _checksum(model: Any) -> str:
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.metadata_props[:]
-    bare.metadata_props.extend(
-        prop for prop in model.metadata_props if prop.key not in (_CHECKSUM, "hepjax_format")
-    )
+    bare.metadata_props.extend(prop for prop in model.metadata_props if prop.key not in (_CHECKSUM, "hepjax_format"))
     return hashlib.sha256(bare.SerializeToString(deterministic=True)).hexdigest()
 
 
@@ -191,7 +189,9 @@ def _check_graph(path: str | os.PathLike[str], model: Any) -> None:
     from onnx import TensorProto
 
     if model.functions or model.training_info or model.graph.sparse_initializer:
-        raise InputError(f"{path}: holds functions, training or sparse arrays, as no exported tagger does; export again")
+        raise InputError(
+            f"{path}: holds functions, training or sparse arrays, as no exported tagger does; export again"
+        )
     graphs = [model.graph]
     while graphs:
         graph = graphs.pop()
@@ -223,9 +223,7 @@ def _signature(path: str | os.PathLike[str], model: Any) -> tuple[list[InputSpec
             raise InputError(f"{path}: {one_line(tensor.name)} holds no numbers; export the tagger again") from error
         sizes.append(tuple(size.dim_value for size in kind.shape.dim))
         if not kind.shape.dim or kind.shape.dim[0].HasField("dim_value"):
-            raise InputError(
-                f"{path}: {one_line(tensor.name)} takes no free number of jets; export the tagger again with this hepjax"
-            )
+            raise InputError(f"{path}: {one_line(tensor.name)} takes no free number of jets; export the tagger again")
     specs = [InputSpec(t.name, size[1:], kind) for t, size, kind in zip(model.graph.input, sizes, kinds, strict=False)]
     return specs, sizes[-1][1] if len(sizes[-1]) == 2 and kinds[-1] == np.float32 else 0
 

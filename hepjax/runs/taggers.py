@@ -298,8 +298,8 @@ def _load_file(path: Path) -> Predictor:
     facts = exported.metadata
     if "model" not in facts:
         raise InputError(
-            f"{path}: a function without a model of hepjax's, as hepjax.export.to_onnx makes it; hepjax.export.read reads "
-            "it, or give a file that hepjax export made"
+            f"{path}: a function without a model of hepjax's, as hepjax.export.to_onnx makes it; hepjax.export.read "
+            "reads it, or give a file that hepjax export made"
         )
     try:
         for plugin in _names(facts.get("plugins", "[]")):
@@ -340,8 +340,8 @@ def _check_exported(
     for what, found in said.items():
         if tuple(found) != tuple(expected := {**names, "columns": pipeline.columns}[what]):
             raise InputError(
-                f"{path}: damaged, its {what} are {export.one_line(', '.join(found)) or 'none'}, those of its model and "
-                f"dataset {export.one_line(', '.join(expected)) or 'none'}; export again"
+                f"{path}: damaged, its {what} are {export.one_line(', '.join(found)) or 'none'}, those of its model "
+                f"and dataset {export.one_line(', '.join(expected)) or 'none'}; export again"
             )
     if exported.columns != len(names["outputs"]):
         raise InputError(

@@ -122,8 +122,14 @@ def named(model, key, value):
             "no hepjax metadata in it: made by another program, pytorch; give a file that hepjax export made",
         ),
         (lambda m: named(m, "hepjax_format", "2"), "format 2, expected 1"),
-        (lambda m: setattr(m.graph.input[0], "name", "x"), r"expected inputs features\[F\], images\[H, W, C\], or particles\[P, F\] and mask\[P\], found x float32"),
-        (lambda m: setattr(m.graph.output[0], "name", "y"), "expected the output probabilities or predictions, found y"),
+        (
+            lambda m: setattr(m.graph.input[0], "name", "x"),
+            r"expected inputs features\[F\], images\[H, W, C\], or particles\[P, F\] and mask\[P\], found x float32",
+        ),
+        (
+            lambda m: setattr(m.graph.output[0], "name", "y"),
+            "expected the output probabilities or predictions, found y",
+        ),
         (lambda m: setattr(m.graph.node[0], "op_type", "Sculpture"), "ONNX Runtime cannot load it"),
     ],
 )

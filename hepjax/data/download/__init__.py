@@ -113,7 +113,9 @@ def _recorded_sum(path: Path) -> str | None:
         if not found:
             return None
     if problem or len(found) != 64 or not {*found} <= {*"0123456789abcdef"}:
-        raise InputError(f"{path}: expected a SHA-256 sum, found {problem or ascii(found[:20])}. Delete it and run again")
+        raise InputError(
+            f"{path}: expected a SHA-256 sum, found {problem or ascii(found[:20])}. Delete it and run again"
+        )
     return found
 
 

@@ -18,6 +18,7 @@ import pooch
 import requests
 import urllib3
 
+from hepjax.data.atomic_hdf5 import one_line
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
     """The signal for a failed attempt that is worth repeating."""
 
     def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False, slow: bool = False) -> None:
-        super().__init__(reason)
+        super().__init__(one_line(reason)[:300])
         self.wait = wait
         self.unreachable = unreachable
         self.slow = slow
@@ -167,7 +168,7 @@ def _attempt(
                 start, total = 0, _length(response)
             if total is not None and archive.size is not None and total != archive.size:
                 raise InputError(f"{address}: offers {total} bytes, expected {archive.size}: the record has changed")
-            _receive(response, address, part, archive.name, start, total, retry, report)
+            _receive(response, address, part, archive.name, start, total, retry=retry, report=report)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _failed(_innermost(error)) from error
     return start > 0
@@ -201,7 +202,9 @@ def _open(
             return contextlib.closing(response)
         response.close()
         address = _redirected(address, response.headers["Location"])
-    raise InputError(f"{address}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page")
+    raise InputError(
+        f"{one_line(address)}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page"
+    )
 
 
 def _answer(session: requests.Session, address: str, headers: Mapping[str, str], retry: Retry) -> requests.Response:
@@ -210,10 +213,8 @@ def _answer(session: requests.Session, address: str, headers: Mapping[str, str],
 
     def ask() -> None:
         try:
-            done.put(
-                session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout)
-            )
-        except BaseException as error:
+            done.put(session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             done.put(error)
 
     threading.Thread(target=ask, daemon=True).start()
@@ -224,7 +225,8 @@ def _answer(session: requests.Session, address: str, headers: Mapping[str, str],
     if isinstance(answer, requests.Response):
         return answer
     if isinstance(answer, _MALFORMED):
-        raise InputError(f"{address}: is no address ({answer}). Check the network's proxy or login page") from answer
+        words = f"{one_line(address)[:300]}: is no address ({one_line(answer)[:300]})"
+        raise InputError(f"{words}. Check the network's proxy or login page") from answer
     raise answer
 
 
@@ -235,10 +237,12 @@ def _redirected(address: str, location: str) -> str:
         scheme = urlsplit(target).scheme
     except ValueError as error:
         raise InputError(
-            f"{address}: redirects to {ascii(location[:200])}, which is no address. Check the network's proxy"
+            f"{address}: redirects to {one_line(location)[:200]}, which is no address. Check the network's proxy"
         ) from error
     if scheme not in ("https", urlsplit(address).scheme):
-        raise InputError(f"{address}: redirects to {ascii(target[:200])[1:-1]}, which is not secure. Check the network's proxy")
+        raise InputError(
+            f"{address}: redirects to {one_line(target)[:200]}, which is not secure. Check the network's proxy"
+        )
     return target
 
 
@@ -252,7 +256,9 @@ def _check_response(response: requests.Response, address: str, part: Path) -> No
         delay = response.headers.get("Retry-After", "")
         raise _TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
     if status not in (200, 206):
-        raise InputError(f"{address}: the server answers {status} {response.reason}. The record may have moved")
+        raise InputError(
+            f"{address}: the server answers {status} {one_line(response.reason)}. The record may have moved"
+        )
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _not_an_archive(address, "a web page (text/html)")
 
@@ -286,6 +292,7 @@ def _receive(
     name: str,
     start: int,
     total: int | None,
+    *,
     retry: Retry,
     report: Progress,
 ) -> None:

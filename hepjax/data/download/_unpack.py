@@ -10,6 +10,7 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
+from hepjax.data.atomic_hdf5 import one_line
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -70,7 +71,9 @@ def unpack(path: Path, split: Path, sha256: str, report: Progress, check: Check 
             raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
         for file in files:
             if not _is_hdf5(file):
-                raise InputError(f"{path}: its member {file.name} is not HDF5. Delete the archive and fetch it again")
+                raise InputError(
+                    f"{path}: its member {one_line(file.name)} is not HDF5. Delete the archive and fetch it again"
+                )
             if check:
                 check(file)
         manifest = {"archive": path.name, "sha256": sha256, "files": {file.name: file.stat().st_size for file in files}}
@@ -89,9 +92,7 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
         with path.open("rb") as raw, _Stream(fileobj=raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for count, member in enumerate(tar):
                 total += member.size
-                if count >= _MOST_MEMBERS:
-                    raise InputError(f"{path}: holds more than {_MOST_MEMBERS} members. Delete it and fetch it again")
-                name = _safe_name(path, member, work, total)
+                name = _safe_name(path, member, work, total=total, count=count)
                 if name is not None:
                     files.append(work / name)
                     with tar.extractfile(member) as inside, files[-1].open("xb") as outside:  # type: ignore[union-attr]
@@ -103,9 +104,11 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
     except InputError:
         raise
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{path}: broken archive ({error}). Delete it and fetch it again") from error
+        raise InputError(f"{path}: broken archive ({one_line(error)}). Delete it and fetch it again") from error
     except FileExistsError as error:
-        raise InputError(f"{path}: holds two files named {files[-1].name}. Delete it and fetch it again") from error
+        raise InputError(
+            f"{path}: holds two files named {one_line(files[-1].name)}. Delete it and fetch it again"
+        ) from error
     return files
 
 
@@ -119,7 +122,7 @@ class _Stream(gzip.GzipFile):
         return super().read(size)
 
 
-def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> str | None:
+def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, *, total: int, count: int) -> str | None:
     """Returns the file name of a member to keep, or None to skip it; raises an error for a malicious member."""
     inside = PurePosixPath(member.name)
     problem = None
@@ -131,8 +134,12 @@ def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> s
         problem = "only plain files and folders under relative paths are allowed"
     if total > _MAX_UNPACKED:
         problem = f"unpacks to more than {_MAX_UNPACKED >> 30} GiB"
+    if count >= _MOST_MEMBERS:
+        problem = f"there are more than {_MOST_MEMBERS} members"
     if problem:
-        raise InputError(f"{path}: refused because of its member {member.name!r}: {problem}. Nothing was unpacked")
+        raise InputError(
+            f"{path}: refused because of its member {member.name!a}: {one_line(problem)}. Nothing was unpacked"
+        )
     # macOS adds a hidden file with attributes for each file.
     is_data = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
     return inside.name if is_data else None

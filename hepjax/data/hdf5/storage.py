@@ -82,10 +82,10 @@ def find_dataset(place: Place, name: str) -> h5py.Dataset | None:
     return item
 
 
-def names_in(place: Place, name: str) -> tuple[str, ...]:
-    """Returns the names in a group of the file; none where it has no such group."""
+def find_group(place: Place, name: str) -> h5py.Group | None:
+    """Returns a group of the file by its name from the root; None where it has none, or it is in another file."""
     item = _follow(place.file["/"], name)
-    return tuple(map(_text, item.id)) if isinstance(item, h5py.Group) else ()
+    return item if isinstance(item, h5py.Group) else None
 
 
 def check_data(path: Path, name: str, dataset: h5py.Dataset) -> None:

@@ -43,7 +43,8 @@ def test_hostile_files_are_read_or_refused():
 def test_the_driver_sees_each_outcome(tmp_path, monkeypatch, body, outcome):
     (tmp_path / "cases.py").write_text(
         f"import sys\nsys.path.insert(0, {str(SCRIPT.parents[2])!r})\nimport hostile\nhostile.SECONDS = 1\n"
-        f"class Refused(Exception): pass\ndef attempt(_, seed, folder):\n    if seed[1] != 1: return 'fine'\n    {body}\n"
+        f"class Refused(Exception): pass\ndef attempt(_, seed, folder):\n    if seed[1] != 1: return 'fine'\n"
+        f"    {body}\n"
         "hostile.main(lambda folder: None, attempt, Refused)\n"
     )
     monkeypatch.setattr(hostile, "SECONDS", 1)

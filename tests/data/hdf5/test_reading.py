@@ -13,7 +13,6 @@ import h5py
 import numpy as np
 import pytest
 
-
 from hepjax import InputError, read_jets
 from hepjax.data import chunk_starts
 from hepjax.data.datasets import hls4ml
