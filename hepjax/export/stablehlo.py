@@ -144,7 +144,7 @@ def read_stablehlo(path: str | os.PathLike[str]) -> Exported:
 def _specs(path: str | os.PathLike[str], description: Mapping[str, Any]) -> list[InputSpec]:
     """The inputs that a metadata file lists."""
     specs = []
-    for each in description["inputs"] if isinstance(description["inputs"], list) else [None]:
+    for each in description["inputs"] if isinstance(description["inputs"], list) else [{}]:
         fits = isinstance(each, dict) and {*each} == {"name", "shape", "dtype"}
         if not fits or each["dtype"] not in ("float32", "bool") or not isinstance(each["shape"], list):
             raise InputError(

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, tasks, training
+from hepjax.data.atomic_hdf5 import one_line
 from hepjax.data.dataset import check as check_dataset
 from hepjax.errors import InputError
 from hepjax.inputs import opening, pipelines, subsets
@@ -310,9 +311,12 @@ def _load_file(path: Path) -> Predictor:
         dataset = run_folder.dataset_of({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
         check_dataset(dataset)
         pipeline = make_pipeline(model, task, dataset)
-        said = {name: _names(facts[name]) for name in ("classes", "outputs", "columns") if name in facts}
+        lists = {"classes", "outputs", "columns"} & {*facts}
+        said = {name: _names(facts[name]) for name in sorted(lists)}
     except InputError as error:  # of a plug-in, a model or a task
-        raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
+        raise InputError(
+            f"{path}: {one_line(error)}; models of your own need --plugins FILE.py, or their package"
+        ) from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: its metadata is damaged ({export.one_line(error)}); export again") from error
     outputs = task.columns(dataset)

@@ -116,12 +116,12 @@ def check_data(path: Path, name: str, dataset: h5py.Dataset) -> None:
 def rows_at_once(dataset: h5py.Dataset, usual: int) -> int:
     """Returns how many rows are read at a time: those of a chunk, or so many as usual, if memory holds them."""
     row = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
-    return max(1, min((dataset.chunks or (usual,))[0], LARGEST // max(row, 1)))
+    return int(max(1, min((dataset.chunks or (usual,))[0], LARGEST // max(row, 1))))
 
 
 def chunk_bytes(dataset: h5py.Dataset) -> int:
     """Returns the size of a chunk in memory; 0 where there are no chunks."""
-    return math.prod(dataset.chunks) * dataset.dtype.itemsize if dataset.chunks else 0
+    return int(math.prod(dataset.chunks) * dataset.dtype.itemsize) if dataset.chunks else 0
 
 
 def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
