@@ -61,14 +61,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         _forget_output()
         raise SystemExit(CLOSED_PIPE) from None
-    except (InputError, OSError) as error:
+    except (InputError, MemoryError, OSError) as error:
         if debug:
             raise
-        _fail(" ".join(str(error).split()), BAD_INPUT)
-    except MemoryError as error:
-        if debug:
-            raise
-        _fail(f"out of memory; give fewer jets or a smaller model ({' '.join(str(error).split())})", BAD_INPUT)
+        start = "out of memory, give fewer jets or a smaller model: " if isinstance(error, MemoryError) else ""
+        _fail(start + " ".join(str(error).split()), BAD_INPUT)
     except LostProcessError as error:
         if debug:
             raise

@@ -31,6 +31,8 @@ _MEMORY = 2**23
 """The size limit, in bytes, of the largest intermediate array: it fits in a cache, which halves the time."""
 
 
+PRODUCER = "hepjax"
+"""The program that exported files say they were made by."""
 _MOST_AT_ONCE = 4096
 """The largest number of jets per call."""
 _LARGEST_INPUT = 2**28
@@ -181,7 +183,7 @@ def check_format(path: str | os.PathLike[str], version: Any, producer: str = "")
     >>> check_format("a.onnx", FORMAT)
     """
     if version is None:
-        if producer == "hepjax":
+        if producer == PRODUCER:
             raise InputError(f"{path}: cut short or damaged, the end of hepjax's metadata is missing; export again")
         maker = f", {one_line(producer)}" if producer else ""
         raise InputError(

@@ -12,6 +12,7 @@ from hepjax.errors import InputError
 from hepjax.export.inputs import (
     FORMAT,
     OUTPUTS,
+    PRODUCER,
     SYMBOL,
     Exported,
     InputSpec,
@@ -98,7 +99,7 @@ def to_onnx(
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
-        producer_name="hepjax",
+        producer_name=PRODUCER,
         producer_version=__version__,
         doc_string=f"A model of particle jets: columns in their own units in, {output} out.",
     )

@@ -126,7 +126,7 @@ def test_what_a_file_says_must_be_so(file, kind, facts, words):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_change_after_the_export_is_noticed(file, kind):
     facts = {"temperature": "2.0"}
-    with pytest.raises(InputError, match="damaged or changed since (its|the) export; export the tagger again"):
+    with pytest.raises(InputError, match=r"damaged or changed since (its|the) export; export the tagger again"):
         load(file(kind, facts, seal=False))
 
 
@@ -174,7 +174,7 @@ def test_a_graph_that_none_exports_is_refused(file, change, words):
 
 @pytest.mark.parametrize("most", ["0", "-1", "x", "1e3", "99999999999", "\u0663"])
 def test_a_number_of_jets_at_once_that_is_none(file, most):
-    with pytest.raises(InputError, match="its jets_at_once is .*, expected 1 to 4096"):
+    with pytest.raises(InputError, match=r"its jets_at_once is .*, expected 1 to 4096"):
         load(file("onnx", {"jets_at_once": most}))
 
 

@@ -22,6 +22,8 @@ LARGEST = 2**30
 """Bytes that are read at once, at most: of a chunk, or of a row."""
 _MOST_LINKS = 16
 """Links that lead to links, and sources that have sources; HDF5 follows no more either."""
+_SAME = "."
+"""The name of the file itself among the sources of its virtual datasets."""
 _ALLOW = "copy the data into this file, or read it with --allow-external (in Python allow_external=True)"
 _PLUGINS = {
     307: "bzip2", 32001: "blosc", 32004: "lz4", 32008: "bitshuffle", 32013: "zfp", 32015: "zstd", 32017: "sz",
@@ -187,7 +189,8 @@ def _check_sources(place: Place, name: str, dataset: h5py.Dataset, chain: Sequen
     for number in range(created.get_virtual_count()):
         key = (_text(created.get_virtual_filename(number)), _text(created.get_virtual_dsetname(number)))
         if key not in shapes:
-            shapes[key] = _shape_of_source(place, name, *key, chain)
+            path = place.path if key[0] == _SAME else _source(place, name, key[0])
+            shapes[key] = _shape_of_source(place, name, path, key[1], chain)
         if not _fits(created.get_virtual_srcspace(number), created.get_virtual_vspace(number), shapes[key]):
             raise InputError(
                 f"{place.path}: {name} is made of another part of {key[1]} in {key[0]} than that holds, whose shape is "
@@ -210,11 +213,9 @@ def _check_raw(place: Place, name: str, dataset: h5py.Dataset) -> None:
 
 
 def _shape_of_source(
-    place: Place, name: str, source: str, inside: str, chain: Sequence[tuple[Any, ...]]
+    place: Place, name: str, path: Path, inside: str, chain: Sequence[tuple[Any, ...]]
 ) -> tuple[int, ...]:
     """The shape of a dataset that a virtual one is made of, which must hold all its data."""
-    own = source == "."
-    path = place.path if own else _source(place, name, source)
     with open_file(path) as file:
         found = _find(Place(file, path, place.allow_external), inside, chain)
         if not isinstance(found, h5py.Dataset):
