@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepjax import tasks
-from hepjax.data.atomic_hdf5 import new_file, open_file
+from hepjax.data.atomic_hdf5 import new_file, one_line, open_file
+from hepjax.data.hdf5.storage import Place, check_data, find_dataset, find_group
+from hepjax.data.threads import physical_memory
 from hepjax.errors import InputError
 from hepjax.tasks import Predictions
 
@@ -120,8 +122,8 @@ def read_task(path: Path) -> Task:
         return tasks.from_json(json.loads(text))
     except InputError as error:
         raise InputError(f"{path}: {error}; tasks of your own need --plugins FILE.py, or their package") from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged, its task is no JSON ({error}); predict again") from error
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        raise InputError(f"{path}: damaged, its task is no JSON ({one_line(error)}); predict again") from error
 
 
 def read_predictions(path: Path, task: Task | None = None) -> Predictions:
@@ -139,15 +141,47 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
     """
     layout = (read_task(path) if task is None else task).layout
     with open_file(path, "file of scores") as file:
-        if layout.values not in file or layout.columns not in file.attrs:
+        place = Place(file, path, allow_external=False)
+        if layout.columns not in file.attrs or (values := find_dataset(place, layout.values)) is None:
             raise InputError(
                 f"{path}: not a file of {layout.values}; give one made by hepjax predict, or the folder of a run"
             )
+        columns = tuple(map(_text, np.ravel(file.attrs[layout.columns]).tolist()))
+        predicted = _numbers(path, layout.values, values, (len(values) if values.ndim else 0, len(columns)))
+        count = len(predicted)
+        optional = {name: find_dataset(place, name) for name in (layout.targets, "rows", "weights")}
+        known = {
+            name: _numbers(path, name, dataset, (count, *(dataset.shape[1:] if name == layout.targets else ())))
+            for name, dataset in optional.items()
+            if dataset is not None
+        }
         return Predictions(
-            file[layout.values][:],
-            file[layout.targets][:] if layout.targets in file else None,
-            tuple(map(str, file.attrs[layout.columns])),
-            file["rows"][:] if "rows" in file else None,
-            {name: values[:] for name, values in file.get("observables", {}).items()},
-            file["weights"][:] if "weights" in file else None,
+            predicted,
+            known.get(layout.targets),
+            columns,
+            known.get("rows"),
+            {
+                name: _numbers(path, name, dataset, (count,))
+                for name in find_group(place, "observables") or ()
+                if (dataset := find_dataset(place, f"observables/{name}")) is not None
+            },
+            known.get("weights"),
         )
+
+
+def _numbers(path: Path, name: str, dataset: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Reads a whole dataset, if it holds numbers of this shape."""
+    if dataset.shape != shape or dataset.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: damaged, {name} has shape {dataset.shape} and type {dataset.dtype}, expected numbers of shape "
+            f"{shape}; predict again"
+        )
+    check_data(path, name, dataset)
+    if dataset.nbytes > physical_memory():
+        raise InputError(f"{path}: {name} takes {dataset.nbytes / 1e9:,.1f} GB, more than the memory of this machine")
+    values: np.ndarray = dataset[()]
+    return values
+
+
+def _text(name: Any) -> str:
+    return one_line(name.decode(errors="backslashreplace") if isinstance(name, bytes) else name)
