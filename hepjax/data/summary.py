@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.data import datasets
+from hepjax.data.lazy_jets import chunk_starts
 from hepjax.data.readers import container_of, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
-"""Jets that are looked at together, at most."""
+"""Jets that are looked at together, where chunks are smaller."""
 _BYTES = 2**28
 """The memory that their particles may take."""
 
@@ -39,7 +40,9 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
     path = Path(path)
     jets = read_jets(path, dataset=dataset, allow_external=allow_external)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
-    rows = max(1, min(_ROWS, _BYTES // (4 * math.prod(jets.constituents.shape[1:]))))
+    # A chunk is read as a whole, so that looking at a part of it would read it again and again.
+    chunk = int(np.diff([*chunk_starts(jets), len(jets)]).max())
+    rows = max(1, min(max(_ROWS, chunk), _BYTES // (4 * math.prod(jets.constituents.shape[1:]))))
     classes = dict.fromkeys(described.classes, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}

@@ -291,6 +291,15 @@ def test_more_jets_than_memory_holds(jet_file, monkeypatch):
         jets[:]
 
 
+def test_a_summary_unpacks_each_chunk_once(jet_file, monkeypatch):
+    from hepjax.data.hdf5 import chunks
+
+    path, unpacked, plain = jet_file(count=12_000, slots=2, chunk=12_000), [], chunks._inflate
+    monkeypatch.setattr(chunks, "_inflate", lambda data, size: unpacked.append(size) or plain(data, size))
+    assert summarize(path).jets == 12_000
+    assert sorted(unpacked) == [12_000 * 2 * 16 * 4, 12_000 * 59 * 4]
+
+
 def test_a_filter_that_h5py_has_not_got_is_named(change, monkeypatch):
     def make(file, name):
         created = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
