@@ -24,6 +24,8 @@ Rows = slice | np.ndarray
 
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
+_INDEX_BYTES = 32
+"""What the places of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
 """All other fields are float32."""
 
@@ -196,13 +198,15 @@ class _Store:
 
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
         """Reads the fields' rows; each chunk is read once, several at a time."""
-        wanted = _row_numbers(rows, len(self))
-        needed = sum(len(wanted) * math.prod(self.shape(field)[1:]) * _dtype(field).itemsize for field in fields)
+        count = len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
+        each = sum(math.prod(self.shape(field)[1:]) * _dtype(field).itemsize for field in fields)
+        needed = count * (each + _INDEX_BYTES)
         if needed > physical_memory():
             raise InputError(
-                f"{self.files[0].header.path}: {len(wanted):,} jets take {needed / 1e9:,.1f} GB, more than the memory "
+                f"{self.files[0].header.path}: {count:,} jets take {needed / 1e9:,.1f} GB, more than the memory "
                 "of this machine; read fewer at a time, such as jets[:1000]"
             )
+        wanted = _row_numbers(rows, len(self))
         out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _dtype(field)) for field in fields}
         order = np.argsort(wanted, kind="stable")
         tasks: list[Callable[[], None]] = []
