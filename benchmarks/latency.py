@@ -93,7 +93,7 @@ def measure(model: models.Model, rounds: int) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "tagger.onnx"
         path.write_bytes(made)
-        session, _ = export.read_onnx(path)
+        session = export.read_onnx(path).predict
     kinds: dict[str, Callable[[Any], Any]] = {"jax": lambda x: np.asarray(compiled(x)), "onnx": session}
     cells = []
     for count in COUNTS:

@@ -78,7 +78,7 @@ def run(options: Firmware) -> dict[str, float]:
     )
     firmware.compile()
     jets = np.ascontiguousarray(network.pipeline.load(hepjax.read_jets(), slice(1000)))
-    run_onnx, _ = export.read_onnx(path)
+    run_onnx = export.read_onnx(path).predict
     wanted, found = (np.asarray(jax.nn.softmax(x)) for x in (run_onnx(jets), firmware.predict(jets)))
     return {
         "largest difference": float(np.abs(wanted - found).max()),

@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import Iterator
+
+_KINDS = {
+    stat.S_IFDIR: "a folder, not a file",
+    stat.S_IFIFO: "a pipe, not a file",
+    stat.S_IFSOCK: "a socket, not a file",
+    stat.S_IFCHR: "a device, not a file",
+    stat.S_IFBLK: "a device, not a file",
+}
+"""What is no regular file → the words for it."""
 
 
 class InputError(ValueError):
@@ -19,6 +29,27 @@ class InputError(ValueError):
 
 class LostProcessError(RuntimeError):
     """The error that is raised when another process of this run has ended."""
+
+
+def file_problem(path: str | os.PathLike[str]) -> str:
+    """Says why a path is not a regular file, without opening it: opening a pipe may wait for ever.
+
+    Args:
+      path: what is to be read as a file.
+
+    Returns:
+      Words for a message; empty for a regular file, or a link to one.
+
+    >>> file_problem("no-such-file.h5"), file_problem("/")
+    ('no such file', 'a folder, not a file')
+    """
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - any path, not only a Path
+    except (FileNotFoundError, NotADirectoryError):
+        return "no such file"
+    except (OSError, ValueError) as error:  # a loop of links, no permission, a name too long, a zero byte
+        return f"cannot be found ({getattr(error, 'strerror', None) or error})"
+    return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
 @contextlib.contextmanager

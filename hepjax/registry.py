@@ -6,6 +6,7 @@ import ast
 import difflib
 import importlib
 import inspect
+import os
 import re
 import sys
 from functools import cache, cached_property
@@ -178,7 +179,7 @@ def import_plugin(path: Path) -> None:
     Raises:
       InputError: there is no such file, or it fails to import.
     """
-    path = path.expanduser().resolve()
+    path = Path(os.path.realpath(path.expanduser()))  # which does not mind a loop of links
     name = f"hepjax_plugin:{path}"
     if name in sys.modules:
         return

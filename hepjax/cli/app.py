@@ -63,10 +63,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except BrokenPipeError:
         output.forget_output()
         raise SystemExit(CLOSED_PIPE) from None
-    except (InputError, OSError) as error:
+    except (InputError, MemoryError, OSError) as error:
         if debug:
             raise
-        _fail(" ".join(str(error).split()), BAD_INPUT)
+        start = "out of memory, give fewer jets or a smaller model: " if isinstance(error, MemoryError) else ""
+        _fail(start + " ".join(str(error).split()), BAD_INPUT)
     except LostProcessError as error:
         if debug:
             raise
@@ -164,7 +165,12 @@ def _evaluate(command: Evaluate, console: Console) -> None:
 
     compilation.cache_programs()
     metrics, task = evaluate.evaluate(
-        command.tagger, command.data, command.out, calibrated=command.calibrated, dataset=command.dataset
+        command.tagger,
+        command.data,
+        command.out,
+        calibrated=command.calibrated,
+        dataset=command.dataset,
+        allow_external=command.allow_external,
     )
     console.print(task.table(metrics))
     if command.out is not None:
@@ -179,7 +185,13 @@ def _predict(command: Predict, console: Console) -> None:
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
         jets = predict.predict(
-            command.tagger, command.data, command.out, advance, calibrated=command.calibrated, dataset=command.dataset
+            command.tagger,
+            command.data,
+            command.out,
+            advance,
+            calibrated=command.calibrated,
+            dataset=command.dataset,
+            allow_external=command.allow_external,
         )
     console.print(f"{command.out}: predictions of {jets:,} jets")
 
@@ -194,7 +206,7 @@ def _compare(command: Compare, console: Console) -> None:
     _check_folder(command.json)
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
-    found = compare.compare(command.runs, command.data)
+    found = compare.compare(command.runs, command.data, allow_external=command.allow_external)
     console.print(found.task.comparison_table(names, found.metrics, found.differences, found.jets))
     if command.json is not None:
         numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
@@ -231,7 +243,7 @@ def _info(command: Info, console: Console) -> None:
     problems = []
     for path in data.list_files(files or None) if files or not folders else ():
         try:
-            summary = data.summarize(path, command.dataset)
+            summary = data.summarize(path, command.dataset, allow_external=command.allow_external)
         except InputError as error:
             problems.append(str(error))
         else:

@@ -94,6 +94,8 @@ class Info:
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what the files' columns mean, by name; the default recognizes it by the columns."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +111,8 @@ class Evaluate:
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
     """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     out: Path | None = None
     """A new folder for metrics.json, test.h5 and the pictures; the default only prints."""
     calibrated: bool = False
@@ -130,6 +134,8 @@ class Predict:
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     calibrated: bool = False
     """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 
@@ -147,6 +153,8 @@ class Compare:
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
     data: tuple[Path, ...] = ()
     """Files of labeled jets that none of them was trained on."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     json: Path | None = None
     """A file for the numbers; an older one is replaced."""
 

@@ -8,7 +8,7 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import h5py
 
 
-_BROKEN = (OSError, RuntimeError, KeyError, TypeError, ValueError, AttributeError)
+_BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, ArithmeticError, AttributeError, MemoryError)
 """What h5py raises for a file whose structure is damaged, depending on where."""
 
 
@@ -87,19 +87,16 @@ def open_file(path: Path, kind: str = "file of the public jet layout") -> Iterat
       The open file.
 
     Raises:
-      InputError: the file is missing, unreadable, not HDF5, or damaged.
+      InputError: the file is missing, no regular file, unreadable, being written, not HDF5, or damaged.
     """
     import h5py
 
-    if not path.exists():
-        raise InputError(f"{path}: no such file; give the path of a {kind}")
+    if problem := file_problem(path):
+        raise InputError(f"{path}: {problem}; give the path of a {kind}")
     try:
         file = h5py.File(path, "r")
     except _BROKEN as error:
-        if path.is_file() and not h5py.is_hdf5(path):
-            raise InputError(f"{path}: not an HDF5 file; give a {kind}") from error
-        words = f"cannot be opened, perhaps truncated; fetch or make it again ({one_line(error)})"
-        raise InputError(f"{path}: {words}") from error
+        raise InputError(f"{path}: {_why_not_open(path, error, kind)}") from error
     try:
         with file:
             yield file
@@ -107,6 +104,27 @@ def open_file(path: Path, kind: str = "file of the public jet layout") -> Iterat
         raise
     except _BROKEN as error:
         raise InputError(f"{path}: damaged; fetch or make it again ({one_line(error)})") from error
+
+
+def _why_not_open(path: Path, error: Exception, kind: str) -> str:
+    import h5py
+
+    said = one_line(error)
+    if isinstance(error, PermissionError):
+        return f"cannot be read ({error.strerror or said}); give a {kind} that you may read"
+    if "lock file" in said or said.endswith("is already open for write"):
+        return "is open elsewhere, where it is written; wait until it is closed, or give a copy"
+    if "already open for" in said:
+        return (
+            "is being written elsewhere, or the program that wrote it has crashed; wait until it is closed, or repair "
+            f"a copy by h5clear -s ({said})"
+        )
+    try:
+        if not h5py.is_hdf5(path):
+            return f"not an HDF5 file; give a {kind}"
+    except OSError as unread:  # such as of /proc
+        return f"cannot be read ({os.strerror(unread.errno) if unread.errno else said}); give a {kind}"
+    return f"cannot be opened, perhaps truncated; fetch or make it again ({said})"
 
 
 def one_line(text: object) -> str:

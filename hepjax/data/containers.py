@@ -31,6 +31,8 @@ class Header(NamedTuple):
     """The jets whose particles are read at a time."""
     chunk_rows: Mapping[str, int]
     """The rows that are read at a time of each part of the file, for its own reader."""
+    chunk_bytes: Mapping[str, int]
+    """The memory that a chunk of each part takes; 0 where there are no chunks."""
 
 
 class JetFile(NamedTuple):
@@ -48,8 +50,9 @@ class Container(NamedTuple):
     """For people, such as HDF5."""
     suffixes: tuple[str, ...]
     """The ends of file names, the first one that of new files."""
-    read_header: Callable[[Path], Header]
-    """Reads and checks names and shapes; raises InputError for a file that is not usable."""
+    read_header: Callable[[Path, bool], Header]
+    """(path, whether its data may lie outside its folder) → names and shapes, checked; raises InputError for a file
+    that is not usable."""
     sample: Callable[[Header, Sequence[str]], np.ndarray]
     """(header, jet columns) → (n, columns) values of a few jets from all over the file."""
     image_shape: Callable[[Header, str], tuple[int, int]]

@@ -231,13 +231,13 @@ def from_json(tree: Mapping[str, Any]) -> Dataset:
         if unknown := sorted({*tree} - known):
             raise InputError(f"dataset: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
         return Dataset(
-            name=tree["name"],
-            **{name: tuple(tree.get(name, ())) for name in _TUPLES},
+            name=_text(tree["name"]),
+            **{name: _texts(tree.get(name, ())) for name in _TUPLES},
             labels=_labels_from_json(tree.get("labels")),
-            weights=tree.get("weights"),
-            roles={Role(role): name for role, name in tree.get("roles", {}).items()},
-            units=dict(tree.get("units", {})),
-            titles=dict(tree.get("titles", {})),
+            weights=None if tree.get("weights") is None else _text(tree["weights"]),
+            roles={Role(role): _text(name) for role, name in tree.get("roles", {}).items()},
+            units={_text(name): _text(unit) for name, unit in tree.get("units", {}).items()},
+            titles={_text(name): _text(title) for name, title in tree.get("titles", {}).items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -253,8 +253,20 @@ def _labels_from_json(tree: Any) -> OneHot | Index | None:
         return None
     ((kind, fields),) = tree.items()
     if kind == "OneHot":
-        return OneHot(tuple(fields["columns"]), fields["undefined"])
-    return {"Index": Index}[kind](**fields)
+        return OneHot(_texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"]))
+    return {"Index": Index}[kind](**{name: _text(value) for name, value in fields.items()})
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {value!r}")
+    return value
+
+
+def _texts(values: Any) -> tuple[str, ...]:
+    if not isinstance(values, list | tuple):
+        raise TypeError(f"expected a list of texts, found {values!r}")
+    return tuple(map(_text, values))
 
 
 def _repeated(dataset: Dataset) -> Iterator[str]:

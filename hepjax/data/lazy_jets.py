@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from hepjax.data.containers import JetFile
 from hepjax.data.indexing import written_out
 from hepjax.data.recognition import check_alike, describe
-from hepjax.data.threads import in_threads
+from hepjax.data.threads import in_threads, physical_memory
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Jets
 
@@ -23,6 +24,8 @@ Rows = slice | np.ndarray
 
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
+_INDEX_BYTES = 32
+"""What the places of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
 """All other fields are float32."""
 
@@ -153,6 +156,18 @@ def _image_size(files: Sequence[JetFile], name: str) -> tuple[int, int]:
     return first[1]
 
 
+def _row_numbers(rows: Rows, count: int) -> np.ndarray:
+    """The numbers of the rows, from 0, of so many in all; the others cost nothing."""
+    if isinstance(rows, slice):
+        return np.arange(*rows.indices(count))
+    if rows.dtype == bool:
+        return np.arange(count)[rows]
+    if rows.size and not (-count <= rows.min() and rows.max() < count):
+        raise IndexError(f"rows {rows.min()} to {rows.max()} are not all among {count} jets")
+    numbers: np.ndarray = np.where(rows < 0, rows + count, rows).astype(np.int64)
+    return numbers
+
+
 def _dtype(field: str) -> np.dtype[Any]:
     return _DTYPES.get(field, np.dtype(np.float32))
 
@@ -183,7 +198,15 @@ class _Store:
 
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
         """Reads the fields' rows; each chunk is read once, several at a time."""
-        wanted = np.arange(len(self))[rows]
+        count = len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
+        each = sum(math.prod(self.shape(field)[1:]) * _dtype(field).itemsize for field in fields)
+        needed = count * (each + _INDEX_BYTES)
+        if needed > physical_memory():
+            raise InputError(
+                f"{self.files[0].header.path}: {count:,} jets take {needed / 1e9:,.1f} GB, more than the memory "
+                "of this machine; read fewer at a time, such as jets[:1000]"
+            )
+        wanted = _row_numbers(rows, len(self))
         out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _dtype(field)) for field in fields}
         order = np.argsort(wanted, kind="stable")
         tasks: list[Callable[[], None]] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from hepjax.data.containers import Container, Header
     from hepjax.types import Dataset, Jets
 
-READERS = {".h5": "hepjax.data.hdf5", ".hdf5": "hepjax.data.hdf5"}
+READERS = {".h5": "hepjax.data.hdf5", ".hdf5": "hepjax.data.hdf5", ".hdf": "hepjax.data.hdf5"}
 """The end of a file's name → the module whose CONTAINER reads it; a file of any other name is read as HDF5."""
 
 
@@ -28,6 +29,7 @@ def read_jets(
     shortest: bool = False,
     images: Sequence[str] = (),
     unlabeled: bool = False,
+    allow_external: bool = False,
 ) -> Jets:
     """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
 
@@ -42,6 +44,7 @@ def read_jets(
       images: images to read too, by name; `jets[rows]` then holds their rows.
       unlabeled: accept files that have none of the labels of the `dataset` that is given, and no weights then, rather
         than refusing them.
+      allow_external: let files have data in other files outside their own folder; refused otherwise.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -55,17 +58,18 @@ def read_jets(
     >>> jets[:3].constituents.shape, jets.dataset.name
     ((3, 20, 16), 'hls4ml')
     """
-    opened = [(read_header(path), container_of(path)) for path in list_files(paths)]
+    opened = [(read_header(path, allow_external), container_of(path)) for path in list_files(paths)]
     return lazy_jets(
         opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
     )
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, allow_external: bool = False) -> Header:
     """Reads and checks a file's names and shapes, without reading a jet.
 
     Args:
       path: the file.
+      allow_external: as in `read_jets`.
 
     Returns:
       Its header.
@@ -76,7 +80,7 @@ def read_header(path: Path) -> Header:
     >>> read_header(list_files(None)[0]).slots
     30
     """
-    return container_of(path).read_header(path)
+    return container_of(path).read_header(path, allow_external)
 
 
 def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
@@ -98,13 +102,21 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
         return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
     listed: list[Path] = []
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = sorted(p for p in path.iterdir() if p.suffix in READERS) if path.is_dir() else [path]
+        inside = _files_in(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - no error for a bad link
         if not inside:
             raise InputError(f"{path}: a folder without files of jets ({', '.join(f'*{end}' for end in READERS)})")
         listed.extend(inside)
     if not listed:
         raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
     return listed
+
+
+def _files_in(folder: Path) -> list[Path]:
+    """The files of jets in a folder; hidden ones are notes of the system, such as ._x.h5 beside x.h5."""
+    try:
+        return sorted(path for path in folder.iterdir() if path.suffix in READERS and not path.name.startswith("."))
+    except OSError as error:
+        raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of files of jets") from error
 
 
 def container_of(path: Path) -> Container:

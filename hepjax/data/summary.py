@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.data import datasets
+from hepjax.data.lazy_jets import chunk_starts
 from hepjax.data.readers import container_of, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
@@ -17,14 +18,18 @@ if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
+"""Jets that are looked at together, where chunks are smaller."""
+_BYTES = 2**28
+"""The memory that their particles may take."""
 
 
-def summarize(path: str | Path, dataset: Dataset | str | None = None) -> FileSummary:
+def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False) -> FileSummary:
     """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:
       path: the file.
       dataset: as in `hepjax.read_jets`.
+      allow_external: the same.
 
     Returns:
       Its summary; a problem that does not stop a reader of other rows is listed in `problems`, not raised.
@@ -33,17 +38,20 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None) -> FileSum
       InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
     path = Path(path)
-    jets = read_jets(path, dataset=dataset)
+    jets = read_jets(path, dataset=dataset, allow_external=allow_external)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
+    # A chunk is read as a whole, so that looking at a part of it would read it again and again.
+    chunk = int(np.diff([*chunk_starts(jets), len(jets)]).max())
+    rows = max(1, min(max(_ROWS, chunk), _BYTES // (4 * math.prod(jets.constituents.shape[1:]))))
     classes = dict.fromkeys(described.classes, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}
     multiplicity = left_out = 0
-    for start in range(0, len(jets), _ROWS):
+    for start in range(0, len(jets), rows):
         try:
-            part = jets[start : start + _ROWS]
+            part = jets[start : start + rows]
         except InputError as error:
-            problem, lost = str(error).removeprefix(f"{path}: "), min(_ROWS, len(jets) - start)
+            problem, lost = str(error).removeprefix(f"{path}: "), min(rows, len(jets) - start)
             problems[problem] = problems.get(problem, 0) + lost
             left_out += lost
             continue

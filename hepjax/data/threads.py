@@ -1,7 +1,8 @@
-"""Reading by several threads."""
+"""Reading by several threads, in the memory that there is."""
 
 from __future__ import annotations
 
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
@@ -20,6 +21,18 @@ def cores() -> int:
     True
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def physical_memory() -> float:
+    """Returns the bytes of memory that this machine has; infinity where the system does not tell.
+
+    >>> physical_memory() > 0
+    True
+    """
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    except (AttributeError, OSError, ValueError):
+        return math.inf
 
 
 def in_threads(tasks: Sequence[Callable[[], None]]) -> None:

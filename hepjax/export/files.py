@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,22 +10,17 @@ from hepjax.export.onnx_files import read_onnx
 from hepjax.export.stablehlo import read_stablehlo
 
 if TYPE_CHECKING:
-    import os
-    from collections.abc import Callable
-
-    import numpy as np
-
-    from hepjax.types import PyTree
+    from hepjax.export.inputs import Exported
 
 
-def read(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarray], dict[str, str]]:
+def read(path: str | os.PathLike[str]) -> Exported:
     """Reads a tagger from an exported file: StableHLO if the suffix is .stablehlo or PATH.json exists, otherwise ONNX.
 
     Args:
       path: path of the file.
 
     Returns:
-      The result of `read_onnx` or `read_stablehlo`.
+      The tagger.
 
     Raises:
       InputError: for the reasons of these functions.
@@ -32,7 +28,7 @@ def read(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarray], 
     >>> read("no-such-file.onnx")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: no-such-file.onnx: no such file; hepjax export makes one of a run folder
+    hepjax.errors.InputError: no-such-file.onnx: no such file; hepjax export makes a file of a run folder
     """
-    has_metadata_file = Path(f"{path}.json").exists()
+    has_metadata_file = os.path.exists(f"{path}.json")  # noqa: PTH110 - no error for a bad link
     return read_stablehlo(path) if has_metadata_file or Path(path).suffix == ".stablehlo" else read_onnx(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import numpy as np
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, file_problem
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -31,6 +31,14 @@ _MEMORY = 2**23
 """The size limit, in bytes, of the largest intermediate array: it fits in a cache, which halves the time."""
 
 
+PRODUCER = "hepjax"
+"""The program that exported files say they were made by."""
+_MOST_AT_ONCE = 4096
+"""The largest number of jets per call."""
+_LARGEST_INPUT = 2**28
+"""The numbers that a jet may have, at most; more are no jet but damage."""
+
+
 class InputSpec(NamedTuple):
     """The name, shape and dtype of one input."""
 
@@ -38,6 +46,21 @@ class InputSpec(NamedTuple):
     shape: tuple[int, ...]
     """The shape for one jet."""
     dtype: np.dtype[Any]
+
+
+class Exported(NamedTuple):
+    """A tagger of an exported file."""
+
+    predict: Callable[[PyTree], np.ndarray]
+    """The input of N jets → (N, C) float32 predictions; raises InputError if the arrays do not fit `inputs`."""
+    metadata: dict[str, str]
+    """The texts that were stored with it."""
+    inputs: tuple[InputSpec, ...]
+    """Of the function in the file."""
+    columns: int
+    """C, the columns of its output."""
+    output: str | None
+    """The name of its output; None where the format has none."""
 
 
 def input_specs(example: PyTree) -> list[InputSpec]:
@@ -103,7 +126,7 @@ def jets_at_once(bytes_of_one: int) -> int:
     >>> jets_at_once(1_000), jets_at_once(100_000), jets_at_once(10_000_000)
     (4096, 83, 1)
     """
-    return min(max(_MEMORY // max(bytes_of_one, 1), 1), 4096)
+    return min(max(_MEMORY // max(bytes_of_one, 1), 1), _MOST_AT_ONCE)
 
 
 def require_package(package: str) -> None:
@@ -137,20 +160,22 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
     Raises:
       InputError: the file is missing, or cannot be read.
     """
+    if problem := file_problem(path):
+        raise InputError(f"{path}: {problem}; hepjax export makes a file of a run folder")
     try:
         return Path(path).read_bytes()
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file; hepjax export makes one of a run folder") from error
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); give a file that hepjax export made") from error
+    except (MemoryError, OSError) as error:
+        reason = getattr(error, "strerror", None) or "not enough memory"
+        raise InputError(f"{path}: cannot be read ({reason}); give a file that hepjax export made") from error
 
 
-def check_format(path: str | os.PathLike[str], version: str | None) -> None:
+def check_format(path: str | os.PathLike[str], version: Any, producer: str = "") -> None:
     """Refuses a file that was not written by this version of the export format.
 
     Args:
       path: path of the file, for the message.
       version: format version in the file; None if the file has none.
+      producer: the program that the file says it was made by.
 
     Raises:
       InputError: the version is missing or different.
@@ -158,11 +183,67 @@ def check_format(path: str | os.PathLike[str], version: str | None) -> None:
     >>> check_format("a.onnx", FORMAT)
     """
     if version is None:
-        raise InputError(f"{path}: no hepjax metadata in it: made by another program, or cut short; export again")
+        if producer == PRODUCER:
+            raise InputError(f"{path}: cut short or damaged, the end of hepjax's metadata is missing; export again")
+        maker = f", {one_line(producer)}" if producer else ""
+        raise InputError(
+            f"{path}: no hepjax metadata in it: made by another program{maker}; give a file that hepjax export made"
+        )
     if version != FORMAT:
         raise InputError(
-            f"{path}: format {version}, expected {FORMAT}; it comes from another hepjax: update, or export again"
+            f"{path}: format {one_line(version)}, expected {FORMAT}; it comes from another hepjax: update, or export "
+            "again"
         )
+
+
+def check_signature(path: str | os.PathLike[str], specs: Sequence[InputSpec], columns: Any, most: Any) -> None:
+    """Refuses a function that no tagger can be.
+
+    Args:
+      path: path of the file, for the message.
+      specs: specifications of its inputs.
+      columns: columns of its output.
+      most: largest number of jets per call.
+
+    Raises:
+      InputError: names what does not fit.
+
+    >>> check_signature("a.onnx", [InputSpec("features", (3,), np.dtype(np.float32))], 5, 4096)
+    """
+    names = [spec.name for spec in specs]
+    ranks, dtypes = {"features": 1, "images": 3, "particles": 2, "mask": 1}, {"mask": np.dtype(bool)}
+    fits = names in NAMES and all(
+        len(spec.shape) == ranks[spec.name]
+        and spec.dtype == dtypes.get(spec.name, np.float32)
+        and all(type(size) is int and size > 0 for size in spec.shape)
+        and math.prod(spec.shape) <= _LARGEST_INPUT
+        for spec in specs
+    )
+    if not fits or (names == NAMES[2] and specs[0].shape[:1] != specs[1].shape):
+        found = ", ".join(f"{one_line(spec.name)} {spec.dtype}{list(spec.shape)}" for spec in specs[:9]) or "none"
+        raise InputError(
+            f"{path}: expected inputs features[F], images[H, W, C], or particles[P, F] and mask[P], found {found}; "
+            "export the tagger again"
+        )
+    if type(columns) is not int or not 1 <= columns <= _LARGEST_INPUT:
+        raise InputError(
+            f"{path}: expected an output of one row of numbers a jet, found {one_line(columns)} columns; export the "
+            "tagger again"
+        )
+    if type(most) is not int or not 1 <= most <= _MOST_AT_ONCE:
+        raise InputError(
+            f"{path}: damaged, its jets_at_once is {one_line(most)}, expected 1 to {_MOST_AT_ONCE}; export again"
+        )
+
+
+def one_line(text: Any) -> str:
+    r"""Returns what a file or a library says in one short line.
+
+    >>> one_line("a\nb")
+    'a b'
+    """
+    words = " ".join(str(text).split())
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)[:200]
 
 
 def predict_in_blocks(
@@ -185,10 +266,24 @@ def predict_in_blocks(
         _check_arrays(arrays, specs)
         arrays = [x.astype(spec.dtype, copy=False) for x, spec in zip(arrays, specs, strict=True)]
         blocks = range(math.ceil(len(arrays[0]) / most))
-        predictions = [run([x[i * most : (i + 1) * most] for x in arrays]) for i in blocks]
+        predictions = [_run(run, [x[i * most : (i + 1) * most] for x in arrays], classes) for i in blocks]
         return np.concatenate(predictions) if predictions else np.zeros((0, classes), np.float32)
 
     return predict
+
+
+def _run(run: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray], classes: int) -> np.ndarray:
+    """The predictions of one block, which the function in a file may fail to give."""
+    try:
+        predictions = np.asarray(run(arrays))
+    except Exception as error:  # ONNX Runtime's exceptions have no other base
+        raise InputError(f"the exported tagger fails ({one_line(error)}); export it again") from error
+    if predictions.shape != (len(arrays[0]), classes) or predictions.dtype != np.float32:
+        raise InputError(
+            f"the exported tagger gives {predictions.dtype}{list(predictions.shape)} for {len(arrays[0])} jets, not "
+            f"the {classes} columns that it promises; export it again"
+        )
+    return predictions
 
 
 def _check_arrays(arrays: Sequence[np.ndarray], specs: Sequence[InputSpec]) -> None:

@@ -14,11 +14,14 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.export.inputs import (
     FORMAT,
+    Exported,
     InputSpec,
     check_format,
+    check_signature,
     flatten_inputs,
     input_specs,
     jets_at_once,
+    one_line,
     predict_in_blocks,
     read_bytes,
     require_package,
@@ -27,12 +30,14 @@ from hepjax.export.inputs import (
 
 if TYPE_CHECKING:
     import os
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from hepjax.types import PyTree
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 """The platforms on which an exported tagger runs."""
+_CHECKSUM = "sha256_of_this"
+"""The key of the checksum of the metadata file itself; those of version 0.1 have none."""
 
 
 def to_stablehlo(predict: Callable[[PyTree], jax.Array], example: PyTree) -> bytes:
@@ -89,33 +94,40 @@ def describe_stablehlo(
         "classes": closed.out_avals[0].shape[1],
         "facts": dict(metadata),
     }
-    return json.dumps(description, indent=2) + "\n"
+    return json.dumps({**description, _CHECKSUM: _checksum(description)}, indent=2) + "\n"
 
 
-def read_stablehlo(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.ndarray], dict[str, str]]:
+def read_stablehlo(path: str | os.PathLike[str]) -> Exported:
     """Reads a tagger from a StableHLO file and compiles it for the device of this machine.
 
     Args:
       path: path of the file; PATH.json must exist in the same folder.
 
     Returns:
-      A function as `read_onnx` returns it, and the metadata. It compiles once for each power of two of jets.
+      The tagger. It compiles once for each power of two of jets.
 
     Raises:
-      InputError: the extra is not installed; a file is missing, cut short, of another version, or for other devices.
+      InputError: the extra is not installed; a file is missing, cut short, damaged, of another version, or for other
+        devices.
     """
     require_package("flatbuffers")
     data, description = read_bytes(path), _read_description(path)
     if hashlib.sha256(data).hexdigest() != description["sha256"]:
         raise InputError(f"{path}: not the file that {path}.json describes: cut short or changed; export again")
+    specs = _specs(path, description)
+    columns, most = description["classes"], description["jets_at_once"]
+    check_signature(f"{path}.json", specs, columns, most)
     try:
         exported = jax.export.deserialize(bytearray(data))
     except Exception as error:  # a newer serialization, which jax reports in several ways
-        raise InputError(f"{path}: this jax, {jax.__version__}, cannot read it ({error}); export again") from error
+        raise InputError(
+            f"{path}: this jax, {jax.__version__}, cannot read it ({one_line(error)}); export again"
+        ) from error
     if jax.default_backend() not in exported.platforms:
-        raise InputError(f"{path}: made for {', '.join(exported.platforms)}, found {jax.default_backend()}")
-    specs = [InputSpec(x["name"], tuple(x["shape"]), np.dtype(x["dtype"])) for x in description["inputs"]]
-    compiled, most = jax.jit(exported.call), int(description["jets_at_once"])
+        platforms = ", ".join(map(one_line, exported.platforms))
+        raise InputError(f"{path}: made for {platforms}, found {jax.default_backend()}")
+    _check_described(path, exported, specs, columns)
+    compiled = jax.jit(exported.call)
 
     def run(arrays: list[np.ndarray]) -> np.ndarray:
         count = len(arrays[0])
@@ -125,23 +137,64 @@ def read_stablehlo(path: str | os.PathLike[str]) -> tuple[Callable[[PyTree], np.
         predictions: np.ndarray = np.asarray(compiled(*padded))[:count]
         return predictions
 
-    return predict_in_blocks(run, specs, int(description["classes"]), most), dict(description["facts"])
+    predict = predict_in_blocks(run, specs, columns, most)
+    return Exported(predict, description["facts"], tuple(specs), columns, None)
+
+
+def _specs(path: str | os.PathLike[str], description: Mapping[str, Any]) -> list[InputSpec]:
+    """The inputs that a metadata file lists."""
+    specs = []
+    for each in description["inputs"] if isinstance(description["inputs"], list) else [{}]:
+        fits = isinstance(each, dict) and {*each} == {"name", "shape", "dtype"}
+        if not fits or each["dtype"] not in ("float32", "bool") or not isinstance(each["shape"], list):
+            raise InputError(
+                f"{path}.json: damaged, an input is {one_line(each)}, expected its name, shape and dtype; export again"
+            )
+        specs.append(InputSpec(str(each["name"]), tuple(each["shape"]), np.dtype(each["dtype"])))
+    return specs
+
+
+def _check_described(path: str | os.PathLike[str], exported: Any, specs: Sequence[InputSpec], columns: int) -> None:
+    """Refuses a metadata file that says something else than the function itself."""
+    inputs = [(tuple(aval.shape[1:]), np.dtype(aval.dtype)) for aval in exported.in_avals]
+    outputs = [(tuple(aval.shape[1:]), np.dtype(aval.dtype)) for aval in exported.out_avals]
+    said = [(spec.shape, spec.dtype) for spec in specs]
+    free = all(aval.shape and not isinstance(aval.shape[0], int) for aval in (*exported.in_avals, *exported.out_avals))
+    if inputs != said or outputs != [((columns,), np.dtype(np.float32))] or not free:
+        here, there = (", ".join(f"{kind}{list(shape)}" for shape, kind in each) for each in (inputs, outputs))
+        raise InputError(
+            f"{path}: takes {one_line(here)} and gives {one_line(there)}, which is not what {path}.json says; export "
+            "the tagger again"
+        )
+
+
+_FIELDS = {"hepjax_format", "sha256", "jets_at_once", "inputs", "classes", "facts"}
 
 
 def _read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
     json_path = Path(f"{path}.json")
     try:
         description = json.loads(read_bytes(json_path))
-    except ValueError as error:
+    except (RecursionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{json_path}: no JSON, or cut short; export the tagger again") from error
     check_format(json_path, description.get("hepjax_format") if isinstance(description, dict) else None)
-    missing = {"sha256", "jets_at_once", "inputs", "classes", "facts"} - set(description)
-    if missing:
+    if missing := _FIELDS - {*description}:
         raise InputError(f"{json_path}: lacks {', '.join(sorted(missing))}; export the tagger again")
     complete: dict[str, Any] = description
+    if complete.pop(_CHECKSUM, checksum := _checksum(complete)) != checksum or {*complete} != _FIELDS:
+        raise InputError(f"{json_path}: damaged or changed since the export; export the tagger again")
+    facts = complete["facts"]
+    if not isinstance(facts, dict) or not all(isinstance(text, str) for text in facts.values()):
+        raise InputError(f"{json_path}: damaged, its facts are no texts; export the tagger again")
     return complete
+
+
+def _checksum(description: Mapping[str, Any]) -> str:
+    """The SHA-256 of a metadata file's content without its checksum."""
+    content = {name: value for name, value in description.items() if name != _CHECKSUM}
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _largest(jaxpr: Any) -> int:

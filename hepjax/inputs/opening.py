@@ -32,6 +32,7 @@ def open_splits(
     *,
     images: Sequence[str] = (),
     dataset: Dataset | str | None = None,
+    allow_external: bool = False,
 ) -> Opened:
     """Opens the files of a run.
 
@@ -41,6 +42,7 @@ def open_splits(
       test: files to test on; none takes a part of `data`.
       images: that are needed.
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
+      allow_external: let files have data in other files outside their own folder.
 
     Returns:
       Lazy jets.
@@ -49,8 +51,11 @@ def open_splits(
       InputError: a file is not usable, or the classes are not the same in all.
     """
     own = {name: files for name, files in (("val", val), ("test", test)) if files}
-    jets = open_jets(data, images=images, dataset=dataset)
-    others = {name: open_jets(files, images=images, dataset=dataset) for name, files in own.items()}
+    jets = open_jets(data, images=images, dataset=dataset, allow_external=allow_external)
+    others = {
+        name: open_jets(files, images=images, dataset=dataset, allow_external=allow_external)
+        for name, files in own.items()
+    }
     for name, other in others.items():
         if other.classes != jets.classes:
             raise InputError(
@@ -66,6 +71,7 @@ def open_jets(
     images: Sequence[str] = (),
     dataset: Dataset | str | None = None,
     unlabeled: bool = False,
+    allow_external: bool = False,
 ) -> Jets:
     """Opens the files' jets, with as many particles as all of them keep.
 
@@ -74,6 +80,7 @@ def open_jets(
       images: that are needed.
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
       unlabeled: accept files without the labels and weights of the dataset.
+      allow_external: let files have data in other files outside their own folder.
 
     Returns:
       Lazy jets.
@@ -81,7 +88,14 @@ def open_jets(
     Raises:
       InputError: a file is not usable.
     """
-    return jet_files.read_jets(files or None, shortest=True, images=images, dataset=dataset, unlabeled=unlabeled)
+    return jet_files.read_jets(
+        files or None,
+        dataset=dataset,
+        shortest=True,
+        images=images,
+        unlabeled=unlabeled,
+        allow_external=allow_external,
+    )
 
 
 def names(files: Sequence[Path]) -> str:

@@ -35,7 +35,9 @@ class Comparison(NamedTuple):
     """That all have learned."""
 
 
-def compare(sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str | None = None) -> Comparison:
+def compare(
+    sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str | None = None, allow_external: bool = False
+) -> Comparison:
     """Compares models on the same jets.
 
     Args:
@@ -43,6 +45,7 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str 
       data: files of jets with targets, to be predicted anew; none takes the jets that are in the test parts of all
         runs.
       dataset: as in `taggers.open_jets`.
+      allow_external: the same.
 
     Returns:
       The comparison.
@@ -54,7 +57,9 @@ def compare(sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str 
         raise InputError(f"hepjax compare: expected two runs or more, found {len(sources)}")
     if data:
         log.info("predicting %s", opening.names(data))
-        known = [predict.predict_known(source, data, dataset=dataset) for source in sources]
+        known = [
+            predict.predict_known(source, data, dataset=dataset, allow_external=allow_external) for source in sources
+        ]
     else:
         known = [_read_test(source) for source in sources]
     task = known[0][0]

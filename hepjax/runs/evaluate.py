@@ -35,6 +35,7 @@ def evaluate(
     *,
     calibrated: bool = False,
     dataset: str | None = None,
+    allow_external: bool = False,
 ) -> Evaluation:
     """Measures a trained model on jets whose targets are known.
 
@@ -44,6 +45,7 @@ def evaluate(
       out: a new folder for metrics.json, test.h5 and the pictures; None writes nothing.
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_jets`.
+      allow_external: the same.
 
     Returns:
       The figures of merit, and the task.
@@ -60,7 +62,9 @@ def evaluate(
     elif not data:
         raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
-        task, test = predict.predict_known(source, data, calibrated=calibrated, dataset=dataset)
+        task, test = predict.predict_known(
+            source, data, calibrated=calibrated, dataset=dataset, allow_external=allow_external
+        )
         name = opening.names(data)
     if test.targets is not None:
         task.check_targets({"test": test.targets}, test.columns, name)

@@ -89,6 +89,8 @@ class Experiment:
     """Files to validate on; without any, a fifth of the jets is set apart."""
     test: tuple[Path, ...] = ()
     """Files to test on; without any, a fifth of the jets is set apart."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     task: Task = dataclasses.field(default_factory=default_task)
     """What it shall learn of the jets."""
     out: Path | None = None

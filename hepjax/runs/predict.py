@@ -26,6 +26,7 @@ def predict(
     *,
     calibrated: bool = False,
     dataset: str | None = None,
+    allow_external: bool = False,
 ) -> int:
     """Writes a trained model's predictions, row for row in the files' order.
 
@@ -36,6 +37,7 @@ def predict(
       show: called with the number of jets done since the last call.
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_jets`.
+      allow_external: the same.
 
     Returns:
       The number of jets.
@@ -45,7 +47,7 @@ def predict(
     """
     predictor = taggers.load(source, calibrated=calibrated)
     predictor.task.check_prediction(predictor.pipeline.network)
-    jets = taggers.open_jets(predictor, data, dataset)
+    jets = taggers.open_jets(predictor, data, dataset, allow_external=allow_external)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
         for block in taggers.predict_blocks(predictor, jets):
@@ -58,7 +60,12 @@ def predict(
 
 
 def predict_known(
-    source: Path, data: Sequence[Path], *, calibrated: bool = False, dataset: str | None = None
+    source: Path,
+    data: Sequence[Path],
+    *,
+    calibrated: bool = False,
+    dataset: str | None = None,
+    allow_external: bool = False,
 ) -> tuple[Task, Predictions]:
     """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
 
@@ -67,6 +74,7 @@ def predict_known(
       data: files of jets.
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_jets`.
+      allow_external: the same.
 
     Returns:
       The task, and the predictions with what goes with them.
@@ -75,7 +83,7 @@ def predict_known(
       InputError: the source or the files are not usable, or the jets have no targets.
     """
     predictor = taggers.load(source, calibrated=calibrated)
-    jets, task = taggers.open_jets(predictor, data, dataset), predictor.task
+    jets, task = taggers.open_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
     first = task.read(jets, slice(0, 0))
     if first is None:
         raise InputError(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax import tasks
-from hepjax.data.atomic_hdf5 import new_file, open_file
+from hepjax.data.atomic_hdf5 import new_file, one_line, open_file
+from hepjax.data.hdf5.storage import Place, check_data, find_dataset, find_group
+from hepjax.data.threads import physical_memory
 from hepjax.errors import InputError
 from hepjax.tasks import Predictions
 
@@ -20,8 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Predictions", "is_file", "read_predictions", "read_task", "write_blocks", "write_predictions"]
 
-_MOST_COMPRESSED = 2000
-"""Times that compressed numbers can be smaller than they are."""
 _OBSERVABLES = "observables/"
 """Where jet columns are kept."""
 _ADDITIONS = "additions/"
@@ -127,8 +127,8 @@ def read_task(path: Path) -> Task:
         return tasks.from_json(json.loads(text))
     except InputError as error:
         raise InputError(f"{path}: {error}; tasks of your own need --plugins FILE.py, or their package") from error
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: damaged, its task is no JSON ({error}); predict again") from error
+    except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
+        raise InputError(f"{path}: damaged, its task is no JSON ({one_line(error)}); predict again") from error
 
 
 def read_predictions(path: Path, task: Task | None = None) -> Predictions:
@@ -147,8 +147,9 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
     task = read_task(path) if task is None else task
     layout = task.layout
     with open_file(path, "file of scores") as file:
-        columns = _columns(path, file, task)
-        arrays = {name: dataset[:] for name, dataset in _datasets(path, file, task, len(columns)).items()}
+        place = Place(file, path, allow_external=False)
+        columns = _columns(place, task)
+        arrays = {name: dataset[()] for name, dataset in _datasets(place, task, len(columns)).items()}
     values = arrays.pop(layout.values)
     targets, rows, weights = (arrays.pop(name, None) for name in (layout.targets, "rows", "weights"))
     observables, additions = (
@@ -176,8 +177,9 @@ def check_header(path: Path, task: Task, columns: Sequence[str]) -> None:
         raise InputError(f"{path}: expected a file, found {there}; train again, or copy the whole folder of the run")
     own = read_task(path)
     with open_file(path, "file of scores") as file:
-        found = _columns(path, file, task)
-        _datasets(path, file, task, len(columns))
+        place = Place(file, path, allow_external=False)
+        found = _columns(place, task)
+        _datasets(place, task, len(columns))
     if type(own) is not type(task) or found != tuple(columns):
         raise InputError(
             f"{path}: is of another training: its columns are {', '.join(found)}, those of the run {', '.join(columns)}"
@@ -214,41 +216,46 @@ def check_sound(what: str, bad: int, jets: int, first: int) -> None:
         )
 
 
-def _columns(path: Path, file: Any, task: Task) -> tuple[str, ...]:
-    """The names of the columns of predictions."""
-    layout = task.layout
-    if layout.values not in file or layout.columns not in file.attrs:
+def _columns(place: Place, task: Task) -> tuple[str, ...]:
+    """Reads the names of the columns of predictions."""
+    (file, path, _), layout = place, task.layout
+    if layout.columns not in file.attrs or find_dataset(place, layout.values) is None:
         raise InputError(
             f"{path}: not a file of {layout.values}; give one made by hepjax predict, or the folder of a run"
         )
-    columns = tuple(map(str, file.attrs[layout.columns]))
+    columns = tuple(map(_text, np.ravel(file.attrs[layout.columns]).tolist()))
     if len({*columns}) != len(columns):
         raise InputError(f"{path}: damaged, {layout.columns} names {', '.join(columns)}; name each once")
     return columns
 
 
-def _datasets(path: Path, file: Any, task: Task, count: int) -> dict[str, Any]:
-    """The datasets of a file of predictions, by name, checked but not read."""
+def _datasets(place: Place, task: Task, count: int) -> dict[str, Any]:
+    """Returns the datasets of a file of predictions by name, checked but not read."""
     layout = task.layout
-    kinds = {layout.values: "f", layout.targets: "iuf", "rows": "iu", "weights": "iuf"}
-    kinds |= {f"{group}{name}": "f" for group in (_OBSERVABLES, _ADDITIONS) for name in file.get(group, {})}
-    found = {name: _dataset(path, file, name, kind) for name, kind in kinds.items() if name in file}
-    values = found[layout.values]
-    if values.ndim != 2 or values.shape[1] != count:
-        raise InputError(f"{path}: damaged, {layout.values} have the shape {values.shape}, not (jets, {count})")
-    for name, each in found.items():
-        if each.shape[:1] != values.shape[:1] or (each.ndim > 1 and name in {"rows", "weights"}):
-            raise InputError(f"{path}: damaged, {name} has the shape {each.shape}, for {len(values)} jets")
-    return found
+    names = [layout.values, layout.targets, "rows", "weights"]
+    names += [f"{group}{name}" for group in (_OBSERVABLES, _ADDITIONS) for name in find_group(place, group) or ()]
+    datasets = {name: dataset for name in names if (dataset := find_dataset(place, name)) is not None}
+    values = datasets[layout.values]
+    jets = len(values) if values.ndim else 0
+    for name, dataset in datasets.items():
+        shape = (jets, count) if name == layout.values else (jets, *dataset.shape[1:])
+        if name in {"rows", "weights"}:
+            shape = (jets,)
+        _check_numbers(place.path, name, dataset, shape)
+    return datasets
 
 
-def _dataset(path: Path, file: Any, name: str, kinds: str) -> Any:
-    """Refuses what is no array of numbers, or declares more of them than the file holds."""
-    dataset = file[name]
-    if not hasattr(dataset, "dtype") or dataset.dtype.kind not in kinds:
-        raise InputError(f"{path}: damaged, {name} is no array of numbers; predict again")
-    if dataset.is_virtual or dataset.external:
-        raise InputError(f"{path}: {name} is kept in another file; predict again")
-    if dataset.nbytes > _MOST_COMPRESSED * (dataset.id.get_storage_size() + 1):
-        raise InputError(f"{path}: damaged, {name} declares {dataset.shape} numbers, but holds fewer; predict again")
-    return dataset
+def _check_numbers(path: Path, name: str, dataset: Any, shape: tuple[int, ...]) -> None:
+    """Refuses a dataset that does not hold numbers of a shape, or more than memory does."""
+    if dataset.shape != shape or dataset.dtype.kind not in "fiu":
+        raise InputError(
+            f"{path}: damaged, {name} has shape {dataset.shape} and type {dataset.dtype}, expected numbers of shape "
+            f"{shape}; predict again"
+        )
+    check_data(path, name, dataset)
+    if dataset.nbytes > physical_memory():
+        raise InputError(f"{path}: {name} takes {dataset.nbytes / 1e9:,.1f} GB, more than the memory of this machine")
+
+
+def _text(name: Any) -> str:
+    return one_line(name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name))

@@ -12,16 +12,20 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, tasks, training
+from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.dataset import check as check_dataset
 from hepjax.errors import InputError
 from hepjax.inputs import opening, pipelines, subsets
+from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
 from hepjax.runs.setup import make_pipeline, make_scorer
 from hepjax.types import Jets, Sequences, TrainState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from hepjax.export import Exported
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.stored import Run
     from hepjax.tasks import Task, TrainedNetwork
@@ -221,19 +225,22 @@ def make_predict(
     return predict
 
 
-def open_jets(predictor: Predictor, files: Sequence[Path], dataset: str | None = None) -> Jets:
+def open_jets(
+    predictor: Predictor, files: Sequence[Path], dataset: str | None = None, *, allow_external: bool = False
+) -> Jets:
     """Opens files of jets, lazily.
 
     Args:
       predictor: for which they are opened.
       files: none is the sample that comes with hepjax.
       dataset: the name of what their columns mean; None is as the model learned from, or recognized by the columns.
+      allow_external: let files have data in other files outside their own folder.
 
     Raises:
       InputError: a file is not usable, or the classes are not those of the model.
     """
     images, name = predictor.pipeline.images, dataset or predictor.dataset
-    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True)
+    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True, allow_external=allow_external)
     return predictor.check(jets, opening.names(files))
 
 
@@ -280,18 +287,76 @@ def _make_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.nda
 def _load_file(path: Path) -> Predictor:
     from hepjax import export
 
-    run, metadata = export.read(path)
+    exported = export.read(path)
+    facts = exported.metadata
+    if "model" not in facts:
+        raise InputError(
+            f"{path}: a function without a model of hepjax's, as hepjax.export.to_onnx makes it; hepjax.export.read "
+            "reads it, or give a file that hepjax export made"
+        )
     try:
-        for plugin in json.loads(metadata.get("plugins", "[]")):
+        for plugin in _names(facts.get("plugins", "[]")):
             import_plugin(Path(plugin))
-        model = models.from_json(json.loads(metadata["model"]))
-        task = tasks.from_json(json.loads(metadata["task"])) if "task" in metadata else tasks.default_task()
-        dataset = run_folder.dataset_of({"dataset": json.loads(metadata["dataset"])} if "dataset" in metadata else {})
+        model = models.from_json(json.loads(facts["model"]))
+        check_model(model)
+        task = tasks.from_json(json.loads(facts["task"])) if "task" in facts else tasks.default_task()
+        dataset = run_folder.dataset_of({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
+        check_dataset(dataset)
+        pipeline = make_pipeline(model, task, dataset)
+        lists = {"classes", "outputs", "columns"} & {*facts}
+        said = {name: _names(facts[name]) for name in sorted(lists)}
     except InputError as error:  # of a plug-in, a model or a task
-        raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
+        raise InputError(
+            f"{path}: {one_line(error)}; models of your own need --plugins FILE.py, or their package"
+        ) from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
-        raise InputError(f"{path}: was not exported by hepjax, or is damaged ({error!r}); export again") from error
-    pipeline = make_pipeline(model, task, dataset)
+        raise InputError(f"{path}: its metadata is damaged ({export.one_line(error)}); export again") from error
+    outputs = task.columns(dataset)
+    _check_exported(path, exported, said, pipeline, {"classes": dataset.classes, "outputs": outputs})
+    if exported.output not in (None, task.layout.exported):
+        raise InputError(
+            f"{path}: damaged, its output is called {exported.output}, that of its task {task.layout.exported}; export "
+            "again"
+        )
     return Predictor(
-        task.columns(dataset), pipeline.columns, task, pipeline, run, dataset=dataset.name, classes=dataset.classes
+        outputs, pipeline.columns, task, pipeline, exported.predict, dataset=dataset.name, classes=dataset.classes
     )
+
+
+def _check_exported(
+    path: Path,
+    exported: Exported,
+    said: Mapping[str, Sequence[str]],
+    pipeline: InputPipeline,
+    names: Mapping[str, Sequence[str]],
+) -> None:
+    """Refuses metadata that contradicts itself, or the function that it stands beside."""
+    from hepjax import export
+
+    for what, found in said.items():
+        if tuple(found) != tuple(expected := {**names, "columns": pipeline.columns}[what]):
+            raise InputError(
+                f"{path}: damaged, its {what} are {export.one_line(', '.join(found)) or 'none'}, those of its model "
+                f"and dataset {export.one_line(', '.join(expected)) or 'none'}; export again"
+            )
+    if exported.columns != len(names["outputs"]):
+        raise InputError(
+            f"{path}: damaged, its function gives {exported.columns} columns and its metadata names "
+            f"{len(names['outputs'])}: {export.one_line(', '.join(names['outputs']))}; export again"
+        )
+    if list(exported.inputs) != (expected_inputs := export.input_specs(pipeline.example)):
+        words = (
+            ", ".join(f"{spec.name} {spec.dtype}{list(spec.shape)}" for spec in each)
+            for each in (exported.inputs, expected_inputs)
+        )
+        raise InputError(
+            f"{path}: damaged, its function takes {next(words)}, the model that it names {next(words)}; export again"
+        )
+
+
+def _names(text: str) -> list[str]:
+    """The names in a JSON list."""
+    names = json.loads(text)
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ValueError("expected a list of names")
+    return names

@@ -67,6 +67,7 @@ def _run(
         experiment.test,
         images=getattr(experiment.model, "images", ()),
         dataset=experiment.dataset,
+        allow_external=experiment.allow_external,
     )
     experiment = _resolve(experiment, opened)
     if experiment.resume:

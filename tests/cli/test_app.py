@@ -462,3 +462,48 @@ def test_terminal_shows_a_bar_and_no_colour_on_request(jet_file, tmp_path):
     assert not COLOR.search(text)
     assert not COLOR.search(on_a_terminal("--help"))
     assert COLOR.search("\x1b[91mred")
+
+
+class TestHostileFiles:
+    @pytest.fixture
+    def outside(self, jet_file, tmp_path):
+        """A file whose particles are in another one, outside its folder."""
+        (tmp_path / "inner").mkdir()
+        path, other = jet_file("inner/jets.h5", count=200), jet_file("other.h5", count=200)
+        with h5py.File(path, "a") as file:
+            del file[hls4ml.CONSTITUENTS]
+            file[hls4ml.CONSTITUENTS] = h5py.ExternalLink(str(other), hls4ml.CONSTITUENTS)
+        return path
+
+    def test_data_outside_is_read_where_that_is_allowed(self, call, outside, trained_run, tmp_path):
+        run = trained_run("mlp")
+        for command in (
+            ("info", outside),
+            ("train", "logistic", "--epochs", "1", "--data", outside, "--out", tmp_path / "new"),
+            ("predict", run, "--data", outside, "--out", tmp_path / "scores.h5"),
+            ("evaluate", run, "--data", outside),
+            ("compare", run, run, "--data", outside),
+        ):
+            refused(call(*command), "stored in another file", "other.h5, outside its folder", "--allow-external")
+            if command[0] != "train":
+                status, _, error = call(*command, "--allow-external")
+                assert (status, error) == (0, "")
+
+    @pytest.mark.parametrize("command", ["info", "train", "predict", "load"])
+    def test_a_pipe_is_refused_at_once(self, call, trained_run, tmp_path, command):
+        pipe = tmp_path / "pipe.h5"
+        os.mkfifo(pipe)
+        arguments = {
+            "info": ("info", pipe),
+            "train": ("train", "--data", pipe),
+            "predict": ("predict", trained_run("mlp"), "--data", pipe, "--out", tmp_path / "scores.h5"),
+            "load": ("predict", pipe, "--out", tmp_path / "scores.h5"),
+        }[command]
+        refused(call(*arguments), "pipe.h5")
+
+    def test_too_little_memory_is_said_in_one_line(self, call, monkeypatch):
+        def fail(*_, **__):
+            raise MemoryError("Unable to allocate 3 TiB")
+
+        monkeypatch.setattr("hepjax.data.summarize", fail, raising=False)
+        refused(call("info"), "out of memory", "give fewer jets", "Unable to allocate 3 TiB")

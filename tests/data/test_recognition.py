@@ -103,7 +103,7 @@ class TestLabels:
         file = other_file(count=400)
         with h5py.File(file, "r+") as opened:
             opened[hls4ml.JETS][333, -2:] = 1
-        with pytest.raises(InputError, match=r"one-hot over label_qcd, label_top: 333; remove those jets"):
+        with pytest.raises(InputError, match=r"one-hot over label_qcd, label_top: 333; the first has 1, 1; remove"):
             read_jets(file)[:]
 
     @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

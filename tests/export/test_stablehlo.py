@@ -32,7 +32,7 @@ def write(folder, answer, inputs):
 def test_it_answers_as_before(kind, tmp_path):
     output, inputs, expected = make_tagger(MODELS[kind])
     path = write(tmp_path, output, inputs)
-    run, metadata = export.read(path)
+    run, metadata, *_ = export.read(path)
     assert metadata == {"classes": '["g"]'}
     for count in (1, 7, 1000):
         np.testing.assert_allclose(run(first(inputs, count)), expected[:count], rtol=0, atol=1e-5)
@@ -49,13 +49,13 @@ def written(tmp_path):
 
 def change(path, **values):
     beside = path.with_name(path.name + ".json")
-    result = json.loads(beside.read_text()) | values
+    result = json.loads(beside.read_text()) | {"sha256_of_this": None} | values
     beside.write_text(json.dumps({key: value for key, value in result.items() if value is not None}))
 
 
 def test_no_jets_and_blocks(written):
     change(written, jets_at_once=4)
-    run, _ = export.read(written)
+    run, *_ = export.read(written)
     x = np.random.default_rng(0).normal(size=(11, 3)).astype(np.float32)
     np.testing.assert_allclose(run(x), np.asarray(jax.nn.softmax(x)), rtol=1e-6)
     assert run(x[:0]).shape == (0, 3)

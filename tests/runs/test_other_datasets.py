@@ -116,7 +116,7 @@ def test_each_header_is_read_once(other_file, tmp_path, monkeypatch):
     from hepjax.data import readers
 
     seen, original = [], readers.read_header
-    monkeypatch.setattr(readers, "read_header", lambda path: seen.append(path.name) or original(path))
+    monkeypatch.setattr(readers, "read_header", lambda path, *rest: seen.append(path.name) or original(path, *rest))
     files = tuple(other_file(f"{i}.h5", seed=i, count=120) for i in range(3))
     folder, _ = experiment.run(
         Experiment(model=DEEPSETS, data=files[:2], test=files[2:], out=tmp_path / "run", epochs=1)

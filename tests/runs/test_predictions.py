@@ -129,3 +129,50 @@ def test_scores_that_are_no_numbers_are_refused(tmp_path, value):
     write_predictions(tmp_path / "s.h5", Predictions(values, None, ("q", "t")), tasks.default_task())
     with pytest.raises(InputError, match="found NaN or infinite ones for 2 of 6 jets, the first in row 2"):
         read_predictions(tmp_path / "s.h5")
+
+
+class TestHostileScores:
+    @pytest.fixture
+    def scores(self, tmp_path):
+        path = tmp_path / "scores.h5"
+        with h5py.File(path, "w") as file:
+            file.attrs["classes"] = np.array(["g", "q"], "S")
+            file["scores"] = np.full((7, 2), 0.5, np.float32)
+            file["labels"] = np.zeros(7, np.int32)
+            file["observables/j_pt"] = np.ones(7, np.float32)
+        return path
+
+    def test_names_that_are_bytes(self, scores):
+        found = read_predictions(scores)
+        assert found.columns == ("g", "q")
+        assert found.observables["j_pt"].tolist() == [1.0] * 7
+
+    @pytest.mark.parametrize(
+        "name, make, words",
+        [
+            ("scores", lambda file, name: file.create_group(name), "not a file of scores"),
+            ("scores", lambda file, name: file.__setitem__(name, np.zeros((7, 3))), r"scores has shape \(7, 3\)"),
+            ("labels", lambda file, name: file.__setitem__(name, np.zeros(6, int)), r"labels has shape \(6,\)"),
+            ("labels", lambda file, name: file.__setitem__(name, np.array(["a"] * 7, "S")), "labels has shape"),
+            ("labels", lambda file, name: file.create_dataset(name, (7,), "i4", chunks=(2,)), "holds 0 of 4 chunks"),
+            ("labels", lambda file, name: file.__setitem__(name, h5py.ExternalLink("pipe", "x")), "a pipe, not a file"),
+            (
+                "scores",
+                lambda file, name: file.create_dataset(name, (7, 2), "f4", external=[("/dev/zero", 0, 2**40)]),
+                "a device, not a file",
+            ),
+            (
+                "observables/j_pt",
+                lambda file, name: file.__setitem__(name, h5py.ExternalLink("pipe", "x")),
+                "a pipe, not a file",
+            ),
+        ],
+    )
+    def test_others_are_refused(self, scores, name, make, words):
+        os.mkfifo(scores.with_name("pipe"))
+        with h5py.File(scores, "a") as file:
+            del file[name]
+            make(file, name)
+        with pytest.raises(InputError, match=words) as caught:
+            read_predictions(scores)
+        assert "scores.h5: " in str(caught.value)

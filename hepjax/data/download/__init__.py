@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hepjax.data.download._records import SOURCES, Archive, Record, Retry, Source
-from hepjax.errors import InputError
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -88,7 +88,10 @@ def _locked(folder: Path) -> Iterator[None]:
     """Locks the folder against other processes; the system releases the lock when the process ends."""
     import fcntl
 
-    with (folder / ".lock").open("wb") as file:
+    lock = folder / ".lock"
+    if lock.exists() and (problem := file_problem(lock)):
+        raise InputError(f"{lock}: {problem}. Delete it and run again")
+    with lock.open("wb") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -99,6 +102,23 @@ def _disk_problem(folder: Path, error: OSError) -> str:
     return f"{error.filename or folder}: {error.strerror or error}. Choose a folder that can be written to"
 
 
+def _recorded_sum(path: Path) -> str | None:
+    """Reads the checksum of an archive that was fetched before; None where there is none."""
+    if not path.exists():
+        return None
+    problem, found = file_problem(path), ""
+    if not problem:
+        with path.open("rb") as file:
+            found = next(iter(file.read(1000).decode(errors="replace").split()), "")
+        if not found:
+            return None
+    if problem or len(found) != 64 or not {*found} <= {*"0123456789abcdef"}:
+        raise InputError(
+            f"{path}: expected a SHA-256 sum, found {problem or ascii(found[:20])}. Delete it and run again"
+        )
+    return found
+
+
 def _obtain(
     folder: Path, archive: Archive, page: str, retry: Retry, report: Progress, check: Check | None
 ) -> list[Path]:
@@ -106,10 +126,12 @@ def _obtain(
     from hepjax.data.download import _download, _unpack
 
     path, record = folder / archive.name, folder / f"{archive.name}.sha256"
-    recorded = next(iter(record.read_text().split()), None) if record.exists() else None
+    recorded = _recorded_sum(record)
     if not archive.md5 and not recorded:
         archive = _download.with_listed_checksum(archive, page, retry)
     if path.exists():
+        if problem := file_problem(path):
+            raise InputError(f"{path}: {problem}. Delete it and fetch it again")
         sha256, problem = _download.examine(path, archive, recorded, report)
         if problem:
             raise InputError(f"{path}: {problem}. Delete it and fetch it again")

@@ -7,7 +7,9 @@ import errno
 import http.client
 import json
 import logging
+import queue
 import shutil
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
@@ -16,10 +18,11 @@ import pooch
 import requests
 import urllib3
 
-from hepjax.errors import InputError
+from hepjax.data.atomic_hdf5 import one_line
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from hepjax.data.download._records import Archive, Progress, Retry
@@ -28,17 +31,24 @@ _log = logging.getLogger(__name__)
 
 _CHUNK = 1 << 16  # small enough that a cut connection loses little
 _GZIP_MAGIC = b"\x1f\x8b"
+_LARGEST, _LARGEST_LISTING = 64 << 30, 1 << 24
+"""Bytes of an archive, and of the list of a record's files, at most."""
 _MAX_REDIRECTS = 5
+_PATIENCE = 3
+"""The head of an answer may take so many times as long as a server may be silent."""
+_MALFORMED = (ValueError, UnicodeError, urllib3.exceptions.LocationParseError)
+"""What requests raises of an address that is none; some are its own exceptions as well."""
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
 class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
     """The signal for a failed attempt that is worth repeating."""
 
-    def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False, slow: bool = False) -> None:
+        super().__init__(one_line(reason)[:300])
         self.wait = wait
         self.unreachable = unreachable
+        self.slow = slow
 
 
 def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
@@ -47,10 +57,14 @@ def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
     try:
         with requests.Session() as session, _open(session, address, {"Accept": "application/json"}, retry) as response:
             response.raise_for_status()
-            listed = {file["key"]: file for file in response.json()["files"]}[archive.name]
+            text = b"".join(_pieces(response, retry, _LARGEST_LISTING))
+        listed = {file["key"]: file for file in json.loads(text)["files"]}[archive.name]
         algorithm, _, digest = str(listed["checksum"]).rpartition(":")
         return archive._replace(md5=digest if algorithm in ("", "md5") else None, size=int(listed["size"]))
-    except (requests.RequestException, InputError, ValueError, LookupError, TypeError) as error:
+    except (
+        requests.RequestException, urllib3.exceptions.HTTPError, InputError, ValueError, LookupError, TypeError,
+        OverflowError, RecursionError, _TryAgain,
+    ) as error:  # fmt: skip
         _log.info("%s lists no checksum for %s (%s); trusting the first download", address, archive.name, error)
         return archive
 
@@ -78,6 +92,8 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
     """Downloads to `path`, resumes an earlier run, and returns the SHA-256 sum."""
     address = f"{page}/files/{archive.name}?download=1"
     part = path.with_name(f"{path.name}.part")
+    if part.exists() and (other := file_problem(part)):
+        raise InputError(f"{part}: {other}. Delete it and run again")
     failures, furthest = 0, _size(part)
     with requests.Session() as session:
         while True:
@@ -85,7 +101,7 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
                 sha256 = _verified_attempt(session, address, part, archive, recorded, retry, report)
                 break
             except _TryAgain as problem:
-                if _size(part) > furthest:
+                if _size(part) > furthest and not problem.slow:
                     failures, furthest = 0, _size(part)
                 # A server that never sent a byte is probably unreachable, so that waiting does not help.
                 allowed = min(1, len(retry.delays)) if problem.unreachable and not furthest else len(retry.delays)
@@ -141,6 +157,9 @@ def _attempt(
             headers["If-Range"] = validator
     try:
         with _open(session, address, headers, retry) as response:
+            if start and response.status_code in (400, 412):  # what was noted of the part is wrong
+                _discard(part)
+                raise _TryAgain("the part downloaded before cannot be continued")
             _check_response(response, address, part)
             if response.status_code == 206:
                 _check_continuation(response, part, start, state)
@@ -149,7 +168,7 @@ def _attempt(
                 start, total = 0, _length(response)
             if total is not None and archive.size is not None and total != archive.size:
                 raise InputError(f"{address}: offers {total} bytes, expected {archive.size}: the record has changed")
-            _receive(response, address, part, archive.name, start, total, report)
+            _receive(response, address, part, archive.name, start, total, retry=retry, report=report)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
         raise _failed(_innermost(error)) from error
     return start > 0
@@ -178,19 +197,52 @@ def _open(
 ) -> contextlib.closing[requests.Response]:
     """Sends a GET request and follows a limited number of redirects."""
     for _ in range(_MAX_REDIRECTS + 1):
-        response = session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout)
+        response = _answer(session, address, headers, retry)
         if not response.is_redirect:
             return contextlib.closing(response)
         response.close()
         address = _redirected(address, response.headers["Location"])
-    raise InputError(f"{address}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page")
+    raise InputError(
+        f"{one_line(address)}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page"
+    )
+
+
+def _answer(session: requests.Session, address: str, headers: Mapping[str, str], retry: Retry) -> requests.Response:
+    """Sends a GET request and waits for the head of the answer, whose bytes may come one by one, for a limited time."""
+    done: queue.SimpleQueue[requests.Response | BaseException] = queue.SimpleQueue()
+
+    def ask() -> None:
+        try:
+            done.put(session.get(address, headers=headers, stream=True, allow_redirects=False, timeout=retry.timeout))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            done.put(error)
+
+    threading.Thread(target=ask, daemon=True).start()
+    try:
+        answer = done.get(timeout=_PATIENCE * retry.timeout)
+    except queue.Empty:
+        raise _TryAgain(f"no answer in {_PATIENCE * retry.timeout:.0f} s", slow=True) from None
+    if isinstance(answer, requests.Response):
+        return answer
+    if isinstance(answer, _MALFORMED):
+        words = f"{one_line(address)[:300]}: is no address ({one_line(answer)[:300]})"
+        raise InputError(f"{words}. Check the network's proxy or login page") from answer
+    raise answer
 
 
 def _redirected(address: str, location: str) -> str:
     """Returns the target of a redirect; refuses to leave https for an insecure connection."""
-    target = urljoin(address, location)
-    if urlsplit(target).scheme not in ("https", urlsplit(address).scheme):
-        raise InputError(f"{address}: redirects to {target}, which is not secure. Check the network's proxy")
+    try:
+        target = urljoin(address, location)
+        scheme = urlsplit(target).scheme
+    except ValueError as error:
+        raise InputError(
+            f"{address}: redirects to {one_line(location)[:200]}, which is no address. Check the network's proxy"
+        ) from error
+    if scheme not in ("https", urlsplit(address).scheme):
+        raise InputError(
+            f"{address}: redirects to {one_line(target)[:200]}, which is not secure. Check the network's proxy"
+        )
     return target
 
 
@@ -204,7 +256,9 @@ def _check_response(response: requests.Response, address: str, part: Path) -> No
         delay = response.headers.get("Retry-After", "")
         raise _TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
     if status not in (200, 206):
-        raise InputError(f"{address}: the server answers {status} {response.reason}. The record may have moved")
+        raise InputError(
+            f"{address}: the server answers {status} {one_line(response.reason)}. The record may have moved"
+        )
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
         raise _not_an_archive(address, "a web page (text/html)")
 
@@ -232,10 +286,18 @@ def _check_continuation(response: requests.Response, part: Path, start: int, sta
 
 
 def _receive(
-    response: requests.Response, address: str, part: Path, name: str, start: int, total: int | None, report: Progress
+    response: requests.Response,
+    address: str,
+    part: Path,
+    name: str,
+    start: int,
+    total: int | None,
+    *,
+    retry: Retry,
+    report: Progress,
 ) -> None:
     """Appends the body of a response to `part`, or replaces `part` if `start` is 0."""
-    chunks = response.raw.stream(_CHUNK, decode_content=False)
+    chunks = _pieces(response, retry)
     first = next(chunks, b"")
     if start == 0:
         if not first.startswith(_GZIP_MAGIC):  # checked before an older part is discarded
@@ -255,6 +317,32 @@ def _receive(
         raise _TryAgain(f"the connection ended after {done} of {total} bytes")
 
 
+def _pieces(response: requests.Response, retry: Retry, most: int = _LARGEST) -> Iterator[bytes]:
+    """Yields the body of a response as it comes; gives up where it comes too slowly, or is longer than `most`."""
+    began, before, done = time.monotonic(), 0, 0
+    while piece := _beginning(response) if not done else response.raw.read1(_CHUNK, decode_content=False):
+        done += len(piece)
+        if done > most:
+            raise _TryAgain(f"the server sent more than {most} bytes")
+        yield piece
+        seconds = time.monotonic() - began
+        if seconds >= retry.timeout:
+            if done - before < retry.slowest * seconds:
+                raise _TryAgain(f"{(done - before) / seconds:.0f} bytes a second came, too few to go on", slow=True)
+            began, before = time.monotonic(), done
+
+
+def _beginning(response: requests.Response) -> bytes:
+    """The first bytes of a body, enough to tell what it is."""
+    piece: bytes = response.raw.read1(_CHUNK, decode_content=False)
+    while piece and len(piece) < len(_GZIP_MAGIC):
+        more = response.raw.read1(_CHUNK, decode_content=False)
+        if not more:
+            break
+        piece += more
+    return piece
+
+
 def _size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
@@ -265,11 +353,19 @@ def _state_path(part: Path) -> Path:
 
 def _read_state(part: Path) -> dict[str, Any]:
     """Reads the state of a partial download; empty if it cannot be resumed."""
-    try:
-        state = json.loads(_state_path(part).read_text())
-    except (FileNotFoundError, ValueError):
+    path = _state_path(part)
+    if file_problem(path):
         return {}
-    return state if isinstance(state, dict) and isinstance(state.get("total"), int) else {}
+    try:
+        state = json.loads(path.read_text())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(state, dict) or type(state.get("total")) is not int or state["total"] < 0:
+        return {}
+    # What cannot stand in a request would make every attempt fail.
+    texts = [state.get("etag"), state.get("modified")]
+    good = all(text is None or (isinstance(text, str) and text.isascii() and text.isprintable()) for text in texts)
+    return state if good else {}
 
 
 def _write_state(part: Path, response: requests.Response, total: int | None) -> None:

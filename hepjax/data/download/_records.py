@@ -50,7 +50,9 @@ class Retry(NamedTuple):
     delays: tuple[float, ...] = (1.0, 3.0, 9.0, 27.0)
     """The delays before new attempts, in seconds; the count starts again whenever new bytes arrive."""
     timeout: float = 30.0
-    """The time without any data after which an attempt fails, in seconds."""
+    """The time without any data, or without an answer, after which an attempt fails, in seconds."""
+    slowest: float = 1000.0
+    """An attempt fails that brings fewer bytes a second for as long as that."""
     longest: float = 120.0
     """The longest delay that a server may request, in seconds."""
 

@@ -10,7 +10,8 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hepjax.errors import InputError
+from hepjax.data.atomic_hdf5 import one_line
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 _HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
 _MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest public one has 2.7 GB packed
+_MOST_MEMBERS = 100_000
+_LARGEST_HEADER = 1 << 24
 _MANIFEST = "manifest.json"
 
 
@@ -28,15 +31,28 @@ def unpacked_files(folder: Path, archive: Archive) -> list[Path]:
     if not split.exists():
         return []
     remedy = f"Move {split} away and fetch again"
-    try:
-        sizes = json.loads((split / _MANIFEST).read_text())["files"]
-    except (OSError, ValueError, LookupError) as error:
-        raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}") from error
+    sizes = _read_manifest(split / _MANIFEST)
+    if sizes is None:
+        raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}")
     files = [split / name for name in sorted(sizes)]
     for path in files:
         if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5(path):
             raise InputError(f"{path}: missing or changed, expected {sizes[path.name]} bytes of HDF5. {remedy}")
     return files
+
+
+def _read_manifest(path: Path) -> dict[str, int] | None:
+    """Reads the names and sizes of the files of a folder; None where a manifest is missing or of another form."""
+    if file_problem(path):
+        return None
+    try:
+        sizes = json.loads(path.read_text())["files"]
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
+        return None
+    if not isinstance(sizes, dict) or not sizes:
+        return None
+    good = (name == PurePosixPath(name).name and type(size) is int for name, size in sizes.items())
+    return sizes if all(good) else None
 
 
 def _is_hdf5(path: Path) -> bool:
@@ -55,7 +71,9 @@ def unpack(path: Path, split: Path, sha256: str, report: Progress, check: Check 
             raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
         for file in files:
             if not _is_hdf5(file):
-                raise InputError(f"{path}: its member {file.name} is not HDF5. Delete the archive and fetch it again")
+                raise InputError(
+                    f"{path}: its member {one_line(file.name)} is not HDF5. Delete the archive and fetch it again"
+                )
             if check:
                 check(file)
         manifest = {"archive": path.name, "sha256": sha256, "files": {file.name: file.stat().st_size for file in files}}
@@ -71,25 +89,40 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
     size, total = path.stat().st_size, 0
     files: list[Path] = []
     try:
-        with path.open("rb") as raw, gzip.open(raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
-            for member in tar:
+        with path.open("rb") as raw, _Stream(fileobj=raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+            for count, member in enumerate(tar):
                 total += member.size
-                name = _safe_name(path, member, work, total)
+                name = _safe_name(path, member, work, total=total, count=count)
                 if name is not None:
                     files.append(work / name)
                     with tar.extractfile(member) as inside, files[-1].open("xb") as outside:  # type: ignore[union-attr]
                         shutil.copyfileobj(inside, outside, 1 << 20)
                 report(f"unpacking {path.name}", raw.tell(), size)
             while stream.read(1 << 20):  # to the end, where gzip keeps its checksum
-                pass
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path}: broken archive ({error}). Delete it and fetch it again") from error
+                if stream.tell() > 2 * _MAX_UNPACKED:
+                    raise tarfile.ReadError("goes on behind its last member")
+    except InputError:
+        raise
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError) as error:
+        raise InputError(f"{path}: broken archive ({one_line(error)}). Delete it and fetch it again") from error
     except FileExistsError as error:
-        raise InputError(f"{path}: holds two files named {files[-1].name}. Delete it and fetch it again") from error
+        raise InputError(
+            f"{path}: holds two files named {one_line(files[-1].name)}. Delete it and fetch it again"
+        ) from error
     return files
 
 
-def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> str | None:
+class _Stream(gzip.GzipFile):
+    """The unpacked bytes; members are copied piece by piece, so that only a forged header asks for many at once."""
+
+    def read(self, size: int | None = -1) -> bytes:
+        """Reads so many bytes."""
+        if size is None or not 0 <= size <= _LARGEST_HEADER:
+            raise tarfile.ReadError("a header is too large")
+        return super().read(size)
+
+
+def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, *, total: int, count: int) -> str | None:
     """Returns the file name of a member to keep, or None to skip it; raises an error for a malicious member."""
     inside = PurePosixPath(member.name)
     problem = None
@@ -101,8 +134,12 @@ def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, total: int) -> s
         problem = "only plain files and folders under relative paths are allowed"
     if total > _MAX_UNPACKED:
         problem = f"unpacks to more than {_MAX_UNPACKED >> 30} GiB"
+    if count >= _MOST_MEMBERS:
+        problem = f"there are more than {_MOST_MEMBERS} members"
     if problem:
-        raise InputError(f"{path}: refused because of its member {member.name!r}: {problem}. Nothing was unpacked")
+        raise InputError(
+            f"{path}: refused because of its member {member.name!a}: {one_line(problem)}. Nothing was unpacked"
+        )
     # macOS adds a hidden file with attributes for each file.
     is_data = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
     return inside.name if is_data else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import threading
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from hepjax.data.atomic_hdf5 import open_file
 from hepjax.data.dataset import hardness, label_columns, particle_mask
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5.chunks import make_read
+from hepjax.data.hdf5.storage import LARGEST, check_data, open_dataset
 from hepjax.errors import InputError
 from hepjax.types import OneHot
 
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
     Decoder = Callable[[np.ndarray], np.ndarray]
 
 _LARGEST = float(np.finfo(np.float32).max)
+_ROUNDING = 1e-3
+"""How far a label may be from 0 or 1, as those that were rounded are."""
 _TASK_ROWS = 1000
 """Small chunks are read together up to so many rows, for each time that a file is opened."""
 
@@ -47,11 +51,13 @@ def read_in_parts(
     for name, decoders in _decoders(file).items():
         if wanted := {field: decoders[field] for field in decoders if field in out}:
             size = file.header.chunk_rows[name]
+            # Large chunks are read by few threads at a time, so that memory holds them.
+            gate = threading.BoundedSemaphore(max(1, LARGEST // max(file.header.chunk_bytes[name], 1)))
             chunks = list(_chunks(local, size))
             count = max(1, _TASK_ROWS // size)
             for i in range(0, len(chunks), count):
                 parts = [(local[low:high], places[low:high]) for low, high in chunks[i : i + count]]
-                yield functools.partial(_read_parts, name, file, slots, wanted, out, parts)
+                yield functools.partial(_read_parts, name, file, slots, wanted, out, parts, gate)
 
 
 def _read_parts(
@@ -61,27 +67,40 @@ def _read_parts(
     decoders: dict[str, Decoder],
     out: dict[str, np.ndarray],
     parts: list[tuple[np.ndarray, np.ndarray]],
+    gate: threading.BoundedSemaphore,
 ) -> None:
     """Reads some chunks' rows of one dataset; each thread opens the file for itself."""
-    with open_file(file.header.path) as opened:
-        read = make_read(opened[name])
+    with gate, open_file(file.header.path) as opened:
+        dataset = open_dataset(opened, name)
+        if name in file.header.series:  # of which most are not read, so that opening does not look at them
+            check_data(file.header.path, name, dataset)
+        read = make_read(dataset)
         for local, places in parts:
             # A call of its own, so that one block is freed before the next is read.
-            values = _read_block(opened[name], read, file, slots, local, decoders)
+            values = _read_block(name, dataset, read, file, slots, local, decoders)
             for field in decoders:
                 out[field][places] = values.pop(field)
 
 
 def _read_block(
-    dataset: Any, read: ReadRows, file: JetFile, slots: int, local: np.ndarray, decoders: dict[str, Decoder]
+    name: str,
+    dataset: Any,
+    read: ReadRows,
+    file: JetFile,
+    slots: int,
+    local: np.ndarray,
+    decoders: dict[str, Decoder],
 ) -> dict[str, np.ndarray]:
     """Reads, checks and decodes ascending rows that lie in one chunk."""
     start = int(local[0])
     block = read(start, int(local[-1]) + 1)
-    _check_finite(dataset, file.header, block)
+    if not _is_finite(block):
+        block = _without_padding(name, file, block)
+        if not _is_finite(block):
+            raise _bad_numbers(name, dataset, file)
     if "constituents" in decoders or "mask" in decoders:
         block = _sort_by_pt(file, block)[:, :slots]
-    elif dataset.name == f"/{hls4ml.JETS}":
+    elif name == hls4ml.JETS:
         _check_labels(file, block, start)
     if not np.array_equal(local - start, np.arange(len(block))):
         block = block[local - start]
@@ -150,20 +169,39 @@ def _sort_by_pt(file: JetFile, block: np.ndarray) -> np.ndarray:
     return block
 
 
-def _check_finite(dataset: Any, header: Header, block: np.ndarray) -> None:
-    """Refuses NaN, infinity and what float32 makes infinite; min and max see all without a copy of the block."""
-    if float(block.min()) >= -_LARGEST and float(block.max()) <= _LARGEST:
-        return
-    name, count, first, column = dataset.name.lstrip("/"), 0, None, ""
+def _is_finite(block: np.ndarray) -> bool:
+    """Finds NaN, infinity and what float32 makes infinite; min and max see all without a copy of the block."""
+    return float(block.min()) >= -_LARGEST and float(block.max()) <= _LARGEST
+
+
+def _without_padding(name: str, file: JetFile, block: np.ndarray) -> np.ndarray:
+    """Sets what is not finite in the padding of particles to 0: padding is no data, and some programs fill it so.
+
+    A place without any number is padding, too.
+    """
+    if name != hls4ml.CONSTITUENTS:
+        return block
+    bad = ~(np.abs(block) <= np.float64(_LARGEST))
+    nothing = (np.isnan(block) | (block == 0)).all(axis=-1)
+    zeroed = np.where(bad, 0, block)
+    names, roles = file.header.particle_names, file.dataset.roles
+    padding = ~particle_mask(np.where(nothing[..., None], 0, np.where(bad, 1, block)), names, roles)
+    return np.where(padding[..., None], zeroed, block)
+
+
+def _bad_numbers(name: str, dataset: Any, file: JetFile) -> InputError:
+    """Counts what is not finite in the whole file, and names the first."""
+    header, count, first, column = file.header, 0, None, ""
     for low in range(0, header.jets, header.chunk_rows[name]):
-        bad = ~(np.abs(dataset[low : low + header.chunk_rows[name]]) <= np.float64(_LARGEST))
+        block = _without_padding(name, file, dataset[low : low + header.chunk_rows[name]])
+        bad = ~(np.abs(block) <= np.float64(_LARGEST))
         count += int(bad.sum())
         if first is None and bad.any():
             first = low + int(np.argwhere(bad)[0, 0])
             names = {2: header.jet_names, 3: header.particle_names}.get(bad.ndim, ())
             place = int(np.argwhere(bad)[0, -1])
             column = f", column {names[place]}" if place < len(names) else ""
-    raise InputError(
+    return InputError(
         f"{header.path}: {name} has {count} NaN or infinite values, or beyond float32 (±{_LARGEST:.1e}), "
         f"the first in row {first}{column}; remove those jets"
     )
@@ -178,7 +216,9 @@ def _check_labels(file: JetFile, block: np.ndarray, start: int) -> None:
     classes = len(dataset.classes)
     if isinstance(dataset.labels, OneHot):
         # The column of jets without a class is the last; where it is the one that is set, no class is.
-        good = (np.count_nonzero(flags, axis=1) == 1) & (flags[:, :classes].max(axis=1) == 1)
+        rounded = np.rint(flags)
+        good = (np.abs(flags - rounded) <= _ROUNDING).all(axis=1) & (np.count_nonzero(rounded, axis=1) == 1)
+        good &= rounded[:, :classes].max(axis=1) == 1
         undefined = dataset.labels.undefined
         words = f"one-hot over {', '.join(dataset.labels.columns)}" + (f", or {undefined} = 1" if undefined else "")
     else:
@@ -186,8 +226,11 @@ def _check_labels(file: JetFile, block: np.ndarray, start: int) -> None:
         good = (index >= 0) & (index < classes) & (index == np.floor(index))
         words = f"whole numbers from 0 to {classes - 1} in {dataset.labels.column}"
     if not good.all():
-        rows = np.flatnonzero(~good) + start
-        listed = ", ".join(map(str, rows[:5])) + (", …" if len(rows) > 5 else "")
+        wrong = np.flatnonzero(~good)
+        listed = ", ".join(map(str, (wrong + start)[:5])) + (", …" if len(wrong) > 5 else "")
+        found = ", ".join(f"{value:g}" for value in flags[wrong[0]].tolist())
+        remedy = "remove those jets" if len(wrong) < len(flags) else "correct the labels"
         raise InputError(
-            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; remove those jets"
+            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; the first has {found}; "
+            f"{remedy}"
         )

@@ -2,46 +2,60 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-import h5py
 import numpy as np
 
 from hepjax.data.atomic_hdf5 import one_line, open_file
 from hepjax.data.containers import Header
 from hepjax.data.dataset import repeats
 from hepjax.data.datasets import hls4ml
+from hepjax.data.hdf5.storage import (
+    Place,
+    check_data,
+    chunk_bytes,
+    open_dataset,
+    root_datasets,
+    rows_at_once,
+)
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
+
+    import h5py
 
 ROWS = 1000
 """The rows read at a time from a dataset that is not chunked."""
 _IMAGES = 100
 """The same for images, which are larger."""
+_MOST_COLUMNS = 10_000
+"""Columns of a dataset."""
+_LONGEST_NAME = 1000
+"""Bytes of the name of a column."""
 _SAMPLE, _SAMPLES = 100, 10
 """Jets that follow each other, and how many times so many, in a sample of a file."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, allow_external: bool = False) -> Header:
     """Reads and checks a file's names and shapes.
 
     Args:
       path: the file.
+      allow_external: let its data lie in files outside its folder.
 
     Returns:
       Its header.
 
     Raises:
       InputError: the particles are missing, a dataset has a wrong rank or type, a column has no name or one that
-        another has, or the file holds no jet.
+        another has, the file holds no jet, or its data lies elsewhere or in pieces too large to read.
     """
     with open_file(path) as file:
-        constituents = _dataset(file, path, hls4ml.CONSTITUENTS, rank=3)
-        jets = _dataset(file, path, hls4ml.JETS, rank=2) if hls4ml.JETS in file else None
+        held = root_datasets(Place(file, path, allow_external))
+        constituents = _dataset(held, path, hls4ml.CONSTITUENTS, rank=3)
+        jets = _dataset(held, path, hls4ml.JETS, rank=2) if hls4ml.JETS in file else None
         count = constituents.shape[0]
         if jets is not None and jets.shape[0] != count:
             raise InputError(
@@ -50,23 +64,21 @@ def read_header(path: Path) -> Header:
             )
         if count == 0:
             raise InputError(f"{path}: holds no jets; leave the file out")
-        images, series = _images(file), _series(file, count)
-        chunk = (constituents.chunks or (ROWS,))[0]
+        images, series = _images(held), _series(held, count)
+        read = {hls4ml.CONSTITUENTS: constituents, **({} if jets is None else {hls4ml.JETS: jets})}
+        read |= {name: held[name] for name in (*images, *series)}
+        rows = {name: rows_at_once(values, _IMAGES if name in images else ROWS) for name, values in read.items()}
         return Header(
             path=path,
             jets=count,
             slots=constituents.shape[1],
-            particle_names=_names(file, path, hls4ml.PARTICLE_NAMES, constituents),
-            jet_names=() if jets is None else _names(file, path, hls4ml.JET_NAMES, jets),
+            particle_names=_names(held, path, hls4ml.PARTICLE_NAMES, constituents),
+            jet_names=() if jets is None else _names(held, path, hls4ml.JET_NAMES, jets),
             images=images,
             series=series,
-            chunk=chunk,
-            chunk_rows={
-                hls4ml.CONSTITUENTS: chunk,
-                **({} if jets is None else {hls4ml.JETS: (jets.chunks or (ROWS,))[0]}),
-                **{name: _image_rows(file[name]) for name in images},
-                **{name: (file[name].chunks or (ROWS,))[0] for name in series},
-            },
+            chunk=rows[hls4ml.CONSTITUENTS],
+            chunk_rows=rows,
+            chunk_bytes={name: chunk_bytes(values) for name, values in read.items()},
         )
 
 
@@ -82,15 +94,20 @@ def sample(header: Header, columns: Sequence[str]) -> np.ndarray:
     """
     starts = np.unique(np.linspace(0, max(header.jets - _SAMPLE, 0), _SAMPLES).astype(int))
     with open_file(header.path) as file:
-        _check_stored(header.path, hls4ml.JETS, file[hls4ml.JETS])
-        rows = np.concatenate([file[hls4ml.JETS][start : start + _SAMPLE] for start in starts.tolist()])
+        jets = open_dataset(file, hls4ml.JETS)
+        rows = np.concatenate([jets[start : start + _SAMPLE] for start in starts.tolist()])
     return np.asarray(rows[:, [header.jet_names.index(name) for name in columns]])
 
 
 def attributes(path: Path) -> dict[str, str]:
     """Returns the file's own attributes, as text."""
     with open_file(path) as file:
-        return {str(key): str(value) for key, value in file.attrs.items()}
+        return {str(key): _words(value) for key, value in file.attrs.items()}
+
+
+def _words(value: Any) -> str:
+    """An attribute as text, which may be stored as bytes."""
+    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
 
 
 def image_shape(header: Header, name: str) -> tuple[int, int]:
@@ -111,7 +128,7 @@ def image_shape(header: Header, name: str) -> tuple[int, int]:
         words = "ask for others, or draw them from the particles with hepjax.inputs.images"
         raise InputError(f"{header.path}: has no dataset {name} ({held}); {words}")
     with open_file(header.path) as file:
-        images = _dataset(file, header.path, name, rank=3)
+        images = _dataset({name: open_dataset(file, name)}, header.path, name, rank=3)
         if images.shape[0] != header.jets:
             raise InputError(
                 f"{header.path}: {name} has {images.shape[0]} rows but {hls4ml.JETS} has {header.jets}; "
@@ -120,16 +137,11 @@ def image_shape(header: Header, name: str) -> tuple[int, int]:
         return int(images.shape[1]), int(images.shape[2])
 
 
-def _image_rows(images: Any) -> int:
-    """The images to read at a time: a chunk's, or some ten megabytes."""
-    return int((getattr(images, "chunks", None) or (_IMAGES,))[0])
-
-
-def _dataset(file: h5py.File, path: Path, name: str, rank: int) -> h5py.Dataset:
-    if not isinstance(file.get(name), h5py.Dataset):
-        held = one_line(", ".join(sorted(file))) or "nothing"
-        raise InputError(f"{path}: has no dataset {name} (it holds {held}); give a file of the public jet layout")
-    dataset = file[name]
+def _dataset(held: Mapping[str, h5py.Dataset], path: Path, name: str, rank: int) -> h5py.Dataset:
+    if name not in held:
+        listed = one_line(", ".join(sorted(held))) or "nothing"
+        raise InputError(f"{path}: has no dataset {name} (it holds {listed}); give a file of the public jet layout")
+    dataset = held[name]
     if dataset.ndim != rank or dataset.dtype.kind != "f":
         raise InputError(
             f"{path}: {name} has shape {dataset.shape} and type {dataset.dtype}; "
@@ -139,58 +151,42 @@ def _dataset(file: h5py.File, path: Path, name: str, rank: int) -> h5py.Dataset:
         raise InputError(
             f"{path}: {name} has shape {dataset.shape}, which holds nothing; give a file of the public jet layout"
         )
-    _check_stored(path, name, dataset)
+    check_data(path, name, dataset)
     return dataset
 
 
-def _check_stored(path: Path, name: str, dataset: h5py.Dataset) -> None:
-    """Refuses a shape that the file has no data for, before memory is set aside for it."""
-    if dataset.chunks:
-        expected = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
-        stored = dataset.id.get_num_chunks()
-    elif dataset.is_virtual:
-        return
-    else:
-        expected, stored = dataset.nbytes, dataset.id.get_storage_size()
-    if stored < expected:
-        raise InputError(
-            f"{path}: damaged; the file holds {stored} of {expected} {'chunks' if dataset.chunks else 'bytes'} of "
-            f"{name}; fetch or make it again"
-        )
-
-
-def _images(file: h5py.File) -> tuple[str, ...]:
+def _images(held: Mapping[str, h5py.Dataset]) -> tuple[str, ...]:
     """The datasets that may hold images, those of the public files first; shapes are checked when they are read."""
-    known = [name for name in hls4ml.IMAGES if name in file]
+    known = [name for name in hls4ml.IMAGES if name in held]
     passed = {hls4ml.CONSTITUENTS, hls4ml.JET_DECAYS, *known}
-    others = (name for name, item in file.items() if name not in passed and _is_floating(item, rank=3))
+    others = (name for name, item in held.items() if name not in passed and item.ndim == 3 and item.dtype.kind == "f")
     return (*known, *others)
 
 
-def _series(file: h5py.File, count: int) -> tuple[str, ...]:
+def _series(held: Mapping[str, h5py.Dataset], count: int) -> tuple[str, ...]:
     """The datasets of one number for each jet."""
-    return tuple(
-        name
-        for name, item in file.items()
-        if isinstance(item, h5py.Dataset) and item.shape == (count,) and item.dtype.kind in "fiu"
-    )
+    return tuple(name for name, item in held.items() if item.shape == (count,) and item.dtype.kind in "fiu")
 
 
-def _is_floating(item: Any, rank: int) -> bool:
-    return isinstance(item, h5py.Dataset) and item.ndim == rank and item.dtype.kind == "f"
-
-
-def _names(file: h5py.File, path: Path, dataset: str, values: h5py.Dataset) -> tuple[str, ...]:
+def _names(held: Mapping[str, h5py.Dataset], path: Path, dataset: str, values: h5py.Dataset) -> tuple[str, ...]:
     """The names of the columns of `values`, each of them unique."""
-    if not isinstance(file.get(dataset), h5py.Dataset) or file[dataset].ndim != 1:
+    listed, width = held.get(dataset), values.shape[-1]
+    if listed is None or listed.ndim != 1:
         raise InputError(f"{path}: has no list of names {dataset}, to tell the columns; make the file again with it")
-    _check_stored(path, dataset, file[dataset])
-    raw = file[dataset][()].tolist()
+    if width > _MOST_COLUMNS:
+        raise InputError(f"{path}: {values.name[1:]} has {width} columns, more than {_MOST_COLUMNS}; leave some out")
+    if len(listed) > width + 1 or listed.dtype.itemsize > _LONGEST_NAME:
+        raise InputError(
+            f"{path}: {dataset} has {len(listed)} names of {listed.dtype.itemsize} bytes for the {width} columns of "
+            f"{values.name[1:]}; name every column, in up to {_LONGEST_NAME} bytes"
+        )
+    check_data(path, dataset, listed)
+    raw = listed[()].tolist()
     if numbers := [name for name in raw if not isinstance(name, bytes | str)]:
         raise InputError(f"{path}: {dataset} holds no names but {type(numbers[0]).__name__}; make the file again")
-    # Bytes that are no text stay visible.
+    # Bytes that are no text stay visible; Fortran fills names up with blanks.
     names = [name.decode(errors="backslashreplace") if isinstance(name, bytes) else name for name in raw]
-    width = values.shape[-1]
+    names = [name.strip(" \0") for name in names]
     if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID:
         names.pop()  # the public files name one particle column that they do not have
     if len(names) != width:

@@ -56,7 +56,7 @@ def jedinet(path: str | os.PathLike[str], activations: Three | None = None) -> t
     >>> jedinet("IN_100.params")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: IN_100.params: cannot be read (No such file or directory)
+    hepjax.errors.InputError: IN_100.params: cannot be read (no such file); give a file of torch.save
     """
     return from_arrays(read_pytorch(path), activations, str(path))
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hepjax.errors import InputError
+from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.hdf5.storage import Place, find_dataset, find_group
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     import os
@@ -40,22 +42,29 @@ def read_keras(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
     >>> read_keras("weights.h5")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: weights.h5: cannot be read (No such file or directory)
+    hepjax.errors.InputError: weights.h5: cannot be read (no such file); give an HDF5 file of Keras
     """
     return _from_hdf5(path, _all_weights)
 
 
 def _all_weights(path: str | os.PathLike[str], file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
-    root = file.get("model_weights", file)
+    place = Place(file, pathlib.Path(path), allow_external=False)
+    inner = find_group(place, "model_weights")
+    root, start = (file["/"], "") if inner is None else (inner, "model_weights/")
     if "layer_names" not in root.attrs:
         raise InputError(f"{path}: no weights of Keras 2, the attribute layer_names is missing; save them as .h5")
-    return {name: dict(_weights(path, root[name])) for name in _texts(root.attrs["layer_names"])}
+    return {name: dict(_weights(place, start + name)) for name in _texts(root.attrs["layer_names"])}
 
 
-def _weights(path: str | os.PathLike[str], group: h5py.Group) -> Iterator[tuple[str, np.ndarray]]:
-    size = pathlib.Path(path).stat().st_size
+def _weights(place: Place, layer: str) -> Iterator[tuple[str, np.ndarray]]:
+    path, group = place.path, find_group(place, layer)
+    size = path.stat().st_size
+    if group is None:
+        raise InputError(f"{path}: damaged, there is no layer {one_line(layer)}; get the file again")
     for full_name in _texts(group.attrs["weight_names"]):
-        dataset = group[full_name]
+        dataset = find_dataset(place, f"{layer}/{full_name}")
+        if dataset is None:
+            raise InputError(f"{path}: damaged, there are no {one_line(full_name)}; get the file again")
         if dataset.dtype.kind != "f":
             raise InputError(f"{path}: {full_name}: expected floating-point numbers, found {dataset.dtype}")
         if dataset.nbytes > _MAX_RATIO * size:
@@ -84,10 +93,12 @@ def read_architecture(
     >>> read_architecture("weights.h5", "model.json")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: model.json: cannot be read (No such file or directory)
+    hepjax.errors.InputError: model.json: cannot be read (no such file); give the JSON file of model.to_json()
     """
     if architecture is None:
         return _layers(weights, _from_hdf5(weights, _stored_config))
+    if problem := file_problem(architecture):
+        raise InputError(f"{architecture}: cannot be read ({problem}); give the JSON file of model.to_json()")
     try:
         return _layers(architecture, pathlib.Path(architecture).read_bytes())
     except OSError as error:
@@ -121,6 +132,8 @@ def _from_hdf5(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[s
     """What `read` finds in the open file."""
     import h5py
 
+    if problem := file_problem(path):
+        raise InputError(f"{path}: cannot be read ({problem}); give an HDF5 file of Keras")
     try:
         # h5py's own message of a file that is missing does not tell it from one that is damaged.
         with pathlib.Path(path).open("rb"), h5py.File(path, "r") as file:

@@ -93,7 +93,7 @@ def keras(
     >>> keras("weights.h5", "model.json")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: model.json: cannot be read (No such file or directory)
+    hepjax.errors.InputError: model.json: cannot be read (no such file); give the JSON file of model.to_json()
     """
     entries = read_architecture(weights, architecture)
     source = weights if architecture is None else architecture

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from hepjax.errors import InputError
+from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     import os
@@ -99,8 +99,10 @@ def read_pytorch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     >>> read_pytorch("model.params")
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: model.params: cannot be read (No such file or directory)
+    hepjax.errors.InputError: model.params: cannot be read (no such file); give a file of torch.save
     """
+    if problem := file_problem(path):
+        raise InputError(f"{path}: cannot be read ({problem}); give a file of torch.save")
     try:
         data = pathlib.Path(path).read_bytes()
     except OSError as error:

@@ -12,12 +12,11 @@ import tracemalloc
 import h5py
 import numpy as np
 import pytest
-from isal import isal_zlib
 
 from hepjax import InputError, read_jets
 from hepjax.data import chunk_starts
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5 import blocks
+from hepjax.data.hdf5 import blocks, chunks
 from hepjax.data.threads import cores, in_threads
 
 FIELDS = ("constituents", "mask", "observables", "labels")
@@ -34,16 +33,16 @@ class TestLazy:
 
     def test_a_slice_reads_its_chunks_only(self, jet_file, monkeypatch):
         path = jet_file()  # chunks of 7
-        jets, read, decompress = read_jets(path), [], isal_zlib.decompress
+        jets, read, decompress = read_jets(path), [], chunks._inflate
         with h5py.File(path) as file:
-            chunks = [
+            expected = [
                 file[name].id.read_direct_chunk((row, *[0] * (file[name].ndim - 1)))[1]
                 for name in (hls4ml.CONSTITUENTS, hls4ml.JETS)
                 for row in (0, 7)
             ]
-        monkeypatch.setattr(isal_zlib, "decompress", lambda data, **rest: read.append(data) or decompress(data, **rest))
+        monkeypatch.setattr(chunks, "_inflate", lambda data, size: read.append(data) or decompress(data, size))
         jets[5:9]
-        assert sorted(read) == sorted(chunks)
+        assert sorted(read) == sorted(expected)
 
     def test_a_slice_reads_its_rows_only_where_h5py_reads(self, jet_file, monkeypatch, stored):
         jets, read = read_jets(stored(jet_file(), compression="lzf")), []
@@ -76,7 +75,7 @@ class TestLazy:
 class TestThreads:
     @pytest.mark.parametrize("shuffle", [False, True])
     def test_several_are_used_and_none_is_left(self, jet_file, monkeypatch, shuffle, use_cores, stored):
-        jets, decompress = read_jets(stored(jet_file(), compression="gzip", shuffle=shuffle)), isal_zlib.decompress
+        jets, decompress = read_jets(stored(jet_file(), compression="gzip", shuffle=shuffle)), chunks._inflate
         expected, before = jets[:], set(threading.enumerate())
         both, seen = threading.Barrier(2, timeout=30), set()
 
@@ -87,7 +86,7 @@ class TestThreads:
 
         use_cores(2)
         monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
-        monkeypatch.setattr(isal_zlib, "decompress", meet)
+        monkeypatch.setattr(chunks, "_inflate", meet)
         found = jets[:]
         assert len(seen) == 2
         assert threading.get_ident() not in seen
@@ -97,21 +96,21 @@ class TestThreads:
             np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), strict=True)
 
     def test_chunks_of_different_files_are_read_at_the_same_time(self, jet_file, monkeypatch, use_cores):
-        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), isal_zlib.decompress
+        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), chunks._inflate
         both = threading.Barrier(2, timeout=30)
         use_cores(2)
-        monkeypatch.setattr(isal_zlib, "decompress", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
+        monkeypatch.setattr(chunks, "_inflate", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
         assert jets.constituents[np.array([0, 25])].shape == (2, 30, 16)
 
     def test_one_core_needs_none(self, jet_file, monkeypatch, use_cores):
-        jets, seen, decompress = read_jets(jet_file()), set(), isal_zlib.decompress
+        jets, seen, decompress = read_jets(jet_file()), set(), chunks._inflate
 
         def watched(*given, **options):
             seen.add(threading.get_ident())
             return decompress(*given, **options)
 
         use_cores(1)
-        monkeypatch.setattr(isal_zlib, "decompress", watched)
+        monkeypatch.setattr(chunks, "_inflate", watched)
         jets[:]
         assert seen == {threading.get_ident()}
 
@@ -219,11 +218,11 @@ class TestChunkStarts:
 
     def test_a_chunk_is_decompressed_once(self, jet_file, monkeypatch):
         """Whole chunks in any order, the rows mixed: as much work as reading in a line."""
-        jets, decompress, calls = read_jets(jet_file(count=70)), isal_zlib.decompress, []
+        jets, decompress, calls = read_jets(jet_file(count=70)), chunks._inflate, []
         groups = np.split(np.arange(70), chunk_starts(jets)[1:])
         rng = np.random.default_rng(0)
         rng.shuffle(groups)
-        monkeypatch.setattr(isal_zlib, "decompress", lambda data, **k: calls.append(data) or decompress(data, **k))
+        monkeypatch.setattr(chunks, "_inflate", lambda data, size: calls.append(data) or decompress(data, size))
         for first in range(0, 10, 5):
             jets.constituents[rng.permutation(np.concatenate(groups[first : first + 5]))]
         assert len(calls) == 10
