@@ -306,7 +306,8 @@ def test_generated_particles_have_the_masses_of_simulated_jets(tmp_path, monkeyp
     monkeypatch.setattr(module, "two_clouds_auc", tell_apart)
     small = {"particles": 12, "layers": 2, "epochs": 40, "classes": ("q", "t")}
     found = module.run(module.GenerateParticles(**small, learning_rate=5e-3, out=tmp_path / "new"))
-    assert_pictures(tmp_path / "new", "distances.png", "run/images.png", "run/spectra.png", "run/distances.png")
+    assert_pictures(tmp_path / "new", "distances.png")
+    assert_pictures(tmp_path / "new" / "run", "distances.png", "history.png", "images.png", "spectra.png")
     assert list(found["distances"]) == ["all", "q", "t"]
     for kind, of_kind in found["distances"].items():
         mass = of_kind["j_mass"]
@@ -316,7 +317,7 @@ def test_generated_particles_have_the_masses_of_simulated_jets(tmp_path, monkeyp
     assert written["distances"]["t"]["j_mass"]["flow"][0] == list(found["distances"]["t"]["j_mass"]["flow"].generated)
     assert list(written["auc"]) == ["floor", "flow", "independent"]
     assert "j_mass" in (tmp_path / "new" / "table.md").read_text()
-    _, flow, independent = seen
+    _, flow, independent = seen  # after one half of the simulated jets
     np.testing.assert_array_equal(flow.mask, independent.mask)
     assert np.isfinite(flow.values).all()
 
