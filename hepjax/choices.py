@@ -38,7 +38,7 @@ class Role(enum.Enum):
 
     @property
     def of_jets(self) -> bool:
-        """Whether jets have such a column, rather than particles.
+        """True for a role of jet columns, False for one of particle columns.
 
         >>> Role.JET_PT.of_jets, Role.PT.of_jets
         (True, False)
@@ -73,14 +73,14 @@ class Norm(enum.Enum):
 
 
 class Readout(enum.Enum):
-    """How the answers of a jet's particles become one vector."""
+    """The ways in which the outputs of a jet's particles become one vector."""
 
     SUM = "sum"
     FLATTEN = "flatten"
 
 
 class PairForm(enum.Enum):
-    """How an interaction network runs over pairs of particles; all give the same answer."""
+    """The ways in which an interaction network runs over pairs of particles; all give the same output."""
 
     DENSE = "dense"
     """All pairs as one tensor: the fastest for few."""
@@ -91,7 +91,7 @@ class PairForm(enum.Enum):
 
 
 class Strategy(enum.Enum):
-    """How one training step runs on several devices; both give the answer of one."""
+    """The ways in which a training step runs on several devices; both give the result of one device."""
 
     JIT = "jit"
     """One program for all, which the compiler divides among them."""
@@ -108,7 +108,7 @@ class Precision(enum.Enum):
 
 
 class ExportFormat(enum.Enum):
-    """What a trained tagger is exported to."""
+    """The file formats of exported models."""
 
     ONNX = "onnx"
     """For ONNX Runtime, in any language."""
@@ -117,7 +117,7 @@ class ExportFormat(enum.Enum):
 
 
 class Keep(enum.Enum):
-    """Which jets of a simulated collision are kept."""
+    """The jets of a simulated collision that are kept."""
 
     LEADING = "leading"
     """The hardest one, whatever it stems from, as in the public sample."""
@@ -126,7 +126,7 @@ class Keep(enum.Enum):
 
 
 class PixelValue(enum.Enum):
-    """What the pixels of a jet image add up."""
+    """The quantities that the pixels of a jet image sum."""
 
     PT = "pt"
     ENERGY = "energy"
@@ -142,7 +142,7 @@ class Channels(enum.Enum):
 
 
 class Decorrelation(enum.Enum):
-    """How answers are made independent of a nuisance."""
+    """The methods that make predictions independent of a nuisance."""
 
     DISTANCE_CORRELATION = "distance-correlation"
     """By its addition to the loss (arXiv:2001.05310)."""
@@ -151,7 +151,7 @@ class Decorrelation(enum.Enum):
 
 
 class PixelScale(enum.Enum):
-    """What a network sees of the pixels of a jet image."""
+    """The functions that are applied to the pixels of a jet image."""
 
     LOGARITHM = "logarithm"
     """ln(1 + GeV): between few and many GeV lie three orders of magnitude."""
@@ -160,7 +160,7 @@ class PixelScale(enum.Enum):
 
 
 class AnomalyLoss(enum.Enum):
-    """What autoencoders minimize."""
+    """The losses that autoencoders minimize."""
 
     RECONSTRUCTION_ERROR = "reconstruction-error"
     """The squared difference of inputs and what comes back, averaged over the numbers of a jet."""
@@ -169,7 +169,7 @@ class AnomalyLoss(enum.Enum):
 
 
 class Content(enum.Enum):
-    """What a generator makes of a jet."""
+    """The contents of a jet that a generator makes."""
 
     OBSERVABLES = "observables"
     """Its jet columns."""
@@ -217,7 +217,7 @@ class Optimizer(enum.Enum):
 
 
 class Schedule(enum.Enum):
-    """How the learning rate changes over a training."""
+    """The courses of the learning rate over a training."""
 
     CONSTANT = "constant"
     COSINE = "cosine"

@@ -226,7 +226,7 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[metadata.EntryPoin
 
 
 def _registers(text: str, name: str) -> bool:
-    """Whether a file registers a name, as a decorator or a call at the left margin."""
+    """Returns whether a file registers a name, as a decorator or a call at the left margin."""
     return re.search(rf'^(@|\w+ = )?(\w+\.)?register\(\s*"{name}"', text, re.MULTILINE) is not None
 
 

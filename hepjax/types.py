@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Rule(NamedTuple):
-    """What an option must keep to, and whether it does."""
+    """A condition on an option, and the function that checks it."""
 
     option: str
     """Its name on the command line, such as "--radius"."""
@@ -196,7 +196,7 @@ class Batch(NamedTuple):
 
     @property
     def truth(self) -> tuple[Array, ...]:
-        """What a loss is given besides the answers: targets, weights and, where there is one, the nuisance."""
+        """Returns what a loss takes besides the predictions: targets, weights and, where there is one, the nuisance."""
         known = (self.targets, self.weights)
         return known if self.nuisance is None else (*known, self.nuisance)
 
@@ -211,7 +211,7 @@ class Conditioned(NamedTuple):
 
 
 class Reconstruction(NamedTuple):
-    """What an autoencoder makes of B examples."""
+    """The output of an autoencoder for B examples."""
 
     values: Array
     """(B, ...) float32, its inputs as it gives them back."""
@@ -265,7 +265,7 @@ class Window(NamedTuple):
 
 
 class TrainState(NamedTuple):
-    """All that a training step reads and writes."""
+    """The values that a training step reads and writes."""
 
     params: PyTree
     model_state: PyTree
@@ -278,7 +278,7 @@ class TrainState(NamedTuple):
 
 
 class StepMetrics(NamedTuple):
-    """What a step tells of itself."""
+    """The measurements of a step."""
 
     loss: Array
     """() the batch's loss, penalty left out."""
@@ -304,7 +304,7 @@ class EvalMetrics(NamedTuple):
 
 
 class Epoch(NamedTuple):
-    """One row of the history."""
+    """A row of the history."""
 
     epoch: int
     train_loss: float
@@ -318,7 +318,7 @@ class Epoch(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """How far one training has come, its states apart."""
+    """The progress of a training, without its states."""
 
     epoch: int = 0
     """Epochs done."""
@@ -334,7 +334,7 @@ class Progress(NamedTuple):
 
 
 class Ensemble(NamedTuple):
-    """One or several trainings after some epochs: all that is needed to go on, and what is saved."""
+    """The state of one or several trainings after some epochs: what is saved, and all that is needed to go on."""
 
     state: TrainState
     """Of a single training. Of M trainings at once each array has a first axis of M or more: further states, which
@@ -346,7 +346,7 @@ class Ensemble(NamedTuple):
 
     @property
     def stacked(self) -> bool:
-        """Whether the states have an axis of members."""
+        """Returns whether the states have an axis of members."""
         return len(self.state.step.shape) > 0
 
     @property
@@ -370,7 +370,7 @@ class Scaling(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What some of the rows add to the statistics of all."""
+    """The contribution of some rows to the statistics of all."""
 
     rows: float
     """How many."""

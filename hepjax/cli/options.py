@@ -110,7 +110,7 @@ class Evaluate:
     data: tuple[Path, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
+    """The dataset that says what the files' columns mean, by name; the default is as the tagger learned from."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     out: Path | None = None
@@ -133,7 +133,7 @@ class Predict:
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default is as the tagger learnt from."""
+    """The dataset that says what the files' columns mean, by name; the default is as the tagger learned from."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     calibrated: bool = False
@@ -161,7 +161,7 @@ class Compare:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """Write one HTML page about a run: how good, how sure, what it learnt, how to repeat it.
+    """Write one HTML page about a run: how good, how sure, what it learned, how to repeat it.
 
     The page needs no network, and can be sent to a colleague as it is.
 

@@ -128,7 +128,7 @@ def take_plugins(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
 
 @dataclasses.dataclass(frozen=True)
 class _Train:
-    """In place of `hepjax train` where another command is asked for."""
+    """Stands for `hepjax train` where another command is asked for."""
 
 
 def _parse_by(train: type, words: Sequence[str], **options: Any) -> Any:

@@ -128,7 +128,7 @@ def _why_not_open(path: Path, error: Exception, kind: str) -> str:
 
 
 def one_line(text: object) -> str:
-    r"""What a file says, fit for a message: control characters are escaped.
+    r"""Makes text of a file fit for a message: control characters are escaped.
 
     >>> one_line("a\nb")
     'a\\nb'

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Header(NamedTuple):
-    """One file, checked but unread."""
+    """The header of one file, which is checked; its rows are unread."""
 
     path: Path
     jets: int
@@ -36,7 +36,7 @@ class Header(NamedTuple):
 
 
 class JetFile(NamedTuple):
-    """One file, and what its columns mean."""
+    """A file of jets, and what its columns mean."""
 
     header: Header
     dataset: Dataset
@@ -44,7 +44,7 @@ class JetFile(NamedTuple):
 
 
 class Container(NamedTuple):
-    """One kind of file."""
+    """A kind of file, and the functions that read it."""
 
     name: str
     """For people, such as HDF5."""

@@ -172,7 +172,7 @@ def check(dataset: Dataset, where: str = "") -> None:
 
     Raises:
       InputError: a column has two roles, a name stands twice, classes and labels do not fit, a label is among what is
-        learnt from, or a unit is unknown.
+        learned from, or a unit is unknown.
 
     >>> check(Dataset("toy", classes=("a", "b")))
     Traceback (most recent call last):
@@ -307,7 +307,7 @@ def _wrong_labels(dataset: Dataset) -> Iterator[str]:
     for what in ("jet_columns", "features"):
         if both := reserved & {*getattr(dataset, what)}:
             names = ", ".join(sorted(both))
-            yield f"{what} names {names}, which is a label or weight and would be learnt from; leave it out"
+            yield f"{what} names {names}, which is a label or weight and would be learned from; leave it out"
     of_jets = {name: role for role, name in dataset.roles.items() if role.of_jets}
     if both := reserved & {*of_jets}:
         yield f"{min(both)} has the role {of_jets[min(both)].value} but is a label or weight; give each a column"

@@ -42,7 +42,7 @@ def written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
 
 
 def _entry(k: Any) -> Any:
-    """One entry of an index: a slice, `...`, an integer, or an array of integers or bool."""
+    """Checks one entry of an index: a slice, `...`, an integer, or an array of integers or bool."""
     if k is Ellipsis or isinstance(k, slice):
         return k
     array = np.asarray(k)

@@ -223,7 +223,7 @@ class _Store:
 
 
 class _Lazy:
-    """One field of a lazy `Jets`: an array that stays on disk until it is indexed or turned into an array."""
+    """A field of a lazy `Jets`: it stays on disk until it is indexed or turned into an array."""
 
     def __init__(self, store: _Store, field: str) -> None:
         self._store, self._field = store, field

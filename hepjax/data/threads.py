@@ -15,7 +15,7 @@ _MOST_THREADS = 16
 
 
 def cores() -> int:
-    """How many cores this process may use.
+    """Returns the number of cores that this process may use.
 
     >>> cores() > 0
     True

@@ -196,7 +196,7 @@ def check_estimates(estimates: Estimates) -> Estimates:
 
 
 def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generator) -> dict[str, Any]:
-    """Each figure of a target, with its interval."""
+    """Computes each figure of a target, with its interval."""
     residual, truth, w = e.predicted[:, d] - e.truth[:, d], e.truth[:, d], e.weights
     absolute = bias_and_resolution(residual, w, rng=rng)
     relative = relative_residuals(e.predicted[:, d], truth)

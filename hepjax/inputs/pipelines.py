@@ -27,7 +27,7 @@ _ANGLES = (Role.ETA_REL, Role.PHI_REL)
 
 
 class InputPipeline(NamedTuple):
-    """How jets become the input of a network."""
+    """The functions that turn jets into the input of a network."""
 
     network: Model
     load: Callable[[Jets, slice | np.ndarray], Any]

@@ -251,13 +251,13 @@ def _selected(
 
 
 def _bytes(pipeline: InputPipeline) -> int:
-    """Of one jet in memory, its target and weight included."""
+    """Counts the bytes of one jet in memory, with its target and weight."""
     size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(pipeline.example))
     return size + 8
 
 
 def _rows(jets: Jets, size: float) -> int:
-    """How many rows of the files take so many bytes."""
+    """Counts the rows of the files that fit into a number of bytes."""
     shapes = [jets.constituents.shape, *(image.shape for image in jets.images.values())]
     return max(int(size / (4 * sum(int(np.prod(shape[1:])) for shape in shapes))), 1)
 
@@ -272,7 +272,7 @@ def _read(
     keep: bool,
     at_once: float,
 ) -> _Pass:
-    """One pass over this process's share of some files, which looks at every jet and keeps those that it shall."""
+    """Reads this process's share of some files once; checks every jet and keeps those that are asked for."""
     mine, size = runtime.rows_of_process(len(jets)), _rows(jets, at_once)
     first, count = mine.start, mine.stop - mine.start
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}

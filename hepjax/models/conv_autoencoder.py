@@ -68,7 +68,7 @@ class ConvAutoencoder(Reconstructing, ImageModel):
 
 
 def _around(x: jax.Array) -> jax.Array:
-    """Each pixel with its eight neighbors as channels, zeros beyond the edge: (B, H, W, C) → (B, H, W, 9 C).
+    """Gives each pixel its eight neighbors as channels, zeros beyond the edge: (B, H, W, C) → (B, H, W, 9 C).
 
     A product with a matrix follows: inside a loop XLA's own convolution takes ten times as long on a CPU.
     """

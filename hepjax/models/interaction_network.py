@@ -189,7 +189,7 @@ class _Layers(nn.Module):
 
 
 def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
-    """Every slot of every jet as a node, and every pair of one jet's slots as an edge, receivers in order."""
+    """Makes a node of every slot of every jet, and an edge of every pair of a jet's slots, receivers in order."""
     jets, slots, _ = x.shape
     first = slots * jnp.arange(jets)[:, None]
     return jraph.GraphsTuple(

@@ -69,7 +69,7 @@ class RecurrentModel(SequenceModel):
         return uniform_where_empty(head(last, mask, train), jnp.any(x.mask, axis=1))
 
     def _read(self, width: int, y: jax.Array, lengths: jax.Array, reverse: bool) -> Any:
-        """One layer in one direction: (B, P, features) → (B, P, width) states."""
+        """Runs one layer in one direction: (B, P, features) → (B, P, width) states."""
         cell = self.cell(width)
         # The cells start with float32 whatever they read.
         start = cell.initialize_carry(jax.random.key(0), y[:, 0].shape)

@@ -52,7 +52,7 @@ class Line(NamedTuple):
 
     @property
     def readable(self) -> bool:
-        """Whether values can be read off the line."""
+        """Returns whether values can be read off the line."""
         return len(self.at) > 0
 
 

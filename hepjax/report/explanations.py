@@ -1,4 +1,4 @@
-"""Pictures of what a network has learnt. Red speaks for a class, blue against it."""
+"""Pictures of what a network has learned. Red speaks for a class, blue against it."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def saliency_figure(
     names = list(means[0])
     if not all(any(mean.any() for mean in row.values()) for row in means):
         raise InputError(
-            "saliency: every pixel is 0; give jets with particles, and a network that has learnt something"
+            "saliency: every pixel is 0; give jets with particles, and a network that has learned something"
         )
     height, width, _ = means[0][names[0]].shape
     reach = np.array([-width, width, -height, height]) * size / 2

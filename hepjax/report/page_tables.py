@@ -166,7 +166,7 @@ def mean_auc(metrics: Mapping[str, Any]) -> float | None:
 
 
 def _has_counts(metrics: Mapping[str, Any], key: str) -> bool:
-    """Whether metrics have these numbers of jets; effective ones count where weights make them differ."""
+    """Returns whether metrics have these numbers of jets; effective ones count where weights make them differ."""
     counts, jets = metrics.get(key) or {}, metrics.get("jets") or {}
     alike = all(is_number(n) and is_number(jets.get(name)) and abs(n - jets[name]) < 0.5 for name, n in counts.items())
     return bool(counts) and (counts is jets or not alike)

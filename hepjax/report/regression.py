@@ -381,7 +381,7 @@ def _draw_distribution(axes: Axes, values: Any, weights: Any) -> None:
 
 
 def _range(values: Any) -> tuple[float, float]:
-    """From the half-percent quantile to the 99.5 % quantile."""
+    """Returns the quantiles at half a percent and at 99.5 %."""
     low, high = np.quantile(values, [0.005, 0.995])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
 

@@ -144,7 +144,7 @@ def _measure(
 
 
 def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
-    """So many jets, the sample again and again."""
+    """Makes a batch of a number of jets, repeating the sample."""
     rows = np.arange(count) % len(jets)
     picked = jax.tree.map(lambda x: x[rows], inputs)
     return Batch(picked, np.asarray(jets.labels)[rows], np.ones(count, np.float32))
@@ -162,7 +162,7 @@ def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -
 
 
 def _rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
-    """How often a compiled function runs in a second, in each round; it takes what it gave the last time."""
+    """Measures how often a compiled function runs in a second, in each round; it takes its last result."""
     carry, _ = _timed(run, carry, 1)  # compiles
     carry, once = _timed(run, carry, 1)
     calls, rates = max(math.ceil(_SECONDS / once), 1), []
@@ -194,7 +194,7 @@ def _peak(devices: Devices, rounds: int) -> float:
 
 
 def _device_name() -> str:
-    """What the maker calls it; of a CPU, with the cores that this process may use."""
+    """Returns the maker's name of a device; for a CPU, with the cores that this process may use."""
     device = jax.devices()[0]
     if device.platform != "cpu":
         return str(device.device_kind)

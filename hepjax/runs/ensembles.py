@@ -23,7 +23,7 @@ ALONE: dict[str, Any] = {"folds": None, "ensemble": None, "rates": (), "sizes": 
 
 
 class Member(NamedTuple):
-    """One of the trainings of an experiment."""
+    """A training among those of an experiment."""
 
     name: str
     """Its folder in that of the run; empty for a single training."""
@@ -36,7 +36,7 @@ class Member(NamedTuple):
 
 
 def is_ensemble(experiment: Experiment) -> bool:
-    """Whether an experiment asks for several trainings at once.
+    """Returns whether an experiment asks for several trainings at once.
 
     >>> from hepjax.runs.options import Experiment
     >>> is_ensemble(Experiment()), is_ensemble(Experiment(folds=5))

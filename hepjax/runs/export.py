@@ -84,7 +84,7 @@ def export(
 
 
 def _pt_range(run: Run) -> tuple[float, float] | None:
-    """Of the test jets, where a run of an older hepjax has not left them out."""
+    """Finds the range of pT of the test jets; runs of an older hepjax may lack it."""
     test = stored.predictions_of(run)
     pt = None if test is None else test.observables.get(run.dataset.roles.get(Role.JET_PT, ""))
     return None if pt is None or not len(pt) else (float(pt.min()), float(pt.max()))

@@ -108,7 +108,7 @@ def _draw_learning_curve(
 
 
 def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, Any]]:
-    """What the task computes of each member's outputs of the jets that it has learned from."""
+    """Computes the task's references from each member's outputs for its training jets."""
     if not task.reference_names:
         return [{} for _ in setup.members]
     outputs, weights = task.outputs(jets.dataset), np.concatenate([runtime.gather(p.weights) for p in jets[:3]])

@@ -36,7 +36,7 @@ _MOST_EPOCHS = 1_000_000
 
 @dataclasses.dataclass(frozen=True)
 class Optimization:
-    """How the loss is brought down."""
+    """Options of the optimizer."""
 
     name: Optimizer = Optimizer.ADAM
     """An optimizer of optax."""
@@ -62,7 +62,7 @@ class Optimization:
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-    """What a training runs on."""
+    """Options of the devices that a training runs on."""
 
     count: int | None = None
     """How many devices; the default is all that this machine has."""

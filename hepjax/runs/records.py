@@ -51,7 +51,7 @@ class DatasetRecord(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """What experiment.json holds, but for how dicts are laid out inside."""
+    """The content of experiment.json, but for how dicts are laid out inside."""
 
     format: int
     command: str = ""
@@ -266,7 +266,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _problem(tree: Any, level: int = 0) -> str:
-    """What is wrong with a tree, in words; "" where nothing is."""
+    """Says what is wrong with a tree; "" where nothing is."""
     if level > _DEEPEST:
         return f"it is nested more than {_DEEPEST} levels deep"
     if isinstance(tree, float) and not math.isfinite(tree):

@@ -150,7 +150,7 @@ def _what_stays(tree: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_run(folder: Path) -> bool:
-    """Whether a folder is that of a run, whole or not.
+    """Returns whether a folder is that of a run, whole or not.
 
     >>> is_run(Path("no-such-folder"))
     False

@@ -43,7 +43,7 @@ _MIXED = 512
 
 
 class TrainingSetup(NamedTuple):
-    """One or several trainings that are ready to start."""
+    """The state and functions that one or several trainings start with."""
 
     pipeline: InputPipeline
     members: tuple[Member, ...]
@@ -338,7 +338,7 @@ def _take(inputs: Any, rows: np.ndarray) -> Any:
 
 
 def _training_inputs(experiment: Experiment, jets: Splits) -> Any:
-    """What the pipeline has loaded of the training jets of all processes."""
+    """Gathers the inputs of the training jets of all processes."""
     if jets.train.data is None:
         raise InputError(
             f"--memory: the model is fitted to all training jets at once, found {experiment.memory:g}; give more"

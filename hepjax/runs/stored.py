@@ -29,7 +29,7 @@ EXPERIMENT, HISTORY, METRICS, TEST = "experiment.json", "history.csv", "metrics.
 
 
 class Run(NamedTuple):
-    """What a run folder holds."""
+    """The content of a run folder."""
 
     folder: Path
     experiment: Experiment
@@ -191,7 +191,7 @@ def finished_files(experiment: Experiment, record: Mapping[str, Any]) -> tuple[s
 
 
 def _is_lost(record: Mapping[str, Any]) -> bool:
-    """Whether a training is one of several that diverged, so that it has not been measured."""
+    """Returns whether a training is one of several that diverged, so that it has not been measured."""
     return record.get("member") in record.get("diverged", {})
 
 
@@ -228,7 +228,7 @@ def _open(folder: Path, whole: Run | None) -> Run:
 
 
 def _has_ended(run: Run) -> bool:
-    """Whether a training has ended; of an older hepjax, whether it has been measured."""
+    """Returns whether a training has ended; of an older hepjax, whether it has been measured."""
     return "files" in run.record or ("identity" not in run.record and (run.folder / METRICS).exists())
 
 

@@ -117,7 +117,7 @@ def process() -> tuple[int, int]:
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and shows.
+    """Returns whether this is the process that writes and shows.
 
     >>> is_first()
     True

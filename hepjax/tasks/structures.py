@@ -34,7 +34,7 @@ class _Needed(TypedDict):
 
 
 class Figures(_Needed, total=False):
-    """What metrics.json holds, whatever the task; `loss` is always there."""
+    """The content of metrics.json, whatever the task; `loss` is always there."""
 
     intervals: dict[str, Any] | None
     verdict: dict[str, str]
@@ -49,7 +49,7 @@ class Figures(_Needed, total=False):
 
 
 class Predictions(NamedTuple):
-    """What a trained model predicts of N jets, and what is known of them."""
+    """The predictions of a trained model for N jets, and what is known of the jets."""
 
     values: np.ndarray
     """(N, K) float32: class probabilities, or numbers in the targets' units."""
@@ -83,7 +83,7 @@ class Predictions(NamedTuple):
 
 
 class Objective(NamedTuple):
-    """What is trained and how."""
+    """The function that is trained, its loss and penalties."""
 
     apply: Apply
     """(params, model_state, inputs, mask, key) → (outputs, model_state); what is trained."""

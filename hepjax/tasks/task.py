@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Task(Refusals, Presentation):
-    """What is learned from jets; its fields are the options, each with a docstring, which is its help.
+    """The base of tasks; the fields of a subclass are its options, each with a docstring, which is its help.
 
     To add a task, write a subclass in one file and register it: `@hepjax.tasks.register("my-task")`. It must have
 

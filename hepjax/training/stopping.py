@@ -37,7 +37,7 @@ def watch(progress: Progress, row: Epoch, min_change: float) -> Progress:
 
 
 def should_stop(progress: Progress, patience: int | None) -> bool:
-    """Whether a training is to end: it diverged, or its validation loss has not fallen for `patience` epochs.
+    """Returns whether a training ends: it diverged, or its validation loss has not fallen for `patience` epochs.
 
     Args:
       progress: of the training.

@@ -77,7 +77,7 @@ def test_from_jets_to_logits(model, jets):
 
 
 def test_columns_of_no_meaning(other_file):
-    """Lists of them can be learnt from; images and angles cannot be made of them."""
+    """Lists of them can be learned from; images and angles cannot be made of them."""
     jets = read_jets(other_file(columns=("a", "b", "c", "d")))
     pipeline = pipelines.make_pipeline(models.DeepSets(particles=12), 2, jets.dataset)
     assert pipeline.load(jets, slice(3)).values.shape == (3, 12, 4)

@@ -101,7 +101,7 @@ def role_of(column: str) -> Role | None:
 
 
 def _all() -> Iterator[Dataset]:
-    """All known datasets; a package that fails to import is passed over with a warning."""
+    """Lists all known datasets; a package that fails to import is passed over with a warning."""
     for name in DATASETS.names():
         try:
             yield get(name)

@@ -157,7 +157,7 @@ def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
 
 
 def _sort_by_pt(file: JetFile, block: np.ndarray) -> np.ndarray:
-    """Each jet's particles by falling pT, so that the first are the hardest; most files are so already."""
+    """Sorts each jet's particles by falling pT, as most files do already."""
     pt = hardness(block, file.header.particle_names, file.dataset.roles)
     if pt is None:
         return block

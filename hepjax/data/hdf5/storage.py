@@ -42,7 +42,7 @@ class Place(NamedTuple):
 
 
 class _Elsewhere(NamedTuple):
-    """What a link to another file leads to."""
+    """The target of a link to another file."""
 
     file: str
     name: str
@@ -169,7 +169,7 @@ def _follow(group: h5py.Group, name: str) -> Any:
 
 
 def _in_other_file(place: Place, name: str, target: _Elsewhere, chain: Sequence[tuple[Any, ...]]) -> h5py.Dataset:
-    """What a link to another file leads to, checked there."""
+    """Finds the target of a link to another file, and checks it there."""
     source = _source(place, name, target.file)
     with open_file(source) as file:
         found = _find(Place(file, source, place.allow_external), target.name, _longer(place, name, chain))
@@ -227,7 +227,7 @@ def _shape_of_source(
 
 
 def _fits(source: Any, target: Any, shape: tuple[int, ...]) -> bool:
-    """Whether a dataset of this shape has what is selected of it; HDF5 would read zeros for what it lacks."""
+    """Returns whether a dataset of this shape has all that is selected; HDF5 would read zeros for what it lacks."""
     if source.get_select_type() == h5py.h5s.SEL_ALL:
         return bool(math.prod(shape) == target.get_select_npoints())
     if source.get_simple_extent_ndims() != len(shape):
@@ -263,7 +263,7 @@ def _real(path: Path) -> Path:
 
 
 def _held(dataset: h5py.Dataset) -> tuple[int, int, str]:
-    """What there is of a dataset's data, what its shape needs, and of what."""
+    """Counts the chunks or bytes of a dataset in the file, and those that its shape needs."""
     if dataset.is_virtual:
         created = dataset.id.get_create_plist()
         spaces = (created.get_virtual_vspace(number) for number in range(created.get_virtual_count()))

@@ -145,7 +145,7 @@ class _WindowedConv(nn.Module):
 
 
 def _patches(x: jax.Array, k: int, p: int) -> jax.Array:
-    """What each window looks at: (B, ..., channels) → (B, ... // p, (k + p - 1) ** axes · channels)."""
+    """Gathers the pixels of each window: (B, ..., channels) → (B, ... // p, (k + p - 1) ** axes · channels)."""
     for axis in range(x.ndim - 2, 0, -1):
         windows = x.shape[axis] // p
         x = jnp.pad(x, [((k - 1) // 2, k // 2) if a == axis else (0, 0) for a in range(x.ndim)])
@@ -198,7 +198,7 @@ def _choose(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[j
 
 
 def _choose_transposed(p: int, kept: tuple[jax.Array, ...], change: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """One answer of each window has a gradient; patches are made once more rather than kept."""
+    """Propagates the gradient of each window's largest output; patches are computed again rather than kept."""
     x, kernel, place = kept
     matrix, to_kernel = jax.vjp(functools.partial(_matrix, p=p), kernel)
     places, width, parts = p ** (x.ndim - 2), kernel.shape[-1], _parts(x, kernel, p)
@@ -220,7 +220,7 @@ _largest_answers.defvjp(_choose, _choose_transposed)
 
 
 def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
-    """How many parts to cut a batch into."""
+    """Chooses the number of parts of a batch."""
     if jax.default_backend() != "cpu":
         return 1
     axes, windows = x.ndim - 2, math.prod(size // p for size in x.shape[1:-1])
@@ -230,13 +230,13 @@ def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
 
 
 def _room(shape: tuple[int, ...], dtype: Any) -> jax.Array:
-    """For answers that the parts of a batch fill; nothing is written before."""
+    """Allocates an array that the parts of a batch fill."""
     found: jax.Array = jax.lax.empty(shape, dtype)
     return found
 
 
 def _part(x: jax.Array, i: Any, parts: int) -> jax.Array:
-    """Every `parts`-th example from the i-th on: of all devices, where the batch is spread over several."""
+    """Takes every `parts`-th example from the i-th on: of all devices, where the batch is spread over several."""
     found: jax.Array = jax.lax.dynamic_index_in_dim(x.reshape(-1, parts, *x.shape[1:]), i, axis=1, keepdims=False)
     return found
 

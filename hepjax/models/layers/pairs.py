@@ -77,7 +77,7 @@ def run(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
 
 
 def slot_counts(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Array:
-    """How many particles each slot stands for.
+    """Counts the particles that each slot stands for.
 
     Args:
       mask: (B, P) bool, True for a particle; particles come first.
@@ -101,7 +101,7 @@ def slot_counts(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Arra
 
 
 def weights(counts: jax.Array, itself: jax.Array) -> jax.Array:
-    """How often a slot that stands for several particles sends; one less to its own slot.
+    """Counts how often a slot that stands for several particles sends; one less to its own slot.
 
     >>> weights(jnp.array([1.0, 1.0, 148.0, 0.0]), jnp.array([True, False, True, True])).tolist()
     [0.0, 1.0, 147.0, 0.0]
@@ -129,7 +129,7 @@ def dense(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array
 
 
 def by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
-    """What `dense` gives, one receiver after another; its pairs are computed again for the gradient instead of kept.
+    """Computes the same as `dense`, one receiver after another; pairs are computed again for the gradient.
 
     Args:
       layers: as in `dense`.

@@ -40,7 +40,7 @@ def spline(x: jax.Array, shape: Shape, reach: float) -> tuple[jax.Array, jax.Arr
 
 
 def inverse_spline(y: jax.Array, shape: Shape, reach: float) -> jax.Array:
-    """Where `spline` has a value: the root of a parabola (arXiv:1906.04032, eq. 6 to 8).
+    """Inverts `spline`, by the root of a parabola (arXiv:1906.04032, eq. 6 to 8).
 
     Args:
       y: (...) values.

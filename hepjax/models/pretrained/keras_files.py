@@ -129,7 +129,7 @@ def _stored_config(path: str | os.PathLike[str], file: h5py.File) -> str | bytes
 
 
 def _from_hdf5(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[str], h5py.File], T]) -> T:
-    """What `read` finds in the open file."""
+    """Reads an open file."""
     import h5py
 
     if problem := file_problem(path):

@@ -33,7 +33,7 @@ _MAX_OPCODES = 1_000_000
 
 
 class _Rebuild(enum.Enum):
-    """What stands for the functions that a state dict names."""
+    """Stands for the functions that a state dict names."""
 
     DICT = "collections OrderedDict"
     TENSOR = "torch._utils _rebuild_tensor_v2"
@@ -79,7 +79,7 @@ _DAMAGE = (
 
 
 class _BadFileError(Exception):
-    """What is wrong with a file; `read_pytorch` adds its name."""
+    """Says what is wrong with a file; `read_pytorch` adds its name."""
 
 
 def read_pytorch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
@@ -186,7 +186,7 @@ def _arrays(tensors: Mapping[str, _Tensor], blocks: Mapping[str, memoryview]) ->
 
 
 class _Machine:
-    """What a pickle's opcodes work on."""
+    """The stack and memory that a pickle's opcodes work on."""
 
     def __init__(self) -> None:
         self.stack: list[Any] = []

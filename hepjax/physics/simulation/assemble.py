@@ -40,7 +40,7 @@ def ignore_progress(count: int) -> None:
 
 
 class Assembled(NamedTuple):
-    """How a file came out."""
+    """The result of writing a file."""
 
     jets: int
     cuts: Cuts

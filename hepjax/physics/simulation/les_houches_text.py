@@ -48,7 +48,7 @@ _COUPLING = 4
 
 
 class Init(NamedTuple):
-    """What the init block of a Les Houches file says."""
+    """The content of the init block of a Les Houches file."""
 
     beams: Beams
     strategy: int

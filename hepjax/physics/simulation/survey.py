@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Survey(NamedTuple):
-    """What a file of events holds."""
+    """The content of a file of events."""
 
     format: Format
     events: int

@@ -19,7 +19,7 @@ _DEAD = 1e-9  # a variance below this share of the largest one counts as 0
 
 
 class Tail(NamedTuple):
-    """How rare large values of a score are among the background: -ln p, linear between T + 1 values."""
+    """The rarity of a score among the background: -ln p, linear between T + 1 values."""
 
     thresholds: np.ndarray
     """(T,) float, rising: where each line begins."""

@@ -39,7 +39,7 @@ class _Needed(Figures):
 
 
 class AnomalyFigures(_Needed, total=False):
-    """What metrics.json holds of a search for anomalies."""
+    """The content of metrics.json for a search for anomalies."""
 
     bounds: dict[str, dict[str, dict[str, float]]]
 

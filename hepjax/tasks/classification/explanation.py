@@ -81,7 +81,7 @@ def _importance_table(importance: explanation.Importance, columns: tuple[str, ..
 
 
 def _draw_attention(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]:
-    """What speaks for the true class in images, on average; or in one jet, of the last class."""
+    """Draws what speaks for the true class in images, on average; or in one jet, of the last class."""
     if not hasattr(seen, "_fields"):
         if np.ndim(seen) == 4:
             relevance = explanation.gradient_times_input(
@@ -122,7 +122,7 @@ def _in_one_jet(
         )
         messages = sum(each.relevance[0] for each in rounds)[np.ix_(mask[0], mask[0])]
         figure = report.relevance_figure(values, columns, particles=particles, messages=messages, **places)
-        yield figure, f"Which messages between particles of that jet speak for {name}: the learnt edges"
+        yield figure, f"Which messages between particles of that jet speak for {name}: the learned edges"
 
 
 def _relative_logits(network: TrainedNetwork, jets: int) -> Callable[[Any], jax.Array]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True)
 class Insensitivity:
-    """What the predictions shall not tell of a jet, so that it cannot bias them."""
+    """Options of decorrelation: what the predictions must not depend on."""
 
     to: str | None = None
     """An observable, such as j_mass; cuts on the predictions then hardly bend its spectrum."""

@@ -96,7 +96,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
     if mass in observables:
         yield Section(
             "Mass sculpting",
-            "The mass of the background before and after a cut: a tagger that has learnt the mass leaves a peak where "
+            "The mass of the background before and after a cut: a tagger that has learned the mass leaves a peak where "
             "the signal has its own. The Jensen-Shannon divergence stands beside what chance alone would give.",
             [
                 _picture(

@@ -38,7 +38,7 @@ class _Needed(Figures):
 
 
 class ClassificationFigures(_Needed, total=False):
-    """What metrics.json holds of a classification."""
+    """The content of metrics.json for a classification."""
 
     bounds: dict[str, dict[str, float]]
     jets: dict[str, float]
@@ -85,7 +85,7 @@ class Classification(Task):
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
         if not dataset.classes:
-            raise InputError(f"{source}: no labels, so nothing can be learnt; give labeled jets")
+            raise InputError(f"{source}: no labels, so nothing can be learned; give labeled jets")
 
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""

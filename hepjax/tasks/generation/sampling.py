@@ -26,15 +26,15 @@ _SEED = 1  # of these jets
 
 
 class Trained(Protocol):
-    """What `hepjax.load` returns."""
+    """The result of `hepjax.load`."""
 
     @property
     def networks(self) -> Sequence[TrainedNetwork]:
-        """One network or several."""
+        """Returns the network, or several."""
 
     @property
     def task(self) -> Any:
-        """That was learned."""
+        """Returns the task that was learned."""
 
 
 def generate(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:

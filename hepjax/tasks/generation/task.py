@@ -31,7 +31,7 @@ NAME = "generation"
 
 
 class GenerationFigures(Figures):
-    """What metrics.json holds of a generator."""
+    """The content of metrics.json for a generator."""
 
     loss_of: dict[str, float | None]
     distances: dict[str, dict[str, dict[str, float | None]]]
@@ -347,7 +347,7 @@ class Generation(Task):
 
     @property
     def _content(self) -> Content:
-        """What is generated; runs that do not say it are of observables, as are tasks without a model."""
+        """Returns what is generated; runs that do not say it are of observables, as are tasks without a model."""
         return self.content or Content.OBSERVABLES
 
     @property

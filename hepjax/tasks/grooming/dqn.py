@@ -46,7 +46,7 @@ class Settings(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One step of an environment, as training data."""
+    """A step of an environment, as training data."""
 
     observation: jax.Array
     action: jax.Array

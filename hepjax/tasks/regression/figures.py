@@ -147,7 +147,7 @@ def ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) ->
 
 
 def _plain(bins: InBins) -> dict[str, Any]:
-    """As lists, with None for what is not known."""
+    """Turns figures into lists, with None for what is not known."""
     return {name: _listed(values) for name, values in bins._asdict().items()}
 
 

@@ -207,7 +207,7 @@ def _bias_and_variance(parts: Mapping[str, float]) -> Section:
 
 
 def _importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
-    """How much the error grows when a column is shuffled among jets."""
+    """Measures how much the error grows when a column is shuffled among jets."""
     if case.pipeline.images:
         return
     inputs = case.pipeline.load(case.jets, slice(None))

@@ -27,7 +27,7 @@ _MEDIAN = 0.5
 
 
 class RegressionFigures(Figures):
-    """What metrics.json holds of a regression."""
+    """The content of metrics.json for a regression."""
 
     targets: dict[str, dict[str, Any]]
     """Of each target bias, resolution and the others."""

@@ -99,7 +99,7 @@ def test_an_agent_that_goes_on_is_the_agent_that_never_stopped(learner, start, t
     whole = train_agent(learner, start, 40, piece=40)
     first = train_agent(learner, start, 5, piece=5, on_piece=messages.append)
     assert messages[0].loss == 0
-    assert not np.any(first.params)  # nothing is learnt before the warmup is over
+    assert not np.any(first.params)  # nothing is learned before the warmup is over
     training.save(tmp_path / "agent.msgpack", first)
     restored = training.restore(tmp_path / "agent.msgpack", start)
     on = train_agent(learner, restored, 40, piece=5, on_piece=messages.append)
