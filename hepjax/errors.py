@@ -31,6 +31,10 @@ class LostProcessError(RuntimeError):
     """The error that is raised when another process of this run has ended."""
 
 
+class Terminated(KeyboardInterrupt):
+    """Raised when the process receives SIGTERM, which ends it as Ctrl-C does; `hepjax` exits with status 143."""
+
+
 def file_problem(path: str | os.PathLike[str]) -> str:
     """Says why a path is not a regular file, without opening it: opening a pipe may wait for ever.
 

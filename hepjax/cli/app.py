@@ -29,7 +29,7 @@ from hepjax.cli.options import (
 )
 from hepjax.cli.progress import progress_bar, transfer_bar
 from hepjax.data import atomic_files
-from hepjax.errors import InputError, LostProcessError
+from hepjax.errors import InputError, LostProcessError, Terminated
 from hepjax.models.registry import MODELS
 from hepjax.runs import run_folder
 from hepjax.runs.log import log_to
@@ -44,11 +44,13 @@ if TYPE_CHECKING:
     from hepjax.physics.simulation import Conditions
     from hepjax.types import Progress
 
-LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE = 1, 2, 130, 141
+LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 1, 2, 130, 141, 143
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs `hepjax`; exits with 0, with 1 where another process of the run ended, 2 for bad input, 130 after Ctrl-C.
+    """Runs `hepjax`.
+
+    It exits with 0, with 1 where another process of the run ended, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
 
     Args:
       arguments: of the command line; None is those of the process.
@@ -59,7 +61,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _act([word for word in words if word != "--debug"])
     except KeyboardInterrupt as error:
-        _fail(f"interrupted; {error}" if str(error) else "interrupted", INTERRUPTED)
+        words, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        _fail(f"{words}; {error}" if str(error) else words, status)
     except BrokenPipeError:
         output.forget_output()
         raise SystemExit(CLOSED_PIPE) from None
@@ -83,7 +86,7 @@ def entry() -> None:
         main()
     except BaseException as end:
         status = end.code if isinstance(end, SystemExit) else 1
-        if status == INTERRUPTED or (status and _one_of_several()):
+        if status in (INTERRUPTED, TERMINATED) or (status and _one_of_several()):
             if not isinstance(end, SystemExit):
                 traceback.print_exc()
             sys.stderr.flush()
@@ -110,8 +113,7 @@ def _act(words: list[str]) -> None:
     command = parsing.parse(words)
     console = output.make_console()
     if threading.current_thread() is threading.main_thread():
-        # A batch system's SIGTERM ends a run as Ctrl-C does.
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, _terminate)  # a batch system's SIGTERM ends a run as Ctrl-C does
     lines = output.Lines(sys.stdout)
     lines.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
     with log_to(lines):
@@ -119,6 +121,10 @@ def _act(words: list[str]) -> None:
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
     output.forget_output()
+
+
+def _terminate(*_: object) -> None:
+    raise Terminated
 
 
 def _fail(message: str, status: int) -> None:

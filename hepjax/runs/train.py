@@ -157,8 +157,8 @@ def _train(
         save(error.ensemble, outputs.save_last_good, setup.members)
         log.info("%s", error)
         raise
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(outputs.how_to_go_on(folder)) from None
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)(outputs.how_to_go_on(folder)) from None
 
 
 def _epoch_line(ensemble: Ensemble, epochs: int) -> str:

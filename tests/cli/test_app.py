@@ -405,8 +405,8 @@ def test_interrupt_while_compiling(jet_file, tmp_path):
 
 
 @pytest.mark.usefixtures("heard")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, number):
+@pytest.mark.parametrize("number, status", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interrupted_run_can_be_gone_on_with(jet_file, tmp_path, number, status):
     path, out = jet_file(count=300), tmp_path / "run"
     command = [
         sys.executable,
@@ -430,7 +430,7 @@ def test_interrupt_ends_with_130_and_can_be_gone_on_with(jet_file, tmp_path, num
         time.sleep(0.01)
     process.send_signal(number)
     _, error = process.communicate(timeout=30)
-    assert process.returncode == 130
+    assert process.returncode == status
     assert error.count("\n") == 1
     assert f"--out {out} --resume" in error
 

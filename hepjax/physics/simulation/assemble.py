@@ -97,7 +97,7 @@ def assemble(
         except BaseException as error:
             words = f"{unfinished.folder_of(path)} keeps {total:,} jets; the same command goes on from there"
             if total and isinstance(error, KeyboardInterrupt):
-                raise KeyboardInterrupt(words) from error
+                raise type(error)(words) from error
             if total:
                 _log.warning("%s", words)
             raise
