@@ -219,6 +219,8 @@ def _open(folder: Path, whole: Run | None) -> Run:
     history = records.read_history(folder / HISTORY) if begun else ()
     run = Run(folder, experiment, record, dataset, history, None, network, (), measured=False)
     lost = _is_lost(record) or (whole is not None and folder.name in whole.record.get("diverged", {}))
+    if network is not None and not lost:
+        _check_finite(folder / BEST, network)
     if lost or not _has_ended(run):
         return run
     measured = files is not None or (folder / TEST).exists()
@@ -276,9 +278,13 @@ def _read_network(
     template = (params, packing.add_statistics(model_state, blank), pipelines.blank_scaling(pipeline))
     params, model_state, scaling = training.restore(path, template, identity)
     model_state, statistics = packing.split_statistics(model_state)
-    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((params, model_state, statistics, scaling))):
-        raise InputError(f"{path}: damaged, it has numbers that are not finite; train again")
     return TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
+
+
+def _check_finite(path: Path, network: TrainedNetwork) -> None:
+    """Refuses parameters that are no numbers, which a training that has not diverged does not have."""
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((network.params, network.scaling))):
+        raise InputError(f"{path}: damaged, it has numbers that are not finite; train again")
 
 
 def _check_cost(path: Path, cost: Mapping[str, int], network: TrainedNetwork) -> None:

@@ -164,7 +164,7 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
 @pytest.mark.parametrize(
     "changes, words",
     [
-        ({"folds": 2}, "--folds: expected 3 or more"),
+        ({"folds": 2}, "--folds: expected 3 to 1,000"),
         ({"folds": 5, "ensemble": 3}, "--sizes: expected one of them"),
         ({"sizes": (10,)}, "two different ones"),
         ({"sizes": (10, 500)}, "there are 180 jets to train on, found 500"),
