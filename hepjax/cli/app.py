@@ -50,7 +50,8 @@ LOST_PROCESS, BAD_INPUT, INTERRUPTED, CLOSED_PIPE, TERMINATED = 1, 2, 130, 141, 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs `hepjax`.
 
-    It exits with 0, with 1 where another process of the run ended, 2 for bad input, 130 after Ctrl-C, 143 after SIGTERM.
+    It exits with 0, with 1 where another process of the run ended, 2 for bad input, 130 after Ctrl-C and 143 after
+    SIGTERM.
 
     Args:
       arguments: of the command line; None is those of the process.
