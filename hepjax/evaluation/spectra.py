@@ -91,8 +91,7 @@ def _sizes(cuts: Cuts) -> Floats:
     sizes = np.divide(cuts.squares, cuts.passed, out=np.zeros_like(cuts.passed), where=cuts.passed > 0)
     sizes[:first] = sizes[first]
     known = np.maximum(counts, FEWEST)
-    blended: Floats = (known * sizes + FEWEST * sizes[-1]) / (known + FEWEST)
-    return np.maximum(sizes, blended)
+    return np.asarray(np.maximum(sizes, (known * sizes + FEWEST * sizes[-1]) / (known + FEWEST)))
 
 
 def spectra(
