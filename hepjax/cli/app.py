@@ -62,8 +62,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         _act([word for word in words if word != "--debug"])
     except KeyboardInterrupt as error:
-        words, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
-        _fail(f"{words}; {error}" if str(error) else words, status)
+        how, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
+        _fail(f"{how}; {error}" if str(error) else how, status)
     except BrokenPipeError:
         output.forget_output()
         raise SystemExit(CLOSED_PIPE) from None
