@@ -62,7 +62,9 @@ def make_turn(case: str, count: int) -> Callable[[], None]:
     data = Batch(inputs, rng.integers(5, size=jets).astype(np.int32), np.ones(jets, np.float32))
     apply, loss = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(1e-3))
-    start = training.start(*pipelines.initialize(pipeline, jax.random.key(0)), optimizer, jax.random.key(0))
+    start = training.start(
+        *pipelines.initialize_from_example(pipeline, jax.random.key(0)), optimizer, jax.random.key(0)
+    )
     devices = runtime.make_devices(count)
     run_window = training.over_window(training.make_train_step(apply, loss, optimizer, axis=devices.axis))
     run, _ = runtime.compile_on(devices, run_window, training.make_eval_step(apply, loss))

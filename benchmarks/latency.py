@@ -73,7 +73,7 @@ def make(model: models.Model) -> tuple[Callable[[Any], jax.Array], Any]:
     """The pure function of an untrained tagger, and the inputs of a thousand jets."""
     pipeline = pipelines.make_pipeline(model, CLASSES, hls4ml.HLS4ML)
     inputs = pipeline.load(hepjax.read_jets(), slice(max(COUNTS)))
-    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
 
     def answer(inputs: Any) -> jax.Array:

@@ -27,7 +27,7 @@ import tyro
 from hepjax import read_jets
 from hepjax.data import chunk_starts
 from hepjax.data.datasets import hls4ml
-from hepjax.data.threads import cores
+from hepjax.data.threads import reader_cores
 from hepjax.inputs import sequences
 from hepjax.inputs.batching.stream import prefetch
 
@@ -136,7 +136,7 @@ def jets_per_second(epoch: Callable[[], int]) -> float:
 
 def main(benchmark: Benchmark) -> None:
     """Measures and prints."""
-    print(f"h5py {h5py.__version__}, HDF5 {h5py.version.hdf5_version}, {cores()} cores, {benchmark.jets} jets")
+    print(f"h5py {h5py.__version__}, HDF5 {h5py.version.hdf5_version}, {reader_cores()} cores, {benchmark.jets} jets")
     with tempfile.TemporaryDirectory() as folder:
         for name, shuffle in (("gzip", False), ("shuffle, gzip", True)):
             path = Path(folder) / "jets.h5"

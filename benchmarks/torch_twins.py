@@ -28,7 +28,7 @@ from twins import copy_parameters, make_twin
 from hepjax import evaluation, load, models
 from hepjax.data import readers
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import apply_scaling, batching, opening, pipelines, subsets
+from hepjax.inputs import apply_scaling, batching, load_subsets, open_files, pipelines
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 from hepjax.types import Batch, Ensemble, Epoch, Scores
@@ -134,11 +134,11 @@ def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
     pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES), hls4ml.HLS4ML)
-    opened = opening.open_splits(chosen.data)
-    read = subsets.load(opened, pipeline, chosen.task.read, seed=chosen.seed, memory=chosen.memory)
+    opened = open_files.open_splits(chosen.data)
+    read = load_subsets.load_subsets(opened, pipeline, chosen.task.read, seed=chosen.seed, memory=chosen.memory)
     train, val, test = (for_torch(chosen.model, pipeline, read.scaling, part.data) for part in read[:3])
     # As hepjax.runs.train draws them.
-    params, state = pipelines.initialize(pipeline, jax.random.split(jax.random.key(chosen.seed))[0])
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.split(jax.random.key(chosen.seed))[0])
     torch.manual_seed(chosen.seed)
     own = make_twin(chosen.model, jax.tree.leaves(train.inputs)[0].shape[-1], len(hls4ml.CLASSES))
     twin = copy_parameters(params, copy.deepcopy(own))

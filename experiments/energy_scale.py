@@ -27,7 +27,7 @@ from hepjax.choices import Decorrelation, Schedule
 from hepjax.data import atomic_files
 from hepjax.data.dataset import grows_with_energy
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import opening
+from hepjax.inputs import open_files
 from hepjax.runs import options, train
 from hepjax.runs.options import Optimization
 from hepjax.tasks.classification import Classification, Insensitivity, decorrelation
@@ -61,7 +61,7 @@ class EnergyScale:
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
     """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
-    tagger, jets = load(folder), opening.open_jets(chosen.test or chosen.data)
+    tagger, jets = load(folder), open_files.open_jets(chosen.test or chosen.data)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
     scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]

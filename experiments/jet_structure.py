@@ -51,7 +51,7 @@ class JetStructure:
     """A new folder, with pictures, figures.json and the tagger's run folder."""
 
 
-def learned(network: hepjax.runs.taggers.Trained, x: np.ndarray) -> np.ndarray:
+def learned(network: hepjax.tasks.TrainedNetwork, x: np.ndarray) -> np.ndarray:
     """(N, 32) what the last hidden layer holds."""
     inputs = network.pipeline.transform(network.scaling, x)
     layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, inputs)

@@ -69,7 +69,7 @@ class Registry(Generic[V]):
             if len(sources) > 1:
                 raise InputError(f"{self.kind} {name}: registered by {' and by '.join(sources)}; remove one of them")
             if not sources:
-                raise InputError(f"{self.kind}: there is no {name}; {hint(name, self.names())}")
+                raise InputError(f"{self.kind}: there is no {name}; {similar_names_hint(name, self.names())}")
             if points:
                 self._load(points[0])
             else:
@@ -203,16 +203,16 @@ def import_plugin(path: Path) -> None:
         raise
 
 
-def hint(name: str, known: Sequence[str]) -> str:
+def similar_names_hint(name: str, known: Sequence[str]) -> str:
     """Returns words that name what was probably meant.
 
     Args:
       name: an unknown name.
       known: the names that there are.
 
-    >>> hint("mpl", ("gru", "mlp"))
+    >>> similar_names_hint("mpl", ("gru", "mlp"))
     'did you mean mlp?'
-    >>> hint("x", ("gru", "mlp"))
+    >>> similar_names_hint("x", ("gru", "mlp"))
     'there are gru, mlp'
     """
     near = difflib.get_close_matches(name, known, n=3)

@@ -30,7 +30,7 @@ from hepjax.runtime import compilation, devices
 
 jax.config.update("jax_num_cpu_devices", 8)
 # Runs take one device, as on most machines, but where a test is about several.
-devices._all = lambda: jax.devices()[:1]
+devices._all_devices = lambda: jax.devices()[:1]
 
 # How long an example takes depends on what was compiled before, and on what else the machine does.
 hypothesis.settings.register_profile("patient", deadline=None)
@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("patient")
 
 TESTS = Path(__file__).parent
 
-CACHE = compilation._cache() / "tests" / f"{jaxlib.__version__}-{compilation._machine()}"
+CACHE = compilation._program_cache_folder() / "tests" / f"{jaxlib.__version__}-{compilation._machine()}"
 """Tests compile the same small programs over and over: workers, processes and sessions share what they compiled."""
 LARGEST_CACHE = 2**29
 os.environ.setdefault("HEPJAX_TESTS_CACHE", str(CACHE))
@@ -92,7 +92,7 @@ def _no_network(monkeypatch):
 @pytest.fixture
 def many_devices(monkeypatch):
     """The test sees all of the eight virtual devices."""
-    monkeypatch.setattr(devices, "_all", jax.devices)
+    monkeypatch.setattr(devices, "_all_devices", jax.devices)
 
 
 @pytest.fixture

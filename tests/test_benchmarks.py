@@ -66,7 +66,7 @@ def test_every_network_of_the_command_line_has_a_twin(benchmark):
 def test_twins_have_the_same_logits_and_parameters(name, benchmark, rng):
     model = SMALL[name]
     pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
-    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     params = jax.tree.map(lambda x: x + 0.3 * rng.normal(size=x.shape).astype(np.float32), params)  # biases, too
     read, seen = inputs_of(model, pipeline, rng)
     apply = jax.jit(pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)))

@@ -30,7 +30,7 @@ UNTESTED = {"choices", "errors", "types", "version", "data/datasets", "models/la
 BREACHES = {
     "layers": ("hepjax/models/mlp.py", "if TYPE_CHECKING:\n    from hepjax.inputs.batching import stream"),
     "circles": ("hepjax/report/style.py", "import hepjax.report.page"),
-    "private": ("hepjax/runs/train.py", "from hepjax.evaluation._inputs import check_scores"),
+    "private": ("hepjax/runs/train.py", "from hepjax.evaluation._score_checks import check_scores"),
     "outside": ("hepjax/cli/app.py", "from experiments import dense_tagger"),
     "without-jax": ("hepjax/evaluation/roc.py", "def f():\n    import jax.numpy as jnp"),
     "hdf5": ("hepjax/runs/predictions.py", "import h5py"),

@@ -133,7 +133,7 @@ def _fail(message: str, status: int) -> None:
     raise SystemExit(status)
 
 
-def _train(command: Experiment, console: Console) -> None:
+def _train_command(command: Experiment, console: Console) -> None:
     from hepjax import runtime
     from hepjax.runs import train
     from hepjax.runtime import compilation
@@ -166,12 +166,12 @@ def _train(command: Experiment, console: Console) -> None:
         )
 
 
-def _evaluate(command: Evaluate, console: Console) -> None:
+def _evaluate_command(command: Evaluate, console: Console) -> None:
     from hepjax.runs import evaluate
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
-    metrics, task = evaluate.evaluate(
+    metrics, task = evaluate.evaluate_model(
         command.tagger,
         command.data,
         command.out,
@@ -185,13 +185,13 @@ def _evaluate(command: Evaluate, console: Console) -> None:
         console.print(f"{command.out}: metrics.json, test.h5, {pictures}")
 
 
-def _predict(command: Predict, console: Console) -> None:
+def _predict_command(command: Predict, console: Console) -> None:
     from hepjax.runs import predict
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
     with progress_bar(console, "predicting", None, "jets") as advance:
-        jets = predict.predict(
+        jets = predict.predict_files(
             command.tagger,
             command.data,
             command.out,
@@ -203,7 +203,7 @@ def _predict(command: Predict, console: Console) -> None:
     console.print(f"{command.out}: predictions of {jets:,} jets")
 
 
-def _compare(command: Compare, console: Console) -> None:
+def _compare_command(command: Compare, console: Console) -> None:
     import json
 
     from hepjax import report
@@ -213,7 +213,7 @@ def _compare(command: Compare, console: Console) -> None:
     _check_folder(command.json)
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
-    found = compare.compare(command.runs, command.data, allow_external=command.allow_external)
+    found = compare.compare_models(command.runs, command.data, allow_external=command.allow_external)
     console.print(found.task.comparison_table(names, found.metrics, found.differences, found.jets))
     if command.json is not None:
         numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
@@ -227,20 +227,20 @@ def _report(command: Report, console: Console) -> None:
 
     compilation.cache_programs()
     with progress_bar(console, "reporting", None, "sections") as advance:
-        page = reporting.write(command.run, command.out, show=lambda words: advance(1, words))
+        page = reporting.write_run_page(command.run, command.out, show=lambda words: advance(1, words))
     console.print(f"{page}: open it in a browser")
 
 
-def _export(command: Export, console: Console) -> None:
+def _export_command(command: Export, console: Console) -> None:
     from hepjax.runs import export
 
-    files = export.export(command.run, command.out, command.format, calibrated=command.calibrated)
+    files = export.export_run(command.run, command.out, command.format, calibrated=command.calibrated)
     console.print(f"{files[0]}: the model")
     for file in files[1:]:
         console.print(f"{file}: {'its model card' if file.suffix == '.md' else 'what JAX must know of it'}")
 
 
-def _info(command: Info, console: Console) -> None:
+def _info_command(command: Info, console: Console) -> None:
     from hepjax import data, report
 
     folders = [path for path in command.files if run_folder.is_run(path)]
@@ -277,7 +277,7 @@ _RATED_CALLS = 20
 """Over how many calls jets a second are counted: an earlier run's jets, told at once, are soon out of it."""
 
 
-def _simulate(command: Simulate, console: Console) -> None:
+def _simulate_command(command: Simulate, console: Console) -> None:
     from hepjax.physics import simulation, substructure
     from hepjax.runtime import compilation
 
@@ -342,7 +342,7 @@ def _conditions(command: Simulate) -> Conditions:
     return found if command.detector else found._replace(detector=None)
 
 
-def _fetch(command: Fetch, console: Console) -> None:
+def _fetch_command(command: Fetch, console: Console) -> None:
     from hepjax import data
     from hepjax.data import download
 
@@ -353,7 +353,7 @@ def _fetch(command: Fetch, console: Console) -> None:
         console.print(f"  {file}", soft_wrap=True)
 
 
-def _bench(command: Bench, console: Console) -> None:
+def _bench_command(command: Bench, console: Console) -> None:
     import json
 
     from hepjax import report
@@ -366,7 +366,7 @@ def _bench(command: Bench, console: Console) -> None:
     chosen = [kind() for kind in kinds if command.models or not kind.serves]  # the others are no classifiers
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
         sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
-        found = bench.bench(chosen, **sizes, show=lambda name: advance(1, name))
+        found = bench.measure_speed(chosen, **sizes, show=lambda name: advance(1, name))
     console.print(report.bench_table(found))
     if command.json is not None:
         atomic_files.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
@@ -379,14 +379,14 @@ def _check_folder(json: Path | None) -> None:
 
 
 _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
-    Experiment: _train,
-    Evaluate: _evaluate,
-    Predict: _predict,
-    Compare: _compare,
+    Experiment: _train_command,
+    Evaluate: _evaluate_command,
+    Predict: _predict_command,
+    Compare: _compare_command,
     Report: _report,
-    Export: _export,
-    Info: _info,
-    Simulate: _simulate,
-    Fetch: _fetch,
-    Bench: _bench,
+    Export: _export_command,
+    Info: _info_command,
+    Simulate: _simulate_command,
+    Fetch: _fetch_command,
+    Bench: _bench_command,
 }

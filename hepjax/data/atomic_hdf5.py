@@ -59,7 +59,7 @@ def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
     check_target(path, name)
     partial = path.with_name(_PARTIAL.format(path.name, os.getpid()))
     try:
-        with _clear_errors(name), _open(partial) as raw:
+        with _clear_errors(name), _open_partial_file(partial) as raw:
             try:
                 with h5py.File(raw, "w") as file:
                     yield NewFile(file, raw.check)
@@ -176,7 +176,7 @@ class _WriteError(Exception):
     """Kept apart from the OSErrors of the caller's own code."""
 
 
-def _open(path: Path) -> _PatientFile:
+def _open_partial_file(path: Path) -> _PatientFile:
     try:
         return _PatientFile(path, "w+b")
     except OSError as error:

@@ -163,7 +163,7 @@ def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]
     return None
 
 
-def check(dataset: Dataset, where: str = "") -> None:
+def check_dataset(dataset: Dataset, where: str = "") -> None:
     """Refuses a dataset that contradicts itself.
 
     Args:
@@ -174,7 +174,7 @@ def check(dataset: Dataset, where: str = "") -> None:
       InputError: a column has two roles, a name stands twice, classes and labels do not fit, a label is among what is
         learned from, or a unit is unknown.
 
-    >>> check(Dataset("toy", classes=("a", "b")))
+    >>> check_dataset(Dataset("toy", classes=("a", "b")))
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: dataset toy: has the classes a, b but no labels that tell them; give labels=OneHot(…) or \

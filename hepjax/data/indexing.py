@@ -24,7 +24,7 @@ def written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
     >>> written_out((..., 3), (10, 20, 16))
     [slice(None, None, None), slice(None, None, None), 3]
     """
-    keys = [_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
+    keys = [_normalize_index_entry(k) for k in (key if isinstance(key, tuple) else (key,))]
     widths = [k.ndim if isinstance(k, np.ndarray) and k.dtype == bool else 1 for k in keys if k is not Ellipsis]
     missing = len(shape) - sum(widths)
     if missing < 0 or len(keys) - len(widths) > 1:
@@ -41,7 +41,7 @@ def written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
     return keys
 
 
-def _entry(k: Any) -> Any:
+def _normalize_index_entry(k: Any) -> Any:
     """Checks one entry of an index: a slice, `...`, an integer, or an array of integers or bool."""
     if k is Ellipsis or isinstance(k, slice):
         return k

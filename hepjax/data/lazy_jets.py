@@ -10,7 +10,7 @@ import numpy as np
 
 from hepjax.data.containers import JetFile
 from hepjax.data.indexing import written_out
-from hepjax.data.recognition import check_alike, describe
+from hepjax.data.recognition import check_alike, recognize_columns
 from hepjax.data.threads import in_threads, physical_memory
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Jets
@@ -58,11 +58,15 @@ def lazy_jets(
     (first, container), *others = opened
     for header, _ in others:
         check_alike(first, header)
-    described = describe(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
+    described = recognize_columns(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
     files = tuple(JetFile(header, described, kind) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _image_size(files, name) for name in _asked_images(images)}
-    slots = min(header.slots for header in headers) if shortest and particles is None else _slots(headers, particles)
+    slots = (
+        min(header.slots for header in headers)
+        if shortest and particles is None
+        else _slots_of_all_files(headers, particles)
+    )
     return _over(_Store(files, slots, sizes))
 
 
@@ -104,7 +108,7 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
 
 
-def _slots(headers: Sequence[Header], particles: int | None) -> int:
+def _slots_of_all_files(headers: Sequence[Header], particles: int | None) -> int:
     """The particles to keep per jet, which every file has."""
     first, fewest = headers[0], min(headers, key=lambda header: header.slots)
     if particles is None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepjax.choices import Role
 from hepjax.data import datasets
-from hepjax.data.dataset import check, derivable, label_columns
+from hepjax.data.dataset import check_dataset, derivable, label_columns
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Index, OneHot
 
@@ -34,7 +34,9 @@ _PARTICLE_FEATURES = (
 """The default of networks of particles where no dataset says more: how hard a particle is, and its place in the jet."""
 
 
-def describe(header: Header, given: Dataset | str | None, sample: Sample, *, unlabeled: bool = False) -> Dataset:
+def recognize_columns(
+    header: Header, given: Dataset | str | None, sample: Sample, *, unlabeled: bool = False
+) -> Dataset:
     """Says what the columns of a file mean.
 
     Args:
@@ -52,7 +54,7 @@ def describe(header: Header, given: Dataset | str | None, sample: Sample, *, unl
     recognized = datasets.recognize(header.particle_names, header.jet_names) or _by_roles(header)
     narrowed = _narrowed(recognized, header)
     dataset = narrowed if given is None else _fitted(given, narrowed, header, unlabeled)
-    dataset = dataclasses.replace(dataset, weights=dataset.weights or _weights(header))
+    dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
     apart = {*label_columns(dataset), dataset.weights}
     if dataset.labels is None:
         labels = _labels(header, recognized, dataset, sample)
@@ -71,7 +73,7 @@ def describe(header: Header, given: Dataset | str | None, sample: Sample, *, unl
         features=dataset.features or dataset.jet_columns,
         particle_features=dataset.particle_features or _particle_features(dataset),
     )
-    check(dataset, str(header.path))
+    check_dataset(dataset, str(header.path))
     return dataset
 
 
@@ -136,7 +138,7 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
 def _fitted(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
     """A dataset that was given, if the file has all that it names; roles that it does not know are the usual ones."""
     dataset = datasets.get(given) if isinstance(given, str) else given
-    check(dataset)
+    check_dataset(dataset)
     if isinstance(dataset.labels, OneHot) and dataset.labels.undefined not in header.jet_names:
         dataset = dataclasses.replace(dataset, labels=dataset.labels._replace(undefined=None))
     if unlabeled and label_columns(dataset) and not {*label_columns(dataset)} & {*header.jet_names}:
@@ -155,7 +157,7 @@ def _particle_features(dataset: Dataset) -> tuple[str, ...]:
     return preferred or dataset.particle_columns
 
 
-def _weights(header: Header) -> str | None:
+def _recognize_weights(header: Header) -> str | None:
     places = [names for names in (header.jet_names, header.series) if WEIGHTS in names]
     if len(places) > 1:
         raise InputError(f"{header.path}: has both a jet column and a dataset called {WEIGHTS}; rename one of them")

@@ -14,10 +14,10 @@ _MOST_THREADS = 16
 """So that memory stays bounded where cores are many; what h5py does under its lock would keep more of them waiting."""
 
 
-def cores() -> int:
+def reader_cores() -> int:
     """Returns the number of cores that this process may use.
 
-    >>> cores() > 0
+    >>> reader_cores() > 0
     True
     """
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -50,7 +50,7 @@ def in_threads(tasks: Sequence[Callable[[], None]]) -> None:
     >>> sorted(done)
     [1, 2]
     """
-    threads = min(cores(), len(tasks), _MOST_THREADS)
+    threads = min(reader_cores(), len(tasks), _MOST_THREADS)
     if threads < 2:
         for task in tasks:
             task()

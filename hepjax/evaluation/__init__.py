@@ -24,6 +24,7 @@ from hepjax.evaluation.calibration import (
     reliability,
     scale_scores,
 )
+from hepjax.evaluation.classification import calibration_figures, measure, remarks
 from hepjax.evaluation.clusters import adjusted_rand_index, cluster_figures, cluster_table, purity
 from hepjax.evaluation.comparison import Difference, compare_scores, mean_difference, two_sided
 from hepjax.evaluation.confusion import accuracy, confusion_matrix, normalize_rows
@@ -54,7 +55,6 @@ from hepjax.evaluation.intervals import (
     rejection_bound,
     share_interval,
 )
-from hepjax.evaluation.measure import calibration_figures, measure, remarks
 from hepjax.evaluation.metrics import cross_entropy, figures_of_merit
 from hepjax.evaluation.peaks import Peak, bootstrap_peaks, peak, peak_figures
 from hepjax.evaluation.regression import (
@@ -83,7 +83,7 @@ from hepjax.evaluation.roc import (
     tpr_at_fpr,
 )
 from hepjax.evaluation.significance import Improvement, max_significance_improvement, significance_improvement
-from hepjax.evaluation.spread import fold_intervals, mean_and_spread
+from hepjax.evaluation.training_averages import fold_intervals, mean_and_spread
 from hepjax.evaluation.working_points import WorkingPoint, selection, working_point, working_points
 
 __all__ = [

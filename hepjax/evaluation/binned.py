@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_class_scores, checked_weights
+from hepjax.evaluation._score_checks import checked_class_scores, checked_weights
 from hepjax.evaluation.intervals import ONE_SIGMA, binomial_interval, effective_trials
 
 if TYPE_CHECKING:
@@ -116,7 +116,7 @@ def rate_in_bins(
     taken = _checked_flags(selected, observed.size)
     limits = bin_edges(observed) if edges is None else _checked_edges(edges)
     w = None if weights is None else checked_weights(weights, observed.size)
-    return _rates(taken, _bin_numbers(observed, limits), limits, w, level)
+    return _rates_in_bins(taken, _bin_numbers(observed, limits), limits, w, level)
 
 
 def class_rates_in_bins(
@@ -153,7 +153,7 @@ def class_rates_in_bins(
     for c, name in enumerate(checked.classes):
         rows = checked.labels == c
         weights = None if checked.weights is None else checked.weights[rows]
-        rates[name] = _rates(taken[rows], places[rows], limits, weights, level)
+        rates[name] = _rates_in_bins(taken[rows], places[rows], limits, weights, level)
     return rates
 
 
@@ -224,7 +224,7 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
     w = checked_weights(weights, observed.size)
     limits = bin_edges(observed, MASS_BINS) if edges is None else _checked_edges(edges)
     places, cells = _bin_numbers(observed, limits), limits.size + 1
-    before, after, squares = (_sums(places, cells, x) for x in (w, w * taken, w**2))
+    before, after, squares = (_weight_sums_in_bins(places, cells, x) for x in (w, w * taken, w**2))
     if not after.any():
         return None
     random_sums = _random_selections(before, squares, after.sum() / before.sum(), seed)
@@ -252,14 +252,16 @@ def _random_selections(sums: Floats, squares: Floats, rate: float, seed: int) ->
     return np.asarray(selected * np.divide(sums, jets, out=np.zeros_like(sums), where=jets > 0))
 
 
-def _rates(taken: NDArray[np.bool_], places: NDArray[np.intp], edges: Floats, w: Floats | None, level: float) -> Binned:
+def _rates_in_bins(
+    taken: NDArray[np.bool_], places: NDArray[np.intp], edges: Floats, w: Floats | None, level: float
+) -> Binned:
     cells = edges.size + 1
     if w is None:
-        total, passed = _sums(places, cells), _sums(places[taken], cells)
+        total, passed = _weight_sums_in_bins(places, cells), _weight_sums_in_bins(places[taken], cells)
         squares, passed_squares = total, passed
     else:
         each = (w, w**2, w * taken, w**2 * taken)
-        total, squares, passed, passed_squares = (_sums(places, cells, x) for x in each)
+        total, squares, passed, passed_squares = (_weight_sums_in_bins(places, cells, x) for x in each)
     with np.errstate(invalid="ignore"):
         rate = np.minimum(passed / total, 1)
         jets = np.divide(total**2, squares, out=np.zeros(cells), where=squares > 0)
@@ -271,7 +273,7 @@ def _rates(taken: NDArray[np.bool_], places: NDArray[np.intp], edges: Floats, w:
     )
 
 
-def _sums(places: NDArray[np.intp], cells: int, each: Floats | None = None) -> Floats:
+def _weight_sums_in_bins(places: NDArray[np.intp], cells: int, each: Floats | None = None) -> Floats:
     return np.bincount(places, each, cells).astype(np.float64)
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
+from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.intervals import binomial_interval, effective_trials
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def brier_score(scores: Scores) -> float:
     0.25
     """
     checked = checked_class_scores(scores)
-    each = np.concatenate([(p**2).sum(axis=0) - 2 * of_truth + 1 for p, of_truth, _ in _blocks(checked)])
+    each = np.concatenate([(p**2).sum(axis=0) - 2 * of_truth + 1 for p, of_truth, _ in _probability_blocks(checked)])
     return float(np.average(each, weights=checked.weights))
 
 
@@ -306,7 +306,7 @@ def _reliability(confidence: Floats, right: NDArray[np.bool_], w: Floats, bins: 
     return Reliability(np.linspace(0, 1, bins + 1), confidence, accuracy, total, low, high)
 
 
-def _blocks(checked: CheckedScores) -> Iterator[tuple[Floats, Floats, Floats]]:
+def _probability_blocks(checked: CheckedScores) -> Iterator[tuple[Floats, Floats, Floats]]:
     """Yields blocks of n rows: (C, n) float64 probabilities, (n,) those of the true classes, and (n,) weights."""
     for start in range(0, len(checked.p), _BLOCK):
         rows = slice(start, start + _BLOCK)
@@ -319,7 +319,7 @@ def _blocks(checked: CheckedScores) -> Iterator[tuple[Floats, Floats, Floats]]:
 def _slope(checked: CheckedScores, inverse: float) -> tuple[float, float]:
     """Computes the first and second derivatives of the cross-entropy with respect to 1/T."""
     slope = curvature = total = 0.0
-    for p, of_truth, w in _blocks(checked):
+    for p, of_truth, w in _probability_blocks(checked):
         largest = _logs(p.max(axis=0))
         z = _logs(p) - largest  # exactly 0 where all classes are alike
         q = np.exp(inverse * z)

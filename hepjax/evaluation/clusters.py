@@ -31,7 +31,7 @@ def cluster_table(clusters: Any, labels: Any) -> NDArray[np.int64]:
     >>> cluster_table([0, 0, 1], [2, 0, 1]).tolist()
     [[1, 0, 1], [0, 1, 0]]
     """
-    a, b = _indices(clusters, "clusters"), _indices(labels, "labels")
+    a, b = _cluster_indices(clusters, "clusters"), _cluster_indices(labels, "labels")
     if len(a) != len(b):
         raise InputError(f"labels: expected those of {len(a)} jets, as clusters has, found {len(b)}")
     shape = (int(a.max()) + 1, int(b.max()) + 1)
@@ -113,7 +113,7 @@ def cluster_figures(clusters: Any, labels: Any, *, seed: int = 0) -> dict[str, t
     }
 
 
-def _indices(values: Any, name: str) -> NDArray[np.int64]:
+def _cluster_indices(values: Any, name: str) -> NDArray[np.int64]:
     indices = np.asarray(values)
     integers = indices.size > 0 and indices.dtype.kind in "iu"
     if indices.ndim != 1 or not integers or indices.min() < 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
+from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.intervals import FEWEST, REPLICATES, standard_error
 from hepjax.evaluation.metrics import losses_per_jet
 from hepjax.evaluation.roc import background_rejection
@@ -139,7 +139,7 @@ def _delong(a: NDArray[Any], b: NDArray[Any], signal: NDArray[np.bool_], w: Floa
     of_signal = _structural_components(b, signal, background_w) - _structural_components(a, signal, background_w)
     of_background = _structural_components(-b, ~signal, signal_w) - _structural_components(-a, ~signal, signal_w)
     value = float(np.average(of_signal, weights=signal_w))
-    error = math.hypot(_scatter(of_signal, signal_w), _scatter(of_background, background_w))
+    error = math.hypot(_delong_error(of_signal, signal_w), _delong_error(of_background, background_w))
     return Difference(value, error, two_sided(value, error))
 
 
@@ -152,7 +152,7 @@ def _structural_components(s: NDArray[Any], selected: NDArray[np.bool_], rest_we
     return np.asarray((low + high) / 2)
 
 
-def _scatter(values: Floats, w: Floats) -> float:
+def _delong_error(values: Floats, w: Floats) -> float:
     """Returns the standard error of a weighted mean, with DeLong's factor n - 1."""
     used = int((w > 0).sum())
     return standard_error(values, w) * math.sqrt(used / max(used - 1, 1))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.evaluation._inputs import checked_class_scores
+from hepjax.evaluation._score_checks import checked_class_scores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_scores
+from hepjax.evaluation._score_checks import checked_scores
 from hepjax.evaluation.binned import Binned, rate_in_bins
 from hepjax.evaluation.comparison import Difference, compare_scores
 from hepjax.evaluation.figure_intervals import figure_intervals

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_class_scores
+from hepjax.evaluation._score_checks import checked_class_scores
 from hepjax.evaluation.roc import curve_of
 from hepjax.types import Scores
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_weights
+from hepjax.evaluation._score_checks import checked_weights
 from hepjax.evaluation.intervals import REPLICATES
 
 if TYPE_CHECKING:

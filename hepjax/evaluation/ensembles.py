@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_class_scores
+from hepjax.evaluation._score_checks import checked_class_scores
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
+from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.curve_intervals import auc_interval, rate_interval, rejection_interval
 from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, mean_interval, share_interval
 from hepjax.evaluation.metrics import FALSE_POSITIVE_RATES, SIGNAL_EFFICIENCIES, losses_per_jet

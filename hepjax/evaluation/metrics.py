@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.evaluation._inputs import CheckedScores, checked_class_scores
+from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.confusion import accuracy, confusion_matrix
 from hepjax.evaluation.curve_intervals import rejection_limit
 from hepjax.evaluation.roc import auc, curve_of_class, fpr_at_tpr, pairwise_auc, tpr_at_fpr

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_weights
+from hepjax.evaluation._score_checks import checked_weights
 from hepjax.evaluation.comparison import Difference, mean_difference, two_sided
 from hepjax.evaluation.intervals import (
     FEWEST,
@@ -78,7 +78,7 @@ def regression_figures(estimates: Estimates, losses: Any) -> dict[str, Any]:
     if each.shape != checked.truth.shape:
         raise InputError(f"losses: expected shape {checked.truth.shape}, one a jet and target, found {each.shape}")
     rng = np.random.default_rng(0)
-    loss, interval = _mean(each.mean(axis=1), checked.weights)
+    loss, interval = _mean_with_interval(each.mean(axis=1), checked.weights)
     targets, intervals = {}, {}
     for d, name in enumerate(checked.names):
         pairs = _target_figures(checked, d, each[:, d], rng)
@@ -211,10 +211,10 @@ def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generat
         core = bias_and_resolution(values, None if w is None else w[inside], rng=rng)
         pairs["relative_bias"] = (core.bias, core.bias_interval)
         pairs["relative_resolution"] = (core.resolution, core.resolution_interval)
-    square, interval = _mean(residual**2, w)
+    square, interval = _mean_with_interval(residual**2, w)
     spread = float(np.sqrt(np.average((truth - np.average(truth, weights=w)) ** 2, weights=w)))
     pairs["root_mean_squared_error"] = math.sqrt(square), _map(interval, lambda x: math.sqrt(max(x, 0.0)))
-    pairs["mean_absolute_error"] = _mean(np.abs(residual), w)
+    pairs["mean_absolute_error"] = _mean_with_interval(np.abs(residual), w)
     pairs["truth_spread"] = spread, None
     explained = (lambda x: 1 - x / spread**2) if spread > 0 else None
     pairs["explained_variance"] = (
@@ -222,22 +222,22 @@ def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generat
         if explained
         else (None, None)
     )
-    pairs["loss"] = _mean(losses, w)
+    pairs["loss"] = _mean_with_interval(losses, w)
     if e.widths is not None:
         pairs |= _pull_figures(residual / e.widths[:, d], w, rng)
     if e.quantiles is not None:
         below = truth[:, None] <= e.quantiles[:, d]
-        pairs["coverage"] = {f"{level:g}": _share(below[:, i], w) for i, level in enumerate(e.levels)}
+        pairs["coverage"] = {f"{level:g}": _covered_share(below[:, i], w) for i, level in enumerate(e.levels)}
     return pairs
 
 
 def _pull_figures(pulls: Floats, w: Floats | None, rng: np.random.Generator) -> dict[str, Any]:
     core = bias_and_resolution(pulls, w, rng=rng)
     return {
-        "pull_mean": _mean(pulls, w),
+        "pull_mean": _mean_with_interval(pulls, w),
         "pull_resolution": (core.resolution, core.resolution_interval),
-        "coverage_68": _share(np.abs(pulls) <= 1, w),
-        "coverage_95": _share(np.abs(pulls) <= 2, w),
+        "coverage_68": _covered_share(np.abs(pulls) <= 1, w),
+        "coverage_95": _covered_share(np.abs(pulls) <= 2, w),
     }
 
 
@@ -248,7 +248,7 @@ def _unzip(pairs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     return values, intervals
 
 
-def _mean(values: Floats, w: Floats | None) -> tuple[float, Interval]:
+def _mean_with_interval(values: Floats, w: Floats | None) -> tuple[float, Interval]:
     count = len(values) if w is None else effective_count(w)
     interval = [float(end) for end in mean_interval(values, w)] if count >= FEWEST else None
     return float(np.average(values, weights=w)), interval
@@ -258,7 +258,7 @@ def _map(interval: Interval, function: Any) -> Interval:
     return None if interval is None else [function(end) for end in interval]
 
 
-def _share(passed: NDArray[np.bool_], w: Floats | None) -> tuple[float, Interval]:
+def _covered_share(passed: NDArray[np.bool_], w: Floats | None) -> tuple[float, Interval]:
     """A weighted share with its Clopper-Pearson interval."""
     weights = np.ones(len(passed)) if w is None else w
     share = float(np.average(passed, weights=weights))

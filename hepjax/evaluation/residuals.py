@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_weights
+from hepjax.evaluation._score_checks import checked_weights
 from hepjax.evaluation.binned import bin_edges
 from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, REPLICATES, effective_count
 

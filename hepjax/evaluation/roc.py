@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import (
+from hepjax.evaluation._score_checks import (
     CheckedScores,
     checked_class_scores,
     checked_flags,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_class_scores
+from hepjax.evaluation._score_checks import checked_class_scores
 from hepjax.evaluation.intervals import ONE_SIGMA, Interval, binomial_interval
 from hepjax.evaluation.roc import curve_of_class
 from hepjax.evaluation.spectra import Cuts

@@ -25,14 +25,14 @@ def _elementwise(op: str, graph: Graph, _: Any, *values: Value) -> Value:
     return apply(graph, op, *values)
 
 
-def _compare(op: str, graph: Graph, _: Any, *values: Value) -> Value:
+def _lower_comparison(op: str, graph: Graph, _: Any, *values: Value) -> Value:
     if values[0].dtype == bool:
         values = tuple(graph.cast(value, np.int32) for value in values)
     return apply(graph, op, *values, dtype=bool)
 
 
 def _differ(graph: Graph, equation: Any, *values: Value) -> Value:
-    return apply(graph, "Not", _compare("Equal", graph, equation, *values))
+    return apply(graph, "Not", _lower_comparison("Equal", graph, equation, *values))
 
 
 def _logical(op: str, bits: str, graph: Graph, _: Any, *values: Value) -> Value:
@@ -50,7 +50,7 @@ def _minimum(graph: Graph, _: Any, a: Value, b: Value) -> Value:
     return apply(graph, "And" if a.dtype == bool else "Min", a, b)
 
 
-def _number(value: Value, x: float) -> Value:
+def _number_constant(value: Value, x: float) -> Value:
     return constant(np.array(x, value.dtype))
 
 
@@ -64,7 +64,7 @@ def _square(graph: Graph, _: Any, x: Value) -> Value:
     return apply(graph, "Mul", x, x)
 
 
-def _power(graph: Graph, equation: Any, x: Value) -> Value:
+def _lower_integer_power(graph: Graph, equation: Any, x: Value) -> Value:
     """Computes an integer power by repeated squaring, as XLA does."""
     exponent, product, factor = abs(equation.params["y"]), None, x
     while exponent:
@@ -72,7 +72,7 @@ def _power(graph: Graph, equation: Any, x: Value) -> Value:
             product = factor if product is None else apply(graph, "Mul", product, factor)
         exponent //= 2
         factor = apply(graph, "Mul", factor, factor) if exponent else factor
-    unit = _number(x, 1)
+    unit = _number_constant(x, 1)
     if product is None:
         return unit
     return apply(graph, "Div", unit, product) if equation.params["y"] < 0 else product
@@ -83,7 +83,7 @@ def _rsqrt(graph: Graph, _: Any, x: Value) -> Value:
 
 
 def _log1p(graph: Graph, _: Any, x: Value) -> Value:
-    return apply(graph, "Log", apply(graph, "Add", x, _number(x, 1)))
+    return apply(graph, "Log", apply(graph, "Add", x, _number_constant(x, 1)))
 
 
 def _divide(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
@@ -101,29 +101,29 @@ def _divide(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
 
 
 def _expm1(graph: Graph, _: Any, x: Value) -> Value:
-    return apply(graph, "Sub", apply(graph, "Exp", x), _number(x, 1))
+    return apply(graph, "Sub", apply(graph, "Exp", x), _number_constant(x, 1))
 
 
 def _erfc(graph: Graph, _: Any, x: Value) -> Value:
-    return apply(graph, "Sub", _number(x, 1), apply(graph, "Erf", x))
+    return apply(graph, "Sub", _number_constant(x, 1), apply(graph, "Erf", x))
 
 
 def _atan2(graph: Graph, _: Any, y: Value, x: Value) -> Value:
     """Computes the arctangent of y / x, plus or minus π where x is negative; the sign bit of a zero counts."""
 
     def is_negative(value: Value) -> Value:
-        zero = _number(value, 0)
+        zero = _number_constant(value, 0)
         sides = [apply(graph, "Less", v, zero, dtype=bool) for v in (value, apply(graph, "Reciprocal", value))]
         return apply(graph, "Or", *sides)
 
-    is_zero = apply(graph, "Equal", y, _number(y, 0), dtype=bool)
+    is_zero = apply(graph, "Equal", y, _number_constant(y, 0), dtype=bool)
     slope = apply(graph, "Atan", apply(graph, "Div", y, x))
-    half = apply(graph, "Where", is_negative(y), _number(y, -np.pi), _number(y, np.pi), dtype=y.dtype)
-    offset = apply(graph, "Where", is_negative(x), half, _number(y, 0), dtype=y.dtype)
+    half = apply(graph, "Where", is_negative(y), _number_constant(y, -np.pi), _number_constant(y, np.pi), dtype=y.dtype)
+    offset = apply(graph, "Where", is_negative(x), half, _number_constant(y, 0), dtype=y.dtype)
     return apply(graph, "Add", apply(graph, "Where", is_zero, y, slope, dtype=y.dtype), offset)
 
 
-def _select(graph: Graph, _: Any, condition: Value, *cases: Value) -> Value:
+def _lower_select(graph: Graph, _: Any, condition: Value, *cases: Value) -> Value:
     if len(cases) != 2:
         raise InputError(f"ONNX export: a choice among {len(cases)} arrays is not supported; export StableHLO")
     if condition.dtype != bool:
@@ -148,7 +148,7 @@ def _finite(graph: Graph, _: Any, x: Value) -> Value:
     return apply(graph, "Not", apply(graph, "Or", *exceptions))
 
 
-def _identity(_graph: Graph, _: Any, *values: Value) -> list[Value]:
+def _lower_identity(_graph: Graph, _: Any, *values: Value) -> list[Value]:
     return list(values)
 
 
@@ -162,31 +162,31 @@ _COMPARISONS = {"eq": "Equal", "ge": "GreaterOrEqual", "gt": "Greater", "le": "L
 
 ELEMENTWISE: dict[str, Callable[..., Any]] = {
     **{name: partial(_elementwise, op) for name, op in _ONE_TO_ONE.items()},
-    **{name: partial(_compare, op) for name, op in _COMPARISONS.items()},
+    **{name: partial(_lower_comparison, op) for name, op in _COMPARISONS.items()},
     "and": partial(_logical, "And", "BitwiseAnd"),
     "atan2": _atan2,
     "clamp": _clamp,
     "convert_element_type": _convert,
     "div": _divide,
-    "copy": _identity,
-    "copy_p": _identity,
+    "copy": _lower_identity,
+    "copy_p": _lower_identity,
     "erfc": _erfc,
     "expm1": _expm1,
-    "integer_pow": _power,
+    "integer_pow": _lower_integer_power,
     "is_finite": _finite,
     "log1p": _log1p,
     "max": _maximum,
     "min": _minimum,
     "ne": _differ,
     "not": partial(_logical, "Not", "BitwiseNot"),
-    "optimization_barrier": _identity,
+    "optimization_barrier": _lower_identity,
     "or": partial(_logical, "Or", "BitwiseOr"),
     "rem": _remainder,
     "round": _round,
     "rsqrt": _rsqrt,
-    "select_n": _select,
+    "select_n": _lower_select,
     "square": _square,
-    "stop_gradient": _identity,
+    "stop_gradient": _lower_identity,
     "xor": partial(_logical, "Xor", "BitwiseXor"),
 }
 """The rules of the elementwise JAX primitives, by name."""

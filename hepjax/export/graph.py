@@ -167,11 +167,11 @@ class Graph:
         self.nodes.append(helper.make_node("Identity", [self.name(value)], [name]))
         if value.name is not None and value.name in self.sources:
             *before, maker, _ = self.live([name])
-            if value.name in maker.output and not any(value.name in _inputs(node) for node in before):
+            if value.name in maker.output and not any(value.name in _node_inputs(node) for node in before):
                 maker.output[list(maker.output).index(value.name)] = name
                 self.nodes.pop()
         nodes = self.live([name])
-        used = {name for node in nodes for name in _inputs(node)}
+        used = {name for node in nodes for name in _node_inputs(node)}
         return nodes, [array for array in self.shared.initializers if array.name in used]
 
     def live(self, outputs: Sequence[str]) -> list[NodeProto]:
@@ -203,15 +203,15 @@ def _live(nodes: Sequence[NodeProto], needed: set[str]) -> list[NodeProto]:
     nodes_reversed = []
     for node in reversed(nodes):
         if needed.intersection(node.output):
-            needed.update(_inputs(node))
+            needed.update(_node_inputs(node))
             nodes_reversed.append(node)
     return nodes_reversed[::-1]
 
 
-def _inputs(node: NodeProto) -> Iterator[str]:
+def _node_inputs(node: NodeProto) -> Iterator[str]:
     """Yields the names that a node uses, including the bodies of loops."""
     yield from node.input
     for attribute in node.attribute:
         for inner in attribute.g.node:
-            yield from _inputs(inner)
+            yield from _node_inputs(inner)
         yield from (output.name for output in attribute.g.output)

@@ -11,9 +11,9 @@ from onnx import helper
 
 from hepjax.errors import InputError
 from hepjax.export.elementwise import ELEMENTWISE
+from hepjax.export.gather_scatter import INDEXING
 from hepjax.export.graph import BATCH, Graph, Value, constant
-from hepjax.export.indexing import INDEXING
-from hepjax.export.products import PRODUCTS
+from hepjax.export.matrix_products import PRODUCTS
 from hepjax.export.shapes import SHAPES
 
 if TYPE_CHECKING:
@@ -143,7 +143,9 @@ def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
         for value, var in zip(outputs, body.outvars, strict=True)
     ]
     names = [str(value.name) for value in written]
-    loop = helper.make_graph(inner.live(names), "round", [_info(v) for v in arguments], [_info(v) for v in written])
+    loop = helper.make_graph(
+        inner.live(names), "round", [_onnx_value_info(v) for v in arguments], [_onnx_value_info(v) for v in written]
+    )
     whole = [graph.expand(value, var.aval.shape) for value, var in zip(start, body.invars[consts:], strict=False)]
     for value, var in zip(over, equation.invars[consts + carries :] or [None], strict=True):
         whole.append(value if var is None else graph.expand(value, var.aval.shape))
@@ -159,7 +161,7 @@ def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     )
 
 
-def _info(value: Value) -> Any:
+def _onnx_value_info(value: Value) -> Any:
     """Describes a value by name, dtype and sizes, with the batch axis symbolic."""
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(value.dtype))
     sizes = [size if isinstance(size, int) else BATCH for size in value.shape]

@@ -93,8 +93,8 @@ def to_onnx(
         helper.make_graph(
             nodes,
             "tagger",
-            [_info(spec.name, spec.shape, spec.dtype) for spec in specs],
-            [_info(output, out.shape[1:], out.dtype)],
+            [_onnx_input_info(spec.name, spec.shape, spec.dtype) for spec in specs],
+            [_onnx_input_info(output, out.shape[1:], out.dtype)],
             constants,
         ),
         opset_imports=[helper.make_opsetid("", OPSET)],
@@ -229,7 +229,7 @@ def _signature(path: str | os.PathLike[str], model: Any) -> tuple[list[InputSpec
     return specs, sizes[-1][1] if len(sizes[-1]) == 2 and kinds[-1] == np.float32 else 0
 
 
-def _info(name: str, shape: Sequence[int], dtype: Any) -> Any:
+def _onnx_input_info(name: str, shape: Sequence[int], dtype: Any) -> Any:
     from onnx import helper
 
     return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), [SYMBOL, *shape])

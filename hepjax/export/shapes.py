@@ -83,7 +83,7 @@ def _reverse(graph: Graph, equation: Any, x: Value) -> Value:
     return graph.node("Slice", [x, *map(_integers, many[:2]), _integers(axes), _integers(many[2])], x.shape, x.dtype)
 
 
-def _pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
+def _lower_pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
     widths = equation.params["padding_config"]
     if any(low < 0 or high < 0 or between for low, high, between in widths):
         raise InputError("ONNX export: padding between numbers, or less than none, is not supported; export StableHLO")
@@ -96,7 +96,7 @@ def _pad(graph: Graph, equation: Any, x: Value, fill: Value) -> Value:
     return graph.node("Pad", [x, pads, fill], equation.outvars[0].aval.shape, x.dtype)
 
 
-def _concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
+def _lower_concatenate(graph: Graph, equation: Any, *values: Value) -> Value:
     parts = [full_argument(graph, equation, place, value) for place, value in enumerate(values)]
     out = equation.outvars[0].aval
     return graph.node("Concat", parts, out.shape, out.dtype, axis=int(equation.params["dimension"]))
@@ -110,7 +110,7 @@ def _stack(graph: Graph, equation: Any, *values: Value) -> Value:
     return graph.node("Concat", parts, equation.outvars[0].aval.shape, values[0].dtype, axis=axis)
 
 
-def _split(graph: Graph, equation: Any, x: Value) -> list[Value]:
+def _lower_split(graph: Graph, equation: Any, x: Value) -> list[Value]:
     outputs = [(var.aval.shape, var.aval.dtype) for var in equation.outvars]
     x = full_argument(graph, equation, 0, x)
     return graph.many("Split", [x, _integers(equation.params["sizes"])], outputs, axis=int(equation.params["axis"]))
@@ -143,7 +143,7 @@ def _iota(graph: Graph, equation: Any) -> Value:
     return graph.reshape(graph.cast(graph.node("Range", [first, end, step], (length,), np.int64), dtype), shape)
 
 
-def _reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
+def _lower_reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
     axes = [int(axis) for axis in equation.params["axes"]]
     out = equation.outvars[0].aval
     full = equation.invars[0].aval.shape
@@ -156,7 +156,7 @@ def _reduce(op: str, graph: Graph, equation: Any, x: Value) -> Value:
 
 
 def _any_or_all(op: str, graph: Graph, equation: Any, x: Value) -> Value:
-    reduced = _reduce(op, graph, equation, graph.cast(x, np.int32))
+    reduced = _lower_reduce(op, graph, equation, graph.cast(x, np.int32))
     return graph.cast(reduced._replace(dtype=np.dtype(np.int32)), bool)
 
 
@@ -181,7 +181,7 @@ def _top_k(graph: Graph, equation: Any, x: Value) -> list[Value]:
     return [largest, graph.cast(positions, places.dtype)]
 
 
-def _empty(_: Graph, equation: Any) -> Value:
+def _lower_empty(_: Graph, equation: Any) -> Value:
     out = equation.outvars[0].aval
     return constant(np.zeros((1,) * len(out.shape), out.dtype))
 
@@ -190,22 +190,22 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "argmax": partial(_place_of, "ArgMax"),
     "argmin": partial(_place_of, "ArgMin"),
     "broadcast_in_dim": _broadcast_in_dim,
-    "concatenate": _concatenate,
+    "concatenate": _lower_concatenate,
     "cumsum": _cumulative_sum,
-    "empty": _empty,
+    "empty": _lower_empty,
     "expand_dims": _expand_dims,
     "iota": _iota,
-    "pad": _pad,
+    "pad": _lower_pad,
     "reduce_and": partial(_any_or_all, "ReduceMin"),
-    "reduce_max": partial(_reduce, "ReduceMax"),
-    "reduce_min": partial(_reduce, "ReduceMin"),
+    "reduce_max": partial(_lower_reduce, "ReduceMax"),
+    "reduce_min": partial(_lower_reduce, "ReduceMin"),
     "reduce_or": partial(_any_or_all, "ReduceMax"),
-    "reduce_prod": partial(_reduce, "ReduceProd"),
-    "reduce_sum": partial(_reduce, "ReduceSum"),
+    "reduce_prod": partial(_lower_reduce, "ReduceProd"),
+    "reduce_sum": partial(_lower_reduce, "ReduceSum"),
     "reshape": _reshape,
     "rev": _reverse,
     "slice": _slice,
-    "split": _split,
+    "split": _lower_split,
     "squeeze": _squeeze,
     "stack": _stack,
     "tile": _tile,

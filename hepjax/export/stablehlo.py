@@ -89,7 +89,7 @@ def describe_stablehlo(
     description = {
         "hepjax_format": FORMAT,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "jets_at_once": jets_at_once(_largest(closed.jaxpr)),
+        "jets_at_once": jets_at_once(_max_array_bytes(closed.jaxpr)),
         "inputs": [{"name": spec.name, "shape": spec.shape, "dtype": spec.dtype.name} for spec in specs],
         "classes": closed.out_avals[0].shape[1],
         "facts": dict(metadata),
@@ -197,17 +197,17 @@ def _checksum(description: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def _largest(jaxpr: Any) -> int:
+def _max_array_bytes(jaxpr: Any) -> int:
     """Returns the size in bytes of the largest array of a function, including the functions that it calls."""
     most = 0
     for equation in jaxpr.eqns:
         for var in equation.outvars:
             most = max(most, math.prod(var.aval.shape) * getattr(var.aval.dtype, "itemsize", 0))
-        most = max([most, *map(_largest, _inner(equation))])
+        most = max([most, *map(_max_array_bytes, _called_functions(equation))])
     return most
 
 
-def _inner(equation: Any) -> list[Any]:
+def _called_functions(equation: Any) -> list[Any]:
     """Returns the functions that an equation calls."""
     functions = [getattr(value, "jaxpr", value) for value in equation.params.values()]
     return [value for value in functions if hasattr(value, "eqns")]

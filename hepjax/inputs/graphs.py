@@ -13,7 +13,7 @@ import numpy as np
 from hepjax.choices import Role
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
-from hepjax.inputs.names import particle_sources
+from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.rounding import unfused
 from hepjax.inputs.sequences import sequences
 from hepjax.numerics import safe_divide, safe_sqrt
@@ -73,7 +73,7 @@ def build_graph(
     ([0, 0, 1, 1, 2, 2, 3, 4], [1, 2, 0, 2, 0, 1, 4, 3])
     """
     jets, slots = mask.shape
-    _check(slots, neighbors, radius)
+    _check_graph_options(slots, neighbors, radius)
     if points is None and (neighbors is not None or radius is not None):
         raise InputError("points: expected (B, P, D) coordinates to measure distances in, found none")
     sender, wanted = _candidates(mask, points, neighbors, radius)
@@ -147,8 +147,8 @@ def graphs(
     needed = [*columns, *(by if near else ()), *(_P4 if edge_features else ())]
     union = list(dict.fromkeys(needed))
     values, mask = sequences(jets, union, particles=particles, rows=rows)
-    pick = partial(_columns, values, union)
-    _check(mask.shape[1], neighbors, radius)
+    pick = partial(_graph_columns, values, union)
+    _check_graph_options(mask.shape[1], neighbors, radius)
     inputs: dict[str, np.ndarray] = {"nodes": pick(columns), "mask": mask}
     if near:
         inputs["points"] = coordinates(values, union, by, azimuths(jets.dataset))
@@ -222,7 +222,7 @@ def pair_features(p4_a: Any, p4_b: Any) -> Any:
     return _pair_features(_coordinates(p4_a), _coordinates(p4_b))
 
 
-def _check(slots: int, neighbors: int | None, radius: float | None) -> None:
+def _check_graph_options(slots: int, neighbors: int | None, radius: float | None) -> None:
     if neighbors is not None and radius is not None:
         raise InputError(f"neighbors={neighbors} and radius={radius}: give one of them, or none to join all particles")
     if neighbors is not None and not 1 <= neighbors < slots:
@@ -324,5 +324,5 @@ def _stripped(
     )
 
 
-def _columns(values: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
+def _graph_columns(values: np.ndarray, names: Sequence[str], wanted: Sequence[str]) -> np.ndarray:
     return values[..., [names.index(name) for name in wanted]]

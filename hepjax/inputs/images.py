@@ -16,7 +16,7 @@ import numpy as np
 from hepjax.choices import Channels, PixelValue, Role
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
-from hepjax.inputs.names import places
+from hepjax.inputs.column_names import column_places
 from hepjax.inputs.rounding import unfused
 from hepjax.inputs.sequences import sequences
 from hepjax.numerics import safe_divide, safe_sqrt
@@ -97,12 +97,12 @@ def draw(
     _check_window(pixels, size)
     names = image_columns(value, channels)
     mask = jnp.asarray(particles.mask)
-    values = jnp.where(mask[..., None], particles.values, 0)[..., np.array(places(names, columns, "columns"))]
+    values = jnp.where(mask[..., None], particles.values, 0)[..., np.array(column_places(names, columns, "columns"))]
     column = dict(zip(names, jnp.moveaxis(values.astype(jnp.float32), -1, 0), strict=True))
     # A pixel does not change with a particle's place, and its derivative must not become NaN in the rotation.
     eta, phi, pt = (jax.lax.stop_gradient(column[name]) for name in (*_PLACE, _PT))
     if rotate:
-        eta, phi = _rotated(eta, phi, pt)
+        eta, phi = _rotate_principal_axis(eta, phi, pt)
     if flip:
         eta, phi = eta * _heavier_side(eta, pt), phi * _heavier_side(phi, pt)
     # A product: compiled, a quotient becomes one, but run step by step it does not, and edges would move.
@@ -183,7 +183,7 @@ def images(
         check_masses_there(jets.dataset)
     listed = sequences(jets, columns, particles=particles, rows=rows)
     if channels is Channels.CHARGED_NEUTRAL:
-        check_masses_known(listed.values[..., places(_MOMENTUM, columns, "images")][listed.mask])
+        check_masses_known(listed.values[..., column_places(_MOMENTUM, columns, "images")][listed.mask])
     depth = 2 if channels is Channels.CHARGED_NEUTRAL else 1
     painted = np.empty((len(listed.mask), pixels, pixels, depth), np.float32)
     for start in range(0, len(painted), _BLOCK):
@@ -282,7 +282,7 @@ def _check_window(pixels: int, size: float) -> None:
         raise InputError(f"size: expected the width of a pixel, above 0, found {size}")
 
 
-def _rotated(eta: jax.Array, phi: jax.Array, pt: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _rotate_principal_axis(eta: jax.Array, phi: jax.Array, pt: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Places with the principal axis along φ, and more pT at its positive end; no turn where no axis stands out."""
     spread = jnp.sum(pt * (phi**2 - eta**2), axis=-1, keepdims=True)
     angle = 0.5 * jnp.arctan2(2 * jnp.sum(pt * eta * phi, axis=-1, keepdims=True), spread)

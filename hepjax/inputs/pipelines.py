@@ -70,7 +70,7 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     >>> pipeline.load(jets, slice(3)).values.shape
     (3, 20, 7)
     """
-    network = resolve(model, dataset)
+    network = resolve_model_columns(model, dataset)
     models.check_model(network)  # with the columns known, which some bounds depend on
     network = network.clone(outputs=network.output_count(outputs))
     if isinstance(network, FeatureModel):
@@ -87,7 +87,7 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     )
 
 
-def resolve(model: Model, dataset: Dataset) -> Model:
+def resolve_model_columns(model: Model, dataset: Dataset) -> Model:
     """Returns a model with the columns that it learns from, where it leaves them to the jets' dataset.
 
     Args:
@@ -101,7 +101,7 @@ def resolve(model: Model, dataset: Dataset) -> Model:
       InputError: the jets have no columns of the kind.
 
     >>> from hepjax.data import datasets
-    >>> resolve(models.MLP(), datasets.get("hls4ml")).features[:2]
+    >>> resolve_model_columns(models.MLP(), datasets.get("hls4ml")).features[:2]
     ('j_zlogz', 'j_c1_b0_mmdt')
     """
     columns: dict[str, Any] = {}
@@ -154,7 +154,7 @@ def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision =
     return apply
 
 
-def initialize(pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
+def initialize_from_example(pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
     """Draws the network's parameters.
 
     Args:

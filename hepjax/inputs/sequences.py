@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.choices import Role
 from hepjax.data.dataset import particle_mask
 from hepjax.errors import InputError
-from hepjax.inputs.names import particle_sources
+from hepjax.inputs.column_names import particle_sources
 from hepjax.physics.derivation import MOMENTUM, derive
 from hepjax.types import Sequences
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.inputs.names import observable_places
+from hepjax.inputs.column_names import observable_places
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -110,14 +110,14 @@ def _in_loops(program: ClosedJaxpr | Jaxpr) -> float:
     """XLA counts the body of a loop once; this is what the other rounds cost."""
     extra = 0.0
     for equation in program.eqns:
-        for inner in _inner(equation.params):
+        for inner in _programs_inside_operation(equation.params):
             if equation.primitive.name == "scan":
                 extra += (equation.params["length"] - 1) * _flop(inner)
             extra += _in_loops(inner)
     return extra
 
 
-def _inner(params: dict[str, Any]) -> Iterator[Any]:
+def _programs_inside_operation(params: dict[str, Any]) -> Iterator[Any]:
     """The programs inside an operation, such as a loop's body."""
     leaves = jax.tree.leaves(params, is_leaf=lambda x: hasattr(x, "eqns"))
     return (leaf for leaf in leaves if hasattr(leaf, "eqns"))

@@ -62,8 +62,10 @@ class ConvAutoencoder(Reconstructing, ImageModel):
         code = nn.Dense(self.latent)(y.reshape(len(y), -1))
         y = act(nn.Dense(units(self.activation, math.prod(small)))(code)).reshape(-1, *small)
         for filters, stride in zip(self.filters[-2::-1], self.strides[:0:-1], strict=True):
-            y = _spread(act(nn.Dense(units(self.activation, filters * stride**2))(_around(y))), stride)
-        values = _spread(nn.Dense(x.shape[-1] * self.strides[0] ** 2)(_around(y)), self.strides[0])
+            y = _spread_channels_to_pixels(
+                act(nn.Dense(units(self.activation, filters * stride**2))(_around(y))), stride
+            )
+        values = _spread_channels_to_pixels(nn.Dense(x.shape[-1] * self.strides[0] ** 2)(_around(y)), self.strides[0])
         return Reconstruction(values, code, code[:, :0])
 
 
@@ -85,7 +87,7 @@ def _gathered(x: jax.Array, s: int) -> jax.Array:
     return jnp.swapaxes(blocks, 2, 3).reshape(count, height // s, width // s, s * s * channels)
 
 
-def _spread(x: jax.Array, s: int) -> jax.Array:
+def _spread_channels_to_pixels(x: jax.Array, s: int) -> jax.Array:
     """The other way: (B, H, W, s² C) → (B, s H, s W, C)."""
     count, height, width, channels = x.shape
     blocks = x.reshape(count, height, width, s, s, channels // (s * s))

@@ -12,7 +12,7 @@ from hepjax.choices import Activation, Norm
 from hepjax.models.bounds import at_least, at_most, below, each, not_empty
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.layers.convolutions import convolve, kernels_rule
-from hepjax.models.layers.empty_jets import counted, uniform_where_empty
+from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
 from hepjax.models.mlp import MLP
 from hepjax.models.model import ImageModel
 from hepjax.models.registry import register
@@ -60,7 +60,7 @@ class ConvNet(ImageModel):
         InputError where the pooling windows do not fit into the image.
         """
         filled = jnp.any(x != 0, axis=(1, 2, 3))
-        examples = counted(filled, mask)
+        examples = jets_of_batch_statistics(filled, mask)
         y = convolve(self, x, examples, train)
         head = MLP(
             hidden=self.hidden,

@@ -11,7 +11,7 @@ from flax import linen as nn
 from hepjax.choices import Activation, Norm
 from hepjax.models.bounds import at_least, below, each, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
-from hepjax.models.layers.empty_jets import counted, uniform_where_empty
+from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
 from hepjax.models.layers.norms import normalize
 from hepjax.models.mlp import MLP
 from hepjax.models.model import ParticleModel
@@ -53,7 +53,7 @@ class DeepSets(ParticleModel):
         Batch statistics leave out rows where mask, (B,) bool, is False. Training draws from the rng `dropout`.
         """
         filled = jnp.any(x.mask, axis=1)
-        examples = counted(filled, mask)
+        examples = jets_of_batch_statistics(filled, mask)
         y = jnp.where(x.mask[..., None], x.values, 0)
         for width in self.particle:
             y = nn.Dense(units(self.activation, width))(y)

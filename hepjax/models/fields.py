@@ -65,7 +65,7 @@ def _read_options(kind: type[Any]) -> tuple[Option, ...]:
     options = []
     for field in dataclasses.fields(kind):
         if field.init and field.name not in _NO_OPTIONS:
-            hint = _hint(kind, field.name)
+            hint = _field_type(kind, field.name)
             extra = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
             plain = get_args(hint)[0] if extra else hint
             shown = next((mark.type for mark in extra if isinstance(mark, OptionType)), plain)
@@ -155,7 +155,7 @@ def attribute_docs(kind: type) -> dict[str, str]:
     return docs
 
 
-def _hint(kind: type, name: str) -> Any:
+def _field_type(kind: type, name: str) -> Any:
     """The type of one field, evaluated where it was written."""
     home = next(base for base in kind.__mro__ if name in inspect.get_annotations(base))
     alone = type(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, get_args, get_origin
 from hepjax.errors import InputError
 from hepjax.models.fields import options_in, options_of
 from hepjax.models.registry import MODELS
-from hepjax.registry import hint
+from hepjax.registry import similar_names_hint
 
 if TYPE_CHECKING:
     import cattrs
@@ -39,7 +39,7 @@ def to_json(model: Model) -> dict[str, Any]:
     kind = type(model)
     tree: dict[str, Any] = {"name": MODELS.name_of(kind)}
     for name, value in options_of(model).items():
-        plain = _converter().unstructure(value)
+        plain = _model_options_converter().unstructure(value)
         try:
             tree[name] = json.loads(json.dumps(plain))
         except TypeError as error:
@@ -75,11 +75,11 @@ def from_json(tree: Mapping[str, Any]) -> Model:
     options = {option.name: option for option in options_in(kind)}
     for key in given:
         if key not in options:
-            raise InputError(f"model {name}: there is no option {key}; {hint(key, tuple(options))}")
+            raise InputError(f"model {name}: there is no option {key}; {similar_names_hint(key, tuple(options))}")
     values = {}
     for key, value in given.items():
         try:
-            values[key] = _converter().structure(value, options[key].type)
+            values[key] = _model_options_converter().structure(value, options[key].type)
         except Exception as error:  # whatever a type says of another one
             raise InputError(f"model {name}: {key}={value!r:.80} does not fit ({error})") from error
     missing = [key for key, option in options.items() if option.default is dataclasses.MISSING and key not in values]
@@ -133,5 +133,5 @@ def _sequence(converter: cattrs.Converter, value: Any, kind: Any) -> Any:
 
 
 @functools.cache
-def _converter() -> cattrs.Converter:
+def _model_options_converter() -> cattrs.Converter:
     return make_strict_converter()

@@ -63,7 +63,7 @@ class VariationalAutoencoder(Reconstructing, FeatureModel):
         distribution. Training draws from the rng `dropout`.
         """
         values, condition = x if isinstance(x, Conditioned) else (x, None)
-        mean, raw = jnp.split(self.encoder(_joined(values, condition), mask, train), 2, axis=-1)
+        mean, raw = jnp.split(self.encoder(_join_condition(values, condition), mask, train), 2, axis=-1)
         log_variance = _WIDEST * jnp.tanh(raw / _WIDEST)
         code = mean
         if train:
@@ -75,9 +75,9 @@ class VariationalAutoencoder(Reconstructing, FeatureModel):
 
         Returns: (B, F) the means of what they stand for.
         """
-        decoded: jax.Array = self.decoder(_joined(z, condition))
+        decoded: jax.Array = self.decoder(_join_condition(z, condition))
         return decoded
 
 
-def _joined(values: jax.Array, condition: Array | None = None) -> jax.Array:
+def _join_condition(values: jax.Array, condition: Array | None = None) -> jax.Array:
     return values if condition is None else jnp.concatenate([values, condition], axis=-1)

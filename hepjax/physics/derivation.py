@@ -41,11 +41,14 @@ def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Column
     """
     p4 = np.where(mask[..., None], momenta(known), 0)
     total, jet = p4.sum(axis=-2), jet or {}
-    eta, phi = _known(known, Role.ETA, kinematics.eta(p4)), _known(known, Role.PHI, kinematics.phi(p4))
-    jet_pt = _known(jet, Role.JET_PT, kinematics.pt(total))
-    jet_eta = _known(jet, Role.JET_ETA, kinematics.eta(total))
-    jet_phi = _known(jet, Role.JET_PHI, kinematics.phi(total))
-    pt = _known(known, Role.PT, kinematics.pt(p4))
+    eta, phi = (
+        _known_coordinates(known, Role.ETA, kinematics.eta(p4)),
+        _known_coordinates(known, Role.PHI, kinematics.phi(p4)),
+    )
+    jet_pt = _known_coordinates(jet, Role.JET_PT, kinematics.pt(total))
+    jet_eta = _known_coordinates(jet, Role.JET_ETA, kinematics.eta(total))
+    jet_phi = _known_coordinates(jet, Role.JET_PHI, kinematics.phi(total))
+    pt = _known_coordinates(known, Role.PT, kinematics.pt(p4))
     columns = {
         **dict(zip((Role.PX, Role.PY, Role.PZ, Role.ENERGY), np.moveaxis(p4, -1, 0), strict=True)),
         Role.PT: pt,
@@ -86,7 +89,7 @@ def momenta(known: Columns) -> NDArray[np.float64]:
     return np.stack([*p3, energy], axis=-1)
 
 
-def _known(columns: Columns, role: Role, derived: np.ndarray) -> np.ndarray:
+def _known_coordinates(columns: Columns, role: Role, derived: np.ndarray) -> np.ndarray:
     return np.asarray(columns[role], np.float64) if role in columns else derived
 
 

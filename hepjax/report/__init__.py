@@ -12,6 +12,7 @@ from hepjax.report.anomalies import (
 from hepjax.report.binned import rates_figure, sculpting_figure
 from hepjax.report.card import model_card
 from hepjax.report.clouds import cloud_spectra_figure
+from hepjax.report.clusters import plane_figure
 from hepjax.report.comparison import (
     anomaly_comparison_table,
     comparison_numbers,
@@ -26,11 +27,10 @@ from hepjax.report.generation import distances_figure, distances_table, generate
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.page import Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
-from hepjax.report.planes import plane_figure
 from hepjax.report.regression import (
     coverage_figure,
     predicted_against_true_figure,

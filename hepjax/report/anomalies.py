@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, class_curve, thin_curve
 from hepjax.report.figures import lowest_rate
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -241,7 +241,9 @@ def anomaly_table(figures: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str
     """
     lines = ["| score | " + " | ".join(_HEADS) + " |", "| --- " * (1 + len(_HEADS)) + "|"]
     for name, of_score in figures.items():
-        cells = [_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)]
+        cells = [
+            _anomaly_table_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)
+        ]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     return "\n".join(lines)
 
@@ -277,14 +279,16 @@ def anomaly_figures_table(
         table.add_column(head, justify="right", no_wrap=True)
     for kind, of_kind in figures.items():
         for name, of_score in of_kind.items():
-            cells = (_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True))
+            cells = (
+                _anomaly_table_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)
+            )
             table.add_row(_kind_label(kind), name.replace("_", " "), *cells)
     if not figures:
         table.add_row("none", "loss", f"{metrics['loss']:.4f}", "", "")
     return table
 
 
-def _cell(figure: Mapping[str, Any], digits: int) -> str:
+def _anomaly_table_cell(figure: Mapping[str, Any], digits: int) -> str:
     if figure["value"] is None:
         return f"> {figure['bound']:.0f}" if "bound" in figure else "-"
     if figure["interval"] is None:

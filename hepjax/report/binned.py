@@ -11,7 +11,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bins, sculpting
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:

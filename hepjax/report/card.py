@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.wording import MISSING, PARTS, SAMPLE, option_list
 
 if TYPE_CHECKING:
@@ -57,16 +57,16 @@ def model_card(
     classes = [str(each) for each in record.get("classes") or ()]
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
     sections = {
-        "Model": _model(kind, record),
-        "Inputs": _inputs(record, columns, units or {}),
+        "Model": _card_model(kind, record),
+        "Inputs": _card_inputs(record, columns, units or {}),
         "Output": [
             f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_class_list(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
         ],
-        "Data": _data(record, metrics),
-        "Training": _training(record, metrics),
+        "Data": _card_data(record, metrics),
+        "Training": _card_training(record, metrics),
         "Figures of merit": [] if paragraphs else _figures(metrics),
-        "Limits": _limits(record, classes, pt_range),
+        "Limits": _card_limits(record, classes, pt_range),
         "How to run it": _running(name, kind, record, columns, output),
         "How to repeat it": _repeating(record),
         **(paragraphs or {}),
@@ -75,7 +75,7 @@ def model_card(
     return f"# {name}\n\nA {'model' if paragraphs else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
 
 
-def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
+def _card_model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
     options, size = record["experiment"]["model"], (record.get("cost") or {}).get("parameters")
     parameters = f", {size:,} parameters" if size else ""
     form = "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs" if file is ExportFormat.STABLEHLO else "ONNX"
@@ -85,7 +85,7 @@ def _model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
+def _card_inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
     model = record["experiment"]["model"]
     rows = [f"| {place} | `{column}` | {_unit_text(units.get(column))} |" for place, column in enumerate(columns)]
     table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
@@ -108,7 +108,7 @@ def _inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[st
     ]
 
 
-def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+def _card_data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     experiment = record["experiment"]
     files = [str(file) for key in ("data", "val", "test") for file in experiment.get(key) or ()]
     words = [f"Trained on {', '.join(files) or SAMPLE}."]
@@ -124,7 +124,7 @@ def _data(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     return ["\n".join(words)]
 
 
-def _training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
+def _card_training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> list[str]:
     experiment = record["experiment"]
     names = ("epochs", "patience", "batch_size", "optimizer", "seed", "precision", "folds", "ensemble")
     options = option_list({name: experiment[name] for name in names if experiment.get(name) is not None})
@@ -162,7 +162,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
     return parts
 
 
-def _limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[float, float] | None) -> list[str]:
+def _card_limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tuple[float, float] | None) -> list[str]:
     simulated = "" if record["experiment"].get("data") else " It was trained on simulated jets, not on measured ones."
     tested_range = f" Its figures hold for jets of {pt_range[0]:,.0f} to {pt_range[1]:,.0f} GeV." if pt_range else ""
     return [

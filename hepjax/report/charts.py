@@ -200,17 +200,17 @@ def readings(chart: Chart) -> dict[str, Any]:
     """Returns what the page's script shows under the pointer: places and heights as fractions, and their texts."""
     return {
         "label": chart.x.label,
-        "x": _rounded(fractions(chart.x, chart.places)),
+        "x": _rounded_place(fractions(chart.x, chart.places)),
         "heads": list(chart.heads),
         "lines": [
-            {"line": i, "name": line.name, "y": _rounded(fractions(chart.y, line.at)), "words": list(line.words)}
+            {"line": i, "name": line.name, "y": _rounded_place(fractions(chart.y, line.at)), "words": list(line.words)}
             for i, line in enumerate(chart.lines)
             if line.readable
         ],
     }
 
 
-def _rounded(values: Floats) -> list[float | None]:
+def _rounded_place(values: Floats) -> list[float | None]:
     return [round(float(value), 4) if math.isfinite(value) else None for value in values]
 
 

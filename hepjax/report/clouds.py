@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
         for i, name in enumerate(simulated):
             line, column = divmod(i, columns)
             above, below = grid[2 * line : 2 * line + 2, column]
-            _panel(above, below, simulated[name], generated[name])
+            _cloud_spectra_panel(above, below, simulated[name], generated[name])
             below.set_xlabel(column_label(name))
             if column == 0:
                 above.set_ylabel("Share of class")
@@ -71,7 +71,9 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
     return figure
 
 
-def _panel(above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]) -> None:
+def _cloud_spectra_panel(
+    above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]
+) -> None:
     """Draws the spectra of all classes in one quantity, and generated over simulated in wider bins."""
     edges, decades = _edges(np.concatenate([*simulated.values()]))
     wide = edges[::_MERGED]

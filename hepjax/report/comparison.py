@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import color, new_figure, put_label, style
 from hepjax.report.wording import MISSING
 
@@ -61,10 +61,10 @@ def comparison_table(
     table.add_column("")
     for name in names:
         table.add_column(Text(name), justify="right")
-    for title, form, figures, row_differences in _lines(metrics, differences):
+    for title, form, figures, row_differences in _comparison_rows(metrics, differences):
         ratio = title.endswith(_REJECTION)
         cells = [
-            _cell(figure, form, difference, ratio=ratio)
+            _comparison_cell(figure, form, difference, ratio=ratio)
             for figure, difference in zip(figures, [None, *row_differences], strict=True)
         ]
         table.add_row(title, *cells)
@@ -176,7 +176,7 @@ def _table(
         near = [_look_up(each.get("intervals") or {}, path) for each in metrics]
         texts = [_with_interval(*pair, form) for pair in zip(figures, near, strict=True)]
         changes = [None, *(_look_up(each, path) for each in differences)]
-        cells = [_cell(text, form, change, ratio=ratio) for text, change in zip(texts, changes, strict=True)]
+        cells = [_comparison_cell(text, form, change, ratio=ratio) for text, change in zip(texts, changes, strict=True)]
         table.add_row(title, *cells)
     return table
 
@@ -263,7 +263,7 @@ def _bars(quantities: Sequence[tuple[float | None, Sequence[float] | None]]) -> 
     return values, np.nan_to_num(np.abs(ends.T - values))
 
 
-def _lines(
+def _comparison_rows(
     metrics: Sequence[Mapping[str, Any]], differences: Sequence[Mapping[str, Any]]
 ) -> list[tuple[str, str, list[Any], list[Difference | None]]]:
     """Returns the title, format, figures and differences of each row."""
@@ -289,7 +289,7 @@ def _bound_text(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
     return None if bound is None else f"> {bound:,.1f}"
 
 
-def _cell(figure: float | str | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
+def _comparison_cell(figure: float | str | None, form: str, difference: Difference | None, *, ratio: bool) -> str:
     words = figure if isinstance(figure, str) else MISSING if figure is None else form.format(figure)
     if difference is None:
         return words

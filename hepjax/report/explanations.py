@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.report.graphs import center_window, particle_areas, plane_columns
 from hepjax.report.jets import COLOR_RANGE, label_outer_axes, mean_images
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:

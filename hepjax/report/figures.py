@@ -15,7 +15,7 @@ import numpy as np
 
 from hepjax.errors import InputError, writing
 from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, normalize_rows, thin_curve
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 from hepjax.report.wording import MISSING
 

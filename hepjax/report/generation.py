@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:

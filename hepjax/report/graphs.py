@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import column_label
+from hepjax.report.labels import column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.names import class_label, column_label
+from hepjax.report.labels import class_label, column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _distributions(
         panels = figure.subplots(lines, columns, squeeze=False).ravel()
         handles: dict[str, Any] = {}
         for f, name in enumerate(names):
-            handles = _panel(panels[f], {group: rows[:, f] for group, rows in groups.items()})
+            handles = _draw_histogram_panel(panels[f], {group: rows[:, f] for group, rows in groups.items()})
             panels[f].set_xlabel(column_label(name))
             if f % columns == 0:
                 panels[f].set_ylabel(f"Fraction of {what}")
@@ -195,7 +195,7 @@ def _distributions(
     return figure
 
 
-def _panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
+def _draw_histogram_panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str, Any]:
     """Draws the histograms of one quantity; returns the legend's entries."""
     everything = np.concatenate([*groups.values()]).astype(np.float64)
     low, high = np.percentile(everything, [_TAIL, 100 - _TAIL])

@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax.evaluation.calibration import reliability
 from hepjax.report import page_tables
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
 from hepjax.report.page_record import run_text
 from hepjax.report.rendering import Picture, render
 from hepjax.report.summary import Summary
-from hepjax.report.wording import SAMPLE, calibration_sentence, certainty_sentence, find, is_number, number, uncertainty
+from hepjax.report.wording import (
+    SAMPLE,
+    calibration_sentence,
+    certainty_sentence,
+    find,
+    is_number,
+    number_text,
+    uncertainty,
+)
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
@@ -102,10 +110,10 @@ def page(
         sample=SAMPLE,
         results=summary.sentences,
         cards=summary.cards,
-        verdict=_verdict(metrics),
+        verdict=_page_verdict(metrics),
         certainty=certainty_sentence(metrics),
         classes=list(metrics.get("jets") or metrics.get("classes") or record.get("classes") or ()),
-        sections=[section for section in _sections(metrics, history, scores, sections) if any(section[2:])],
+        sections=[section for section in _page_sections(metrics, history, scores, sections) if any(section[2:])],
         papers=PAPERS,
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         style=Markup(style),  # noqa: S704 -- with the script the only text that is not escaped: a file of this package
@@ -114,7 +122,7 @@ def page(
     return text.encode("utf-8", "replace").decode("utf-8")  # the name of a file may hold what is no text
 
 
-def _sections(
+def _page_sections(
     metrics: Mapping[str, Any], history: Sequence[Epoch], scores: Scores | None, further: Sequence[Section]
 ) -> Iterator[_SectionView]:
     """Yields all sections in their order; those with a title only have nothing to show."""
@@ -170,14 +178,14 @@ def _cards(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tu
         yield "Test jets", f"{sum(jets.values()):,}", f"of {len(jets)} classes"
     if is_number(parameters):
         cost = find(record, "cost", "flop_per_jet")
-        yield "Parameters", number(parameters), f"{number(cost)} FLOP a jet" if is_number(cost) else ""
+        yield "Parameters", number_text(parameters), f"{number_text(cost)} FLOP a jet" if is_number(cost) else ""
 
 
 def _short_uncertainty(metrics: Mapping[str, Any], key: str, form: str) -> str:
     return uncertainty(metrics, key, form).removeprefix("68% interval ").removesuffix(" from training to training")
 
 
-def _verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
+def _page_verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
     """Returns how the training went, and its kind for a badge; of many trainings the words do not begin with a kind."""
     verdict = metrics.get("verdict") or {}
     kind, words = str(verdict.get("kind", "")), str(verdict.get("words", ""))

@@ -10,8 +10,8 @@ import numpy as np
 from hepjax.evaluation import auc, best_epoch, class_curve, fpr_at_tpr, thin_curve
 from hepjax.report.charts import Axis, Chart, Line, Mark
 from hepjax.report.figures import lowest_rate
-from hepjax.report.names import class_label
-from hepjax.report.wording import number
+from hepjax.report.labels import class_label
+from hepjax.report.wording import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -150,7 +150,7 @@ def _chart_over_epochs(
     lines = []
     for name, (look, values) in curves.items():
         bars = np.full((2, len(values)), np.nan) if len(history) <= _FEW_EPOCHS else None  # points without error bars
-        words = [number(float(value), form) for value in values]
+        words = [number_text(float(value), form) for value in values]
         lines.append(Line(name, look, epochs, values, values, words, bars=bars, dash=int(name == "training")))
     text = f"From epoch {history[0].epoch} to {history[-1].epoch}: "
     text += "; ".join(f"{line.name} from {line.words[0]} to {line.words[-1]}" for line in lines) + "."

@@ -6,8 +6,8 @@ import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from hepjax.report.names import class_label
-from hepjax.report.wording import MISSING, PARTS, SAMPLE, find, is_number, number, option_list, option_text
+from hepjax.report.labels import class_label
+from hepjax.report.wording import MISSING, PARTS, SAMPLE, find, is_number, number_text, option_list, option_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -30,43 +30,43 @@ def run_text(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
     """
     versions, experiment = record.get("versions") or {}, record.get("experiment") or {}
     return {
-        "model": _model(record),
+        "model": _model_record(record),
         "model_options": option_list(experiment.get("model") or {}, MISSING),
-        "data": _data(record),
+        "data": _data_record(record),
         "packages": " ".join(shlex.quote(f"{name}=={text}") for name, text in versions.items() if name != "python"),
         "python": versions.get("python", ""),
         "files": dict(_files(experiment)),
         "metadata": list(_metadata(record, metrics)),
-        "options": {name: option_text(value, MISSING) for name, value in flat(experiment)},
+        "options": {name: option_text(value, MISSING) for name, value in flat_option_pairs(experiment)},
     }
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat_option_pairs(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
     """Yields nested mappings as pairs with dotted names.
 
-    >>> dict(flat({"model": {"name": "mlp"}, "seed": 0}))
+    >>> dict(flat_option_pairs({"model": {"name": "mlp"}, "seed": 0}))
     {'model.name': 'mlp', 'seed': 0}
     """
     for name, value in tree.items():
         if isinstance(value, Mapping):
-            yield from flat(value, f"{prefix}{name}.")
+            yield from flat_option_pairs(value, f"{prefix}{name}.")
         else:
             yield f"{prefix}{name}", value
 
 
-def _model(record: Mapping[str, Any]) -> str:
+def _model_record(record: Mapping[str, Any]) -> str:
     name, parameters = find(record, "experiment", "model", "name"), find(record, "cost", "parameters")
-    size = f", {number(parameters)} parameters" if is_number(parameters) else ""
+    size = f", {number_text(parameters)} parameters" if is_number(parameters) else ""
     return f"{name or 'model not recorded'}{size}"
 
 
-def _data(record: Mapping[str, Any]) -> str:
+def _data_record(record: Mapping[str, Any]) -> str:
     """Returns the files, the jets of each part and the classes."""
     files = [str(name) for key in ("data", "val", "test") for name in find(record, "experiment", key) or ()]
     words = [", ".join(files) or SAMPLE]
     counts, classes = record.get("jets") or {}, record.get("classes") or ()
     if counts:
-        words.append(f"{', '.join(f'{number(n)} {PARTS.get(part, part)}' for part, n in counts.items())} jets")
+        words.append(f"{', '.join(f'{number_text(n)} {PARTS.get(part, part)}' for part, n in counts.items())} jets")
     if classes:
         words.append(f"classes {', '.join(class_label(str(name)) for name in classes)}")
     return "; ".join(words)
@@ -81,10 +81,13 @@ def _files(experiment: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
 
 def _metadata(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, count in (record.get("jets") or {}).items():
-        yield f"{PARTS.get(part, part).capitalize()} jets", number(count)
+        yield f"{PARTS.get(part, part).capitalize()} jets", number_text(count)
     counts, seed = metrics.get("jets") or {}, find(record, "experiment", "seed")
     if counts:
-        yield "Test jets by class", ", ".join(f"{class_label(name)} {number(count)}" for name, count in counts.items())
+        yield (
+            "Test jets by class",
+            ", ".join(f"{class_label(name)} {number_text(count)}" for name, count in counts.items()),
+        )
     if seed is not None:
         yield "Seed", str(seed)
     if record.get("devices"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax.report.wording import MISSING, find, is_number, number
+from hepjax.report.wording import MISSING, find, is_number, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -151,7 +151,8 @@ def wanted(point: Mapping[str, Any]) -> str:
     """
     keys = ((f"wanted_{key}", key.replace("_", " ")) for key in ("efficiency", "mistag_rate"))
     return (
-        ", ".join(f"{text} {number(point[key], '{:g}')}" for key, text in keys if point.get(key) is not None) or MISSING
+        ", ".join(f"{text} {number_text(point[key], '{:g}')}" for key, text in keys if point.get(key) is not None)
+        or MISSING
     )
 
 

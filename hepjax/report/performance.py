@@ -14,7 +14,7 @@ from hepjax.evaluation.discriminants import class_fractions, discriminant
 from hepjax.evaluation.significance import improvement, significance_improvement
 from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.report.binned import even_edges
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.evaluation.regression import Estimates, check_estimates
 from hepjax.evaluation.residuals import bias_and_resolution, relative_residuals
-from hepjax.report.names import column_label
+from hepjax.report.labels import column_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -281,7 +281,7 @@ def regression_table(metrics: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     spread = metrics.get("spread")
-    halves = spread or _halves(metrics.get("intervals") or {})
+    halves = spread or _half_widths(metrics.get("intervals") or {})
     words = "± is the standard deviation of one training" if spread else "± is half of the 68 % interval" * bool(halves)
     caption = [f"loss {metrics['loss']:.4f}{_plus_minus('{:.4f}', halves.get('loss'), ' ')}"]
     caption += [f"{metrics['test_jets']:,} jets"] if "test_jets" in metrics else []
@@ -294,13 +294,13 @@ def regression_table(metrics: Mapping[str, Any]) -> Table:
     for key, title, form in _FIGURES:
         if any(each.get(key) is not None for each in targets.values()):
             pairs = ((each.get(key), (near.get(name) or {}).get(key)) for name, each in targets.items())
-            table.add_row(title, *(_cell(form, *pair) for pair in pairs))
+            table.add_row(title, *(_figure_cell(form, *pair) for pair in pairs))
     for level in next(iter(targets.values())).get("coverage") or {}:
         pairs = (
             (each["coverage"][level], ((near.get(name) or {}).get("coverage") or {}).get(level))
             for name, each in targets.items()
         )
-        table.add_row(f"Truths below the quantile {level}", *(_cell("{:.1%}", *pair) for pair in pairs))
+        table.add_row(f"Truths below the quantile {level}", *(_figure_cell("{:.1%}", *pair) for pair in pairs))
     return table
 
 
@@ -386,13 +386,13 @@ def _range(values: Any) -> tuple[float, float]:
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
 
 
-def _halves(intervals: Any) -> Any:
+def _half_widths(intervals: Any) -> Any:
     if isinstance(intervals, dict):
-        return {key: _halves(value) for key, value in intervals.items()}
+        return {key: _half_widths(value) for key, value in intervals.items()}
     return None if intervals is None else (intervals[1] - intervals[0]) / 2
 
 
-def _cell(form: str, value: float | None, width: float | None) -> str:
+def _figure_cell(form: str, value: float | None, width: float | None) -> str:
     return _MISSING if value is None else form.format(value) + _plus_minus(form, width, " ")
 
 

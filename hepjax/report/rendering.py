@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax.errors import InputError
 from hepjax.report import charts, page_tables, wording
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import color, legible
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _FUNCTIONS = (
     *(charts.along, charts.line_style, charts.minor_ticks, charts.path, charts.points, charts.readings, charts.ticks),
     *(charts.up, page_tables.how_sure, page_tables.mean_auc, page_tables.merit_columns, page_tables.merit_note),
-    *(page_tables.quantity, page_tables.wanted, wording.find, wording.is_interval, wording.number, wording.span),
+    *(page_tables.quantity, page_tables.wanted, wording.find, wording.is_interval, wording.number_text, wording.span),
     *(class_label, color, legible, zip),
 )
 """Functions that templates may call, beside `image`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.wording import MISSING, SAMPLE, option_list
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     from rich.table import Table
 
     jets, bounds = metrics.get("jets", {}), metrics.get("bounds", {})
-    widths, words = _widths(metrics)
+    widths, words = _metric_uncertainties(metrics)
 
     def cell(form: str, value: float | None, width: float | None, between: str) -> str:
         return _figure_text(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
@@ -75,18 +75,18 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     return table
 
 
-def _widths(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
+def _metric_uncertainties(metrics: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     """Returns the numbers behind ±, in the shape of the metrics, and a note on them."""
     if "spread" in metrics:
         return metrics["spread"], "± is the standard deviation of one training"
     if "intervals" in metrics:
-        return _halves(metrics["intervals"]), "± is half of the 68 % interval"
+        return _uncertainty_halves(metrics["intervals"]), "± is half of the 68 % interval"
     return {}, ""
 
 
-def _halves(intervals: Any) -> Any:
+def _uncertainty_halves(intervals: Any) -> Any:
     if isinstance(intervals, dict):
-        return {key: _halves(value) for key, value in intervals.items()}
+        return {key: _uncertainty_halves(value) for key, value in intervals.items()}
     return None if intervals is None else (intervals[1] - intervals[0]) / 2
 
 
@@ -210,7 +210,7 @@ def bench_table(results: Mapping[str, Any]) -> Table:
     """Makes a table of the speed of models, for a terminal of 80 columns.
 
     Args:
-      results: the result of `hepjax.runs.bench.bench`.
+      results: the result of `hepjax.runs.bench.measure_speed`.
 
     Returns:
       A table with two rows a model; the machine is in its caption.

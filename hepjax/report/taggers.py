@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curves, thin_curve
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:

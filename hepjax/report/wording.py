@@ -37,10 +37,10 @@ def is_interval(value: Any) -> bool:
     return isinstance(value, list | tuple) and len(value) == 2 and all(map(is_number, value))
 
 
-def number(value: Any, form: str = "{:.4g}") -> str:
+def number_text(value: Any, form: str = "{:.4g}") -> str:
     """Formats a number; a dash stands for a missing one, and anything else stays as it is.
 
-    >>> number(0.25), number(1234567), number(None), number(float("nan")), number("a")
+    >>> number_text(0.25), number_text(1234567), number_text(None), number_text(float("nan")), number_text("a")
     ('0.25', '1,234,567', '–', '–', 'a')
     """
     if is_number(value):

@@ -21,7 +21,7 @@ from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import feeds
+from hepjax.runs import batch_feeds
 from hepjax.training import losses
 from hepjax.types import Batch, Window
 
@@ -46,7 +46,7 @@ _LONG = 0.5
 log = logging.getLogger("hepjax")
 
 
-def bench(
+def measure_speed(
     chosen: Sequence[Model],
     *,
     batch_size: int = 128,
@@ -74,7 +74,7 @@ def bench(
       InputError: a number below 1, a batch that the devices cannot share, or a model that is no classifier.
     """
     devices = runtime.make_devices()
-    _check(devices, batch_size, block, rounds)
+    _check_bench_options(devices, batch_size, block, rounds)
     for model in chosen:
         if model.serves:
             raise InputError(
@@ -82,11 +82,13 @@ def bench(
                 "leave it out"
             )
     jets = data.read_jets()
-    peak = _peak(devices, rounds)
+    peak = _peak_matrix_flop(devices, rounds)
     found: dict[str, Any] = {}
     for model in chosen:
         name = MODELS.name_of(model)
-        found[name] = _measure(model, jets, devices, peak, batch_size=batch_size, block=block, rounds=rounds)
+        found[name] = _measure_model_speed(
+            model, jets, devices, peak, batch_size=batch_size, block=block, rounds=rounds
+        )
         speeds = (found[name][kind]["jets_per_second"]["median"] for kind in ("training", "inference"))
         log.info("%s: %s jets/s in training, %s at inference", name, *(f"{speed:,.0f}" for speed in speeds))
         show(name)
@@ -100,20 +102,20 @@ def bench(
     }
 
 
-def _check(devices: Devices, batch_size: int, block: int | None, rounds: int) -> None:
+def _check_bench_options(devices: Devices, batch_size: int, block: int | None, rounds: int) -> None:
     for option, value in (("--batch-size", batch_size), ("--block", block), ("--rounds", rounds)):
         if value is not None and value < 1:
             raise InputError(f"{option}: expected 1 or more, found {value}")
     runtime.check_shared(devices, batch_size)
 
 
-def _measure(
+def _measure_model_speed(
     model: Model, jets: Jets, devices: Devices, peak: float, *, batch_size: int, block: int | None, rounds: int
 ) -> dict[str, Any]:
     pipeline = pipelines.make_pipeline(model, len(jets.classes), jets.dataset)
     inputs = pipeline.load(jets, slice(None))
     apply = pipelines.make_apply(pipeline, representations.scaling_of([pipeline.statistics(inputs)]))
-    params, model_state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, model_state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     cost = models.cost(apply, params, model_state, pipeline.example)
     loss = losses.categorical_cross_entropy
     optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.CONSTANT, 1e-3, steps=1))
@@ -121,8 +123,10 @@ def _measure(
     run_window, evaluate = runtime.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
     state = runtime.place_state(devices, state)
-    block = runtime.shared(devices, block or feeds.block_size(cost))
-    window = _window(_batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet)
+    block = runtime.shared(devices, block or batch_feeds.block_size(cost))
+    window = _bench_window(
+        _batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet
+    )
     batch = runtime.place_batch(devices, _batch(inputs, jets, block))
 
     def result(rates: Sequence[float], flop: int) -> dict[str, Any]:
@@ -131,13 +135,15 @@ def _measure(
         return {"flop_per_jet": flop, "jets_per_second": speeds, "share_of_peak": flop * middle / peak}
 
     # Answers first: the training donates its state.
-    answers = _rates(lambda _: evaluate(state, batch).outputs, None, rounds)
-    trained = _rates(lambda carry: run_window(carry[0], window), (state, None), rounds)
+    answers = _bench_rates(lambda _: evaluate(state, batch).outputs, None, rounds)
+    trained = _bench_rates(lambda carry: run_window(carry[0], window), (state, None), rounds)
     return {
         "parameters": cost.parameters,
         "training": {
             "batch_size": batch_size,
-            **result([rate * len(window.bucket) * batch_size for rate in trained], feeds.BACKWARD * cost.flop_per_jet),
+            **result(
+                [rate * len(window.bucket) * batch_size for rate in trained], batch_feeds.BACKWARD * cost.flop_per_jet
+            ),
         },
         "inference": {"batch_size": block, **result([rate * block for rate in answers], cost.flop_per_jet)},
     }
@@ -150,10 +156,10 @@ def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
     return Batch(picked, np.asarray(jets.labels)[rows], np.ones(count, np.float32))
 
 
-def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -> Window:
+def _bench_window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -> Window:
     """Many steps, over the jets of each device in one random order again and again."""
     share = batch_size // devices.everywhere
-    affordable = int(_PROGRAM_FLOP / (feeds.BACKWARD * max(flop_per_jet, 1) * batch_size))
+    affordable = int(_PROGRAM_FLOP / (batch_feeds.BACKWARD * max(flop_per_jet, 1) * batch_size))
     steps = min(max(affordable, 1), _PROGRAM_STEPS)
     dealt = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), data)
     order = np.random.default_rng(0).permutation(dealt.weights.shape[1]).astype(np.int32)
@@ -161,7 +167,7 @@ def _window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: int) -
     return runtime.place_window(devices, Window((dealt,), np.zeros(steps, np.int32), rows))
 
 
-def _rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
+def _bench_rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
     """Measures how often a compiled function runs in a second, in each round; it takes its last result."""
     carry, _ = _timed(run, carry, 1)  # compiles
     carry, once = _timed(run, carry, 1)
@@ -179,14 +185,14 @@ def _timed(run: Callable[[Any], Any], carry: Any, calls: int) -> tuple[Any, floa
     return carry, time.perf_counter() - start
 
 
-def _peak(devices: Devices, rounds: int) -> float:
+def _peak_matrix_flop(devices: Devices, rounds: int) -> float:
     """FLOP a second of the fastest float32 matrix product, one on each device at once, as precise as JAX's default."""
     best, product = 0.0, jax.jit(lambda x: x @ x)
     for size in _SIZES:
         matrix = np.random.default_rng(0).normal(size=(size, size)).astype(np.float32)
         many = np.broadcast_to(matrix, (devices.everywhere, size, size))
         placed = runtime.place_batch(devices, Batch(many, *np.zeros((2, len(many)), np.float32))).inputs
-        rate = statistics.median(_rates(lambda _: product(placed), None, rounds))  # noqa: B023 — it is called here
+        rate = statistics.median(_bench_rates(lambda _: product(placed), None, rounds))  # noqa: B023 — it is called here
         best = max(best, rate * 2 * size**3 * len(many))
         if 2**3 / rate > _LONG:  # the next would take
             break

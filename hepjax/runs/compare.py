@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.inputs import opening
+from hepjax.inputs import open_files
 from hepjax.runs import predict, predictions, run_folder, stored
 from hepjax.tasks import TASKS, default_task
 
@@ -35,7 +35,7 @@ class Comparison(NamedTuple):
     """That all have learned."""
 
 
-def compare(
+def compare_models(
     sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str | None = None, allow_external: bool = False
 ) -> Comparison:
     """Compares models on the same jets.
@@ -56,7 +56,7 @@ def compare(
     if len(sources) < 2:
         raise InputError(f"hepjax compare: expected two runs or more, found {len(sources)}")
     if data:
-        log.info("predicting %s", opening.names(data))
+        log.info("predicting %s", open_files.file_names_text(data))
         known = [
             predict.predict_known(source, data, dataset=dataset, allow_external=allow_external) for source in sources
         ]
@@ -73,7 +73,7 @@ def compare(
             raise InputError(f"{source}, beside {sources[0]}: {problem}")
     predicted = [each for _, each in known]
     if not data:
-        predicted = _common(predicted, sources)
+        predicted = _predictions_of_common_jets(predicted, sources)
     metrics = [of.evaluate(each) for (of, _), each in zip(known, predicted, strict=True)]
     return Comparison(
         metrics, [task.compare(predicted[0], each) for each in predicted[1:]], len(predicted[0].values), task
@@ -101,7 +101,7 @@ def _read_scores(source: Path) -> tuple[Task, Predictions | None]:
     return task, predictions.read_predictions(path, task) if path.is_file() else None
 
 
-def _common(predicted: Sequence[Predictions], sources: Sequence[Path]) -> list[Predictions]:
+def _predictions_of_common_jets(predicted: Sequence[Predictions], sources: Sequence[Path]) -> list[Predictions]:
     """The predictions of the jets that all have predicted, in one order; that they are the same jets is looked at."""
     rows = [np.asarray(each.rows) for each in predicted]
     shared = reduce(np.intersect1d, rows)

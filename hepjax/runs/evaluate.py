@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
-from hepjax.inputs import opening
-from hepjax.runs import outputs, predict, predictions
+from hepjax.inputs import open_files
+from hepjax.runs import predict, predictions, save_run
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +28,7 @@ class Evaluation(NamedTuple):
     """That they are of."""
 
 
-def evaluate(
+def evaluate_model(
     source: Path,
     data: Sequence[Path] = (),
     out: Path | None = None,
@@ -65,7 +65,7 @@ def evaluate(
         task, test = predict.predict_known(
             source, data, calibrated=calibrated, dataset=dataset, allow_external=allow_external
         )
-        name = opening.names(data)
+        name = open_files.file_names_text(data)
     if test.targets is not None:
         task.check_targets({"test": test.targets}, test.columns, name)
     metrics = task.evaluate(test)
@@ -73,5 +73,5 @@ def evaluate(
         log.warning("%s: %s", name, words)
     if out is not None:
         with atomic_files.new_folder(out) as new:
-            outputs.write_metrics(new, task, test, metrics)
+            save_run.write_metrics(new, task, test, metrics)
     return Evaluation(metrics, task)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hepjax.runs.stored import Run
 
 
-def export(
+def export_run(
     folder: Path, out: Path, kind: ExportFormat = ExportFormat.ONNX, *, calibrated: bool = False
 ) -> tuple[Path, ...]:
     """Writes the model of a run as a file of raw columns in, predictions out, and its model card.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.inputs import opening
+from hepjax.inputs import open_files
 from hepjax.runs import predictions, taggers
 from hepjax.tasks import Predictions
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepjax.tasks import Task
 
 
-def predict(
+def predict_files(
     source: Path,
     data: Sequence[Path],
     out: Path,
@@ -87,7 +87,8 @@ def predict_known(
     first = task.read(jets, slice(0, 0))
     if first is None:
         raise InputError(
-            f"{opening.names(data)}: no {task.layout.targets}, so nothing can be measured; use hepjax predict"
+            f"{open_files.file_names_text(data)}: no {task.layout.targets}, so nothing can be measured; "
+            "use hepjax predict"
         )
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)

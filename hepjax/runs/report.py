@@ -10,7 +10,7 @@ import numpy as np
 from hepjax import report
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
-from hepjax.inputs import opening
+from hepjax.inputs import open_files
 from hepjax.runs import stored, taggers
 from hepjax.tasks import Case, Results
 
@@ -26,7 +26,7 @@ JETS = 1000
 log = logging.getLogger("hepjax")
 
 
-def write(folder: Path, out: Path | None = None, show: Callable[[str], None] = lambda words: None) -> Path:  # noqa: ARG005
+def write_run_page(folder: Path, out: Path | None = None, show: Callable[[str], None] = lambda words: None) -> Path:  # noqa: ARG005
     """Writes the page of a run.
 
     Args:
@@ -69,12 +69,12 @@ def _read_case(source: Run, folder: Path) -> Case:
     jets = taggers.open_jets(predictor, files, allow_external=experiment.allow_external)
     rows, targets = np.asarray(test.rows), np.asarray(test.targets)
     if rows.max() >= len(jets):
-        raise InputError(f"{opening.names(files)}: holds fewer jets than when it was tested")
+        raise InputError(f"{open_files.file_names_text(files)}: holds fewer jets than when it was tested")
     chosen = np.sort(np.random.default_rng(0).permutation(len(rows))[:JETS])
     some_jets = jets[rows[chosen]]
     again = predictor.task.read(some_jets, slice(None))
     if again is None or (again != targets[chosen]).any():
-        raise InputError(f"{opening.names(files)}: holds other jets than when it was tested")
+        raise InputError(f"{open_files.file_names_text(files)}: holds other jets than when it was tested")
     return Case(
         some_jets,
         targets[chosen],

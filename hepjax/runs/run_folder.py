@@ -38,7 +38,7 @@ _OF_CLASSIFICATION = ("insensitive", "balance")
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
 
-def create(experiment: options.Experiment) -> Path:
+def create_run_folder(experiment: options.Experiment) -> Path:
     """Makes the folder of a new run.
 
     Args:
@@ -238,7 +238,7 @@ def check_resumable(given: options.Experiment) -> tuple[options.Experiment, dict
       InputError: there is no such run, or an option differs.
     """
     own, record = read_experiment(_folder_of(given.out))
-    saved, now = _flat(_to_json(_elsewhere(own, given.out))), _flat(_to_json(absolute(given)))
+    saved, now = _flat_options(_to_json(_elsewhere(own, given.out))), _flat_options(_to_json(absolute(given)))
     # The model's own name first: its other options differ where it does.
     for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
         free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", *_PLACE}
@@ -250,11 +250,11 @@ def check_resumable(given: options.Experiment) -> tuple[options.Experiment, dict
     return own, record
 
 
-def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat_options(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Nested dicts as one, with dotted names."""
     flat: dict[str, Any] = {}
     for name, value in tree.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= _flat_options(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
     return flat
 
 
@@ -285,14 +285,14 @@ def dataset_of(record: Mapping[str, Any]) -> Dataset:
     from hepjax.data import dataset as described  # it brings numpy, which help must not wait for
 
     dataset = described.from_json(record["dataset"])
-    described.check(dataset)
+    described.check_dataset(dataset)
     return dataset
 
 
 def _to_json(experiment: options.Experiment) -> dict[str, Any]:
     """The options as JSON's types."""
     rest = dataclasses.replace(experiment, model=None, task=None)  # type: ignore[arg-type]
-    tree: dict[str, Any] = _converter().unstructure(rest)
+    tree: dict[str, Any] = _experiment_converter().unstructure(rest)
     return tree | {"model": to_json(experiment.model), "task": tasks.to_json(experiment.task)}
 
 
@@ -306,13 +306,13 @@ def _from_json(tree: dict[str, Any]) -> options.Experiment:
     rest = {key: value for key, value in tree.items() if key not in _OF_CLASSIFICATION}
     of_task = {key: value for key, value in tree.items() if key in _OF_CLASSIFICATION}
     task = tasks.from_json({"name": "classification", **of_task} if of_task else tree.get("task", _CLASSIFICATION))
-    experiment = _converter().structure({**rest, "model": None, "task": None}, options.Experiment)
+    experiment = _experiment_converter().structure({**rest, "model": None, "task": None}, options.Experiment)
     model = from_json(tree["model"]) if "model" in tree else experiment.model
     return dataclasses.replace(experiment, task=task, model=model)
 
 
 @functools.cache
-def _converter() -> cattrs.Converter:
+def _experiment_converter() -> cattrs.Converter:
     converter = make_strict_converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Path, str)
     converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))

@@ -12,9 +12,9 @@ from hepjax import inputs as representations
 from hepjax import models, runtime, training
 from hepjax.choices import Schedule
 from hepjax.errors import InputError
-from hepjax.inputs import batching, pipelines, subsets
+from hepjax.inputs import batching, load_subsets, pipelines
+from hepjax.runs.batch_feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
 from hepjax.runs.ensembles import choose_members, count_members, is_ensemble
-from hepjax.runs.feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
 from hepjax.runs.longer import schedule_length
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
@@ -23,11 +23,11 @@ from hepjax.training import losses
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from hepjax.inputs.load_subsets import Splits
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
+    from hepjax.runs.batch_feeds import Feed
     from hepjax.runs.ensembles import Member
-    from hepjax.runs.feeds import Feed
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
     from hepjax.tasks import Objective, Task
@@ -99,14 +99,16 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
     )
     if together:
         data = all_jets(jets)
-        members = _select(experiment, members, np.asarray(data.targets))
+        members = _select_learned_jets(experiment, members, np.asarray(data.targets))
         _check_targets(task, members, np.asarray(data.targets), dataset)
         scalings = [_fit_scaling(pipeline, data.inputs, member.train) for member in members]
         statistics = [
             task.statistics(np.asarray(data.targets)[member.train], np.asarray(data.weights)[member.train])
             for member in members
         ]
-        variables = [task.fit_variables(partial(_take, data.inputs, member.train), dataset) for member in members]
+        variables = [
+            task.fit_variables(partial(_take_training_rows, data.inputs, member.train), dataset) for member in members
+        ]
         feed = shared_feed(experiment, pipeline, data, members, devices, cost)
     else:
         scalings, feed = [jets.scaling], divided_feed(experiment, pipeline, jets, devices, cost)
@@ -130,7 +132,14 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
         packing.add_statistics({SCALING: scaling, **fitted}, each)
         for scaling, fitted, each in zip(scalings, variables, statistics, strict=True)
     ]
-    start = _start(experiment, partial(draw, task, dataset, pipeline), optimizer, members, model_states, devices)
+    start = _start_members(
+        experiment,
+        partial(draw_training_parameters, task, dataset, pipeline),
+        optimizer,
+        members,
+        model_states,
+        devices,
+    )
     return TrainingSetup(pipeline, members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
 
 
@@ -149,13 +158,15 @@ def check_size(experiment: Experiment, pipeline: InputPipeline, dataset: Dataset
       InputError: says how large the model is.
     """
     return models.check_size(
-        lambda: draw(experiment.task, dataset, pipeline, jax.random.key(0)),
+        lambda: draw_training_parameters(experiment.task, dataset, pipeline, jax.random.key(0)),
         models.MODELS.name_of(experiment.model),
         copies=_COPIES * count_members(experiment),
     )
 
 
-def draw(task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array) -> tuple[PyTree, PyTree]:
+def draw_training_parameters(
+    task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array
+) -> tuple[PyTree, PyTree]:
     """Draws the parameters of a training: those of the network, and those that its task adds.
 
     Args:
@@ -167,7 +178,7 @@ def draw(task: Task, dataset: Dataset, pipeline: InputPipeline, key: jax.Array) 
     Returns:
       The parameters, and the other variables.
     """
-    params, model_state = pipelines.initialize(pipeline, key)
+    params, model_state = pipelines.initialize_from_example(pipeline, key)
     return {**params, **task.extra_parameters(dataset, key)}, model_state
 
 
@@ -182,7 +193,7 @@ def saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]
       What best.msgpack holds; until the training has ended, what is computed after it is empty.
     """
     model_state = {name: value for name, value in state.model_state.items() if name != SCALING}
-    known = packing.split_statistics(model_state)[1]
+    known = packing.split_target_statistics(model_state)[1]
     model_state = packing.add_references(model_state, packing.blank_statistics(task.reference_names) | known)
     return task.network_parameters(state.params), model_state, state.model_state[SCALING]
 
@@ -229,7 +240,7 @@ def make_scorer(
     placed = runtime.place_state(devices, state)
 
     def score(inputs: Any) -> np.ndarray:
-        part = subsets.of_inputs(inputs)
+        part = load_subsets.of_inputs(inputs)
         # Few sizes and lengths, whatever the calls, for each is compiled.
         buckets, size = batching.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
         if pipeline.spare is not None and len(part.rows) * cost.flop_per_jet > COMPILATION_FLOP:
@@ -305,7 +316,7 @@ def _compile(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep)
     )
 
 
-def _start(
+def _start_members(
     experiment: Experiment,
     draw: Callable[[jax.Array], tuple[PyTree, PyTree]],
     optimizer: Any,
@@ -330,10 +341,10 @@ def _start(
 
 
 def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scaling:
-    return representations.scaling_of([pipeline.statistics(_take(inputs, rows))])
+    return representations.scaling_of([pipeline.statistics(_take_training_rows(inputs, rows))])
 
 
-def _take(inputs: Any, rows: np.ndarray) -> Any:
+def _take_training_rows(inputs: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], inputs)
 
 
@@ -346,7 +357,9 @@ def _training_inputs(experiment: Experiment, jets: Splits) -> Any:
     return jax.tree.map(runtime.gather, jets.train.data.inputs)
 
 
-def _select(experiment: Experiment, members: tuple[Member, ...], targets: np.ndarray) -> tuple[Member, ...]:
+def _select_learned_jets(
+    experiment: Experiment, members: tuple[Member, ...], targets: np.ndarray
+) -> tuple[Member, ...]:
     """Leaves out of folds the training and validation jets that are not learned from; other members lack them yet."""
     select = experiment.task.selection()
     if select is None or not experiment.folds:

@@ -273,11 +273,13 @@ def _read_network(
     task, path = experiment.task, folder / BEST
     with _fits(folder / EXPERIMENT):
         name = models.MODELS.name_of(experiment.model)
-        params, model_state = models.check_size(lambda: pipelines.initialize(pipeline, jax.random.key(0)), name)
+        params, model_state = models.check_size(
+            lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)), name
+        )
     blank = packing.blank_statistics((*task.statistics_names, *task.reference_names))
     template = (params, packing.add_statistics(model_state, blank), pipelines.blank_scaling(pipeline))
     params, model_state, scaling = training.restore(path, template, identity)
-    model_state, statistics = packing.split_statistics(model_state)
+    model_state, statistics = packing.split_target_statistics(model_state)
     return TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)
 
 

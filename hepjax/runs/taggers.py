@@ -13,9 +13,9 @@ import numpy as np
 
 from hepjax import models, tasks, training
 from hepjax.data.atomic_hdf5 import one_line
-from hepjax.data.dataset import check as check_dataset
+from hepjax.data.dataset import check_dataset
 from hepjax.errors import InputError
-from hepjax.inputs import opening, pipelines, subsets
+from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
@@ -240,8 +240,8 @@ def open_jets(
       InputError: a file is not usable, or the classes are not those of the model.
     """
     images, name = predictor.pipeline.images, dataset or predictor.dataset
-    jets = opening.open_jets(files, images=images, dataset=name, unlabeled=True, allow_external=allow_external)
-    return predictor.check(jets, opening.names(files))
+    jets = open_files.open_jets(files, images=images, dataset=name, unlabeled=True, allow_external=allow_external)
+    return predictor.check(jets, open_files.file_names_text(files))
 
 
 def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
@@ -258,7 +258,7 @@ def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarra
       InputError: at the end, that the model gave no numbers for some jets, how many, and the first.
     """
     bad, first, row = 0, 0, 0
-    for inputs, targets in subsets.blocks(jets, predictor.pipeline, predictor.task.read):
+    for inputs, targets in load_subsets.subset_blocks(jets, predictor.pipeline, predictor.task.read):
         predicted = predictor.predict(inputs)
         rows = predictions.unsound_rows(predicted, predictor.task)
         if len(rows) and not bad:

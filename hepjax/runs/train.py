@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax.inputs import opening, pipelines, subsets
+from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import locks, longer, options, outputs, run_folder
+from hepjax.runs import locks, longer, options, run_folder, save_run
 from hepjax.runs.ensembles import diverged_members, is_ensemble
-from hepjax.runs.measure import measure
+from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_pipeline, make_setup
 from hepjax.runtime.tensorboard import check_installed
 from hepjax.types import Ensemble
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from hepjax.inputs.opening import Opened
+    from hepjax.inputs.load_subsets import Splits
+    from hepjax.inputs.open_files import Opened
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.types import Epoch, Progress
@@ -61,7 +61,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
 def _run(
     experiment: Experiment, show: Callable[[Progress], None] | None, stack: contextlib.ExitStack
 ) -> tuple[Path, dict[str, Any]]:
-    opened = opening.open_splits(
+    opened = open_files.open_splits(
         experiment.data,
         experiment.val,
         experiment.test,
@@ -69,7 +69,7 @@ def _run(
         dataset=experiment.dataset,
         allow_external=experiment.allow_external,
     )
-    experiment = _resolve(experiment, opened)
+    experiment = _resolve_experiment(experiment, opened)
     if experiment.resume:
         longer.check_schedule(experiment, *run_folder.check_resumable(experiment))
     else:
@@ -77,33 +77,33 @@ def _run(
     pipeline = make_pipeline(experiment.model, experiment.task, opened.data.dataset)
     check_size(experiment, pipeline, opened.data.dataset)
     stack.enter_context(runtime.ends_together())
-    jets = _load(experiment, pipeline, opened)
+    jets = _load_training_jets(experiment, pipeline, opened)
     setup = make_setup(experiment, pipeline, jets)
-    metadata = outputs.metadata_of(jets, setup.cost, setup.members, experiment.task)
-    run = stack.enter_context(outputs.opened(experiment, jets, metadata, setup.start))
-    after = stack.enter_context(outputs.watching(run.folder, experiment, run.ensemble.furthest.epoch))
-    run = run._replace(ensemble=_train(experiment, run, setup, after, show))
-    return run.folder, measure(experiment, run, jets, setup, metadata)
+    metadata = save_run.metadata_of(jets, setup.cost, setup.members, experiment.task)
+    run = stack.enter_context(save_run.opened(experiment, jets, metadata, setup.start))
+    after = stack.enter_context(save_run.watching(run.folder, experiment, run.ensemble.furthest.epoch))
+    run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
+    return run.folder, measure_trainings(experiment, run, jets, setup, metadata)
 
 
-def _resolve(experiment: Experiment, opened: Opened) -> Experiment:
+def _resolve_experiment(experiment: Experiment, opened: Opened) -> Experiment:
     """Fills in the options that are left to the jets' dataset, and whole paths."""
     dataset = opened.data.dataset
     for name, jets in {"data": opened.data, **opened.others}.items():
         experiment.task.check_dataset(jets.dataset, opened.sources[name])
     return dataclasses.replace(
         run_folder.absolute(experiment),
-        model=pipelines.resolve(experiment.model, experiment.task.visible(dataset)),
+        model=pipelines.resolve_model_columns(experiment.model, experiment.task.visible(dataset)),
         task=experiment.task.for_model(experiment.model).resolve(dataset),
     )
 
 
-def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Splits:
+def _load_training_jets(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Splits:
     """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
     select = None if experiment.folds else task.selection()  # each jet of folds is tested once
     needed_by = "several trainings at once need all jets in it" if is_ensemble(experiment) else task.memory_problem()
-    jets = subsets.load(
+    jets = load_subsets.load_subsets(
         opened,
         pipeline,
         task.read,
@@ -117,9 +117,9 @@ def _load(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Sp
     return task.prepare(jets, pipeline, experiment.seed)
 
 
-def _train(
+def _train_members(
     experiment: Experiment,
-    run: outputs.Opened,
+    run: save_run.Opened,
     setup: TrainingSetup,
     after: Callable[[Epoch], None],
     show: Callable[[Progress], None] | None,
@@ -134,10 +134,10 @@ def _train(
 
     def on_epoch(ensemble: Ensemble) -> None:
         nonlocal known
-        save(ensemble, outputs.save, experiment.task)
+        save(ensemble, save_run.save_trainings, experiment.task)
         diverged = diverged_members(setup.members, ensemble.members)
         for name in diverged.keys() - known.keys():
-            save(ensemble, outputs.save_last_good, setup.members)
+            save(ensemble, save_run.save_last_good, setup.members)
             log.warning("%s diverged %s; the others go on", name, diverged[name])
         known = diverged
         log.info("%s", _epoch_line(ensemble, experiment.epochs))
@@ -154,11 +154,11 @@ def _train(
     try:
         return setup.fit(ensemble._replace(state=state, best=best), on_epoch=on_epoch)
     except training.DivergedError as error:
-        save(error.ensemble, outputs.save_last_good, setup.members)
+        save(error.ensemble, save_run.save_last_good, setup.members)
         log.info("%s", error)
         raise
     except KeyboardInterrupt as interrupt:
-        raise type(interrupt)(outputs.how_to_go_on(folder)) from None
+        raise type(interrupt)(save_run.how_to_go_on(folder)) from None
 
 
 def _epoch_line(ensemble: Ensemble, epochs: int) -> str:

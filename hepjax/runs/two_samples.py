@@ -14,14 +14,14 @@ from hepjax.errors import InputError
 from hepjax.evaluation import Distance
 from hepjax.models import MLP, DeepSets
 from hepjax.runs import options, train
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, cloud_columns
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, cloud_columns
 from hepjax.tasks.generation.files import write_columns
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hepjax.models import Model
-    from hepjax.tasks.generation.clouds import Clouds
+    from hepjax.tasks.generation.cloud_encoding import Clouds
 
 FOLDS = 5
 """Of the cross-validation."""

@@ -52,7 +52,7 @@ def cache_programs() -> Path | None:
     if (chosen := config.jax_compilation_cache_dir) is not None:
         return Path(chosen)
     try:
-        programs = _cache() / "programs"
+        programs = _program_cache_folder() / "programs"
         folder = programs / _machine()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may write here may run code in our name
         _make_room(programs, _LARGEST)
@@ -70,7 +70,7 @@ def cache_programs() -> Path | None:
     return folder
 
 
-def _cache() -> Path:
+def _program_cache_folder() -> Path:
     """Finds the user's cache folder, where `fetch` keeps its files too."""
     if given := os.environ.get("XDG_CACHE_HOME"):
         return Path(given) / "hepjax"
@@ -144,7 +144,7 @@ def watch_traces(f: Callable[P, R], name: str, shapes: int = 1) -> Callable[P, R
     def watched(*args: P.args, **kwargs: P.kwargs) -> R:
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        now = _describe(bound.arguments)
+        now = _describe_traced_arguments(bound.arguments)
         if len(seen) >= shapes:
             changes = min((_changes(now, before) for before in reversed(seen)), key=len)
             log.warning("%s was compiled again (%d times): %s", name, len(seen) + 1, _few(changes))
@@ -155,7 +155,7 @@ def watch_traces(f: Callable[P, R], name: str, shapes: int = 1) -> Callable[P, R
     return watched
 
 
-def _describe(arguments: Mapping[str, Any]) -> _Trace:
+def _describe_traced_arguments(arguments: Mapping[str, Any]) -> _Trace:
     leaves, trees = {}, {}
     for name, value in arguments.items():
         flat, trees[name] = jax.tree_util.tree_flatten_with_path(value)

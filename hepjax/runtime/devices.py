@@ -79,7 +79,7 @@ def make_devices(
     >>> make_devices(1).everywhere
     1
     """
-    devices = _all()
+    devices = _all_devices()
     if count is not None and not 1 <= count <= len(devices):
         raise InputError(f"--devices.count: there are {len(devices)} {devices[0].platform} devices, found {count}")
     if jax.process_count() > 1 and count not in {None, len(devices)}:
@@ -149,7 +149,7 @@ def check_shared(devices: Devices, batch_size: int) -> None:
         )
 
 
-def _all() -> list[jax.Device]:
+def _all_devices() -> list[jax.Device]:
     return jax.devices()
 
 
@@ -228,9 +228,9 @@ def place_window(devices: Devices, window: Window) -> Window:
     """
     data = PartitionSpec(AXIS) if devices.members is None else PartitionSpec()
     return Window(
-        jax.tree.map(lambda x: _put(devices, x, data), window.data),
-        _put(devices, window.bucket, PartitionSpec()),
-        _put(devices, window.examples, PartitionSpec(None, AXIS)),
+        jax.tree.map(lambda x: _put_on_devices(devices, x, data), window.data),
+        _put_on_devices(devices, window.bucket, PartitionSpec()),
+        _put_on_devices(devices, window.examples, PartitionSpec(None, AXIS)),
     )
 
 
@@ -244,11 +244,11 @@ def place_batch(devices: Devices, batch: Batch) -> Batch:
     Returns:
       The batch of all processes.
     """
-    placed: Batch = jax.tree.map(lambda x: _put(devices, x, PartitionSpec(AXIS)), batch)
+    placed: Batch = jax.tree.map(lambda x: _put_on_devices(devices, x, PartitionSpec(AXIS)), batch)
     return placed
 
 
-def _put(devices: Devices, x: Any, spec: PartitionSpec) -> jax.Array:
+def _put_on_devices(devices: Devices, x: Any, spec: PartitionSpec) -> jax.Array:
     if isinstance(x, jax.Array):
         return x
     placed: jax.Array = jax.make_array_from_process_local_data(NamedSharding(devices.mesh, spec), np.asarray(x))

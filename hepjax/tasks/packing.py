@@ -48,7 +48,7 @@ def add_references(model_state: PyTree, references: Mapping[str, Any]) -> PyTree
     return add_statistics(model_state, {**model_state.get(STATISTICS, {}), **references})
 
 
-def split_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
+def split_target_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """Takes the variables of a model and the statistics apart.
 
     Args:
@@ -57,7 +57,7 @@ def split_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
     Returns:
       The variables, and the statistics; {} where there are none.
 
-    >>> split_statistics({"statistics": {"mean": 1}, "batch_stats": 2})
+    >>> split_target_statistics({"statistics": {"mean": 1}, "batch_stats": 2})
     ({'batch_stats': 2}, {'mean': 1})
     """
     rest = {name: value for name, value in model_state.items() if name != STATISTICS}
@@ -86,7 +86,7 @@ def pack_outputs(apply: Apply) -> Apply:
     def packed(
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, PyTree]:
-        rest, statistics = split_statistics(model_state)
+        rest, statistics = split_target_statistics(model_state)
         outputs, rest = apply(params, rest, inputs, mask, key)
         return pack(outputs, statistics), add_statistics(rest, statistics)
 
@@ -112,7 +112,9 @@ def pack(outputs: jax.Array, statistics: Mapping[str, Any]) -> jax.Array:
     return jnp.concatenate([outputs, jnp.broadcast_to(row, (outputs.shape[0], row.size))], axis=1)
 
 
-def unpack(packed: Any, outputs: int, names: Sequence[str]) -> tuple[jax.Array, dict[str, jax.Array]]:
+def unpack_statistics_of_outputs(
+    packed: Any, outputs: int, names: Sequence[str]
+) -> tuple[jax.Array, dict[str, jax.Array]]:
     """Takes outputs and statistics apart.
 
     Args:
@@ -123,7 +125,7 @@ def unpack(packed: Any, outputs: int, names: Sequence[str]) -> tuple[jax.Array, 
     Returns:
       (B, O) outputs, and name → (B, S), a row for each.
 
-    >>> plain, statistics = unpack(jnp.array([[1.0, 5.0, 2.0]]), 1, ("width", "mean"))
+    >>> plain, statistics = unpack_statistics_of_outputs(jnp.array([[1.0, 5.0, 2.0]]), 1, ("width", "mean"))
     >>> plain.tolist(), statistics["mean"].tolist(), statistics["width"].tolist()
     ([[1.0]], [[5.0]], [[2.0]])
     """

@@ -6,7 +6,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
-from hepjax.tasks.structures import Figures, Layout
+from hepjax.tasks.task_types import Figures, Layout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.tasks.task_types import Predictions, Results
     from hepjax.types import Scores
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
 from hepjax.models.serialization import make_strict_converter
-from hepjax.registry import Registry, hint
+from hepjax.registry import Registry, similar_names_hint
 
 if TYPE_CHECKING:
     import cattrs
@@ -45,7 +45,7 @@ def to_json(task: Task) -> dict[str, Any]:
     >>> to_json(Regression(target=("j_mass",)))["target"]
     ['j_mass']
     """
-    tree = {"name": TASKS.name_of(type(task)), **_converter().unstructure(task)}
+    tree = {"name": TASKS.name_of(type(task)), **_task_converter().unstructure(task)}
     try:
         plain: dict[str, Any] = json.loads(json.dumps(tree))
     except TypeError as error:
@@ -78,14 +78,14 @@ def from_json(tree: Mapping[str, Any]) -> Task:
     known = tuple(field.name for field in dataclasses.fields(kind) if field.init)
     for key in options:
         if key not in known:
-            raise InputError(f"task {name}: there is no option {key}; {hint(key, known)}")
+            raise InputError(f"task {name}: there is no option {key}; {similar_names_hint(key, known)}")
     try:
-        task: Task = _converter().structure(options, kind)
+        task: Task = _task_converter().structure(options, kind)
     except Exception as error:  # whatever a type says of another one
         raise InputError(f"task {name}: {options!r:.80} does not fit its options ({error}); correct them") from error
     return task
 
 
 @functools.cache
-def _converter() -> cattrs.Converter:
+def _task_converter() -> cattrs.Converter:
     return make_strict_converter(forbid_extra_keys=True)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.errors import InputError
 from hepjax.tasks.presentation import Presentation
 from hepjax.tasks.refusals import Refusals
-from hepjax.tasks.structures import Objective
+from hepjax.tasks.task_types import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from hepjax.evaluation import Verdict
+    from hepjax.inputs.load_subsets import Selection, Splits
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Selection, Splits
     from hepjax.models import Apply, Model
-    from hepjax.tasks.structures import Predictions, TrainedNetwork
+    from hepjax.tasks.task_types import Predictions, TrainedNetwork
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree
 
 
@@ -252,7 +252,9 @@ class Task(Refusals, Presentation):
         from hepjax.tasks import packing
 
         def loss(outputs: jax.Array, targets: jax.Array, weights: jax.Array) -> jax.Array:
-            plain, statistics = packing.unpack(outputs, self.outputs(dataset), self.statistics_names)
+            plain, statistics = packing.unpack_statistics_of_outputs(
+                outputs, self.outputs(dataset), self.statistics_names
+            )
             return self.mean_loss(plain, targets, weights, statistics)
 
         packed = packing.pack_outputs(apply)

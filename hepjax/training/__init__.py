@@ -7,7 +7,7 @@ from hepjax.training.optimizers import make_optimizer, with_rates
 from hepjax.training.schedules import hold, learning_rates, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step
 from hepjax.training.stopping import should_stop
-from hepjax.training.windows import Programs, compile_here, over_window
+from hepjax.training.window_programs import Programs, compile_here, over_window
 
 __all__ = [
     "DivergedError",

@@ -80,7 +80,7 @@ def restore(path: Path, template: T, identity: str | None = None) -> T:
       InputError: the file is missing, damaged, from a newer hepjax, of another training, or of another structure than
         the template.
     """
-    return _fill(path, _read(path, identity), template)
+    return _fill_checkpoint_template(path, _read_checkpoint(path, identity), template)
 
 
 def check_ensemble(path: Path, identity: str | None = None) -> None:
@@ -93,7 +93,7 @@ def check_ensemble(path: Path, identity: str | None = None) -> None:
     Raises:
       InputError: as in `restore`.
     """
-    saved = _read(path, identity)
+    saved = _read_checkpoint(path, identity)
     states, whole = saved.get("states"), {"format", "states", "members"}
     if "format" in saved and ({*saved} != whole or not isinstance(states, dict) or {*states} != {"0", "1"}):
         raise InputError(f"{path}: damaged, it holds no trainings; train again")
@@ -134,11 +134,11 @@ def restore_ensemble(path: Path, template: Ensemble, identity: str | None = None
     count, start = len(template.members), template.state
     if template.stacked:
         start = jax.tree.map(lambda x: x[:count], start)
-    saved = _read(path, identity)
+    saved = _read_checkpoint(path, identity)
     if "format" not in saved:  # hepjax 0.1
         raise InputError(f"{path}: an older hepjax wrote it, and its training cannot go on; start a new run")
     blank = ((Progress(), np.empty(0)),) * count
-    tree: Any = _fill(path, saved, {"format": _FORMAT, "states": (start, start), "members": blank})
+    tree: Any = _fill_checkpoint_template(path, saved, {"format": _FORMAT, "states": (start, start), "members": blank})
     state, best = tree["states"]
     if template.stacked:  # what fills up the devices is as at the start
         rest = jax.tree.map(lambda x: x[count:], template.state)
@@ -149,7 +149,7 @@ def restore_ensemble(path: Path, template: Ensemble, identity: str | None = None
     return Ensemble(state, best, members)
 
 
-def _read(path: Path, identity: str | None) -> dict[str, Any]:
+def _read_checkpoint(path: Path, identity: str | None) -> dict[str, Any]:
     """Reads a file that is whole, and of the training that is asked for, as nested dicts."""
     if not path.is_file():
         found = "a file, found something else" if path.exists() else "the checkpoint of a training, found none"
@@ -175,7 +175,7 @@ def _read(path: Path, identity: str | None) -> dict[str, Any]:
     return saved
 
 
-def _fill(path: Path, saved: Any, template: T) -> T:
+def _fill_checkpoint_template(path: Path, saved: Any, template: T) -> T:
     """Gives nested dicts the structure of a template."""
     expected = jax.tree.map(_without_key_type, template)
     try:

@@ -52,7 +52,10 @@ def distance_correlation(x: Any, y: Any, weights: Any = None) -> jax.Array:
     """
     w = jnp.ones(len(x)) if weights is None else jnp.asarray(weights)
     share = safe_divide(w, jnp.sum(w))
-    a, b = (_distances(_counted(v.reshape(len(v), -1), w), share) for v in (jnp.asarray(x), jnp.asarray(y)))
+    a, b = (
+        _pairwise_distances(_zero_uncounted_rows(v.reshape(len(v), -1), w), share)
+        for v in (jnp.asarray(x), jnp.asarray(y))
+    )
     both = _covariance(a, b, share @ (a.pairs * b.pairs) @ share, share)
     variances = [_covariance(x, x, x.square, share) for x in (a, b)]
     correlation: jax.Array = safe_divide(both, safe_sqrt(variances[0] * variances[1]))
@@ -99,7 +102,7 @@ def correlation_loss(loss: Loss, strength: float, background: Array, signal: Seq
 
     def total(logits: jax.Array, labels: jax.Array, weights: jax.Array, nuisance: jax.Array) -> jax.Array:
         counts = weights * jnp.asarray(background)[labels]
-        predictions = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
+        predictions = jax.nn.sigmoid(odds(_zero_uncounted_rows(logits, counts), background, signal))
         counts = counts[:, None] * jax.lax.stop_gradient(predictions)
         grouped = [_in_groups(x) for x in (predictions, nuisance, counts)]
         correlations = each(jnp.moveaxis(grouped[0], 2, 1), grouped[1], jnp.moveaxis(grouped[2], 2, 1))
@@ -153,10 +156,12 @@ def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
     ) -> jax.Array:
         logits, guess = outputs
         counts = weights * jnp.asarray(background)[labels]
-        predictions = jax.nn.sigmoid(odds(_counted(logits, counts), background, signal))
+        predictions = jax.nn.sigmoid(odds(_zero_uncounted_rows(logits, counts), background, signal))
         counts = counts * jax.lax.stop_gradient(jnp.mean(predictions, axis=1))
         place = jnp.clip((nuisance * BINS).astype(jnp.int32), 0, BINS - 1)
-        likely = jnp.take_along_axis(jax.nn.log_softmax(_counted(guess, counts)), place[:, None], axis=1)[:, 0]
+        likely = jnp.take_along_axis(jax.nn.log_softmax(_zero_uncounted_rows(guess, counts)), place[:, None], axis=1)[
+            :, 0
+        ]
         known: jax.Array = weighted_mean(likely + jnp.log(BINS), counts)
         return loss(logits, labels, weights) - known
 
@@ -192,7 +197,7 @@ def without_adversary(params: PyTree) -> PyTree:
     return {name: value for name, value in params.items() if name != ADVERSARY}
 
 
-def _counted(x: jax.Array, weights: jax.Array) -> jax.Array:
+def _zero_uncounted_rows(x: jax.Array, weights: jax.Array) -> jax.Array:
     """Sets (N, F) numbers to zero where the weight is, so that gradients are too."""
     return jnp.where(weights[:, None] > 0, x, 0)
 
@@ -206,7 +211,7 @@ class _Distances(NamedTuple):
     """() the mean of the squared distances, which is twice the variance."""
 
 
-def _distances(x: jax.Array, share: jax.Array) -> _Distances:
+def _pairwise_distances(x: jax.Array, share: jax.Array) -> _Distances:
     pairs: jax.Array = safe_sqrt(jnp.sum((x[:, None] - x[None]) ** 2, axis=-1))
     return _Distances(pairs, pairs @ share, 2 * share @ jnp.sum((x - share @ x) ** 2, axis=1))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from hepjax.training.windows import take
+from hepjax.training.window_programs import take_device_jets
 from hepjax.types import Ensemble, Progress, TrainState, Window
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import optax
 
     from hepjax.training.step import EvalStep
-    from hepjax.training.windows import TrainWindow
+    from hepjax.training.window_programs import TrainWindow
     from hepjax.types import EvalMetrics, PyTree
 
 MEMBERS = Window(None, None, 1)  # type: ignore[arg-type]
@@ -90,7 +90,9 @@ def over_members(run_window: TrainWindow, eval_step: EvalStep) -> tuple[Callable
     def evaluate(state: TrainState, window: Window) -> EvalMetrics:
         def body(_: None, turn: tuple[Any, Any]) -> tuple[None, EvalMetrics]:
             bucket, examples = turn
-            branches = [lambda places, data=data: eval_step(state, take(data, places)) for data in window.data]
+            branches = [
+                lambda places, data=data: eval_step(state, take_device_jets(data, places)) for data in window.data
+            ]
             return None, jax.lax.switch(bucket, branches, examples)
 
         metrics: EvalMetrics = jax.lax.scan(body, None, (window.bucket, window.examples))[1]
@@ -99,7 +101,7 @@ def over_members(run_window: TrainWindow, eval_step: EvalStep) -> tuple[Callable
     return jax.vmap(run_window, in_axes=(0, MEMBERS)), jax.vmap(evaluate, in_axes=(0, MEMBERS))
 
 
-def choose(mask: np.ndarray, new: TrainState, old: TrainState) -> TrainState:
+def choose_member_states(mask: np.ndarray, new: TrainState, old: TrainState) -> TrainState:
     """Takes the new state of some members, and the old state of the others.
 
     Args:
@@ -112,12 +114,12 @@ def choose(mask: np.ndarray, new: TrainState, old: TrainState) -> TrainState:
     """
     if not new.step.shape:
         return new if mask[0] else old
-    chosen: TrainState = _choose(mask, new, old)
+    chosen: TrainState = _choose_member_state(mask, new, old)
     return chosen
 
 
 @jax.jit
-def _choose(mask: jax.Array, new: TrainState, old: TrainState) -> TrainState:
+def _choose_member_state(mask: jax.Array, new: TrainState, old: TrainState) -> TrainState:
     chosen: TrainState = jax.tree.map(lambda a, b: jax.vmap(jnp.where)(mask, a, b), new, old)
     return chosen
 

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.training.ensembles import choose, only_for
+from hepjax.training.ensembles import choose_member_states, only_for
 from hepjax.training.schedules import learning_rates
 from hepjax.training.stopping import should_stop, watch
 from hepjax.types import Ensemble, Epoch, TrainState
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import optax
 
     from hepjax.training.step import TrainStep
-    from hepjax.training.windows import Programs
+    from hepjax.training.window_programs import Programs
     from hepjax.types import Batch, StepMetrics, Window
 
 
@@ -77,7 +77,7 @@ def fit(
     """
     while any(active := [p.epoch < epochs and not should_stop(p, patience) for p in ensemble.members]):
         # States that fill up the devices have no examples either.
-        rows = np.pad(np.array(active), (0, _rows(ensemble) - len(active)))
+        rows = np.pad(np.array(active), (0, _count_state_rows(ensemble) - len(active)))
         number = ensemble.furthest.epoch + 1
         trained = _train_epoch(programs, ensemble, rows, train(number))
         ensemble = _end_epoch(programs, ensemble, trained, number, val, schedule, min_change)
@@ -157,13 +157,13 @@ def _end_epoch(
     state, active, divergences = trained.state, trained.active, dict(trained.divergences)
     val_loss, val_accuracy = np.zeros((2, len(active)))
     if active.any():
-        val_loss, val_accuracy = _evaluate(programs, state, val(), len(active))
+        val_loss, val_accuracy = _evaluate_members(programs, state, val(), len(active))
     lost = active & ~np.isfinite(val_loss)
     if lost.any():
         steps = np.atleast_1d(state.step)
         for i in lost.nonzero()[0].tolist():
             divergences[i] = f"after step {steps[i]}: the validation loss is {val_loss[i]:g}"
-        state = choose(~lost, state, ensemble.state)
+        state = choose_member_states(~lost, state, ensemble.state)
     rates, members, better = learning_rates(schedule, state), list(ensemble.members), np.zeros(len(active), bool)
     for i, progress in enumerate(ensemble.members):
         if i in divergences:
@@ -181,11 +181,11 @@ def _end_epoch(
             )
             members[i] = watch(progress, row, min_change)
             better[i] = members[i].best_loss < progress.best_loss
-    best = choose(better, state, ensemble.best) if better.any() else ensemble.best
+    best = choose_member_states(better, state, ensemble.best) if better.any() else ensemble.best
     return Ensemble(state, best, tuple(members))
 
 
-def _evaluate(
+def _evaluate_members(
     programs: Programs, state: TrainState, batches: Iterable[Any], rows: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """Computes (R,) mean losses and accuracies over all batches, added up in float64."""
@@ -197,7 +197,7 @@ def _evaluate(
     return loss / counted, correct / counted
 
 
-def _rows(ensemble: Ensemble) -> int:
+def _count_state_rows(ensemble: Ensemble) -> int:
     """Counts the states: the members, and those that fill up the devices."""
     return int(ensemble.state.step.size)
 

@@ -45,7 +45,7 @@ def binary_cross_entropy(
     """
     _check_fit("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
     factor = _factor(labels, weights, mask, class_weights, 2)
-    return _mean(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
+    return _mean_loss(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
 
 
 def categorical_cross_entropy(
@@ -72,7 +72,7 @@ def categorical_cross_entropy(
     classes = jnp.shape(logits)[-1]
     _check_fit("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
     factor = _factor(labels, weights, mask, class_weights, classes)
-    return _mean(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels), logits, factor)
+    return _mean_loss(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels), logits, factor)
 
 
 def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -95,7 +95,7 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
     """
     _check_fit("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
     factor = _factor(targets[..., 0], weights, mask)
-    return _mean(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
+    return _mean_loss(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
 
 
 def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -127,7 +127,7 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
         square = (y - mean) ** 2 * jnp.exp(-log_variance)
         return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
 
-    return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+    return _mean_loss(values, outputs, _factor(targets[..., 0], weights, mask), targets)
 
 
 def huber(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None, delta: float = 1.0) -> jax.Array:
@@ -153,7 +153,7 @@ def huber(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = No
         raise ValueError(f"huber: expected delta above 0, found {delta}; give a positive one")
     _check_fit("huber", "predictions", predictions, jnp.shape(targets), "targets", targets)
     factor = _factor(targets[..., 0], weights, mask)
-    return _mean(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
+    return _mean_loss(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
 
 
 def quantile_loss(
@@ -189,7 +189,7 @@ def quantile_loss(
         residual = y[..., None] - x.reshape(*y.shape, len(levels))
         return jnp.mean(jnp.maximum(tau * residual, (tau - 1) * residual), axis=(-2, -1))
 
-    return _mean(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+    return _mean_loss(values, outputs, _factor(targets[..., 0], weights, mask), targets)
 
 
 def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
@@ -243,7 +243,7 @@ def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa:
     >>> float(mean_answer(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
     2.0
     """
-    return _mean(lambda x: x, outputs, jnp.asarray(weights))
+    return _mean_loss(lambda x: x, outputs, jnp.asarray(weights))
 
 
 def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = None) -> jax.Array:
@@ -303,7 +303,7 @@ def negative_elbo(
         return _squared_distance(x, y) / (2 * variance) + beta * _kl_divergence(mean, log_variance)
 
     factor = _factor(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
-    return _mean(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
+    return _mean_loss(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
 
 
 def _squared_distance(x: Any, y: Any) -> jax.Array:
@@ -356,12 +356,12 @@ def make_penalty(strengths: Mapping[float, float]) -> Callable[[PyTree], jax.Arr
 
     def penalty(params: PyTree) -> jax.Array:
         kernels = [w for w in jax.tree.leaves(params) if jnp.ndim(w) >= 2]
-        return sum((s * jnp.sum(_power(w, p)) for p, s in strengths.items() for w in kernels), jnp.zeros(()))
+        return sum((s * jnp.sum(_penalty_power(w, p)) for p, s in strengths.items() for w in kernels), jnp.zeros(()))
 
     return penalty
 
 
-def _power(w: jax.Array, p: float) -> jax.Array:
+def _penalty_power(w: jax.Array, p: float) -> jax.Array:
     """Computes |w|^p with gradient 0 at 0, for p below 1 too."""
     zero = w == 0
     return jnp.where(zero, 0.0, jnp.abs(jnp.where(zero, 1.0, w)) ** p)
@@ -391,7 +391,7 @@ def _factor(examples: Any, weights: Any, mask: Any, class_weights: Any = None, c
     return factor if mask is None else jnp.where(jnp.asarray(mask), factor, 0)
 
 
-def _mean(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
+def _mean_loss(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
     """Averages `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
     counts = factor > 0
     zeroed = [jnp.where(counts.reshape(counts.shape + (1,) * (jnp.ndim(x) - 1)), x, 0) for x in (outputs, *targets)]

@@ -60,7 +60,7 @@ def make_optimizer(
     for name in given:
         if name not in accepted:
             raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
-    masks = {name: _weights for name in ("mask", "weight_decay_mask") if name in accepted}
+    masks = {name: _mask_of_penalized_weights for name in ("mask", "weight_decay_mask") if name in accepted}
 
     def make_with(learning_rate: Any = None) -> optax.GradientTransformation:
         rates = schedule if learning_rate is None else lambda step: learning_rate * schedule(step)
@@ -89,6 +89,6 @@ def with_rates(opt_state: PyTree, rates: Array) -> PyTree:
     return optax.tree.set(opt_state, learning_rate=jnp.asarray(rates))
 
 
-def _weights(params: PyTree) -> PyTree:
+def _mask_of_penalized_weights(params: PyTree) -> PyTree:
     """Marks weights proper, but not biases and scales: the rule of `losses.make_penalty`."""
     return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)

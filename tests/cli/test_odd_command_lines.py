@@ -108,7 +108,7 @@ def test_each_is_answered(capsys, monkeypatch, tmp_path, chosen):
     def begin(*_):
         raise BeginsError
 
-    monkeypatch.setattr("hepjax.runs.train._load", begin)
+    monkeypatch.setattr("hepjax.runs.train._load_training_jets", begin)
     answers = {}
     for words in chosen:
         try:

@@ -12,7 +12,7 @@ from hepjax import InputError
 from hepjax.choices import Role
 from hepjax.data import datasets, register_dataset
 from hepjax.data.dataset import (
-    check,
+    check_dataset,
     column,
     derivable,
     from_json,
@@ -57,19 +57,19 @@ WRONG = {
 def test_contradictions_are_named_in_one_line(case):
     changes, words = WRONG[case]
     with pytest.raises(InputError, match=words) as caught:
-        check(dataclasses.replace(TOY, **changes), "jets.h5")
+        check_dataset(dataclasses.replace(TOY, **changes), "jets.h5")
     assert str(caught.value).startswith("jets.h5: dataset toy: ")
     assert "\n" not in str(caught.value)
 
 
 def test_those_of_the_library_are_good():
     for name in datasets.DATASETS.names():
-        check(datasets.get(name))
-    check(TOY)
+        check_dataset(datasets.get(name))
+    check_dataset(TOY)
 
 
 def test_a_column_of_particles_and_one_of_jets_may_have_one_name():
-    check(dataclasses.replace(TOY, jet_columns=("a",), roles={Role.PT: "a", Role.JET_PT: "a"}))
+    check_dataset(dataclasses.replace(TOY, jet_columns=("a",), roles={Role.PT: "a", Role.JET_PT: "a"}))
 
 
 def test_a_role_that_no_column_has():

@@ -192,7 +192,7 @@ def test_convnet_tagger_draws_what_the_network_sees():
 def test_jedinet_has_its_published_size(form, parameters):
     module = load("jedinet")
     pipeline = pipelines.make_pipeline(module.FORMS[module.Form(f"published-{form}")], 5, hls4ml.HLS4ML)
-    params, _ = jax.eval_shape(lambda key: pipelines.initialize(pipeline, key), jax.random.key(0))
+    params, _ = jax.eval_shape(lambda key: pipelines.initialize_from_example(pipeline, key), jax.random.key(0))
     assert sum(leaf.size for leaf in jax.tree.leaves(params)) == parameters
 
 

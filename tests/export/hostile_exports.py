@@ -41,7 +41,7 @@ def prepare(folder):
         ("sets", models.DeepSets(particle=(3,), hidden=(), particles=6, columns=("j1_pt", "j1_etarel"))),
     ):
         pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
-        params, state = pipelines.initialize(pipeline, jax.random.key(0))
+        params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
         apply = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline))
 
         def predict(inputs, apply=apply, params=params, state=state):

@@ -179,7 +179,7 @@ def test_an_absent_extra_is_named(small, monkeypatch):
 
 def test_sixteen_bits_and_unknown_operations_are_refused():
     pipeline = pipelines.make_pipeline(models.MLP(hidden=(4,)), 5, hls4ml.HLS4ML)
-    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     apply = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline), Precision.BFLOAT16)
     with pytest.raises(InputError, match="bfloat16"):
         export.to_onnx(lambda x: apply(params, state, x, jnp.ones(1, bool), None)[0], pipeline.example, {})

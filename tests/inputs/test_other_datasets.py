@@ -24,25 +24,25 @@ def jets(other_file):
 
 class TestResolve:
     def test_leaves_to_the_dataset_what_the_model_leaves_open(self, jets):
-        assert pipelines.resolve(models.MLP(), jets.dataset).features == ("j_pt", "j_mass")
-        assert pipelines.resolve(models.DeepSets(), jets.dataset).columns == PARTICLES
-        assert pipelines.resolve(models.GraphNetwork(), jets.dataset).by == ("eta_rel", "phi_rel")
-        assert pipelines.resolve(models.GraphNetwork(), hls4ml.HLS4ML).by == ("j1_etarel", "j1_phirel")
+        assert pipelines.resolve_model_columns(models.MLP(), jets.dataset).features == ("j_pt", "j_mass")
+        assert pipelines.resolve_model_columns(models.DeepSets(), jets.dataset).columns == PARTICLES
+        assert pipelines.resolve_model_columns(models.GraphNetwork(), jets.dataset).by == ("eta_rel", "phi_rel")
+        assert pipelines.resolve_model_columns(models.GraphNetwork(), hls4ml.HLS4ML).by == ("j1_etarel", "j1_phirel")
 
     def test_changes_nothing_that_is_named(self, jets):
         for model in (models.MLP(features=("j_mass",)), models.GRU(columns=("j1_e",)), models.ConvNet()):
-            assert pipelines.resolve(model, jets.dataset) == model
+            assert pipelines.resolve_model_columns(model, jets.dataset) == model
 
     def test_again_is_the_same(self, jets):
-        model = pipelines.resolve(models.GraphNetwork(), jets.dataset)
-        assert pipelines.resolve(model, Dataset("other")) == model
+        model = pipelines.resolve_model_columns(models.GraphNetwork(), jets.dataset)
+        assert pipelines.resolve_model_columns(model, Dataset("other")) == model
 
     def test_jets_without_columns_of_jets(self, other_file):
         dataset = read_jets(other_file(observables=())).dataset
         with pytest.raises(
             InputError, match=r"--features: .* hls4ml have no jet columns .* train a model of particles"
         ):
-            pipelines.resolve(models.MLP(), dataset)
+            pipelines.resolve_model_columns(models.MLP(), dataset)
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_from_jets_to_logits(model, jets):
     pipeline = pipelines.make_pipeline(model, 2, jets.dataset)
     inputs = pipeline.load(jets, slice(None))
     scaling = scaling_of([pipeline.statistics(inputs)])
-    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     logits = pipelines.make_apply(pipeline, scaling)(params, state, inputs, np.ones(60, bool), None)[0]
     assert logits.shape == (60, 2)
     assert np.isfinite(logits).all()

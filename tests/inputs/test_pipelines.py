@@ -55,7 +55,7 @@ def logits_of(model, jets, rows=slice(None)):
     pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, rows)
     apply = jax.jit(pipelines.make_apply(pipeline, scaling(pipeline, inputs)))
-    params, state = pipelines.initialize(pipeline, jax.random.key(0))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
     count = len(jax.tree.leaves(inputs)[0])
     return apply(params, state, inputs, np.ones(count, bool), None)[0]
 

@@ -103,7 +103,7 @@ def test_blocks_of_pixels_become_channels_and_pixels_again(rng, stride, channels
     for i, j in ((0, 0), (1, 2)):
         block = x[:, stride * i : stride * (i + 1), stride * j : stride * (j + 1)]
         np.testing.assert_array_equal(gathered[:, i, j], block.reshape(2, -1))
-    np.testing.assert_array_equal(conv_autoencoder._spread(gathered, stride), x)
+    np.testing.assert_array_equal(conv_autoencoder._spread_channels_to_pixels(gathered, stride), x)
 
 
 def test_looking_around_is_flaxs_convolution(rng):
@@ -128,8 +128,8 @@ def test_conv_autoencoder_gives_images_back_through_a_code(rng):
         y = np.tanh(layer(i, conv_autoencoder._around(conv_autoencoder._gathered(y, 2))))
     code = layer(2, y.reshape(3, -1))
     y = np.tanh(layer(3, code)).reshape(y.shape)
-    y = conv_autoencoder._spread(np.tanh(layer(4, conv_autoencoder._around(y))), 2)
-    y = conv_autoencoder._spread(layer(5, conv_autoencoder._around(y)), 2)
+    y = conv_autoencoder._spread_channels_to_pixels(np.tanh(layer(4, conv_autoencoder._around(y))), 2)
+    y = conv_autoencoder._spread_channels_to_pixels(layer(5, conv_autoencoder._around(y)), 2)
     assert set(p) == {f"Dense_{i}" for i in range(6)}
     np.testing.assert_allclose(found.mean, code, atol=1e-5)
     np.testing.assert_allclose(found.values, y, atol=1e-5)

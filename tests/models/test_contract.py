@@ -55,7 +55,7 @@ def ready(name):
         mask = inputs.mask & (np.arange(inputs.mask.shape[1]) < np.array(COUNTS)[:, None])
         inputs = Sequences(np.where(mask[..., None], inputs.values, 0), mask)
     network, traces = pipelines.make_apply(pipeline, pipelines.blank_scaling(pipeline)), []
-    shapes = jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
+    shapes = jax.eval_shape(lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)))
     rng = np.random.default_rng(0)
     params, state = jax.tree.map(lambda a: rng.uniform(-0.5, 0.5, a.shape).astype(a.dtype), shapes)
 
@@ -88,7 +88,7 @@ def test_outputs_are_as_many_as_the_task_asks_for(name):
     chex.assert_tree_all_finite(outputs)
     alone = pipelines.make_pipeline(small(models.MODELS.get(name)), 1, HLS4ML)
     apply = pipelines.make_apply(alone, pipelines.blank_scaling(alone))
-    first = jax.eval_shape(lambda: pipelines.initialize(alone, jax.random.key(0)))
+    first = jax.eval_shape(lambda: pipelines.initialize_from_example(alone, jax.random.key(0)))
     shape = jax.eval_shape(apply, *first, case.inputs, np.ones(len(COUNTS), bool), None)[0]
     chex.assert_shape(shape, (len(COUNTS), 1))
 

@@ -28,7 +28,7 @@ def quick(monkeypatch):
 
 
 def test_every_number_fits_the_others(quick, many_devices):
-    found = bench.bench(TINY, batch_size=8, block=6, rounds=3)
+    found = bench.measure_speed(TINY, batch_size=8, block=6, rounds=3)
     assert list(found["models"]) == ["mlp", "deepsets"]
     assert found["devices"] == 8
     assert found["versions"]["jax"] == jax.__version__
@@ -45,15 +45,15 @@ def test_every_number_fits_the_others(quick, many_devices):
 
 
 def test_without_a_block_it_is_that_of_a_training(quick):
-    found = bench.bench(TINY[:1], batch_size=4, rounds=1)["models"]["mlp"]["inference"]
-    assert found["batch_size"] == bench.feeds.block_size(models.Cost(1, found["flop_per_jet"])) == 8192
+    found = bench.measure_speed(TINY[:1], batch_size=4, rounds=1)["models"]["mlp"]["inference"]
+    assert found["batch_size"] == bench.batch_feeds.block_size(models.Cost(1, found["flop_per_jet"])) == 8192
 
 
 def test_the_speed_counts_all_jets_of_a_program(quick, monkeypatch):
     """A clock that goes on by a second a call: a program of 2 steps of 8 jets is 16 jets a second."""
     ticks = iter(range(10**6))
     monkeypatch.setattr(bench.time, "perf_counter", lambda: float(next(ticks)))
-    found = bench.bench(TINY[:1], batch_size=8, block=12, rounds=2)
+    found = bench.measure_speed(TINY[:1], batch_size=8, block=12, rounds=2)
     assert found["models"]["mlp"]["training"]["jets_per_second"]["median"] == 16
     assert found["models"]["mlp"]["inference"]["jets_per_second"]["median"] == 12
     assert found["peak_flop_per_second"] in {2 * 8**3, 2 * 16**3}
@@ -63,7 +63,7 @@ def test_slow_products_are_left_out(monkeypatch):
     monkeypatch.setattr(bench, "_SECONDS", 0.0)
     monkeypatch.setattr(bench, "_SIZES", (8, 10**9))
     monkeypatch.setattr(bench, "_LONG", 0.0)
-    assert bench._peak(runtime.make_devices(), 1) > 0
+    assert bench._peak_matrix_flop(runtime.make_devices(), 1) > 0
 
 
 def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
@@ -72,7 +72,7 @@ def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
     data = bench._batch(np.arange(13.0), jets, 16)
     assert data.inputs.tolist() == [*range(13), 0, 1, 2]
     assert data.targets.tolist() == [*jets.labels, *jets.labels[:3]]
-    window = bench._window(data, runtime.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))
+    window = bench._bench_window(data, runtime.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))
     assert window.examples.shape == (10, 8, 1)
     assert window.data[0].inputs.shape == (8, 2)
     for device in range(8):
@@ -89,9 +89,9 @@ def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
     ],
 )
 def test_bad_numbers_are_refused_before_anything_is_measured(numbers, word, many_devices, monkeypatch):
-    monkeypatch.setattr(bench, "_peak", None)
+    monkeypatch.setattr(bench, "_peak_matrix_flop", None)
     with pytest.raises(InputError, match=word):
-        bench.bench(TINY, **numbers)
+        bench.measure_speed(TINY, **numbers)
 
 
 def printed(found):
@@ -149,7 +149,7 @@ class TestCommand:
 
     def test_no_model_is_every_model(self, monkeypatch, call):
         chosen = []
-        monkeypatch.setattr(bench, "bench", lambda models, **_: chosen.extend(models))
+        monkeypatch.setattr(bench, "measure_speed", lambda models, **_: chosen.extend(models))
         monkeypatch.setattr(report, "bench_table", lambda _: "")
         assert call()[0] == 0
         assert [models.MODELS.name_of(model) for model in chosen] == [

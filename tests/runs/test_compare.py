@@ -36,7 +36,7 @@ def runs_of(tmp_path_factory):
 
 
 def test_two_runs_on_their_test_part(runs_of):
-    found = compare.compare([runs_of / "poor", runs_of / "good"])
+    found = compare.compare_models([runs_of / "poor", runs_of / "good"])
     assert found.jets == 1000
     test = [scores_of(predictions.read_predictions(runs_of / name / "test.h5")) for name in ("poor", "good")]
     assert found.differences == [evaluation.compare_scores(*test)]
@@ -47,26 +47,26 @@ def test_two_runs_on_their_test_part(runs_of):
 
 
 def test_jets_that_only_some_were_tested_on_are_left_out(runs_of, caplog):
-    found = compare.compare([runs_of / "good", runs_of / "other", runs_of / "poor"])
+    found = compare.compare_models([runs_of / "good", runs_of / "other", runs_of / "poor"])
     tests = [predictions.read_predictions(runs_of / name / "test.h5") for name in ("good", "other")]
     shared = np.intersect1d(*(test.rows for test in tests))
     assert found.jets == len(shared) < 500
     assert f"{len(shared)} jets are in all test parts" in caplog.text
     # The same jets in the same order: with themselves nothing differs.
-    again = compare.compare([runs_of / "other", runs_of / "other"])
+    again = compare.compare_models([runs_of / "other", runs_of / "other"])
     assert again.differences[0]["loss"].value == 0
 
 
 def test_on_files_of_their_own(runs_of, jet_file):
     path = jet_file(count=200)
-    found = compare.compare([runs_of / "good", runs_of / "poor"], [path])
+    found = compare.compare_models([runs_of / "good", runs_of / "poor"], [path])
     assert found.jets == 200
-    assert found.metrics[0]["jets"] == evaluate.evaluate(runs_of / "good", [path]).metrics["jets"]
+    assert found.metrics[0]["jets"] == evaluate.evaluate_model(runs_of / "good", [path]).metrics["jets"]
 
 
 def test_jets_that_differ_are_refused(runs_of, trained_runs):
     with pytest.raises(InputError, match="its test jets are not those of"):
-        compare.compare([runs_of / "good", trained_runs("mlp")])
+        compare.compare_models([runs_of / "good", trained_runs("mlp")])
 
 
 def write_run(folder, task, test):
@@ -101,7 +101,7 @@ class TestAnomalies:
 
     def test_scores_are_compared_on_the_same_jets(self, drawn, tmp_path):
         folders = [write_run(tmp_path / name, self.TASK, test) for name, test in zip("ab", drawn, strict=False)]
-        found = compare.compare(folders)
+        found = compare.compare_models(folders)
         (difference,) = found.differences
         assert found.jets == 620
         assert list(difference["anomalies"]) == ["w", "t", "w+t"]
@@ -125,7 +125,7 @@ class TestAnomalies:
         variational = dataclasses.replace(self.TASK, loss=AnomalyLoss.NEGATIVE_ELBO)
         pair = [write_run(tmp_path / "vae", variational, drawn[2]), write_run(tmp_path / "ae", self.TASK, drawn[0])]
         for folders in (pair, pair[::-1]):
-            found = compare.compare(folders)
+            found = compare.compare_models(folders)
             assert list(found.differences[0]["anomalies"]["t"]) == [*self.PLAIN]
             assert found.differences[0]["loss"] is None
             assert "negative elbo: AUC" in table_text(found, ["a", "b"])
@@ -134,10 +134,10 @@ class TestAnomalies:
         other = dataclasses.replace(self.TASK, anomalies=("t",))
         folders = [write_run(tmp_path / "a", self.TASK, drawn[0]), write_run(tmp_path / "b", other, drawn[0])]
         with pytest.raises(InputError, match=r"b, beside .*a: --anomalies was t, not w, t; train with the same"):
-            compare.compare(folders)
+            compare.compare_models(folders)
         folders[1] = write_run(tmp_path / "c", Regression(target=("j_mass",)), drawn[0])
         with pytest.raises(InputError, match=r"c: has learned regression, and .*a anomaly; compare models of the same"):
-            compare.compare(folders)
+            compare.compare_models(folders)
 
 
 class TestGenerators:
@@ -164,7 +164,7 @@ class TestGenerators:
             write_run(tmp_path / "a", self.TASK, draw(2.0, 0.0)),
             write_run(tmp_path / "b", self.TASK, draw(2.5, 8.0)),
         ]
-        found = compare.compare(folders)
+        found = compare.compare_models(folders)
         (difference,) = found.differences
         assert difference["loss"].value == pytest.approx(0.5)
         assert difference["loss"].error == pytest.approx(0, abs=1e-9)
@@ -192,15 +192,15 @@ class TestGenerators:
         }
         for name, (task, test) in others.items():
             with pytest.raises(InputError, match=words[name]):
-                compare.compare([first, write_run(tmp_path / name, task, test)])
+                compare.compare_models([first, write_run(tmp_path / name, task, test)])
 
 
 def test_bad_input(runs_of, tmp_path):
     with pytest.raises(InputError, match="two runs or more, found 1"):
-        compare.compare([runs_of / "good"])
+        compare.compare_models([runs_of / "good"])
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"empty: has no test\.h5"):
-        compare.compare([runs_of / "good", tmp_path / "empty"])
-    predict.predict(runs_of / "good", (), tmp_path / "scores.h5")
+        compare.compare_models([runs_of / "good", tmp_path / "empty"])
+    predict.predict_files(runs_of / "good", (), tmp_path / "scores.h5")
     with pytest.raises(InputError, match="does not say which jets"):
-        compare.compare([runs_of / "good", tmp_path / "scores.h5"])
+        compare.compare_models([runs_of / "good", tmp_path / "scores.h5"])

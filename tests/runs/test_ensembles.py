@@ -39,7 +39,7 @@ def small(path, folder, **changes):
 
 def spoil(monkeypatch):
     """Gives the last member NaN for its parameters."""
-    draw = setup._start
+    draw = setup._start_members
 
     def spoilt(experiment, pipeline, optimizer, members, *others):
         start = draw(experiment, pipeline, optimizer, members, *others)
@@ -47,7 +47,7 @@ def spoil(monkeypatch):
         state = start.state._replace(params=params)
         return start._replace(state=state, best=state)
 
-    monkeypatch.setattr(setup, "_start", spoilt)
+    monkeypatch.setattr(setup, "_start_members", spoilt)
 
 
 class TestMembers:
@@ -103,7 +103,7 @@ def test_an_ensemble_answers_with_its_mean_and_learns(path, tmp_path):
     parts = metrics["bias_and_variance"]
     assert parts["brier"] == pytest.approx(parts["variance"] + parts["bias_and_noise"])
     assert metrics["calibration"]["temperature"] > 0
-    again = evaluate.evaluate(folder, [path]).metrics
+    again = evaluate.evaluate_model(folder, [path]).metrics
     assert again["accuracy"] > 0.4
 
 

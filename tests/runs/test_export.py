@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("kind", ExportFormat)
 @pytest.mark.parametrize("name", ["mlp", "bfloat16", "ensemble"])
 def test_an_exported_file_is_the_tagger(trained_runs, tmp_path, name, kind):
-    files = export.export(trained_runs(name), tmp_path / f"tagger.{kind.value}", kind)
+    files = export.export_run(trained_runs(name), tmp_path / f"tagger.{kind.value}", kind)
     assert {path.name for path in tmp_path.iterdir()} == {path.name for path in files}
     tagger, jets = load(files[0]), read_jets()[:200]
     own = load(trained_runs(name))
@@ -32,7 +32,7 @@ def test_an_exported_file_is_the_tagger(trained_runs, tmp_path, name, kind):
 
 @pytest.mark.parametrize("kind", ExportFormat)
 def test_calibrated(trained_runs, tmp_path, kind):
-    file = export.export(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
+    file = export.export_run(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind, calibrated=True)[0]
     jets = read_jets()[:50]
     np.testing.assert_allclose(load(file)(jets), load(trained_runs("mlp"), calibrated=True)(jets), atol=1e-5)
     with pytest.raises(InputError, match="is calibrated or not since its export"):
@@ -40,7 +40,7 @@ def test_calibrated(trained_runs, tmp_path, kind):
 
 
 def test_the_card_stands_beside_it(trained_runs, tmp_path):
-    _, card = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")
+    _, card = export.export_run(trained_runs("mlp"), tmp_path / "tagger.onnx")
     text = card.read_text()
     for words in ("# tagger.onnx", "j_zlogz", "GeV", "onnxruntime", "g, q, W, Z, t"):
         assert words in text, words
@@ -52,12 +52,12 @@ class TestRefused:
     def test_files_that_exist(self, trained_runs, tmp_path):
         (tmp_path / "a.onnx.md").write_text("mine")
         with pytest.raises(InputError, match=r"a\.onnx\.md: exists already"):
-            export.export(trained_runs("mlp"), tmp_path / "a.onnx")
+            export.export_run(trained_runs("mlp"), tmp_path / "a.onnx")
         assert [path.name for path in tmp_path.iterdir()] == ["a.onnx.md"]
 
     @pytest.mark.parametrize("kind", ExportFormat)
     def test_cut_short(self, trained_runs, tmp_path, kind):
-        file = export.export(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind)[0]
+        file = export.export_run(trained_runs("mlp"), tmp_path / f"tagger.{kind.value}", kind)[0]
         whole = file.read_bytes()
         for part in (0, len(whole) // 2, len(whole) - 1):
             file.write_bytes(whole[:part])
@@ -66,7 +66,7 @@ class TestRefused:
 
     def test_another_opset(self, trained_runs, tmp_path):
         onnx = pytest.importorskip("onnx")
-        file = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
+        file = export.export_run(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         made.opset_import[0].version = 9
         onnx.save(made, file)
@@ -83,7 +83,7 @@ class TestRefused:
     )
     def test_facts_of_another_program(self, trained_runs, tmp_path, model, words):
         onnx = pytest.importorskip("onnx")
-        file = export.export(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
+        file = export.export_run(trained_runs("mlp"), tmp_path / "tagger.onnx")[0]
         made = onnx.load(file)
         next(fact for fact in made.metadata_props if fact.key == "model").value = model
         made.metadata_props.remove(next(fact for fact in made.metadata_props if fact.key == "sha256"))
@@ -93,11 +93,11 @@ class TestRefused:
 
     def test_a_run_that_has_not_ended(self, trained_runs, tmp_path):
         with pytest.raises(InputError, match="not the folder of a run"):
-            export.export(tmp_path, tmp_path / "a.onnx")
+            export.export_run(tmp_path, tmp_path / "a.onnx")
 
 
 def test_the_stablehlo_runs_in_jax_alone(trained_runs, tmp_path):
-    file = export.export(trained_runs("mlp"), tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
+    file = export.export_run(trained_runs("mlp"), tmp_path / "tagger.stablehlo", ExportFormat.STABLEHLO)[0]
     call = jax.export.deserialize(bytearray(file.read_bytes())).call
     tagger, jets = load(trained_runs("mlp")), read_jets()
     for count in (1, 7):

@@ -10,7 +10,7 @@ import pytest
 
 from hepjax import InputError
 from hepjax.cli import parsing
-from hepjax.runs import locks, outputs, train
+from hepjax.runs import locks, save_run, train
 
 HOLD = """
 import pathlib, sys, time
@@ -64,5 +64,5 @@ def test_what_killed_processes_left_is_removed(tmp_path):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    outputs.remove_leftovers(tmp_path)
+    save_run.remove_leftovers(tmp_path)
     assert {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()} == set(kept)

@@ -52,15 +52,15 @@ def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, brief):
     assert record["classes"] == list(classes)
     assert run_folder.dataset_of(record) == read_jets(data).dataset
     assert record["experiment"]["model"]["columns"] == list(read_jets(data).dataset.particle_features)
-    evaluated = evaluate.evaluate(folder, [data]).metrics
+    evaluated = evaluate.evaluate_model(folder, [data]).metrics
     assert tuple(evaluated["classes"]) == classes
-    predict.predict(folder, [data], tmp_path / "scores.h5")
+    predict.predict_files(folder, [data], tmp_path / "scores.h5")
     with h5py.File(tmp_path / "scores.h5") as file:
         assert file["scores"].shape == (len(read_jets(data)), len(classes))
-    page = report.write(folder)
+    page = report.write_run_page(folder)
     assert classes[0] in page.read_text()
     pytest.importorskip("onnx")
-    export.export(folder, tmp_path / "tagger.onnx")
+    export.export_run(folder, tmp_path / "tagger.onnx")
     jets = read_jets(data)
     np.testing.assert_allclose(load(tmp_path / "tagger.onnx")(jets), load(folder)(jets), atol=1e-5)
 
@@ -71,10 +71,10 @@ def test_every_kind_of_model(name, other_file, tmp_path, brief):
     folder, metrics = run(data, tmp_path / "run", MODELS[name])
     assert set(metrics["classes"]) == {"qcd", "top"}
     pytest.importorskip("onnx")
-    export.export(folder, tmp_path / "tagger.onnx")
+    export.export_run(folder, tmp_path / "tagger.onnx")
     jets = read_jets(data)
     np.testing.assert_allclose(load(tmp_path / "tagger.onnx")(jets), load(folder)(jets), atol=1e-5)
-    assert report.write(folder).exists()
+    assert report.write_run_page(folder).exists()
 
 
 @pytest.fixture(scope="module")
@@ -88,9 +88,9 @@ def test_jets_without_labels(trained, other_file, tmp_path):
     bare = other_file("bare.h5", classes=())
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be learned"):
         run(bare, tmp_path / "new")
-    assert predict.predict(trained, [bare], tmp_path / "scores.h5") == 60
+    assert predict.predict_files(trained, [bare], tmp_path / "scores.h5") == 60
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be measured"):
-        evaluate.evaluate(trained, [bare])
+        evaluate.evaluate_model(trained, [bare])
 
 
 def test_jets_of_other_classes_are_refused(trained, other_file, tmp_path):
@@ -123,7 +123,7 @@ def test_each_header_is_read_once(other_file, tmp_path, monkeypatch):
     )
     assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
     seen.clear()
-    evaluate.evaluate(folder, files)
+    evaluate.evaluate_model(folder, files)
     assert sorted(seen) == ["0.h5", "1.h5", "2.h5"]
 
 

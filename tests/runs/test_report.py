@@ -37,7 +37,7 @@ def sample(tmp_path_factory):
 
 def test_a_page_tells_the_whole_run(sample):
     seen = []
-    page = report.write(sample, show=seen.append)
+    page = report.write_run_page(sample, show=seen.append)
     assert page == sample / "report.html"
     text = page.read_text()
     assert len(text) < 5e6
@@ -65,7 +65,7 @@ def test_a_page_tells_the_whole_run(sample):
 
 @pytest.mark.parametrize("name", EXPECTED)
 def test_what_the_network_looks_at(name, trained_runs, tmp_path, undrawn):
-    text = report.write(trained_runs(name), tmp_path / "page.html").read_text()
+    text = report.write_run_page(trained_runs(name), tmp_path / "page.html").read_text()
     assert "What the network looks at" in headings(text)
     for words in EXPECTED[name]:
         assert words in text, words
@@ -79,7 +79,7 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
     for name, columns in (("one", ("j1_pt",)), ("two", ("j1_pt", "j1_etarel"))):
         model = models.DeepSets(particle=(3,), hidden=(), particles=12, columns=columns)
         train.run(options.Experiment(model, (path,), out=tmp_path / name, **FEW))
-        text = report.write(tmp_path / name).read_text()
+        text = report.write_run_page(tmp_path / name).read_text()
         assert ("Which particles of one t jet" in text) == (name == "two")
 
 
@@ -88,7 +88,7 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
     [("folds", "What the network looks at"), ("ensemble", "Bias and variance"), ("sizes", "Learning curve")],
 )
 def test_many_trainings(name, title, trained_runs, tmp_path, undrawn):
-    text = report.write(trained_runs(name), tmp_path / "page.html").read_text()
+    text = report.write_run_page(trained_runs(name), tmp_path / "page.html").read_text()
     assert title in headings(text)
     assert ("of fold-1" in text) == (name == "folds")
 
@@ -115,7 +115,7 @@ class TestJetsAreGone:
     def test_files_are_missing(self, run, caplog):
         folder, path = run
         path.unlink()
-        text = report.write(folder).read_text()
+        text = report.write_run_page(folder).read_text()
         assert "What the network looks at" not in headings(text)
         assert "the jets could not be read" in text
         assert "no such file" in caplog.text
@@ -124,14 +124,14 @@ class TestJetsAreGone:
         folder, path = run
         with h5py.File(path, "r+") as file:
             file[hls4ml.JETS][:, -6:] = file[hls4ml.JETS][:, -6:][::-1]
-        assert "other jets than when it was tested" in report.write(folder).read_text()
+        assert "other jets than when it was tested" in report.write_run_page(folder).read_text()
         write_jets(path, count=20)
-        assert "fewer jets than when it was tested" in report.write(folder).read_text()
+        assert "fewer jets than when it was tested" in report.write_run_page(folder).read_text()
 
     def test_a_folder_of_an_older_hepjax(self, run, caplog):
         folder, _ = run
         (folder / "test.h5").unlink()
-        text = report.write(folder).read_text()
+        text = report.write_run_page(folder).read_text()
         assert "ROC curves" not in headings(text)
         assert "Figures of merit" in headings(text)
         assert "from an older hepjax" in caplog.text
@@ -141,6 +141,6 @@ def test_a_run_that_has_not_ended_has_no_page(sample, tmp_path, undrawn):
     shutil.copytree(sample, tmp_path / "run")
     (tmp_path / "run" / "metrics.json").unlink()
     with pytest.raises(InputError, match="its training has not ended"):
-        report.write(tmp_path / "run")
+        report.write_run_page(tmp_path / "run")
     with pytest.raises(InputError, match="cannot be written"):
-        report.write(sample, tmp_path / "none" / "page.html")
+        report.write_run_page(sample, tmp_path / "none" / "page.html")

@@ -54,15 +54,15 @@ def test_history_comes_back_exactly(tmp_path):
 
 def test_folders(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    found = [run_folder.create(options.Experiment(models.MLP())) for _ in range(3)]
+    found = [run_folder.create_run_folder(options.Experiment(models.MLP())) for _ in range(3)]
     assert [str(folder) for folder in found] == ["runs/mlp-1", "runs/mlp-2", "runs/mlp-3"]
-    assert str(run_folder.create(options.Experiment(model=models.Logistic()))) == "runs/logistic-1"
+    assert str(run_folder.create_run_folder(options.Experiment(model=models.Logistic()))) == "runs/logistic-1"
     with pytest.raises(InputError, match="exists already"):
-        run_folder.create(options.Experiment(models.MLP(), out=found[0]))
+        run_folder.create_run_folder(options.Experiment(models.MLP(), out=found[0]))
     with pytest.raises(InputError, match="cannot be made"):
-        run_folder.create(options.Experiment(out=Path("/proc/run")))
+        run_folder.create_run_folder(options.Experiment(out=Path("/proc/run")))
     (tmp_path / "runs" / "mlp-4").write_text("a file in the way")
-    assert run_folder.create(options.Experiment(models.MLP())).name == "mlp-5"
+    assert run_folder.create_run_folder(options.Experiment(models.MLP())).name == "mlp-5"
 
 
 def test_newer(tmp_path):

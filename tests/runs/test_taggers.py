@@ -41,7 +41,7 @@ def test_jets_files_and_arrays_give_the_same(folders, kind, tmp_path):
     np.testing.assert_allclose(
         tagger(inputs.values if isinstance(inputs, Sequences) else inputs), p, rtol=1e-5, atol=1e-7
     )
-    predict.predict(folders[kind], (), tmp_path / "scores.h5")
+    predict.predict_files(folders[kind], (), tmp_path / "scores.h5")
     found = read_predictions(tmp_path / "scores.h5")
     np.testing.assert_allclose(found.values[:50], p, rtol=1e-5, atol=1e-7)
     np.testing.assert_array_equal(found.targets, jets.labels)
@@ -105,10 +105,10 @@ def test_a_value_that_overflows_the_network_is_told_of(folders, jet_file, tmp_pa
         file[hls4ml.CONSTITUENTS][17, 0, : len(hls4ml.PARTICLE_COLUMNS)] = 3e38
     words = r"NaN or infinite ones for 1 of 30 jets, the first in row 17"
     with pytest.raises(InputError, match=words):
-        predict.predict(folders[kind], (path,), tmp_path / "scores.h5")
+        predict.predict_files(folders[kind], (path,), tmp_path / "scores.h5")
     assert not (tmp_path / "scores.h5").exists()
     with pytest.raises(InputError, match=words):
-        evaluate.evaluate(folders[kind], (path,))
+        evaluate.evaluate_model(folders[kind], (path,))
     with pytest.raises(InputError, match=words):
         load(folders[kind])(read_jets(path))
 

@@ -159,7 +159,7 @@ class TestLoad:
 
     def test_evaluate_and_predict(self, finished, path, tmp_path):
         folder, _, _ = finished
-        metrics = evaluate.evaluate(folder, [path], tmp_path / "evaluation").metrics
+        metrics = evaluate.evaluate_model(folder, [path], tmp_path / "evaluation").metrics
         assert sum(metrics["jets"].values()) == 300
         assert {p.name for p in (tmp_path / "evaluation").iterdir()} == {
             "metrics.json",
@@ -168,7 +168,7 @@ class TestLoad:
             "confusion.png",
             "scores.png",
         }
-        assert predict.predict(folder, [path, path], tmp_path / "scores.h5") == 600
+        assert predict.predict_files(folder, [path, path], tmp_path / "scores.h5") == 600
         tagger, jets = load(folder), read_jets(path)
         with h5py.File(tmp_path / "scores.h5") as file:
             assert list(file.attrs["classes"]) == list(hls4ml.CLASSES)
@@ -176,18 +176,18 @@ class TestLoad:
             expected = tagger.predict(tagger.pipeline.load(jets, slice(None)))
             np.testing.assert_allclose(file["scores"], np.tile(expected, (2, 1)), rtol=1e-5)
         with pytest.raises(InputError, match="exists already"):
-            predict.predict(folder, [path], tmp_path / "scores.h5")
+            predict.predict_files(folder, [path], tmp_path / "scores.h5")
 
     def test_unlabeled_jets_can_be_predicted_but_not_measured(self, finished, jet_file, tmp_path):
         folder, _, _ = finished
         with h5py.File(jet_file()) as file:
             changes = {name: file[name][..., :53] for name in (hls4ml.JETS, hls4ml.JET_NAMES)}
         unlabeled = jet_file("unlabeled.h5", **changes)
-        predict.predict(folder, [unlabeled], tmp_path / "scores.h5")
+        predict.predict_files(folder, [unlabeled], tmp_path / "scores.h5")
         with h5py.File(tmp_path / "scores.h5") as file:
             assert set(file) == {"scores"}
         with pytest.raises(InputError, match="no labels"):
-            evaluate.evaluate(folder, [unlabeled])
+            evaluate.evaluate_model(folder, [unlabeled])
         with pytest.raises(InputError, match="no labels"):
             experiment.run(small(unlabeled, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
@@ -199,7 +199,7 @@ class TestMeasured:
     def test_a_class_without_jets(self, finished, jet_file, caplog):
         values = np.zeros((60, 59), np.float32)
         values[:, -6:] = np.eye(6)[np.arange(60) % 3]
-        metrics = evaluate.evaluate(finished[0], [jet_file(count=60, **{hls4ml.JETS: values})]).metrics
+        metrics = evaluate.evaluate_model(finished[0], [jet_file(count=60, **{hls4ml.JETS: values})]).metrics
         assert "class z has no jets: it has no figures of merit" in caplog.text
         assert set(metrics["classes"]["z"].values()) == {None}
         assert metrics["classes"]["g"]["auc"] is not None
@@ -207,13 +207,13 @@ class TestMeasured:
     def test_a_single_jet(self, finished, jet_file, tmp_path):
         path = jet_file(count=1)
         with pytest.raises(InputError, match="all jets are of class g; give jets of two classes or more"):
-            evaluate.evaluate(finished[0], [path])
-        assert predict.predict(finished[0], [path], tmp_path / "one.h5") == 1
+            evaluate.evaluate_model(finished[0], [path])
+        assert predict.predict_files(finished[0], [path], tmp_path / "one.h5") == 1
 
     def test_scores_that_are_all_equal(self, tmp_path, caplog):
         flat = Predictions(np.full((40, 2), 0.5, np.float32), np.repeat([0, 1], 20), ("q", "t"))
         write_predictions(tmp_path / "s.h5", flat, Classification())
-        metrics = evaluate.evaluate(tmp_path / "s.h5").metrics
+        metrics = evaluate.evaluate_model(tmp_path / "s.h5").metrics
         assert metrics["classes"]["q"]["auc"] == 0.5
         assert "the q score is 0.5 for all jets: its figures of merit are those of a guess" in caplog.text
 
@@ -231,27 +231,27 @@ class TestMeasured:
         given = Predictions(np.array(scores), None if labels is None else np.array(labels), ("q", "t"))
         write_predictions(tmp_path / "s.h5", given, Classification())
         with pytest.raises(InputError, match=words):
-            evaluate.evaluate(tmp_path / "s.h5", out=tmp_path / "out")
+            evaluate.evaluate_model(tmp_path / "s.h5", out=tmp_path / "out")
         assert not (tmp_path / "out").exists()
 
     def test_weights_that_were_added_to_scores(self, tmp_path, rng):
         p = rng.random(60, np.float32)
         given = Predictions(np.stack([p, 1 - p], axis=1), np.repeat([0, 1], 30), ("q", "t"), weights=rng.random(60))
         write_predictions(tmp_path / "s.h5", given, Classification())
-        metrics = evaluate.evaluate(tmp_path / "s.h5").metrics
+        metrics = evaluate.evaluate_model(tmp_path / "s.h5").metrics
         assert metrics["loss"] == figures_of_merit(scores_of(given))["loss"]
         assert metrics["effective_jets"]["q"] < 30 == metrics["jets"]["q"]
         for weights, words in ((np.full(60, -1.0), "none below 0"), (np.zeros(60), "a positive sum, found all 0")):
             write_predictions(tmp_path / f"{words}.h5", given._replace(weights=weights), Classification())
             with pytest.raises(InputError, match=words):
-                evaluate.evaluate(tmp_path / f"{words}.h5")
+                evaluate.evaluate_model(tmp_path / f"{words}.h5")
 
     def test_an_evaluation_can_be_compared_and_measured_again(self, finished, jet_file, tmp_path):
         path = jet_file(count=100)
-        metrics = evaluate.evaluate(finished[0], [path], tmp_path / "found").metrics
-        again = evaluate.evaluate(tmp_path / "found" / "test.h5").metrics
+        metrics = evaluate.evaluate_model(finished[0], [path], tmp_path / "found").metrics
+        again = evaluate.evaluate_model(tmp_path / "found" / "test.h5").metrics
         assert again["loss"] == pytest.approx(metrics["loss"])
-        warm = evaluate.evaluate(finished[0], [path], calibrated=True).metrics
+        warm = evaluate.evaluate_model(finished[0], [path], calibrated=True).metrics
         assert warm["accuracy"] == metrics["accuracy"]
         assert warm["loss"] != metrics["loss"]
 
@@ -273,7 +273,7 @@ class TestOptions:
     def test_run_and_come_back_from_json(self, path, tmp_path, changes):
         chosen = small(path, tmp_path / "run", **changes)
         experiment.run(chosen)
-        resolved = dataclasses.replace(chosen, model=pipelines.resolve(chosen.model, hls4ml.HLS4ML))
+        resolved = dataclasses.replace(chosen, model=pipelines.resolve_model_columns(chosen.model, hls4ml.HLS4ML))
         assert run_folder.read_experiment(tmp_path / "run")[0] == resolved
 
     def test_own_validation_and_test_files(self, path, jet_file, tmp_path):
@@ -322,7 +322,7 @@ class TestRefused:
 
     def test_a_tagger_of_more_particles_than_the_files_keep(self, trained_runs, jet_file):
         with pytest.raises(InputError, match=r"(?s)6.*4|4.*6"):
-            evaluate.evaluate(trained_runs("deepsets"), [jet_file("few.h5", slots=4, count=50)])
+            evaluate.evaluate_model(trained_runs("deepsets"), [jet_file("few.h5", slots=4, count=50)])
 
     def test_a_tagger_of_other_classes(self, finished, path, tmp_path):
         folder = tmp_path / "run"
@@ -331,7 +331,7 @@ class TestRefused:
         record["dataset"]["classes"] = record["classes"] = ["q", "w", "z", "t", "b"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match="classes are g, q, w, z, t, those of the tagger q, w, z, t, b"):
-            evaluate.evaluate(folder, [path])
+            evaluate.evaluate_model(folder, [path])
         record["classes"] = ["q", "t"]
         (folder / "experiment.json").write_text(json.dumps(record))
         with pytest.raises(InputError, match=r"damaged, its classes are .*'t'\], those of its dataset .*'b'\]"):
@@ -374,7 +374,7 @@ class TestRefused:
         single = jet_file("single.h5", count=300, **{hls4ml.JETS: jets})
         for call in (
             lambda out: experiment.run(small(single, out)),
-            lambda out: evaluate.evaluate(finished[0], [single], out),
+            lambda out: evaluate.evaluate_model(finished[0], [single], out),
         ):
             with pytest.raises(InputError, match=r"single.h5: all jets are of class g"):
                 call(tmp_path / "out")

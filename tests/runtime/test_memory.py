@@ -26,7 +26,9 @@ from hepjax.runs import options, setup, train
     ],
 )
 def test_they_are_refused(words, message, tmp_path, monkeypatch):
-    monkeypatch.setattr(setup.subsets, "load", lambda *_, **__: pytest.fail("the jets were read"), raising=False)
+    monkeypatch.setattr(
+        setup.load_subsets, "load_subsets", lambda *_, **__: pytest.fail("the jets were read"), raising=False
+    )
     with pytest.raises(InputError) as found:
         train.run(parsing.parse(["train", *words.split(), "--out", str(tmp_path / "run")]))
     assert message in str(found.value)
@@ -58,4 +60,4 @@ def test_an_array_of_one_jet_that_does_not_fit_is_refused(monkeypatch):
 def _drawn(pipeline):
     import jax
 
-    return jax.eval_shape(lambda: pipelines.initialize(pipeline, jax.random.key(0)))
+    return jax.eval_shape(lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)))

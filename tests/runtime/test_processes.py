@@ -138,17 +138,17 @@ def test_rows_of_others_come_bit_by_bit_also_where_there_are_none(monkeypatch, r
 
 
 def test_each_process_reads_its_own_rows(path, monkeypatch):
-    from hepjax.inputs import opening, pipelines, subsets
+    from hepjax.inputs import load_subsets, open_files, pipelines
     from hepjax.tasks.classification import Classification
 
     pipeline = pipelines.make_pipeline(models.MLP(), 5, hls4ml.HLS4ML)
-    opened, task = opening.open_splits((path,)), Classification()
+    opened, task = open_files.open_splits((path,)), Classification()
     seen = {}
     for i in range(3):
         monkeypatch.setattr("hepjax.runtime.processes.process", lambda i=i: (i, 3))
         rows = []
         read = lambda jets, some, rows=rows: rows.append(some) or pipeline.load(jets, some)  # noqa: E731
-        found = subsets.load(opened, pipeline._replace(load=read), task.read, seed=0, memory=4.0)
+        found = load_subsets.load_subsets(opened, pipeline._replace(load=read), task.read, seed=0, memory=4.0)
         seen[i] = np.concatenate([part.rows for part in found[:3]])
         assert {(some.start, some.stop) for some in rows} <= {(200 * i, 200 * (i + 1))}
     assert sorted(np.concatenate(list(seen.values()))) == list(range(len(read_jets(path))))

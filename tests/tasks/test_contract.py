@@ -146,27 +146,27 @@ class TestUse:
 
     def test_evaluate_and_predict(self, case, tmp_path):
         name, path, out, _ = case
-        metrics, task = evaluate.evaluate(out, [path], tmp_path / "evaluation")
+        metrics, task = evaluate.evaluate_model(out, [path], tmp_path / "evaluation")
         assert {"metrics.json", "test.h5"} <= {file.name for file in (tmp_path / "evaluation").iterdir()}
         if name in NOT_PREDICTED:
             with pytest.raises(InputError, match="has no density"):
-                predict.predict(out, [path], tmp_path / "predictions.h5")
+                predict.predict_files(out, [path], tmp_path / "predictions.h5")
             return
         count = len(read_jets(path))
-        assert predict.predict(out, [path, path], tmp_path / "predictions.h5") == 2 * count
+        assert predict.predict_files(out, [path, path], tmp_path / "predictions.h5") == 2 * count
         known = predictions.read_predictions(tmp_path / "predictions.h5")
         with h5py.File(tmp_path / "predictions.h5") as file:
             assert list(file.attrs[task.layout.columns]) == list(load(out).outputs)
         assert known.targets is not None
         np.testing.assert_array_equal(known.targets[:count], known.targets[count:])
-        again, _ = evaluate.evaluate(tmp_path / "predictions.h5")
+        again, _ = evaluate.evaluate_model(tmp_path / "predictions.h5")
         assert again["loss"] == pytest.approx(metrics["loss"], rel=1e-5)
 
     def test_table_report_and_remarks(self, case, tmp_path):
         name, _, out, metrics = case
         task = make(name).task
         assert task.table(metrics).row_count >= 1
-        page = report.write(out, tmp_path / "page.html").read_text()
+        page = report.write_run_page(out, tmp_path / "page.html").read_text()
         assert f"{metrics['loss']:.4f}" in page
 
     @pytest.mark.parametrize("kind", ExportFormat)
@@ -174,9 +174,9 @@ class TestUse:
         name, path, out, _ = case
         if name in NOT_EXPORTED:
             with pytest.raises(InputError, match="cannot be exported"):
-                export.export(out, tmp_path / "model", kind)
+                export.export_run(out, tmp_path / "model", kind)
             return
-        files = export.export(out, tmp_path / "model", kind)
+        files = export.export_run(out, tmp_path / "model", kind)
         jets, predictor = read_jets(path), load(files[0])
         assert predictor.outputs == load(out).outputs
         np.testing.assert_allclose(predictor(jets), load(out)(jets), rtol=2e-4, atol=1e-5)
@@ -199,7 +199,7 @@ class TestSeveral:
         test = predictions.read_predictions(out / "test.h5")
         assert sorted(test.rows) == list(range(len(read_jets(path))))
         assert load(out).predict is not None
-        report.write(out, tmp_path / "page.html")
+        report.write_run_page(out, tmp_path / "page.html")
 
     @pytest.mark.parametrize("name", [*SEVERAL, "generation-particles"])
     def test_ensemble(self, name, path, tmp_path):
@@ -209,7 +209,7 @@ class TestSeveral:
         np.testing.assert_allclose(load(out)(jets), load(out).task.combine(members), rtol=1e-5, atol=1e-6)
         if name in NOT_EXPORTED:
             return
-        export.export(out, tmp_path / "model.onnx")
+        export.export_run(out, tmp_path / "model.onnx")
         np.testing.assert_allclose(load(tmp_path / "model.onnx")(jets), load(out)(jets), rtol=2e-4, atol=1e-5)
 
 

@@ -60,7 +60,7 @@ def recognize(particle_columns: Collection[str], jet_columns: Collection[str]) -
     'hls4ml'
     """
     best, most = None, 0
-    for dataset in _all():
+    for dataset in _known_datasets():
         count = sum(
             column in (jet_columns if role.of_jets else particle_columns) for role, column in dataset.roles.items()
         )
@@ -81,7 +81,7 @@ def title_of(column: str) -> str | None:
     >>> title_of("j_mass")
     'Jet mass [GeV]'
     """
-    return next((dataset.titles[column] for dataset in _all() if column in dataset.titles), None)
+    return next((dataset.titles[column] for dataset in _known_datasets() if column in dataset.titles), None)
 
 
 def role_of(column: str) -> Role | None:
@@ -96,11 +96,11 @@ def role_of(column: str) -> Role | None:
     >>> role_of("j1_etarel").name
     'ETA_REL'
     """
-    roles = (role for dataset in _all() for role, name in dataset.roles.items() if name == column)
+    roles = (role for dataset in _known_datasets() for role, name in dataset.roles.items() if name == column)
     return next(roles, None)
 
 
-def _all() -> Iterator[Dataset]:
+def _known_datasets() -> Iterator[Dataset]:
     """Lists all known datasets; a package that fails to import is passed over with a warning."""
     for name in DATASETS.names():
         try:

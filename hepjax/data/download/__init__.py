@@ -60,12 +60,12 @@ def fetch(
     from hepjax.data.download._unpack import unpacked_files
 
     source = sources[record]
-    folder = (_cache() if to is None else Path(to).expanduser()) / record.value
-    report = progress or _silent
+    folder = (_download_cache_folder() if to is None else Path(to).expanduser()) / record.value
+    report = progress or _ignore_transfer_progress
     files = []
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder):
+        with _lock_download_folder(folder):
             for archive in source.archives:
                 files += unpacked_files(folder, archive) or _obtain(folder, archive, source.page, retry, report, check)
     except OSError as error:
@@ -73,18 +73,18 @@ def fetch(
     return files
 
 
-def _silent(what: str, done: int, total: int | None) -> None:
+def _ignore_transfer_progress(what: str, done: int, total: int | None) -> None:
     """Ignores a progress report."""
 
 
-def _cache() -> Path:
+def _download_cache_folder() -> Path:
     import pooch
 
     return Path(pooch.os_cache("hepjax"))
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _lock_download_folder(folder: Path) -> Iterator[None]:
     """Locks the folder against other processes; the system releases the lock when the process ends."""
     import fcntl
 
@@ -137,5 +137,5 @@ def _obtain(
             raise InputError(f"{path}: {problem}. Delete it and fetch it again")
     else:
         sha256 = _download.download(path, archive, recorded, page, retry, report)
-    _unpack.unpack(path, folder / archive.split, sha256, report, check)
+    _unpack.unpack_archive(path, folder / archive.split, sha256, report, check)
     return _unpack.unpacked_files(folder, archive)

@@ -55,7 +55,10 @@ def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
     """Adds the size and MD5 sum that the record lists; returns the archive unchanged if there is no listing."""
     address = page.replace("/records/", "/api/records/")
     try:
-        with requests.Session() as session, _open(session, address, {"Accept": "application/json"}, retry) as response:
+        with (
+            requests.Session() as session,
+            _open_response(session, address, {"Accept": "application/json"}, retry) as response,
+        ):
             response.raise_for_status()
             text = b"".join(_pieces(response, retry, _LARGEST_LISTING))
         listed = {file["key"]: file for file in json.loads(text)["files"]}[archive.name]
@@ -115,7 +118,7 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
                 time.sleep(wait)
                 failures += 1
     part.replace(path)
-    _discard(part)
+    _discard_partial_download(part)
     return sha256
 
 
@@ -132,7 +135,7 @@ def _verified_attempt(
     resumed = _attempt(session, address, part, archive, retry, report)
     sha256, problem = examine(part, archive, recorded, report)
     if problem:
-        _discard(part)  # or it would be taken up again for ever
+        _discard_partial_download(part)  # or it would be taken up again for ever
         if resumed:
             raise _TryAgain(f"the completed download {problem}")
         raise InputError(
@@ -156,9 +159,9 @@ def _attempt(
         if validator := state.get("etag") or state.get("modified"):
             headers["If-Range"] = validator
     try:
-        with _open(session, address, headers, retry) as response:
+        with _open_response(session, address, headers, retry) as response:
             if start and response.status_code in (400, 412):  # what was noted of the part is wrong
-                _discard(part)
+                _discard_partial_download(part)
                 raise _TryAgain("the part downloaded before cannot be continued")
             _check_response(response, address, part)
             if response.status_code == 206:
@@ -192,7 +195,7 @@ def _innermost(error: BaseException) -> BaseException:
         error = inner[-1]
 
 
-def _open(
+def _open_response(
     session: requests.Session, address: str, headers: Mapping[str, str], retry: Retry
 ) -> contextlib.closing[requests.Response]:
     """Sends a GET request and follows a limited number of redirects."""
@@ -250,7 +253,7 @@ def _check_response(response: requests.Response, address: str, part: Path) -> No
     """Checks by the header that a response is the file or its missing part."""
     status = response.status_code
     if status == 416:  # the requested part does not exist
-        _discard(part)
+        _discard_partial_download(part)
         raise _TryAgain("the part downloaded before does not fit the file any more")
     if status in _TRANSIENT:
         delay = response.headers.get("Retry-After", "")
@@ -281,7 +284,7 @@ def _check_continuation(response: requests.Response, part: Path, start: int, sta
     etag = response.headers.get("ETag")
     same = etag is None or state.get("etag") is None or etag == state["etag"]
     if not (same and unit == "bytes" and piece.startswith(f"{start}-") and total == str(state.get("total"))):
-        _discard(part)
+        _discard_partial_download(part)
         raise _TryAgain("the file changed since the download began")
 
 
@@ -302,7 +305,7 @@ def _receive(
     if start == 0:
         if not first.startswith(_GZIP_MAGIC):  # checked before an older part is discarded
             raise _not_an_archive(address, f"{first[:12]!r}")
-        _discard(part)
+        _discard_partial_download(part)
         _write_state(part, response, total)
     if total is not None and shutil.disk_usage(part.parent).free < total - start:
         raise OSError(errno.ENOSPC, "no space for the rest of the file", str(part))
@@ -378,6 +381,6 @@ def _write_state(part: Path, response: requests.Response, total: int | None) -> 
     _state_path(part).write_text(json.dumps(state))
 
 
-def _discard(part: Path) -> None:
+def _discard_partial_download(part: Path) -> None:
     part.unlink(missing_ok=True)
     _state_path(part).unlink(missing_ok=True)

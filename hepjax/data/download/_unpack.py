@@ -60,7 +60,7 @@ def _is_hdf5(path: Path) -> bool:
         return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
 
 
-def unpack(path: Path, split: Path, sha256: str, report: Progress, check: Check | None) -> None:
+def unpack_archive(path: Path, split: Path, sha256: str, report: Progress, check: Check | None) -> None:
     """Unpacks the HDF5 files of an archive into the folder `split`, which appears only after success."""
     work = split.with_name(f".{split.name}.unpacking")
     shutil.rmtree(work, ignore_errors=True)  # left over from a killed run

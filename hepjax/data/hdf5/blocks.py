@@ -53,7 +53,7 @@ def read_in_parts(
             size = file.header.chunk_rows[name]
             # Large chunks are read by few threads at a time, so that memory holds them.
             gate = threading.BoundedSemaphore(max(1, LARGEST // max(file.header.chunk_bytes[name], 1)))
-            chunks = list(_chunks(local, size))
+            chunks = list(_rows_by_chunk(local, size))
             count = max(1, _TASK_ROWS // size)
             for i in range(0, len(chunks), count):
                 parts = [(local[low:high], places[low:high]) for low, high in chunks[i : i + count]]
@@ -107,7 +107,7 @@ def _read_block(
     return {field: decode(block) for field, decode in decoders.items()}
 
 
-def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
+def _rows_by_chunk(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
     """The runs of `local` that lie in one chunk each."""
     edges = np.flatnonzero(np.diff(local // size)) + 1
     return itertools.pairwise([0, *edges.tolist(), len(local)])
@@ -116,10 +116,10 @@ def _chunks(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
 def _decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
     """Dataset of the file → field of the jets → how a block becomes it."""
     header, dataset = file.header, file.dataset
-    particles = _places(header.particle_names, dataset.particle_columns)
+    particles = _column_places(header.particle_names, dataset.particle_columns)
     decoders: dict[str, dict[str, Decoder]] = {
         hls4ml.CONSTITUENTS: {
-            "constituents": lambda block: _take(block, particles),
+            "constituents": lambda block: _take_columns(block, particles),
             "mask": lambda block: particle_mask(block, header.particle_names, dataset.roles),
         },
         **{name: {name: lambda block: block} for name in header.images},
@@ -132,11 +132,11 @@ def _decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
 
 
 def _jet_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
-    observables = _places(header.jet_names, dataset.jet_columns)
-    decoders: dict[str, Decoder] = {"observables": lambda block: _take(block, observables)}
+    observables = _column_places(header.jet_names, dataset.jet_columns)
+    decoders: dict[str, Decoder] = {"observables": lambda block: _take_columns(block, observables)}
     if isinstance(dataset.labels, OneHot):
-        flags = _places(header.jet_names, dataset.labels.columns)
-        decoders["labels"] = lambda block: _take(block, flags).argmax(axis=1)
+        flags = _column_places(header.jet_names, dataset.labels.columns)
+        decoders["labels"] = lambda block: _take_columns(block, flags).argmax(axis=1)
     elif dataset.labels is not None:
         index = header.jet_names.index(dataset.labels.column)
         decoders["labels"] = lambda block: block[:, index]
@@ -146,12 +146,12 @@ def _jet_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
     return decoders
 
 
-def _places(names: Sequence[str], columns: Sequence[str]) -> tuple[int, ...]:
+def _column_places(names: Sequence[str], columns: Sequence[str]) -> tuple[int, ...]:
     place = {name: i for i, name in enumerate(names)}
     return tuple(place[name] for name in columns)
 
 
-def _take(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
+def _take_columns(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
     """The columns at these places; a view where they are all, in order."""
     return block if places == tuple(range(block.shape[-1])) else block[..., places]
 
@@ -212,7 +212,7 @@ def _check_labels(file: JetFile, block: np.ndarray, start: int) -> None:
     header, dataset = file.header, file.dataset
     if dataset.labels is None:
         return
-    flags = block[:, _places(header.jet_names, label_columns(dataset))]
+    flags = block[:, _column_places(header.jet_names, label_columns(dataset))]
     classes = len(dataset.classes)
     if isinstance(dataset.labels, OneHot):
         # The column of jets without a class is the last; where it is the one that is set, no class is.

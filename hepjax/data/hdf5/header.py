@@ -64,7 +64,7 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
             )
         if count == 0:
             raise InputError(f"{path}: holds no jets; leave the file out")
-        images, series = _images(held), _series(held, count)
+        images, series = _image_dataset_names(held), _series(held, count)
         read = {hls4ml.CONSTITUENTS: constituents, **({} if jets is None else {hls4ml.JETS: jets})}
         read |= {name: held[name] for name in (*images, *series)}
         rows = {name: rows_at_once(values, _IMAGES if name in images else ROWS) for name, values in read.items()}
@@ -72,8 +72,8 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
             path=path,
             jets=count,
             slots=constituents.shape[1],
-            particle_names=_names(held, path, hls4ml.PARTICLE_NAMES, constituents),
-            jet_names=() if jets is None else _names(held, path, hls4ml.JET_NAMES, jets),
+            particle_names=_header_column_names(held, path, hls4ml.PARTICLE_NAMES, constituents),
+            jet_names=() if jets is None else _header_column_names(held, path, hls4ml.JET_NAMES, jets),
             images=images,
             series=series,
             chunk=rows[hls4ml.CONSTITUENTS],
@@ -155,7 +155,7 @@ def _dataset(held: Mapping[str, h5py.Dataset], path: Path, name: str, rank: int)
     return dataset
 
 
-def _images(held: Mapping[str, h5py.Dataset]) -> tuple[str, ...]:
+def _image_dataset_names(held: Mapping[str, h5py.Dataset]) -> tuple[str, ...]:
     """The datasets that may hold images, those of the public files first; shapes are checked when they are read."""
     known = [name for name in hls4ml.IMAGES if name in held]
     passed = {hls4ml.CONSTITUENTS, hls4ml.JET_DECAYS, *known}
@@ -168,7 +168,9 @@ def _series(held: Mapping[str, h5py.Dataset], count: int) -> tuple[str, ...]:
     return tuple(name for name, item in held.items() if item.shape == (count,) and item.dtype.kind in "fiu")
 
 
-def _names(held: Mapping[str, h5py.Dataset], path: Path, dataset: str, values: h5py.Dataset) -> tuple[str, ...]:
+def _header_column_names(
+    held: Mapping[str, h5py.Dataset], path: Path, dataset: str, values: h5py.Dataset
+) -> tuple[str, ...]:
     """The names of the columns of `values`, each of them unique."""
     listed, width = held.get(dataset), values.shape[-1]
     if listed is None or listed.ndim != 1:

@@ -103,7 +103,9 @@ def pearson(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
     >>> pearson(np.array([[1.0, 7.0], [2.0, 7.0]]), np.array([[5.0], [3.0]])).tolist()
     [[-1.0], [nan]]
     """
-    a, b = (_standardize(_checked_table(x, name)) for x, name in ((hidden, "hidden"), (observables, "observables")))
+    a, b = (
+        _standardize_columns(_checked_table(x, name)) for x, name in ((hidden, "hidden"), (observables, "observables"))
+    )
     if len(a) != len(b):
         raise InputError(f"observables: expected those of {len(a)} jets, as hidden has, found {len(b)}")
     return np.clip(a.T @ b / len(a), -1, 1)
@@ -180,7 +182,7 @@ def _checked_table(x: Any, name: str) -> NDArray[np.float64]:
     return table
 
 
-def _standardize(x: NDArray[np.float64]) -> NDArray[np.float64]:
+def _standardize_columns(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Scales columns to mean 0 and deviation 1; constant columns become NaN."""
     mean, std = x.mean(axis=0), x.std(axis=0)
     scaled: NDArray[np.float64] = (x - mean) / np.where(std > _CONSTANT * np.abs(mean), std, np.nan)

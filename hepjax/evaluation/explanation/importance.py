@@ -128,7 +128,7 @@ def permutation_importance(
         raise InputError(f"labels: expected {len(values)} class indices, found {labels.dtype} of shape {labels.shape}")
     if repeats < 1:
         raise InputError(f"repeats: expected 1 or more, found {repeats}")
-    columns = _columns(groups, values.shape[-1])
+    columns = _feature_groups(groups, values.shape[-1])
 
     def metric_of(shuffled: np.ndarray) -> float:
         shuffled_inputs = inputs._replace(values=shuffled) if isinstance(inputs, Sequences) else shuffled
@@ -161,7 +161,7 @@ def _values(inputs: Any) -> tuple[np.ndarray, np.ndarray]:
     return values, mask
 
 
-def _columns(groups: Sequence[Sequence[int]] | None, count: int) -> list[list[int]]:
+def _feature_groups(groups: Sequence[Sequence[int]] | None, count: int) -> list[list[int]]:
     if groups is None:
         return [[column] for column in range(count)]
     columns = [sorted(group) for group in groups]

@@ -1,8 +1,8 @@
 """Model input → streams of batches of few fixed shapes."""
 
 from hepjax.inputs.batching.arrays import eval_batches, fill_up
+from hepjax.inputs.batching.ensemble_windows import Shared, member_rows, member_windows, share
 from hepjax.inputs.batching.lengths import Buckets, by_length, choose_buckets, even_buckets
-from hepjax.inputs.batching.members import Shared, member_rows, member_windows, share
 from hepjax.inputs.batching.splits import Split, check_classes, split
 from hepjax.inputs.batching.stream import Block, draw, draw_order, prefetch, stream_windows
 from hepjax.inputs.batching.windows import make_windows, steps_of

@@ -51,13 +51,13 @@ def draw(
             numbers, data = block
             for queued, (rows, part) in zip(waiting, by_length(data, buckets), strict=True):
                 queued.append((numbers[rows], part))
-        rows, joined = _join(waiting[bucket])
+        rows, joined = _join_streamed_blocks(waiting[bucket])
         waiting[bucket] = [(rows[size:], jax.tree.map(lambda x, size=size: x[size:], joined))]
         rows, batch = jax.tree.map(lambda x, size=size: x[:size], (rows, joined))
         yield bucket, np.pad(rows, (0, size - len(rows)), constant_values=-1), fill_up(batch, size)
 
 
-def _join(blocks: Sequence[Block]) -> Block:
+def _join_streamed_blocks(blocks: Sequence[Block]) -> Block:
     joined: Block = blocks[0] if len(blocks) == 1 else jax.tree.map(lambda *x: np.concatenate(x), *blocks)
     return joined
 

@@ -87,24 +87,24 @@ def convolve(net: Convolutional, x: jax.Array, mask: jax.Array, train: bool) -> 
         if mask.ndim > 1:
             mask = mask[:, : y.shape[1] * net.pool].reshape(*y.shape[:2], net.pool)
         y = Activate(activation=net.activation)(normalize(y, net.norm, mask, train))
-        x = nn.Dropout(net.dropout, deterministic=not train)(y if first else _largest(y))
+        x = nn.Dropout(net.dropout, deterministic=not train)(y if first else _max_pool(y))
         mask = mask.any(axis=-1) if mask.ndim > 1 else mask
     return x
 
 
 @jax.custom_jvp
-def _largest(y: jax.Array) -> jax.Array:
+def _max_pool(y: jax.Array) -> jax.Array:
     """The largest answer of each window: (..., places, channels) → (..., channels)."""
     return jnp.max(y, axis=-2)
 
 
-@_largest.defjvp
+@_max_pool.defjvp
 def _largest_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     # The gradient of `jnp.max` asks which place equals the largest. XLA may compute a place once more in between, and
     # differently in the last bit, say with a fused multiply-add: then none does, and the gradient is lost.
     (y,), (change,) = primals, tangents
     chosen = jax.nn.one_hot(jnp.argmax(y, axis=-2), y.shape[-2], axis=-2, dtype=y.dtype)
-    return _largest(y), jnp.sum(change * chosen, axis=-2)
+    return _max_pool(y), jnp.sum(change * chosen, axis=-2)
 
 
 class _WindowedConv(nn.Module):
@@ -169,10 +169,10 @@ def _largest_answers(x: jax.Array, kernel: jax.Array, p: int) -> jax.Array:
     On a CPU some examples at a time, whose patches and answers stay in its cache. What is kept for the gradient is the
     place of the largest answer.
     """
-    return _choose(x, kernel, p)[0]
+    return _pooled_convolution_kernel(x, kernel, p)[0]
 
 
-def _choose(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
+def _pooled_convolution_kernel(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     matrix, parts, places = _matrix(kernel, p), _parts(x, kernel, p), p ** (x.ndim - 2)
     index = jnp.int8 if places < 128 else jnp.int32
 
@@ -186,13 +186,13 @@ def _choose(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[j
 
     def some(i: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
         largest, place = best(_part(x, i, parts))
-        return _put(found[0], largest, i), _put(found[1], place, i)
+        return _put_batch_part(found[0], largest, i), _put_batch_part(found[1], place, i)
 
     if parts == 1:  # no loop, which an exported model would keep
         largest, place = best(x)
         return largest, (x, kernel, place)
     shape = (len(x) // parts, parts, *(size // p for size in x.shape[1:-1]), kernel.shape[-1])
-    largest, place = jax.lax.fori_loop(0, parts, some, (_room(shape, x.dtype), _room(shape, index)))
+    largest, place = jax.lax.fori_loop(0, parts, some, (_output_buffer(shape, x.dtype), _output_buffer(shape, index)))
     largest, place = (found.reshape(len(x), *shape[2:]) for found in (largest, place))
     return largest, (x, kernel, place)
 
@@ -209,14 +209,14 @@ def _choose_transposed(p: int, kept: tuple[jax.Array, ...], change: jax.Array) -
         spread = jnp.concatenate([jnp.where(at == j, slope, 0) for j in range(places)], axis=-1)
         # As matrices: of more axes XLA makes a transposed copy first.
         here = patches.reshape(-1, len(matrix)).T @ spread.reshape(-1, places * width)
-        return found[0] + here, _put(found[1], to_part(spread @ matrix.T)[0], i)
+        return found[0] + here, _put_batch_part(found[1], to_part(spread @ matrix.T)[0], i)
 
-    start = jnp.zeros_like(matrix), _room((len(x) // parts, parts, *x.shape[1:]), x.dtype)
+    start = jnp.zeros_like(matrix), _output_buffer((len(x) // parts, parts, *x.shape[1:]), x.dtype)
     total, by_x = jax.lax.fori_loop(0, parts, some, start)
     return by_x.reshape(x.shape), to_kernel(total)[0]
 
 
-_largest_answers.defvjp(_choose, _choose_transposed)
+_largest_answers.defvjp(_pooled_convolution_kernel, _choose_transposed)
 
 
 def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
@@ -229,7 +229,7 @@ def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
     return next((n for n in possible if len(x) // n * windows * widest <= _AT_ONCE), max(possible, default=1))
 
 
-def _room(shape: tuple[int, ...], dtype: Any) -> jax.Array:
+def _output_buffer(shape: tuple[int, ...], dtype: Any) -> jax.Array:
     """Allocates an array that the parts of a batch fill."""
     found: jax.Array = jax.lax.empty(shape, dtype)
     return found
@@ -241,6 +241,6 @@ def _part(x: jax.Array, i: Any, parts: int) -> jax.Array:
     return found
 
 
-def _put(found: jax.Array, part: jax.Array, i: Any) -> jax.Array:
+def _put_batch_part(found: jax.Array, part: jax.Array, i: Any) -> jax.Array:
     updated: jax.Array = jax.lax.dynamic_update_index_in_dim(found, part, i, axis=1)
     return updated

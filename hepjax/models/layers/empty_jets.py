@@ -26,7 +26,7 @@ def uniform_where_empty(logits: jax.Array, there: jax.Array) -> jax.Array:
     return jnp.where(there[:, None], logits, jnp.zeros_like(logits))
 
 
-def counted(there: jax.Array, mask: jax.Array | None) -> jax.Array:
+def jets_of_batch_statistics(there: jax.Array, mask: jax.Array | None) -> jax.Array:
     """The jets that batch statistics count.
 
     Args:
@@ -36,7 +36,7 @@ def counted(there: jax.Array, mask: jax.Array | None) -> jax.Array:
     Returns:
       (B,) bool; all True where no jet would count, for statistics over nothing are NaN and stay in running averages.
 
-    >>> counted(jnp.array([True, False, True]), jnp.array([True, True, False])).tolist()
+    >>> jets_of_batch_statistics(jnp.array([True, False, True]), jnp.array([True, True, False])).tolist()
     [True, False, False]
     """
     both = there if mask is None else there & mask

@@ -88,7 +88,7 @@ def from_arrays(
     >>> model.edge, model.node, model.hidden, model.readout.value
     ((6, 3, 2), (6, 3, 4), (6, 3), 'flatten')
     """
-    widths = _widths(arrays, source)
+    widths = _jedi_net_widths(arrays, source)
     inputs = {network: arrays[f"{network}1.weight"].shape[1] for network in _NETWORKS}
     d_e, d_o = widths["fr"][-1], widths["fo"][-1]
     summed = inputs["fc"] == d_o
@@ -122,7 +122,7 @@ def from_arrays(
     return model, params
 
 
-def _widths(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, tuple[int, ...]]:
+def _jedi_net_widths(arrays: Mapping[str, np.ndarray], source: str) -> dict[str, tuple[int, ...]]:
     """The outputs of each network's three layers."""
     if sorted(arrays) != sorted(_NAMES):
         wrong = min(set(arrays) ^ set(_NAMES))

@@ -53,10 +53,10 @@ def _all_weights(path: str | os.PathLike[str], file: h5py.File) -> dict[str, dic
     root, start = (file["/"], "") if inner is None else (inner, "model_weights/")
     if "layer_names" not in root.attrs:
         raise InputError(f"{path}: no weights of Keras 2, the attribute layer_names is missing; save them as .h5")
-    return {name: dict(_weights(place, start + name)) for name in _texts(root.attrs["layer_names"])}
+    return {name: dict(_keras_weights_of_layer(place, start + name)) for name in _texts(root.attrs["layer_names"])}
 
 
-def _weights(place: Place, layer: str) -> Iterator[tuple[str, np.ndarray]]:
+def _keras_weights_of_layer(place: Place, layer: str) -> Iterator[tuple[str, np.ndarray]]:
     path, group = place.path, find_group(place, layer)
     size = path.stat().st_size
     if group is None:

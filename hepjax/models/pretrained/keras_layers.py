@@ -109,7 +109,7 @@ def keras(
     module = Layers(tuple(steps))
     expected = _expected(module, entries, source)
     found = _variables(read_keras(weights), places, weights)
-    _compare(expected, found, {place: name for name, place in places.items()}, weights)
+    _check_keras_shapes(expected, found, {place: name for name, place in places.items()}, weights)
     return module, found.pop("params", {}), found
 
 
@@ -128,7 +128,7 @@ def _steps(kind: str, config: Mapping[str, Any], last: bool) -> list[Step]:
     return steps if activation == "linear" else [*steps, FUNCTIONS[_ACTIVATIONS[activation]]]
 
 
-def _sizes(axes: int, config: Mapping[str, Any], name: str, default: Any = None) -> tuple[int, ...]:
+def _keras_axis_sizes(axes: int, config: Mapping[str, Any], name: str, default: Any = None) -> tuple[int, ...]:
     """A size for each axis."""
     sizes = config.get(name) or default
     if not isinstance(sizes, list) or len(sizes) != axes or not all(isinstance(n, int) and n > 0 for n in sizes):
@@ -136,14 +136,14 @@ def _sizes(axes: int, config: Mapping[str, Any], name: str, default: Any = None)
     return tuple(sizes)
 
 
-def _convolution(axes: int, config: Mapping[str, Any]) -> list[Step]:
+def _keras_convolution(axes: int, config: Mapping[str, Any]) -> list[Step]:
     return [
         nn.Conv(
             config["filters"],
-            _sizes(axes, config, "kernel_size"),
-            strides=_sizes(axes, config, "strides"),
+            _keras_axis_sizes(axes, config, "kernel_size"),
+            strides=_keras_axis_sizes(axes, config, "strides"),
             padding=config["padding"].upper(),
-            kernel_dilation=_sizes(axes, config, "dilation_rate", [1] * axes),
+            kernel_dilation=_keras_axis_sizes(axes, config, "dilation_rate", [1] * axes),
             feature_group_count=config.get("groups", 1),
             use_bias=config["use_bias"],
         )
@@ -165,8 +165,8 @@ def _batch_norm(config: Mapping[str, Any]) -> list[Step]:
 
 
 def _pool(function: Callable[..., jax.Array], axes: int, config: Mapping[str, Any]) -> list[Step]:
-    window = _sizes(axes, config, "pool_size")
-    strides = _sizes(axes, config, "strides", list(window))
+    window = _keras_axis_sizes(axes, config, "pool_size")
+    strides = _keras_axis_sizes(axes, config, "strides", list(window))
     return [functools.partial(function, window_shape=window, strides=strides, padding=config["padding"].upper())]
 
 
@@ -180,8 +180,8 @@ _mean_pool = functools.partial(nn.avg_pool, count_include_pad=False)
 _BUILDERS: dict[str, Callable[[Mapping[str, Any]], list[Step]]] = {
     "InputLayer": lambda _: [],
     "Dense": lambda config: [nn.Dense(config["units"], use_bias=config["use_bias"])],
-    "Conv1D": functools.partial(_convolution, 1),
-    "Conv2D": functools.partial(_convolution, 2),
+    "Conv1D": functools.partial(_keras_convolution, 1),
+    "Conv2D": functools.partial(_keras_convolution, 2),
     "BatchNormalization": _batch_norm,
     "Activation": lambda _: [],
     "Dropout": lambda config: [nn.Dropout(config["rate"])],
@@ -222,7 +222,7 @@ def _variables(layers: Mapping[str, Mapping[str, np.ndarray]], places: Mapping[s
     return variables
 
 
-def _compare(expected: PyTree, found: PyTree, names: Mapping[str, str], path: Any) -> None:
+def _check_keras_shapes(expected: PyTree, found: PyTree, names: Mapping[str, str], path: Any) -> None:
     """Raises InputError at the first variable whose shape is not the architecture's."""
     wanted, got = (
         {tuple(str(part.key) for part in key): leaf.shape for key, leaf in jax.tree.leaves_with_path(tree)}

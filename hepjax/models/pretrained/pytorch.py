@@ -238,7 +238,7 @@ def _name(machine: _Machine, name: str) -> None:
     machine.stack.append(_NAMES[name])
 
 
-def _reduce(machine: _Machine, _: None) -> None:
+def _pickle_reduce(machine: _Machine, _: None) -> None:
     function, arguments = machine.take(2)
     match function, arguments:
         case _Rebuild.DICT, ():
@@ -311,7 +311,7 @@ _OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
     "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
     "GLOBAL": _name,
     "STACK_GLOBAL": lambda machine, _: _name(machine, " ".join(machine.take(2))),
-    "REDUCE": _reduce,
+    "REDUCE": _pickle_reduce,
     "BINPERSID": _persistent,
     "BUILD": _build,
 }

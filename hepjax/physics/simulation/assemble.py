@@ -11,12 +11,12 @@ import numpy as np
 
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.physics.simulation import clustering, pool, unfinished
+from hepjax.physics.simulation import clustering, part_files, pool
 from hepjax.physics.simulation.columns import constituent_columns
-from hepjax.physics.simulation.conditions import check
+from hepjax.physics.simulation.conditions import check_conditions
 from hepjax.physics.simulation.cuts import Cuts, add_cuts, describe_cuts
 from hepjax.physics.simulation.files import Rows, check_mantissa_bits, jet_writer
-from hepjax.physics.simulation.unfinished import Part
+from hepjax.physics.simulation.part_files import Part
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,9 +74,9 @@ def assemble(
     Raises:
       InputError: no jet comes out, or the file cannot be written.
     """
-    with unfinished.hold_parts(path, attributes) as whole:
+    with part_files.hold_parts(path, attributes) as whole:
         done, total, cuts = whole, 0, Cuts()
-        for rows, counts in unfinished.load(path, whole):
+        for rows, counts in part_files.load_parts(path, whole):
             total, cuts = total + len(rows.labels), add_cuts(cuts, counts)
         if total:
             _log.info("%s: %s jets of an earlier run are there", path, f"{total:,}")
@@ -84,7 +84,7 @@ def assemble(
         try:
             with contextlib.closing(parts(done, total)) as rest:
                 for part in rest:
-                    unfinished.save(path, done, part)
+                    part_files.save_part(path, done, part)
                     count = len(part.rows.labels)
                     done, total, cuts = done + 1, total + count, add_cuts(cuts, part.cuts)
                     progress(count)
@@ -92,10 +92,10 @@ def assemble(
             _check_jets(path, total, steps)
             everything = attributes | {"cuts": steps}
             with jet_writer(path, sample.layout, attributes=everything, labeled=labeled, weights=weights) as append:
-                for rows, _ in unfinished.load(path, done):
+                for rows, _ in part_files.load_parts(path, done):
                     append(rows)
         except BaseException as error:
-            words = f"{unfinished.folder_of(path)} keeps {total:,} jets; the same command goes on from there"
+            words = f"{part_files.folder_of(path)} keeps {total:,} jets; the same command goes on from there"
             if total and isinstance(error, KeyboardInterrupt):
                 raise type(error)(words) from error
             if total:
@@ -106,11 +106,11 @@ def assemble(
 
 def _check_jets(path: Path, total: int, steps: str) -> None:
     if total == 0:
-        unfinished.discard(path)
+        part_files.discard_parts(path)
         raise InputError(f"{path}: no jet is left ({steps}); give harder events or other conditions")
 
 
-def measure(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observables, layout: Layout) -> Rows:
+def measure_jets(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observables, layout: Layout) -> Rows:
     """Measures jets: their hardest particles, with frames that refer to the whole jet, and their observables.
 
     Args:
@@ -125,9 +125,9 @@ def measure(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observ
     Raises:
       InputError: the function returns another shape, or numbers that are not finite.
     """
-    p4, ids, mask = clustering.pad(jets)
+    p4, ids, mask = clustering.pad_jets(jets)
     shape = (len(labels), len(hls4ml.OBSERVABLE_COLUMNS))
-    values = _observe(observables, p4, mask) if len(labels) else np.zeros(shape)
+    values = _jet_observables_of_rows(observables, p4, mask) if len(labels) else np.zeros(shape)
     columns = constituent_columns(p4, mask, p4.sum(axis=1))[:, : layout.particles]
     short = layout.particles - columns.shape[1]
     rows = Rows(np.pad(columns, ((0, 0), (0, short), (0, 0))), values, labels)
@@ -139,7 +139,7 @@ def measure(jets: clustering.RaggedJets, labels: np.ndarray, observables: Observ
     return rows._replace(ids=ids, parton=jets.parton, decays=jets.decays)
 
 
-def _observe(observables: Observables, p4: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _jet_observables_of_rows(observables: Observables, p4: np.ndarray, mask: np.ndarray) -> np.ndarray:
     values = np.asarray(observables(p4, mask))
     wanted = (len(p4), len(hls4ml.OBSERVABLE_COLUMNS))
     if values.shape != wanted:
@@ -164,7 +164,7 @@ def check_sample(sample: Sample, jobs: int | None) -> int:
     Raises:
       InputError: a choice is out of range.
     """
-    jobs = pool.cores() if jobs is None else jobs
+    jobs = pool.worker_cores() if jobs is None else jobs
     numbers = (
         ("jets", sample.jets, 1),
         ("particles", sample.layout.particles, 1),
@@ -177,7 +177,7 @@ def check_sample(sample: Sample, jobs: int | None) -> int:
     if sample.seed > MAX_SEED:
         raise InputError(f"seed: expected an integer up to {MAX_SEED}, found {sample.seed}")
     check_mantissa_bits(sample.layout.mantissa_bits)
-    check(sample.conditions)
+    check_conditions(sample.conditions)
     classes = sample.classes
     if not classes or len(set(classes)) < len(classes) or not set(classes) <= set(hls4ml.CLASSES):
         raise InputError(f"classes: expected different ones of {', '.join(hls4ml.CLASSES)}, found {classes}")

@@ -67,11 +67,11 @@ def make_blocks(
             while any(_count_waiting(waiting, label) < count for label, count in enumerate(needed)):
                 unit, (jets, cuts) = next(results)
                 if unit.label in waiting:
-                    waiting[unit.label] = clustering.concatenate([waiting[unit.label], jets])
+                    waiting[unit.label] = clustering.concatenate_jets([waiting[unit.label], jets])
                     total = add_cuts(total, cuts)
                     continue
                 before = made_before[unit.label]
-                waiting[unit.label] = clustering.select(jets, np.arange(before, len(jets.counts)))
+                waiting[unit.label] = clustering.select_jets(jets, np.arange(before, len(jets.counts)))
                 if before == 0:  # otherwise an earlier run counted this unit
                     total = add_cuts(total, cuts)
             yield Block(block, _take_block(waiting, block, needed), total)
@@ -84,11 +84,11 @@ def _take_block(
     groups = []
     for label in np.flatnonzero(needed).tolist():
         rows = np.arange(len(waiting[label].counts))
-        groups.append(clustering.select(waiting[label], rows[: needed[label]]))
-        waiting[label] = clustering.select(waiting[label], rows[needed[label] :])
+        groups.append(clustering.select_jets(waiting[label], rows[: needed[label]]))
+        waiting[label] = clustering.select_jets(waiting[label], rows[needed[label] :])
     # The groups are sorted by label; this puts each jet into its row.
     rank = np.argsort(np.argsort(block, kind="stable"), kind="stable")
-    return clustering.select(clustering.concatenate(groups), rank)
+    return clustering.select_jets(clustering.concatenate_jets(groups), rank)
 
 
 def _count_waiting(waiting: dict[int, clustering.RaggedJets], label: int) -> int:

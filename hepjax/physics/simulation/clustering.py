@@ -61,9 +61,9 @@ def find_jets(seen: Particles, collisions: Collisions, conditions: Conditions) -
     >>> find_jets(seen, collisions, Conditions()).jets.counts.tolist()  # doctest: +SKIP
     [35, 61]
     """
-    p4, ids, counts, event = _cluster(seen, collisions.events, conditions.radius)
-    axes = sums(p4, counts)
-    distance = _distances(axes, event, collisions.hard)
+    p4, ids, counts, event = _cluster_anti_kt(seen, collisions.events, conditions.radius)
+    axes = sum_jet_momenta(p4, counts)
+    distance = _distances_to_partons(axes, event, collisions.hard)
     hard = near = np.ones(len(event), bool)
     if conditions.keep is Keep.MATCHED:
         near = np.asarray((distance < conditions.radius / 2).any(axis=1))
@@ -76,10 +76,12 @@ def find_jets(seen: Particles, collisions: Collisions, conditions: Conditions) -
     parton, decays = _truth(distance, collisions)
     jets = RaggedJets(p4, ids, counts, parton, decays, collisions.weights[event])
     numbers = (int(mask.sum()) for mask in (hard, large, kept))
-    return Kept(select(jets, np.flatnonzero(kept)), Cuts(collisions.events, collisions.events, *numbers))
+    return Kept(select_jets(jets, np.flatnonzero(kept)), Cuts(collisions.events, collisions.events, *numbers))
 
 
-def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _cluster_anti_kt(
+    seen: Particles, count: int, radius: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Clusters anti-kT jets (arXiv:0802.1189) by the E-scheme; returns p4 and ids of particles, counts, and events.
 
     FastJet's array interface takes all events in one call, which is faster than one PseudoJet per particle.
@@ -101,7 +103,7 @@ def _cluster(seen: Particles, count: int, radius: float) -> tuple[np.ndarray, np
     return seen.p4[rows], seen.ids[rows].astype(np.int32), counts, event
 
 
-def _distances(axes: np.ndarray, event: np.ndarray, hard: Particles) -> np.ndarray:
+def _distances_to_partons(axes: np.ndarray, event: np.ndarray, hard: Particles) -> np.ndarray:
     """Computes (N, H) ΔR between jets and hard partons, infinite between different events."""
     eta, phi = kinematics.eta(axes)[:, None], kinematics.phi(axes)[:, None]
     distance = kinematics.delta_r(eta, phi, kinematics.eta(hard.p4)[None], kinematics.phi(hard.p4)[None])
@@ -123,7 +125,7 @@ def _truth(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np
     return hard[nearest], decays[nearest]
 
 
-def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
+def sum_jet_momenta(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
     """Adds up the momenta of jets.
 
     Args:
@@ -133,7 +135,7 @@ def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
     Returns:
       (N, 4) sums of their particles' momenta.
 
-    >>> sums(np.array([[1.0, 0, 0, 1], [2, 0, 0, 2], [3, 0, 0, 3]]), np.array([2, 1]))[:, 3].tolist()
+    >>> sum_jet_momenta(np.array([[1.0, 0, 0, 1], [2, 0, 0, 2], [3, 0, 0, 3]]), np.array([2, 1]))[:, 3].tolist()
     [3.0, 3.0]
     """
     if len(counts) == 0:
@@ -141,7 +143,7 @@ def sums(p4: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return np.add.reduceat(p4, np.cumsum(counts) - counts, axis=0)
 
 
-def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
+def select_jets(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     """Selects jets, in the order of the row numbers.
 
     Args:
@@ -153,7 +155,7 @@ def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
 
     >>> truth = np.zeros((2, 5)), np.zeros((2, 3, 5))
     >>> two = RaggedJets(np.eye(4)[:2], np.array([1, 2]), np.array([1, 1]), *truth, np.zeros((2, 0)))
-    >>> select(two, np.array([1])).ids.tolist()
+    >>> select_jets(two, np.array([1])).ids.tolist()
     [2]
     """
     counts = jets.counts[rows]
@@ -164,7 +166,7 @@ def select(jets: RaggedJets, rows: np.ndarray) -> RaggedJets:
     return RaggedJets(p4, ids, counts, jets.parton[rows], jets.decays[rows], jets.weights[rows])
 
 
-def concatenate(parts: list[RaggedJets]) -> RaggedJets:
+def concatenate_jets(parts: list[RaggedJets]) -> RaggedJets:
     """Joins groups of jets.
 
     Args:
@@ -175,13 +177,13 @@ def concatenate(parts: list[RaggedJets]) -> RaggedJets:
 
     >>> truth = np.zeros((1, 5)), np.zeros((1, 3, 5))
     >>> single = RaggedJets(np.eye(4)[:1], np.array([22]), np.array([1]), *truth, np.zeros((1, 0)))
-    >>> concatenate([single, single]).counts.tolist()
+    >>> concatenate_jets([single, single]).counts.tolist()
     [1, 1]
     """
     return RaggedJets(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
 
 
-def pad(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def pad_jets(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Puts the particles of jets into arrays, by falling pT.
 
     Args:
@@ -194,7 +196,7 @@ def pad(jets: RaggedJets, multiple: int = 16) -> tuple[np.ndarray, np.ndarray, n
     >>> p4 = np.array([[1.0, 0, 0, 1], [9, 0, 0, 9], [2, 0, 0, 2]])
     >>> truth = np.zeros((2, 5)), np.zeros((2, 3, 5))
     >>> jets = RaggedJets(p4, np.array([1, 2, 3]), np.array([2, 1]), *truth, np.zeros((2, 0)))
-    >>> pad(jets)[1][:, :3].tolist()
+    >>> pad_jets(jets)[1][:, :3].tolist()
     [[2, 1, 0], [3, 0, 0]]
     """
     longest = int(jets.counts.max(initial=1))

@@ -47,23 +47,23 @@ class Collisions(NamedTuple):
 _NOTHING = Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
 
 
-def take(particles: Particles, rows: np.ndarray) -> Particles:
+def take_particles(particles: Particles, rows: np.ndarray) -> Particles:
     """Selects particles, by row numbers or mask.
 
-    >>> take(Particles(np.eye(4), np.arange(4), np.zeros(4)), np.array([2])).ids.tolist()
+    >>> take_particles(Particles(np.eye(4), np.arange(4), np.zeros(4)), np.array([2])).ids.tolist()
     [2]
     """
     return Particles(*(array[rows] for array in particles))
 
 
-def concatenate(parts: list[Particles]) -> Particles:
+def concatenate_collisions(parts: list[Particles]) -> Particles:
     """Joins groups of particles, by collision.
 
-    >>> concatenate([Particles(np.eye(4), np.arange(4), np.array([0, 1, 1, 2]))] * 2).event.tolist()
+    >>> concatenate_collisions([Particles(np.eye(4), np.arange(4), np.array([0, 1, 1, 2]))] * 2).event.tolist()
     [0, 0, 1, 1, 1, 1, 2, 2]
     """
     joined = Particles(*(np.concatenate(arrays) for arrays in zip(*parts, strict=True)))
-    return take(joined, np.argsort(joined.event, kind="stable"))
+    return take_particles(joined, np.argsort(joined.event, kind="stable"))
 
 
 def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
@@ -104,7 +104,7 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
 
     outgoing = np.flatnonzero(np.isin(np.abs(status), (_DECAYING, _PRODUCT)))
     parent = climb(first[outgoing] + mother[outgoing], outgoing)
-    roots = _known(outgoing[mother[outgoing] == _INCOMING], outgoing, parent, ids)
+    roots = _decay_unknown_particles(outgoing[mother[outgoing] == _INCOMING], outgoing, parent, ids)
     last = _last_copies(all_particles, status, roots)
     products = np.flatnonzero((np.abs(status) == _PRODUCT) & (mother > _INCOMING + 1))
     products = products[~np.isin(products, roots)]
@@ -112,15 +112,17 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
     known = np.isin(ancestor, roots)
     return Collisions(
         len(lengths),
-        take(all_particles, status > 0),
-        take(all_particles, last),
-        take(all_particles, products[known]),
+        take_particles(all_particles, status > 0),
+        take_particles(all_particles, last),
+        take_particles(all_particles, products[known]),
         np.searchsorted(roots, ancestor[known]),
         weights,
     )
 
 
-def _known(roots: np.ndarray, outgoing: np.ndarray, parent: np.ndarray, ids: np.ndarray) -> np.ndarray:
+def _decay_unknown_particles(
+    roots: np.ndarray, outgoing: np.ndarray, parent: np.ndarray, ids: np.ndarray
+) -> np.ndarray:
     """Replaces particles beyond the Standard Model by what they decay to, as long as there are any."""
     while True:
         unknown = roots[~np.isin(np.abs(ids[roots]), _STANDARD_MODEL)]

@@ -37,7 +37,7 @@ def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) ->
     jet_pt, jet_eta, jet_phi = (f(jet_p4)[:, None] for f in (kinematics.pt, kinematics.eta, kinematics.phi))
     energy = p4[..., 3]
     eta_rel, phi_rel = eta - jet_eta, kinematics.wrap(phi - jet_phi)
-    eta_rot, phi_rot = _rotated(pt, eta, phi)
+    eta_rot, phi_rot = _rotated_frame_coordinates(pt, eta, phi)
     columns = np.stack(
         [
             p4[..., 0],
@@ -62,7 +62,7 @@ def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) ->
     return np.where(mask[..., None], columns, 0.0).astype(np.float32)
 
 
-def _rotated(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _rotated_frame_coordinates(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Computes (N, P) η and φ in the frame of the leading particle and the second axis."""
     d_eta, d_phi = eta - eta[:, :1], kinematics.wrap(phi - phi[:, :1])
     # Boost along the beam, then turn in φ: the leader now points along x.

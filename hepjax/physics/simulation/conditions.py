@@ -64,7 +64,7 @@ PUBLIC = Conditions()
 """The conditions of the public sample."""
 
 
-def check(conditions: Conditions) -> None:
+def check_conditions(conditions: Conditions) -> None:
     """Checks that conditions make sense.
 
     Args:
@@ -73,7 +73,7 @@ def check(conditions: Conditions) -> None:
     Raises:
       InputError: one of them is out of range.
 
-    >>> check(PUBLIC._replace(radius=-1.0))
+    >>> check_conditions(PUBLIC._replace(radius=-1.0))
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: radius: expected a number above 0 and up to 1.5, found -1.0

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepjax.physics import kinematics
-from hepjax.physics.simulation.collisions import Particles, concatenate, take
+from hepjax.physics.simulation.collisions import Particles, concatenate_collisions, take_particles
 from hepjax.physics.simulation.conditions import Calorimeter, Detector  # noqa: TC001 — examples use them
 
 ACCEPTANCE = 3.0
@@ -53,7 +53,7 @@ def visible(particles: Particles) -> Particles:
     >>> visible(two).ids.tolist()
     [22]
     """
-    return take(particles, ~is_invisible(particles.ids) & (particles.p4[:, 3] > 0))
+    return take_particles(particles, ~is_invisible(particles.ids) & (particles.p4[:, 3] > 0))
 
 
 def is_invisible(ids: np.ndarray) -> np.ndarray:
@@ -88,18 +88,18 @@ def detect(particles: Particles, detector: Detector, rng: np.random.Generator) -
     >>> round(float(detect(photon, Detector(), np.random.default_rng(0)).p4[0, 3]))
     30
     """
-    hard_enough = take(particles, kinematics.pt(particles.p4) > detector.pt_min)
+    hard_enough = take_particles(particles, kinematics.pt(particles.p4) > detector.pt_min)
     tracked = has_track(hard_enough, detector, rng)
     photons = ~tracked & (hard_enough.ids == PHOTON)
-    parts = [smear_tracks(take(hard_enough, tracked), detector, rng)]
+    parts = [smear_tracks(take_particles(hard_enough, tracked), detector, rng)]
     for calorimeter, kind, mask in (
         (detector.electromagnetic, ELECTROMAGNETIC_CELL, photons),
         (detector.hadronic, HADRONIC_CELL, ~tracked & ~photons),
     ):
-        cells = merge_into_cells(take(hard_enough, mask), calorimeter)
+        cells = merge_into_cells(take_particles(hard_enough, mask), calorimeter)
         smeared = smear_cells(cells, calorimeter, detector.resolution, rng)
         parts.append(smeared._replace(ids=np.full_like(smeared.ids, kind)))
-    return concatenate(parts)
+    return concatenate_collisions(parts)
 
 
 def has_track(particles: Particles, detector: Detector, rng: np.random.Generator) -> np.ndarray:
@@ -201,4 +201,4 @@ def smear_cells(cells: Particles, calorimeter: Calorimeter, resolution: float, r
 def _smeared(particles: Particles, width: np.ndarray, rng: np.random.Generator) -> Particles:
     """Multiplies momenta by a normal factor around one; what comes out as 0 or less is not seen."""
     factor = 1 + width * rng.standard_normal(len(width))
-    return take(particles._replace(p4=particles.p4 * factor[:, None]), factor > 0)
+    return take_particles(particles._replace(p4=particles.p4 * factor[:, None]), factor > 0)

@@ -27,7 +27,7 @@ _OTHERS = {b"\x28\xb5\x2f\xfd": "zstd", b"PK\x03\x04": "zip", b"7z\xbc\xaf\x27\x
 """Compressions that are known by the first bytes, and not read."""
 
 
-def chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
+def read_event_chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
     """Reads the events of a file, several at a time, in order.
 
     The format follows from the content, not from the name; the file may be compressed by gzip, bzip2 or xz. The memory
@@ -43,7 +43,7 @@ def chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
     Raises:
       InputError: the file is missing, is something else, has no events, or is damaged or cut off.
 
-    >>> [len(chunk.events) for chunk in chunks("events.lhe.gz", 100)]  # doctest: +SKIP
+    >>> [len(chunk.events) for chunk in read_event_chunks("events.lhe.gz", 100)]  # doctest: +SKIP
     [100, 100, 37]
     """
     if size < 1:
@@ -53,7 +53,7 @@ def chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
     try:
         _check_regular(path)
         with open(path, "rb") as file, _open_text(path, file) as text:  # noqa: PTH123 — one way for all
-            written = _recognize(path, text.read(_BEGINNING))
+            written = _recognize_event_format(path, text.read(_BEGINNING))
             text.seek(0)
             for chunk in _group(path, written, text, size):
                 yield chunk
@@ -96,7 +96,7 @@ def _open_text(path: str, file: IO[bytes]) -> IO[bytes]:
     return file
 
 
-def _recognize(path: str, beginning: bytes) -> Format:
+def _recognize_event_format(path: str, beginning: bytes) -> Format:
     """Recognizes the format of a file by its first bytes."""
     if not beginning.strip():
         raise InputError(f"{path}: expected Les Houches or HepMC events, found an empty file; make it anew")
@@ -117,7 +117,7 @@ def _recognize(path: str, beginning: bytes) -> Format:
 
 def _group(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[Chunk]:
     """Groups the events of an open file into chunks."""
-    lines = _lines(path, text)
+    lines = _event_file_lines(path, text)
     if written is Format.LES_HOUCHES:
         header, events = split_les_houches(path, lines)
     else:
@@ -136,7 +136,7 @@ def _group(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[C
         raise InputError(f"{path}: expected events, found none after its header; make it anew")
 
 
-def _lines(path: str, text: IO[bytes]) -> Iterator[bytes]:
+def _event_file_lines(path: str, text: IO[bytes]) -> Iterator[bytes]:
     while line := text.readline(_MAX_LINE):
         if len(line) == _MAX_LINE:
             raise InputError(f"{path}: expected lines of text, found one of {_MAX_LINE} bytes or more; make it anew")

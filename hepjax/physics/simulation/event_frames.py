@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
 from hepjax.physics.simulation import event_text
-from hepjax.physics.simulation.event_text import END, Format, cut_off, endless, excerpt, joined
+from hepjax.physics.simulation.event_text import END, Format, cut_off, endless, excerpt, joined_files_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -126,7 +126,7 @@ def _check_rest(path: str, lines: Iterator[bytes]) -> None:
         if comment or line.lstrip().startswith(b"<!--"):
             comment = b"-->" not in line
         elif b"<" in line and not line.lstrip().startswith(b"#"):
-            raise joined(path, Format.LES_HOUCHES, line)
+            raise joined_files_error(path, Format.LES_HOUCHES, line)
 
 
 def split_hepmc(path: str, written: Format, lines: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -183,4 +183,4 @@ def _hepmc_events(path: str, written: Format, line: bytes, lines: Iterator[bytes
         yield b"".join(kept)
     for following in lines:
         if following.strip():
-            raise joined(path, written, following)
+            raise joined_files_error(path, written, following)

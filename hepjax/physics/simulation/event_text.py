@@ -61,10 +61,10 @@ class EventWeights(NamedTuple):
     values: tuple[float, ...]
 
 
-def place(chunk: Chunk, row: int) -> str:
+def event_place_text(chunk: Chunk, row: int) -> str:
     """Returns the words that name an event in an error: its file, and its number in the file.
 
-    >>> place(Chunk("a.lhe", Format.LES_HOUCHES, b"", (b"", b""), 101), 1)
+    >>> event_place_text(Chunk("a.lhe", Format.LES_HOUCHES, b"", (b"", b""), 101), 1)
     'a.lhe: event 102'
     """
     return f"{chunk.path}: event {chunk.first + row}"
@@ -103,10 +103,10 @@ def endless(path: str, part: str) -> InputError:
     return InputError(f"{path}: {part}: expected its end within {MAX_EVENT} bytes, found none; make it anew")
 
 
-def joined(path: str, written: Format, line: bytes) -> InputError:
+def joined_files_error(path: str, written: Format, line: bytes) -> InputError:
     """Returns the error of a file that goes on after its end.
 
-    >>> print(joined("a.hepmc", Format.HEPMC3, b"HepMC::Version 3.02"))
+    >>> print(joined_files_error("a.hepmc", Format.HEPMC3, b"HepMC::Version 3.02"))
     a.hepmc: expected nothing after HepMC::Asciiv3-END_EVENT_LISTING, found 'HepMC::Version 3.02'; if files were \
 joined, give them one by one
     """

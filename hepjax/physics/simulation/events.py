@@ -51,12 +51,12 @@ def simulate_events(unit: EventsUnit) -> Kept:
     array([35, 61])
     """
     sequence = np.random.SeedSequence([unit.seed, _MARK, unit.number])
-    collisions = collide(unit.chunk, int(sequence.generate_state(1)[0]), unit.conditions)
+    collisions = collide_event_chunk(unit.chunk, int(sequence.generate_state(1)[0]), unit.conditions)
     jets, cuts = jets_of_collisions(collisions, unit.conditions, np.random.default_rng(sequence))
     return Kept(jets, cuts._replace(events=len(unit.chunk.events)))
 
 
-def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
+def collide_event_chunk(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     """Makes the collisions of a chunk of events.
 
     Args:
@@ -70,15 +70,15 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     Raises:
       InputError: an event is damaged, Pythia refuses the conditions, or the extra `sim` is missing.
 
-    >>> collide(next(chunks("events.lhe")), 1, PUBLIC).events  # doctest: +SKIP
+    >>> collide_event_chunk(next(chunks("events.lhe")), 1, PUBLIC).events  # doctest: +SKIP
     100
     """
     reader = les_houches if chunk.format is Format.LES_HOUCHES else hepmc
     if conditions.pile_up > 0:
         _check_beams(chunk.path, reader.beams(chunk))
     if chunk.format is Format.LES_HOUCHES:
-        return les_houches.collide(chunk, seed, conditions)
-    collisions = hepmc.collide(chunk)
+        return les_houches.collide_les_houches(chunk, seed, conditions)
+    collisions = hepmc.collide_hepmc(chunk)
     if conditions.keep is Keep.MATCHED and len(collisions.hard.ids) == 0:
         raise InputError(
             f"{chunk.path}: expected the hard process, by status 21 to 23 or 3, since only jets near hard partons are "

@@ -137,7 +137,7 @@ def jet_writer(
     """
     check_mantissa_bits(layout.mantissa_bits)
     with new_file(Path(path)) as new:
-        _create(new.file, layout, attributes, weights, labeled=labeled)
+        _create_jet_datasets(new.file, layout, attributes, weights, labeled=labeled)
         pending: list[dict[str, np.ndarray]] = []
 
         def append(rows: Rows) -> None:
@@ -148,11 +148,11 @@ def jet_writer(
             block |= _truth_datasets(rows) if layout.truth else {}
             pending.append(block | _weight_datasets(rows, len(weights)))
             # Whole chunks only: each is compressed once, and a full disk shows at once.
-            pending[:] = _write(new.file, pending, CHUNK_ROWS)
+            pending[:] = _write_pending_rows(new.file, pending, CHUNK_ROWS)
             new.check()
 
         yield append
-        _write(new.file, pending, 1)
+        _write_pending_rows(new.file, pending, 1)
 
 
 def check_mantissa_bits(bits: int | None) -> None:
@@ -260,7 +260,7 @@ def _check_block(rows: Rows, particles: int, weights: int, *, labeled: bool) -> 
         raise InputError(f"labels: expected integers from 0 to {len(hls4ml.CLASSES) - 1}, found {np.unique(labels)}")
 
 
-def _create(
+def _create_jet_datasets(
     file: Any, layout: Layout, attributes: Mapping[str, Attribute], weights: tuple[str, ...], *, labeled: bool
 ) -> None:
     for name, value in attributes.items():
@@ -289,7 +289,7 @@ def _create(
         file.create_dataset(name, (0, *shape), maxshape=(None, *shape), chunks=(CHUNK_ROWS, *shape), **options)
 
 
-def _write(file: Any, pending: list[dict[str, np.ndarray]], multiple: int) -> list[dict[str, np.ndarray]]:
+def _write_pending_rows(file: Any, pending: list[dict[str, np.ndarray]], multiple: int) -> list[dict[str, np.ndarray]]:
     """Writes the pending rows that fill a multiple of rows; returns the rest."""
     rows = sum(len(block[hls4ml.JETS]) for block in pending)
     full = rows - rows % multiple

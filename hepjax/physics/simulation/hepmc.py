@@ -32,7 +32,7 @@ _MOST_COPIES = 100
 _MOST_GENERATIONS = 3
 
 
-def collide(chunk: Chunk) -> Collisions:
+def collide_hepmc(chunk: Chunk) -> Collisions:
     """Reads the collisions of HepMC events, in GeV, whatever the file's unit.
 
     Stable particles have status 1 and do not come of others of status 1, as the decays do that happen in a detector.
@@ -48,7 +48,7 @@ def collide(chunk: Chunk) -> Collisions:
     Raises:
       InputError: an event is damaged.
 
-    >>> collide(next(chunks("events.hepmc"))).events  # doctest: +SKIP
+    >>> collide_hepmc(next(chunks("events.hepmc"))).events  # doctest: +SKIP
     100
     """
     final: list[Particles] = []
@@ -58,14 +58,21 @@ def collide(chunk: Chunk) -> Collisions:
     roots = 0
     for i in range(len(chunk.events)):
         record = read_record(chunk, i)
-        final.append(_rows(record, np.flatnonzero(_is_stable(record)), i))
+        final.append(_hepmc_particle_rows(record, np.flatnonzero(_is_stable(record)), i))
         outgoing = _hard_process(record)
-        hard.append(_rows(record, [row for row, _ in outgoing], i))
-        decays.append(_rows(record, [row for _, products in outgoing for row in products], i))
+        hard.append(_hepmc_particle_rows(record, [row for row, _ in outgoing], i))
+        decays.append(_hepmc_particle_rows(record, [row for _, products in outgoing for row in products], i))
         mother.append(np.repeat(np.arange(len(outgoing)) + roots, [len(products) for _, products in outgoing]))
         roots += len(outgoing)
     table = np.array([weights.values for weights in weights_of(chunk)], np.float64).reshape(len(chunk.events), -1)
-    return Collisions(len(chunk.events), _join(final), _join(hard), _join(decays), np.concatenate(mother), table)
+    return Collisions(
+        len(chunk.events),
+        _join_hepmc_events(final),
+        _join_hepmc_events(hard),
+        _join_hepmc_events(decays),
+        np.concatenate(mother),
+        table,
+    )
 
 
 def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
@@ -87,7 +94,7 @@ def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
         yield nominal_first(read_weights(chunk, row))
 
 
-def beams(chunk: Chunk) -> Beams | None:
+def hepmc_beams(chunk: Chunk) -> Beams | None:
     """Reads the beams of a chunk's first event.
 
     Args:
@@ -99,7 +106,7 @@ def beams(chunk: Chunk) -> Beams | None:
     Raises:
       InputError: the event is damaged.
 
-    >>> beams(next(chunks("events.hepmc")))  # doctest: +SKIP
+    >>> hepmc_beams(next(chunks("events.hepmc")))  # doctest: +SKIP
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
     record = read_record(chunk, 0)
@@ -122,12 +129,12 @@ def _is_stable(record: Record) -> np.ndarray:
         later = reached
 
 
-def _rows(record: Record, rows: Any, event: int) -> Particles:
+def _hepmc_particle_rows(record: Record, rows: Any, event: int) -> Particles:
     rows = np.asarray(rows, np.int64)
     return Particles(record.p4[rows], record.ids[rows], np.full(len(rows), event))
 
 
-def _join(parts: list[Particles]) -> Particles:
+def _join_hepmc_events(parts: list[Particles]) -> Particles:
     return Particles(*map(np.concatenate, zip(*parts, strict=True)))
 
 

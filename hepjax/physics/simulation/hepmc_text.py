@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.physics.simulation.event_text import Chunk, EventWeights, Format, excerpt, place
+from hepjax.physics.simulation.event_text import Chunk, EventWeights, Format, event_place_text, excerpt
 
 _LARGEST = 2**31 - 1
 _OUTSIDE = -1
@@ -96,7 +96,7 @@ def read_record(chunk: Chunk, row: int) -> Record:
     >>> record.p4[:, 3].tolist(), record.origin.tolist(), record.end.tolist()
     ([9.0, 9.0, 18.0], [-1, -1, 0], [0, 0, -1])
     """
-    where, text, like = place(chunk, row), chunk.events[row], _LINES[chunk.format]
+    where, text, like = event_place_text(chunk, row), chunk.events[row], _LINES[chunk.format]
     first = like.event.match(text)
     if first is None:
         raise InputError(f"{where}: expected the numbers of an event, found {excerpt(text)}; make it anew")
@@ -259,7 +259,7 @@ def read_weights(chunk: Chunk, row: int) -> EventWeights:
     >>> read_weights(Chunk("a", Format.HEPMC3, b"\nW x\\|y\n", (b"E 0 0 0\nU GEV MM\nW 1.5 -2\n",), 1), 0)
     EventWeights(names=('x', 'y'), values=(1.5, -2.0))
     """
-    where, text = place(chunk, row), chunk.events[row]
+    where, text = event_place_text(chunk, row), chunk.events[row]
     if chunk.format is Format.HEPMC2:
         words = _weights2(where, text)
         line = _NAMES[chunk.format].search(text)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.physics.simulation.collisions import from_batch
-from hepjax.physics.simulation.event_text import END, Format, place
+from hepjax.physics.simulation.event_text import END, Format, event_place_text
 from hepjax.physics.simulation.les_houches_text import (
     check_event,
     declared_weights,
@@ -34,7 +34,7 @@ _FEWEST = 20
 """Pythia gives up on single events by accident, but not on all of this many."""
 
 
-def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
+def collide_les_houches(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     """Lets Pythia make whole collisions of hard ones.
 
     Pythia reads the events itself, with the beams that the file names. Bosons and tops without decay products decay to
@@ -53,7 +53,7 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
       InputError: an event or the file's header is wrong, Pythia refuses the settings or gives up on all of 20 events or
         more, or the extra `sim` is missing.
 
-    >>> collide(next(chunks("events.lhe")), 1, Conditions()).events  # doctest: +SKIP
+    >>> collide_les_houches(next(chunks("events.lhe")), 1, Conditions()).events  # doctest: +SKIP
     100
     """
     header = read_init(chunk.path, chunk.header).header
@@ -62,7 +62,7 @@ def collide(chunk: Chunk, seed: int, conditions: Conditions) -> Collisions:
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # Initialized before, it only opens the new file.
         events = [event_for_pythia(event, row) for row, event in enumerate(chunk.events)]
-        pythia.settings.word("Beams:LHEF", _write(folder, header, events))
+        pythia.settings.word("Beams:LHEF", _write_les_houches_file(folder, header, events))
         pythia.init()
         seed_generator(Generator(pythia), seed)
         try:
@@ -95,11 +95,11 @@ def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
     """
     declared = declared_weights(chunk.header)
     for row, event in enumerate(chunk.events):
-        check_event(place(chunk, row), event)
-        yield event_weights(place(chunk, row), event, declared)
+        check_event(event_place_text(chunk, row), event)
+        yield event_weights(event_place_text(chunk, row), event, declared)
 
 
-def beams(chunk: Chunk) -> Beams:
+def les_houches_beams(chunk: Chunk) -> Beams:
     """Reads what the header of a Les Houches file says of the beams.
 
     Args:
@@ -111,7 +111,7 @@ def beams(chunk: Chunk) -> Beams:
     Raises:
       InputError: the header's init block cannot be read, or it has no beams.
 
-    >>> beams(next(chunks("events.lhe")))  # doctest: +SKIP
+    >>> les_houches_beams(next(chunks("events.lhe")))  # doctest: +SKIP
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
     return read_init(chunk.path, chunk.header).beams
@@ -132,7 +132,7 @@ def _events(chunk: Chunk) -> str:
     return f"{chunk.path}: events {chunk.first} to {chunk.first + len(chunk.events) - 1}"
 
 
-def _write(folder: str, header: bytes, events: Sequence[bytes]) -> str:
+def _write_les_houches_file(folder: str, header: bytes, events: Sequence[bytes]) -> str:
     path = Path(folder, "events.lhe")
     path.write_bytes(b"".join([header, *events, END[Format.LES_HOUCHES], b"\n"]))
     return str(path)
@@ -144,7 +144,7 @@ def _pythia(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
     pythia = configure_pythia(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # By this method, for a path in a setting's line ends at the first blank.
-        pythia.settings.word("Beams:LHEF", _write(folder, header, ()))
+        pythia.settings.word("Beams:LHEF", _write_les_houches_file(folder, header, ()))
         if not pythia.init():
             raise InputError(f"{path}: Pythia fails to initialize with this header and these settings; correct them")
     pythia.settings.flag("Beams:newLHEFsameInit", True)

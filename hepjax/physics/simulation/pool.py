@@ -20,10 +20,10 @@ _AHEAD = 3
 """Units per worker that may be finished or under way before they are needed."""
 
 
-def cores() -> int:
+def worker_cores() -> int:
     """Counts the cores that this process may use.
 
-    >>> cores() > 0
+    >>> worker_cores() > 0
     True
     """
     if hasattr(os, "sched_getaffinity"):

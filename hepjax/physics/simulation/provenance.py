@@ -54,7 +54,7 @@ def describe_sample(sample: Sample) -> dict[str, Attribute]:
     if sample.classes != hls4ml.CLASSES:
         words += ["--classes", *sample.classes]
     choices: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
-    return _common(sample) | choices | {"command": command(sample, words)}
+    return _common_attributes(sample) | choices | {"command": command(sample, words)}
 
 
 def describe_events(sample: Sample, events: Path, label: int | None) -> dict[str, Attribute]:
@@ -84,7 +84,7 @@ def describe_events(sample: Sample, events: Path, label: int | None) -> dict[str
         words += ["--jets", str(sample.jets)]
     generator = "events of another generator, then hepjax.physics.simulation"
     choices = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
-    return _common(sample) | choices | {"command": command(sample, words)}
+    return _common_attributes(sample) | choices | {"command": command(sample, words)}
 
 
 def command(sample: Sample, words: list[str]) -> str:
@@ -130,7 +130,7 @@ def check_made_the_same(path: Path, wanted: Mapping[str, Attribute]) -> None:
             )
 
 
-def _common(sample: Sample) -> dict[str, Attribute]:
+def _common_attributes(sample: Sample) -> dict[str, Attribute]:
     try:
         versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
     except metadata.PackageNotFoundError as error:

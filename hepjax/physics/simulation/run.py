@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING
 from hepjax.data.atomic_hdf5 import check_target
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.physics.simulation import pool, unfinished
+from hepjax.physics.simulation import part_files, pool
 from hepjax.physics.simulation.assemble import (
     Observables,
     Progress,
     assemble,
     check_sample,
     ignore_progress,
-    measure,
+    measure_jets,
 )
 from hepjax.physics.simulation.blocks import BLOCK_JETS, make_blocks, shuffled_labels
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 from hepjax.physics.simulation.cuts import describe_cuts
 from hepjax.physics.simulation.files import LAYOUT, Layout
+from hepjax.physics.simulation.part_files import Part
 from hepjax.physics.simulation.provenance import Sample, check_made_the_same, describe_sample
-from hepjax.physics.simulation.unfinished import Part
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -76,7 +76,7 @@ def simulate(
     count = check_sample(sample, jobs)
     check_target(path)
     with pool.open_workers(count) as workers:
-        _simulate(path, sample, workers, observables, progress)
+        _simulate_one_file(path, sample, workers, observables, progress)
 
 
 def simulate_files(
@@ -143,13 +143,15 @@ def simulate_files(
     return [path for path in samples if path.exists()]
 
 
-def _simulate(path: Path, sample: Sample, workers: pool.Workers, observables: Observables, progress: Progress) -> None:
+def _simulate_one_file(
+    path: Path, sample: Sample, workers: pool.Workers, observables: Observables, progress: Progress
+) -> None:
     """Makes a file, or the parts that are missing of it."""
     labels = shuffled_labels(sample.jets, sample.classes, sample.seed)
 
     def parts(done: int, _: int) -> Generator[Part, None, None]:
         for block in make_blocks(labels, sample.seed, workers, sample.conditions, done * BLOCK_JETS):
-            yield Part(measure(block.jets, block.labels, observables, sample.layout), block.cuts)
+            yield Part(measure_jets(block.jets, block.labels, observables, sample.layout), block.cuts)
 
     _, cuts = assemble(path, sample, describe_sample(sample), parts, progress)
     if cuts.kept < cuts.events:
@@ -162,9 +164,9 @@ def _simulate_or_pass(
     """Makes a file of a folder, unless another run does or did."""
     try:
         if not path.exists():
-            _simulate(path, sample, workers, observables, progress)
+            _simulate_one_file(path, sample, workers, observables, progress)
             return
-    except unfinished.BusyError:
+    except part_files.BusyError:
         _log.info("%s: left to another run", path)
     if _is_made(path, sample):
         progress(sample.jets)

@@ -20,16 +20,16 @@ from hepjax.physics.simulation.assemble import (
     assemble,
     check_sample,
     ignore_progress,
-    measure,
+    measure_jets,
 )
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 from hepjax.physics.simulation.cuts import describe_cuts
-from hepjax.physics.simulation.event_files import chunks
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.event_survey import Survey, survey
 from hepjax.physics.simulation.events import EventsUnit, simulate_events
 from hepjax.physics.simulation.files import LAYOUT, Layout, first_rows
+from hepjax.physics.simulation.part_files import Part
 from hepjax.physics.simulation.provenance import Sample, describe_events
-from hepjax.physics.simulation.survey import Survey, survey
-from hepjax.physics.simulation.unfinished import Part
 from hepjax.physics.simulation.weights import are_equal, describe_weights
 
 if TYPE_CHECKING:
@@ -90,10 +90,12 @@ def jets_of_events(
     _report_events(events, contents, weighting)
 
     def parts(done: int, total: int) -> Generator[Part, None, None]:
-        rest = (EventsUnit(seed, n, chunk, conditions) for n, chunk in enumerate(chunks(events)) if n >= done)
+        rest = (
+            EventsUnit(seed, n, chunk, conditions) for n, chunk in enumerate(read_event_chunks(events)) if n >= done
+        )
         for _, (block, cuts) in pool.run_units(rest, simulate_events, workers) if total < most else ():
             labels = np.full(len(block.counts), -1 if label is None else label)
-            rows = first_rows(measure(block, labels, observables, layout), most - total)
+            rows = first_rows(measure_jets(block, labels, observables, layout), most - total)
             total += len(rows.labels)
             yield Part(rows, cuts)
             if total >= most:

@@ -62,9 +62,9 @@ def simulate_unit(unit: Unit) -> clustering.Kept:
         if empty > _MAX_EMPTY_BATCHES:
             steps = describe_cuts(cuts, unit.conditions.keep)
             raise InputError(f"too few jets of class {name!r} come out under these conditions ({steps}); correct them")
-        parts.append(clustering.select(jets, np.arange(min(len(jets.counts), missing))))
+        parts.append(clustering.select_jets(jets, np.arange(min(len(jets.counts), missing))))
         missing -= len(jets.counts)
-    return clustering.Kept(clustering.concatenate(parts), cuts)
+    return clustering.Kept(clustering.concatenate_jets(parts), cuts)
 
 
 def jets_of_collisions(collided: Collisions, conditions: Conditions, rng: np.random.Generator) -> clustering.Kept:
@@ -86,7 +86,7 @@ def jets_of_collisions(collided: Collisions, conditions: Conditions, rng: np.ran
     """
     final = visible(collided.final)
     if conditions.pile_up > 0:
-        final = collisions.concatenate([final, visible(_pile_up(collided.events, conditions.pile_up, rng))])
+        final = collisions.concatenate_collisions([final, visible(_pile_up(collided.events, conditions.pile_up, rng))])
     seen = final if conditions.detector is None else detect(final, conditions.detector, rng)
     return clustering.find_jets(seen, collided, conditions)
 

@@ -123,7 +123,7 @@ def cluster(
     """
     size = p4.shape[0]
     slots = jnp.arange(size)
-    nodes = jnp.where(mask, _describe(p4.T, algorithm), 0)
+    nodes = jnp.where(mask, _add_coordinates(p4.T, algorithm), 0)
     squares = jax.vmap(_squares, (1, None, None, 0, None))(nodes, nodes, mask, jnp.eye(size, dtype=bool), radius)
     bounds = jnp.where(mask, _bound(nodes[_WEIGHT], jnp.min(squares, axis=1)), jnp.inf)
     nothing = jnp.full(size, -1, jnp.int32)
@@ -155,7 +155,7 @@ def cluster(
         delta_r = jnp.sqrt(squares[second])
         p4, drop = recombine(harder[:4], softer[:4], delta_r)
         # Without the barrier, the compiler computes the merged object once for each use.
-        merged, drop = jax.lax.optimization_barrier((_describe(p4, algorithm), drop))
+        merged, drop = jax.lax.optimization_barrier((_add_coordinates(p4, algorithm), drop))
 
         is_kept = slots == kept
         gone = accepted & (slots == jnp.where(merges, absorbed, first))
@@ -240,7 +240,7 @@ _PT, _Y, _PHI, _WEIGHT = 4, 5, 6, 7
 _FAR = 1e9  # farther than any two particles, even in float64
 
 
-def _describe(p4: jax.Array, algorithm: Algorithm | jax.Array) -> jax.Array:
+def _add_coordinates(p4: jax.Array, algorithm: Algorithm | jax.Array) -> jax.Array:
     """Extends (4, ...) momenta to (8, ...): momenta, pT, rapidity, azimuth, and pT^2p."""
     last = jnp.moveaxis(p4, 0, -1)
     pt = kinematics.pt(last)

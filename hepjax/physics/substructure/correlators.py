@@ -90,7 +90,7 @@ def energy_correlators(z: jax.Array, theta: jax.Array, betas: tuple[float, ...] 
     ['37.04', '3.70', '0.37']
     """
     first, second = np.triu_indices(z.shape[0], 1)
-    powers = tuple(_power(beta) for beta in betas)
+    powers = tuple(_angular_power(beta) for beta in betas)
 
     def add_pair(sums: list[jax.Array], pair: tuple[jax.Array, jax.Array]) -> tuple[list[jax.Array], None]:
         i, j = pair
@@ -162,7 +162,7 @@ def zlogz(z: jax.Array) -> jax.Array:
     return jnp.sum(z * safe_log(z))
 
 
-def _power(beta: float) -> Callable[[jax.Array], jax.Array]:
+def _angular_power(beta: float) -> Callable[[jax.Array], jax.Array]:
     """Returns the function x^β with a finite gradient at 0; integer powers are products, which are fast and exact."""
     if beta == int(beta):
         return lambda x: lax.integer_pow(x, int(beta))

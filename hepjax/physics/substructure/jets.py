@@ -195,7 +195,7 @@ def _run_by_size(
     """Runs a batched program on jets grouped by size, and returns the results in the order of the jets."""
     count = mask.sum(axis=1)
     results = np.zeros((*mask.shape[:1], width, *(mask.shape[1:] if particles else ())))
-    sizes = np.array([_slots(n) for n in count])
+    sizes = np.array([_padded_slots(n) for n in count])
     pending = []
     for size in np.unique(sizes[count > 0]):
         rows = np.flatnonzero((sizes == size) & (count > 0))
@@ -214,7 +214,7 @@ def _run_by_size(
     return results
 
 
-def _slots(count: int) -> int:
+def _padded_slots(count: int) -> int:
     return next((size for size in SLOTS if count <= size), -(-count // SLOTS[-1]) * SLOTS[-1])
 
 

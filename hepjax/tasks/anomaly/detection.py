@@ -15,7 +15,7 @@ from hepjax.training import losses
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from hepjax.tasks.structures import TrainedNetwork
+    from hepjax.tasks.task_types import TrainedNetwork
     from hepjax.types import Reconstruction
 
 ERROR, KL, ELBO, CODE = range(4)
@@ -45,7 +45,9 @@ def read_out(outputs: Reconstruction, inputs: jax.Array) -> jax.Array:
     return jnp.concatenate([numbers, outputs.mean], axis=1)
 
 
-def references(train: np.ndarray, val: np.ndarray, weights: tuple[np.ndarray, np.ndarray]) -> dict[str, np.ndarray]:
+def background_references(
+    train: np.ndarray, val: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
+) -> dict[str, np.ndarray]:
     """Describes the background: the distribution of its codes, and those of scores of jets that were not learned from.
 
     Args:
@@ -71,7 +73,7 @@ def scores(outputs: jax.Array, background: Mapping[str, Any], *, variational: bo
 
     Args:
       outputs: (B, 3 + L) from `read_out`.
-      background: from `references`.
+      background: from `background_references`.
       variational: whether codes are distributions.
 
     Returns:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from hepjax.tasks.anomaly.options import AnomalyOptions
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.task_types import Predictions
     from hepjax.types import Scores
 
 
@@ -61,7 +61,7 @@ def scores_of(task: AnomalyOptions, predictions: Predictions) -> dict[str, dict[
     }
 
 
-def measure(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
+def measure_anomaly_scores(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
     """Computes the loss of background jets, and the figures of merit of all scores.
 
     Args:
@@ -82,9 +82,9 @@ def measure(task: AnomalyOptions, predictions: Predictions) -> dict[str, Any]:
     return {
         "loss": loss,
         "test_jets": {name: int((targets == number).sum()) for number, name in enumerate(names)},
-        "anomalies": _take(figures, "value"),
-        "bounds": _take(figures, "bound"),
-        "intervals": {"loss": near, "anomalies": _take(figures, "interval")},
+        "anomalies": _take_anomaly_jets(figures, "value"),
+        "bounds": _take_anomaly_jets(figures, "bound"),
+        "intervals": {"loss": near, "anomalies": _take_anomaly_jets(figures, "interval")},
     }
 
 
@@ -138,7 +138,7 @@ def compare(task: AnomalyOptions, first: Predictions, second: Predictions) -> di
     return {"loss": loss, "anomalies": anomalies}
 
 
-def joined(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+def join_anomaly_figures(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """Puts values, intervals and bounds together again.
 
     Args:
@@ -186,7 +186,7 @@ def _background(task: AnomalyOptions, targets: np.ndarray) -> np.ndarray:
     return inside
 
 
-def _take(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
+def _take_anomaly_jets(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
     return {
         kind: {
             column: {name: figure[key] for name, figure in of_score.items() if key in figure}

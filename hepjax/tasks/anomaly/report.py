@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepjax.tasks.anomaly.options import AnomalyOptions
-    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.tasks.task_types import Predictions, Results
 
 _DPI = 70
 _HEAD = ["Score", "AUC", "Rejection at 0.3", "Rejection at 0.5"]
@@ -29,7 +29,7 @@ _WORDS = {
 }
 
 
-def pictures(task: AnomalyOptions, predictions: Predictions) -> dict[str, Figure]:
+def anomaly_pictures(task: AnomalyOptions, predictions: Predictions) -> dict[str, Figure]:
     """Draws the pictures of a run folder.
 
     Args:
@@ -50,7 +50,7 @@ def pictures(task: AnomalyOptions, predictions: Predictions) -> dict[str, Figure
     return drawn
 
 
-def sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
+def anomaly_sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
@@ -59,10 +59,10 @@ def sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
     """
     metrics = results.metrics
     certainty = "those of several trainings" if "spread" in metrics else "68 % intervals"
-    words = f"{_training(task)} Errors are {certainty}; bounds are at 95 % confidence."
+    words = f"{_anomaly_training_text(task)} Errors are {certainty}; bounds are at 95 % confidence."
     tables = [
         Table(f"{report.class_label(kind) if '+' not in kind else kind} against the background", _HEAD, rows)
-        for kind, rows in _rows(metrics)
+        for kind, rows in _anomaly_table_rows(metrics)
     ]
     yield Section("Figures of merit", words if tables else f"{words} There were no anomalies to measure.", (), tables)
     if results.test is None or results.test.targets is None:
@@ -71,12 +71,12 @@ def sections(task: AnomalyOptions, results: Results) -> Iterator[Section]:
         "roc.png": "ROC curves of the scores, for each kind of anomalies",
         "scores.png": "Distributions of the scores, for each class",
     }
-    drawn = pictures(task, results.test)
+    drawn = anomaly_pictures(task, results.test)
     shown = [Picture(report.png(drawn[name], _DPI), c, c, wide=True) for name, c in captions.items() if name in drawn]
     yield Section("Scores", "Of the test jets.", shown)
 
 
-def summary(metrics: Mapping[str, Any]) -> Summary:
+def anomaly_summary(metrics: Mapping[str, Any]) -> Summary:
     """Returns what stands at the top of a page.
 
     Args:
@@ -94,7 +94,7 @@ def summary(metrics: Mapping[str, Any]) -> Summary:
     return Summary(sentences, [*cards, ("Test jets", f"{jets:,}", "")])
 
 
-def card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+def anomaly_card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:
@@ -104,13 +104,13 @@ def card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mapping[str, 
     """
     columns = [str(name) for name in record.get("outputs") or ()]
     meanings = "\n".join(f"- `{name}`: {_WORDS[name]}." for name in columns)
-    merits = [report.anomaly_table(of_kind) for of_kind in figures.joined(metrics).values()]
+    merits = [report.anomaly_table(of_kind) for of_kind in figures.join_anomaly_figures(metrics).values()]
     titled = [f"{kind} against the background:\n\n{t}" for kind, t in zip(metrics["anomalies"], merits, strict=True)]
     return {
         "Output": [
             f"`{task.layout.exported}`, (N, {len(columns)}) float32, larger for jets less like the background:",
             meanings,
-            _training(task),
+            _anomaly_training_text(task),
         ],
         "Figures of merit": [
             f"Loss of background jets of the test part: {metrics['loss']:.4f}.",
@@ -127,13 +127,13 @@ def card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mapping[str, 
     }
 
 
-def _training(task: AnomalyOptions) -> str:
+def _anomaly_training_text(task: AnomalyOptions) -> str:
     of = f"jets of {', '.join(task.background)}" if task.background else "all jets"
     share = f", with {100 * task.contamination:g} % of unmarked anomalies among them" if task.contamination else ""
     return f"The network has learned {of}{share}."
 
 
-def _rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[list[Any]]]]:
-    for kind, of_kind in figures.joined(metrics).items():
+def _anomaly_table_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[list[Any]]]]:
+    for kind, of_kind in figures.join_anomaly_figures(metrics).items():
         lines = report.anomaly_table(of_kind).splitlines()[2:]
         yield kind, [[cell.strip().replace("_", " ") for cell in line.strip("|").split("|")] for line in lines]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.choices import AnomalyLoss
 from hepjax.errors import InputError
 from hepjax.tasks.anomaly.options import AnomalyOptions
-from hepjax.tasks.structures import Figures, Layout
+from hepjax.tasks.task_types import Figures, Layout
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
-    from hepjax.inputs.subsets import Selection
+    from hepjax.inputs.load_subsets import Selection
     from hepjax.models import Model
     from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.tasks.task_types import Predictions, Results
     from hepjax.types import Dataset, Jets
 
 _COLUMNS = ("reconstruction_error", "latent_distance", "both")
@@ -115,13 +115,15 @@ class Anomaly(AnomalyOptions):
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses files without the classes that are named."""
-        from hepjax.registry import hint
+        from hepjax.registry import similar_names_hint
 
         for option, names in (("--background", self.background), ("--anomalies", self.anomalies)):
             for name in names:
                 if name not in dataset.classes:
                     remedy = (
-                        hint(name, dataset.classes) if dataset.classes else "the files have no labels; leave it out"
+                        similar_names_hint(name, dataset.classes)
+                        if dataset.classes
+                        else "the files have no labels; leave it out"
                     )
                     raise InputError(f"{option}: {source} has no class {name}; {remedy}")
 
@@ -192,7 +194,7 @@ class Anomaly(AnomalyOptions):
         """Computes the distribution of the background's codes, and those of held-out scores."""
         from hepjax.tasks.anomaly import detection
 
-        return detection.references(train, val, weights)
+        return detection.background_references(train, val, weights)
 
     def predict(self, outputs: jax.Array, statistics: Mapping[str, jax.Array]) -> jax.Array:
         """Turns outputs into the scores that `columns` names."""
@@ -204,7 +206,7 @@ class Anomaly(AnomalyOptions):
         """Computes AUC and rejection of each score for each class of anomalies and for all, with intervals."""
         from hepjax.tasks.anomaly import figures
 
-        return figures.measure(self, predictions)
+        return figures.measure_anomaly_scores(self, predictions)
 
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts and bounds."""
@@ -242,32 +244,32 @@ class Anomaly(AnomalyOptions):
         """Draws ROC curves, and the distributions of the scores."""
         from hepjax.tasks.anomaly import report
 
-        return report.pictures(self, predictions)
+        return report.anomaly_pictures(self, predictions)
 
     def table(self, metrics: Mapping[str, Any]) -> Table:
         """Lists the figures of merit of each score and kind of anomalies."""
         from hepjax import report
         from hepjax.tasks.anomaly import figures
 
-        return report.anomaly_figures_table(figures.joined(metrics), metrics)
+        return report.anomaly_figures_table(figures.join_anomaly_figures(metrics), metrics)
 
     def report_sections(self, results: Results) -> Iterator[Section]:
         """Yields figures of merit, ROC curves and distributions of scores."""
         from hepjax.tasks.anomaly import report
 
-        return report.sections(self, results)
+        return report.anomaly_sections(self, results)
 
     def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
         """Returns the best score of each kind of anomalies."""
         from hepjax.tasks.anomaly import report
 
-        return report.summary(metrics)
+        return report.anomaly_summary(metrics)
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
         """Returns what a model card says of anomaly scores."""
         from hepjax.tasks.anomaly import report
 
-        return report.card(self, record, metrics)
+        return report.anomaly_card(self, record, metrics)
 
     @property
     def _kinds(self) -> int:

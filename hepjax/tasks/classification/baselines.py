@@ -73,7 +73,7 @@ def boosted_trees(
 
     def answer(x: np.ndarray) -> np.ndarray:
         with threadpool_limits(threads):
-            return _spread(trees.predict_proba(x), trees.classes_, classes)
+            return _spread_class_probabilities(trees.predict_proba(x), trees.classes_, classes)
 
     return answer
 
@@ -139,7 +139,7 @@ def support_vectors(
         odds = slopes * margins(x) + offsets
         logarithms = -(np.logaddexp(0, -odds[..., None] * signs) * np.abs(signs)).sum(axis=1)
         p = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
-        return _spread(p / p.sum(axis=1, keepdims=True), machine.classes_, classes)
+        return _spread_class_probabilities(p / p.sum(axis=1, keepdims=True), machine.classes_, classes)
 
     return answer
 
@@ -158,7 +158,7 @@ def _check_two_classes(y: np.ndarray) -> None:
         raise InputError(f"train: expected jets of two classes or more, found {len(np.unique(y))}")
 
 
-def _spread(p: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
+def _spread_class_probabilities(p: np.ndarray, known: np.ndarray, classes: int) -> np.ndarray:
     """(N, C), 0 for a class that there were no jets of."""
     found = np.zeros((len(p), classes))
     found[:, known] = p

@@ -12,7 +12,7 @@ from hepjax.data.dataset import grows_with_energy
 from hepjax.errors import InputError
 from hepjax.inputs.columns import read_columns
 from hepjax.tasks.classification.options import has_adversary, signal_classes
-from hepjax.tasks.structures import Objective
+from hepjax.tasks.task_types import Objective
 from hepjax.training import decorrelation
 from hepjax.training.decorrelation import ADVERSARY
 from hepjax.types import Sequences
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import jax
 
     from hepjax.inputs.batching.stream import Block
-    from hepjax.inputs.subsets import Splits, Subset
+    from hepjax.inputs.load_subsets import Splits, Subset
     from hepjax.models import Apply
     from hepjax.tasks.classification.options import Insensitivity
     from hepjax.training.decorrelation import Loss

@@ -20,7 +20,7 @@ from hepjax.types import Sequences
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from hepjax.tasks.structures import Case, TrainedNetwork
+    from hepjax.tasks.task_types import Case, TrainedNetwork
 
 _PLANE = (Role.ETA_REL, Role.PHI_REL)
 _SIZES = (Role.PT, Role.PT_REL)
@@ -30,18 +30,18 @@ _PIXELS = 40
 """Along a side of a jet's picture, of 0.02 each: what lies within the jet's radius."""
 
 
-def sections(case: Case) -> Iterator[Section]:
+def explanation_sections(case: Case) -> Iterator[Section]:
     """Yields pictures of the jets, and what the network looks at.
 
     Args:
       case: a trained classifier and some test jets.
     """
     if {Role.PT, *_PLANE} <= derivable(case.jets.dataset):
-        yield _jets(case)
+        yield _explained_jets(case)
     yield _explained(case)
 
 
-def _jets(case: Case) -> Section:
+def _explained_jets(case: Case) -> Section:
     images = representations.images(case.jets, particles=min(case.jets.constituents.shape[1], 100), pixels=_PIXELS)
     first = [int(np.argmax(case.targets == c)) for c in np.unique(case.targets)]
     shared: dict[str, Any] = {"classes": case.outputs}
@@ -50,8 +50,10 @@ def _jets(case: Case) -> Section:
         "Jets",
         f"Transverse momentum per pixel, of {len(images):,} test jets.",
         (
-            _picture(report.image_figure(images, case.targets, **shared), "The mean of each class", wide=True),
-            _picture(single, "One jet of each class", wide=True),
+            _explanation_picture(
+                report.image_figure(images, case.targets, **shared), "The mean of each class", wide=True
+            ),
+            _explanation_picture(single, "One jet of each class", wide=True),
         ),
     )
 
@@ -63,10 +65,10 @@ def _explained(case: Case) -> Section:
     if not case.pipeline.images:
         importance = explanation.permutation_importance(case.predict, inputs, case.targets, repeats=_REPEATS)
         figure = report.importance_figure(importance.mean, importance.std, case.pipeline.columns)
-        pictures.append(_picture(figure, "What the mean AUC loses when a column is shuffled among jets"))
+        pictures.append(_explanation_picture(figure, "What the mean AUC loses when a column is shuffled among jets"))
         tables.append(_importance_table(importance, case.pipeline.columns))
-    pictures += [_picture(*pair) for pair in _draw_attention(case, inputs, seen)]
-    pictures += [_picture(*pair) for pair in _draw_hidden(case, seen)]
+    pictures += [_explanation_picture(*pair) for pair in _draw_attention(case, inputs, seen)]
+    pictures += [_explanation_picture(*pair) for pair in _draw_hidden(case, seen)]
     words = f"Asked of {len(case.targets):,} test jets" + (f" of {case.member}." if case.member else ".")
     if len(case.networks) > 1:
         words += " Gradients and hidden features are those of the first network of the ensemble."
@@ -156,5 +158,5 @@ def _draw_hidden(case: Case, seen: Any) -> Iterator[tuple[Any, str]]:
         )
 
 
-def _picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
+def _explanation_picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
     return Picture(report.png(figure, _DPI), caption, caption, wide)

@@ -65,7 +65,7 @@ def insensitive_rules(chosen: Insensitivity) -> Iterator[Rule]:
     yield Rule("--insensitive.background", chosen.background, left, "a class that is not the signal")
 
 
-def resolve(chosen: Insensitivity, dataset: Dataset) -> Insensitivity:
+def resolve_background(chosen: Insensitivity, dataset: Dataset) -> Insensitivity:
     """Returns the options with their background named, which is that of the jets' dataset where they name none.
 
     Args:
@@ -76,7 +76,7 @@ def resolve(chosen: Insensitivity, dataset: Dataset) -> Insensitivity:
       InputError: a class is not one of the jets'.
 
     >>> from hepjax.data import datasets
-    >>> resolve(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
+    >>> resolve_background(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
     ('g', 'q')
     """
     if not is_asked(chosen):

@@ -17,7 +17,7 @@ from hepjax.tasks.classification.scores import scores_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.tasks.task_types import Predictions, Results
     from hepjax.types import Dataset, Scores
 
 EFFICIENCY = 0.5
@@ -29,7 +29,7 @@ _FEWEST = 20
 log = logging.getLogger("hepjax")
 
 
-def sections(results: Results) -> Iterator[Section]:
+def classification_sections(results: Results) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
@@ -53,7 +53,7 @@ def sections(results: Results) -> Iterator[Section]:
         log.warning("no pictures of jets, and nothing of what the network looks at: %s", error)
         yield Section("Jets", f"Not shown, for the jets could not be read: {error}.")
         return
-    yield from explanation.sections(case)
+    yield from explanation.explanation_sections(case)
 
 
 def _performance(scores: Scores) -> Section:
@@ -61,8 +61,10 @@ def _performance(scores: Scores) -> Section:
         "Rejection and significance",
         "Bands are 68 % intervals; the thin lines are lower bounds at 95 % confidence.",
         (
-            _picture(report.rejection_figure(scores), "Background rejection of each class over its efficiency"),
-            _picture(
+            _classification_picture(
+                report.rejection_figure(scores), "Background rejection of each class over its efficiency"
+            ),
+            _classification_picture(
                 report.significance_figure(scores),
                 "Significance improvement: efficiency over the root of the mistag rate",
             ),
@@ -84,7 +86,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
         "Efficiency and mistag rate in bins",
         f"What share of the jets of each true class passes {cut}, with 68 % intervals.",
         [
-            _picture(
+            _classification_picture(
                 report.rates_figure(scores, name, observables, EFFICIENCY, edges),
                 f"The cut on the {class_label(name)} probability",
                 wide=True,
@@ -99,7 +101,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
             "The mass of the background before and after a cut: a tagger that has learned the mass leaves a peak where "
             "the signal has its own. The Jensen-Shannon divergence stands beside what chance alone would give.",
             [
-                _picture(
+                _classification_picture(
                     report.sculpting_figure(scores, name, observables[mass], mass),
                     f"All other jets, cut on the {class_label(name)} probability",
                 )
@@ -127,7 +129,7 @@ def _learning_curve(results: Results) -> Section:
     members = [results.metrics["members"][f"size-{size}"] for size in results.sizes]
     figure = report.learning_curve_figure(results.sizes, members)
     words = "How good the tagger gets with more jets to learn from: a curve that still rises says that more would help."
-    return Section("Learning curve", words, [_picture(figure, "Loss and AUC on the same test jets")])
+    return Section("Learning curve", words, [_classification_picture(figure, "Loss and AUC on the same test jets")])
 
 
 def _bias_and_variance(parts: dict[str, float]) -> Section:
@@ -140,5 +142,5 @@ def _bias_and_variance(parts: dict[str, float]) -> Section:
     return Section("Bias and variance", f"What the scatter of {parts['members']:.0f} trainings costs.", (), (table,))
 
 
-def _picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
+def _classification_picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
     return Picture(report.png(figure, _DPI), caption, caption, wide)

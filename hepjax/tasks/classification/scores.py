@@ -8,7 +8,7 @@ from hepjax.errors import InputError
 from hepjax.types import Scores
 
 if TYPE_CHECKING:
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.task_types import Predictions
 
 
 def scores_of(predictions: Predictions) -> Scores:

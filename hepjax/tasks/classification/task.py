@@ -9,8 +9,8 @@ from hepjax.errors import InputError
 from hepjax.tasks.classification import options
 from hepjax.tasks.classification.options import Insensitivity
 from hepjax.tasks.classification.scores import scores_of
-from hepjax.tasks.structures import Figures, Layout, Objective, Predictions
 from hepjax.tasks.task import Task
+from hepjax.tasks.task_types import Figures, Layout, Objective, Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from hepjax.inputs.load_subsets import Splits
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits
     from hepjax.models import Apply
     from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Results
+    from hepjax.tasks.task_types import Results
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scores
 
 _SMALLEST = 1.1754944e-38
@@ -80,7 +80,7 @@ class Classification(Task):
 
     def resolve(self, dataset: Dataset) -> Classification:
         """Names the background of the nuisance."""
-        return dataclasses.replace(self, insensitive=options.resolve(self.insensitive, dataset))
+        return dataclasses.replace(self, insensitive=options.resolve_background(self.insensitive, dataset))
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
@@ -241,7 +241,7 @@ class Classification(Task):
         """Yields rejection, rates in bins, mass sculpting, jets, and what the network looks at."""
         from hepjax.tasks.classification import report
 
-        return report.sections(results)
+        return report.classification_sections(results)
 
     def scores(self, predictions: Predictions) -> Scores | None:
         """Returns the probabilities, where labels are known."""

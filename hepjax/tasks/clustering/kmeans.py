@@ -85,7 +85,7 @@ def kmeans(
         if number < 1:
             raise InputError(f"{name}: expected 1 or more, found {number}")
     table = checked_features(x)
-    w = _weights(weights, len(table))
+    w = _checked_kmeans_weights(weights, len(table))
     shift = column_means(table)
     centered = subtract(table, shift)
     _check_different(centered, w, clusters)
@@ -119,7 +119,7 @@ def kmeans_from(
     ([[0.5], [10.0]], [0, 0, 1], 2)
     """
     table = checked_features(x)
-    w = _weights(weights, len(table))
+    w = _checked_kmeans_weights(weights, len(table))
     first = checked_features(centers, "centers", table.shape[1])
     if iterations < 1:
         raise InputError(f"iterations: expected 1 or more, found {iterations}")
@@ -153,7 +153,7 @@ def nearest(x: Any, centers: Any) -> jax.Array:
     return labels
 
 
-def _weights(weights: Any, n: int) -> jax.Array:
+def _checked_kmeans_weights(weights: Any, n: int) -> jax.Array:
     """Checks jet weights and returns them as (N,) float32."""
     if weights is None:
         return jnp.ones(n)

@@ -70,7 +70,7 @@ def fit_pca(x: Any, components: int) -> PrincipalComponents:
                 f"components: expected 1 to {most}, for there are {most} {what}, found {components}; ask for fewer"
             )
     shift = column_means(table)
-    full = _fit(subtract(table, shift))
+    full = _fit_components(subtract(table, shift))
     return PrincipalComponents(full.mean + shift, *(values[:components] for values in full[1:]))
 
 
@@ -113,7 +113,7 @@ def invert_pca(axes: PrincipalComponents, z: Any) -> jax.Array:
     [[6.0, 8.0]]
     """
     table = jnp.asarray(checked_features(z, "z", len(axes.components)), jnp.float32)
-    x: jax.Array = _restore(table, axes.components, axes.mean)
+    x: jax.Array = _restore_from_components(table, axes.components, axes.mean)
     return x
 
 
@@ -123,12 +123,12 @@ def _project(x: jax.Array, components: jax.Array) -> jax.Array:
 
 
 @jax.jit
-def _restore(z: jax.Array, components: jax.Array, mean: jax.Array) -> jax.Array:
+def _restore_from_components(z: jax.Array, components: jax.Array, mean: jax.Array) -> jax.Array:
     return jnp.matmul(z, components, precision=_EXACT) + mean
 
 
 @jax.jit
-def _fit(x: jax.Array) -> PrincipalComponents:
+def _fit_components(x: jax.Array) -> PrincipalComponents:
     """Computes all principal components of centered features."""
     n = x.shape[0]
     mean = jnp.mean(x, axis=0)

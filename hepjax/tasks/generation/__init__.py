@@ -9,8 +9,7 @@ from hepjax.tasks.generation.task import Generation
 from hepjax.tasks.registry import register
 
 if TYPE_CHECKING:
-    from hepjax.tasks.generation.cloud_makers import independent_particles, make_generator, stretch
-    from hepjax.tasks.generation.clouds import (
+    from hepjax.tasks.generation.cloud_encoding import (
         CLOUD_COLUMNS,
         Clouds,
         CloudScaling,
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
         mirror,
         pixels,
     )
+    from hepjax.tasks.generation.cloud_sampling import independent_particles, make_generator, stretch
     from hepjax.tasks.generation.flow_matching import (
         at_time,
         draw_noise,
@@ -59,12 +59,12 @@ if TYPE_CHECKING:
 
 # Everything else loads on first use: the options of the task are needed where jax must not be waited for.
 _HOMES = {
-    "cloud_makers": (
+    "cloud_sampling": (
         "independent_particles",
         "make_generator",
         "stretch",
     ),
-    "clouds": (
+    "cloud_encoding": (
         "CLOUD_COLUMNS",
         "CloudScaling",
         "Clouds",

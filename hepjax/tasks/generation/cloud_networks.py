@@ -11,8 +11,8 @@ from flax import linen as nn
 from jax.scipy.special import ndtri
 
 from hepjax.models import MLP, CloudVelocity, Model
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, encode_particles, encode_totals, make_view, mirror
 from hepjax.tasks.generation.cloud_preparation import blank_arrays, to_scaling
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, encode_particles, encode_totals, make_view, mirror
 from hepjax.tasks.generation.device import row_uniforms
 from hepjax.tasks.generation.flow_matching import draw_noise, even_times, flat_view, matching_error
 from hepjax.tasks.generation.networks import AVERAGE, PREPARATION
@@ -20,7 +20,7 @@ from hepjax.tasks.generation.networks import AVERAGE, PREPARATION
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hepjax.tasks.generation.clouds import CloudScaling
+    from hepjax.tasks.generation.cloud_encoding import CloudScaling
     from hepjax.types import Conditioned, PyTree
 
 TOTALS = 2

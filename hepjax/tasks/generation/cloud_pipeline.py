@@ -10,10 +10,10 @@ from hepjax import runtime
 from hepjax.choices import Role
 from hepjax.errors import InputError
 from hepjax.inputs import sequences
-from hepjax.inputs.names import particle_sources
+from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.pipelines import InputPipeline
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, Clouds, check_clouds, cloud_columns, cloud_inputs
 from hepjax.tasks.generation.cloud_networks import make_network
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, Clouds, check_clouds, cloud_columns, cloud_inputs
 from hepjax.tasks.generation.pipeline import read_labels
 from hepjax.types import Conditioned, Moments, Sequences
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, FEWEST, Clouds, CloudScaling, fit_cloud_scaling
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, FEWEST, Clouds, CloudScaling, fit_cloud_scaling
 from hepjax.types import Scaling
 
 if TYPE_CHECKING:

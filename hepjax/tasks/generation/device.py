@@ -69,7 +69,7 @@ def fit_arrays(coordinates: np.ndarray, labels: np.ndarray, classes: Sequence[st
     places = np.searchsorted(present, np.arange(len(classes))).clip(max=len(present) - 1)  # any for absent classes
     x = from_coordinates(coordinates)
     fit = fit_coordinates(coordinates, x, np.searchsorted(present, labels), [classes[int(c)] for c in present])
-    padded = [[_pad(distribution) for distribution in of_class] for of_class in fit.distributions]
+    padded = [[_pad_distribution_knots(distribution) for distribution in of_class] for of_class in fit.distributions]
     values, shares = (np.stack([np.stack([pair[i] for pair in row]) for row in padded]) for i in (0, 1))
     arrays = {"values": values, "shares": shares, "mean": fit.mean, "factor": fit.factor}
     arrays |= {"low": fit.low, "high": fit.high, "reference": fit.reference}
@@ -149,7 +149,7 @@ def _mix(x: jax.Array) -> jax.Array:
     return x ^ (x >> 16)
 
 
-def _pad(distribution: Distribution) -> tuple[np.ndarray, np.ndarray]:
+def _pad_distribution_knots(distribution: Distribution) -> tuple[np.ndarray, np.ndarray]:
     """Fills a distribution up to the most knots there can be: with infinity, and the last share."""
     missing = (0, MOST_KNOTS - len(distribution.values))
     values = distribution.values.astype(np.float32)

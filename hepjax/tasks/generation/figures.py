@@ -8,13 +8,13 @@ import numpy as np
 
 from hepjax import evaluation
 from hepjax.errors import InputError
-from hepjax.tasks.generation.clouds import present
+from hepjax.tasks.generation.cloud_encoding import present
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from hepjax.evaluation import FloorComparison
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.task_types import Predictions
 
     Distances = Mapping[str, Mapping[str, Mapping[str, FloorComparison]]]
 
@@ -26,7 +26,7 @@ GENERATOR = "generated"
 _FEWEST = 10  # test jets of a class that is compared
 
 
-def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
+def measure_generator(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     """Computes the figures of merit of metrics.json.
 
     Args:
@@ -41,7 +41,7 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     Raises:
       InputError: no jet has a finite −ln p.
     """
-    loss, near = _mean(predictions, np.ones(len(predictions.values), bool))
+    loss, near = _mean_nll(predictions, np.ones(len(predictions.values), bool))
     if loss is None:
         raise InputError(
             f"test: no jet has a finite {predictions.columns[0]}; give jets of the classes that were learned, or train "
@@ -57,15 +57,15 @@ def measure(predictions: Predictions, classes: Sequence[str]) -> dict[str, Any]:
     for c, name in enumerate(classes):
         rows = labels_of(predictions) == c
         if rows.any():
-            metrics["loss_of"][name], metrics["intervals"]["loss_of"][name] = _mean(predictions, rows)
+            metrics["loss_of"][name], metrics["intervals"]["loss_of"][name] = _mean_nll(predictions, rows)
     metrics["distances"] = {
-        kind: {column: _plain(pair[GENERATOR]) for column, pair in rows.items()}
-        for kind, rows in distances(predictions, classes).items()
+        kind: {column: _distances_to_json(pair[GENERATOR]) for column, pair in rows.items()}
+        for kind, rows in generated_distances(predictions, classes).items()
     }
     return metrics
 
 
-def distances(predictions: Predictions, classes: Sequence[str]) -> Distances:
+def generated_distances(predictions: Predictions, classes: Sequence[str]) -> Distances:
     """Compares generated with simulated jets, by column.
 
     Args:
@@ -152,7 +152,7 @@ def compare(first: Predictions, second: Predictions, classes: Sequence[str]) -> 
     finite = np.isfinite(first.values[:, 0]) & np.isfinite(second.values[:, 0])
     change = second.values[finite, 0].astype(np.float64) - first.values[finite, 0]
     weights = np.ones(len(change)) if first.weights is None else first.weights[finite]
-    measured = [distances(predictions, classes) for predictions in (first, second)]
+    measured = [generated_distances(predictions, classes) for predictions in (first, second)]
     return {
         "loss": evaluation.mean_difference(change, weights) if weights.sum() > 0 else None,
         "distances": {
@@ -225,7 +225,7 @@ def generated_names(predictions: Predictions) -> list[str]:
     return [name for name in predictions.observables if name in predictions.additions]
 
 
-def spectra(
+def generated_spectra(
     columns: Mapping[str, np.ndarray], names: Sequence[str], labels: np.ndarray, classes: Sequence[str]
 ) -> dict[str, dict[str, np.ndarray]]:
     """Returns the values of columns by class.
@@ -243,7 +243,7 @@ def spectra(
     }
 
 
-def _mean(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, list[float] | None]:
+def _mean_nll(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, list[float] | None]:
     """Computes the mean of the first column over jets that have one, and the ends of its 68 % interval."""
     finite = rows & np.isfinite(predictions.values[:, 0])
     if not finite.any():
@@ -257,7 +257,7 @@ def _mean(predictions: Predictions, rows: np.ndarray) -> tuple[float | None, lis
     return float(np.average(values, weights=weights)), interval
 
 
-def _plain(pair: FloorComparison) -> dict[str, float | None]:
+def _distances_to_json(pair: FloorComparison) -> dict[str, float | None]:
     return {
         "distance": pair.generated.distance,
         "uncertainty": pair.generated.uncertainty,

@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.data.datasets import hls4ml
 from hepjax.physics import kinematics
 from hepjax.physics.simulation.columns import constituent_columns
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, Clouds
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, Clouds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ def from_columns(columns: Mapping[str, np.ndarray], labels: np.ndarray) -> Cloud
       columns: those of `cloud_columns`, and maybe others.
       labels: (N,) class indices.
 
-    >>> from hepjax.tasks.generation.clouds import cloud_columns
+    >>> from hepjax.tasks.generation.cloud_encoding import cloud_columns
     >>> values = np.array([[[0.1, 0.2, 0.5], [0.0, 0.0, 0.0]]])
     >>> clouds = Clouds(values, np.array([[True, False]]), np.array([1000.0]), np.array([0]))
     >>> from_columns(cloud_columns(clouds), clouds.labels).pt.round(2).tolist()

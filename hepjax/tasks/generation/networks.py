@@ -71,7 +71,7 @@ class ObservableGenerator(Model):
             noise = ndtri(uniform[:, _UNIFORMS:])
             if train:
                 noise = jax.random.normal(self.make_rng("dropout"), noise.shape)
-            loss, mean_squares = _bound(apply, inputs, noise, mask, None if train else squares.value)
+            loss, mean_squares = _bound_on_generator_nll(apply, inputs, noise, mask, None if train else squares.value)
             if train:
                 squares.value += rate * (jax.lax.stop_gradient(mean_squares) - squares.value)
         else:
@@ -117,7 +117,7 @@ def decoder(generator: ObservableGenerator, model_state: PyTree) -> tuple[Callab
     return noisy_decoder(partial(apply, method="decode"), widths), latent + COORDINATES
 
 
-def _bound(
+def _bound_on_generator_nll(
     apply: Callable[..., Any],
     inputs: Conditioned,
     noise: jax.Array,

@@ -152,7 +152,7 @@ def fit_coordinates(y: Floats, x: Any, labels: Any, classes: Sequence[str], *, s
         tuple(fit_distribution(column, rng, whole=f == WHOLE) for f, column in enumerate(part.T)) for part in parts
     )
     scores = [_normal_scores(of_class, part, rng) for of_class, part in zip(distributions, parts, strict=True)]
-    mean, factor = map(np.stack, zip(*(_moments(y, rng) for y in scores), strict=True))
+    mean, factor = map(np.stack, zip(*(_moments_of_normal_scores(y, rng) for y in scores), strict=True))
     low, high = (np.stack([end(x[labels == c], axis=0) for c in range(len(classes))]) for end in (np.min, np.max))
     white = [whiten(y, m, f, rng.normal(size=y.shape)) for y, m, f in zip(scores, mean, factor, strict=True)]
     reference = np.stack([_quantiles(z) for z in white])
@@ -292,7 +292,7 @@ def _normal_scores(distributions: Sequence[Distribution], y: Floats, rng: np.ran
     return np.where(np.isnan(y), np.nan, ndtri(np.clip(np.stack(shares, axis=1), TAIL, 1 - TAIL)))
 
 
-def _moments(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
+def _moments_of_normal_scores(scores: Floats, rng: np.random.Generator) -> tuple[Floats, Floats]:
     """Estimates the (12,) mean and the Cholesky factor of the covariance of normal scores, first without NaN rows."""
     complete = scores[np.isfinite(scores).all(axis=1)]
     size = scores.shape[1]

@@ -11,7 +11,7 @@ from hepjax.choices import Content
 from hepjax.data.atomic_hdf5 import new_file
 from hepjax.report import Picture, Section, Summary, Table
 from hepjax.tasks.generation import figures
-from hepjax.tasks.generation.clouds import CLOUD_COLUMNS, pixels
+from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, pixels
 from hepjax.tasks.generation.files import from_columns, write_columns
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.task_types import Predictions
 
 _DPI = 70
 _DRAWN = 3
@@ -48,7 +48,7 @@ _LOSS_WORDS = {
 }
 
 
-def pictures(predictions: Predictions, classes: Sequence[str], content: Content) -> dict[str, Figure]:
+def generation_pictures(predictions: Predictions, classes: Sequence[str], content: Content) -> dict[str, Figure]:
     """Draws spectra of generated on those of simulated jets, distances over their floor, and images of particles.
 
     Args:
@@ -60,7 +60,7 @@ def pictures(predictions: Predictions, classes: Sequence[str], content: Content)
       File name → figure.
     """
     names = figures.generated_names(predictions)
-    distances = figures.distances(predictions, classes)
+    distances = figures.generated_distances(predictions, classes)
     if not distances:
         return {}
     labels = figures.labels_of(predictions)
@@ -68,8 +68,8 @@ def pictures(predictions: Predictions, classes: Sequence[str], content: Content)
     samples = (predictions.observables, predictions.additions)
     drawn = {
         "spectra.png": report.cloud_spectra_figure(
-            figures.spectra(predictions.observables, chosen, labels, classes),
-            figures.spectra(predictions.additions, chosen, labels, classes),
+            figures.generated_spectra(predictions.observables, chosen, labels, classes),
+            figures.generated_spectra(predictions.additions, chosen, labels, classes),
         ),
         "distances.png": report.distances_figure(distances["all"]),
     }
@@ -82,7 +82,7 @@ def pictures(predictions: Predictions, classes: Sequence[str], content: Content)
     return drawn
 
 
-def sections(
+def generation_sections(
     predictions: Predictions | None, metrics: Mapping[str, Any], classes: Sequence[str], content: Content
 ) -> Iterator[Section]:
     """Yields the sections of a page.
@@ -100,7 +100,7 @@ def sections(
     yield Section(title, words, (), (Table(f"{LOSSES[content]}, by class", head, rows),))
     if not metrics["distances"]:
         return
-    named = {} if predictions is None else pictures(predictions, classes, content)
+    named = {} if predictions is None else generation_pictures(predictions, classes, content)
     captions = {
         "spectra.png": "Generated jets (lines) on simulated ones (shaded), and their ratio",
         "distances.png": "Wasserstein-1 distances over that of two simulated samples",
@@ -111,7 +111,7 @@ def sections(
     yield Section("Generated jets", words, panels, tuple(_distance_tables(metrics["distances"])))
 
 
-def summary(metrics: Mapping[str, Any], content: Content) -> Summary:
+def generation_summary(metrics: Mapping[str, Any], content: Content) -> Summary:
     """Returns what stands at the top of a page.
 
     Args:
@@ -128,7 +128,7 @@ def summary(metrics: Mapping[str, Any], content: Content) -> Summary:
     return Summary(sentences, cards)
 
 
-def card(record: Mapping[str, Any], metrics: Mapping[str, Any], content: Content) -> dict[str, list[str]]:
+def generation_card(record: Mapping[str, Any], metrics: Mapping[str, Any], content: Content) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:

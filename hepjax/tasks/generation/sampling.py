@@ -8,9 +8,9 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.tasks.generation import device
-from hepjax.tasks.generation.cloud_makers import make_clouds_by
+from hepjax.tasks.generation.cloud_encoding import Clouds, cloud_columns
 from hepjax.tasks.generation.cloud_networks import CloudGenerator
-from hepjax.tasks.generation.clouds import Clouds, cloud_columns
+from hepjax.tasks.generation.cloud_sampling import make_clouds_by
 from hepjax.tasks.generation.flows import normal_nll, sample_flow
 from hepjax.tasks.generation.networks import PREPARATION, ObservableGenerator, decoder
 from hepjax.tasks.generation.preparation import COORDINATES, calibrate, prepare, restore_observables
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.tasks.generation.preparation import Preparation
-    from hepjax.tasks.structures import TrainedNetwork
+    from hepjax.tasks.task_types import TrainedNetwork
 
 _CALIBRATION = 5000  # generated jets of each class for the calibration of spectra
 _SEED = 1  # of these jets
@@ -57,7 +57,7 @@ def generate(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
             "tagger: expected the folder of a run of coupling-flow or variational-autoencoder with --task generation, "
             "loaded by hepjax.load; particles are made by generate_clouds"
         )
-    return generate_by(networks, _indices(labels, tagger.task.classes), tagger.task.classes, seed)
+    return generate_by(networks, _requested_class_indices(labels, tagger.task.classes), tagger.task.classes, seed)
 
 
 def generate_baseline(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
@@ -73,7 +73,7 @@ def generate_baseline(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray
     Returns:
       (N, 16) float32 observables.
     """
-    kinds = _indices(labels, tagger.task.classes)
+    kinds = _requested_class_indices(labels, tagger.task.classes)
     z = np.random.default_rng(seed).normal(size=(len(kinds), COORDINATES))
     return restore_observables(_preparation(tagger), z, kinds)
 
@@ -89,7 +89,7 @@ def baseline_nll(tagger: Trained, x: Any, labels: Any) -> np.ndarray:
     Returns:
       (N,) float64, in the same coordinates as the density of a flow.
     """
-    return normal_nll(prepare(_preparation(tagger), x, _indices(labels, tagger.task.classes)))
+    return normal_nll(prepare(_preparation(tagger), x, _requested_class_indices(labels, tagger.task.classes)))
 
 
 def _preparation(tagger: Trained) -> Preparation:
@@ -164,7 +164,9 @@ def generate_clouds(tagger: Trained, labels: Any, seed: int = 0) -> Clouds:
     networks = tuple(tagger.networks)
     if not networks or not isinstance(networks[0].pipeline.network, CloudGenerator):
         raise InputError("tagger: expected the folder of a run of cloud-velocity, loaded by hepjax.load")
-    return generate_clouds_by(networks, _indices(labels, tagger.task.classes), tagger.task.classes, seed)
+    return generate_clouds_by(
+        networks, _requested_class_indices(labels, tagger.task.classes), tagger.task.classes, seed
+    )
 
 
 def generate_clouds_by(
@@ -194,7 +196,7 @@ def _generate(network: TrainedNetwork, labels: np.ndarray, classes: Sequence[str
     return restore_observables(preparation, sample_flow(from_latent, eye[labels], latent, seed + _SEED + 1), labels)
 
 
-def _indices(labels: Any, classes: Sequence[str]) -> np.ndarray:
+def _requested_class_indices(labels: Any, classes: Sequence[str]) -> np.ndarray:
     values = np.asarray(labels)
     if values.ndim != 1 or not len(values):
         raise InputError(f"labels: expected the shape (N,), a class for each jet to make, found {values.shape}")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.choices import Content, Precision
 from hepjax.errors import InputError
-from hepjax.tasks.structures import Figures
 from hepjax.tasks.task import Task
+from hepjax.tasks.task_types import Figures
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from rich.table import Table
 
+    from hepjax.inputs.load_subsets import Splits, Subset
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.models.model import Model
     from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Predictions, Results, TrainedNetwork
+    from hepjax.tasks.task_types import Predictions, Results, TrainedNetwork
     from hepjax.types import Array, Dataset, Jets, PyTree
 
 NAME = "generation"
@@ -173,7 +173,7 @@ class Generation(Task):
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
     ) -> None:
         """Refuses parts without jets of the classes, and few training jets of a class."""
-        from hepjax.tasks.generation.clouds import FEWEST
+        from hepjax.tasks.generation.cloud_encoding import FEWEST
         from hepjax.tasks.generation.preparation import FEWEST_JETS
 
         fewest = FEWEST if self._of_particles else FEWEST_JETS
@@ -193,7 +193,7 @@ class Generation(Task):
         """Leaves out jets of other classes, and such without the particles to learn."""
         import numpy as np
 
-        from hepjax.inputs import subsets
+        from hepjax.inputs import load_subsets
 
         def keep(subset: Subset) -> np.ndarray:
             known: np.ndarray = subset.targets[:, 0] >= 0
@@ -201,7 +201,7 @@ class Generation(Task):
                 return known
             return known & np.asarray(subset.data.inputs.values.mask).any(axis=1)
 
-        return subsets.select(splits, keep)
+        return load_subsets.select_learned_jets(splits, keep)
 
     def fit_variables(self, read_inputs: Callable[[], Any], dataset: Dataset) -> dict[str, PyTree]:
         """Fits the preparation of observables or particles to the training jets."""
@@ -271,7 +271,7 @@ class Generation(Task):
         """Computes the mean of −ln p or matching errors, and the distances of generated jets."""
         from hepjax.tasks.generation import figures
 
-        return figures.measure(predictions, self.classes)
+        return figures.measure_generator(predictions, self.classes)
 
     def comparison_problem(self, own: Predictions, task: Generation, other: Predictions) -> str:
         """Returns that other classes or other columns are made."""
@@ -312,7 +312,7 @@ class Generation(Task):
         """Draws spectra and distances of generated jets."""
         from hepjax.tasks.generation import report
 
-        return report.pictures(predictions, self.classes, self._content)
+        return report.generation_pictures(predictions, self.classes, self._content)
 
     def write(self, folder: Path, predictions: Predictions) -> None:
         """Writes generated jets to generated.h5."""
@@ -331,19 +331,19 @@ class Generation(Task):
         """Yields the loss by class, spectra and distances."""
         from hepjax.tasks.generation import report
 
-        return report.sections(results.test, results.metrics, self.classes, self._content)
+        return report.generation_sections(results.test, results.metrics, self.classes, self._content)
 
     def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
         """Returns the loss and the typical distance over its floor."""
         from hepjax.tasks.generation import report
 
-        return report.summary(metrics, self._content)
+        return report.generation_summary(metrics, self._content)
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
         """Returns what a model card says of a generator."""
         from hepjax.tasks.generation import report
 
-        return report.card(record, metrics, self._content)
+        return report.generation_card(record, metrics, self._content)
 
     @property
     def _content(self) -> Content:

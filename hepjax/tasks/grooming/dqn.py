@@ -257,7 +257,7 @@ def train_agent(
         raise InputError(f"piece: expected at least 1 step, found {piece}")
     done = int(agent.step)
     while done < steps:
-        agent, metrics = _run(learner.step, agent, jnp.arange(min(piece, steps - done)))
+        agent, metrics = _run_training_piece(learner.step, agent, jnp.arange(min(piece, steps - done)))
         metrics = jax.device_get(metrics)
         if not metrics.good.all():
             first = int(np.argmin(metrics.good))
@@ -273,7 +273,7 @@ def train_agent(
 
 
 @partial(jax.jit, static_argnums=0)
-def _run(
+def _run_training_piece(
     step: Callable[[Agent], tuple[Agent, AgentMetrics]], agent: Agent, counter: jax.Array
 ) -> tuple[Agent, AgentMetrics]:
     return jax.lax.scan(lambda agent, _: step(agent), agent, counter)

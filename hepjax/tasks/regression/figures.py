@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.tasks.regression.options import RegressionOptions
-    from hepjax.tasks.structures import Predictions
+    from hepjax.tasks.task_types import Predictions
 
 
 def estimates_of(task: RegressionOptions, predictions: Predictions) -> Estimates:
@@ -72,7 +72,7 @@ def losses_of(task: RegressionOptions, estimates: Estimates) -> np.ndarray:
     return residual**2
 
 
-def measure(task: RegressionOptions, predictions: Predictions) -> dict[str, Any]:
+def measure_regression(task: RegressionOptions, predictions: Predictions) -> dict[str, Any]:
     """Computes all figures of merit, and bias and resolution in bins.
 
     Args:
@@ -88,7 +88,10 @@ def measure(task: RegressionOptions, predictions: Predictions) -> dict[str, Any]
     bins = {}
     for name in task.target:
         observables, relative = residuals_in_bins(task, predictions, name)
-        bins[name] = {"relative": relative, "observables": {key: _plain(each) for key, each in observables.items()}}
+        bins[name] = {
+            "relative": relative,
+            "observables": {key: _arrays_to_json(each) for key, each in observables.items()},
+        }
     return evaluation.regression_figures(estimates, losses_of(task, estimates)) | {"in_bins": bins}
 
 
@@ -119,7 +122,7 @@ def residuals_in_bins(task: RegressionOptions, predictions: Predictions, name: s
     }, ratio is not None
 
 
-def compare(task: RegressionOptions, first: Predictions, second: Predictions) -> dict[str, Any]:
+def compare_regression_figures(task: RegressionOptions, first: Predictions, second: Predictions) -> dict[str, Any]:
     """Compares two sets of predictions of the same jets.
 
     Args:
@@ -146,7 +149,7 @@ def ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) ->
     return {"bias_and_variance": parts}
 
 
-def _plain(bins: InBins) -> dict[str, Any]:
+def _arrays_to_json(bins: InBins) -> dict[str, Any]:
     """Turns figures into lists, with None for what is not known."""
     return {name: _listed(values) for name, values in bins._asdict().items()}
 

@@ -13,7 +13,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.report import Picture, Section, Summary, Table
 from hepjax.tasks.regression import figures
-from hepjax.tasks.structures import Predictions
+from hepjax.tasks.task_types import Predictions
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
     from hepjax.tasks.regression.options import RegressionOptions
-    from hepjax.tasks.structures import Case, Results
+    from hepjax.tasks.task_types import Case, Results
 
 _DPI = 70
 _REPEATS = 5
@@ -44,7 +44,7 @@ _ROWS = (
 log = logging.getLogger("hepjax")
 
 
-def pictures(task: RegressionOptions, predictions: Predictions) -> dict[str, Figure]:
+def regression_pictures(task: RegressionOptions, predictions: Predictions) -> dict[str, Figure]:
     """Draws the pictures of a run folder.
 
     Args:
@@ -69,7 +69,7 @@ def pictures(task: RegressionOptions, predictions: Predictions) -> dict[str, Fig
     return drawn
 
 
-def sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
+def regression_sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
     """Yields the sections of a page.
 
     Args:
@@ -82,7 +82,7 @@ def sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
         members = [metrics["members"][f"size-{size}"] for size in results.sizes]
         words = "How good the model gets with more jets to learn from: where it still falls, more would help."
         curve = report.regression_curve_figure(results.sizes, members)
-        yield Section("Learning curve", words, (_picture(curve, "Loss and resolution on the test jets"),))
+        yield Section("Learning curve", words, (_regression_picture(curve, "Loss and resolution on the test jets"),))
     if "bias_and_variance" in metrics:
         yield _bias_and_variance(metrics["bias_and_variance"])
     if results.test is None or results.test.targets is None:
@@ -93,11 +93,12 @@ def sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
         "pulls.png": "Pulls of the learned widths, beside a unit Gaussian",
         "coverage.png": "Share of truths below each learned quantile",
     }
-    drawn = pictures(task, results.test)
-    first = [_picture(drawn[name], words, wide=True) for name, words in captions.items() if name in drawn]
+    drawn = regression_pictures(task, results.test)
+    first = [_regression_picture(drawn[name], words, wide=True) for name, words in captions.items() if name in drawn]
     yield Section("Response", "Of the test jets.", first)
     rest = [
-        _picture(drawn[f"resolution_{name}.png"], f"Bias and resolution of {name}", wide=True) for name in task.target
+        _regression_picture(drawn[f"resolution_{name}.png"], f"Bias and resolution of {name}", wide=True)
+        for name in task.target
     ]
     yield Section("Bias and resolution in bins", "Bars are 68 % intervals, by bootstrap.", rest)
     try:
@@ -109,7 +110,7 @@ def sections(task: RegressionOptions, results: Results) -> Iterator[Section]:
     yield from _importance(task, case)
 
 
-def summary(metrics: Mapping[str, Any]) -> Summary:
+def regression_summary(metrics: Mapping[str, Any]) -> Summary:
     """Returns what stands at the top of a page.
 
     Args:
@@ -130,7 +131,9 @@ def summary(metrics: Mapping[str, Any]) -> Summary:
     return Summary(sentences, cards)
 
 
-def card(task: RegressionOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
+def regression_card(
+    task: RegressionOptions, record: Mapping[str, Any], metrics: Mapping[str, Any]
+) -> dict[str, list[str]]:
     """Returns paragraphs of a model card.
 
     Args:
@@ -180,12 +183,12 @@ def _merit_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:
         for key, title in _ROWS:
             if merit.get(key) is not None:
                 near = (intervals.get(name) or {}).get(key)
-                rows.append([title, _rounded(merit[key], *(near or ()))])
+                rows.append([title, _rounded_regression_figure(merit[key], *(near or ()))])
         rows += [[f"Truths below the quantile {level}", share] for level, share in merit.get("coverage", {}).items()]
         yield Table(name, ["Figure of merit", "Value, with its 68% interval"], rows)
 
 
-def _rounded(value: float, *ends: float) -> Any:
+def _rounded_regression_figure(value: float, *ends: float) -> Any:
     numbers = tuple(float(f"{x:.4g}") for x in (value, *ends))
     return numbers if ends else numbers[0]
 
@@ -231,8 +234,8 @@ def _importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
     words = f"Asked of {len(truth):,} test jets" + (f" of {case.member}." if case.member else ".")
     head = ["Column", "Growth of the error", "Standard deviation"]
     table = Table("Permutation importance", head, rows, note)
-    yield Section("What the network looks at", words, (_picture(figure, caption),), (table,))
+    yield Section("What the network looks at", words, (_regression_picture(figure, caption),), (table,))
 
 
-def _picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
+def _regression_picture(figure: Any, caption: str, *, wide: bool = False) -> Picture:
     return Picture(report.png(figure, _DPI), caption, caption, wide)

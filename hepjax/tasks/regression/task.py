@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
 from hepjax.tasks.regression.options import RegressionOptions
-from hepjax.tasks.structures import Figures
+from hepjax.tasks.task_types import Figures
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from hepjax.report import Section, Summary
-    from hepjax.tasks.structures import Predictions, Results
+    from hepjax.tasks.task_types import Predictions, Results
     from hepjax.types import Array, Dataset, Epoch, Jets
 
 _MEDIAN = 0.5
@@ -72,7 +72,7 @@ class Regression(RegressionOptions):
 
     def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
         """Refuses a target among the jet columns that the model reads."""
-        from hepjax.inputs.names import observable_places
+        from hepjax.inputs.column_names import observable_places
 
         hidden = {*self._places(dataset, "")}
         for name in columns:
@@ -169,7 +169,7 @@ class Regression(RegressionOptions):
         """Computes bias, resolution, errors, pulls and coverage, in all and in bins of the truth and of pT."""
         from hepjax.tasks.regression import figures
 
-        return figures.measure(self, predictions)
+        return figures.measure_regression(self, predictions)
 
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts and of bins."""
@@ -185,13 +185,13 @@ class Regression(RegressionOptions):
         """Compares loss, squared error and resolution."""
         from hepjax.tasks.regression import figures
 
-        return figures.compare(self, first, second)
+        return figures.compare_regression_figures(self, first, second)
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws the response, predicted against true values, bias and resolution in bins, and pulls or coverage."""
         from hepjax.tasks.regression import report
 
-        return report.pictures(self, predictions)
+        return report.regression_pictures(self, predictions)
 
     def learning_curve(self, sizes: Sequence[int], metrics: Sequence[Mapping[str, Any]]) -> Figure | None:
         """Draws loss and resolution over the number of training jets."""
@@ -217,19 +217,19 @@ class Regression(RegressionOptions):
         """Yields figures of merit, response, bias and resolution in bins, and pulls or coverage."""
         from hepjax.tasks.regression import report
 
-        return report.sections(self, results)
+        return report.regression_sections(self, results)
 
     def summary(self, metrics: Mapping[str, Any]) -> Summary | None:
         """Returns the resolution and the errors of each target."""
         from hepjax.tasks.regression import report
 
-        return report.summary(metrics)
+        return report.regression_summary(metrics)
 
     def card(self, record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, list[str]]:
         """Returns what a model card says of predicted values."""
         from hepjax.tasks.regression import report
 
-        return report.card(self, record, metrics)
+        return report.regression_card(self, record, metrics)
 
     @property
     def _each(self) -> int:
@@ -237,7 +237,7 @@ class Regression(RegressionOptions):
         return {RegressionLoss.GAUSSIAN: 2, RegressionLoss.QUANTILES: len(self.quantiles)}.get(self.loss, 1)
 
     def _places(self, dataset: Dataset, source: str) -> list[int]:
-        from hepjax.inputs.names import observable_places
+        from hepjax.inputs.column_names import observable_places
 
         try:
             return observable_places(self.target, dataset, "--target")

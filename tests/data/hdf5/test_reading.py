@@ -17,7 +17,7 @@ from hepjax import InputError, read_jets
 from hepjax.data import chunk_starts
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import blocks, chunks
-from hepjax.data.threads import cores, in_threads
+from hepjax.data.threads import in_threads, reader_cores
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 
@@ -190,9 +190,9 @@ class TestThreads:
 
     def test_cores(self, monkeypatch, use_cores):
         use_cores(5)
-        assert cores() == 5
+        assert reader_cores() == 5
         monkeypatch.delattr(os, "sched_getaffinity")
-        assert cores() == (os.cpu_count() or 1)
+        assert reader_cores() == (os.cpu_count() or 1)
 
 
 class TestChunkStarts:

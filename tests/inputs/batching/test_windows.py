@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from hepjax.inputs import batching
 from hepjax.inputs.batching import Buckets
-from hepjax.training.windows import take
+from hepjax.training.window_programs import take_device_jets
 from hepjax.types import Batch, Sequences
 
 
@@ -31,7 +31,7 @@ def jets(count, slots=16, seed=0):
 
 
 def taken(data, rows):
-    """What `training.windows.take` gives, in NumPy: compiling it for every example of hypothesis would take long."""
+    """What `training.window_programs.take_device_jets` gives, in NumPy: compiling it for each example takes long."""
     batch = jax.tree.map(
         lambda x: np.concatenate([own[np.maximum(r, 0)] for own, r in zip(x, rows, strict=True)]), data
     )
@@ -41,7 +41,7 @@ def taken(data, rows):
 def test_the_compiled_loop_takes_them_so(rng):
     data = jax.tree.map(lambda x: x.reshape(4, 5, *x.shape[1:]), jets(20))
     rows = rng.integers(-1, 5, size=(4, 3))
-    chex.assert_trees_all_equal(jax.device_get(take(data, rows)), taken(data, rows))
+    chex.assert_trees_all_equal(jax.device_get(take_device_jets(data, rows)), taken(data, rows))
 
 
 def steps_in(windows):

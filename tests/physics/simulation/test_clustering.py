@@ -37,7 +37,7 @@ def three_jets():
 def test_the_hardest_jet_of_each_collision_is_kept():
     jets = clustering.find_jets(*three_jets(), Conditions()).jets
     np.testing.assert_array_equal(jets.counts, [2, 2])  # a lone particle is no jet
-    np.testing.assert_allclose(kinematics.pt(clustering.sums(jets.p4, jets.counts)), [500, 400], rtol=0.01)
+    np.testing.assert_allclose(kinematics.pt(clustering.sum_jet_momenta(jets.p4, jets.counts)), [500, 400], rtol=0.01)
     np.testing.assert_array_equal(np.sort(jets.ids[:2]), [22, 211])
 
 
@@ -54,7 +54,7 @@ def test_weights_go_with_the_jets_and_each_cut_is_counted():
 def test_or_each_jet_near_a_parton():
     seen, collisions = three_jets()
     jets = clustering.find_jets(seen, collisions, Conditions(keep=Keep.MATCHED)).jets
-    np.testing.assert_allclose(kinematics.pt(clustering.sums(jets.p4, jets.counts)), [500], rtol=0.01)
+    np.testing.assert_allclose(kinematics.pt(clustering.sum_jet_momenta(jets.p4, jets.counts)), [500], rtol=0.01)
     wide = clustering.find_jets(seen, collisions, Conditions(keep=Keep.MATCHED, radius=1.2)).jets
     assert len(wide.counts) == 2  # the second lies 0.5 from its gluon
 
@@ -75,9 +75,9 @@ def test_clustering_agrees_with_one_pseudojet_at_a_time(rng):
     pt, eta, phi = 50 * rng.pareto(1.0, 150), rng.uniform(-2, 2, 150), rng.uniform(-np.pi, np.pi, 150)
     seen = particles(pt, eta, phi, np.full(150, 22), np.repeat(np.arange(3), lengths))
     for radius in (0.4, 0.8):
-        p4, ids, counts, event = clustering._cluster(seen, 3, radius)
+        p4, ids, counts, event = clustering._cluster_anti_kt(seen, 3, radius)
         assert len(ids) == len(p4) == counts.sum()
-        clustered = np.c_[event, clustering.sums(p4, counts)]
+        clustered = np.c_[event, clustering.sum_jet_momenta(p4, counts)]
         expected = []
         definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
         for index, rows in enumerate(np.split(seen.p4, np.cumsum(lengths)[:-1])):
@@ -95,11 +95,11 @@ def test_pad_sorts_and_select_keeps_rows_together(rng):
     jets = RaggedJets(
         p4, np.arange(1, 10), counts, np.arange(15.0).reshape(3, 5), np.zeros((3, 3, 5)), np.array([[1.0], [2], [3]])
     )
-    part = clustering.select(jets, np.array([2, 0]))
-    again = clustering.concatenate([part, clustering.select(jets, np.array([1]))])
+    part = clustering.select_jets(jets, np.array([2, 0]))
+    again = clustering.concatenate_jets([part, clustering.select_jets(jets, np.array([1]))])
     np.testing.assert_array_equal(again.parton[:, 0], [10, 0, 5])
     np.testing.assert_array_equal(again.weights[:, 0], [3, 1, 2])
-    momenta, ids, mask = clustering.pad(again)
+    momenta, ids, mask = clustering.pad_jets(again)
     assert momenta.shape == (3, 16, 4)
     np.testing.assert_array_equal(mask.sum(axis=1), [5, 3, 1])
     for row, members in enumerate((p4[4:], p4[:3], p4[3:4])):

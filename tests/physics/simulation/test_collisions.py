@@ -36,7 +36,7 @@ def test_nothing_gives_no_jets(batch):
     nothing = from_batch(ak.Array([None] * 4))
     assert nothing.events == 0
     jets = units.jets_of_collisions(nothing, PUBLIC, np.random.default_rng(0)).jets
-    assert len(jets.counts) == len(clustering.pad(jets)[0]) == 0
+    assert len(jets.counts) == len(clustering.pad_jets(jets)[0]) == 0
 
 
 def test_a_unit_goes_on_past_events_that_pythia_gives_up_on(monkeypatch):

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from hepjax.errors import InputError
 from hepjax.physics.simulation import event_files, event_text
-from hepjax.physics.simulation.event_files import chunks
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.event_survey import survey
 from hepjax.physics.simulation.event_text import Format
-from hepjax.physics.simulation.survey import survey
 from tests.physics.simulation.event_makers import CASES, END, les_houches, outcome, small, write_hepmc
 
 pytest.importorskip("pyhepmc", reason="the extra `test` is not installed")
@@ -38,7 +38,7 @@ FORMATS = pytest.mark.parametrize("written_as", Format)
 def test_chunks_hold_each_event_once_whatever_their_size(texts, tmp_path, written_as, size):
     path = tmp_path / "events"
     path.write_bytes(texts[written_as])
-    read = list(chunks(path, size))
+    read = list(read_event_chunks(path, size))
     assert [len(chunk.events) for chunk in read] == {1: [1, 1, 1], 2: [2, 1]}.get(size, [3])
     assert [chunk.first for chunk in read] == {1: [1, 2, 3], 2: [1, 3]}.get(size, [1])
     header = read[0].header
@@ -59,14 +59,16 @@ def test_compression_is_known_by_content(texts, tmp_path, written_as, pack):
     # Two members, as `cat a.gz b.gz` makes them.
     half = len(texts[written_as]) // 2
     packed.write_bytes(pack(texts[written_as][:half]) + pack(texts[written_as][half:]))
-    assert [c._replace(path="") for c in chunks(plain)] == [c._replace(path="") for c in chunks(packed)]
+    assert [c._replace(path="") for c in read_event_chunks(plain)] == [
+        c._replace(path="") for c in read_event_chunks(packed)
+    ]
 
 
 def test_large_events_make_small_chunks(texts, tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_bytes(texts[Format.HEPMC3])
     monkeypatch.setattr(event_files, "MAX_CHUNK", 1000)
-    assert [len(chunk.events) for chunk in chunks(path)] == [1, 1, 1]
+    assert [len(chunk.events) for chunk in read_event_chunks(path)] == [1, 1, 1]
 
 
 def test_memory_does_not_grow_with_the_file(tmp_path):
@@ -79,7 +81,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
         file.write(END)
     tracemalloc.start()
     try:
-        assert sum(len(chunk.events) for chunk in chunks(path)) == 12_000
+        assert sum(len(chunk.events) for chunk in read_event_chunks(path)) == 12_000
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -94,13 +96,13 @@ def test_a_file_that_was_cut_off_anywhere_is_refused(texts, tmp_path, written_as
         for pack in (bytes, gzip.compress):
             path.write_bytes(pack(text[:length]))
             with pytest.raises(InputError, match=r"/a: .*expected "):
-                list(chunks(path))
+                list(read_event_chunks(path))
     for pack in PACKERS:
         packed = pack(text)
         for length in range(7, len(packed) - 1, 11):
             path.write_bytes(packed[:length])
             with pytest.raises(InputError, match=r"/a: damaged or cut off after event \d"):
-                list(chunks(path))
+                list(read_event_chunks(path))
 
 
 @FORMATS
@@ -114,7 +116,7 @@ def test_garbled_text_is_refused_or_read_to_the_last_byte(texts, tmp_path, writt
     garbled = text[:start] + data.draw(pieces | st.binary(max_size=20)) + text[stop:]
     path = tmp_path / "a"
     path.write_bytes(garbled)
-    read, complaint = outcome(lambda: list(chunks(path, 2)))
+    read, complaint = outcome(lambda: list(read_event_chunks(path, 2)))
     if read is None:
         assert complaint.startswith(f"{path}: ")
         assert "\n" not in complaint
@@ -156,7 +158,7 @@ def test_what_holds_no_events_is_refused(tmp_path, content, words):
     path = tmp_path / "a"
     path.write_bytes(content)
     with pytest.raises(InputError, match=words) as caught:
-        list(chunks(path))
+        list(read_event_chunks(path))
     assert str(caught.value).startswith(f"{path}: ")
 
 
@@ -165,25 +167,25 @@ def test_joined_files_and_other_text_are_refused(texts, tmp_path, written_as):
     path = tmp_path / "a"
     path.write_bytes(texts[written_as] * 2)
     with pytest.raises(InputError, match="if files were joined, give them one by one"):
-        list(chunks(path))
+        list(read_event_chunks(path))
     end = event_text.END[written_as]
     path.write_bytes(texts[written_as].replace(end, b"HepMC::Version\n" + end))
     with pytest.raises(InputError, match=r"event 3: expected"):
-        list(chunks(path))
+        list(read_event_chunks(path))
 
 
 def test_missing_files_and_wrong_sizes(tmp_path, texts):
     with pytest.raises(InputError, match=r"none\.lhe: cannot be read \(No such file"):
-        next(chunks(tmp_path / "none.lhe"))
+        next(read_event_chunks(tmp_path / "none.lhe"))
     with pytest.raises(InputError, match="cannot be read"):
-        next(chunks(tmp_path))
+        next(read_event_chunks(tmp_path))
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(
         InputError, match=r"pipe: cannot be read .no regular file.; give a file of Les Houches or HepMC"
     ):
-        next(chunks(tmp_path / "pipe"))
+        next(read_event_chunks(tmp_path / "pipe"))
     with pytest.raises(InputError, match="size: expected at least one"):
-        next(chunks(tmp_path / "none.lhe", 0))
+        next(read_event_chunks(tmp_path / "none.lhe", 0))
 
 
 def test_oversized_events_are_refused(tmp_path, texts, monkeypatch):
@@ -192,10 +194,10 @@ def test_oversized_events_are_refused(tmp_path, texts, monkeypatch):
     for text in texts.values():
         path.write_bytes(text)
         with pytest.raises(InputError, match="within 400 bytes"):
-            list(chunks(path))
+            list(read_event_chunks(path))
     monkeypatch.setattr(event_files, "_MAX_LINE", 20)
     with pytest.raises(InputError, match="one of 20 bytes or more"):
-        list(chunks(path))
+        list(read_event_chunks(path))
 
 
 def les_houches_variants():
@@ -232,7 +234,7 @@ def test_les_houches_files_of_other_writers_hold_the_same_events(tmp_path, name)
     read = {}
     for kind in ("plain", name):
         path.write_text(les_houches_variants()[kind])
-        (chunk,) = chunks(path)
+        (chunk,) = read_event_chunks(path)
         read[kind] = [event.replace(b" npLO='1'", b"") for event in chunk.events]
     assert [event.split() for event in read[name]] == [event.split() for event in read["plain"]]
     assert all(event.splitlines()[0].strip() == b"<event>" for event in read[name])

@@ -8,8 +8,8 @@ from hepjax.physics import kinematics
 from hepjax.physics.simulation import les_houches as reader
 from hepjax.physics.simulation import units
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
-from hepjax.physics.simulation.event_files import chunks
-from hepjax.physics.simulation.events import EventsUnit, collide, simulate_events
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.events import EventsUnit, collide_event_chunk, simulate_events
 from tests.physics.simulation.event_makers import les_houches, small, write_hepmc
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -18,7 +18,7 @@ pyhepmc = pytest.importorskip("pyhepmc", reason="the extra `test` is not install
 
 
 def test_a_unit_of_events_gives_the_jets_that_its_class_gives(written):
-    chunk = next(chunks(written("w"), 30))
+    chunk = next(read_event_chunks(written("w"), 30))
     unit = EventsUnit(1, 0, chunk)
     jets = simulate_events(unit).jets
     assert len(jets.counts) == 30
@@ -35,11 +35,11 @@ def test_hepmc_events_go_through_the_same_detector(tmp_path):
     event = small()
     for particle in event.particles:
         particle.momentum = pyhepmc.FourVector(*(20 * value for value in particle.momentum))  # jets begin at 100 GeV
-    chunk = next(chunks(write_hepmc(tmp_path / "a", "hepmc3", [event] * 3)))
+    chunk = next(read_event_chunks(write_hepmc(tmp_path / "a", "hepmc3", [event] * 3)))
     seen = simulate_events(EventsUnit(1, 0, chunk)).jets
     exact = simulate_events(EventsUnit(1, 0, chunk, Conditions(detector=None))).jets
     wanted = units.jets_of_collisions(
-        collide(chunk, 0, PUBLIC), Conditions(detector=None), np.random.default_rng(0)
+        collide_event_chunk(chunk, 0, PUBLIC), Conditions(detector=None), np.random.default_rng(0)
     ).jets
     np.testing.assert_array_equal(exact.p4, wanted.p4)
     assert exact.counts.tolist() == [2, 2, 2]
@@ -54,4 +54,4 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
     reader._pythia.cache_clear()
     with pytest.raises(InputError, match=r"needs the package pythia8mc.*hepjax\[sim\]"):
-        collide(next(chunks(path)), 1, PUBLIC)
+        collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC)

@@ -7,8 +7,8 @@ from hepjax.choices import Keep
 from hepjax.errors import InputError
 from hepjax.physics.simulation import collisions, hepmc, processes
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
-from hepjax.physics.simulation.event_files import chunks
-from hepjax.physics.simulation.events import collide
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.events import collide_event_chunk
 from hepjax.physics.simulation.hepmc_text import read_record, read_weights
 from tests.physics.simulation.event_makers import CASES, as_hepmc, outcome, small, write_hepmc
 
@@ -27,9 +27,9 @@ def test_hepmc_events_are_those_that_pythia_made(tmp_path, written_as):
         wanted = collisions.from_batch(generator.pythia.nextBatch(4))
         processes.seed(generator, 7)
         made = [as_hepmc(generator.pythia.event, i) for i in range(4) if generator.pythia.next()]
-        chunk = next(chunks(write_hepmc(tmp_path / name, written_as, made)))
+        chunk = next(read_event_chunks(write_hepmc(tmp_path / name, written_as, made)))
         assert chunk.format.value.lower() == written_as
-        read = collide(chunk, 1, PUBLIC)
+        read = collide_event_chunk(chunk, 1, PUBLIC)
         assert read.events == 4
         for mine, yours in ((read.final, wanted.final), (read.hard, wanted.hard), (read.decays, wanted.decays)):
             rows = [np.column_stack([group.event, group.ids, group.p4]) for group in (mine, yours)]
@@ -49,7 +49,9 @@ def test_hepmc_events_are_those_that_pythia_made(tmp_path, written_as):
 @HEPMC
 def test_momenta_are_in_gev(tmp_path, written_as):
     gev, mev = (
-        collide(next(chunks(write_hepmc(tmp_path / str(unit), written_as, [small(unit)]))), 1, PUBLIC)
+        collide_event_chunk(
+            next(read_event_chunks(write_hepmc(tmp_path / str(unit), written_as, [small(unit)]))), 1, PUBLIC
+        )
         for unit in (pyhepmc.Units.GEV, pyhepmc.Units.MEV)
     )
     assert gev.final.p4[-2].tolist() == [30.25, -1, 1 / 3, 50]
@@ -60,33 +62,35 @@ def test_momenta_are_in_gev(tmp_path, written_as):
 @HEPMC
 def test_the_hard_process_is_told_by_status(tmp_path, written_as):
     events = [small(), small(hard=3, products=(3, 3, 2, 2)), small(hard=11, products=(11, 11, 11, 11))]
-    made = collide(next(chunks(write_hepmc(tmp_path / "a", written_as, events))), 1, PUBLIC)
+    made = collide_event_chunk(next(read_event_chunks(write_hepmc(tmp_path / "a", written_as, events))), 1, PUBLIC)
     assert made.hard.event.tolist() == [0, 0, 1, 1]
     assert made.hard.ids.tolist() == [24, 21] * 2
     assert made.hard.p4[0].tolist() == [61, 0, 0, 101]
     assert made.decays.ids.tolist() == [2, -1] * 2
     assert made.mother.tolist() == [0, 0, 2, 2]
-    unmarked = next(chunks(write_hepmc(tmp_path / "b", written_as, events[2:])))
-    assert collide(unmarked, 1, PUBLIC).hard.ids.shape == (0,)
+    unmarked = next(read_event_chunks(write_hepmc(tmp_path / "b", written_as, events[2:])))
+    assert collide_event_chunk(unmarked, 1, PUBLIC).hard.ids.shape == (0,)
     with pytest.raises(InputError, match=r"b: expected the hard process.*keep the leading jets"):
-        collide(unmarked, 1, PUBLIC._replace(keep=Keep.MATCHED))
+        collide_event_chunk(unmarked, 1, PUBLIC._replace(keep=Keep.MATCHED))
 
 
 @HEPMC
 def test_new_particles_are_told_by_what_they_decay_to(tmp_path, written_as):
-    made = collide(next(chunks(write_hepmc(tmp_path / "a", written_as, [small(new=True)]))), 1, PUBLIC)
+    made = collide_event_chunk(
+        next(read_event_chunks(write_hepmc(tmp_path / "a", written_as, [small(new=True)]))), 1, PUBLIC
+    )
     assert sorted(made.hard.ids.tolist()) == [21, 24]
     assert sorted(made.decays.ids.tolist()) == [-1, 2]
 
 
 @HEPMC
 def test_pile_up_is_of_the_same_beams(tmp_path, written_as):
-    chunk = next(chunks(write_hepmc(tmp_path / "a", written_as, [small()])))
+    chunk = next(read_event_chunks(write_hepmc(tmp_path / "a", written_as, [small()])))
     piled = Conditions(pile_up=1.0)
-    assert collide(chunk, 1, piled).events == 1
+    assert collide_event_chunk(chunk, 1, piled).events == 1
     slow = chunk._replace(events=tuple(event.replace(b" 6.5000", b" 4.0000") for event in chunk.events))
     with pytest.raises(InputError, match="a: expected protons of 6500"):
-        collide(slow, 1, piled)
+        collide_event_chunk(slow, 1, piled)
 
 
 @HEPMC
@@ -109,7 +113,7 @@ def test_a_damaged_hepmc_event_is_named(tmp_path, written_as, old, new, words):
     damaged = (b"\nE " + second).replace(old, new, 1)
     path.write_bytes(path.read_bytes().split(b"\nE ")[0] + b"\nE " + first + damaged)
     with pytest.raises(InputError, match=rf"a\.hepmc: event 2: {words}"):
-        collide(next(chunks(path)), 1, PUBLIC)
+        collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC)
 
 
 @HEPMC
@@ -121,7 +125,7 @@ def test_a_lost_line_is_noticed(tmp_path, written_as):
         if lines[i].startswith((b"P ", b"V ")):
             path.write_bytes(b"".join(lines[:i] + lines[i + 1 :]))
             with pytest.raises(InputError, match=r"a\.hepmc: event [12]: "):
-                collide(next(chunks(path)), 1, PUBLIC)
+                collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC)
 
 
 @HEPMC
@@ -131,12 +135,14 @@ def test_damaged_hepmc_text_gives_an_error_or_all_events(tmp_path, written_as, d
     path = tmp_path / "a.hepmc"
     if not path.exists():
         write_hepmc(path, written_as, [small(), small()])
-    chunk = next(chunks(path))
+    chunk = next(read_event_chunks(path))
     words = chunk.events[0].split(b" ")
     for _ in range(data.draw(st.integers(1, 3))):
         i = data.draw(st.integers(0, len(words) - 1))
         words[i] = data.draw(st.sampled_from([b"0", b"-1", b"3", b"16", b"-7", b"99999", b"1e300", b"x", b""]))
-    made, complaint = outcome(lambda: collide(chunk._replace(events=(b" ".join(words), chunk.events[1])), 1, PUBLIC))
+    made, complaint = outcome(
+        lambda: collide_event_chunk(chunk._replace(events=(b" ".join(words), chunk.events[1])), 1, PUBLIC)
+    )
     if made is None:
         assert complaint.startswith(f"{path}: event 1: ")
     else:
@@ -170,7 +176,7 @@ ends the process."""
 def collide_text(tmp_path, text):
     path = tmp_path / "a.hepmc"
     path.write_text(text)
-    return collide(next(chunks(path)), 1, PUBLIC)
+    return collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC)
 
 
 def test_vertices_that_nobody_enters_or_leaves_keep_their_particles(tmp_path):
@@ -239,7 +245,9 @@ def test_decays_within_a_detector_do_not_count_beside_what_decays(tmp_path, writ
             vertex.add_particle_out(particle)
         event.add_vertex(vertex)
     plain, decayed = (
-        collide(next(chunks(write_hepmc(tmp_path / name, written_as, [record]))), 1, PUBLIC).final
+        collide_event_chunk(
+            next(read_event_chunks(write_hepmc(tmp_path / name, written_as, [record]))), 1, PUBLIC
+        ).final
         for name, record in (("plain", small()), ("decayed", event))
     )
     assert sorted(decayed.ids.tolist()) == sorted(plain.ids.tolist())
@@ -252,7 +260,7 @@ def test_records_are_those_of_the_library(tmp_path, written_as):
     processes.seed(generator, 11)
     generator.pythia.next()
     path = write_hepmc(tmp_path / "a", written_as, [as_hepmc(generator.pythia.event, 0), small(new=True)])
-    chunk = next(chunks(path))
+    chunk = next(read_event_chunks(path))
     with pyhepmc.open(str(path)) as file:
         for row, event in enumerate(file):
             record = read_record(chunk, row)
@@ -276,19 +284,19 @@ def test_weights_have_names_and_the_nominal_one_comes_first(tmp_path, written_as
     for i, event in enumerate(events):
         event.run_info = run
         event.weights = [2.0 + i, -1.5, 3e-12]
-    chunk = next(chunks(write_hepmc(tmp_path / "a", written_as, events)))
+    chunk = next(read_event_chunks(write_hepmc(tmp_path / "a", written_as, events)))
     assert [weights.names for weights in hepmc.weights_of(chunk)] == [("Default", "muR=2", "a b")] * 2
-    assert collide(chunk, 1, PUBLIC).weights.tolist() == [[-1.5, 2, 3e-12], [-1.5, 3, 3e-12]]
+    assert collide_event_chunk(chunk, 1, PUBLIC).weights.tolist() == [[-1.5, 2, 3e-12], [-1.5, 3, 3e-12]]
 
 
 def test_weights_without_names_are_numbered(tmp_path):
     path = tmp_path / "a.hepmc"
     path.write_text(hepmc2(LOOSE, 4, "2 0.5 -3"))
-    chunk = next(chunks(path))
+    chunk = next(read_event_chunks(path))
     assert read_weights(chunk, 0) == (("0", "1"), (0.5, -3.0))
-    assert collide(chunk, 1, PUBLIC).weights.tolist() == [[0.5, -3]]
+    assert collide_event_chunk(chunk, 1, PUBLIC).weights.tolist() == [[0.5, -3]]
     path.write_text(hepmc2(LOOSE, 4))
-    assert collide(next(chunks(path)), 1, PUBLIC).weights.shape == (1, 0)
+    assert collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC).weights.shape == (1, 0)
 
 
 @pytest.mark.parametrize(
@@ -318,6 +326,6 @@ def test_damaged_weights_are_named(tmp_path, weights, more, words):
 def test_files_of_others_are_read(name, count, px):
     if not (CASES / name).exists():
         pytest.skip("the file is not beside this checkout")
-    made = collide(next(chunks(CASES / name)), 1, PUBLIC)
+    made = collide_event_chunk(next(read_event_chunks(CASES / name)), 1, PUBLIC)
     assert len(made.final.ids) == count
     assert made.final.p4[:, 0].sum() == pytest.approx(px, abs=1e-3)

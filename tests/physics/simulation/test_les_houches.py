@@ -6,8 +6,8 @@ import pytest
 from hepjax.errors import InputError
 from hepjax.physics.simulation import les_houches as reader
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
-from hepjax.physics.simulation.event_files import chunks
-from hepjax.physics.simulation.events import EventsUnit, collide, simulate_events
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.events import EventsUnit, collide_event_chunk, simulate_events
 from tests.physics.simulation.event_makers import BARE, END, assert_same, les_houches, outgoing, split_les_houches
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -17,7 +17,7 @@ pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
 @pytest.mark.parametrize("name", ["g", "q", "w", "z", "t"])
 def test_without_showers_the_hard_partons_are_those_of_the_file(written, name):
     path = written(name)
-    made = collide(next(chunks(path)), 1, BARE)
+    made = collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
     wanted = outgoing(split_les_houches(path)[1])
     assert made.events == 60
     np.testing.assert_array_equal(made.hard.ids, wanted[:, 4])
@@ -32,26 +32,28 @@ def test_without_showers_the_hard_partons_are_those_of_the_file(written, name):
 
 
 def test_settings_change_the_decays_of_what_comes_undecayed(written):
-    chunk = next(chunks(written("w"), 10))
-    leptons = collide(chunk, 1, BARE._replace(pythia=(*BARE.pythia, "24:onMode = off", "24:onIfAny = 11 13")))
+    chunk = next(read_event_chunks(written("w"), 10))
+    leptons = collide_event_chunk(
+        chunk, 1, BARE._replace(pythia=(*BARE.pythia, "24:onMode = off", "24:onIfAny = 11 13"))
+    )
     assert set(np.abs(leptons.decays.ids)) == {11, 12, 13, 14}
 
 
 def test_showers_follow_from_the_seed_alone(written):
-    few, other = next(chunks(written("w"), 5)), next(chunks(written("t"), 7))
-    first = collide(few, 1, PUBLIC)
+    few, other = next(read_event_chunks(written("w"), 5)), next(read_event_chunks(written("t"), 7))
+    first = collide_event_chunk(few, 1, PUBLIC)
     assert len(first.final.ids) > 5 * 200
     np.testing.assert_array_equal(np.unique(np.abs(first.hard.ids)), [24])
     for chunk, seed in ((few, 2), (other, 1), (few._replace(events=few.events[:2]), 4)):
-        assert not np.array_equal(collide(chunk, seed, PUBLIC).final.p4, first.final.p4)
-    assert_same(collide(pickle.loads(pickle.dumps(few)), 1, PUBLIC), first)  # noqa: S301 — ours
+        assert not np.array_equal(collide_event_chunk(chunk, seed, PUBLIC).final.p4, first.final.p4)
+    assert_same(collide_event_chunk(pickle.loads(pickle.dumps(few)), 1, PUBLIC), first)  # noqa: S301 — ours
     reader._pythia.cache_clear()
-    assert_same(collide(few, 1, PUBLIC), first)
+    assert_same(collide_event_chunk(few, 1, PUBLIC), first)
 
 
 def test_lines_ends_blanks_comments_and_versions_do_not_matter(written, tmp_path, monkeypatch):
     header, events = split_les_houches(written("t"))
-    wanted = collide(next(chunks(written("t"), 3)), 1, BARE)
+    wanted = collide_event_chunk(next(read_event_chunks(written("t"), 3)), 1, BARE)
     folder = tmp_path / "a folder"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
@@ -70,7 +72,7 @@ def test_lines_ends_blanks_comments_and_versions_do_not_matter(written, tmp_path
     for name, text in variants.items():
         path = tmp_path / name
         path.write_text(text + END)
-        assert_same(collide(next(chunks(path)), 1, BARE), wanted)
+        assert_same(collide_event_chunk(next(read_event_chunks(path)), 1, BARE), wanted)
     assert not list(folder.iterdir())
 
 
@@ -79,9 +81,9 @@ def test_any_beams_that_pythia_knows(written, tmp_path, beams):
     header, events = split_les_houches(written("w"))
     path = tmp_path / "a.lhe"
     path.write_text(header.replace("2212  2212  6.500000e+03  6.500000e+03", beams) + "".join(events[:2]) + END)
-    assert collide(next(chunks(path)), 1, BARE).events == 2
+    assert collide_event_chunk(next(read_event_chunks(path)), 1, BARE).events == 2
     with pytest.raises(InputError, match=r"a\.lhe: expected protons of 6500.*leave pile-up out"):
-        collide(next(chunks(path)), 1, PUBLIC._replace(pile_up=1.0))
+        collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC._replace(pile_up=1.0))
 
 
 def test_events_that_pythia_gives_up_on_are_passed_over(written, tmp_path):
@@ -89,14 +91,14 @@ def test_events_that_pythia_gives_up_on_are_passed_over(written, tmp_path):
     colorless = events[1].replace(" 101 ", "   0 ").replace(" 102 ", "   0 ")
     path = tmp_path / "a.lhe"
     path.write_text(header + events[0] + colorless + events[2] + END)
-    made = collide(next(chunks(path)), 1, BARE)
+    made = collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
     assert made.events == 2
     np.testing.assert_allclose(made.hard.p4, outgoing([events[0], events[2]])[:, :4], atol=1e-5)
     path.write_text(header + colorless + END)
-    assert simulate_events(EventsUnit(1, 0, next(chunks(path)))).jets.counts.shape == (0,)
+    assert simulate_events(EventsUnit(1, 0, next(read_event_chunks(path)))).jets.counts.shape == (0,)
     path.write_text(header + colorless * 30 + END)
     with pytest.raises(InputError, match=r"a\.lhe: events 1 to 30: Pythia gives up on all"):
-        collide(next(chunks(path)), 1, BARE)
+        collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
 
 
 @pytest.mark.parametrize(
@@ -123,7 +125,7 @@ def test_a_damaged_event_is_named(written, tmp_path, old, new, words):
     path = tmp_path / "a.lhe"
     path.write_text(header + "".join(events[:3]) + END)
     with pytest.raises(InputError, match=rf"a\.lhe: {words}"):
-        collide(next(chunks(path)), 1, BARE)
+        collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
 
 
 @pytest.mark.parametrize(
@@ -141,12 +143,12 @@ def test_a_damaged_header_is_named(written, tmp_path, old, new, words):
     path = tmp_path / "a.lhe"
     path.write_text(header.replace(old, new, 1) + events[0] + END)
     with pytest.raises(InputError, match=rf"a\.lhe: {words}"):
-        collide(next(chunks(path)), 1, BARE)
+        collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
 
 
 def test_wrong_settings_are_named(written):
     with pytest.raises(InputError, match="Pythia refuses the setting 'Beams:color = blue'"):
-        collide(next(chunks(written("g"))), 1, Conditions(pythia=("Beams:color = blue",)))
+        collide_event_chunk(next(read_event_chunks(written("g"))), 1, Conditions(pythia=("Beams:color = blue",)))
 
 
 @pytest.mark.parametrize("strategy", [1, 2, 3, 4, -1, -2, -3, -4])
@@ -155,12 +157,12 @@ def test_all_events_are_kept_whatever_strategy_and_weights(tmp_path, strategy, r
     head, events, end = les_houches(weights, strategy)
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
-    made = collide(next(chunks(path)), 1, BARE)
+    made = collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
     assert made.events == 40
     np.testing.assert_array_equal(made.weights[:, 0], np.array(weights, float))
     # The showers do not depend on the weights.
     path.write_text("".join([*les_houches(["1"] * 40, 3)[:1], *les_houches(["1"] * 40, 3)[1], END]))
-    np.testing.assert_array_equal(collide(next(chunks(path)), 1, BARE).final.p4, made.final.p4)
+    np.testing.assert_array_equal(collide_event_chunk(next(read_event_chunks(path)), 1, BARE).final.p4, made.final.p4)
 
 
 def test_weights_stay_with_their_events_where_pythia_gives_up(written, tmp_path):
@@ -169,7 +171,7 @@ def test_weights_stay_with_their_events_where_pythia_gives_up(written, tmp_path)
     events[1] = events[1].replace(" 101 ", "   0 ").replace(" 102 ", "   0 ")
     path = tmp_path / "a.lhe"
     path.write_text(header + "".join(events) + END)
-    kept = simulate_events(EventsUnit(1, 0, next(chunks(path))))
+    kept = simulate_events(EventsUnit(1, 0, next(read_event_chunks(path))))
     assert kept.cuts == (3, 2, 2, 2, 2)
     assert kept.jets.weights.tolist() == [[1.5], [3.5]]
 
@@ -178,12 +180,12 @@ def test_fortran_exponents_are_numbers(tmp_path):
     head, events, end = les_houches(["0.5"] * 3)
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
-    wanted = collide(next(chunks(path)), 1, BARE)
+    wanted = collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
     for old, new in (("e+", "D+"), ("e-0", "d-0"), (" 0.0000000000e+00", " 0.0000000000+000"), ("e", "E")):
         text = head + "".join(event[:8] + event[8:-10].replace(old, new) + event[-10:] for event in events) + end
         assert text != head + "".join(events) + end
         path.write_text(text.replace(head, head.replace("1.0e+00 1.0e-02", "1.0D+00 1.0D-02")))
-        assert_same(collide(next(chunks(path)), 1, BARE), wanted)
+        assert_same(collide_event_chunk(next(read_event_chunks(path)), 1, BARE), wanted)
 
 
 def test_named_weights_come_in_either_form(tmp_path):
@@ -195,11 +197,11 @@ def test_named_weights_come_in_either_form(tmp_path):
     ):
         head, events, end = les_houches(["2", "-3"], -4, extra=extra, header=declared)
         path.write_text(head + "".join(events) + end)
-        chunk = next(chunks(path))
+        chunk = next(read_event_chunks(path))
         weights = list(reader.weights_of(chunk))
         assert [w.names for w in weights] == [("XWGTUP", "a", "b c")] * 2
         assert [w.values for w in weights] == [(2, 0.5, -1e-5), (-3, 1.5, -1e-5)]
-        np.testing.assert_array_equal(collide(chunk, 1, BARE).weights, [w.values for w in weights])
+        np.testing.assert_array_equal(collide_event_chunk(chunk, 1, BARE).weights, [w.values for w in weights])
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_a_damaged_weight_is_named(tmp_path, extra, words):
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
     with pytest.raises(InputError, match=rf"a\.lhe: {words}"):
-        collide(next(chunks(path)), 1, BARE)
+        collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
 
 
 @pytest.mark.parametrize(
@@ -238,7 +240,7 @@ def test_events_that_cannot_be_showered_as_they_are_are_refused(tmp_path, change
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
     with pytest.raises(InputError, match=rf"a\.lhe: .*{words}"):
-        collide(next(chunks(path)), 1, BARE)
+        collide_event_chunk(next(read_event_chunks(path)), 1, BARE)
 
 
 @pytest.mark.parametrize(
@@ -253,4 +255,4 @@ def test_events_that_need_no_more_are_showered(tmp_path, change):
     head, events, end = les_houches(**change)
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
-    assert collide(next(chunks(path)), 1, BARE).events == 1
+    assert collide_event_chunk(next(read_event_chunks(path)), 1, BARE).events == 1

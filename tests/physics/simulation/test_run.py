@@ -64,7 +64,7 @@ def test_truth_is_kept_where_asked_and_readers_pass_it_over(tmp_path):
     assert summaries[1].problems == ()
     # Types belong to their particles: those of each jet's unit, in order of pT.
     unit = toy_unit(blocks.Unit(0, 0, 0, 7)).jets
-    _, ids, _ = clustering.pad(unit)
+    _, ids, _ = clustering.pad_jets(unit)
     first = np.flatnonzero(np.argmax(np.array(full["jets"])[:, -6:-1], axis=1) == 0)[:7]
     np.testing.assert_array_equal(kinds[first], ids[:, :6])
     np.testing.assert_allclose(np.array(full["jetParton"])[first], unit.parton, rtol=1e-6)

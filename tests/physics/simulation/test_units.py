@@ -30,7 +30,7 @@ def test_a_unit_does_not_depend_on_what_was_done_before():
 
 def test_jets_look_like_the_physics_says():
     jets = {name: made(label, seed=11, jets=150) for label, name in enumerate(hls4ml.CLASSES)}
-    momenta = {name: clustering.sums(group.p4, group.counts) for name, group in jets.items()}
+    momenta = {name: clustering.sum_jet_momenta(group.p4, group.counts) for name, group in jets.items()}
     mass = {name: kinematics.mass(p4) for name, p4 in momenta.items()}
     count = {name: group.counts.mean() for name, group in jets.items()}
     for name, p4 in momenta.items():
@@ -51,7 +51,7 @@ def test_jets_look_like_the_physics_says():
         )
         assert np.median(near) < 0.03
     # Hardly a particle lies outside its jet's circle: anti-kT jets with one core are round.
-    p4, _, mask = clustering.pad(clustering.concatenate(list(jets.values())))
+    p4, _, mask = clustering.pad_jets(clustering.concatenate_jets(list(jets.values())))
     axis = p4.sum(axis=1)[:, None]
     away = np.hypot(
         kinematics.rapidity(p4) - kinematics.rapidity(axis),
@@ -71,7 +71,7 @@ def test_jets_look_like_the_physics_says():
 )
 def test_conditions_change_what_is_made(conditions, low, high):
     jets = made(2, conditions=conditions, jets=10)
-    p4 = clustering.sums(jets.p4, jets.counts)
+    p4 = clustering.sum_jet_momenta(jets.p4, jets.counts)
     assert low < np.median(kinematics.pt(p4)) < high
     assert not np.array_equal(jets.counts, made(2, jets=10).counts)
 
@@ -96,7 +96,7 @@ def test_without_a_detector_particles_keep_their_identities():
 def test_an_exact_detector_without_threshold_keeps_the_energy():
     exact = Conditions(detector=Detector(pt_min=0.0, resolution=0.0))
     sums = [
-        clustering.sums(j.p4, j.counts)[:, 3].sum()
+        clustering.sum_jet_momenta(j.p4, j.counts)[:, 3].sum()
         for j in (made(2, jets=20, conditions=c) for c in (exact, Conditions(detector=None)))
     ]
     assert sums[0] == pytest.approx(sums[1], rel=1e-3)

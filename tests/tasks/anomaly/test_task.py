@@ -76,7 +76,7 @@ class TestScores:
 
     def test_scores_are_those_of_numpy(self, rng):
         train_part, val, new = (rng.normal(size=(n, 6)).astype(np.float32) for n in (80, 40, 7))
-        background = detection.references(train_part, val, (np.ones(80), np.ones(40)))
+        background = detection.background_references(train_part, val, (np.ones(80), np.ones(40)))
         result = jax.jit(lambda x: detection.scores(x, background, variational=True))(new)
         codes = scores.fit_codes(train_part[:, 3:])
         distance = scores.latent_distance(codes, new[:, 3:])
@@ -121,7 +121,7 @@ class TestLearnedFrom:
         assert metrics["anomalies"] == {}
         assert metrics["test_jets"] == {"all": 24}
         assert "all jets are background: scores only" in caplog.text
-        assert predict.predict(out, [unlabeled], tmp_path / "scores.h5") == 120
+        assert predict.predict_files(out, [unlabeled], tmp_path / "scores.h5") == 120
 
     def test_all_classes_as_background_give_scores_only(self, jet_file, tmp_path, caplog):
         path = jet_file("jets.h5", count=120)
@@ -133,7 +133,7 @@ class TestLearnedFrom:
 
     def test_an_unfinished_run_says_so(self, jet_file, tmp_path, monkeypatch):
         path = jet_file("jets.h5", count=120)
-        monkeypatch.setattr(train, "measure", lambda *_: {})
+        monkeypatch.setattr(train, "measure_trainings", lambda *_: {})
         out, _ = run(path, tmp_path / "run")
         with pytest.raises(
             InputError, match=r"its training has not ended, .* go on with: hepjax train --out .* --resume"
@@ -207,9 +207,9 @@ class TestRefused:
         task = Anomaly(background=("q",), anomalies=("t",))
         test = Predictions(np.ones((3, 3), np.float32), np.ones(3, np.float32), task.columns(HLS4ML))
         with pytest.raises(InputError, match="no jet of the background, q"):
-            figures.measure(task, test)
+            figures.measure_anomaly_scores(task, test)
         out, _ = run(path, tmp_path / "run", task=task)
-        metrics, _ = evaluate.evaluate(out, [path])
+        metrics, _ = evaluate.evaluate_model(out, [path])
         assert metrics["anomalies"]["t"]["both"]["auc"] is not None
 
 

@@ -12,7 +12,7 @@ import hepjax
 from hepjax import InputError, models
 from hepjax.choices import Decorrelation
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import opening, pipelines, subsets
+from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.runs import predictions, records, train
 from hepjax.runs.options import Experiment
 from hepjax.tasks.classification import Classification, Insensitivity
@@ -25,9 +25,9 @@ LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt",
 
 
 def load(path, insensitive, pipeline=PIPELINE, memory=4.0):
-    opened = opening.open_splits((path,))
+    opened = open_files.open_splits((path,))
     task = Classification(insensitive=insensitive).resolve(opened.data.dataset)
-    return task.prepare(subsets.load(opened, pipeline, task.read, seed=0, memory=memory), pipeline, 0)
+    return task.prepare(load_subsets.load_subsets(opened, pipeline, task.read, seed=0, memory=memory), pipeline, 0)
 
 
 def test_an_observable_becomes_its_rank_among_background_jets(jet_file):

@@ -11,7 +11,7 @@ from hepjax import InputError, load, read_jets
 from hepjax.choices import Content, Precision, Role
 from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import subsets, tabular
+from hepjax.inputs import load_subsets, tabular
 from hepjax.models import MLP, CouplingFlow, VariationalAutoencoder
 from hepjax.runs import options, predict, predictions, report, train
 from hepjax.tasks import generation
@@ -42,7 +42,7 @@ def sample():
 @pytest.fixture
 def unread(monkeypatch):
     """Jets that must not be read, only opened."""
-    monkeypatch.setattr(subsets, "_read", lambda *_, **__: pytest.fail("jets were read"))
+    monkeypatch.setattr(load_subsets, "_read_process_share", lambda *_, **__: pytest.fail("jets were read"))
 
 
 def test_arrays_prepare_as_the_preparation_does(sample):
@@ -80,7 +80,7 @@ def test_run_keeps_jets_and_figures(flow):
     low, high = metrics["intervals"]["loss"]
     assert low < metrics["loss"] < high
     assert json.loads((out / "experiment.json").read_text())["outputs"] == ["nll"]
-    assert "Generated jets" in report.write(out, out.parent / "page.html").read_text()
+    assert "Generated jets" in report.write_run_page(out, out.parent / "page.html").read_text()
 
 
 def test_an_early_flow_is_its_baseline_and_makes_jets_of_each_class(flow, sample):
@@ -103,7 +103,7 @@ def test_an_early_flow_is_its_baseline_and_makes_jets_of_each_class(flow, sample
 
 def test_predict_gives_minus_ln_p_and_nothing_of_other_classes(flow, tmp_path):
     out, _ = flow
-    predict.predict(out, [], tmp_path / "nll.h5")
+    predict.predict_files(out, [], tmp_path / "nll.h5")
     nll = predictions.read_predictions(tmp_path / "nll.h5")
     learned = np.isin(read_jets().labels, [hls4ml.CLASSES.index(name) for name in CLASSES])
     assert nll.columns == ("nll",)
@@ -118,7 +118,7 @@ def test_an_autoencoder_has_a_bound_but_no_density(tmp_path):
     made = generation.generate(load(out), [0, 1, 1])
     assert made.shape == (3, 16)
     with pytest.raises(InputError, match=r"has no density, so no -ln p .* train coupling-flow"):
-        predict.predict(out, [], tmp_path / "nll.h5")
+        predict.predict_files(out, [], tmp_path / "nll.h5")
 
 
 def test_streamed_jets_are_refused(tmp_path, unread):
@@ -209,8 +209,8 @@ def test_mixture_of_generators_is_that_of_their_densities():
 
 def test_distances_need_generated_jets():
     test = predictions.Predictions(np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32), ("nll",))
-    metrics = figures.measure(test, ("q",))
+    metrics = figures.measure_generator(test, ("q",))
     assert metrics["distances"] == {}
     assert metrics["loss"] == 1
     with pytest.raises(InputError, match="no jet has a finite nll"):
-        figures.measure(test._replace(values=np.full((4, 1), np.nan)), ("q",))
+        figures.measure_generator(test._replace(values=np.full((4, 1), np.nan)), ("q",))

@@ -125,12 +125,12 @@ class TestTargets:
             changes = {hls4ml.JETS: opened[hls4ml.JETS][:, kept]}
         names = np.array(hls4ml.JET_COLUMNS, "S")[kept]
         bare = jet_file("bare.h5", count=120, **changes, **{hls4ml.JET_NAMES: names})
-        predict.predict(tmp_path / "run", [bare], tmp_path / "p.h5")
+        predict.predict_files(tmp_path / "run", [bare], tmp_path / "p.h5")
         assert predictions.read_predictions(tmp_path / "p.h5").targets is None
         with pytest.raises(InputError, match=r"bare\.h5: no targets, so nothing can be measured"):
-            evaluate.evaluate(tmp_path / "run", [bare])
+            evaluate.evaluate_model(tmp_path / "run", [bare])
         with pytest.raises(InputError, match="no j_mass, so nothing can be measured"):
-            evaluate.evaluate(tmp_path / "p.h5")
+            evaluate.evaluate_model(tmp_path / "p.h5")
 
     def test_unlabeled_jets_can_be_learned_from(self, jet_file, tmp_path):
         with h5py.File(jet_file(count=120)) as opened:
@@ -253,8 +253,8 @@ def test_runs_of_other_targets_are_not_compared(file, tmp_path):
     for name in ("j_mass", "j_pt"):
         run(path, tmp_path / name, target=(name,))
     with pytest.raises(InputError, match=r"j_pt: predicts j_pt, and .*j_mass j_mass; compare models that predict"):
-        compare.compare([tmp_path / "j_mass", tmp_path / "j_pt"])
-    same = compare.compare([tmp_path / "j_mass", tmp_path / "j_mass"])
+        compare.compare_models([tmp_path / "j_mass", tmp_path / "j_pt"])
+    same = compare.compare_models([tmp_path / "j_mass", tmp_path / "j_mass"])
     assert same.differences[0]["loss"].value == 0
     assert same.task.comparison_table(["a", "b"], same.metrics, same.differences, same.jets).row_count == 3
 

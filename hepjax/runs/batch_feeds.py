@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from hepjax.inputs.batching import Buckets
+    from hepjax.inputs.load_subsets import Splits, Subset
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.inputs.subsets import Splits, Subset
     from hepjax.runs.ensembles import Member
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
@@ -76,7 +76,9 @@ def divided_feed(
     batch_size = _batch_size(experiment, jets.counts[0], devices)
     counts = _counts(jets.train, buckets)
     steps = window_steps(cost, batch_size * runtime.process()[1])
-    sizes = _sizes(block_size(cost), [_counts(subset, buckets) for subset in (jets.val, jets.test)], devices)
+    sizes = _evaluation_batch_sizes(
+        block_size(cost), [_counts(subset, buckets) for subset in (jets.val, jets.test)], devices
+    )
 
     def predict(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
         return [predict_subset(evaluate, buckets, sizes, devices, state, getattr(jets, name))]
@@ -262,7 +264,7 @@ def _counts(subset: Subset, buckets: Buckets) -> list[int]:
     return counts
 
 
-def _sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
+def _evaluation_batch_sizes(most: int, counts: Sequence[Sequence[int]], devices: Devices) -> list[int]:
     """Chooses how many jets of this process are evaluated at once: no more than the larger subset has."""
     here = max(most // runtime.process()[1], 1)
     fitting = (max(min(here, max(of_subsets)), 1) for of_subsets in zip(*counts, strict=True))

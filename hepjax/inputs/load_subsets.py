@@ -23,7 +23,7 @@ from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from hepjax.inputs.opening import Opened
+    from hepjax.inputs.open_files import Opened
     from hepjax.inputs.pipelines import InputPipeline
 
     ReadTargets = Callable[[Jets, slice | np.ndarray], np.ndarray | None]
@@ -92,7 +92,7 @@ class _Pass(NamedTuple):
     """Jets without a particle."""
 
 
-def load(
+def load_subsets(
     opened: Opened,
     pipeline: InputPipeline,
     read_targets: ReadTargets,
@@ -105,7 +105,7 @@ def load(
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
-      opened: from `hepjax.inputs.opening.open_splits`.
+      opened: from `hepjax.inputs.open_files.open_splits`.
       pipeline: says what to load of them.
       read_targets: reads what is to be learned of them.
       seed: of the split.
@@ -144,7 +144,7 @@ def load(
         )
     shared: dict[str, Any] = {"keep": keep, "at_once": min(most / _SHARE, _AT_ONCE)}
     passes = [
-        _read(jets, rows, pipeline, read_targets, source=opened.sources[name], **shared)
+        _read_process_share(jets, rows, pipeline, read_targets, source=opened.sources[name], **shared)
         for name, (jets, rows) in wanted.items()
     ]
     subsets = {name: subset for each in passes for name, subset in each.subsets.items()}
@@ -160,7 +160,7 @@ def load(
     )
 
 
-def select(splits: Splits, keep: Callable[[Subset], np.ndarray]) -> Splits:
+def select_learned_jets(splits: Splits, keep: Callable[[Subset], np.ndarray]) -> Splits:
     """Leaves out jets of a run, whether they are in memory or read anew.
 
     Args:
@@ -174,18 +174,18 @@ def select(splits: Splits, keep: Callable[[Subset], np.ndarray]) -> Splits:
     counts = tuple(_total([np.sum(mask) for mask in kept.values()]).tolist())
     if counts == splits.counts:
         return splits
-    subsets = {name: _take(getattr(splits, name), mask) for name, mask in kept.items()}
+    subsets = {name: _masked_subset(getattr(splits, name), mask) for name, mask in kept.items()}
     split = batching.Split(*(runtime.gather(subset.rows) for subset in subsets.values()))
     train, val, test = subsets.values()
     return splits._replace(train=train, val=val, test=test, split=split, counts=counts)
 
 
-def _take(subset: Subset, mask: np.ndarray) -> Subset:
+def _masked_subset(subset: Subset, mask: np.ndarray) -> Subset:
     """The jets of a subset where a mask is True."""
     arrays = {name: getattr(subset, name)[mask] for name in ("rows", "targets", "weights", "lengths")}
     if subset.data is not None:
         data = jax.tree.map(lambda x: x[mask], subset.data)
-        return subset._replace(**arrays, data=data, blocks=_whole(data))
+        return subset._replace(**arrays, data=data, blocks=_subset_in_memory(data))
     places = np.cumsum(mask) - 1
 
     def blocks(seed: Sequence[int]) -> Iterator[batching.Block]:
@@ -196,7 +196,9 @@ def _take(subset: Subset, mask: np.ndarray) -> Subset:
     return subset._replace(**arrays, blocks=blocks)
 
 
-def blocks(jets: Jets, pipeline: InputPipeline, read_targets: ReadTargets) -> Iterator[tuple[Any, np.ndarray | None]]:
+def subset_blocks(
+    jets: Jets, pipeline: InputPipeline, read_targets: ReadTargets
+) -> Iterator[tuple[Any, np.ndarray | None]]:
     """Loads all jets in order, in blocks that fit in memory.
 
     Args:
@@ -208,7 +210,7 @@ def blocks(jets: Jets, pipeline: InputPipeline, read_targets: ReadTargets) -> It
       What it loaded, and the targets where they are known.
     """
     empty = 0
-    for rows in itertools.starmap(slice, _spans(jets, slice(0, len(jets)), _rows(jets, _AT_ONCE))):
+    for rows in itertools.starmap(slice, _spans(jets, slice(0, len(jets)), _rows_of_bytes(jets, _AT_ONCE))):
         inputs = pipeline.load(jets, rows)
         empty += int((_lengths(inputs) == 0).sum())
         yield inputs, read_targets(jets, rows)
@@ -230,7 +232,12 @@ def of_inputs(inputs: Any) -> Subset:
     lengths = _lengths(inputs)
     data = Batch(inputs, np.zeros(len(lengths), np.int32), np.ones(len(lengths), np.float32))
     return Subset(
-        np.arange(len(lengths)), np.asarray(data.targets), np.asarray(data.weights), lengths, data, _whole(data)
+        np.arange(len(lengths)),
+        np.asarray(data.targets),
+        np.asarray(data.weights),
+        lengths,
+        data,
+        _subset_in_memory(data),
     )
 
 
@@ -256,13 +263,13 @@ def _bytes(pipeline: InputPipeline) -> int:
     return size + 8
 
 
-def _rows(jets: Jets, size: float) -> int:
+def _rows_of_bytes(jets: Jets, size: float) -> int:
     """Counts the rows of the files that fit into a number of bytes."""
     shapes = [jets.constituents.shape, *(image.shape for image in jets.images.values())]
     return max(int(size / (4 * sum(int(np.prod(shape[1:])) for shape in shapes))), 1)
 
 
-def _read(
+def _read_process_share(
     jets: Jets,
     split: dict[str, np.ndarray],
     pipeline: InputPipeline,
@@ -273,10 +280,10 @@ def _read(
     at_once: float,
 ) -> _Pass:
     """Reads this process's share of some files once; checks every jet and keeps those that are asked for."""
-    mine, size = runtime.rows_of_process(len(jets)), _rows(jets, at_once)
+    mine, size = runtime.rows_of_process(len(jets)), _rows_of_bytes(jets, at_once)
     first, count = mine.start, mine.stop - mine.start
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
-    kept = {name: _room(pipeline, len(r)) for name, r in rows.items()} if keep else {}
+    kept = {name: _allocate_subset(pipeline, len(r)) for name, r in rows.items()} if keep else {}
     targets = _check_targets(read_targets(jets, slice(first, first)), source)
     targets = np.empty((count, *targets.shape[1:]), targets.dtype)
     lengths, weights = np.empty(count, np.int32), np.ones(count, np.float32)
@@ -302,7 +309,7 @@ def _read(
         places = chosen - first
         y, w = targets[places], weights[places]
         data = Batch(kept[name], y, w) if keep else None
-        stream = _whole(data) if data is not None else _stream(jets, chosen, y, w, pipeline, size)
+        stream = _subset_in_memory(data) if data is not None else _stream(jets, chosen, y, w, pipeline, size)
         subsets[name] = Subset(chosen, y, w, lengths[places], data, stream, jets)
     return _Pass(subsets, moments, checksum % 2**64, int((lengths == 0).sum()))
 
@@ -340,7 +347,7 @@ def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
     return itertools.pairwise([*kept, rows.stop])
 
 
-def _whole(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
+def _subset_in_memory(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     return lambda _: iter([(np.arange(len(data.targets)), data)])
 
 
@@ -362,7 +369,7 @@ def _stream(
     return blocks
 
 
-def _room(pipeline: InputPipeline, count: int) -> Any:
+def _allocate_subset(pipeline: InputPipeline, count: int) -> Any:
     return jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), pipeline.example)
 
 

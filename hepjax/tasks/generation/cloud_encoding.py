@@ -234,7 +234,7 @@ def fit_cloud_scaling(inputs: Conditioned) -> CloudScaling:
     each = [_scaling(of_rank[inside]) for of_rank, inside in zip(particles.swapaxes(0, 1), mask.T, strict=True)]
     return CloudScaling(
         Scaling(np.stack([rank.mean for rank in each]), np.stack([rank.std for rank in each])),
-        _scaling(_jets(inputs)),
+        _scaling(_cloud_jets(inputs)),
         _scaling(_totals(inputs)),
     )
 
@@ -253,8 +253,8 @@ def encode_totals(inputs: Conditioned, scaling: CloudScaling, classes: int) -> C
     """
     given = jax.tree.map(jnp.asarray, inputs)
     kind = jax.nn.one_hot(given.condition[:, 0].astype(jnp.int32), classes)
-    condition = jnp.concatenate([kind, _standardize(_jets(given), scaling.jets)], axis=1)
-    return Conditioned(_standardize(_totals(given), scaling.totals), condition)
+    condition = jnp.concatenate([kind, _standardize_cloud_features(_cloud_jets(given), scaling.jets)], axis=1)
+    return Conditioned(_standardize_cloud_features(_totals(given), scaling.totals), condition)
 
 
 def encode_particles(inputs: Conditioned, scaling: CloudScaling, classes: int) -> Conditioned:
@@ -271,7 +271,7 @@ def encode_particles(inputs: Conditioned, scaling: CloudScaling, classes: int) -
     """
     given, totals = jax.tree.map(jnp.asarray, inputs), encode_totals(inputs, scaling, classes)
     mask = given.values.mask
-    values = jnp.where(mask[..., None], _standardize(_particles(given.values), scaling.particles), 0)
+    values = jnp.where(mask[..., None], _standardize_cloud_features(_particles(given.values), scaling.particles), 0)
     return Conditioned(Sequences(values, mask), jnp.concatenate([totals.condition, totals.values], axis=1))
 
 
@@ -359,7 +359,7 @@ def _particles(particles: Any) -> Any:
     return xp.concatenate([particles.values[..., :2], share[..., None]], axis=-1)
 
 
-def _jets(inputs: Conditioned) -> Any:
+def _cloud_jets(inputs: Conditioned) -> Any:
     """Returns (N, 2) number of particles and ln pT; finite in rows of zeros, which fill up batches."""
     xp: Any = inputs.condition.__array_namespace__()
     pt = inputs.condition[:, 1]
@@ -383,5 +383,5 @@ def _scaling(features: np.ndarray) -> Scaling:
     return Scaling(mean.astype(np.float32), np.where(constant, 1.0, std).astype(np.float32))
 
 
-def _standardize(features: Any, scaling: Scaling) -> Any:
+def _standardize_cloud_features(features: Any, scaling: Scaling) -> Any:
     return (features - scaling.mean) / scaling.std

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
-from hepjax.report.names import class_label
+from hepjax.report.labels import class_label
 from hepjax.report.style import color, new_figure, put_label, style
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def plane_figure(
         raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
     colors = _colors(table, len(classes))
     names = {c: class_label(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
-    shares = {k: _share(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
+    shares = {k: _largest_class_of_cluster(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
     panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colors))
     with style():
         from matplotlib.lines import Line2D
@@ -76,9 +76,16 @@ def plane_figure(
             shades = [color(painted[kind]) for kind in np.asarray(kinds)[:most]]
             spot.scatter(*points[:most].T, s=11, c=shades, alpha=0.7, linewidths=0, rasterized=True)
             dots = [Line2D([], [], marker="o", linestyle="", color=color(painted[kind])) for kind in words]
-            spot.legend(dots, words.values(), title=title, loc="upper center", fontsize="small", **_below(len(words)))
+            spot.legend(
+                dots,
+                words.values(),
+                title=title,
+                loc="upper center",
+                fontsize="small",
+                **_legend_below_plane(len(words)),
+            )
             spot.set(xlabel=axes[0], ylabel=axes[1] if spot is spots[0] else "")
-        spots[0].set(xlim=_limits(points[:, 0]), ylim=_limits(points[:, 1]))
+        spots[0].set(xlim=_plane_limits(points[:, 0]), ylim=_plane_limits(points[:, 1]))
         put_label(spots[0], label)
     return figure
 
@@ -94,20 +101,20 @@ def _colors(table: np.ndarray, first_free: int) -> list[int]:
     return numbers
 
 
-def _share(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
+def _largest_class_of_cluster(counts: np.ndarray, classes: Sequence[str], cluster: int) -> str:
     """Returns the largest class of a cluster and its share; clusters are counted from 1."""
     largest = int(np.argmax(counts))
     return f"{cluster + 1}: {counts[largest] / counts.sum():.0%} {class_label(classes[largest])}".replace("%", " %")
 
 
-def _below(entries: int) -> dict[str, Any]:
+def _legend_below_plane(entries: int) -> dict[str, Any]:
     return {
         "bbox_to_anchor": (0.5, -0.12), "ncols": min(entries, 5),
         "markerscale": 1.4, "columnspacing": 1.0, "handletextpad": 0.1,
     }  # fmt: skip
 
 
-def _limits(values: np.ndarray) -> tuple[float, float]:
+def _plane_limits(values: np.ndarray) -> tuple[float, float]:
     low, high = np.percentile(values, [_TAIL, 100 - _TAIL])
     room = _ROOM * (high - low) or 1.0
     return float(low - room), float(high + room)

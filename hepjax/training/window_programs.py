@@ -57,7 +57,7 @@ def over_window(train_step: TrainStep) -> TrainWindow:
     def run(state: TrainState, window: Window) -> tuple[TrainState, StepMetrics]:
         def step(data: Batch, carry: Carry, examples: jax.Array) -> tuple[Carry, StepMetrics]:
             state, good = carry
-            new, metrics = train_step(state, take(data, examples))
+            new, metrics = train_step(state, take_device_jets(data, examples))
             # Of several trainings at once, one may have no example left where another has.
             empty = metrics.weight == 0
             metrics = metrics._replace(finite=metrics.finite | empty)
@@ -81,7 +81,7 @@ def over_window(train_step: TrainStep) -> TrainWindow:
     return run
 
 
-def take(data: Batch, examples: jax.Array) -> Batch:
+def take_device_jets(data: Batch, examples: jax.Array) -> Batch:
     """Picks each device's examples out of its own, one device after another; to be compiled.
 
     Args:

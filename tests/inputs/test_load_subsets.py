@@ -14,7 +14,7 @@ import pytest
 from hepjax import InputError, models, read_jets
 from hepjax.data import lazy_jets
 from hepjax.data.datasets import hls4ml
-from hepjax.inputs import opening, pipelines, subsets
+from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.tasks.classification import Classification
 
 PIPELINE = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt", "j1_etarel")), 5, hls4ml.HLS4ML)
@@ -24,7 +24,9 @@ TASK = Classification()
 
 
 def load(*data, test=(), memory=4.0):
-    return subsets.load(opening.open_splits(data, test=test), PIPELINE, TASK.read, seed=0, memory=memory)
+    return load_subsets.load_subsets(
+        open_files.open_splits(data, test=test), PIPELINE, TASK.read, seed=0, memory=memory
+    )
 
 
 @pytest.fixture
@@ -40,7 +42,7 @@ def test_parts_are_disjoint_and_whole(jet_file, tmp_path):
     found = load(jet_file(count=100))
     assert found.counts == (60, 20, 20)
     assert sorted(np.concatenate(found.split)) == list(range(100))
-    whole = PIPELINE.load(opening.open_jets((tmp_path / "jets.h5",)), slice(None))
+    whole = PIPELINE.load(open_files.open_jets((tmp_path / "jets.h5",)), slice(None))
     for part, rows in zip(found[:3], found.split, strict=True):
         np.testing.assert_array_equal(part.rows, np.sort(rows))
         chex.assert_trees_all_equal(part.data.inputs, jax.tree.map(lambda x, part=part: x[part.rows], whole))
@@ -71,10 +73,10 @@ def test_jets_without_particles_are_counted(hollow, jet_file, caplog):
 
 
 def test_jets_without_particles_are_counted_in_blocks(hollow, monkeypatch, caplog):
-    monkeypatch.setattr(subsets, "_AT_ONCE", 30 * 20 * 16 * 4)
+    monkeypatch.setattr(load_subsets, "_AT_ONCE", 30 * 20 * 16 * 4)
     jets = read_jets(hollow, particles=20)
     with caplog.at_level(logging.WARNING, "hepjax"):
-        blocks = list(subsets.blocks(jets, PIPELINE, TASK.read))
+        blocks = list(load_subsets.subset_blocks(jets, PIPELINE, TASK.read))
     assert [len(labels) for _, labels in blocks] == [35, 28, 28, 9]  # chunks of 7
     assert caplog.text.count("3 of 100 jets have no particle") == 1
 
@@ -173,7 +175,9 @@ class TestWeights:
     @pytest.mark.parametrize("memory", [4.0, 1e-5])
     def test_have_a_mean_of_1_in_training(self, weighted, memory):
         path, weights, dataset = weighted
-        jets = subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory)
+        jets = load_subsets.load_subsets(
+            open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
+        )
         mean = weights[jets.train.rows].mean(dtype=np.float64)
         for subset in jets[:3]:
             np.testing.assert_allclose(subset.weights, weights[subset.rows] / mean, rtol=1e-5)
@@ -183,7 +187,9 @@ class TestWeights:
 
     def test_are_in_the_fingerprint(self, weighted):
         path, _, dataset = weighted
-        jets = subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=4.0)
+        jets = load_subsets.load_subsets(
+            open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=4.0
+        )
         plain = load(path)
         assert plain.train.known_weights is None
         np.testing.assert_array_equal(plain.train.weights, np.ones(60, np.float32))
@@ -195,4 +201,6 @@ class TestWeights:
         with h5py.File(path, "r+") as file:
             file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
         with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2"):
-            subsets.load(opening.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory)
+            load_subsets.load_subsets(
+                open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.evaluation._inputs import checked_class_scores
+from hepjax.evaluation._score_checks import checked_class_scores
 from hepjax.evaluation.calibration import expected_calibration_error, fit_temperature, scale_scores
 from hepjax.evaluation.figure_intervals import figure_intervals
 from hepjax.evaluation.intervals import FEWEST

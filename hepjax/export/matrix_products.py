@@ -35,7 +35,7 @@ def _dot_general(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
     return graph.reshape(product, out.shape)
 
 
-def _convolution(graph: Graph, equation: Any, x: Value, kernel: Value) -> Value:
+def _lower_convolution(graph: Graph, equation: Any, x: Value, kernel: Value) -> Value:
     params, out = equation.params, equation.outvars[0].aval
     numbers = params["dimension_numbers"]
     if params["batch_group_count"] != 1 or any(step != 1 for step in params["lhs_dilation"]):
@@ -55,5 +55,5 @@ def _convolution(graph: Graph, equation: Any, x: Value, kernel: Value) -> Value:
     return graph.transpose(output, sorted(range(len(out.shape)), key=numbers.out_spec.__getitem__))
 
 
-PRODUCTS: dict[str, Callable[..., Any]] = {"conv_general_dilated": _convolution, "dot_general": _dot_general}
+PRODUCTS: dict[str, Callable[..., Any]] = {"conv_general_dilated": _lower_convolution, "dot_general": _dot_general}
 """The rules of the JAX primitives for products, by name."""

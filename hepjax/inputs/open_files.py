@@ -59,10 +59,13 @@ def open_splits(
     for name, other in others.items():
         if other.classes != jets.classes:
             raise InputError(
-                f"--{name} {names(own[name])}: the jets' classes are {', '.join(other.classes) or 'not known'}, those "
+                f"--{name} {file_names_text(own[name])}: the jets' classes are "
+                f"{', '.join(other.classes) or 'not known'}, those "
                 f"to train on {', '.join(jets.classes) or 'not known'}; give jets of the same classes"
             )
-    return Opened(jets, others, {"data": names(data)} | {name: names(files) for name, files in own.items()})
+    return Opened(
+        jets, others, {"data": file_names_text(data)} | {name: file_names_text(files) for name, files in own.items()}
+    )
 
 
 def open_jets(
@@ -98,10 +101,10 @@ def open_jets(
     )
 
 
-def names(files: Sequence[Path]) -> str:
+def file_names_text(files: Sequence[Path]) -> str:
     """Names files in a message.
 
-    >>> names(())
+    >>> file_names_text(())
     'the embedded sample'
     """
     return ", ".join(map(str, files[:3])) + (", …" if len(files) > 3 else "") if files else "the embedded sample"

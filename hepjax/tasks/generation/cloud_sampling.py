@@ -16,9 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.generation.cloud_networks import velocities
-from hepjax.tasks.generation.cloud_preparation import draw_templates, to_scaling
-from hepjax.tasks.generation.clouds import (
+from hepjax.tasks.generation.cloud_encoding import (
     CLOUD_COLUMNS,
     Clouds,
     cloud_inputs,
@@ -27,6 +25,8 @@ from hepjax.tasks.generation.clouds import (
     decode_totals,
     encode_totals,
 )
+from hepjax.tasks.generation.cloud_networks import velocities
+from hepjax.tasks.generation.cloud_preparation import draw_templates, to_scaling
 from hepjax.tasks.generation.flow_matching import solve_flow
 from hepjax.tasks.generation.networks import AVERAGE, PREPARATION
 from hepjax.types import Conditioned, Sequences
@@ -34,9 +34,9 @@ from hepjax.types import Conditioned, Sequences
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from hepjax.tasks.generation.clouds import CloudScaling
+    from hepjax.tasks.generation.cloud_encoding import CloudScaling
     from hepjax.tasks.generation.flow_matching import Step
-    from hepjax.tasks.structures import TrainedNetwork
+    from hepjax.tasks.task_types import TrainedNetwork
     from hepjax.types import PyTree
 
     Velocities = Callable[[PyTree, Conditioned], jax.Array]

@@ -62,7 +62,9 @@ def member_windows(
     >>> count, [window.examples.shape for window in epoch(1)]
     (3, [(3, 2, 1, 2)])
     """
-    return shuffled_windows(shared.data, _places(shared, members), batch_size=batch_size, seed=seed, steps=steps)
+    return shuffled_windows(
+        shared.data, _member_places_by_length(shared, members), batch_size=batch_size, seed=seed, steps=steps
+    )
 
 
 def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) -> tuple[Window, np.ndarray]:
@@ -76,7 +78,7 @@ def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) 
     Returns:
       The window; and (K, M, batch_size) the rows in it, -1 where there is none.
     """
-    places = _places(shared, members)
+    places = _member_places_by_length(shared, members)
     counts = [most_steps(bucket, batch_size) for bucket in places]
     examples = [in_steps(bucket, count, batch_size) for bucket, count in zip(places, counts, strict=True)]
     rows = [np.where(x < 0, -1, rows[x]) for x, rows in zip(examples, shared.rows, strict=True) if len(x)]
@@ -84,6 +86,6 @@ def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) 
     return Window(shared.data, bucket, np.concatenate(examples)), np.concatenate(rows)[:, :, 0]
 
 
-def _places(shared: Shared, members: Sequence[np.ndarray]) -> list[Places]:
+def _member_places_by_length(shared: Shared, members: Sequence[np.ndarray]) -> list[Places]:
     """Finds for each length where the rows of each member lie in it."""
     return [[[np.flatnonzero(np.isin(rows, member))] for member in members] for rows in shared.rows]

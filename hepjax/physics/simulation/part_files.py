@@ -67,7 +67,7 @@ def hold_parts(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
       InputError: the parts are of another recipe, or the folder cannot be written.
     """
     folder = folder_of(path)
-    with _locked(path):
+    with _make_and_lock_folder(path):
         _check_recipe(folder, recipe)
         remove_leftovers(path)
         try:
@@ -79,7 +79,7 @@ def hold_parts(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def save(path: Path, number: int, part: Part) -> None:
+def save_part(path: Path, number: int, part: Part) -> None:
     """Keeps a part.
 
     Args:
@@ -96,7 +96,7 @@ def save(path: Path, number: int, part: Part) -> None:
         np.savez(file, **arrays)
 
 
-def load(path: Path, parts: int) -> Iterator[Part]:
+def load_parts(path: Path, parts: int) -> Iterator[Part]:
     """Reads the parts of a file, in order.
 
     Args:
@@ -107,10 +107,10 @@ def load(path: Path, parts: int) -> Iterator[Part]:
       Their jets.
     """
     for number in range(parts):
-        yield _read(_part_file(folder_of(path), number))
+        yield _read_part(_part_file(folder_of(path), number))
 
 
-def discard(path: Path) -> None:
+def discard_parts(path: Path) -> None:
     """Deletes the parts of a file, which are not worth keeping.
 
     Args:
@@ -121,7 +121,7 @@ def discard(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
+def _make_and_lock_folder(path: Path) -> Iterator[None]:
     """Makes the folder and holds it. The system frees the lock when a process ends, however it ends."""
     import fcntl
 
@@ -151,10 +151,10 @@ def _check_recipe(folder: Path, recipe: Mapping[str, object]) -> None:
         return
     stored = file.read_text() if file.exists() else ""
     if stored != text:
-        raise InputError(f"{folder}: was begun {_difference(stored, recipe)}; ask for the same, or delete it")
+        raise InputError(f"{folder}: was begun {_recipe_difference(stored, recipe)}; ask for the same, or delete it")
 
 
-def _difference(stored: str, recipe: Mapping[str, object]) -> str:
+def _recipe_difference(stored: str, recipe: Mapping[str, object]) -> str:
     """Says how a stored recipe differs."""
     with contextlib.suppress(ValueError, AttributeError):
         old, new = json.loads(stored), json.loads(json.dumps(recipe))
@@ -172,7 +172,7 @@ def _has_parts(folder: Path) -> bool:
     return any(folder.glob(_PARTS))
 
 
-def _read(path: Path) -> Part:
+def _read_part(path: Path) -> Part:
     with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
         arrays = {name: file[name] for name in file.files}
     cuts = Cuts(*map(int, arrays.pop(_CUTS)))
@@ -184,7 +184,7 @@ def _whole_parts(folder: Path) -> int:
     whole = 0
     while _part_file(folder, whole).exists():
         try:
-            _read(_part_file(folder, whole))
+            _read_part(_part_file(folder, whole))
         except _BROKEN:
             _log.warning("%s: damaged; this part is made again, and what comes after it", _part_file(folder, whole))
             break

@@ -12,7 +12,7 @@ import pytest
 
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
-from hepjax.physics.simulation import PUBLIC, Layout, assemble, blocks, simulate, simulate_files, unfinished
+from hepjax.physics.simulation import PUBLIC, Layout, assemble, blocks, part_files, simulate, simulate_files
 from tests.physics.simulation.conftest import toy_observables
 
 
@@ -173,7 +173,7 @@ def test_what_another_run_makes_meanwhile_is_left_alone(tmp_path):
     files = simulate_files(tmp_path, jets=60, per_file=30, seed=5, observables=observe, progress=counts.append)
     assert sorted(tmp_path.iterdir()) == files
     assert sum(counts) == 60
-    with pytest.raises(unfinished.BusyError, match="another run has just made it"), unfinished.hold_parts(last, {}):
+    with pytest.raises(part_files.BusyError, match="another run has just made it"), part_files.hold_parts(last, {}):
         pass
     assert sorted(tmp_path.iterdir()) == files
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
-    from hepjax.inputs.subsets import Splits
+    from hepjax.inputs.load_subsets import Splits
     from hepjax.models import Cost
     from hepjax.runs.ensembles import Member
     from hepjax.runs.options import Experiment
@@ -44,7 +44,7 @@ class Opened(NamedTuple):
     """Of the training, which its files have; "" of one that an older hepjax began."""
 
 
-def save(folder: Path, ensemble: Ensemble, task: Task, identity: str) -> None:
+def save_trainings(folder: Path, ensemble: Ensemble, task: Task, identity: str) -> None:
     """Saves the trainings of a run after an epoch, to go on from.
 
     The best model of a single training comes first: whatever a kill leaves, both fit together again after a resume.
@@ -126,12 +126,12 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
     if not runtime.is_first():
         yield Opened(experiment.out or Path(), start, "")
         return
-    folder = run_folder.create(experiment)
+    folder = run_folder.create_run_folder(experiment)
     with locks.locked(folder):
         try:
             identity = run_folder.write_experiment(folder, experiment, metadata)
             _write_split(folder, jets.split)
-            save(folder, start, experiment.task, identity)
+            save_trainings(folder, start, experiment.task, identity)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
             raise

@@ -21,13 +21,13 @@ _FEW = 64
 """The largest number of rows for which a matrix product adds rows."""
 
 
-def _gather(graph: Graph, equation: Any, x: Value, indices: Value) -> Value:
+def _lower_gather(graph: Graph, equation: Any, x: Value, indices: Value) -> Value:
     """Reads whole rows with Gather along one indexed axis, and with GatherND along several or in batches."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     x, indices = full_argument(graph, equation, 0, x), full_argument(graph, equation, 1, indices)
     indexed, batch = _axes(numbers.start_index_map), _axes(numbers.operand_batching_dims)
     if indices.name is None and len(indices.shape) == 1:
-        return _window(graph, equation, x, np.asarray(indices.const))
+        return _lower_slice_gather(graph, equation, x, np.asarray(indices.const))
     rest = [axis for axis in range(len(x.shape)) if axis not in {*indexed, *batch}]
     if any(sizes[axis] != 1 for axis in indexed) or any(sizes[axis] != x.shape[axis] for axis in rest):
         raise InputError("ONNX export: reading parts of rows is not supported; export StableHLO")
@@ -57,11 +57,16 @@ def _gather(graph: Graph, equation: Any, x: Value, indices: Value) -> Value:
     for axis, size in zip(free, inside.shape, strict=True):
         mask_shape[axis] = size
     return apply(
-        graph, "Where", graph.reshape(inside, tuple(mask_shape)), rows, _fill(equation, out.dtype), dtype=out.dtype
+        graph,
+        "Where",
+        graph.reshape(inside, tuple(mask_shape)),
+        rows,
+        _gather_fill_value(equation, out.dtype),
+        dtype=out.dtype,
     )
 
 
-def _window(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
+def _lower_slice_gather(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
     """Reads a part of an array at a constant position with Slice."""
     numbers, sizes = equation.params["dimension_numbers"], equation.params["slice_sizes"]
     axes, shape = _axes(numbers.start_index_map), list(x.shape)
@@ -75,7 +80,7 @@ def _window(graph: Graph, equation: Any, x: Value, start: np.ndarray) -> Value:
     return graph.reshape(graph.node("Slice", [x, *bounds], shape, x.dtype), equation.outvars[0].aval.shape)
 
 
-def _scatter(
+def _lower_scatter(
     reduction: str,
     write_few: Callable[..., Value] | None,
     graph: Graph,
@@ -148,7 +153,7 @@ def _axes(numbers: Sequence[Any]) -> list[int]:
     return [int(number) for number in numbers]
 
 
-def _fill(equation: Any, dtype: Any) -> Value:
+def _gather_fill_value(equation: Any, dtype: Any) -> Value:
     """Returns the value that is read outside of an array."""
     value = equation.params["fill_value"]
     if value is None:
@@ -203,11 +208,11 @@ def _row_numbers(graph: Graph, indices: Value, limits: Sequence[int], mode: Gath
 
 
 INDEXING: dict[str, Callable[..., Any]] = {
-    "gather": _gather,
-    "scatter": partial(_scatter, "none", None),
-    "scatter-add": partial(_scatter, "add", _sum_few),
-    "scatter-max": partial(_scatter, "max", None),
-    "scatter-min": partial(_scatter, "min", None),
-    "scatter-mul": partial(_scatter, "mul", None),
+    "gather": _lower_gather,
+    "scatter": partial(_lower_scatter, "none", None),
+    "scatter-add": partial(_lower_scatter, "add", _sum_few),
+    "scatter-max": partial(_lower_scatter, "max", None),
+    "scatter-min": partial(_lower_scatter, "min", None),
+    "scatter-mul": partial(_lower_scatter, "mul", None),
 }
 """The rules of the indexing JAX primitives, by name."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.physics.simulation import hepmc, les_houches
-from hepjax.physics.simulation.event_files import chunks
-from hepjax.physics.simulation.event_text import Format, place
+from hepjax.physics.simulation.event_files import read_event_chunks
+from hepjax.physics.simulation.event_text import Format, event_place_text
 from hepjax.physics.simulation.les_houches_text import read_init
 from hepjax.physics.simulation.weights import WeightTotals, add_weights, check_names
 
@@ -50,7 +50,7 @@ def survey(path: str | Path) -> Survey:
     """
     written, strategy, names, totals = Format.LES_HOUCHES, None, None, WeightTotals()
     events = 0
-    for chunk in chunks(path):
+    for chunk in read_event_chunks(path):
         written = chunk.format
         if written is Format.LES_HOUCHES:
             if events == 0:
@@ -61,7 +61,7 @@ def survey(path: str | Path) -> Survey:
         nominal: list[float] = []
         for row, (event_names, values) in enumerate(weights):
             names = event_names if names is None else names
-            check_names(place(chunk, row), event_names, names)
+            check_names(event_place_text(chunk, row), event_names, names)
             nominal += values[:1]
         totals = add_weights(totals, np.array(nominal, np.float64))
         events += len(chunk.events)

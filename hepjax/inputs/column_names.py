@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from hepjax.choices import Role
 from hepjax.data.dataset import derivable
 from hepjax.errors import InputError
-from hepjax.registry import hint
+from hepjax.registry import similar_names_hint
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Sources(NamedTuple):
     """Roles to derive from the momenta."""
 
 
-def places(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
+def column_places(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
     """Finds the wanted columns.
 
     Args:
@@ -40,11 +40,11 @@ def places(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
     Raises:
       InputError: for no name, an unknown one, or one named twice.
 
-    >>> places(["j1_pt", "j1_e"], ("j1_e", "j1_eta", "j1_pt"), "columns")
+    >>> column_places(["j1_pt", "j1_e"], ("j1_e", "j1_eta", "j1_pt"), "columns")
     [2, 0]
     """
     _check_distinct(wanted, what)
-    return [_place(name, names, what) for name in wanted]
+    return [_place_of_column(name, names, what) for name in wanted]
 
 
 def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> list[int]:
@@ -59,7 +59,7 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
       The place of each in `dataset.jet_columns`.
 
     Raises:
-      InputError: as `places`.
+      InputError: as `column_places`.
 
     >>> from hepjax.data import datasets
     >>> observable_places(["jet_mass", "j_pt"], datasets.get("hls4ml"), "features")
@@ -67,7 +67,7 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
     """
     _check_distinct(wanted, what)
     columns = dataset.jet_columns
-    return [_place(_named(name, columns, dataset), columns, what) for name in wanted]
+    return [_place_of_column(_named(name, columns, dataset), columns, what) for name in wanted]
 
 
 def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:
@@ -82,7 +82,7 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
       Their places.
 
     Raises:
-      InputError: as `places`.
+      InputError: as `column_places`.
 
     >>> from hepjax.data import datasets
     >>> particle_sources(["j1_e", "pt", "mass"], datasets.get("hls4ml"), "columns")
@@ -93,7 +93,7 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
     names = [_named(name, columns, dataset) for name in wanted]
     derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
     everything = (*columns, *(role.value for role in derived))
-    return Sources([_place(name, everything, what) for name in names], derived)
+    return Sources([_place_of_column(name, everything, what) for name in names], derived)
 
 
 def _check_distinct(wanted: Sequence[str], what: str) -> None:
@@ -103,9 +103,9 @@ def _check_distinct(wanted: Sequence[str], what: str) -> None:
         raise InputError(f"{what}: expected one or more different names, found {', '.join(wanted) or 'none'}")
 
 
-def _place(name: str, names: Sequence[str], what: str) -> int:
+def _place_of_column(name: str, names: Sequence[str], what: str) -> int:
     if name not in names:
-        raise InputError(f"{what}: the jets have no {name}; {hint(name, names)}")
+        raise InputError(f"{what}: the jets have no {name}; {similar_names_hint(name, names)}")
     return names.index(name)
 
 

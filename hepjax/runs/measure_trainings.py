@@ -14,7 +14,7 @@ import numpy as np
 from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.runs import outputs, run_folder, stored
+from hepjax.runs import run_folder, save_run, stored
 from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
 from hepjax.runs.setup import saved_model
 from hepjax.tasks import Predictions, TrainedNetwork, packing
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.inputs.subsets import Splits, Subset
+    from hepjax.inputs.load_subsets import Splits, Subset
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.tasks import Task
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 log = logging.getLogger("hepjax")
 
 
-def measure(
+def measure_trainings(
     experiment: Experiment,
-    run: outputs.Opened,
+    run: save_run.Opened,
     jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
@@ -59,7 +59,7 @@ def measure(
     together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
     good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
-    references = _references(experiment.task, jets, setup, ensemble)
+    references = _references_of_members(experiment.task, jets, setup, ensemble)
     _save_references(experiment, run, setup, references)
     all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", observed=True)
     complete = partial(_complete, experiment, setup, ensemble)
@@ -88,7 +88,7 @@ def measure(
             "verdict": experiment.task.verdict(progress[best].history, test.columns),
         }
     if runtime.is_first():
-        outputs.write_metrics(folder, experiment.task, test, whole)
+        save_run.write_metrics(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)
         report.save(report.history_figure(progress[best].history), folder / "history.png")
         _draw_learning_curve(experiment, folder, good, metrics)
@@ -107,7 +107,7 @@ def _draw_learning_curve(
             report.save(curve, folder / "learning_curve.png")
 
 
-def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, Any]]:
+def _references_of_members(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemble) -> list[dict[str, Any]]:
     """Computes the task's references from each member's outputs for its training jets."""
     if not task.reference_names:
         return [{} for _ in setup.members]
@@ -115,7 +115,9 @@ def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemb
     packed = [setup.predict(ensemble.best, name) for name in ("train", "val")]
     references: list[dict[str, Any]] = []
     for member, *of_member in zip(setup.members, *packed, strict=True):
-        train, val = (packing.unpack(jnp.asarray(x), outputs, task.statistics_names)[0] for x in of_member)
+        train, val = (
+            packing.unpack_statistics_of_outputs(jnp.asarray(x), outputs, task.statistics_names)[0] for x in of_member
+        )
         of_parts = (weights[member.train], weights[member.val])
         references.append(task.references(np.asarray(train), np.asarray(val), of_parts))
     return references
@@ -123,7 +125,7 @@ def _references(task: Task, jets: Splits, setup: TrainingSetup, ensemble: Ensemb
 
 def _save_references(
     experiment: Experiment,
-    run: outputs.Opened,
+    run: save_run.Opened,
     setup: TrainingSetup,
     references: Sequence[dict[str, Any]],
 ) -> None:
@@ -132,11 +134,11 @@ def _save_references(
         return
     best = runtime.whole(setup.devices, run.ensemble.best)
     if runtime.is_first():
-        saved = saved_model(experiment.task, _refer(best, references[0]))
+        saved = saved_model(experiment.task, _references_of_training(best, references[0]))
         training.save(run.folder / stored.BEST, saved, run.identity)
 
 
-def _refer(state: TrainState, references: dict[str, np.ndarray]) -> TrainState:
+def _references_of_training(state: TrainState, references: dict[str, np.ndarray]) -> TrainState:
     return state._replace(model_state=packing.add_references(state.model_state, references))
 
 
@@ -163,7 +165,9 @@ def _predictions(
     predictions = []
     for member, packed, known in zip(setup.members, setup.predict(ensemble.best, name), references, strict=True):
         chosen = getattr(member, name) - first
-        plain, statistics = packing.unpack(packed, task.outputs(jets.dataset), task.statistics_names)
+        plain, statistics = packing.unpack_statistics_of_outputs(
+            packed, task.outputs(jets.dataset), task.statistics_names
+        )
         values = np.asarray(jax.device_get(task.predict(plain, {**statistics, **known})))
         kept = {key: column[chosen] for key, column in observables.items()}
         of_jets = None if weights is None else weights[chosen]
@@ -181,7 +185,7 @@ def _complete(
         for i in members:
             state = training.member_of(best, i) if ensemble.stacked else best
             params, model_state, scaling = saved_model(experiment.task, state)
-            model_state, statistics = packing.split_statistics(model_state)
+            model_state, statistics = packing.split_target_statistics(model_state)
             networks.append(
                 TrainedNetwork(setup.pipeline, params, model_state, scaling, experiment.precision, statistics)
             )
@@ -208,7 +212,7 @@ def _write_members(
     for i, (member, progress) in enumerate(zip(setup.members, ensemble.members, strict=True)):
         split = batching.Split(*(rows[numbers] for numbers in member[1:4]))
         metrics, test = measured.get(i, (None, None))
-        outputs.write_member(
+        save_run.write_member(
             dataclasses.replace(
                 experiment,
                 **ALONE,
@@ -219,7 +223,7 @@ def _write_members(
             | {"jets": dict(zip(split._fields, map(len, split), strict=True)), "member": member.name}
             | ({"diverged": {member.name: diverged[member.name]}} if member.name in diverged else {}),
             split,
-            _refer(training.member_of(best, i), references[i]),
+            _references_of_training(training.member_of(best, i), references[i]),
             progress.history,
             None if metrics is None else metrics | {"best_epoch": _best_epoch(progress)},
             test,
