@@ -134,7 +134,7 @@ def first_jets(comparison: Comparison, folder: Path) -> Iterator[Path]:
 def compare(chosen: Experiment, *, own_init: bool, resamples: int) -> Result:
     """Trains one network and its twin."""
     pipeline = pipelines.make_pipeline(chosen.model, len(hls4ml.CLASSES), hls4ml.HLS4ML)
-    opened = open_files.open_splits(chosen.data)
+    opened = open_files.open_split_files(chosen.data)
     read = load_subsets.load_subsets(opened, pipeline, chosen.task.read, seed=chosen.seed, memory=chosen.memory)
     train, val, test = (for_torch(chosen.model, pipeline, read.scaling, part.data) for part in read[:3])
     # As hepjax.runs.train draws them.

@@ -25,7 +25,7 @@ from hepjax import inputs as representations
 from hepjax.choices import Schedule
 from hepjax.data import atomic_files, readers
 from hepjax.runs import options, predictions, train
-from hepjax.tasks.anomaly import Anomaly, figures
+from hepjax.tasks.anomaly import Anomaly, merit_figures
 
 KINDS = {
     "dense, observables": models.Autoencoder(hidden=(64, 32), latent=4),
@@ -84,7 +84,7 @@ def run(chosen: AnomalyDetection) -> dict[str, dict[str, dict]]:
     atomic_files.check_new(chosen.out)
     jets, merits = readers.read_jets(list(chosen.data) or None)[:], {}
     for share, trainings in {f"{share:g}": dict(plan(jets, share, chosen)) for share in chosen.contamination}.items():
-        scores = figures.scores_of(next(iter(trainings.values())).task, judge(jets, trainings))
+        scores = merit_figures.scores_of(next(iter(trainings.values())).task, judge(jets, trainings))
         for kind, of_kind in scores.items():
             merits.setdefault(kind, {})[share] = {name: evaluation.anomaly_figures(x) for name, x in of_kind.items()}
         shown = [name for name in of_kind if name.endswith(("both", "kl divergence", *MASSES))]

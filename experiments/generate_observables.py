@@ -31,7 +31,7 @@ from hepjax.runs import options as runs
 from hepjax.runs import predictions, train
 from hepjax.runs.two_samples import two_sample_auc
 from hepjax.tasks import generation
-from hepjax.tasks.generation import figures
+from hepjax.tasks.generation import merit_figures
 
 NAMES, DRAWN = hls4ml.STANDARD_FEATURES, ("j_mass_mmdt", "j_multiplicity", "j_d2_b2_mmdt")
 MODELS = {"flow": models.CouplingFlow(), "VAE": models.VariationalAutoencoder(hidden=(128, 64))}
@@ -67,13 +67,17 @@ def run(options: GenerateObservables) -> dict[str, Any]:
     for name, model in MODELS.items():
         folder, metrics = train.run(runs.Experiment(model=model, out=options.out / name, **shared), tell)
         test = predictions.read_predictions(folder / "test.h5")
-        made[name] = figures.stack_columns(test.additions, NAMES)
+        made[name] = merit_figures.stack_columns(test.additions, NAMES)
         nll[name] = evaluation.Distance(metrics["loss"], metrics["loss"] - metrics["intervals"]["loss"][0])
-    x, y, tagger = figures.stack_columns(test.observables, NAMES), figures.labels_of(test), hepjax.load(folder)
+    x, y, tagger = (
+        merit_figures.stack_columns(test.observables, NAMES),
+        merit_figures.labels_of(test),
+        hepjax.load(folder),
+    )
     made["normal"] = generation.generate_baseline(tagger, y, options.seed)
     z = generation.baseline_nll(tagger, x, y)
     nll["normal"] = evaluation.Distance(z.mean(), z.std() / len(z) ** 0.5)
-    a, b = figures.halves(y)
+    a, b = merit_figures.halves(y)
     compared = {name: jets[b] for name, jets in made.items()}
     distances = evaluation.distances_by_class(compared, (x[a], y[a]), (x[b], y[b]), NAMES, options.classes)
     auc = {"floor": two_sample_auc((x[a], y[a]), (x[b], y[b]), NAMES, seed=options.seed)}

@@ -31,7 +31,7 @@ from hepjax.runs import options as runs
 from hepjax.runs import predictions, train
 from hepjax.runs.two_samples import two_clouds_auc
 from hepjax.tasks import generation
-from hepjax.tasks.generation import figures, files
+from hepjax.tasks.generation import files, merit_figures
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,13 +72,13 @@ def run(options: GenerateParticles) -> dict[str, Any]:
     shared |= {"task": generation.Generation(classes=options.classes), "optimizer": rate, "patience": None}
     folder, _ = train.run(runs.Experiment(model=model, out=options.out / "run", **shared), tell)
     test = predictions.read_predictions(folder / "test.h5")
-    labels = figures.labels_of(test)
+    labels = merit_figures.labels_of(test)
     simulated, flow = (files.from_columns(columns, labels) for columns in (test.observables, test.additions))
     independent = generation.independent_particles(learned_from(folder, options), flow, options.seed)
     made = {"flow": flow, "independent": independent}
     columns = {name: generation.cloud_columns(clouds) for name, clouds in made.items()}
-    distances = figures.column_distances(columns, test.observables, labels, options.classes)
-    first, second = (simulated.take(rows) for rows in figures.halves(labels))
+    distances = merit_figures.column_distances(columns, test.observables, labels, options.classes)
+    first, second = (simulated.take(rows) for rows in merit_figures.halves(labels))
     auc = {"floor": two_clouds_auc(first, second, seed=options.seed)}
     auc |= {name: two_clouds_auc(clouds, simulated, seed=options.seed) for name, clouds in made.items()}
     (options.out / "figures.json").write_text(json.dumps({"distances": distances, "auc": auc}, indent=1, default=float))

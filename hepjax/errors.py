@@ -57,7 +57,7 @@ def file_problem(path: str | os.PathLike[str]) -> str:
 
 
 @contextlib.contextmanager
-def writing(path: str | os.PathLike[str]) -> Iterator[None]:
+def errors_of_writing(path: str | os.PathLike[str]) -> Iterator[None]:
     """Converts an OSError in the block to an InputError that names the file.
 
     Args:
@@ -69,7 +69,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
       InputError: the block raised an OSError other than a broken pipe.
 
-    >>> with writing("a.txt"):
+    >>> with errors_of_writing("a.txt"):
     ...     pass
     """
     try:

@@ -51,7 +51,7 @@ class Registry(Generic[V]):
 
     def names(self) -> tuple[str, ...]:
         """Returns all names, sorted; imports nothing."""
-        return tuple(sorted({*self._files, *(point.name for point in self._points()), *self._values}))
+        return tuple(sorted({*self._files_by_name, *(point.name for point in self._points()), *self._values}))
 
     def get(self, name: str) -> V:
         """Returns the value of a name, and imports what is needed for it.
@@ -63,15 +63,15 @@ class Registry(Generic[V]):
           InputError: nobody has registered the name, two have, or the file or package that has fails to import.
         """
         if name not in self._values:
-            files = self._files
+            files = self._files_by_name
             points = [point for point in self._points() if point.name == name]
-            sources = [*([str(files[name])] if name in files else []), *map(_describe_point, points)]
+            sources = [*([str(files[name])] if name in files else []), *map(_describe_entry_point, points)]
             if len(sources) > 1:
                 raise InputError(f"{self.kind} {name}: registered by {' and by '.join(sources)}; remove one of them")
             if not sources:
                 raise InputError(f"{self.kind}: there is no {name}; {similar_names_hint(name, self.names())}")
             if points:
-                self._load(points[0])
+                self._load_name(points[0])
             else:
                 importlib.import_module(f"{self.package}.{name.replace('-', '_')}")
         return self._values[name]
@@ -93,7 +93,7 @@ class Registry(Generic[V]):
         Raises:
           InputError: the name is taken, or not one for a command line.
         """
-        place = _caller()
+        place = _caller_of_register()
         if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name):
             raise InputError(
                 f"{self.kind} {name!r}, registered at {place}: expected a name of lower-case letters, digits and "
@@ -101,7 +101,7 @@ class Registry(Generic[V]):
             )
 
         def keep(value: V) -> V:
-            self._check_free(name, place)
+            self._check_name_is_free(name, place)
             self._values[name], self._places[name] = value, place
             return value
 
@@ -129,21 +129,21 @@ class Registry(Generic[V]):
         Args:
           name: one of `names()`.
         """
-        if (path := self._files.get(name)) is not None:
-            return _summary_in(path, name)
+        if (path := self._files_by_name.get(name)) is not None:
+            return _docstring_summary_in_file(path, name)
         if name in self._values:
             return (inspect.getdoc(self._values[name]) or "").partition("\n")[0]
-        return next((f"From {_describe_point(point)}." for point in self._points() if point.name == name), "")
+        return next((f"From {_describe_entry_point(point)}." for point in self._points() if point.name == name), "")
 
-    def _check_free(self, name: str, place: str) -> None:
-        other, file = self._places.get(name), self._files.get(name)
+    def _check_name_is_free(self, name: str, place: str) -> None:
+        other, file = self._places.get(name), self._files_by_name.get(name)
         if other is None and file is not None and place.rpartition(":")[0] != str(file):
             other = str(file)
         if other not in {None, place}:  # a file that is imported again registers the same anew
             raise InputError(f"{self.kind} {name}: registered at {other} and again at {place}; give another name")
 
     @cached_property
-    def _files(self) -> dict[str, Path]:
+    def _files_by_name(self) -> dict[str, Path]:
         """Name → the file of the package that registers it; a folder's is its __init__.py."""
         spec = util.find_spec(self.package)
         files: dict[str, Path] = {}
@@ -151,23 +151,23 @@ class Registry(Generic[V]):
             for path in (*Path(folder).glob("*.py"), *Path(folder).glob("*/__init__.py")):
                 stem = path.parent.name if path.name == "__init__.py" else path.stem
                 name = stem.replace("_", "-")
-                if not stem.startswith("_") and _registers(path.read_text(encoding="utf-8"), name):
+                if not stem.startswith("_") and _file_registers_name(path.read_text(encoding="utf-8"), name):
                     files[name] = path
         return files
 
     def _points(self) -> Sequence[metadata.EntryPoint]:
         return _entry_points(self.group, tuple(sys.path))
 
-    def _load(self, point: metadata.EntryPoint) -> None:
+    def _load_name(self, point: metadata.EntryPoint) -> None:
         try:
             value = point.load()
         except Exception as error:  # a plug-in may fail in any way
             raise InputError(
-                f"{self.kind} {point.name}: {_describe_point(point)} fails to import "
-                f"({type(error).__name__}: {_one_line(error)}); upgrade, repair or uninstall that package"
+                f"{self.kind} {point.name}: {_describe_entry_point(point)} fails to import "
+                f"({type(error).__name__}: {_one_line_summary(error)}); upgrade, repair or uninstall that package"
             ) from error
         if point.name not in self._values:
-            self._values[point.name], self._places[point.name] = value, _describe_point(point)
+            self._values[point.name], self._places[point.name] = value, _describe_entry_point(point)
 
 
 def import_plugin(path: Path) -> None:
@@ -198,7 +198,8 @@ def import_plugin(path: Path) -> None:
             raise InputError(f"plug-in {path}: {error}") from error
         if isinstance(error, Exception):
             raise InputError(
-                f"plug-in {path}: fails to import ({type(error).__name__}: {_one_line(error)}); correct the file"
+                f"plug-in {path}: fails to import ({type(error).__name__}: {_one_line_summary(error)}); "
+                "correct the file"
             ) from error
         raise
 
@@ -225,13 +226,13 @@ def _entry_points(group: str, path: tuple[str, ...]) -> tuple[metadata.EntryPoin
     return tuple(metadata.entry_points(group=group))
 
 
-def _registers(text: str, name: str) -> bool:
+def _file_registers_name(text: str, name: str) -> bool:
     """Returns whether a file registers a name, as a decorator or a call at the left margin."""
     return re.search(rf'^(@|\w+ = )?(\w+\.)?register\(\s*"{name}"', text, re.MULTILINE) is not None
 
 
 @cache
-def _summary_in(path: Path, name: str) -> str:
+def _docstring_summary_in_file(path: Path, name: str) -> str:
     """The first line of the docstring of the class that a file registers, or of the file where it is no class."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     for node in tree.body:
@@ -243,16 +244,16 @@ def _summary_in(path: Path, name: str) -> str:
     return (ast.get_docstring(tree) or "").partition("\n")[0]
 
 
-def _describe_point(point: metadata.EntryPoint) -> str:
+def _describe_entry_point(point: metadata.EntryPoint) -> str:
     package = f" of {point.dist.name}" if point.dist is not None else ""
     return f"the entry point {point.name} = {point.value}{package}"
 
 
-def _caller() -> str:
+def _caller_of_register() -> str:
     """File and line of whoever calls `register`."""
     frame = sys._getframe(2)
     return f"{frame.f_code.co_filename}:{frame.f_lineno}"
 
 
-def _one_line(error: BaseException) -> str:
+def _one_line_summary(error: BaseException) -> str:
     return " ".join(str(error).split())

@@ -38,7 +38,7 @@ hypothesis.settings.load_profile("patient")
 
 TESTS = Path(__file__).parent
 
-CACHE = compilation._program_cache_folder() / "tests" / f"{jaxlib.__version__}-{compilation._machine()}"
+CACHE = compilation._program_cache_folder() / "tests" / f"{jaxlib.__version__}-{compilation._machine_name()}"
 """Tests compile the same small programs over and over: workers, processes and sessions share what they compiled."""
 LARGEST_CACHE = 2**29
 os.environ.setdefault("HEPJAX_TESTS_CACHE", str(CACHE))
@@ -59,7 +59,7 @@ OPTIMIZED = {
 def pytest_sessionstart(session):
     """What older versions compiled makes room."""
     if not hasattr(session.config, "workerinput"):
-        compilation._make_room(CACHE.parent, LARGEST_CACHE)
+        compilation._trim_program_cache(CACHE.parent, LARGEST_CACHE)
 
 
 @pytest.fixture(autouse=True, scope="module")

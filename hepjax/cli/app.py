@@ -32,7 +32,7 @@ from hepjax.data import atomic_files
 from hepjax.errors import InputError, LostProcessError, Terminated
 from hepjax.models.registry import MODELS
 from hepjax.runs import run_folder
-from hepjax.runs.log import log_to
+from hepjax.runs.log import log_to_handler
 from hepjax.runs.options import Experiment
 
 if TYPE_CHECKING:
@@ -60,10 +60,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     try:
-        _act([word for word in words if word != "--debug"])
+        _run_command([word for word in words if word != "--debug"])
     except KeyboardInterrupt as error:
         how, status = ("terminated", TERMINATED) if isinstance(error, Terminated) else ("interrupted", INTERRUPTED)
-        _fail(f"{how}; {error}" if str(error) else how, status)
+        _print_error(f"{how}; {error}" if str(error) else how, status)
     except BrokenPipeError:
         output.forget_output()
         raise SystemExit(CLOSED_PIPE) from None
@@ -71,11 +71,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if debug:
             raise
         start = "out of memory, give fewer jets or a smaller model: " if isinstance(error, MemoryError) else ""
-        _fail(start + " ".join(str(error).split()), BAD_INPUT)
+        _print_error(start + " ".join(str(error).split()), BAD_INPUT)
     except LostProcessError as error:
         if debug:
             raise
-        _fail(str(error), LOST_PROCESS)
+        _print_error(str(error), LOST_PROCESS)
 
 
 def entry() -> None:
@@ -87,7 +87,7 @@ def entry() -> None:
         main()
     except BaseException as end:
         status = end.code if isinstance(end, SystemExit) else 1
-        if status in (INTERRUPTED, TERMINATED) or (status and _one_of_several()):
+        if status in (INTERRUPTED, TERMINATED) or (status and _is_process_of_several()):
             if not isinstance(end, SystemExit):
                 traceback.print_exc()
             sys.stderr.flush()
@@ -95,12 +95,12 @@ def entry() -> None:
         raise
 
 
-def _one_of_several() -> bool:
+def _is_process_of_several() -> bool:
     runtime = sys.modules.get("hepjax.runtime")
     return runtime is not None and runtime.process()[1] > 1
 
 
-def _act(words: list[str]) -> None:
+def _run_command(words: list[str]) -> None:
     if "--version" in words:
         from hepjax.version import __version__
 
@@ -117,7 +117,7 @@ def _act(words: list[str]) -> None:
         signal.signal(signal.SIGTERM, _terminate)  # a batch system's SIGTERM ends a run as Ctrl-C does
     lines = output.Lines(sys.stdout)
     lines.setLevel(logging.WARNING if console.is_terminal else logging.INFO)
-    with log_to(lines):
+    with log_to_handler(lines):
         _ACTIONS[type(command)](command, console)
     with contextlib.suppress(BrokenPipeError):
         sys.stdout.flush()
@@ -128,7 +128,7 @@ def _terminate(*_: object) -> None:
     raise Terminated
 
 
-def _fail(message: str, status: int) -> None:
+def _print_error(message: str, status: int) -> None:
     output.complain(f"hepjax: {message}")
     raise SystemExit(status)
 
@@ -210,7 +210,7 @@ def _compare_command(command: Compare, console: Console) -> None:
     from hepjax.runs import compare
     from hepjax.runtime import compilation
 
-    _check_folder(command.json)
+    _check_output_folder(command.json)
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
     found = compare.compare_models(command.runs, command.data, allow_external=command.allow_external)
@@ -221,7 +221,7 @@ def _compare_command(command: Compare, console: Console) -> None:
         console.print(f"{command.json}: all numbers")
 
 
-def _report(command: Report, console: Console) -> None:
+def _report_command(command: Report, console: Console) -> None:
     from hepjax.runs import report as reporting
     from hepjax.runtime import compilation
 
@@ -243,9 +243,9 @@ def _export_command(command: Export, console: Console) -> None:
 def _info_command(command: Info, console: Console) -> None:
     from hepjax import data, report
 
-    folders = [path for path in command.files if run_folder.is_run(path)]
+    folders = [path for path in command.files if run_folder.is_run_folder(path)]
     for folder in folders:
-        _info_of_run(folder, console)
+        _print_run_info(folder, console)
     files = [path for path in command.files if path not in folders]
     problems = []
     for path in data.list_files(files or None) if files or not folders else ():
@@ -260,7 +260,7 @@ def _info_command(command: Info, console: Console) -> None:
         raise InputError("; ".join(problems))
 
 
-def _info_of_run(folder: Path, console: Console) -> None:
+def _print_run_info(folder: Path, console: Console) -> None:
     from hepjax import report
     from hepjax.runs import stored
 
@@ -282,13 +282,13 @@ def _simulate_command(command: Simulate, console: Console) -> None:
     from hepjax.runtime import compilation
 
     one, events = command.out.suffix in _HDF5, command.events
-    _check_simulate(command, one=one)
+    _check_simulate_options(command, one=one)
     compilation.cache_programs()
     common: dict[str, Any] = {
         "layout": simulation.Layout(command.particles, command.truth, command.mantissa_bits),
         "seed": command.seed,
         "jobs": command.jobs,
-        "conditions": _conditions(command),
+        "conditions": _conditions_of_options(command),
         "observables": substructure.jet_observables,
     }
     jets = command.jets if events is not None or command.jets is not None else _DEFAULT_JETS
@@ -320,7 +320,7 @@ def _simulate_command(command: Simulate, console: Console) -> None:
     console.print(f"{command.out}: {done:,} simulated jets{words}")
 
 
-def _check_simulate(command: Simulate, *, one: bool) -> None:
+def _check_simulate_options(command: Simulate, *, one: bool) -> None:
     """Raises InputError where options do not go together."""
     if command.events is None and command.label is not None:
         raise InputError("--label is for --events: simulated jets know their classes; leave it out")
@@ -333,7 +333,7 @@ def _check_simulate(command: Simulate, *, one: bool) -> None:
         raise InputError(f"--per-file: expected an integer of at least 1, found {command.per_file}")
 
 
-def _conditions(command: Simulate) -> Conditions:
+def _conditions_of_options(command: Simulate) -> Conditions:
     from hepjax.physics.simulation import PUBLIC
 
     found = PUBLIC._replace(radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia)
@@ -360,7 +360,7 @@ def _bench_command(command: Bench, console: Console) -> None:
     from hepjax.runs import bench
     from hepjax.runtime import compilation
 
-    _check_folder(command.json)
+    _check_output_folder(command.json)
     compilation.cache_programs()
     kinds = [MODELS.get(name) for name in dict.fromkeys(command.models or MODELS.names())]
     chosen = [kind() for kind in kinds if command.models or not kind.serves]  # the others are no classifiers
@@ -373,7 +373,7 @@ def _bench_command(command: Bench, console: Console) -> None:
         console.print(f"{command.json}: all numbers")
 
 
-def _check_folder(json: Path | None) -> None:
+def _check_output_folder(json: Path | None) -> None:
     if json is not None and not json.absolute().parent.is_dir():
         raise InputError(f"--json {json}: there is no folder {json.absolute().parent}; make it first")
 
@@ -383,7 +383,7 @@ _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Evaluate: _evaluate_command,
     Predict: _predict_command,
     Compare: _compare_command,
-    Report: _report,
+    Report: _report_command,
     Export: _export_command,
     Info: _info_command,
     Simulate: _simulate_command,

@@ -63,32 +63,32 @@ def parse(words: Sequence[str]) -> Any:
     >>> parse(["train", "mlp", "--hidden", "8", "4"]).model.hidden
     (8, 4)
     """
-    rest, plugins = take_plugins(words)
+    rest, plugins = split_plugin_words(words)
     for path in plugins:
         import_plugin(path)
     if next((word for word in rest if not word.startswith("-")), None) != "train":
-        return _parse_by(_Train, rest)
-    outline, command, unknown = _outline(rest)
-    saved = run_folder.resumable(command.out) if command.resume else None
+        return _parse_with_tyro(_Train, rest)
+    outline, command, unknown = _train_options_and_rest(rest)
+    saved = run_folder.resumable_experiment(command.out) if command.resume else None
     if saved is not None and saved.plugins:  # they may register the name
-        outline, command, unknown = _outline(rest)
+        outline, command, unknown = _train_options_and_rest(rest)
     if unknown and not unknown[0].startswith("-"):
         MODELS.get(unknown[0])  # says what may have been meant
     name = command.model.registered if command.model.registered in rest else None
     if name is None and any(word in _HELP for word in rest):
-        return _parse_by(outline, rest)
-    choices = {"model": _model_options(name, saved)} | _choices(rest, saved)
-    experiment = _experiment(_parse_by(_train_type(choices, saved), rest))
+        return _parse_with_tyro(outline, rest)
+    choices = {"model": _model_options_type(name, saved)} | _choice_types(rest, saved)
+    experiment = _experiment_of_options(_parse_with_tyro(_train_options_type(choices, saved), rest))
     return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*experiment.plugins, *plugins))))
 
 
-def _outline(words: Sequence[str]) -> tuple[type, Any, list[str]]:
+def _train_options_and_rest(words: Sequence[str]) -> tuple[type, Any, list[str]]:
     """The options of `hepjax train` but for those of models, and the words divided into what they say and others."""
-    outline = _train_type({"model": _model_names()} | _choices(words, None), None)
-    return outline, *_parse_by(outline, [word for word in words if word not in _HELP], return_unknown_args=True)
+    outline = _train_options_type({"model": _model_name_type()} | _choice_types(words, None), None)
+    return outline, *_parse_with_tyro(outline, [word for word in words if word not in _HELP], return_unknown_args=True)
 
 
-def take_plugins(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
+def split_plugin_words(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
     """Divides words into those of the command and the files of `--plugins`, which may stand anywhere.
 
     Args:
@@ -100,7 +100,7 @@ def take_plugins(words: Sequence[str]) -> tuple[list[str], tuple[Path, ...]]:
     Raises:
       InputError: no file comes after `--plugins`.
 
-    >>> take_plugins(["--plugins", "/a.py", "/b.py", "train", "toy"])
+    >>> split_plugin_words(["--plugins", "/a.py", "/b.py", "train", "toy"])
     (['train', 'toy'], (PosixPath('/a.py'), PosixPath('/b.py')))
     """
     rest: list[str] = []
@@ -131,7 +131,7 @@ class _Train:
     """Stands for `hepjax train` where another command is asked for."""
 
 
-def _parse_by(train: type, words: Sequence[str], **options: Any) -> Any:
+def _parse_with_tyro(train: type, words: Sequence[str], **options: Any) -> Any:
     if os.environ.get("NO_COLOR"):
         tyro._experimental_options["ansi_codes"] = False  # tyro does not look for itself
     named = tyro.conf.subcommand("train", description=inspect.getdoc(Experiment))
@@ -146,7 +146,7 @@ def _parse_by(train: type, words: Sequence[str], **options: Any) -> Any:
     )
 
 
-def _train_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -> type:
+def _train_options_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -> type:
     """The options of `hepjax train` as a dataclass.
 
     Args:
@@ -168,12 +168,12 @@ def _train_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -
     return dataclasses.make_dataclass("Train", made, frozen=True, kw_only=True)
 
 
-def _choices(words: Sequence[str], saved: Experiment | None) -> dict[str, tuple[Any, Any]]:
+def _choice_types(words: Sequence[str], saved: Experiment | None) -> dict[str, tuple[Any, Any]]:
     """The type and the default of the fields that `CHOICES` names."""
     found: dict[str, tuple[Any, Any]] = {}
     for choice in CHOICES:
         default = None if saved is None else getattr(saved, choice.field)
-        name = _value_of(f"--{choice.field}", words)
+        name = _option_value(f"--{choice.field}", words)
         kind = type(default) if default is not None and name is None else choice.registry.get(name or choice.default)
         if not isinstance(default, kind):
             default = kind()
@@ -181,50 +181,50 @@ def _choices(words: Sequence[str], saved: Experiment | None) -> dict[str, tuple[
     return found
 
 
-def _model_names() -> tuple[Any, Any]:
+def _model_name_type() -> tuple[Any, Any]:
     """The type of the names of all models, without their options, and the default; nothing is imported."""
-    kinds = {name: _named_type(name, MODELS.summary(name), []) for name in MODELS.names()}
-    return _union(kinds), kinds[DEFAULT_MODEL]()
+    kinds = {name: _named_option_type(name, MODELS.summary(name), []) for name in MODELS.names()}
+    return _union_of_types(kinds), kinds[DEFAULT_MODEL]()
 
 
-def _model_options(name: str | None, saved: Experiment | None) -> tuple[Any, Any]:
+def _model_options_type(name: str | None, saved: Experiment | None) -> tuple[Any, Any]:
     """The type of a model's options beside the names of the others, and the default."""
-    kinds = {other: _named_type(other, "", []) for other in MODELS.names()}
+    kinds = {other: _named_option_type(other, "", []) for other in MODELS.names()}
     default = name or DEFAULT_MODEL if saved is None else MODELS.name_of(saved.model)
     for chosen in {default, name or default}:
         kind = MODELS.get(chosen)
         fields = [
             (
                 option.name,
-                Annotated[option.type, _argument(option)],
+                Annotated[option.type, _option_argument(option)],
                 dataclasses.field(default=option.default),
             )
             for option in options_in(kind)
         ]
-        kinds[chosen] = _named_type(chosen, inspect.getdoc(kind) or "", fields)
+        kinds[chosen] = _named_option_type(chosen, inspect.getdoc(kind) or "", fields)
     values = {} if saved is None else options_of(saved.model)
-    return _union(kinds), kinds[default](**values)
+    return _union_of_types(kinds), kinds[default](**values)
 
 
-def _named_type(name: str, words: str, fields: list[Any]) -> type:
+def _named_option_type(name: str, words: str, fields: list[Any]) -> type:
     namespace = {"__doc__": words, "registered": name}
     return dataclasses.make_dataclass(name, fields, frozen=True, kw_only=True, namespace=namespace)
 
 
-def _union(kinds: dict[str, type]) -> Any:
+def _union_of_types(kinds: dict[str, type]) -> Any:
     return Union[  # noqa: UP007 — of a computed number
         tuple(Annotated[kind, tyro.conf.subcommand(name, description=kind.__doc__)] for name, kind in kinds.items())
     ]
 
 
-def _argument(option: Option) -> Any:
+def _option_argument(option: Option) -> Any:
     """The help of an option, with its bounds; an empty default has words of its own there."""
     bounds = ", ".join(bound.expected for bound in option.bounds)
     words = f"{option.help} Expected: {bounds}." if bounds else option.help
     return tyro.conf.arg(help=words, help_behavior_hint="" if option.default == () else None)
 
 
-def _value_of(option: str, words: Sequence[str]) -> str | None:
+def _option_value(option: str, words: Sequence[str]) -> str | None:
     for word, after in itertools.pairwise((*words, "")):
         if word == option and after:
             return after
@@ -233,7 +233,7 @@ def _value_of(option: str, words: Sequence[str]) -> str | None:
     return None
 
 
-def _experiment(command: Any) -> Experiment:
+def _experiment_of_options(command: Any) -> Experiment:
     values = {field.name: getattr(command, field.name) for field in dataclasses.fields(Experiment)}
     kind = MODELS.get(command.model.registered)
     options = {field.name: getattr(command.model, field.name) for field in dataclasses.fields(command.model)}

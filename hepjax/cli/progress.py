@@ -38,10 +38,10 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str) -> I
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=total, words="")
 
-        def advance(done: int, words: str = "") -> None:
+        def advance_bar(done: int, words: str = "") -> None:
             bar.update(task, advance=done, words=words)
 
-        yield advance
+        yield advance_bar
 
 
 @contextlib.contextmanager
@@ -66,11 +66,11 @@ def transfer_bar(console: Console) -> Iterator[Callable[[str, int, int | None], 
     tasks: dict[str, TaskID] = {}
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as bar:
 
-        def show(what: str, done: int, total: int | None) -> None:
+        def show_bytes(what: str, done: int, total: int | None) -> None:
             if what not in tasks:
                 tasks[what] = bar.add_task(what, total=total)
                 if not console.is_terminal:
                     console.print(what)
             bar.update(tasks[what], completed=done, total=total)
 
-        yield show
+        yield show_bytes

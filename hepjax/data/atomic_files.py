@@ -7,7 +7,7 @@ import os
 import shutil
 from typing import TYPE_CHECKING
 
-from hepjax.errors import InputError, writing
+from hepjax.errors import InputError, errors_of_writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def new_folder(path: Path) -> Iterator[Path]:
     """
     check_new(path)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
+    with errors_of_writing(path):
         try:
             part.mkdir(parents=True)
             yield part
@@ -76,7 +76,7 @@ def write_bytes(path: Path, data: bytes) -> None:
       InputError: it cannot be written.
     """
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
+    with errors_of_writing(path):
         try:
             part.write_bytes(data)
             part.replace(path)

@@ -34,7 +34,7 @@ class NewFile(NamedTuple):
 
 
 @contextlib.contextmanager
-def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
+def new_hdf5_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
     """Opens a new HDF5 file to write to.
 
     The file has a temporary name in its folder until the context ends well; otherwise nothing remains of it.
@@ -50,16 +50,16 @@ def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
       InputError: the file exists or cannot be written.
 
     >>> import pathlib, tempfile
-    >>> with tempfile.TemporaryDirectory() as folder, new_file(pathlib.Path(folder, "a.h5")) as new:
+    >>> with tempfile.TemporaryDirectory() as folder, new_hdf5_file(pathlib.Path(folder, "a.h5")) as new:
     ...     new.file["x"] = 1
     """
     import h5py
 
     name = str(path) if name is None else name
-    check_target(path, name)
+    check_new_hdf5_path(path, name)
     partial = path.with_name(_PARTIAL.format(path.name, os.getpid()))
     try:
-        with _clear_errors(name), _open_partial_file(partial) as raw:
+        with _clear_hdf5_errors(name), _open_partial_file(partial) as raw:
             try:
                 with h5py.File(raw, "w") as file:
                     yield NewFile(file, raw.check)
@@ -67,16 +67,16 @@ def new_file(path: Path, name: str | None = None) -> Iterator[NewFile]:
                 raw.check()  # what HDF5 says of a file that lacks a part matters less than why it does
                 raise
             raw.sync()
-        check_target(path, name)
-        with _clear_errors(name):
-            _move(partial, path)
+        check_new_hdf5_path(path, name)
+        with _clear_hdf5_errors(name):
+            _move_into_place(partial, path)
     finally:
         with contextlib.suppress(OSError):
             partial.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def open_file(path: Path, kind: str = "file of the public jet layout") -> Iterator[h5py.File]:
+def open_hdf5_file(path: Path, kind: str = "file of the public jet layout") -> Iterator[h5py.File]:
     """Opens an HDF5 file for one read: no handle outlives it, so processes never share one.
 
     Args:
@@ -103,13 +103,13 @@ def open_file(path: Path, kind: str = "file of the public jet layout") -> Iterat
     except InputError:
         raise
     except _BROKEN as error:
-        raise InputError(f"{path}: damaged; fetch or make it again ({one_line(error)})") from error
+        raise InputError(f"{path}: damaged; fetch or make it again ({escape_control_characters(error)})") from error
 
 
 def _why_not_open(path: Path, error: Exception, kind: str) -> str:
     import h5py
 
-    said = one_line(error)
+    said = escape_control_characters(error)
     if isinstance(error, PermissionError):
         return f"cannot be read ({error.strerror or said}); give a {kind} that you may read"
     if "lock file" in said or said.endswith("is already open for write"):
@@ -127,16 +127,16 @@ def _why_not_open(path: Path, error: Exception, kind: str) -> str:
     return f"cannot be opened, perhaps truncated; fetch or make it again ({said})"
 
 
-def one_line(text: object) -> str:
+def escape_control_characters(text: object) -> str:
     r"""Makes text of a file fit for a message: control characters are escaped.
 
-    >>> one_line("a\nb")
+    >>> escape_control_characters("a\nb")
     'a\\nb'
     """
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
-def check_target(path: Path, name: str | None = None) -> None:
+def check_new_hdf5_path(path: Path, name: str | None = None) -> None:
     """Raises InputError where a new file cannot be made.
 
     Args:
@@ -147,7 +147,7 @@ def check_target(path: Path, name: str | None = None) -> None:
       InputError: the file exists, or its folder does not or is not writable.
 
     >>> import pathlib
-    >>> check_target(pathlib.Path("new.h5"))
+    >>> check_new_hdf5_path(pathlib.Path("new.h5"))
     """
     name = str(path) if name is None else name
     if path.exists():
@@ -158,14 +158,14 @@ def check_target(path: Path, name: str | None = None) -> None:
         raise InputError(f"{name}: cannot be written, the folder {path.parent} is not writable; give another place")
 
 
-def remove_leftovers(path: Path) -> None:
+def remove_partial_files(path: Path) -> None:
     """Deletes what killed processes left of a new file, which nobody else may be writing.
 
     Args:
       path: the file that they did not finish.
 
     >>> import pathlib
-    >>> remove_leftovers(pathlib.Path("new.h5"))
+    >>> remove_partial_files(pathlib.Path("new.h5"))
     """
     for partial in path.parent.glob(_PARTIAL.format(glob.escape(path.name), "[0-9]*")):
         with contextlib.suppress(OSError):
@@ -183,7 +183,7 @@ def _open_partial_file(path: Path) -> _PatientFile:
         raise _WriteError from error
 
 
-def _move(source: Path, target: Path) -> None:
+def _move_into_place(source: Path, target: Path) -> None:
     try:
         source.replace(target)
     except OSError as error:
@@ -229,7 +229,7 @@ class _PatientFile(io.FileIO):
 
 
 @contextlib.contextmanager
-def _clear_errors(name: str) -> Iterator[None]:
+def _clear_hdf5_errors(name: str) -> Iterator[None]:
     try:
         yield
     except _WriteError as error:

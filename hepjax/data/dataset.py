@@ -57,13 +57,14 @@ def binned_columns(dataset: Dataset) -> tuple[str, ...]:
     return tuple(dataset.roles[role] for role in BINNED if role in dataset.roles)
 
 
-def derivable(dataset: Dataset) -> frozenset[Role]:
+def derivable_roles(dataset: Dataset) -> frozenset[Role]:
     """Returns the roles of particles that a column has, or that follow from those that columns have.
 
     Four-momenta follow from px, py and pz with an energy or a mass, and from pt, eta and phi (without an energy or a
     mass, particles count as massless); all else follows from four-momenta.
 
-    >>> Role.ETA_REL in derivable(Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"}))
+    >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"})
+    >>> Role.ETA_REL in derivable_roles(toy)
     True
     """
     known = {role for role in dataset.roles if not role.of_jets}
@@ -73,7 +74,7 @@ def derivable(dataset: Dataset) -> frozenset[Role]:
     return frozenset(known)
 
 
-def unit_of(dataset: Dataset, name: str) -> str:
+def unit_of_column(dataset: Dataset, name: str) -> str:
     """Returns the unit of a column, an image, or a column that is derived, which has the name of its role.
 
     Args:
@@ -84,7 +85,7 @@ def unit_of(dataset: Dataset, name: str) -> str:
       "GeV", "MeV", "rad", or "" where there is none.
 
     >>> toy = Dataset("toy", ("a", "b"), roles={Role.PX: "a"}, units={"a": "MeV"})
-    >>> unit_of(toy, "a"), unit_of(toy, "pt"), unit_of(toy, "phi_rel"), unit_of(toy, "b")
+    >>> unit_of_column(toy, "a"), unit_of_column(toy, "pt"), unit_of_column(toy, "phi_rel"), unit_of_column(toy, "b")
     ('MeV', 'MeV', 'rad', '')
     """
     columns = {*dataset.particle_columns, *dataset.jet_columns, *dataset.images}
@@ -97,7 +98,7 @@ def unit_of(dataset: Dataset, name: str) -> str:
         return "rad"
     if role not in _ENERGIES:
         return ""
-    return next((unit_of(dataset, dataset.roles[other]) for other in _ENERGIES if other in dataset.roles), "")
+    return next((unit_of_column(dataset, dataset.roles[other]) for other in _ENERGIES if other in dataset.roles), "")
 
 
 def grows_with_energy(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
@@ -108,7 +109,7 @@ def grows_with_energy(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
     """
     import numpy as np
 
-    return np.array([unit_of(dataset, name) in {"GeV", "MeV"} for name in names], bool)
+    return np.array([unit_of_column(dataset, name) in {"GeV", "MeV"} for name in names], bool)
 
 
 def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]) -> np.ndarray:
@@ -137,7 +138,7 @@ def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role,
     return np.asarray((values != 0).any(axis=-1))
 
 
-def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]) -> np.ndarray | None:
+def particle_hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]) -> np.ndarray | None:
     """Returns (...) what particles are ordered by: pT, or pT relative to the jet, in the file's unit.
 
     Args:
@@ -149,7 +150,7 @@ def hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[Role, str]
       None where no column tells it; the order of the file stays then.
 
     >>> import numpy as np
-    >>> hardness(np.array([[3.0, 4.0]]), ["a", "b"], {Role.PX: "a", Role.PY: "b"}).tolist()
+    >>> particle_hardness(np.array([[3.0, 4.0]]), ["a", "b"], {Role.PX: "a", Role.PY: "b"}).tolist()
     [5.0]
     """
     import numpy as np
@@ -181,7 +182,7 @@ def check_dataset(dataset: Dataset, where: str = "") -> None:
 Index(…), or leave the classes out
     """
     start = f"{where}: dataset {dataset.name}" if where else f"dataset {dataset.name}"
-    for problem in (*_repeated(dataset), *_wrong_labels(dataset), *_wrong_roles_and_units(dataset)):
+    for problem in (*_repeated_names(dataset), *_label_problem(dataset), *_role_and_unit_problem(dataset)):
         raise InputError(f"{start}: {problem}")
 
 
@@ -196,10 +197,10 @@ def label_columns(dataset: Dataset) -> tuple[str, ...]:
     return (dataset.labels.column,) if dataset.labels is not None else ()
 
 
-def to_json(dataset: Dataset) -> dict[str, Any]:
-    """Returns a dataset as plain dicts and lists; `from_json` reads them.
+def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
+    """Returns a dataset as plain dicts and lists; `dataset_from_json` reads them.
 
-    >>> from_json(to_json(Dataset("toy", roles={Role.PT: "a"}))) == Dataset("toy", roles={Role.PT: "a"})
+    >>> dataset_from_json(dataset_to_json(Dataset("toy", roles={Role.PT: "a"}))) == Dataset("toy", roles={Role.PT: "a"})
     True
     """
     labels = dataset.labels
@@ -214,8 +215,8 @@ def to_json(dataset: Dataset) -> dict[str, Any]:
     }
 
 
-def from_json(tree: Mapping[str, Any]) -> Dataset:
-    """Reads a dataset from what `to_json` made.
+def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
+    """Reads a dataset from what `dataset_to_json` made.
 
     Args:
       tree: dicts and lists.
@@ -269,23 +270,23 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(map(_text, values))
 
 
-def _repeated(dataset: Dataset) -> Iterator[str]:
+def _repeated_names(dataset: Dataset) -> Iterator[str]:
     names = {name: getattr(dataset, name) for name in _TUPLES} | {"labels": label_columns(dataset)}
     for what, listed in names.items():
-        if twice := repeats(listed):
+        if twice := repeated_values(listed):
             yield f"{what} names {', '.join(twice)} more than once; name each once"
 
 
-def repeats(names: Collection[str]) -> list[str]:
+def repeated_values(names: Collection[str]) -> list[str]:
     """Returns the names that stand twice or more.
 
-    >>> repeats(["a", "b", "a"])
+    >>> repeated_values(["a", "b", "a"])
     ['a']
     """
     return [name for name, count in collections.Counter(names).items() if count > 1]
 
 
-def _wrong_labels(dataset: Dataset) -> Iterator[str]:
+def _label_problem(dataset: Dataset) -> Iterator[str]:
     labels, classes = dataset.labels, ", ".join(dataset.classes)
     if labels is None and classes:
         yield (
@@ -313,7 +314,7 @@ def _wrong_labels(dataset: Dataset) -> Iterator[str]:
         yield f"{min(both)} has the role {of_jets[min(both)].value} but is a label or weight; give each a column"
 
 
-def _wrong_roles_and_units(dataset: Dataset) -> Iterator[str]:
+def _role_and_unit_problem(dataset: Dataset) -> Iterator[str]:
     for of_jets in (False, True):
         owners: dict[str, list[str]] = {}
         for role, name in dataset.roles.items():

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 
-def written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
+def normalize_index(key: Any, shape: tuple[int, ...]) -> list[Any]:
     """An index of an array of this shape, without `...`, so that its first entry is that of the rows.
 
     Args:
@@ -21,7 +21,7 @@ def written_out(key: Any, shape: tuple[int, ...]) -> list[Any]:
       IndexError: the index has too many entries, or a mask does not fit.
       TypeError: an entry is none that NumPy's basic and integer indexing knows.
 
-    >>> written_out((..., 3), (10, 20, 16))
+    >>> normalize_index((..., 3), (10, 20, 16))
     [slice(None, None, None), slice(None, None, None), 3]
     """
     keys = [_normalize_index_entry(k) for k in (key if isinstance(key, tuple) else (key,))]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.data.containers import JetFile
-from hepjax.data.indexing import written_out
-from hepjax.data.recognition import check_alike, recognize_columns
-from hepjax.data.threads import in_threads, physical_memory
+from hepjax.data.indexing import normalize_index
+from hepjax.data.recognition import check_same_columns, recognize_columns
+from hepjax.data.threads import physical_memory, run_in_threads
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Jets
 
@@ -30,7 +30,7 @@ _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
 """All other fields are float32."""
 
 
-def lazy_jets(
+def join_lazy_jets(
     opened: Sequence[tuple[Header, Container]],
     *,
     dataset: Dataset | str | None = None,
@@ -57,17 +57,17 @@ def lazy_jets(
     """
     (first, container), *others = opened
     for header, _ in others:
-        check_alike(first, header)
+        check_same_columns(first, header)
     described = recognize_columns(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
     files = tuple(JetFile(header, described, kind) for header, kind in opened)
     headers = [file.header for file in files]
-    sizes = {name: _image_size(files, name) for name in _asked_images(images)}
+    sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
     slots = (
         min(header.slots for header in headers)
         if shortest and particles is None
         else _slots_of_all_files(headers, particles)
     )
-    return _over(_Store(files, slots, sizes))
+    return _lazy_jets_of_store(_Store(files, slots, sizes))
 
 
 def with_images(jets: Jets, names: Sequence[str]) -> Jets:
@@ -84,8 +84,8 @@ def with_images(jets: Jets, names: Sequence[str]) -> Jets:
         if missing := [name for name in names if name not in jets.images]:
             raise InputError(f"images: jets in memory hold no {', '.join(missing)}; open their file with these images")
         return jets
-    sizes = {name: _image_size(jets.store.files, name) for name in _asked_images(names)}
-    return _over(dataclasses.replace(jets.store, image_sizes=sizes))
+    sizes = {name: _common_image_size(jets.store.files, name) for name in _requested_images(names)}
+    return _lazy_jets_of_store(dataclasses.replace(jets.store, image_sizes=sizes))
 
 
 def chunk_starts(jets: Jets) -> np.ndarray:
@@ -127,7 +127,7 @@ def _slots_of_all_files(headers: Sequence[Header], particles: int | None) -> int
     return particles
 
 
-def _over(store: _Store) -> LazyJets:
+def _lazy_jets_of_store(store: _Store) -> LazyJets:
     """The jets of a store."""
     dataset = store.files[0].dataset
     return LazyJets(
@@ -142,13 +142,13 @@ def _over(store: _Store) -> LazyJets:
     )
 
 
-def _asked_images(images: Sequence[str]) -> Sequence[str]:
+def _requested_images(images: Sequence[str]) -> Sequence[str]:
     if isinstance(images, str):
         raise InputError(f"images: expected a list of names, such as jetImage; found the text {images!r}")
     return images
 
 
-def _image_size(files: Sequence[JetFile], name: str) -> tuple[int, int]:
+def _common_image_size(files: Sequence[JetFile], name: str) -> tuple[int, int]:
     """The height and width of these images, which every file shares."""
     first, *others = [(file.header.path, file.container.image_shape(file.header, name)) for file in files]
     for path, size in others:
@@ -172,7 +172,7 @@ def _row_numbers(rows: Rows, count: int) -> np.ndarray:
     return numbers
 
 
-def _dtype(field: str) -> np.dtype[Any]:
+def _common_dtype(field: str) -> np.dtype[Any]:
     return _DTYPES.get(field, np.dtype(np.float32))
 
 
@@ -203,7 +203,7 @@ class _Store:
     def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
         """Reads the fields' rows; each chunk is read once, several at a time."""
         count = len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
-        each = sum(math.prod(self.shape(field)[1:]) * _dtype(field).itemsize for field in fields)
+        each = sum(math.prod(self.shape(field)[1:]) * _common_dtype(field).itemsize for field in fields)
         needed = count * (each + _INDEX_BYTES)
         if needed > physical_memory():
             raise InputError(
@@ -211,7 +211,7 @@ class _Store:
                 "of this machine; read fewer at a time, such as jets[:1000]"
             )
         wanted = _row_numbers(rows, len(self))
-        out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _dtype(field)) for field in fields}
+        out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _common_dtype(field)) for field in fields}
         order = np.argsort(wanted, kind="stable")
         tasks: list[Callable[[], None]] = []
         offset = 0
@@ -222,7 +222,7 @@ class _Store:
                 places = order[low:high]
                 tasks += file.container.read(file, self.slots, out, wanted[places] - offset, places)
             offset += count
-        in_threads(tasks)
+        run_in_threads(tasks)
         return out
 
 
@@ -231,7 +231,7 @@ class _Lazy:
 
     def __init__(self, store: _Store, field: str) -> None:
         self._store, self._field = store, field
-        self.shape, self.dtype, self.ndim = store.shape(field), _dtype(field), len(store.shape(field))
+        self.shape, self.dtype, self.ndim = store.shape(field), _common_dtype(field), len(store.shape(field))
 
     def __len__(self) -> int:
         """The number of jets."""
@@ -239,7 +239,7 @@ class _Lazy:
 
     def __getitem__(self, key: Any) -> np.ndarray:
         """Returns the values that NumPy would give for this index; only the rows that it names are read."""
-        rows, *rest = written_out(key, self.shape)
+        rows, *rest = normalize_index(key, self.shape)
         if isinstance(rows, slice) or (np.ndim(rows) == 1 and all(isinstance(k, slice) for k in rest)):
             places: Any = slice(None)
         else:

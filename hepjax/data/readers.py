@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepjax.data.lazy_jets import lazy_jets
+from hepjax.data.lazy_jets import join_lazy_jets
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def read_jets(
     >>> jets[:3].constituents.shape, jets.dataset.name
     ((3, 20, 16), 'hls4ml')
     """
-    opened = [(read_header(path, allow_external), container_of(path)) for path in list_files(paths)]
-    return lazy_jets(
+    opened = [(read_header(path, allow_external), container_of_file(path)) for path in list_files(paths)]
+    return join_lazy_jets(
         opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
     )
 
@@ -80,7 +80,7 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
     >>> read_header(list_files(None)[0]).slots
     30
     """
-    return container_of(path).read_header(path, allow_external)
+    return container_of_file(path).read_header(path, allow_external)
 
 
 def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
@@ -119,10 +119,10 @@ def _files_in(folder: Path) -> list[Path]:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of files of jets") from error
 
 
-def container_of(path: Path) -> Container:
+def container_of_file(path: Path) -> Container:
     """Returns the reader of a file, by the end of its name.
 
-    >>> container_of(Path("jets.hdf5")).name
+    >>> container_of_file(Path("jets.hdf5")).name
     'HDF5'
     """
     container: Container = importlib.import_module(READERS.get(path.suffix, READERS[".h5"])).CONTAINER

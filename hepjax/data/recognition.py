@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from hepjax.choices import Role
 from hepjax.data import datasets
-from hepjax.data.dataset import check_dataset, derivable, label_columns
+from hepjax.data.dataset import check_dataset, derivable_roles, label_columns
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Index, OneHot
 
@@ -51,33 +51,33 @@ def recognize_columns(
     Raises:
       InputError: the dataset that was given contradicts itself or names what the file lacks, or labels are not whole.
     """
-    recognized = datasets.recognize(header.particle_names, header.jet_names) or _by_roles(header)
-    narrowed = _narrowed(recognized, header)
-    dataset = narrowed if given is None else _fitted(given, narrowed, header, unlabeled)
+    recognized = datasets.recognize(header.particle_names, header.jet_names) or _dataset_by_role_names(header)
+    narrowed = _narrow_known_dataset(recognized, header)
+    dataset = narrowed if given is None else _fit_given_dataset(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
     apart = {*label_columns(dataset), dataset.weights}
     if dataset.labels is None:
-        labels = _labels(header, recognized, dataset, sample)
-        classes = _classes(recognized, labels)
+        labels = _recognize_labels(header, recognized, dataset, sample)
+        classes = _recognize_classes(recognized, labels)
         background = tuple(name for name in recognized.background if name in classes)
         dataset = dataclasses.replace(dataset, labels=labels, classes=classes, background=background)
         apart |= {*label_columns(recognized), *label_columns(dataset)}
     dataset = dataclasses.replace(
         dataset,
-        particle_columns=_ordered(dataset.particle_columns, header.particle_names),
-        jet_columns=_ordered(dataset.jet_columns, [name for name in header.jet_names if name not in apart]),
+        particle_columns=_known_columns_first(dataset.particle_columns, header.particle_names),
+        jet_columns=_known_columns_first(dataset.jet_columns, [name for name in header.jet_names if name not in apart]),
         images=header.images,
     )
     dataset = dataclasses.replace(
         dataset,
         features=dataset.features or dataset.jet_columns,
-        particle_features=dataset.particle_features or _particle_features(dataset),
+        particle_features=dataset.particle_features or _recognize_particle_features(dataset),
     )
     check_dataset(dataset, str(header.path))
     return dataset
 
 
-def check_alike(first: Header, other: Header) -> None:
+def check_same_columns(first: Header, other: Header) -> None:
     """Refuses files whose columns differ.
 
     Args:
@@ -99,23 +99,23 @@ def check_alike(first: Header, other: Header) -> None:
             )
 
 
-def _ordered(known: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
+def _known_columns_first(known: Sequence[str], columns: Sequence[str]) -> tuple[str, ...]:
     """The known names first, in their order, then all others as they stand in the file."""
     return (*known, *(name for name in columns if name not in known))
 
 
-def _by_roles(header: Header) -> Dataset:
+def _dataset_by_role_names(header: Header) -> Dataset:
     """The dataset of a file that calls columns by the names of their roles, or by names that nobody knows."""
     names = {False: header.particle_names, True: header.jet_names}
     return Dataset(UNNAMED, roles={role: role.value for role in Role if role.value in names[role.of_jets]})
 
 
-def _narrowed(dataset: Dataset, header: Header) -> Dataset:
+def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
     """The part of a known dataset that a file has."""
     particles, jets = {*header.particle_names}, {*header.jet_names}
     roles = {role: name for role, name in dataset.roles.items() if name in (jets if role.of_jets else particles)}
     kinds = {role.of_jets for role in roles}
-    roles |= {role: name for role, name in _by_roles(header).roles.items() if role.of_jets not in kinds}
+    roles |= {role: name for role, name in _dataset_by_role_names(header).roles.items() if role.of_jets not in kinds}
     narrowed = dataclasses.replace(
         dataset,
         particle_columns=tuple(name for name in dataset.particle_columns if name in particles),
@@ -127,7 +127,7 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
         features=tuple(name for name in dataset.features if name in jets),
     )
     # A preferred column that the file lacks is derived where that is possible.
-    role_of, known = {name: role for role, name in dataset.roles.items() if not role.of_jets}, derivable(narrowed)
+    role_of, known = {name: role for role, name in dataset.roles.items() if not role.of_jets}, derivable_roles(narrowed)
     preferred = (
         name if name in particles else role_of[name].value if role_of.get(name) in known else None
         for name in dataset.particle_features
@@ -135,7 +135,7 @@ def _narrowed(dataset: Dataset, header: Header) -> Dataset:
     return dataclasses.replace(narrowed, particle_features=tuple(filter(None, preferred)))
 
 
-def _fitted(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
+def _fit_given_dataset(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
     """A dataset that was given, if the file has all that it names; roles that it does not know are the usual ones."""
     dataset = datasets.get(given) if isinstance(given, str) else given
     check_dataset(dataset)
@@ -144,15 +144,15 @@ def _fitted(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: 
     if unlabeled and label_columns(dataset) and not {*label_columns(dataset)} & {*header.jet_names}:
         weights = dataset.weights if dataset.weights in (*header.jet_names, *header.series) else None
         dataset = dataclasses.replace(dataset, classes=(), labels=None, background=(), weights=weights)
-    _check_columns(dataset, header)
+    _check_dataset_columns(dataset, header)
     if dataset.roles:
         return dataset
     units = {**narrowed.units, **dataset.units}
     return dataclasses.replace(dataset, roles=narrowed.roles, units=units, titles={**narrowed.titles, **dataset.titles})
 
 
-def _particle_features(dataset: Dataset) -> tuple[str, ...]:
-    known = derivable(dataset)
+def _recognize_particle_features(dataset: Dataset) -> tuple[str, ...]:
+    known = derivable_roles(dataset)
     preferred = tuple(dataset.roles.get(role, role.value) for role in _PARTICLE_FEATURES if role in known)
     return preferred or dataset.particle_columns
 
@@ -164,7 +164,7 @@ def _recognize_weights(header: Header) -> str | None:
     return WEIGHTS if places else None
 
 
-def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -> OneHot | Index | None:
+def _recognize_labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -> OneHot | Index | None:
     """Finds the labels of a file; columns of zeros and ones are told by the values of a few jets."""
     names = header.jet_names
     if flags := tuple(name for name in names if name.startswith(LABEL)):
@@ -187,7 +187,7 @@ def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -
     if not others and (whole or not {*needed} & {*names}):
         return labels
     present = [name for name in needed if name in names]
-    flags = _flags([*present, *others], sample, present if whole else ())
+    flags = _recognize_label_flags([*present, *others], sample, present if whole else ())
     if flags and {*present} <= {*flags}:
         return OneHot(flags, undefined if undefined in names else None)
     if present and not whole:
@@ -199,7 +199,7 @@ def _labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -
     return labels
 
 
-def _flags(names: Sequence[str], sample: Sample, enough: Sequence[str]) -> tuple[str, ...]:
+def _recognize_label_flags(names: Sequence[str], sample: Sample, enough: Sequence[str]) -> tuple[str, ...]:
     """The columns of zeros and ones that add up to 1 in each row; none where those of `enough` do so already."""
     if len(names) < 2:
         return ()
@@ -211,7 +211,7 @@ def _flags(names: Sequence[str], sample: Sample, enough: Sequence[str]) -> tuple
     return flags if len(flags) >= 2 and (values[:, binary].sum(axis=1) == 1).all() else ()
 
 
-def _classes(known: Dataset, labels: OneHot | Index | None) -> tuple[str, ...]:
+def _recognize_classes(known: Dataset, labels: OneHot | Index | None) -> tuple[str, ...]:
     if labels is None:
         return ()
     named = dict(zip(label_columns(known), known.classes, strict=False)) if isinstance(known.labels, OneHot) else {}
@@ -220,9 +220,9 @@ def _classes(known: Dataset, labels: OneHot | Index | None) -> tuple[str, ...]:
     return tuple(named.get(name, name.removeprefix("j_").removeprefix(LABEL)) for name in labels.columns)
 
 
-def _check_columns(dataset: Dataset, header: Header) -> None:
+def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
     """Refuses a dataset that names what the file lacks."""
-    derived = {role.value for role in derivable(dataset)}
+    derived = {role.value for role in derivable_roles(dataset)}
     particles = dict.fromkeys(dataset.particle_columns, "a particle column")
     particles |= {name: "one to learn from" for name in dataset.particle_features if name not in derived}
     jets = dict.fromkeys(dataset.jet_columns, "a jet column") | dict.fromkeys(dataset.features, "a feature")

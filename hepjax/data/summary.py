@@ -10,7 +10,7 @@ import numpy as np
 
 from hepjax.data import datasets
 from hepjax.data.lazy_jets import chunk_starts
-from hepjax.data.readers import container_of, read_jets
+from hepjax.data.readers import container_of_file, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
 
@@ -59,7 +59,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         if part.labels is not None:
             for name, count in zip(classes, np.bincount(part.labels, minlength=len(classes)), strict=True):
                 classes[name] += int(count)
-        _widen(ranges, part)
+        _widen_column_ranges(ranges, part)
     return FileSummary(
         path=str(path),
         jets=len(jets),
@@ -67,18 +67,18 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         mean_particles=multiplicity / (len(jets) - left_out) if left_out < len(jets) else math.nan,
         classes=classes,
         images=described.images,
-        missing=_missing(described),
+        missing=_missing_columns(described),
         ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items()},
         problems=tuple(
             f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"
             for problem, lost in problems.items()
         ),
-        provenance=container_of(path).attributes(path),
+        provenance=container_of_file(path).attributes(path),
         dataset=described,
     )
 
 
-def _missing(described: Dataset) -> tuple[str, ...]:
+def _missing_columns(described: Dataset) -> tuple[str, ...]:
     """The columns that a file of a known dataset usually has."""
     if described.name not in datasets.DATASETS.names():
         return ()
@@ -94,7 +94,7 @@ def _missing(described: Dataset) -> tuple[str, ...]:
     )
 
 
-def _widen(ranges: dict[str, np.ndarray], part: Jets) -> None:
+def _widen_column_ranges(ranges: dict[str, np.ndarray], part: Jets) -> None:
     """Widens each column's (min, sum, max, count) by a part's values; padding does not count."""
     columns = [(part.particle_names, part.constituents[part.mask]), (part.observable_names, part.observables)]
     if part.weights is not None:

@@ -35,7 +35,7 @@ def physical_memory() -> float:
         return math.inf
 
 
-def in_threads(tasks: Sequence[Callable[[], None]]) -> None:
+def run_in_threads(tasks: Sequence[Callable[[], None]]) -> None:
     """Runs tasks, as many at a time as there are cores.
 
     Args:
@@ -46,7 +46,7 @@ def in_threads(tasks: Sequence[Callable[[], None]]) -> None:
         outlives the call.
 
     >>> done = []
-    >>> in_threads([lambda: done.append(1), lambda: done.append(2)])
+    >>> run_in_threads([lambda: done.append(1), lambda: done.append(2)])
     >>> sorted(done)
     [1, 2]
     """

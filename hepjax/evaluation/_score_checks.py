@@ -51,13 +51,13 @@ def checked_class_scores(scores: Scores) -> CheckedScores:
     if p.shape[0] == 0:
         raise InputError("scores: expected one jet or more, found none")
     for start in range(0, len(p), _BLOCK):
-        _check_rows(p[start : start + _BLOCK], start)
+        _check_score_rows(p[start : start + _BLOCK], start)
     weights = None if scores.weights is None else checked_weights(scores.weights, p.shape[0])
     return CheckedScores(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
 
 
-def _check_rows(p: NDArray[np.floating[Any]], start: int) -> None:
-    _require_finite(p, "scores", start)
+def _check_score_rows(p: NDArray[np.floating[Any]], start: int) -> None:
+    _require_finite_scores(p, "scores", start)
     sums = p.sum(axis=1, dtype=np.float64)
     wrong = (p < 0).any(axis=1) | (np.abs(sums - 1) > _ROW_SUM_TOLERANCE)
     if wrong.any():
@@ -75,7 +75,7 @@ def checked_weights(weights: Any, n: int) -> NDArray[np.float64]:
     w = _real_array(weights, "weights")
     if w.shape != (n,):
         raise InputError(f"weights: expected shape ({n},), one weight per jet, found {w.shape}")
-    _require_finite(w, "weights")
+    _require_finite_scores(w, "weights")
     if (w < 0).any():
         raise InputError(f"weights: expected none below 0, found {(w < 0).sum()}, first at row {np.argmax(w < 0)}")
     if w.size and not w.any():
@@ -88,7 +88,7 @@ def checked_scores(scores: Any) -> NDArray[np.float64]:
     s = _real_array(scores, "scores")
     if s.ndim != 1 or s.size == 0:
         raise InputError(f"scores: expected shape (N,) with one jet or more, found {s.shape}")
-    _require_finite(s, "scores")
+    _require_finite_scores(s, "scores")
     return s
 
 
@@ -126,7 +126,7 @@ def _real_array(values: Any, name: str, *, single: bool = False) -> NDArray[Any]
         raise InputError(f"{name}: expected an array of real numbers, found {type(values).__name__}") from None
 
 
-def _require_finite(values: NDArray[np.floating[Any]], name: str, start: int = 0) -> None:
+def _require_finite_scores(values: NDArray[np.floating[Any]], name: str, start: int = 0) -> None:
     bad = ~np.isfinite(values)
     if bad.any():
         row = start + int(np.argwhere(bad)[0, 0])

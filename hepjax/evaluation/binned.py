@@ -83,7 +83,7 @@ def bin_edges(values: Any, bins: int = BINS) -> Floats:
     """
     if bins < 1:
         raise InputError(f"bins: expected one or more, found {bins}")
-    observed = _checked_values(values)
+    observed = _checked_observable(values)
     if not observed.size:
         raise InputError("values: expected one jet or more, found none; give edges")
     edges = np.unique(np.quantile(observed, np.linspace(0, 1, bins + 1)))
@@ -112,11 +112,11 @@ def rate_in_bins(
     >>> binned.rate.tolist(), binned.jets.tolist(), binned.below, binned.above
     ([0.5, 1.0, nan], [2.0, 1.0, 0.0], 0.0, 1.0)
     """
-    observed = _checked_values(values)
-    taken = _checked_flags(selected, observed.size)
-    limits = bin_edges(observed) if edges is None else _checked_edges(edges)
+    observed = _checked_observable(values)
+    taken = _checked_selection(selected, observed.size)
+    limits = bin_edges(observed) if edges is None else _checked_bin_edges(edges)
     w = None if weights is None else checked_weights(weights, observed.size)
-    return _rates_in_bins(taken, _bin_numbers(observed, limits), limits, w, level)
+    return _rates_in_bins(taken, _observable_bin_numbers(observed, limits), limits, w, level)
 
 
 def class_rates_in_bins(
@@ -145,10 +145,10 @@ def class_rates_in_bins(
     ([1.0, 0.0], [0.0, nan])
     """
     checked = checked_class_scores(scores)
-    observed = _checked_values(values, len(checked.labels))
-    taken = _checked_flags(selected, observed.size)
-    limits = bin_edges(observed) if edges is None else _checked_edges(edges)
-    places = _bin_numbers(observed, limits)
+    observed = _checked_observable(values, len(checked.labels))
+    taken = _checked_selection(selected, observed.size)
+    limits = bin_edges(observed) if edges is None else _checked_bin_edges(edges)
+    places = _observable_bin_numbers(observed, limits)
     rates = {}
     for c, name in enumerate(checked.classes):
         rows = checked.labels == c
@@ -217,17 +217,17 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
     >>> round(effect.divergence, 3), effect.expected < 0.01, effect.before.tolist(), effect.after.tolist()
     (0.311, True, [1000.0, 1000.0], [0.0, 1000.0])
     """
-    observed = _checked_values(values)
-    taken = _checked_flags(selected, observed.size)
+    observed = _checked_observable(values)
+    taken = _checked_selection(selected, observed.size)
     if not observed.size:
         return None
     w = checked_weights(weights, observed.size)
-    limits = bin_edges(observed, MASS_BINS) if edges is None else _checked_edges(edges)
-    places, cells = _bin_numbers(observed, limits), limits.size + 1
+    limits = bin_edges(observed, MASS_BINS) if edges is None else _checked_bin_edges(edges)
+    places, cells = _observable_bin_numbers(observed, limits), limits.size + 1
     before, after, squares = (_weight_sums_in_bins(places, cells, x) for x in (w, w * taken, w**2))
     if not after.any():
         return None
-    random_sums = _random_selections(before, squares, after.sum() / before.sum(), seed)
+    random_sums = _random_selections_in_bins(before, squares, after.sum() / before.sum(), seed)
     random_sums = random_sums[random_sums.any(axis=1)]
     if not len(random_sums):
         return None
@@ -244,7 +244,7 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
     )
 
 
-def _random_selections(sums: Floats, squares: Floats, rate: float, seed: int) -> Floats:
+def _random_selections_in_bins(sums: Floats, squares: Floats, rate: float, seed: int) -> Floats:
     """Returns (200, B) sums of weights of jets selected at random with probability `rate`."""
     size = np.divide(squares, sums, out=np.ones_like(sums), where=squares > 0)
     jets = np.ceil(sums / size - 1e-9).astype(np.int64)
@@ -277,13 +277,13 @@ def _weight_sums_in_bins(places: NDArray[np.intp], cells: int, each: Floats | No
     return np.bincount(places, each, cells).astype(np.float64)
 
 
-def _bin_numbers(values: Floats, edges: Floats) -> NDArray[np.intp]:
+def _observable_bin_numbers(values: Floats, edges: Floats) -> NDArray[np.intp]:
     """Returns bin numbers: 0 below the first edge, 1 to B inside the bins, B + 1 above the last edge."""
     places = np.searchsorted(edges, values, side="right")
     return np.asarray(np.where(values == edges[-1], edges.size - 1, places), dtype=np.intp)
 
 
-def _checked_values(values: Any, n: int | None = None) -> Floats:
+def _checked_observable(values: Any, n: int | None = None) -> Floats:
     try:
         array = np.asarray(values).astype(np.float64, copy=False)
     except (TypeError, ValueError):
@@ -299,7 +299,7 @@ def _checked_values(values: Any, n: int | None = None) -> Floats:
     return array
 
 
-def _checked_flags(selected: Any, n: int) -> NDArray[np.bool_]:
+def _checked_selection(selected: Any, n: int) -> NDArray[np.bool_]:
     flags = np.asarray(selected)
     if flags.shape != (n,) or (flags.dtype != np.bool_ and n):
         raise InputError(
@@ -308,7 +308,7 @@ def _checked_flags(selected: Any, n: int) -> NDArray[np.bool_]:
     return flags.astype(np.bool_)
 
 
-def _checked_edges(edges: Any) -> Floats:
+def _checked_bin_edges(edges: Any) -> Floats:
     rising = np.asarray(edges, dtype=np.float64)
     if rising.ndim != 1 or rising.size < 2 or not np.isfinite(rising).all() or (np.diff(rising) <= 0).any():
         raise InputError(f"edges: expected two or more rising numbers, found {edges}")

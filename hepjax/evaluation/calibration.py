@@ -72,7 +72,7 @@ def reliability(scores: Scores, bins: int = BINS, of_class: str | None = None) -
     >>> curve.confidence.round(3).tolist(), curve.accuracy.round(3).tolist()
     ([nan, 0.8], [nan, 0.667])
     """
-    return _reliability(*_confidences(checked_class_scores(scores), of_class), bins)
+    return _reliability_of_confidences(*_top_confidences(checked_class_scores(scores), of_class), bins)
 
 
 def expected_calibration_error(scores: Scores, bins: int = BINS, of_class: str | None = None) -> float:
@@ -145,8 +145,8 @@ def calibration_noise(scores: Scores, bins: int = BINS, of_class: str | None = N
     >>> round(calibration_noise(Scores(p, np.arange(400) % 2, None, ("q", "t"))), 4)
     0.0199
     """
-    confidence, _, w = _confidences(checked_class_scores(scores), of_class)
-    numbers = _bin_numbers(confidence, bins)
+    confidence, _, w = _top_confidences(checked_class_scores(scores), of_class)
+    numbers = _confidence_bin_numbers(confidence, bins)
     variance = np.bincount(numbers, w**2 * confidence * (1 - confidence), bins)
     return float(math.sqrt(2 / math.pi) * np.sqrt(variance).sum() / w.sum())
 
@@ -203,18 +203,18 @@ def fit_temperature(scores: Scores) -> float:
         raise InputError("scores: expected jets of two classes or more to fit a temperature, found one; give more jets")
     # The slope of the cross-entropy only rises with 1/T; where it is 0 is the best.
     low, high = 1 / HOTTEST, 1 / COLDEST
-    slope, curvature = _slope(checked, low)
+    slope, curvature = _temperature_slopes(checked, low)
     if slope >= 0:
         why = "are no better than a guess" if curvature > 0 else "are the same for all classes"
         raise InputError(f"scores: expected a best temperature up to {HOTTEST:g}, found none: they {why}; train first")
-    if _slope(checked, high)[0] <= 0:
+    if _temperature_slopes(checked, high)[0] <= 0:
         raise InputError(
             f"scores: expected a best temperature from {COLDEST:g}, found none: as good as every jet is called right; "
             "give more jets, of those that the training has not seen"
         )
     inverse, before = 1.0, math.inf
     for _ in range(_STEPS):
-        slope, curvature = _slope(checked, inverse)
+        slope, curvature = _temperature_slopes(checked, inverse)
         low, high = (inverse, high) if slope < 0 else (low, inverse)
         following = inverse - slope / curvature if curvature > 0 else math.inf
         if abs(following - inverse) <= _CLOSE * inverse:
@@ -247,7 +247,7 @@ def apply_temperature(probabilities: Any, temperature: float) -> NDArray[np.floa
     out = np.empty(p.shape, p.dtype if p.dtype == np.float32 else np.float64)
     for start in range(0, len(p), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        z = _logs(p[rows].T) / temperature
+        z = _log_probabilities(p[rows].T) / temperature
         q = np.exp(z - z.max(axis=0))
         out[rows] = (q / q.sum(axis=0)).T
     return out
@@ -273,7 +273,7 @@ def scale_scores(scores: Scores, temperature: float) -> Scores:
     return scores._replace(scores=apply_temperature(scores.scores, temperature))
 
 
-def _confidences(checked: CheckedScores, of_class: str | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
+def _top_confidences(checked: CheckedScores, of_class: str | None) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Returns (N,) confidences, flags of correctly classified jets, and weights."""
     if of_class is None:
         best = np.argmax(checked.p, axis=1)
@@ -287,14 +287,14 @@ def _confidences(checked: CheckedScores, of_class: str | None) -> tuple[Floats, 
     return np.clip(confidence.astype(np.float64), 0, 1), best == checked.labels, w
 
 
-def _bin_numbers(confidence: Floats, bins: int) -> NDArray[np.intp]:
+def _confidence_bin_numbers(confidence: Floats, bins: int) -> NDArray[np.intp]:
     if bins < 1:
         raise InputError(f"bins: expected one or more, found {bins}")
     return np.searchsorted(np.linspace(0, 1, bins + 1)[1:-1], confidence)
 
 
-def _reliability(confidence: Floats, right: NDArray[np.bool_], w: Floats, bins: int) -> Reliability:
-    numbers = _bin_numbers(confidence, bins)
+def _reliability_of_confidences(confidence: Floats, right: NDArray[np.bool_], w: Floats, bins: int) -> Reliability:
+    numbers = _confidence_bin_numbers(confidence, bins)
     total, squares, confidence_sums, hits, hit_squares = (
         np.bincount(numbers, x, bins).astype(np.float64) for x in (w, w**2, w * confidence, w * right, w**2 * right)
     )
@@ -316,20 +316,20 @@ def _probability_blocks(checked: CheckedScores) -> Iterator[tuple[Floats, Floats
         yield p, of_truth, np.ones(p.shape[1]) if checked.weights is None else checked.weights[rows]
 
 
-def _slope(checked: CheckedScores, inverse: float) -> tuple[float, float]:
+def _temperature_slopes(checked: CheckedScores, inverse: float) -> tuple[float, float]:
     """Computes the first and second derivatives of the cross-entropy with respect to 1/T."""
     slope = curvature = total = 0.0
     for p, of_truth, w in _probability_blocks(checked):
-        largest = _logs(p.max(axis=0))
-        z = _logs(p) - largest  # exactly 0 where all classes are alike
+        largest = _log_probabilities(p.max(axis=0))
+        z = _log_probabilities(p) - largest  # exactly 0 where all classes are alike
         q = np.exp(inverse * z)
         q /= q.sum(axis=0)
         mean = (q * z).sum(axis=0)
-        slope += float(w @ (mean - (_logs(of_truth) - largest)))
+        slope += float(w @ (mean - (_log_probabilities(of_truth) - largest)))
         curvature += float(w @ (q * (z - mean) ** 2).sum(axis=0))
         total += float(w.sum())
     return slope / total, curvature / total
 
 
-def _logs(p: NDArray[Any]) -> Floats:
+def _log_probabilities(p: NDArray[Any]) -> Floats:
     return np.asarray(np.log(np.maximum(p, _SMALLEST, dtype=np.float64)))

@@ -59,7 +59,7 @@ def purity(clusters: Any, labels: Any) -> float:
     >>> purity([0, 0, 0, 1], [0, 0, 1, 1])
     0.75
     """
-    return float(_purity(cluster_table(clusters, labels)))
+    return float(_purity_of_tables(cluster_table(clusters, labels)))
 
 
 def adjusted_rand_index(clusters: Any, labels: Any) -> float:
@@ -80,7 +80,7 @@ def adjusted_rand_index(clusters: Any, labels: Any) -> float:
     >>> adjusted_rand_index([1, 1, 0, 0], [0, 0, 1, 1]), round(adjusted_rand_index([0, 0, 0, 1], [0, 0, 1, 1]), 3)
     (1.0, 0.0)
     """
-    return float(_adjusted_rand(cluster_table(clusters, labels)))
+    return float(_adjusted_rand_of_tables(cluster_table(clusters, labels)))
 
 
 def cluster_figures(clusters: Any, labels: Any, *, seed: int = 0) -> dict[str, tuple[float, float]]:
@@ -109,7 +109,7 @@ def cluster_figures(clusters: Any, labels: Any, *, seed: int = 0) -> dict[str, t
     samples = np.random.default_rng(seed).multinomial(n, table.ravel() / n, REPLICATES).reshape(-1, *table.shape)
     return {
         name: (float(figure(table)), float(np.std(figure(samples), ddof=1)))
-        for name, figure in (("purity", _purity), ("adjusted_rand_index", _adjusted_rand))
+        for name, figure in (("purity", _purity_of_tables), ("adjusted_rand_index", _adjusted_rand_of_tables))
     }
 
 
@@ -124,20 +124,20 @@ def _cluster_indices(values: Any, name: str) -> NDArray[np.int64]:
     return indices.astype(np.int64)
 
 
-def _purity(table: NDArray[np.int64]) -> Any:
+def _purity_of_tables(table: NDArray[np.int64]) -> Any:
     """Computes the purity of tables (..., K, C)."""
     return table.max(axis=-1).sum(axis=-1) / table.sum(axis=(-2, -1))
 
 
-def _adjusted_rand(table: NDArray[np.int64]) -> Any:
+def _adjusted_rand_of_tables(table: NDArray[np.int64]) -> Any:
     """Computes the adjusted Rand index of tables (..., K, C)."""
 
-    def pairs(counts: NDArray[np.int64]) -> Floats:
+    def count_pairs(counts: NDArray[np.int64]) -> Floats:
         return counts * (counts - 1.0) / 2
 
-    both = pairs(table).sum(axis=(-2, -1))
-    in_clusters, in_classes = (pairs(table.sum(axis=axis)).sum(axis=-1) for axis in (-1, -2))
+    both = count_pairs(table).sum(axis=(-2, -1))
+    in_clusters, in_classes = (count_pairs(table.sum(axis=axis)).sum(axis=-1) for axis in (-1, -2))
     n = table.sum(axis=(-2, -1))
-    chance = in_clusters * in_classes / np.maximum(pairs(n), 1)
+    chance = in_clusters * in_classes / np.maximum(count_pairs(n), 1)
     largest = (in_clusters + in_classes) / 2 - chance
     return np.where(largest > 0, (both - chance) / np.where(largest > 0, largest, 1), 1.0)

@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.intervals import FEWEST, REPLICATES, standard_error
-from hepjax.evaluation.metrics import losses_per_jet
+from hepjax.evaluation.metrics import cross_entropy_per_jet
 from hepjax.evaluation.roc import background_rejection
 from hepjax.evaluation.spectra import Spectra, curve_of_sums, spectra
 
@@ -65,19 +65,21 @@ def compare_scores(first: Scores, second: Scores, *, seed: int = 0) -> dict[str,
     0.5
     """
     a, b = checked_class_scores(first), checked_class_scores(second)
-    _check_same_jets(a, b)
+    _check_scores_of_same_jets(a, b)
     w = np.ones(len(a.labels)) if a.weights is None else a.weights
     right_a, right_b = (np.argmax(tagger.p, axis=1) == tagger.labels for tagger in (a, b))
     accuracy = mean_difference(right_b.astype(np.float64) - right_a, w)
     if a.weights is None:
-        accuracy = accuracy._replace(p=_mcnemar(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum())))
+        accuracy = accuracy._replace(
+            p=_mcnemar_p_value(int((right_a & ~right_b).sum()), int((right_b & ~right_a).sum()))
+        )
     rng = np.random.default_rng(seed)
     return {
         "accuracy": accuracy,
-        "loss": mean_difference(losses_per_jet(b) - losses_per_jet(a), w),
+        "loss": mean_difference(cross_entropy_per_jet(b) - cross_entropy_per_jet(a), w),
         "classes": {
             name: {
-                "auc": _delong(a.p[:, c], b.p[:, c], a.labels == c, w),
+                "auc": _delong_difference(a.p[:, c], b.p[:, c], a.labels == c, w),
                 f"background_rejection_at_{EFFICIENCY:g}": _rejection_ratio(a, b, c, rng),
             }
             for c, name in enumerate(a.classes)
@@ -85,7 +87,7 @@ def compare_scores(first: Scores, second: Scores, *, seed: int = 0) -> dict[str,
     }
 
 
-def _check_same_jets(a: CheckedScores, b: CheckedScores) -> None:
+def _check_scores_of_same_jets(a: CheckedScores, b: CheckedScores) -> None:
     if a.classes != b.classes:
         raise InputError(
             f"classes: expected those of the first tagger, {', '.join(a.classes)}, found {', '.join(b.classes)}"
@@ -124,7 +126,7 @@ def two_sided(value: float, error: float) -> float:
     return 1.0 if value == 0 else 0.0
 
 
-def _mcnemar(first_alone: int, second_alone: int) -> float:
+def _mcnemar_p_value(first_alone: int, second_alone: int) -> float:
     """Returns McNemar's exact p-value: equally good taggers share evenly the jets that only one gets right."""
     from scipy.special import bdtr
 
@@ -132,7 +134,7 @@ def _mcnemar(first_alone: int, second_alone: int) -> float:
     return min(1.0, 2 * float(bdtr(fewer, both, 0.5))) if both else 1.0
 
 
-def _delong(a: NDArray[Any], b: NDArray[Any], signal: NDArray[np.bool_], w: Floats) -> Difference | None:
+def _delong_difference(a: NDArray[Any], b: NDArray[Any], signal: NDArray[np.bool_], w: Floats) -> Difference | None:
     signal_w, background_w = w[signal], w[~signal]
     if not signal_w.any() or not background_w.any():
         return None
@@ -162,17 +164,17 @@ def _rejection_ratio(a: CheckedScores, b: CheckedScores, c: int, rng: np.random.
     """Returns the ratio of the taggers' rejections, second over first, from samples common to both."""
     signal = a.labels == c
     jets = [spectra(tagger.p[:, c], signal, tagger.weights) for tagger in (a, b)]
-    pairs = [(_rejection(spectrum), spectrum) for spectrum in jets if spectrum is not None]
+    pairs = [(_rejection_of_sample(spectrum), spectrum) for spectrum in jets if spectrum is not None]
     background = a.effective.sum() - a.effective[c]
     if len(pairs) < 2 or any(background / rejection < FEWEST for rejection, _ in pairs):
         return None
     samples = [rng.poisson(1, len(signal)) for _ in range(REPLICATES)]
-    rejections = np.array([[_rejection(spectrum, times) for _, spectrum in pairs] for times in samples])
+    rejections = np.array([[_rejection_of_sample(spectrum, times) for _, spectrum in pairs] for times in samples])
     if not np.isfinite(rejections).all():
         return None
     ratio, spread = pairs[1][0] / pairs[0][0], float(np.std(np.log(rejections[:, 1] / rejections[:, 0]), ddof=1))
     return Difference(ratio, ratio * spread, two_sided(math.log(ratio), spread))
 
 
-def _rejection(jets: Spectra, times: NDArray[Any] | None = None) -> float:
+def _rejection_of_sample(jets: Spectra, times: NDArray[Any] | None = None) -> float:
     return background_rejection(curve_of_sums(*jets.sums(times=times)), EFFICIENCY)

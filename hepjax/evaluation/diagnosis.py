@@ -111,29 +111,29 @@ def verdict(history: Sequence[Epoch], chance_loss: float | None = None) -> Verdi
     has_val = ~np.isnan(val)
     best = best_epoch(history)
     if best is None:
-        return _without_validation(train, chance_loss)
-    return _with_validation(train[has_val], val[has_val], best, chance_loss)
+        return _diagnose_without_validation(train, chance_loss)
+    return _diagnose_with_validation(train[has_val], val[has_val], best, chance_loss)
 
 
-def _with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float | None) -> Verdict:
-    noise = _noise(val)
+def _diagnose_with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float | None) -> Verdict:
+    noise = _loss_noise(val)
     losses = f"training loss {train[-1]:.4g}, validation loss {val[-1]:.4g}"
     if len(val) >= SHORTEST:
-        overfit = _overfit(train, val, noise, best)
+        overfit = _overfitting_evidence(train, val, noise, best)
         if overfit is not None:
             return overfit
-    if _falls(val, noise):
+    if _loss_still_falls(val, noise):
         return _make_verdict(
             Fit.STILL_LEARNING, f"the validation loss still falls at the end ({losses}); train for more epochs"
         )
-    underfit = _underfit(train, float(val.min()), chance_loss)
+    underfit = _underfitting_evidence(train, float(val.min()), chance_loss)
     if underfit is not None and len(val) >= SHORTEST:
         return underfit
     if len(val) < SHORTEST:
         return _make_verdict(
             Fit.UNDECIDED, f"{_epochs_in_words(len(val))} cannot show a trend ({losses}); train for more epochs"
         )
-    gap = (val[-1] - train[-1]) / _scale(train, val)
+    gap = (val[-1] - train[-1]) / _loss_scale(train, val)
     return _make_verdict(
         Fit.GOOD_FIT,
         f"the validation loss has levelled off (best {best.val_loss:.4g} at epoch {best.epoch}) and ends "
@@ -141,9 +141,9 @@ def _with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float
     )
 
 
-def _overfit(train: Floats, val: Floats, noise: float, best: Epoch) -> Verdict | None:
-    scale = _scale(train, val)
-    smooth_val, smooth_train = _moving_mean(val), _moving_mean(train)
+def _overfitting_evidence(train: Floats, val: Floats, noise: float, best: Epoch) -> Verdict | None:
+    scale = _loss_scale(train, val)
+    smooth_val, smooth_train = _moving_mean_loss(val), _moving_mean_loss(train)
     lowest = int(np.argmin(smooth_val))
     rise = smooth_val[-1] - smooth_val[lowest]
     remedy = f"keep the parameters of epoch {best.epoch}, or try more jets, stronger regularization or a smaller model"
@@ -163,7 +163,7 @@ def _overfit(train: Floats, val: Floats, noise: float, best: Epoch) -> Verdict |
     return None
 
 
-def _underfit(train: Floats, lowest: float, chance_loss: float | None) -> Verdict | None:
+def _underfitting_evidence(train: Floats, lowest: float, chance_loss: float | None) -> Verdict | None:
     remedy = "try a larger model, better features, a larger learning rate or weaker regularization"
     if chance_loss is not None:
         if lowest <= CHANCE * chance_loss:
@@ -174,21 +174,21 @@ def _underfit(train: Floats, lowest: float, chance_loss: float | None) -> Verdic
             f"{remedy}",
         )
     fall = train[0] - train[-1]
-    if fall < LEARNED * _scale(train, train):
+    if fall < LEARNED * _loss_scale(train, train):
         return _make_verdict(
             Fit.UNDERFITTING, f"the training loss never fell: {train[0]:.4g} first, {train[-1]:.4g} last; {remedy}"
         )
     return None
 
 
-def _without_validation(train: Floats, chance_loss: float | None) -> Verdict:
-    if _falls(train, _noise(train)):
+def _diagnose_without_validation(train: Floats, chance_loss: float | None) -> Verdict:
+    if _loss_still_falls(train, _loss_noise(train)):
         words = (
             f"the training loss still falls at the end ({train[-1]:.4g}); train for more epochs, with validation jets"
         )
         return _make_verdict(Fit.STILL_LEARNING, words)
     if len(train) >= SHORTEST:
-        underfit = _underfit(train, float(train.min()), chance_loss)
+        underfit = _underfitting_evidence(train, float(train.min()), chance_loss)
         if underfit is not None:
             return underfit
     return _make_verdict(
@@ -198,7 +198,7 @@ def _without_validation(train: Floats, chance_loss: float | None) -> Verdict:
     )
 
 
-def _falls(loss: Floats, noise: float) -> bool:
+def _loss_still_falls(loss: Floats, noise: float) -> bool:
     """Tests if the later half of the last third of the history (at least four epochs) lies below the earlier half."""
     if len(loss) < 2:
         return False
@@ -207,10 +207,10 @@ def _falls(loss: Floats, noise: float) -> bool:
     drop = tail[:half].mean() - tail[-half:].mean()
     # The loss fell by `drop` between the middles of the halves; this extrapolates the fall to the whole tail.
     fall = drop * (len(tail) - 1) / (len(tail) - half)
-    return bool(fall > FALL * _scale(tail, tail) and drop > 2 * noise * math.sqrt(2 / half))
+    return bool(fall > FALL * _loss_scale(tail, tail) and drop > 2 * noise * math.sqrt(2 / half))
 
 
-def _noise(loss: Floats) -> float:
+def _loss_noise(loss: Floats) -> float:
     """Estimates the scatter of the loss about its trend from its second differences; 0 for too few epochs."""
     if len(loss) < SHORTEST:
         return 0.0
@@ -218,11 +218,11 @@ def _noise(loss: Floats) -> float:
     return float(1.4826 * np.median(second) / math.sqrt(6))  # a second difference has 6 times the variance
 
 
-def _moving_mean(loss: Floats) -> Floats:
+def _moving_mean_loss(loss: Floats) -> Floats:
     return np.convolve(loss, np.full(_WINDOW, 1 / _WINDOW), mode="valid")
 
 
-def _scale(train: Floats, val: Floats) -> float:
+def _loss_scale(train: Floats, val: Floats) -> float:
     """Returns the unit of fractions of a loss: the best loss, or the range of losses if some are negative."""
     if min(train.min(), val.min()) >= 0:
         return float(max(val.min(), np.finfo(np.float64).tiny))

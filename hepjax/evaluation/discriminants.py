@@ -10,7 +10,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import checked_class_scores
-from hepjax.evaluation.roc import curve_of
+from hepjax.evaluation.roc import roc_curve_of_arrays
 from hepjax.types import Scores
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ def discriminant(
     labels = np.zeros(np.shape(probabilities)[:1], np.int64)
     checked = checked_class_scores(Scores(probabilities, labels, None, tuple(classes)))
     f_signal, f_background = class_fractions(checked.classes, signal, background)
-    return np.log(_weighted_sum(checked.p, f_signal)) - np.log(_weighted_sum(checked.p, f_background))
+    return np.log(_sum_of_class_probabilities(checked.p, f_signal)) - np.log(
+        _sum_of_class_probabilities(checked.p, f_background)
+    )
 
 
 def discriminant_curve(scores: Scores, signal: Mixture, background: Mixture | None = None) -> RocCurve | None:
@@ -90,7 +92,7 @@ def discriminant_curve(scores: Scores, signal: Mixture, background: Mixture | No
     of_signal = f_signal[checked.labels] > 0
     taken = of_signal | (f_background[checked.labels] > 0)
     value = discriminant(checked.p[taken], checked.classes, signal, background) if taken.any() else np.empty(0)
-    return curve_of(value, of_signal[taken], None if checked.weights is None else checked.weights[taken])
+    return roc_curve_of_arrays(value, of_signal[taken], None if checked.weights is None else checked.weights[taken])
 
 
 def class_fractions(
@@ -112,13 +114,13 @@ def class_fractions(
     >>> [share.tolist() for share in class_fractions(("b", "c", "u"), "b")]
     [[1.0, 0.0, 0.0], [0.0, 0.5, 0.5]]
     """
-    of_signal = _shares(classes, signal, "signal")
+    of_signal = _checked_class_fractions(classes, signal, "signal")
     if background is None:
         is_background = of_signal == 0
         if not is_background.any():
             raise InputError("background: expected a class or more besides the signal, found none")
         return of_signal, is_background / is_background.sum()
-    of_background = _shares(classes, background, "background")
+    of_background = _checked_class_fractions(classes, background, "background")
     both = (of_signal > 0) & (of_background > 0)
     if both.any():
         raise InputError(
@@ -127,7 +129,7 @@ def class_fractions(
     return of_signal, of_background
 
 
-def _shares(classes: tuple[str, ...], mixture: Mixture, name: str) -> Floats:
+def _checked_class_fractions(classes: tuple[str, ...], mixture: Mixture, name: str) -> Floats:
     fractions: Mapping[str, float] = mixture if isinstance(mixture, Mapping) else {mixture: 1.0}
     shares = np.zeros(len(classes))
     for label, share in fractions.items():
@@ -142,7 +144,7 @@ def _shares(classes: tuple[str, ...], mixture: Mixture, name: str) -> Floats:
     return shares / total
 
 
-def _weighted_sum(p: NDArray[np.floating[Any]], shares: Floats) -> Floats:
+def _sum_of_class_probabilities(p: NDArray[np.floating[Any]], shares: Floats) -> Floats:
     """Computes Σ f p without a copy of all columns."""
     total = np.zeros(len(p))
     for c in np.flatnonzero(shares):

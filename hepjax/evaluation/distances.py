@@ -68,7 +68,7 @@ def wasserstein(a: Any, b: Any, a_weights: Any = None, b_weights: Any = None) ->
     (2.0, 0.25)
     """
     _, steps, shares, others = _merge_samples(a, b, a_weights, b_weights)
-    return _area(np.cumsum(shares / shares.sum() - others / others.sum()), steps)
+    return _area_between_distributions(np.cumsum(shares / shares.sum() - others / others.sum()), steps)
 
 
 def wasserstein_distance(a: Any, b: Any, a_weights: Any = None, b_weights: Any = None, *, seed: int = 0) -> Distance:
@@ -96,7 +96,7 @@ def wasserstein_distance(a: Any, b: Any, a_weights: Any = None, b_weights: Any =
     (1.0, 0.04)
     """
     values, steps, *both = _merge_samples(a, b, a_weights, b_weights)
-    first = _cell_starts(values)
+    first = _starts_of_value_cells(values)
     widths = np.append(values[first[1:]], values[-1]) - values[first]
     rng = np.random.default_rng(seed)
     cumulative = []
@@ -107,7 +107,9 @@ def wasserstein_distance(a: Any, b: Any, a_weights: Any = None, b_weights: Any =
         cumulative.append(np.cumsum(counts, axis=1) / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300))
     scatter = np.std(np.abs(cumulative[0] - cumulative[1]) @ widths)
     shares, others = both
-    return Distance(_area(np.cumsum(shares / shares.sum() - others / others.sum()), steps), float(scatter))
+    return Distance(
+        _area_between_distributions(np.cumsum(shares / shares.sum() - others / others.sum()), steps), float(scatter)
+    )
 
 
 def wasserstein_floor(truth: Any, other: Any, *, seed: int = 0) -> Distance:
@@ -136,7 +138,7 @@ def wasserstein_floor(truth: Any, other: Any, *, seed: int = 0) -> Distance:
     share = of_truth / of_truth.sum() - of_other / of_other.sum()
     for _ in range(DIVISIONS):
         rng.shuffle(share)
-        distances.append(_area(np.cumsum(share), steps))
+        distances.append(_area_between_distributions(np.cumsum(share), steps))
     return Distance(float(np.mean(distances)), float(np.std(distances)))
 
 
@@ -242,7 +244,7 @@ def distances_by_class(
 
 def _merge_samples(a: Any, b: Any, a_weights: Any, b_weights: Any) -> tuple[Floats, Floats, Floats, Floats]:
     """Returns (N + M,) rising values, (N + M - 1,) steps between them, and (N + M,) weights in a and in b."""
-    samples = [_checked_sample(values, name) for name, values in (("a", a), ("b", b))]
+    samples = [_checked_distance_sample(values, name) for name, values in (("a", a), ("b", b))]
     weights = [checked_weights(w, len(x)) for w, x in zip((a_weights, b_weights), samples, strict=True)]
     values = np.concatenate(samples)
     order = np.argsort(values, kind="stable")
@@ -252,12 +254,12 @@ def _merge_samples(a: Any, b: Any, a_weights: Any, b_weights: Any) -> tuple[Floa
     return rising, np.diff(rising), in_a, in_b
 
 
-def _area(difference: Floats, steps: Floats) -> float:
+def _area_between_distributions(difference: Floats, steps: Floats) -> float:
     """Computes ∫ |F - G| dx from (K,) F - G at rising values and the (K - 1,) steps between them."""
     return float(np.abs(difference[:-1]) @ steps)
 
 
-def _cell_starts(values: Floats) -> NDArray[np.int64]:
+def _starts_of_value_cells(values: Floats) -> NDArray[np.int64]:
     """Returns the first index of each cell of rising values; cells hold few values and are narrow."""
     if len(values) <= 2 * _CELLS:
         return np.arange(len(values))
@@ -266,7 +268,7 @@ def _cell_starts(values: Floats) -> NDArray[np.int64]:
     return np.union1d(by_rank, by_value)
 
 
-def _checked_sample(values: Any, name: str) -> Floats:
+def _checked_distance_sample(values: Any, name: str) -> Floats:
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not x.size:
         raise InputError(f"{name}: expected the shape (N,) with one value or more, found {x.shape}")

@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.curve_intervals import auc_interval, rate_interval, rejection_interval
 from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, mean_interval, share_interval
-from hepjax.evaluation.metrics import FALSE_POSITIVE_RATES, SIGNAL_EFFICIENCIES, losses_per_jet
+from hepjax.evaluation.metrics import FALSE_POSITIVE_RATES, SIGNAL_EFFICIENCIES, cross_entropy_per_jet
 from hepjax.evaluation.roc import pair_discriminant
 from hepjax.evaluation.significance import improvement
 from hepjax.evaluation.spectra import cuts_of, spectra
@@ -58,7 +58,7 @@ def figure_intervals(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, An
     enough = counts.sum() >= FEWEST
     return {
         "accuracy": _ends(share_interval(right, checked.weights)) if enough else None,
-        "loss": _ends(mean_interval(losses_per_jet(checked), checked.weights)) if enough else None,
+        "loss": _ends(mean_interval(cross_entropy_per_jet(checked), checked.weights)) if enough else None,
         "classes": {
             name: _of_class(checked, c, metrics["classes"][name], min(counts[c], counts.sum() - counts[c]))
             for c, name in enumerate(checked.classes)

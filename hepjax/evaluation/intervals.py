@@ -112,8 +112,8 @@ def binomial_interval(passed: Any, total: Any, level: float = ONE_SIGMA) -> Inte
     """
     from scipy.special import betaincinv
 
-    k, n = _checked_counts(passed, total)
-    _check_level(level)
+    k, n = _checked_trial_counts(passed, total)
+    _check_confidence_level(level)
     tail = (1 - level) / 2
     low = np.where(k > 0, betaincinv(np.where(k > 0, k, 1.0), n - k + 1, tail), 0.0)
     high = np.where(k < n, betaincinv(k + 1, np.where(k < n, n - k, 1.0), 1 - tail), 1.0)
@@ -202,7 +202,7 @@ def poisson_upper(count: Any, level: float = 0.95) -> Any:
     from scipy.special import gammaincinv
 
     counts = np.asarray(count, dtype=np.float64)
-    _check_level(level)
+    _check_confidence_level(level)
     if not np.isfinite(counts).all() or (counts < 0).any():
         raise InputError(f"count: expected numbers of 0 or more, found {counts.min():g}")
     return gammaincinv(counts + 1, level)
@@ -229,14 +229,14 @@ def rejection_bound(passing: float, total: float, level: float = 0.95) -> float:
     """
     from scipy.special import betaincinv
 
-    k, n = _checked_counts(passing, total)
-    _check_level(level)
+    k, n = _checked_trial_counts(passing, total)
+    _check_confidence_level(level)
     if not (n > 0).all():
         raise InputError("total: expected background jets, found none")
     return 1.0 if k == n else 1 / float(betaincinv(k + 1, n - k, level))
 
 
-def _checked_counts(passed: Any, total: Any) -> tuple[Floats, Floats]:
+def _checked_trial_counts(passed: Any, total: Any) -> tuple[Floats, Floats]:
     k, n = np.broadcast_arrays(*(np.asarray(x, dtype=np.float64) for x in (passed, total)))
     if not (np.isfinite(k).all() and np.isfinite(n).all()):
         raise InputError("passed, total: expected finite counts, found NaN or infinite")
@@ -248,6 +248,6 @@ def _checked_counts(passed: Any, total: Any) -> tuple[Floats, Floats]:
     return np.clip(k, 0, n), n
 
 
-def _check_level(level: float) -> None:
+def _check_confidence_level(level: float) -> None:
     if not 0 < level < 1:
         raise InputError(f"level: expected a confidence between 0 and 1, such as 0.95, found {level}")

@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.evaluation._score_checks import CheckedScores, checked_class_scores
 from hepjax.evaluation.confusion import accuracy, confusion_matrix
 from hepjax.evaluation.curve_intervals import rejection_limit
-from hepjax.evaluation.roc import auc, curve_of_class, fpr_at_tpr, pairwise_auc, tpr_at_fpr
+from hepjax.evaluation.roc import auc, fpr_at_tpr, pairwise_auc, roc_curve_of_class, tpr_at_fpr
 from hepjax.evaluation.significance import improvement
 from hepjax.evaluation.spectra import cuts_of, spectra
 from hepjax.evaluation.working_points import working_points
@@ -67,9 +67,9 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
     confusion = confusion_matrix(scores)
     figures, bounds, points = {}, {}, {}
     for c, name in enumerate(classes):  # one curve at a time: those of ten million jets would not fit side by side
-        curve = curve_of_class(checked, c)
+        curve = roc_curve_of_class(checked, c)
         jets = None if curve is None else spectra(checked.p[:, c], checked.labels == c, checked.weights, curve)
-        figures[name], bounds[name] = _figures_of_curve(curve, jets)
+        figures[name], bounds[name] = _figures_of_roc_curve(curve, jets)
         points[name] = [] if curve is None or jets is None else working_points(curve, *cuts_of(jets))
     return {
         "accuracy": accuracy(confusion),
@@ -77,7 +77,7 @@ def figures_of_merit(scores: Scores) -> dict[str, Any]:
         "classes": figures,
         "bounds": {name: bounds_of_class for name, bounds_of_class in bounds.items() if bounds_of_class},
         "working_points": points,
-        "pairwise_auc": _nested(pairwise_auc(scores), classes),
+        "pairwise_auc": _nested_metrics(pairwise_auc(scores), classes),
         "confusion": confusion.tolist(),
         "jets": dict(zip(classes, np.bincount(checked.labels, minlength=len(classes)).tolist(), strict=True)),
         "effective_jets": dict(zip(classes, effective.tolist(), strict=True)),
@@ -105,17 +105,19 @@ def cross_entropy(scores: Scores) -> float:
     0.693147
     """
     checked = checked_class_scores(scores)
-    return float(np.average(losses_per_jet(checked), weights=checked.weights))
+    return float(np.average(cross_entropy_per_jet(checked), weights=checked.weights))
 
 
-def losses_per_jet(checked: CheckedScores) -> NDArray[np.float64]:
+def cross_entropy_per_jet(checked: CheckedScores) -> NDArray[np.float64]:
     """Returns (N,) contributions of the jets to the cross-entropy."""
     of_truth = np.take_along_axis(checked.p, checked.labels[:, None], axis=1)[:, 0].astype(np.float64)
     # Without the upper bound, a softmax that rounds to above 1 would give a negative loss.
     return 0.0 - np.log(np.clip(of_truth, _SMALLEST, 1.0))
 
 
-def _figures_of_curve(curve: RocCurve | None, jets: Spectra | None) -> tuple[dict[str, float | None], dict[str, float]]:
+def _figures_of_roc_curve(
+    curve: RocCurve | None, jets: Spectra | None
+) -> tuple[dict[str, float | None], dict[str, float]]:
     """Returns figures of merit of a class from its curve, and bounds on its rejections."""
     figures: dict[str, float | None] = {"auc": None if curve is None else auc(curve)}
     for rate in FALSE_POSITIVE_RATES:
@@ -133,7 +135,7 @@ def _figures_of_curve(curve: RocCurve | None, jets: Spectra | None) -> tuple[dic
     return figures, {key: rejection_limit(signal, background, efficiency) for efficiency, key in rejections.items()}
 
 
-def _nested(matrix: Any, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
+def _nested_metrics(matrix: Any, classes: tuple[str, ...]) -> dict[str, dict[str, float | None]]:
     return {
         a: {b: None if np.isnan(matrix[i, j]) else float(matrix[i, j]) for j, b in enumerate(classes) if i != j}
         for i, a in enumerate(classes)

@@ -43,8 +43,8 @@ def peak(values: Any, share: float) -> Peak:
     >>> peak([1.0, 79.0, 80.0, 82.0, 200.0], share=0.6)
     Peak(low=79.0, high=82.0, width=3.0, place=80.0)
     """
-    rising = np.sort(_checked_values(values, share))
-    return Peak(*(float(x[0]) for x in _peaks_of_rows(rising[None], share)))
+    rising = np.sort(_checked_peak_values(values, share))
+    return Peak(*(float(x[0]) for x in _peaks_of_sorted_rows(rising[None], share)))
 
 
 def bootstrap_peaks(values: Any, share: float, *, seed: int = 0) -> Peak:
@@ -70,8 +70,10 @@ def bootstrap_peaks(values: Any, share: float, *, seed: int = 0) -> Peak:
     >>> bool(abs(peaks.width.mean() - 10.5) < 1), bool(0.2 < peaks.width.std() < 1)
     (True, True)
     """
-    x, rng = _checked_values(values, share), np.random.default_rng(seed)
-    samples = [_peaks_of_rows(np.sort(x[rng.integers(0, x.size, x.size)])[None], share) for _ in range(REPLICATES)]
+    x, rng = _checked_peak_values(values, share), np.random.default_rng(seed)
+    samples = [
+        _peaks_of_sorted_rows(np.sort(x[rng.integers(0, x.size, x.size)])[None], share) for _ in range(REPLICATES)
+    ]
     return Peak(*(np.concatenate(column) for column in zip(*samples, strict=True)))
 
 
@@ -100,7 +102,7 @@ def peak_figures(
     figures = {}
     for share in shares:
         window, samples = peak(values, share), bootstrap_peaks(values, share, seed=seed)
-        rest = _checked_values(background, share)
+        rest = _checked_peak_values(background, share)
         inside = float(np.mean((rest >= window.low) & (rest <= window.high)))
         figures[f"{share:.0%}"] = {
             "width": (window.width, float(samples.width.std())),
@@ -110,7 +112,7 @@ def peak_figures(
     return figures
 
 
-def _peaks_of_rows(rising: NDArray[np.float64], share: float) -> Peak:
+def _peaks_of_sorted_rows(rising: NDArray[np.float64], share: float) -> Peak:
     """Finds the peak of each row of rising values."""
     count = math.ceil(share * rising.shape[1] - 1e-9)
     widths = rising[:, count - 1 :] - rising[:, : rising.shape[1] - count + 1]
@@ -120,7 +122,7 @@ def _peaks_of_rows(rising: NDArray[np.float64], share: float) -> Peak:
     return Peak(low, high, high - low, np.median(inside, axis=1))
 
 
-def _checked_values(values: Any, share: float) -> NDArray[np.float64]:
+def _checked_peak_values(values: Any, share: float) -> NDArray[np.float64]:
     x = np.asarray(values, np.float64)
     if x.ndim != 1 or not x.size:
         raise InputError(f"values: expected the shape (N,) with one value or more, found {x.shape}")

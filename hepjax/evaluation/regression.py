@@ -81,8 +81,8 @@ def regression_figures(estimates: Estimates, losses: Any) -> dict[str, Any]:
     loss, interval = _mean_with_interval(each.mean(axis=1), checked.weights)
     targets, intervals = {}, {}
     for d, name in enumerate(checked.names):
-        pairs = _target_figures(checked, d, each[:, d], rng)
-        targets[name], intervals[name] = _unzip(pairs)
+        pairs = _regression_target_figures(checked, d, each[:, d], rng)
+        targets[name], intervals[name] = _split_values_and_intervals(pairs)
     return {
         "test_jets": len(checked.truth),
         "loss": loss,
@@ -125,7 +125,7 @@ def compare_regressions(first: Estimates, second: Estimates, first_losses: Any, 
         residuals = [one.predicted[:, d] - one.truth[:, d] for one in (a, b)]
         targets[name] = {
             "mean_squared_error": mean_difference(residuals[1] ** 2 - residuals[0] ** 2, w),
-            "resolution": _resolutions(residuals[0], residuals[1], w, rng),
+            "resolution": _resolution_differences(residuals[0], residuals[1], w, rng),
         }
     return {"loss": mean_difference(losses[1] - losses[0], w), "targets": targets}
 
@@ -195,7 +195,7 @@ def check_estimates(estimates: Estimates) -> Estimates:
     )
 
 
-def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generator) -> dict[str, Any]:
+def _regression_target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generator) -> dict[str, Any]:
     """Computes each figure of a target, with its interval."""
     residual, truth, w = e.predicted[:, d] - e.truth[:, d], e.truth[:, d], e.weights
     absolute = bias_and_resolution(residual, w, rng=rng)
@@ -213,7 +213,7 @@ def _target_figures(e: Estimates, d: int, losses: Floats, rng: np.random.Generat
         pairs["relative_resolution"] = (core.resolution, core.resolution_interval)
     square, interval = _mean_with_interval(residual**2, w)
     spread = float(np.sqrt(np.average((truth - np.average(truth, weights=w)) ** 2, weights=w)))
-    pairs["root_mean_squared_error"] = math.sqrt(square), _map(interval, lambda x: math.sqrt(max(x, 0.0)))
+    pairs["root_mean_squared_error"] = math.sqrt(square), _map_estimates(interval, lambda x: math.sqrt(max(x, 0.0)))
     pairs["mean_absolute_error"] = _mean_with_interval(np.abs(residual), w)
     pairs["truth_spread"] = spread, None
     explained = (lambda x: 1 - x / spread**2) if spread > 0 else None
@@ -241,10 +241,10 @@ def _pull_figures(pulls: Floats, w: Floats | None, rng: np.random.Generator) -> 
     }
 
 
-def _unzip(pairs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+def _split_values_and_intervals(pairs: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     values, intervals = {}, {}
     for key, pair in pairs.items():
-        values[key], intervals[key] = _unzip(pair) if isinstance(pair, dict) else pair
+        values[key], intervals[key] = _split_values_and_intervals(pair) if isinstance(pair, dict) else pair
     return values, intervals
 
 
@@ -254,7 +254,7 @@ def _mean_with_interval(values: Floats, w: Floats | None) -> tuple[float, Interv
     return float(np.average(values, weights=w)), interval
 
 
-def _map(interval: Interval, function: Any) -> Interval:
+def _map_estimates(interval: Interval, function: Any) -> Interval:
     return None if interval is None else [function(end) for end in interval]
 
 
@@ -268,7 +268,7 @@ def _covered_share(passed: NDArray[np.bool_], w: Floats | None) -> tuple[float, 
     return share, [float(low), float(high)] if effective_count(weights) >= FEWEST else None
 
 
-def _resolutions(a: Floats, b: Floats, w: Floats, rng: np.random.Generator) -> Difference | None:
+def _resolution_differences(a: Floats, b: Floats, w: Floats, rng: np.random.Generator) -> Difference | None:
     if effective_count(w) < FEWEST:
         return None
     orders = [np.argsort(x, kind="stable") for x in (a, b)]

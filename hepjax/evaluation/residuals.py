@@ -94,8 +94,8 @@ def bias_and_resolution(
     return BiasAndResolution(
         float(middle),
         float(high - low) / 2,
-        _interval(float(middle), medians),
-        _interval(float(high - low) / 2, halves),
+        _residual_quantile_interval(float(middle), medians),
+        _residual_quantile_interval(float(high - low) / 2, halves),
     )
 
 
@@ -167,7 +167,7 @@ def core_quantiles(values: Floats, w: Floats) -> Floats:
     return np.interp(_LEVELS, (total - w / 2) / total[-1], values)
 
 
-def _interval(value: float, shifts: Floats) -> Interval:
+def _residual_quantile_interval(value: float, shifts: Floats) -> Interval:
     low, high = np.percentile(shifts, [100 * _LEVELS[0], 100 * _LEVELS[2]])
     return [value + float(low), value + float(high)]
 

@@ -59,7 +59,7 @@ def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
     s = checked_scores(scores)
     signal = checked_flags(is_signal, s.size)
     w = None if weights is None else checked_weights(weights, s.size)
-    return _curve(s, signal, w)
+    return _roc_curve_points(s, signal, w)
 
 
 def auc(curve: RocCurve) -> float:
@@ -96,7 +96,7 @@ def tpr_at_fpr(curve: RocCurve, fpr: float) -> float:
     >>> tpr_at_fpr(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.25)
     0.75
     """
-    _require_fraction(fpr, "fpr")
+    _require_rate_fraction(fpr, "fpr")
     last = len(curve.fpr) - 1
     i = min(int(np.searchsorted(curve.fpr, fpr, side="right")) - 1, last)
     if i == last:
@@ -121,7 +121,7 @@ def fpr_at_tpr(curve: RocCurve, tpr: float) -> float:
     >>> fpr_at_tpr(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.75)
     0.25
     """
-    _require_fraction(tpr, "tpr")
+    _require_rate_fraction(tpr, "tpr")
     i = int(np.searchsorted(curve.tpr, tpr, side="left"))
     if i == 0:
         return float(curve.fpr[0])
@@ -145,7 +145,7 @@ def background_rejection(curve: RocCurve, signal_efficiency: float) -> float:
     >>> background_rejection(roc_curve([0.9, 0.5, 0.5, 0.1], [1, 1, 0, 0]), 0.75)
     4.0
     """
-    _require_fraction(signal_efficiency, "signal_efficiency")
+    _require_rate_fraction(signal_efficiency, "signal_efficiency")
     background = fpr_at_tpr(curve, signal_efficiency)
     return 1 / background if background > 0 else math.inf
 
@@ -171,7 +171,7 @@ def class_curve(scores: Scores, name: str) -> RocCurve | None:
     checked = checked_class_scores(scores)
     if name not in checked.classes:
         raise InputError(f"name: expected one of {', '.join(checked.classes)}, found {name!r}")
-    return curve_of_class(checked, checked.classes.index(name))
+    return roc_curve_of_class(checked, checked.classes.index(name))
 
 
 def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
@@ -193,7 +193,7 @@ def class_curves(scores: Scores) -> dict[str, RocCurve | None]:
     {'q': 1.0, 't': 1.0}
     """
     checked = checked_class_scores(scores)
-    return {name: curve_of_class(checked, c) for c, name in enumerate(checked.classes)}
+    return {name: roc_curve_of_class(checked, c) for c, name in enumerate(checked.classes)}
 
 
 def pairwise_auc(scores: Scores) -> Floats:
@@ -221,7 +221,7 @@ def pairwise_auc(scores: Scores) -> Floats:
     checked = checked_class_scores(scores)
     matrix = np.full((len(checked.classes), len(checked.classes)), np.nan)
     for a, b in combinations(range(len(checked.classes)), 2):
-        curve = curve_of(*pair_discriminant(checked, a, b))
+        curve = roc_curve_of_arrays(*pair_discriminant(checked, a, b))
         if curve is not None:
             matrix[a, b] = matrix[b, a] = auc(curve)
     return matrix
@@ -236,9 +236,9 @@ def pair_discriminant(checked: CheckedScores, a: int, b: int) -> tuple[Floats, N
     return discriminant, checked.labels[both] == a, None if checked.weights is None else checked.weights[both]
 
 
-def curve_of_class(checked: CheckedScores, c: int) -> RocCurve | None:
+def roc_curve_of_class(checked: CheckedScores, c: int) -> RocCurve | None:
     """Computes the ROC curve of class c against all others; None if either has no jets."""
-    return curve_of(checked.p[:, c], checked.labels == c, checked.weights)
+    return roc_curve_of_arrays(checked.p[:, c], checked.labels == c, checked.weights)
 
 
 def thin_curve(curve: RocCurve, points: int = 1000) -> RocCurve:
@@ -263,7 +263,7 @@ def thin_curve(curve: RocCurve, points: int = 1000) -> RocCurve:
     return RocCurve(*(values[chosen] for values in curve))
 
 
-def _curve(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
+def _roc_curve_points(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
     if w is not None and not w.all():
         s, signal, w = s[w > 0], signal[w > 0], w[w > 0]
     for present, name in ((signal.any(), "signal"), (not signal.all(), "background")):
@@ -286,14 +286,14 @@ def _curve(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | 
     )
 
 
-def curve_of(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve | None:
+def roc_curve_of_arrays(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve | None:
     """Computes `roc_curve` of arrays that passed the checks; None without signal or without background."""
     counted = signal if w is None else signal[w > 0]
     if not counted.any() or counted.all():
         return None
-    return _curve(s, signal, w)
+    return _roc_curve_points(s, signal, w)
 
 
-def _require_fraction(value: float, name: str) -> None:
+def _require_rate_fraction(value: float, name: str) -> None:
     if not 0 <= value <= 1:
         raise InputError(f"{name}: expected an efficiency from 0 to 1, found {value}")

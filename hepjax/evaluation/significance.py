@@ -111,7 +111,8 @@ def improvement(jets: Spectra) -> ImprovementEstimate | None:
     The largest observed value is too large, because fluctuations help to choose its cut. Each fifth of the jets is
     therefore measured at the best cut of the others: this value has no such bias, but that cut is worse than the best,
     so that it is too small as an estimate of the largest. The truth lies between, on average at two thirds of the way
-    down, for Gaussian, exponential and mixed scores, weighted or not (the coverage study in `tests/evaluation`).
+    down: this share, and the factor of the error, were chosen on toys with Gaussian, exponential and mixed scores, and
+    the coverage study in `tests/evaluation` checks them on Gaussian ones.
 
     Its interval follows from the numbers of jets that pass. Along the curve d ln ε_S/d ln ε_B is 1/2 at a maximum, and
     less where the curve ends at ten jets.

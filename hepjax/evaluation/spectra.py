@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.evaluation.intervals import FEWEST
-from hepjax.evaluation.roc import RocCurve, curve_of, thin_curve
+from hepjax.evaluation.roc import RocCurve, roc_curve_of_arrays, thin_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,7 +105,7 @@ def spectra(
       w: (N,) weights; None means 1 for each jet.
       curve: their ROC curve, where it is known already.
     """
-    curve = curve_of(s, signal, w) if curve is None else curve
+    curve = roc_curve_of_arrays(s, signal, w) if curve is None else curve
     if curve is None:
         return None
     at_fpr = np.searchsorted(curve.fpr, np.linspace(0, 1, _POINTS)).clip(max=curve.fpr.size - 1)

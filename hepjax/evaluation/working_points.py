@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import checked_class_scores
 from hepjax.evaluation.intervals import ONE_SIGMA, Interval, binomial_interval
-from hepjax.evaluation.roc import curve_of_class
+from hepjax.evaluation.roc import roc_curve_of_class
 from hepjax.evaluation.spectra import Cuts
 
 if TYPE_CHECKING:
@@ -96,18 +96,18 @@ def working_point(
         if not 0 < efficiency <= 1:
             raise InputError(f"efficiency: expected a signal efficiency above 0 up to 1, found {efficiency}")
         rate, rates, jets = efficiency, curve.tpr, signal
-        at = _first_reaching(rates, rate)
+        at = _first_point_reaching_rate(rates, rate)
     else:
         if mistag_rate is None or not 0 <= mistag_rate <= 1:
             raise InputError(f"mistag_rate: expected a background efficiency from 0 to 1, found {mistag_rate}")
         rate, rates, jets = mistag_rate, curve.fpr, background
-        at = _last_within(rates, rate)
+        at = _last_point_within_rate(rates, rate)
     low, high = _interval(rate, jets, level)
     return WorkingPoint(
         float(curve.thresholds[at]),
         Interval(
-            float(curve.thresholds[_first_reaching(rates, high)]) if high < 1 else -math.inf,
-            float(curve.thresholds[_last_within(rates, low)]) if low > 0 else math.inf,
+            float(curve.thresholds[_first_point_reaching_rate(rates, high)]) if high < 1 else -math.inf,
+            float(curve.thresholds[_last_point_within_rate(rates, low)]) if low > 0 else math.inf,
         ),
         float(curve.tpr[at]),
         _interval(curve.tpr[at], signal, level),
@@ -140,7 +140,7 @@ def working_points(curve: RocCurve | None, signal: float | Cuts, background: flo
     requests = [(x, None) for x in EFFICIENCIES] + [(None, x) for x in MISTAG_RATES]
     return [
         {"wanted_efficiency": e, "wanted_mistag_rate": m}
-        | _as_json(working_point(curve, signal, background, efficiency=e, mistag_rate=m))
+        | _working_point_to_json(working_point(curve, signal, background, efficiency=e, mistag_rate=m))
         for e, m in requests
     ]
 
@@ -168,7 +168,7 @@ def selection(scores: Scores, name: str, efficiency: float) -> NDArray[np.bool_]
     if name not in checked.classes:
         raise InputError(f"name: expected one of {', '.join(checked.classes)}, found {name!r}")
     c, counts = checked.classes.index(name), checked.effective
-    curve = curve_of_class(checked, c)
+    curve = roc_curve_of_class(checked, c)
     if curve is None:
         return None
     point = working_point(curve, counts[c], counts.sum() - counts[c], efficiency=efficiency)
@@ -182,17 +182,17 @@ def _interval(rate: float, jets: float | Cuts, level: float) -> Interval:
     return Interval(float(low), float(high))
 
 
-def _first_reaching(rates: Any, rate: float) -> int:
+def _first_point_reaching_rate(rates: Any, rate: float) -> int:
     """Returns the index of the first point with at least this rate."""
     return min(int(np.searchsorted(rates, rate - _ROUNDING)), len(rates) - 1)
 
 
-def _last_within(rates: Any, rate: float) -> int:
+def _last_point_within_rate(rates: Any, rate: float) -> int:
     """Returns the index of the last point with at most this rate."""
     return int(np.searchsorted(rates, rate + _ROUNDING, side="right")) - 1
 
 
-def _as_json(point: WorkingPoint) -> dict[str, Any]:
+def _working_point_to_json(point: WorkingPoint) -> dict[str, Any]:
     selects_jets = math.isfinite(point.threshold)
     entries: dict[str, Any] = {}
     for key, ends in (

@@ -1,9 +1,9 @@
 """Export of trained taggers to ONNX and StableHLO, and import of these files."""
 
 from hepjax.export.files import read
-from hepjax.export.inputs import Exported, InputSpec, input_specs, one_line
 from hepjax.export.onnx_files import IR_VERSION, OPSET, read_onnx, to_onnx
 from hepjax.export.stablehlo import PLATFORMS, describe_stablehlo, read_stablehlo, to_stablehlo
+from hepjax.export.tagger_inputs import Exported, InputSpec, input_specs, one_line
 
 __all__ = [
     "IR_VERSION",

@@ -10,7 +10,7 @@ from hepjax.export.onnx_files import read_onnx
 from hepjax.export.stablehlo import read_stablehlo
 
 if TYPE_CHECKING:
-    from hepjax.export.inputs import Exported
+    from hepjax.export.tagger_inputs import Exported
 
 
 def read(path: str | os.PathLike[str]) -> Exported:

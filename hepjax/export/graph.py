@@ -89,7 +89,7 @@ class Graph:
         values = [Value(self.fresh(), None, tuple(shape), np.dtype(dtype)) for shape, dtype in outputs]
         for value in values:
             self.sources[str(value.name)] = op, tuple(inputs)
-            self.shared.largest = max(self.shared.largest, _bytes_for_one(value))
+            self.shared.largest = max(self.shared.largest, _bytes_per_jet(value))
         names = ["" if value is None else self.name(value) for value in inputs]
         self.nodes.append(helper.make_node(op, names, [str(value.name) for value in values], **attributes))
         return values
@@ -108,14 +108,14 @@ class Graph:
     def sizes(self, shape: Shape) -> Value:
         """Returns a shape as an int64 tensor."""
         if all(isinstance(size, int) for size in shape):
-            return constant(np.array(shape, np.int64))
+            return constant_value(np.array(shape, np.int64))
         key = str(shape)
         if key not in self.shared.shapes:
             outermost, parts = self.shared.nodes, []
             for size in shape:
                 if not isinstance(size, int) and str(size) != BATCH:
                     raise InputError(f"ONNX export: an axis of size {size} is not supported; export StableHLO")
-                parts.append(self.name(constant(np.array([size], np.int64))) if isinstance(size, int) else BATCH)
+                parts.append(self.name(constant_value(np.array([size], np.int64))) if isinstance(size, int) else BATCH)
             self.shared.shapes[key] = name = self.fresh()
             outermost.append(helper.make_node("Concat", parts, [name], axis=0))
         return Value(self.shared.shapes[key], None, (len(shape),), np.dtype(np.int64))
@@ -126,9 +126,9 @@ class Graph:
         if shape == value.shape:
             return value
         if value.name is None:
-            return constant(np.asarray(value.const).reshape(shape))
+            return constant_value(np.asarray(value.const).reshape(shape))
         sizes = [size if isinstance(size, int) else -1 for size in shape]
-        return self.node("Reshape", [value, constant(np.array(sizes, np.int64))], shape, value.dtype)
+        return self.node("Reshape", [value, constant_value(np.array(sizes, np.int64))], shape, value.dtype)
 
     def expand(self, value: Value, shape: Shape) -> Value:
         """Broadcasts a value to its full shape."""
@@ -136,7 +136,7 @@ class Graph:
         if shape == value.shape:
             return value
         if value.name is None and all(isinstance(size, int) for size in shape):
-            return constant(np.broadcast_to(np.asarray(value.const), shape))
+            return constant_value(np.broadcast_to(np.asarray(value.const), shape))
         return self.node("Expand", [value, self.sizes(shape)], shape, value.dtype)
 
     def transpose(self, value: Value, order: Sequence[int]) -> Value:
@@ -145,7 +145,7 @@ class Graph:
         if order == sorted(order):
             return value
         if value.name is None:
-            return constant(np.asarray(value.const).transpose(order))
+            return constant_value(np.asarray(value.const).transpose(order))
         return self.node("Transpose", [value], [value.shape[axis] for axis in order], value.dtype, perm=order)
 
     def cast(self, value: Value, dtype: Any) -> Value:
@@ -153,7 +153,7 @@ class Graph:
         if value.dtype == np.dtype(dtype):
             return value
         if value.name is None:
-            return constant(np.asarray(value.const).astype(dtype))
+            return constant_value(np.asarray(value.const).astype(dtype))
         kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
         return self.node("Cast", [value], value.shape, dtype, to=kind)
 
@@ -176,18 +176,18 @@ class Graph:
 
     def live(self, outputs: Sequence[str]) -> list[NodeProto]:
         """Returns the nodes that the outputs need."""
-        return _live(self.nodes, set(outputs))
+        return _live_nodes(self.nodes, set(outputs))
 
 
-def constant(array: Any) -> Value:
+def constant_value(array: Any) -> Value:
     """Wraps a constant array as a value."""
     return Value(None, array, tuple(array.shape), array.dtype)
 
 
-def broadcast(shapes: Sequence[Shape]) -> Shape:
+def broadcast_shape(shapes: Sequence[Shape]) -> Shape:
     """Returns the shape of an elementwise result.
 
-    >>> broadcast([(3, 1), (), (1, 2)])
+    >>> broadcast_shape([(3, 1), (), (1, 2)])
     (3, 2)
     """
     rank = max(len(shape) for shape in shapes)
@@ -195,11 +195,11 @@ def broadcast(shapes: Sequence[Shape]) -> Shape:
     return tuple(next((size for size in sizes if size != 1), 1) for sizes in zip(*full, strict=True))
 
 
-def _bytes_for_one(value: Value) -> int:
+def _bytes_per_jet(value: Value) -> int:
     return math.prod(size if isinstance(size, int) else 1 for size in value.shape) * int(value.dtype.itemsize)
 
 
-def _live(nodes: Sequence[NodeProto], needed: set[str]) -> list[NodeProto]:
+def _live_nodes(nodes: Sequence[NodeProto], needed: set[str]) -> list[NodeProto]:
     nodes_reversed = []
     for node in reversed(nodes):
         if needed.intersection(node.output):

@@ -12,7 +12,7 @@ from onnx import helper
 from hepjax.errors import InputError
 from hepjax.export.elementwise import ELEMENTWISE
 from hepjax.export.gather_scatter import INDEXING
-from hepjax.export.graph import BATCH, Graph, Value, constant
+from hepjax.export.graph import BATCH, Graph, Value, constant_value
 from hepjax.export.matrix_products import PRODUCTS
 from hepjax.export.shapes import SHAPES
 
@@ -26,7 +26,7 @@ _INNER = ("jaxpr", "call_jaxpr", "fun_jaxpr")
 _CALLS = {"jit", "pjit", "closed_call", "core_call", "custom_jvp_call", "custom_vjp_call", "checkpoint", "remat2"}
 
 
-def lower(graph: Graph, closed: core.ClosedJaxpr, values: Sequence[Value]) -> list[Value]:
+def lower_function(graph: Graph, closed: core.ClosedJaxpr, values: Sequence[Value]) -> list[Value]:
     """Adds the nodes of a function to a graph.
 
     Args:
@@ -40,21 +40,25 @@ def lower(graph: Graph, closed: core.ClosedJaxpr, values: Sequence[Value]) -> li
     Raises:
       InputError: the function has an operation or a number format that ONNX does not support.
     """
-    return _lower(graph, closed.jaxpr, [*map(_array, closed.consts), *values], [True] * len(closed.jaxpr.outvars))
+    return _lower_equations(
+        graph, closed.jaxpr, [*map(_constant_array, closed.consts), *values], [True] * len(closed.jaxpr.outvars)
+    )
 
 
-def _lower(graph: Graph, jaxpr: core.Jaxpr, values: Sequence[Value], is_needed: Sequence[bool]) -> list[Value]:
+def _lower_equations(
+    graph: Graph, jaxpr: core.Jaxpr, values: Sequence[Value], is_needed: Sequence[bool]
+) -> list[Value]:
     environment = dict(zip([*jaxpr.constvars, *jaxpr.invars], values, strict=True))
 
     def read(var: Any) -> Value:
         if not isinstance(var, core.Literal):
             return environment[var]
         kind: Any = var.aval
-        return _array(np.asarray(var.val, kind.dtype))
+        return _constant_array(np.asarray(var.val, kind.dtype))
 
     for equation in _needed_equations(jaxpr, is_needed):
         inputs = [read(var) for var in equation.invars]
-        environment.update(zip(equation.outvars, _outputs(graph, equation, inputs), strict=True))
+        environment.update(zip(equation.outvars, _add_outputs_of_equation(graph, equation, inputs), strict=True))
     return [read(var) if needed else _UNUSED for var, needed in zip(jaxpr.outvars, is_needed, strict=True)]
 
 
@@ -77,23 +81,23 @@ def _needed_equations(jaxpr: core.Jaxpr, is_needed: Sequence[bool]) -> list[Any]
     return kept[::-1]
 
 
-def _outputs(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
+def _add_outputs_of_equation(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     name = str(equation.primitive)
     if name in _CALLS:
         inner = next(equation.params[key] for key in _INNER if key in equation.params)
         jaxpr, consts = (inner.jaxpr, inner.consts) if isinstance(inner, core.ClosedJaxpr) else (inner, ())
-        return _lower(graph, jaxpr, [*map(_array, consts), *inputs], [True] * len(jaxpr.outvars))
+        return _lower_equations(graph, jaxpr, [*map(_constant_array, consts), *inputs], [True] * len(jaxpr.outvars))
     if name == "call_hi_primitive":  # from jax 0.12 on an operation that is made of others
         specs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in equation.invars]
         closed = jax.make_jaxpr(equation.params["_prim"].expand)(*specs)
-        return lower(graph, closed, inputs)
-    if all(_is_whole(value, var) for value, var in zip(inputs, equation.invars, strict=True)) and all(
-        _is_static(var.aval.shape) for var in equation.outvars
+        return lower_function(graph, closed, inputs)
+    if all(_is_whole_constant(value, var) for value, var in zip(inputs, equation.invars, strict=True)) and all(
+        _is_static_value(var.aval.shape) for var in equation.outvars
     ):
         results = equation.primitive.bind(*(value.const for value in inputs), **equation.params)
-        return [_array(each) for each in (results if equation.primitive.multiple_results else [results])]
+        return [_constant_array(each) for each in (results if equation.primitive.multiple_results else [results])]
     if name == "scan":
-        return _scan(graph, equation, inputs)
+        return _lower_scan(graph, equation, inputs)
     if name not in _RULES:
         raise InputError(f"the model computes with JAX's {name}, which has no form in ONNX here; export StableHLO")
     for var in equation.outvars:
@@ -103,20 +107,20 @@ def _outputs(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     return outputs if isinstance(outputs, list) else [outputs]
 
 
-def _array(x: Any) -> Value:
-    return constant(x if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x))
+def _constant_array(x: Any) -> Value:
+    return constant_value(x if jax.numpy.issubdtype(x.dtype, jax.dtypes.prng_key) else np.asarray(x))
 
 
-def _is_static(shape: Sequence[Any]) -> bool:
+def _is_static_value(shape: Sequence[Any]) -> bool:
     return all(isinstance(size, int) for size in shape)
 
 
-def _is_whole(value: Value, var: Any) -> bool:
+def _is_whole_constant(value: Value, var: Any) -> bool:
     """Tests if a value is a constant of full shape."""
     return value.name is None and tuple(value.shape) == tuple(var.aval.shape)
 
 
-def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
+def _lower_scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     """Adds a loop over the first axis as ONNX's Scan, or its body if there is one iteration."""
     closed, n_out = equation.params["jaxpr"], len(equation.outvars)
     body = closed.jaxpr
@@ -129,13 +133,13 @@ def _scan(graph: Graph, equation: Any, inputs: list[Value]) -> list[Value]:
     fixed, start, over = inputs[:consts], inputs[consts : consts + carries], inputs[consts + carries :]
     if equation.params["length"] == 1:
         over = [graph.reshape(value, value.shape[1:]) for value in over]
-        outputs = lower(graph, closed, [*fixed, *start, *over])
+        outputs = lower_function(graph, closed, [*fixed, *start, *over])
         return [*outputs[:carries], *(graph.reshape(value, (1, *value.shape)) for value in outputs[carries:])]
     inner = Graph(outer=graph)
     arguments = [Value(graph.fresh(), None, tuple(v.aval.shape), v.aval.dtype) for v in body.invars[consts:]]
-    outputs = lower(inner, closed, [*fixed, *arguments])
+    outputs = lower_function(inner, closed, [*fixed, *arguments])
     if not over:  # Scan takes the number of iterations from its scanned inputs
-        over = [constant(np.zeros(equation.params["length"], np.float32))]
+        over = [constant_value(np.zeros(equation.params["length"], np.float32))]
         arguments.append(Value(graph.fresh(), None, (), over[0].dtype))
     # Each output of the body must be the output of a separate node.
     written = [

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.export.shapes import full_argument
+from hepjax.export.shapes import broadcast_argument
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from hepjax.export.graph import Graph, Value
 
 
-def _dot_general(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
+def _lower_dot_general(graph: Graph, equation: Any, a: Value, b: Value) -> Value:
     """Merges the axes into (batch, free, contracted) and (batch, contracted, free), and adds a MatMul."""
     (a_sum, b_sum), (a_batch, b_batch) = equation.params["dimension_numbers"]
     out = equation.outvars[0].aval
-    a, b = full_argument(graph, equation, 0, a), full_argument(graph, equation, 1, b)
+    a, b = broadcast_argument(graph, equation, 0, a), broadcast_argument(graph, equation, 1, b)
     a_free = [axis for axis in range(len(a.shape)) if axis not in {*a_sum, *a_batch}]
     b_free = [axis for axis in range(len(b.shape)) if axis not in {*b_sum, *b_batch}]
     a, b = graph.transpose(a, [*a_batch, *a_free, *a_sum]), graph.transpose(b, [*b_batch, *b_sum, *b_free])
@@ -40,8 +40,8 @@ def _lower_convolution(graph: Graph, equation: Any, x: Value, kernel: Value) -> 
     numbers = params["dimension_numbers"]
     if params["batch_group_count"] != 1 or any(step != 1 for step in params["lhs_dilation"]):
         raise InputError("ONNX export: a transposed convolution is not supported; export StableHLO")
-    x = graph.transpose(full_argument(graph, equation, 0, x), numbers.lhs_spec)
-    kernel = graph.transpose(full_argument(graph, equation, 1, kernel), numbers.rhs_spec)
+    x = graph.transpose(broadcast_argument(graph, equation, 0, x), numbers.lhs_spec)
+    kernel = graph.transpose(broadcast_argument(graph, equation, 1, kernel), numbers.rhs_spec)
     output = graph.node(
         "Conv",
         [x, kernel],
@@ -55,5 +55,8 @@ def _lower_convolution(graph: Graph, equation: Any, x: Value, kernel: Value) -> 
     return graph.transpose(output, sorted(range(len(out.shape)), key=numbers.out_spec.__getitem__))
 
 
-PRODUCTS: dict[str, Callable[..., Any]] = {"conv_general_dilated": _lower_convolution, "dot_general": _dot_general}
+PRODUCTS: dict[str, Callable[..., Any]] = {
+    "conv_general_dilated": _lower_convolution,
+    "dot_general": _lower_dot_general,
+}
 """The rules of the JAX primitives for products, by name."""

@@ -9,21 +9,21 @@ import jax
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.export.inputs import (
+from hepjax.export.tagger_inputs import (
     FORMAT,
     OUTPUTS,
     PRODUCER,
     SYMBOL,
     Exported,
     InputSpec,
-    check_format,
+    check_export_format,
     check_signature,
     flatten_inputs,
     input_specs,
-    jets_at_once,
+    jets_per_exported_call,
     one_line,
     predict_in_blocks,
-    read_bytes,
+    read_exported_bytes,
     require_package,
     symbolic_inputs,
 )
@@ -49,7 +49,8 @@ def to_onnx(
 ) -> bytes:
     """Converts a model to an ONNX model from raw columns to predictions.
 
-    The size of the first axis of inputs and output is free. `metadata_props` hold the metadata and `jets_at_once`, the
+    The size of the first axis of inputs and output is free. `metadata_props` hold the metadata and
+    `jets_per_exported_call`, the
     number of jets whose intermediate arrays fit in a cache; more jets are evaluated faster in blocks.
 
     Args:
@@ -76,7 +77,7 @@ def to_onnx(
     from onnx import checker, helper
 
     from hepjax.export.graph import Graph, Value
-    from hepjax.export.lowering import lower
+    from hepjax.export.lowering import lower_function
     from hepjax.version import __version__
 
     specs = input_specs(example)
@@ -86,7 +87,7 @@ def to_onnx(
         Value(spec.name, None, tuple(v.aval.shape), spec.dtype)
         for spec, v in zip(specs, closed.jaxpr.invars, strict=True)
     ]
-    (result,) = lower(graph, closed, values)
+    (result,) = lower_function(graph, closed, values)
     out = closed.out_avals[0]
     nodes, constants = graph.finish(graph.expand(result, out.shape), output)
     model = helper.make_model(
@@ -103,7 +104,7 @@ def to_onnx(
         producer_version=__version__,
         doc_string=f"A model of particle jets: columns in their own units in, {output} out.",
     )
-    facts = {**metadata, "jets_at_once": str(jets_at_once(graph.shared.largest))}
+    facts = {**metadata, "jets_at_once": str(jets_per_exported_call(graph.shared.largest))}
     helper.set_model_props(model, facts)
     checker.check_model(model)
     # The format comes last in the file: one that is cut short lacks it.
@@ -129,10 +130,10 @@ def read_onnx(path: str | os.PathLike[str]) -> Exported:
     require_package("onnxruntime")
     import onnxruntime  # type: ignore[import-untyped]
 
-    data = read_bytes(path)
-    model = _parse_model(path, data)
+    data = read_exported_bytes(path)
+    model = _parse_onnx_model(path, data)
     metadata = {prop.key: prop.value for prop in model.metadata_props}
-    check_format(path, metadata.get("hepjax_format"), model.producer_name)
+    check_export_format(path, metadata.get("hepjax_format"), model.producer_name)
     opset = {operators.domain: operators.version for operators in model.opset_import}
     if opset != {"": OPSET} or model.ir_version > IR_VERSION:
         raise InputError(
@@ -154,15 +155,17 @@ def read_onnx(path: str | os.PathLike[str]) -> Exported:
     except Exception as error:  # ONNX Runtime's exceptions have no other base
         raise InputError(f"{path}: ONNX Runtime cannot load it ({one_line(error)}); export the tagger again") from error
 
-    def run(arrays: list[np.ndarray]) -> np.ndarray:
+    def run_onnx(arrays: list[np.ndarray]) -> np.ndarray:
         named = {spec.name: array for spec, array in zip(specs, arrays, strict=True)}
         predictions: np.ndarray = session.run([output], named)[0]
         return predictions
 
-    return Exported(predict_in_blocks(run, specs, columns, int(most_jets)), metadata, tuple(specs), columns, output)
+    return Exported(
+        predict_in_blocks(run_onnx, specs, columns, int(most_jets)), metadata, tuple(specs), columns, output
+    )
 
 
-def _parse_model(path: str | os.PathLike[str], data: bytes) -> Any:
+def _parse_onnx_model(path: str | os.PathLike[str], data: bytes) -> Any:
     import onnx
 
     try:

@@ -12,18 +12,18 @@ import jax
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.export.inputs import (
+from hepjax.export.tagger_inputs import (
     FORMAT,
     Exported,
     InputSpec,
-    check_format,
+    check_export_format,
     check_signature,
     flatten_inputs,
     input_specs,
-    jets_at_once,
+    jets_per_exported_call,
     one_line,
     predict_in_blocks,
-    read_bytes,
+    read_exported_bytes,
     require_package,
     symbolic_inputs,
 )
@@ -89,7 +89,7 @@ def describe_stablehlo(
     description = {
         "hepjax_format": FORMAT,
         "sha256": hashlib.sha256(data).hexdigest(),
-        "jets_at_once": jets_at_once(_max_array_bytes(closed.jaxpr)),
+        "jets_at_once": jets_per_exported_call(_max_array_bytes(closed.jaxpr)),
         "inputs": [{"name": spec.name, "shape": spec.shape, "dtype": spec.dtype.name} for spec in specs],
         "classes": closed.out_avals[0].shape[1],
         "facts": dict(metadata),
@@ -111,7 +111,7 @@ def read_stablehlo(path: str | os.PathLike[str]) -> Exported:
         devices.
     """
     require_package("flatbuffers")
-    data, description = read_bytes(path), _read_description(path)
+    data, description = read_exported_bytes(path), _read_stablehlo_metadata(path)
     if hashlib.sha256(data).hexdigest() != description["sha256"]:
         raise InputError(f"{path}: not the file that {path}.json describes: cut short or changed; export again")
     specs = _specs(path, description)
@@ -129,7 +129,7 @@ def read_stablehlo(path: str | os.PathLike[str]) -> Exported:
     _check_described(path, exported, specs, columns)
     compiled = jax.jit(exported.call)
 
-    def run(arrays: list[np.ndarray]) -> np.ndarray:
+    def run_stablehlo(arrays: list[np.ndarray]) -> np.ndarray:
         count = len(arrays[0])
         size = min(2 ** math.ceil(math.log2(count)), most)
         padded = [np.pad(x, [(0, size - count)] + [(0, 0)] * (x.ndim - 1)) for x in arrays]
@@ -137,7 +137,7 @@ def read_stablehlo(path: str | os.PathLike[str]) -> Exported:
         predictions: np.ndarray = np.asarray(compiled(*padded))[:count]
         return predictions
 
-    predict = predict_in_blocks(run, specs, columns, most)
+    predict = predict_in_blocks(run_stablehlo, specs, columns, most)
     return Exported(predict, description["facts"], tuple(specs), columns, None)
 
 
@@ -171,15 +171,15 @@ def _check_described(path: str | os.PathLike[str], exported: Any, specs: Sequenc
 _FIELDS = {"hepjax_format", "sha256", "jets_at_once", "inputs", "classes", "facts"}
 
 
-def _read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
+def _read_stablehlo_metadata(path: str | os.PathLike[str]) -> dict[str, Any]:
     json_path = Path(f"{path}.json")
     try:
-        description = json.loads(read_bytes(json_path))
+        description = json.loads(read_exported_bytes(json_path))
     except (RecursionError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{json_path}: no JSON, or cut short; export the tagger again") from error
-    check_format(json_path, description.get("hepjax_format") if isinstance(description, dict) else None)
+    check_export_format(json_path, description.get("hepjax_format") if isinstance(description, dict) else None)
     if missing := _FIELDS - {*description}:
         raise InputError(f"{json_path}: lacks {', '.join(sorted(missing))}; export the tagger again")
     complete: dict[str, Any] = description

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax.choices import Role
-from hepjax.data.dataset import derivable
+from hepjax.data.dataset import derivable_roles
 from hepjax.errors import InputError
 from hepjax.registry import similar_names_hint
 
@@ -43,7 +43,7 @@ def column_places(wanted: Sequence[str], names: Sequence[str], what: str) -> lis
     >>> column_places(["j1_pt", "j1_e"], ("j1_e", "j1_eta", "j1_pt"), "columns")
     [2, 0]
     """
-    _check_distinct(wanted, what)
+    _check_distinct_columns(wanted, what)
     return [_place_of_column(name, names, what) for name in wanted]
 
 
@@ -65,9 +65,9 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
     >>> observable_places(["jet_mass", "j_pt"], datasets.get("hls4ml"), "features")
     [3, 1]
     """
-    _check_distinct(wanted, what)
+    _check_distinct_columns(wanted, what)
     columns = dataset.jet_columns
-    return [_place_of_column(_named(name, columns, dataset), columns, what) for name in wanted]
+    return [_place_of_column(_column_of_role(name, columns, dataset), columns, what) for name in wanted]
 
 
 def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:
@@ -88,15 +88,15 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
     >>> particle_sources(["j1_e", "pt", "mass"], datasets.get("hls4ml"), "columns")
     Sources(places=[3, 5, 16], derived=(<Role.MASS: 'mass'>,))
     """
-    _check_distinct(wanted, what)
-    columns, known = dataset.particle_columns, derivable(dataset)
-    names = [_named(name, columns, dataset) for name in wanted]
+    _check_distinct_columns(wanted, what)
+    columns, known = dataset.particle_columns, derivable_roles(dataset)
+    names = [_column_of_role(name, columns, dataset) for name in wanted]
     derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
     everything = (*columns, *(role.value for role in derived))
     return Sources([_place_of_column(name, everything, what) for name in names], derived)
 
 
-def _check_distinct(wanted: Sequence[str], what: str) -> None:
+def _check_distinct_columns(wanted: Sequence[str], what: str) -> None:
     if isinstance(wanted, str):
         raise InputError(f"{what}: expected a list of names, found the text {wanted!r}; write [{wanted!r}]")
     if len(set(wanted)) < len(wanted) or not wanted:
@@ -109,7 +109,7 @@ def _place_of_column(name: str, names: Sequence[str], what: str) -> int:
     return names.index(name)
 
 
-def _named(name: str, columns: Sequence[str], dataset: Dataset) -> str:
+def _column_of_role(name: str, columns: Sequence[str], dataset: Dataset) -> str:
     """The column of a role, where a name is that of a role and of no column."""
     role = _ROLES.get(name)
     return name if name in columns or role is None else dataset.roles.get(role, name)

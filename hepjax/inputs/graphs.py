@@ -14,7 +14,7 @@ from hepjax.choices import Role
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
-from hepjax.inputs.rounding import unfused
+from hepjax.inputs.rounding import unfused_product
 from hepjax.inputs.sequences import sequences
 from hepjax.numerics import safe_divide, safe_sqrt
 from hepjax.physics import kinematics
@@ -76,7 +76,7 @@ def build_graph(
     _check_graph_options(slots, neighbors, radius)
     if points is None and (neighbors is not None or radius is not None):
         raise InputError("points: expected (B, P, D) coordinates to measure distances in, found none")
-    sender, wanted = _candidates(mask, points, neighbors, radius)
+    sender, wanted = _edge_candidates(mask, points, neighbors, radius)
     budget = sender.size
     # Particles move to the front, and so do edges; what fills up points behind the last.
     particles = jnp.nonzero(mask.reshape(-1), size=jets * slots + 1, fill_value=jets * slots)[0]
@@ -89,11 +89,11 @@ def build_graph(
     if p4 is None:
         features = jnp.zeros((budget, 0), nodes.dtype)
     else:
-        features = _edge_features(_pick(p4, particles), senders, receivers, real)
+        features = _edge_features(_pick_particles(p4, particles), senders, receivers, real)
     if globals_ is None:
         globals_ = jnp.log1p(n_node.astype(nodes.dtype))[:, None]
     return jraph.GraphsTuple(
-        nodes=_pick(nodes, particles),
+        nodes=_pick_particles(nodes, particles),
         edges=features,
         senders=senders,
         receivers=receivers,
@@ -156,7 +156,7 @@ def graphs(
         inputs["p4"] = pick(_P4)
     size = max(1, min(len(mask), _BLOCK // mask.shape[1] ** 2))
     blocks = [
-        _stripped(inputs, slice(start, start + size), size, neighbors, radius)
+        _graphs_without_padding(inputs, slice(start, start + size), size, neighbors, radius)
         for start in range(0, max(len(mask), 1), size)
     ]
     graph = jraph.batch_np(blocks)
@@ -197,7 +197,7 @@ def coordinates(
     xp = values.__array_namespace__()
     points = values[..., np.array([names.index(name) for name in by])]
     absolute = xp.asarray([name in azimuths for name in by])
-    return xp.where(absolute, kinematics.wrap(points - points[:, :1]), points)
+    return xp.where(absolute, kinematics.wrap_azimuth(points - points[:, :1]), points)
 
 
 def pair_features(p4_a: Any, p4_b: Any) -> Any:
@@ -219,7 +219,7 @@ def pair_features(p4_a: Any, p4_b: Any) -> Any:
     >>> np.exp(pair_features(p4_a, p4_b)).round(4).tolist()
     [1.5708, 4.7124, 0.5, 18.0]
     """
-    return _pair_features(_coordinates(p4_a), _coordinates(p4_b))
+    return _features_of_pairs(_momentum_coordinates(p4_a), _momentum_coordinates(p4_b))
 
 
 def _check_graph_options(slots: int, neighbors: int | None, radius: float | None) -> None:
@@ -234,14 +234,14 @@ def _check_graph_options(slots: int, neighbors: int | None, radius: float | None
         raise InputError(f"radius: expected more than 0, found {radius}; leave it out to join all particles")
 
 
-def _candidates(
+def _edge_candidates(
     mask: jax.Array, points: jax.Array | None, neighbors: int | None, radius: float | None
 ) -> tuple[jax.Array, jax.Array]:
     """The senders (B, P, E/P) that each receiver may have, as flat places of particles, and which are wanted."""
     jets, slots = mask.shape
     receiver = jnp.arange(slots, dtype=jnp.int32)[:, None]
     if neighbors is not None:
-        distance = _squared_distance(points, mask)
+        distance = _squared_pair_distances(points, mask)
         others = mask[:, None, :] & (receiver != jnp.arange(slots))
         nearest, sender = jax.lax.top_k(-jnp.where(others, distance, jnp.inf), neighbors)
         wanted = mask[:, :, None] & (nearest > -jnp.inf)
@@ -250,43 +250,43 @@ def _candidates(
         sender = jnp.broadcast_to(sender + (sender >= receiver), (jets, slots, slots - 1))
         wanted = mask[:, :, None] & jnp.take_along_axis(mask[:, None, :], sender, axis=2)
         if radius is not None:
-            near = _squared_distance(points, mask) < radius**2
+            near = _squared_pair_distances(points, mask) < radius**2
             wanted &= jnp.take_along_axis(near, sender, axis=2)
     return sender + slots * jnp.arange(jets, dtype=jnp.int32)[:, None, None], wanted
 
 
-def _squared_distance(points: Any, mask: jax.Array) -> jax.Array:
+def _squared_pair_distances(points: Any, mask: jax.Array) -> jax.Array:
     """(B, P, P), one coordinate at a time: (B, P, P, D) would need D times the memory."""
     points = jnp.where(mask[..., None], points, 0)
     differences = (points[:, :, None, i] - points[:, None, :, i] for i in range(points.shape[-1]))
-    return sum((unfused(d**2) for d in differences), jnp.zeros((), points.dtype))
+    return sum((unfused_product(d**2) for d in differences), jnp.zeros((), points.dtype))
 
 
-def _pick(x: jax.Array, particles: jax.Array) -> jax.Array:
+def _pick_particles(x: jax.Array, particles: jax.Array) -> jax.Array:
     """The rows of these particles; the place after the last is a row of zeros."""
     rows = x.reshape(-1, x.shape[-1])
     return jnp.concatenate([rows, jnp.zeros_like(rows[:1])])[particles]
 
 
 def _edge_features(p4: jax.Array, senders: jax.Array, receivers: jax.Array, real: jax.Array) -> jax.Array:
-    particles = _coordinates(p4)
-    return jnp.where(real[:, None], _pair_features(particles[receivers], particles[senders]), 0)
+    particles = _momentum_coordinates(p4)
+    return jnp.where(real[:, None], _features_of_pairs(particles[receivers], particles[senders]), 0)
 
 
-def _coordinates(p4: Any) -> Any:
+def _momentum_coordinates(p4: Any) -> Any:
     """(..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair.
 
     As in `kinematics`, but for products that are not fused: of a light particle, m² is what rounding leaves.
     """
     xp = p4.__array_namespace__()
     px, py, pz, e = xp.moveaxis(p4, -1, 0)
-    pt_2 = unfused(px**2) + unfused(py**2)
-    mass_2 = xp.maximum(unfused((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
+    pt_2 = unfused_product(px**2) + unfused_product(py**2)
+    mass_2 = xp.maximum(unfused_product((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
     rapidity = xp.asinh(safe_divide(pz, safe_sqrt(pt_2 + mass_2)))
     return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
 
 
-def _pair_features(a: Any, b: Any) -> Any:
+def _features_of_pairs(a: Any, b: Any) -> Any:
     xp = a.__array_namespace__()
     (pt_a, y_a, phi_a, m_a), (pt_b, y_b, phi_b, m_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
     distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
@@ -304,7 +304,7 @@ def _pair_features(a: Any, b: Any) -> Any:
 _compiled = jax.jit(build_graph, static_argnames=("neighbors", "radius"))
 
 
-def _stripped(
+def _graphs_without_padding(
     inputs: dict[str, np.ndarray], rows: slice, size: int, neighbors: int | None, radius: float | None
 ) -> jraph.GraphsTuple:
     """The graphs of one block; the last is filled up with empty jets, so that all have one shape."""

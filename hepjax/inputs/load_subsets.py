@@ -105,7 +105,7 @@ def load_subsets(
     """Reads and splits the jets; those that do not fit into memory are looked at once, and read anew when asked for.
 
     Args:
-      opened: from `hepjax.inputs.open_files.open_splits`.
+      opened: from `hepjax.inputs.open_files.open_split_files`.
       pipeline: says what to load of them.
       read_targets: reads what is to be learned of them.
       seed: of the split.
@@ -126,16 +126,12 @@ def load_subsets(
     wanted = {"data": (opened.data, {name: rows for name, rows in split._asdict().items() if name not in others})}
     wanted |= {name: (jets, {name: np.arange(len(jets))}) for name, jets in others.items()}
     if select is not None:
-        wanted = {
-            name: (
-                jets,
-                _selected(jets, rows, read_targets, opened.sources[name], lambda targets: select(targets, seed)),
-            )
-            for name, (jets, rows) in wanted.items()
-        }
+        for name, (jets, rows) in wanted.items():
+            chosen = _selected_rows(jets, rows, read_targets, opened.sources[name], lambda t: select(t, seed))
+            wanted[name] = (jets, chosen)
         split = split._replace(**{name: rows for name, rows in wanted["data"][1].items() if name not in others})
     count, most = sum(len(jets) for jets, _ in wanted.values()), memory * 1e9
-    size, processes = count * _bytes(pipeline), runtime.process()[1]
+    size, processes = count * _bytes_per_jet(pipeline), runtime.process()[1]
     keep = size <= most * processes
     if needed_by and not keep:
         raise InputError(
@@ -149,13 +145,13 @@ def load_subsets(
     ]
     subsets = {name: subset for each in passes for name, subset in each.subsets.items()}
     _normalize_weights(subsets)
-    _warn_of_empty(int(_total([each.empty for each in passes]).sum()), count)
+    _warn_of_empty_jets(int(_sum_over_processes([each.empty for each in passes]).sum()), count)
     return Splits(
         **subsets,
         split=split,
-        counts=tuple(_total([len(subsets[name].rows) for name in split._fields]).tolist()),
-        scaling=representations.scaling_of(_moments_of_all(passes[0].moments)),
-        fingerprint=zlib.crc32(_total([each.checksum for each in passes]).tobytes()),
+        counts=tuple(_sum_over_processes([len(subsets[name].rows) for name in split._fields]).tolist()),
+        scaling=representations.scaling_of(_moments_over_processes(passes[0].moments)),
+        fingerprint=zlib.crc32(_sum_over_processes([each.checksum for each in passes]).tobytes()),
         dataset=opened.data.dataset,
     )
 
@@ -171,7 +167,7 @@ def select_learned_jets(splits: Splits, keep: Callable[[Subset], np.ndarray]) ->
       The other jets; the same splits where all stay.
     """
     kept = {name: keep(getattr(splits, name)) for name in splits.split._fields}
-    counts = tuple(_total([np.sum(mask) for mask in kept.values()]).tolist())
+    counts = tuple(_sum_over_processes([np.sum(mask) for mask in kept.values()]).tolist())
     if counts == splits.counts:
         return splits
     subsets = {name: _masked_subset(getattr(splits, name), mask) for name, mask in kept.items()}
@@ -210,14 +206,14 @@ def subset_blocks(
       What it loaded, and the targets where they are known.
     """
     empty = 0
-    for rows in itertools.starmap(slice, _spans(jets, slice(0, len(jets)), _rows_of_bytes(jets, _AT_ONCE))):
+    for rows in itertools.starmap(slice, _row_spans(jets, slice(0, len(jets)), _rows_of_bytes(jets, _AT_ONCE))):
         inputs = pipeline.load(jets, rows)
-        empty += int((_lengths(inputs) == 0).sum())
+        empty += int((_particle_counts(inputs) == 0).sum())
         yield inputs, read_targets(jets, rows)
-    _warn_of_empty(empty, len(jets))
+    _warn_of_empty_jets(empty, len(jets))
 
 
-def of_inputs(inputs: Any) -> Subset:
+def subset_of_inputs(inputs: Any) -> Subset:
     """Makes a subset of jets that were loaded already.
 
     Args:
@@ -226,38 +222,31 @@ def of_inputs(inputs: Any) -> Subset:
     Returns:
       The subset; its targets mean nothing.
 
-    >>> of_inputs(np.zeros((3, 16))).rows.tolist()
+    >>> subset_of_inputs(np.zeros((3, 16))).rows.tolist()
     [0, 1, 2]
     """
-    lengths = _lengths(inputs)
+    lengths = _particle_counts(inputs)
     data = Batch(inputs, np.zeros(len(lengths), np.int32), np.ones(len(lengths), np.float32))
-    return Subset(
-        np.arange(len(lengths)),
-        np.asarray(data.targets),
-        np.asarray(data.weights),
-        lengths,
-        data,
-        _subset_in_memory(data),
-    )
+    rows, targets, weights = np.arange(len(lengths)), np.asarray(data.targets), np.asarray(data.weights)
+    return Subset(rows, targets, weights, lengths, data, _subset_in_memory(data))
 
 
-def _selected(
+def _selected_rows(
     jets: Jets,
     split: dict[str, np.ndarray],
     read_targets: ReadTargets,
     source: str,
     select: Callable[[np.ndarray], np.ndarray],
 ) -> dict[str, np.ndarray]:
-    """The rows of each part, of the training and validation parts those that are learned from."""
-    chosen = {}
-    for name, rows in split.items():
-        ordered = np.sort(rows)
-        learned = name != "test"
-        chosen[name] = ordered[select(_check_targets(read_targets(jets, ordered), source))] if learned else rows
-    return chosen
+    """Returns the rows of each part, of the training and validation parts those that are learned from."""
+
+    def learned(rows: np.ndarray) -> Any:
+        return rows[select(_check_subset_targets(read_targets(jets, rows), source))]
+
+    return {name: rows if name == "test" else learned(np.sort(rows)) for name, rows in split.items()}
 
 
-def _bytes(pipeline: InputPipeline) -> int:
+def _bytes_per_jet(pipeline: InputPipeline) -> int:
     """Counts the bytes of one jet in memory, with its target and weight."""
     size: int = sum(leaf.nbytes for leaf in jax.tree.leaves(pipeline.example))
     return size + 8
@@ -284,19 +273,19 @@ def _read_process_share(
     first, count = mine.start, mine.stop - mine.start
     rows = {name: np.sort(r[(first <= r) & (r < mine.stop)]) for name, r in split.items()}
     kept = {name: _allocate_subset(pipeline, len(r)) for name, r in rows.items()} if keep else {}
-    targets = _check_targets(read_targets(jets, slice(first, first)), source)
+    targets = _check_subset_targets(read_targets(jets, slice(first, first)), source)
     targets = np.empty((count, *targets.shape[1:]), targets.dtype)
     lengths, weights = np.empty(count, np.int32), np.ones(count, np.float32)
     moments, checksum = [], 0
-    for start, stop in _spans(jets, mine, size):
+    for start, stop in _row_spans(jets, mine, size):
         inputs, here = pipeline.load(jets, slice(start, stop)), slice(start - first, stop - first)
-        targets[here] = _check_targets(read_targets(jets, slice(start, stop)), source)
-        lengths[here] = _lengths(inputs)
+        targets[here] = _check_subset_targets(read_targets(jets, slice(start, stop)), source)
+        lengths[here] = _particle_counts(inputs)
         known = [inputs, targets[here]]
         if jets.weights is not None:
-            weights[here] = _check_weights(np.asarray(jets.weights[start:stop]), source)
+            weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), source)
             known.append(weights[here])
-        checksum += _checksum(start, known)
+        checksum += _rows_checksum(start, known)
         for name, chosen in rows.items():
             low, high = np.searchsorted(chosen, (start, stop))
             part = jax.tree.map(lambda x, places=chosen[low:high] - start: x[places], inputs)
@@ -309,18 +298,18 @@ def _read_process_share(
         places = chosen - first
         y, w = targets[places], weights[places]
         data = Batch(kept[name], y, w) if keep else None
-        stream = _subset_in_memory(data) if data is not None else _stream(jets, chosen, y, w, pipeline, size)
+        stream = _subset_in_memory(data) if data is not None else _stream_subset(jets, chosen, y, w, pipeline, size)
         subsets[name] = Subset(chosen, y, w, lengths[places], data, stream, jets)
     return _Pass(subsets, moments, checksum % 2**64, int((lengths == 0).sum()))
 
 
-def _check_targets(targets: np.ndarray | None, source: str) -> np.ndarray:
+def _check_subset_targets(targets: np.ndarray | None, source: str) -> np.ndarray:
     if targets is None:
         raise InputError(f"{source}: has no targets, so nothing can be learned; give jets that have them")
     return targets
 
 
-def _check_weights(weights: np.ndarray, source: str) -> np.ndarray:
+def _check_event_weights(weights: np.ndarray, source: str) -> np.ndarray:
     wrong = ~np.isfinite(weights) | (weights < 0)
     if wrong.any():
         raise InputError(
@@ -339,7 +328,7 @@ def _normalize_weights(subsets: Mapping[str, Subset]) -> None:
             np.multiply(subset.weights, sums[1] / sums[0], out=subset.weights)
 
 
-def _spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
+def _row_spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
     """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
     starts = jet_files.chunk_starts(jets)
     edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
@@ -351,7 +340,7 @@ def _subset_in_memory(data: Batch) -> Callable[[Sequence[int]], Iterator[batchin
     return lambda _: iter([(np.arange(len(data.targets)), data)])
 
 
-def _stream(
+def _stream_subset(
     jets: Jets, rows: np.ndarray, targets: np.ndarray, weights: np.ndarray, pipeline: InputPipeline, size: int
 ) -> Callable[[Sequence[int]], Iterator[batching.Block]]:
     """Some rows of files, whole chunks at a time: the chunks in random order, `size` rows or so shuffled at once."""
@@ -373,13 +362,13 @@ def _allocate_subset(pipeline: InputPipeline, count: int) -> Any:
     return jax.tree.map(lambda x: np.empty((count, *x.shape[1:]), x.dtype), pipeline.example)
 
 
-def _lengths(inputs: Any) -> np.ndarray:
+def _particle_counts(inputs: Any) -> np.ndarray:
     """The particles of each jet; 1 where the model does not look at them."""
     lengths = inputs.lengths if isinstance(inputs, Sequences) else np.ones(len(jax.tree.leaves(inputs)[0]))
     return np.asarray(lengths, np.int32)
 
 
-def _checksum(first: int, known: Any) -> int:
+def _rows_checksum(first: int, known: Any) -> int:
     """A number that adds up to the same over all rows, in whatever blocks they are read."""
     count = len(jax.tree.leaves(known)[0])
     leaves = [np.ascontiguousarray(x).reshape(count, -1) for x in jax.tree.leaves(known)]
@@ -390,18 +379,18 @@ def _checksum(first: int, known: Any) -> int:
     return total
 
 
-def _total(counts: Sequence[Any]) -> np.ndarray:
+def _sum_over_processes(counts: Sequence[Any]) -> np.ndarray:
     """The sum over all processes."""
     total: np.ndarray = runtime.gather(np.asarray(counts, np.uint64)[None]).sum(axis=0)
     return total
 
 
-def _moments_of_all(parts: Sequence[Moments]) -> list[Moments]:
+def _moments_over_processes(parts: Sequence[Moments]) -> list[Moments]:
     """The moments of all processes."""
     rows = runtime.gather(np.array([[part.rows, *part.mean, *part.squares] for part in parts]))
     return [Moments(row[0], *np.split(row[1:], 2)) for row in rows]
 
 
-def _warn_of_empty(empty: int, jets: int) -> None:
+def _warn_of_empty_jets(empty: int, jets: int) -> None:
     if empty:
         log.warning("%d of %d jets have no particle: the same is predicted for all of them", empty, jets)

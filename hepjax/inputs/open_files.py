@@ -25,7 +25,7 @@ class Opened(NamedTuple):
     """"data", "val" and "test" → the files' names, for messages."""
 
 
-def open_splits(
+def open_split_files(
     data: Sequence[Path],
     val: Sequence[Path] = (),
     test: Sequence[Path] = (),

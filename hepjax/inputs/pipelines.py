@@ -74,13 +74,13 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     models.check_model(network)  # with the columns known, which some bounds depend on
     network = network.clone(outputs=network.output_count(outputs))
     if isinstance(network, FeatureModel):
-        return _of_features(network)
+        return _feature_pipeline(network)
     if isinstance(network, ImageModel):
-        return _of_images(network, dataset)
+        return _image_pipeline(network, dataset)
     if isinstance(network, GraphModel):
-        return _of_graphs(network, dataset)
+        return _graph_pipeline(network, dataset)
     if isinstance(network, ParticleModel):
-        return _of_sequences(network)
+        return _sequence_pipeline(network)
     raise InputError(
         f"model {type(model).__name__}: does not say what it sees; make it a subclass of hepjax.models.FeatureModel, "
         "ParticleModel, SequenceModel, GraphModel or ImageModel"
@@ -115,11 +115,11 @@ def resolve_model_columns(model: Model, dataset: Dataset) -> Model:
     if isinstance(model, ParticleModel) and not model.columns:
         columns["columns"] = dataset.particle_features
     if isinstance(model, GraphModel) and not model.by:
-        columns["by"] = _columns_of(_ANGLES, dataset)
+        columns["by"] = _columns_of_roles(_ANGLES, dataset)
     return model.clone(**columns)
 
 
-def _columns_of(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...]:
+def _columns_of_roles(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...]:
     """The columns that have these roles; the name of the role where it is to be derived."""
     return tuple(dataset.roles.get(role, role.value) for role in roles)
 
@@ -179,7 +179,7 @@ def blank_scaling(pipeline: InputPipeline) -> Scaling:
     return Scaling(np.zeros(pipeline.scaled, np.float32), np.ones(pipeline.scaled, np.float32))
 
 
-def _of_features(model: FeatureModel) -> InputPipeline:
+def _feature_pipeline(model: FeatureModel) -> InputPipeline:
     return InputPipeline(
         network=model,
         load=lambda jets, rows: representations.tabular(jets, model.features, rows=rows),
@@ -191,26 +191,26 @@ def _of_features(model: FeatureModel) -> InputPipeline:
     )
 
 
-def _of_sequences(model: ParticleModel) -> InputPipeline:
+def _sequence_pipeline(model: ParticleModel) -> InputPipeline:
     return InputPipeline(
         network=model,
         load=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
         statistics=lambda x: moments(x.values, x.mask),
         transform=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
-        example=_no_particles(model.particles, model.columns),
+        example=_no_particles_error(model.particles, model.columns),
         columns=model.columns,
         scaled=len(model.columns),
         spare=model.min_padding(),
     )
 
 
-def _of_graphs(model: GraphModel, dataset: Dataset) -> InputPipeline:
+def _graph_pipeline(model: GraphModel, dataset: Dataset) -> InputPipeline:
     by = model.by if model.neighbors or model.radius else ()
-    p4 = _columns_of(P4, dataset) if model.edge_features else ()
+    p4 = _columns_of_roles(P4, dataset) if model.edge_features else ()
     columns = tuple(dict.fromkeys((*model.columns, *by, *p4)))
     azimuths = representations.azimuths(dataset)
 
-    def transform(scaling: Scaling, x: Sequences) -> Any:
+    def graph_transform(scaling: Scaling, x: Sequences) -> Any:
         scaled = apply_scaling(scaling, x.values, x.mask)
         return representations.build_graph(
             scaled[..., : len(model.columns)],
@@ -225,30 +225,30 @@ def _of_graphs(model: GraphModel, dataset: Dataset) -> InputPipeline:
         network=model,
         load=partial(_read_sequences, columns, model.particles, None),
         statistics=lambda x: moments(x.values, x.mask),
-        transform=transform,
-        example=_no_particles(model.particles, columns),
+        transform=graph_transform,
+        example=_no_particles_error(model.particles, columns),
         columns=columns,
         scaled=len(columns),
         spare=model.min_padding(),
     )
 
 
-def _of_images(model: ImageModel, dataset: Dataset) -> InputPipeline:
+def _image_pipeline(model: ImageModel, dataset: Dataset) -> InputPipeline:
     shared: dict[str, Any] = {"value": model.value, "channels": model.channels}
     roles = representations.image_columns(**shared)
-    columns = _columns_of([Role(role) for role in roles], dataset)
+    columns = _columns_of_roles([Role(role) for role in roles], dataset)
     if model.channels is Channels.CHARGED_NEUTRAL and not model.images:
         representations.check_masses_there(dataset)
 
-    def load(jets: Jets, rows: slice | np.ndarray) -> Any:
+    def load_image_particles(jets: Jets, rows: slice | np.ndarray) -> Any:
         if model.images:
-            return _check_images(representations.file_images(jets, model.images, rows=rows), model)
+            return _check_image_inputs(representations.file_images(jets, model.images, rows=rows), model)
         particles = _read_sequences(columns, model.particles, None, jets, rows)
         if model.channels is Channels.CHARGED_NEUTRAL:
             representations.check_masses_known(particles.values[..., [roles.index(role.value) for role in P4]])
         return particles
 
-    def draw(particles: Sequences) -> jax.Array:
+    def draw_image_batch(particles: Sequences) -> jax.Array:
         grid: dict[str, Any] = {"pixels": model.pixels, "size": model.pixel_size}
         turns: dict[str, Any] = {"rotate": model.rotate, "flip": model.flip}
         return representations.draw(particles, columns=roles, **grid, **shared, **turns)
@@ -257,17 +257,17 @@ def _of_images(model: ImageModel, dataset: Dataset) -> InputPipeline:
     blank = np.zeros((1, model.pixels, model.pixels, len(model.images)), np.float32)
     return InputPipeline(
         network=model,
-        load=load,
+        load=load_image_particles,
         statistics=lambda _: Moments(1, np.zeros(0), np.zeros(0)),
-        transform=lambda _, x: scale(x if model.images else draw(x)),
-        example=blank if model.images else _no_particles(model.particles, columns),
+        transform=lambda _, x: scale(x if model.images else draw_image_batch(x)),
+        example=blank if model.images else _no_particles_error(model.particles, columns),
         columns=model.images or columns,
         scaled=0,
         images=model.images,
     )
 
 
-def _check_images(images: np.ndarray, model: ImageModel) -> np.ndarray:
+def _check_image_inputs(images: np.ndarray, model: ImageModel) -> np.ndarray:
     if images.shape[1:3] != (model.pixels, model.pixels):
         size, names = " by ".join(map(str, images.shape[1:3])), ", ".join(model.images)
         raise InputError(f"--pixels: expected those of {names} in the files, {size}, found {model.pixels}")
@@ -282,5 +282,5 @@ def _read_sequences(
     return representations.sequences(jets, columns, particles=particles, order_by=order_by, rows=rows)
 
 
-def _no_particles(particles: int, columns: tuple[str, ...]) -> Sequences:
+def _no_particles_error(particles: int, columns: tuple[str, ...]) -> Sequences:
     return Sequences(np.zeros((1, particles, len(columns)), np.float32), np.zeros((1, particles), bool))

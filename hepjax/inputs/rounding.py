@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 
-def unfused(product: Any) -> Any:
+def unfused_product(product: Any) -> Any:
     """The product itself, rounded before it is added to anything.
 
     Compilers fuse a product with a sum, which rounds differently: where the sum then decides, a particle near the edge
@@ -18,7 +18,7 @@ def unfused(product: Any) -> Any:
       The same.
 
     >>> import numpy as np
-    >>> unfused(np.array([3.0]) * 4)
+    >>> unfused_product(np.array([3.0]) * 4)
     array([12.])
     """
     xp = product.__array_namespace__()

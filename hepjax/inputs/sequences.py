@@ -10,7 +10,7 @@ from hepjax.choices import Role
 from hepjax.data.dataset import particle_mask
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
-from hepjax.physics.derivation import MOMENTUM, derive
+from hepjax.physics.derivation import MOMENTUM, derive_columns
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
@@ -65,9 +65,11 @@ def sequences(
     if not 1 <= kept <= slots:
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
     constituents = np.asarray(jets.constituents[rows])
-    mask = _mask(jets, constituents, rows)
+    mask = _particle_mask_of_rows(jets, constituents, rows)
     if roles := [*wanted.derived, *derived]:
-        constituents = np.concatenate([constituents, _derived(jets, constituents, mask, roles, rows)], axis=-1)
+        constituents = np.concatenate(
+            [constituents, _derived_particle_columns(jets, constituents, mask, roles, rows)], axis=-1
+        )
     if key is not None or (mask[:, 1:] & ~mask[:, :-1]).any():
         values = np.zeros_like(mask, np.float32) if key is None else -constituents[..., key]
         order = np.argsort(np.where(mask, values, np.inf), axis=1, kind="stable")[:, :kept]
@@ -78,7 +80,7 @@ def sequences(
     return Sequences(np.where(mask[..., None], picked, np.float32(0)), np.ascontiguousarray(mask))
 
 
-def _derived(
+def _derived_particle_columns(
     jets: Jets, constituents: np.ndarray, mask: np.ndarray, roles: Sequence[Role], rows: slice | np.ndarray
 ) -> np.ndarray:
     """Columns that the jets lack, from those that they have; what the jets' own columns say of a jet is taken."""
@@ -91,10 +93,10 @@ def _derived(
     of_jet = [role for role in (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS) if role in dataset.roles]
     observables = np.asarray(jets.observables[rows]) if of_jet else np.empty((len(mask), 0), np.float32)
     jet = {role: observables[:, dataset.jet_columns.index(dataset.roles[role])] for role in of_jet}
-    return derive(roles, known, mask, jet)
+    return derive_columns(roles, known, mask, jet)
 
 
-def _mask(jets: Jets, constituents: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
+def _particle_mask_of_rows(jets: Jets, constituents: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:
     """The mask of these rows; one still on disk would read the particles once more."""
     if hasattr(jets.mask, "__array_namespace__"):
         return np.asarray(jets.mask[rows])

@@ -58,7 +58,7 @@ def make_apply(model: nn.Module) -> Apply:
     (2, 5)
     """
 
-    def apply(
+    def apply_model(
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[jax.Array, PyTree]:
         variables = {"params": params, **model_state}
@@ -69,4 +69,4 @@ def make_apply(model: nn.Module) -> Apply:
         )
         return outputs, dict(updated)
 
-    return apply
+    return apply_model

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, each
+from hepjax.models.bounds import at_least, each_value
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
 from hepjax.models.model import FeatureModel, Reconstructing
@@ -25,7 +25,7 @@ class Autoencoder(Reconstructing, FeatureModel):
     Its outputs are as many as the features.
     """
 
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""
     latent: Annotated[int, at_least(1)] = 4
     """Width of the code; below the number of features, or nothing has to be learned."""

@@ -58,10 +58,10 @@ def more_than(limit: float) -> Bound:
     return Bound(lambda value: limit < value < float("inf"), f"more than {limit}")
 
 
-def each(bound: Bound) -> Bound:
+def each_value(bound: Bound) -> Bound:
     """Returns the bound of tuples, empty or not, whose values all keep to another bound.
 
-    >>> each(at_least(1)).holds(()), each(at_least(1)).expected
+    >>> each_value(at_least(1)).holds(()), each_value(at_least(1)).expected
     (True, 'numbers of 1 or more each')
     """
     return Bound(lambda values: all(map(bound.holds, values)), f"numbers of {bound.expected} each")

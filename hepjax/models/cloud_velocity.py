@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, at_most, each
+from hepjax.models.bounds import at_least, at_most, each_value
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.model import Model
 from hepjax.models.registry import register
@@ -37,7 +37,7 @@ class CloudVelocity(Model):
     """F, the first columns of a particle, which move; others are only seen."""
     particles: Annotated[int, at_least(1)] = 30
     """How many particles a jet is made of, the hardest; the network itself takes any number."""
-    totals: Annotated[tuple[int, ...], each(at_least(1))] = (64, 64, 64)
+    totals: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 64, 64)
     """Widths of the perceptron beside it, which makes the mass and the pT of a jet's particles."""
     width: Annotated[int, at_least(1)] = 64
     """Width of each particle's hidden layers, and of the cloud's."""

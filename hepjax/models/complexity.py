@@ -56,7 +56,7 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
     mask = jax.numpy.ones(1, bool)
     program = jax.make_jaxpr(lambda *given: apply(*given, mask, None)[0])(params, model_state, inputs)
     _check_largest(program)
-    return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop(program)))
+    return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop_of_program(program)))
 
 
 def check_size(make: Callable[[], PyTree], name: str, copies: int = 1) -> PyTree:
@@ -101,19 +101,19 @@ def _check_largest(program: ClosedJaxpr) -> None:
         )
 
 
-def _flop(program: ClosedJaxpr) -> float:
+def _flop_of_program(program: ClosedJaxpr) -> float:
     found = jax.jit(jaxpr_as_fun(program)).lower(*program.in_avals).cost_analysis() or {}
-    return float(found.get("flops", 0)) + _in_loops(program)
+    return float(found.get("flops", 0)) + _flop_of_loop_rounds(program)
 
 
-def _in_loops(program: ClosedJaxpr | Jaxpr) -> float:
+def _flop_of_loop_rounds(program: ClosedJaxpr | Jaxpr) -> float:
     """XLA counts the body of a loop once; this is what the other rounds cost."""
     extra = 0.0
     for equation in program.eqns:
         for inner in _programs_inside_operation(equation.params):
             if equation.primitive.name == "scan":
-                extra += (equation.params["length"] - 1) * _flop(inner)
-            extra += _in_loops(inner)
+                extra += (equation.params["length"] - 1) * _flop_of_program(inner)
+            extra += _flop_of_loop_rounds(inner)
     return extra
 
 

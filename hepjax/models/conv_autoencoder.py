@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation, PixelScale
-from hepjax.models.bounds import at_least, each, not_empty
+from hepjax.models.bounds import at_least, each_value, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.model import ImageModel, Reconstructing
 from hepjax.models.registry import register
@@ -31,9 +31,9 @@ class ConvAutoencoder(Reconstructing, ImageModel):
 
     pixel_scale: PixelScale = PixelScale.AMPLITUDE
     """What the network sees of it, and gives back."""
-    filters: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (16, 32)
+    filters: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (16, 32)
     """Channels of each layer."""
-    strides: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (4, 2)
+    strides: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (4, 2)
     """Stride of each layer; their product divides the pixels along a side."""
     latent: Annotated[int, at_least(1)] = 8
     """Width of the code."""
@@ -57,19 +57,23 @@ class ConvAutoencoder(Reconstructing, ImageModel):
         """
         act, y = Activate(activation=self.activation), x
         for filters, stride in zip(self.filters, self.strides, strict=True):
-            y = act(nn.Dense(units(self.activation, filters))(_around(_gathered(y, stride))))
+            y = act(
+                nn.Dense(units(self.activation, filters))(_stack_neighbor_pixels(_gather_pixels_to_channels(y, stride)))
+            )
         small = y.shape[1:]
         code = nn.Dense(self.latent)(y.reshape(len(y), -1))
         y = act(nn.Dense(units(self.activation, math.prod(small)))(code)).reshape(-1, *small)
         for filters, stride in zip(self.filters[-2::-1], self.strides[:0:-1], strict=True):
             y = _spread_channels_to_pixels(
-                act(nn.Dense(units(self.activation, filters * stride**2))(_around(y))), stride
+                act(nn.Dense(units(self.activation, filters * stride**2))(_stack_neighbor_pixels(y))), stride
             )
-        values = _spread_channels_to_pixels(nn.Dense(x.shape[-1] * self.strides[0] ** 2)(_around(y)), self.strides[0])
+        values = _spread_channels_to_pixels(
+            nn.Dense(x.shape[-1] * self.strides[0] ** 2)(_stack_neighbor_pixels(y)), self.strides[0]
+        )
         return Reconstruction(values, code, code[:, :0])
 
 
-def _around(x: jax.Array) -> jax.Array:
+def _stack_neighbor_pixels(x: jax.Array) -> jax.Array:
     """Gives each pixel its eight neighbors as channels, zeros beyond the edge: (B, H, W, C) → (B, H, W, 9 C).
 
     A product with a matrix follows: inside a loop XLA's own convolution takes ten times as long on a CPU.
@@ -80,7 +84,7 @@ def _around(x: jax.Array) -> jax.Array:
     return jnp.concatenate(moved, axis=-1)
 
 
-def _gathered(x: jax.Array, s: int) -> jax.Array:
+def _gather_pixels_to_channels(x: jax.Array, s: int) -> jax.Array:
     """Pixels of s x s as channels of one: (B, H, W, C) → (B, H/s, W/s, s² C)."""
     count, height, width, channels = x.shape
     blocks = x.reshape(count, height // s, s, width // s, s, channels)

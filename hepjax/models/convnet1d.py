@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.models.bounds import at_least, at_most, below, each, not_empty
+from hepjax.models.bounds import at_least, at_most, below, each_value, not_empty
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.layers.convolutions import convolve, kernels_rule
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
@@ -32,13 +32,13 @@ class ConvNet1D(SequenceModel):
     of zeros; particles that do not fill a pooling window are left out.
     """
 
-    filters: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    filters: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (32, 32)
     """Filters of each convolution."""
-    kernels: Annotated[tuple[int, ...], not_empty(), each(at_least(1)), each(at_most(1000))] = (3, 3)
+    kernels: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1)), each_value(at_most(1000))] = (3, 3)
     """Particles in each convolution's window."""
     pool: Annotated[int, at_least(1), at_most(1000)] = 2
     """Particles in the pooling window after each convolution; 1 does not pool."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64,)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64,)
     """Widths of the dense layers at the end."""
     activation: ActivationLike = Activation.RELU
     """Activation after every layer but the last."""

@@ -11,8 +11,8 @@ import numpy as np
 from flax import linen as nn
 
 from hepjax.errors import InputError
-from hepjax.models.bounds import at_least, at_most, each, more_than
-from hepjax.models.layers.splines import SMALLEST, inverse_spline, spline
+from hepjax.models.bounds import at_least, at_most, each_value, more_than
+from hepjax.models.layers.splines import SMALLEST, inverse_rational_quadratic_spline, rational_quadratic_spline
 from hepjax.models.model import Model
 from hepjax.models.registry import register
 
@@ -37,7 +37,7 @@ class CouplingFlow(Model):
     """Number of conditions, K."""
     layers: Annotated[int, at_least(1), at_most(1000)] = 8
     """Layers of the flow."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 64)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 64)
     """Widths of the layers of the small networks."""
     bins: Annotated[int, at_least(1), at_most(1000)] = 8
     """Bins of a spline."""
@@ -81,14 +81,16 @@ class CouplingFlow(Model):
         """
         kept = self.outputs // 2
 
-        def change(carry: tuple[jax.Array, jax.Array], layer: Any) -> tuple[tuple[jax.Array, jax.Array], None]:
+        def apply_coupling(carry: tuple[jax.Array, jax.Array], layer: Any) -> tuple[tuple[jax.Array, jax.Array], None]:
             (x, total), (networks, order) = carry, layer
             x = jnp.take(x, order, axis=-1)
-            y, log_slope = spline(x[..., kept:], self._shape(networks, x, condition), self.reach)
+            y, log_slope = rational_quadratic_spline(
+                x[..., kept:], self._spline_parameters(networks, x, condition), self.reach
+            )
             return (jnp.concatenate([x[..., :kept], y], axis=-1), total + log_slope.sum(axis=-1)), None
 
         start = (values, jnp.zeros(values.shape[:-1], values.dtype))
-        return jax.lax.scan(change, start, (self.networks, self._orders()))[0]
+        return jax.lax.scan(apply_coupling, start, (self.networks, self._feature_permutations()))[0]
 
     def from_latent(self, latent: jax.Array, condition: jax.Array) -> jax.Array:
         """Args: latent, (B, F) normal numbers; condition, (B, K).
@@ -97,14 +99,16 @@ class CouplingFlow(Model):
         """
         kept = self.outputs // 2
 
-        def change_back(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
+        def invert_coupling(x: jax.Array, layer: Any) -> tuple[jax.Array, None]:
             networks, order = layer
-            y = inverse_spline(x[..., kept:], self._shape(networks, x, condition), self.reach)
+            y = inverse_rational_quadratic_spline(
+                x[..., kept:], self._spline_parameters(networks, x, condition), self.reach
+            )
             return jnp.take(jnp.concatenate([x[..., :kept], y], axis=-1), jnp.argsort(order), axis=-1), None
 
-        return jax.lax.scan(change_back, latent, (self.networks, self._orders()), reverse=True)[0]
+        return jax.lax.scan(invert_coupling, latent, (self.networks, self._feature_permutations()), reverse=True)[0]
 
-    def _shape(self, networks: Any, x: jax.Array, condition: jax.Array) -> Shape:
+    def _spline_parameters(self, networks: Any, x: jax.Array, condition: jax.Array) -> Shape:
         """The splines that a small network makes of the half that stays; outliers shall not make wild ones."""
         kept = self.outputs // 2
         x = jnp.concatenate([jnp.clip(x[..., :kept], -self.reach, self.reach), condition], axis=-1)
@@ -117,7 +121,7 @@ class CouplingFlow(Model):
         slopes = jnp.pad(inner, [(0, 0)] * (inner.ndim - 1) + [(1, 1)], constant_values=1)
         return SMALLEST + share * nn.softmax(widths), SMALLEST + share * nn.softmax(heights), slopes
 
-    def _orders(self) -> np.ndarray:
+    def _feature_permutations(self) -> np.ndarray:
         """(layers, F) permutations of the features, the same ones always; each two layers change all features."""
         rng, turned = np.random.default_rng(0), np.roll(np.arange(self.outputs), self.outputs // 2)
         return np.stack([turned if layer % 2 else rng.permutation(self.outputs) for layer in range(self.layers)])

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.models.bounds import at_least, below, each, not_empty
+from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
-from hepjax.models.layers.norms import normalize
+from hepjax.models.layers.norms import normalize_layer
 from hepjax.models.mlp import MLP
 from hepjax.models.model import ParticleModel
 from hepjax.models.registry import register
@@ -30,9 +30,9 @@ class DeepSets(ParticleModel):
     padding takes no part.
     """
 
-    particle: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (100, 100, 64)
+    particle: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (100, 100, 64)
     """Widths of Φ, the layers that every particle passes by itself; the last is that of the latent space."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (100, 100)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (100, 100)
     """Widths of F, the layers after the sum over particles."""
     activation: ActivationLike = Activation.RELU
     """Activation after every layer but the last."""
@@ -57,7 +57,7 @@ class DeepSets(ParticleModel):
         y = jnp.where(x.mask[..., None], x.values, 0)
         for width in self.particle:
             y = nn.Dense(units(self.activation, width))(y)
-            y = normalize(y, self.norm, x.mask & examples[:, None], train)
+            y = normalize_layer(y, self.norm, x.mask & examples[:, None], train)
             y = Activate(activation=self.activation)(y)
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
         summed = masked_sum(y, x.mask[..., None], axis=1)

@@ -10,10 +10,10 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, at_most, below, each, not_empty
+from hepjax.models.bounds import at_least, at_most, below, each_value, not_empty
 from hepjax.models.layers.activations import Activate, ActivationLike, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
-from hepjax.models.layers.inspection import shown
+from hepjax.models.layers.inspection import sow_for_inspection
 from hepjax.models.mlp import MLP
 from hepjax.models.model import GraphModel
 from hepjax.models.registry import register
@@ -35,13 +35,13 @@ class GraphNetwork(GraphModel):
 
     rounds: Annotated[int, at_least(1), at_most(1000)] = 2
     """Rounds of message passing."""
-    edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    edge: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (32, 32)
     """Widths of the layers that update edges."""
-    node: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    node: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (32, 32)
     """Widths of the layers that update nodes."""
-    jet: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (32, 32)
+    jet: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (32, 32)
     """Widths of the layers that update the jet as a whole."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (32,)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (32,)
     """Widths of the classifier's hidden layers."""
     attention: bool = False
     """Weigh messages by learned attention, a softmax of scores (arXiv:1710.10903)."""
@@ -65,12 +65,12 @@ class GraphNetwork(GraphModel):
         """
         del mask
         graph = jraph.GraphMapFeatures(
-            embed_edge_fn=lambda edges: self._layers("embed_edge", self.edge[-1:], edges, norm=False),
-            embed_node_fn=lambda nodes: self._layers("embed_node", self.node[-1:], nodes, norm=False),
-            embed_global_fn=lambda jets: self._layers("embed_jet", self.jet[-1:], jets, norm=False),
+            embed_edge_fn=lambda edges: self._dense_layers_of_parts("embed_edge", self.edge[-1:], edges, norm=False),
+            embed_node_fn=lambda nodes: self._dense_layers_of_parts("embed_node", self.node[-1:], nodes, norm=False),
+            embed_global_fn=lambda jets: self._dense_layers_of_parts("embed_jet", self.jet[-1:], jets, norm=False),
         )(graph)
         for i in range(self.rounds):
-            graph = self._round(i)(graph)
+            graph = self._message_passing_round(i)(graph)
         classifier = MLP(
             hidden=self.hidden,
             outputs=self.outputs,
@@ -80,21 +80,25 @@ class GraphNetwork(GraphModel):
         )
         return uniform_where_empty(classifier(graph.globals, train=train), graph.n_node > 0)
 
-    def _round(self, i: int) -> Callable[[jraph.GraphsTuple], jraph.GraphsTuple]:
+    def _message_passing_round(self, i: int) -> Callable[[jraph.GraphsTuple], jraph.GraphsTuple]:
         def scores(edges: jax.Array, *_: Any) -> jax.Array:
             return nn.Dense(1, name=f"attention_{i}")(edges)
 
         network: Callable[[jraph.GraphsTuple], jraph.GraphsTuple] = jraph.GraphNetwork(
             # What a node sends is left out, as in the paper's algorithm 1.
-            update_edge_fn=lambda *parts: shown(self, f"messages_{i}", self._layers(f"edge_{i}", self.edge, *parts)),
-            update_node_fn=lambda node, _, *parts: self._layers(f"node_{i}", self.node, node, *parts),
-            update_global_fn=lambda *parts: self._layers(f"jet_{i}", self.jet, *parts),
+            update_edge_fn=lambda *parts: sow_for_inspection(
+                self, f"messages_{i}", self._dense_layers_of_parts(f"edge_{i}", self.edge, *parts)
+            ),
+            update_node_fn=lambda node, _, *parts: self._dense_layers_of_parts(f"node_{i}", self.node, node, *parts),
+            update_global_fn=lambda *parts: self._dense_layers_of_parts(f"jet_{i}", self.jet, *parts),
             attention_logit_fn=scores if self.attention else None,
             attention_reduce_fn=(lambda edges, weights: edges * weights) if self.attention else None,
         )
         return network
 
-    def _layers(self, name: str, widths: tuple[int, ...], *parts: jax.Array | None, norm: bool = True) -> Any:
+    def _dense_layers_of_parts(
+        self, name: str, widths: tuple[int, ...], *parts: jax.Array | None, norm: bool = True
+    ) -> Any:
         """Dense layers on what there is of the parts; None where there is nothing."""
         there = [part for part in parts if part is not None and part.shape[-1]]
         return _Layers(widths, self.activation, norm, name=name)(jnp.concatenate(there, axis=-1)) if there else None

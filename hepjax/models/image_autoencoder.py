@@ -8,7 +8,7 @@ from flax import linen as nn
 
 from hepjax.choices import Activation, PixelScale
 from hepjax.models.autoencoder import Autoencoder
-from hepjax.models.bounds import at_least, each
+from hepjax.models.bounds import at_least, each_value
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.model import ImageModel, Reconstructing
 from hepjax.models.registry import register
@@ -26,7 +26,7 @@ class ImageAutoencoder(Reconstructing, ImageModel):
 
     pixel_scale: PixelScale = PixelScale.AMPLITUDE
     """What the network sees of it, and gives back."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""
     latent: Annotated[int, at_least(1)] = 8
     """Width of the code."""

@@ -12,11 +12,20 @@ import jraph
 from flax import linen as nn
 
 from hepjax.choices import Activation, PairForm, Readout
-from hepjax.models.bounds import OptionType, at_least, at_most, each, not_empty
+from hepjax.models.bounds import OptionType, at_least, at_most, each_value, not_empty
 from hepjax.models.layers.activations import FUNCTIONS, prelu, units
 from hepjax.models.layers.empty_jets import uniform_where_empty
-from hepjax.models.layers.inspection import shown
-from hepjax.models.layers.pairs import Layer, by_receiver, dense, elu, run, selu, slot_counts, weights
+from hepjax.models.layers.inspection import sow_for_inspection
+from hepjax.models.layers.pairs import (
+    Layer,
+    elu,
+    particles_per_slot,
+    run,
+    selu,
+    sum_all_pairs,
+    sum_pairs_by_receiver,
+    weights,
+)
 from hepjax.models.mlp import MLP
 from hepjax.models.model import MOST_PARTICLES, ParticleModel
 from hepjax.models.registry import register
@@ -54,11 +63,11 @@ class InteractionNetwork(ParticleModel):
 
     particles: Annotated[int | None, at_least(1), at_most(MOST_PARTICLES), OptionType(int)] = 30  # type: ignore[assignment]
     """How many particles of each jet the model sees, the first in order; in Python None takes those of the input."""
-    edge: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (50, 25, 12)
+    edge: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (50, 25, 12)
     """Widths of the layers of the edge network."""
-    node: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (50, 25, 12)
+    node: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (50, 25, 12)
     """Widths of the layers of the node network."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (50, 25)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (50, 25)
     """Widths of the classifier's hidden layers."""
     activation: Annotated[_Choice | tuple[_Choice, _Choice, _Choice], OptionType(Activation)] = Activation.RELU
     """Activation after every layer but the last; in Python also three, of f_R, f_O and the classifier."""
@@ -95,9 +104,9 @@ class InteractionNetwork(ParticleModel):
             slots than `particles`.
         """
         del mask, train
-        form = self._form(inputs)
+        form = self._message_form(inputs)
         if isinstance(inputs, Sequences):
-            counts = slot_counts(jnp.asarray(inputs.mask), self.particles, masked=self.masked)
+            counts = particles_per_slot(jnp.asarray(inputs.mask), self.particles, masked=self.masked)
             x = jnp.where(counts[..., None] > 0, inputs.values, 0)
             features, extra = x.shape[-1], 0
         else:
@@ -108,21 +117,21 @@ class InteractionNetwork(ParticleModel):
         f_o = _Layers(self.node, activations[1], name="node_network")(features + self.edge[-1])
         if not isinstance(inputs, Sequences):
             graphs = inputs.n_node.shape[0]
-            outputs = _segments(self, f_r, f_o, inputs)
+            outputs = _segment_messages(self, f_r, f_o, inputs)
             which = jnp.repeat(jnp.arange(graphs), inputs.n_node, total_repeat_length=len(outputs))
             read, filled = jraph.segment_sum(outputs, which, graphs), inputs.n_node > 0
         else:
             if form is PairForm.SEGMENTS:
-                outputs = _segments(self, f_r, f_o, _all_pairs(x), counts).reshape(*x.shape[:2], -1)
+                outputs = _segment_messages(self, f_r, f_o, _edges_of_all_pairs(x), counts).reshape(*x.shape[:2], -1)
             else:
-                messages = (dense if form is PairForm.DENSE else by_receiver)(f_r, x, counts)
+                messages = (sum_all_pairs if form is PairForm.DENSE else sum_pairs_by_receiver)(f_r, x, counts)
                 outputs = run(f_o, jnp.concatenate([x, messages], axis=-1))
-            read, filled = self._read(outputs, counts), counts.any(axis=1)
+            read, filled = self._classifier_input(outputs, counts), counts.any(axis=1)
         self.sow("intermediates", "outputs", outputs)
         classifier = MLP(hidden=self.hidden, outputs=self.outputs, activation=activations[2], name="classifier")
         return uniform_where_empty(classifier(read), filled)
 
-    def _read(self, outputs: jax.Array, counts: jax.Array) -> jax.Array:
+    def _classifier_input(self, outputs: jax.Array, counts: jax.Array) -> jax.Array:
         """The classifier's input: (B, P, D) and (B, P) → (B, D), or (B, particles·D)."""
         if self.readout is Readout.SUM:
             return (outputs * counts[..., None].astype(outputs.dtype)).sum(axis=1)
@@ -136,7 +145,7 @@ class InteractionNetwork(ParticleModel):
             outputs = jnp.take_along_axis(outputs, slot[..., None], axis=1)
         return outputs.reshape(len(outputs), -1)
 
-    def _form(self, inputs: Sequences | jraph.GraphsTuple) -> PairForm:
+    def _message_form(self, inputs: Sequences | jraph.GraphsTuple) -> PairForm:
         if isinstance(inputs, Sequences):
             jets, slots = inputs.mask.shape
             if self.particles is not None and slots > self.particles:
@@ -188,7 +197,7 @@ class _Layers(nn.Module):
         return layers
 
 
-def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
+def _edges_of_all_pairs(x: jax.Array) -> jraph.GraphsTuple:
     """Makes a node of every slot of every jet, and an edge of every pair of a jet's slots, receivers in order."""
     jets, slots, _ = x.shape
     first = slots * jnp.arange(jets)[:, None]
@@ -203,7 +212,7 @@ def _all_pairs(x: jax.Array) -> jraph.GraphsTuple:
     )
 
 
-def _segments(
+def _segment_messages(
     module: nn.Module,
     f_r: Sequence[Layer],
     f_o: Sequence[Layer],
@@ -218,7 +227,7 @@ def _segments(
         if counts is not None:
             times = weights(counts.reshape(-1)[graph.senders], graph.senders == graph.receivers)
             messages = messages * times[:, None].astype(messages.dtype)
-        return shown(module, "messages", messages)
+        return sow_for_inspection(module, "messages", messages)
 
     def output(nodes: jax.Array, messages: jax.Array) -> jax.Array:
         return run(f_o, jnp.concatenate([nodes, messages], axis=-1))

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 from flax import linen as nn
 
 from hepjax.choices import Activation, Norm
-from hepjax.models.bounds import at_least, below, each
+from hepjax.models.bounds import at_least, below, each_value
 from hepjax.models.layers.activations import Activate, ActivationLike, units
-from hepjax.models.layers.norms import normalize
+from hepjax.models.layers.norms import normalize_layer
 from hepjax.models.model import FeatureModel
 from hepjax.models.registry import register
 
@@ -25,7 +25,7 @@ class MLP(FeatureModel):
     the tagger of the paper. It is also the last part of most other networks.
     """
 
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32, 32)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 32, 32)
     """Widths of the hidden layers."""
     activation: ActivationLike = Activation.RELU
     """Activation after every hidden layer."""
@@ -42,7 +42,7 @@ class MLP(FeatureModel):
         """
         for width in self.hidden:
             x = nn.Dense(units(self.activation, width))(x)
-            x = normalize(x, self.norm, mask, train)
+            x = normalize_layer(x, self.norm, mask, train)
             x = Activate(activation=self.activation)(x)
             x = nn.Dropout(self.dropout, deterministic=not train)(x)
         return nn.Dense(self.outputs)(x)

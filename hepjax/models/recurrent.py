@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, below, each, not_empty
+from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.mlp import MLP
@@ -25,11 +25,11 @@ class RecurrentModel(SequenceModel):
     The network reads the particles one after another up to the last true one; padding takes no part.
     """
 
-    units: Annotated[tuple[int, ...], not_empty(), each(at_least(1))] = (64,)
+    units: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (64,)
     """Units of each recurrent layer, per direction."""
     bidirectional: bool = False
     """Read the particles in both directions, and join the states of both."""
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64,)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64,)
     """Widths of the dense layers after the last state."""
     activation: ActivationLike = Activation.RELU
     """Activation of the dense layers."""
@@ -57,10 +57,10 @@ class RecurrentModel(SequenceModel):
         last = y[:, 0]
         for width in self.units:
             # Both directions keep the order of the particles: one ends at the last of them, the other at the first.
-            forward = self._read(width, y, lengths, reverse=False)
+            forward = self._read_one_direction(width, y, lengths, reverse=False)
             last = jnp.take_along_axis(forward, jnp.maximum(lengths - 1, 0)[:, None, None], axis=1)[:, 0]
             if self.bidirectional:
-                backward = self._read(width, y, lengths, reverse=True)
+                backward = self._read_one_direction(width, y, lengths, reverse=True)
                 last = jnp.concatenate([last, backward[:, 0]], axis=-1)
                 forward = jnp.concatenate([forward, backward], axis=-1)
             y = nn.Dropout(self.dropout, deterministic=not train)(forward)
@@ -68,7 +68,7 @@ class RecurrentModel(SequenceModel):
         head = MLP(hidden=self.hidden, outputs=self.outputs, activation=self.activation, dropout=self.dropout)
         return uniform_where_empty(head(last, mask, train), jnp.any(x.mask, axis=1))
 
-    def _read(self, width: int, y: jax.Array, lengths: jax.Array, reverse: bool) -> Any:
+    def _read_one_direction(self, width: int, y: jax.Array, lengths: jax.Array, reverse: bool) -> Any:
         """Runs one layer in one direction: (B, P, features) → (B, P, width) states."""
         cell = self.cell(width)
         # The cells start with float32 whatever they read.

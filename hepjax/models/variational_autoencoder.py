@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Activation
-from hepjax.models.bounds import at_least, each
+from hepjax.models.bounds import at_least, each_value
 from hepjax.models.layers.activations import ActivationLike
 from hepjax.models.mlp import MLP
 from hepjax.models.model import FeatureModel, Reconstructing
@@ -32,7 +32,7 @@ class VariationalAutoencoder(Reconstructing, FeatureModel):
 
     serves: ClassVar[tuple[str, ...]] = ("anomaly", "generation")
 
-    hidden: Annotated[tuple[int, ...], each(at_least(1))] = (64, 32)
+    hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 32)
     """Widths of the encoder's layers; the decoder has them the other way round."""
     latent: Annotated[int, at_least(1)] = 8
     """Width of the code."""

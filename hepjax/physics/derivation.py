@@ -21,7 +21,7 @@ MOMENTUM = (Role.PX, Role.PY, Role.PZ, Role.ENERGY, Role.PT, Role.ETA, Role.PHI,
 """The roles that momenta are computed from."""
 
 
-def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Columns | None = None) -> np.ndarray:
+def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Columns | None = None) -> np.ndarray:
     """Computes columns of particles from others, in float64.
 
     Args:
@@ -36,10 +36,10 @@ def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Column
       (N, P, F) float32 in the unit of the momenta, and 0 in the padding.
 
     >>> p4 = {Role.PT: np.array([[2.0, 2.0]]), Role.ETA: np.array([[0.1, -0.1]]), Role.PHI: np.array([[0.2, 0.2]])}
-    >>> derive([Role.ETA_REL, Role.PT_REL], p4, np.ones((1, 2), bool)).round(3).tolist()
+    >>> derive_columns([Role.ETA_REL, Role.PT_REL], p4, np.ones((1, 2), bool)).round(3).tolist()
     [[[0.10000000149011612, 0.5], [-0.10000000149011612, 0.5]]]
     """
-    p4 = np.where(mask[..., None], momenta(known), 0)
+    p4 = np.where(mask[..., None], particle_momenta(known), 0)
     total, jet = p4.sum(axis=-2), jet or {}
     eta, phi = (
         _known_coordinates(known, Role.ETA, kinematics.eta(p4)),
@@ -56,9 +56,9 @@ def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Column
         Role.PHI: phi,
         Role.MASS: kinematics.mass(p4),
         Role.ETA_REL: eta - jet_eta[:, None],
-        Role.PHI_REL: kinematics.wrap(phi - jet_phi[:, None]),
+        Role.PHI_REL: kinematics.wrap_azimuth(phi - jet_phi[:, None]),
         Role.PT_REL: safe_divide(pt, jet_pt[:, None]),
-        Role.ENERGY_REL: safe_divide(p4[..., 3], _jet_energy(jet, total)[:, None]),
+        Role.ENERGY_REL: safe_divide(p4[..., 3], _energy_of_jet(jet, total)[:, None]),
         Role.DELTA_R: kinematics.delta_r(eta, phi, jet_eta[:, None], jet_phi[:, None]),
         **known,
     }
@@ -66,16 +66,17 @@ def derive(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Column
     return np.where(mask[..., None], values, 0).astype(np.float32)
 
 
-def momenta(known: Columns) -> NDArray[np.float64]:
+def particle_momenta(known: Columns) -> NDArray[np.float64]:
     """Returns the (..., 4) momenta (px, py, pz, E) of particles whose coordinates are known, in their unit.
 
     Args:
-      known: role → (...) values, as in `derive`.
+      known: role → (...) values, as in `derive_columns`.
 
     Returns:
       float64.
 
-    >>> momenta({Role.PT: np.array([3.0]), Role.ETA: np.zeros(1), Role.PHI: np.zeros(1), Role.MASS: np.array([4.0])})
+    >>> zero = np.zeros(1)
+    >>> particle_momenta({Role.PT: zero + 3, Role.ETA: zero, Role.PHI: zero, Role.MASS: zero + 4})
     array([[3., 0., 0., 5.]])
     """
     values = {role: np.asarray(column, np.float64) for role, column in known.items()}
@@ -93,7 +94,7 @@ def _known_coordinates(columns: Columns, role: Role, derived: np.ndarray) -> np.
     return np.asarray(columns[role], np.float64) if role in columns else derived
 
 
-def _jet_energy(jet: Columns, total: np.ndarray) -> np.ndarray:
+def _energy_of_jet(jet: Columns, total: np.ndarray) -> np.ndarray:
     """The energy of the jet, from its own columns where these tell it."""
     if {Role.JET_PT, Role.JET_ETA, Role.JET_MASS} <= jet.keys():
         pt, eta, mass = (np.asarray(jet[role], np.float64) for role in (Role.JET_PT, Role.JET_ETA, Role.JET_MASS))

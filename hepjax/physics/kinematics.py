@@ -12,7 +12,7 @@ from typing import Any
 from hepjax.numerics import safe_divide, safe_sqrt
 
 
-def wrap(phi: Any) -> Any:
+def wrap_azimuth(phi: Any) -> Any:
     """Wraps an azimuth into [-π, π).
 
     Args:
@@ -22,7 +22,7 @@ def wrap(phi: Any) -> Any:
       The same angles in [-π, π).
 
     >>> import numpy as np
-    >>> wrap(np.array([0.5, 2 * np.pi + 0.5])).round(6).tolist()
+    >>> wrap_azimuth(np.array([0.5, 2 * np.pi + 0.5])).round(6).tolist()
     [0.5, 0.5]
     """
     return (phi + pi) % (2 * pi) - pi
@@ -129,7 +129,7 @@ def delta_r(eta_a: Any, phi_a: Any, eta_b: Any, phi_b: Any) -> Any:
     >>> float(delta_r(np.array(0.0), np.array(3.1), np.array(0.0), np.array(-3.1)).round(4))
     0.0832
     """
-    return safe_sqrt((eta_a - eta_b) ** 2 + wrap(phi_a - phi_b) ** 2)
+    return safe_sqrt((eta_a - eta_b) ** 2 + wrap_azimuth(phi_a - phi_b) ** 2)
 
 
 def from_pt_eta_phi_mass(pt: Any, eta: Any, phi: Any, mass: Any) -> Any:

@@ -8,9 +8,9 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.evaluation import auc, class_curve, thin_curve
-from hepjax.report.figures import lowest_rate
+from hepjax.report.figures import lowest_mistag_decade
 from hepjax.report.labels import class_label
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,20 +59,22 @@ def anomaly_roc_figure(
         figure = new_figure(max(8, 5.5 * len(scores)), 6)
         panels = figure.subplots(1, len(scores), squeeze=False, sharey=True)[0]
         for axes, (kind, of_kind) in zip(panels, scores.items(), strict=True):
-            bottom = min(lowest_rate(np.asarray(score.labels), 2) for score in of_kind.values())
+            bottom = min(lowest_mistag_decade(np.asarray(score.labels), 2) for score in of_kind.values())
             for i, name in enumerate(names or of_kind):
                 score = of_kind[name]
                 curve = class_curve(score, score.classes[1])
                 if curve is None:
                     raise InputError(f"scores: expected background and anomalies of {kind}, found one of both")
                 thin, text = thin_curve(curve), f"{name}  {auc(curve):.3f}"
-                shade = "k" if name in baselines else color(i)
+                shade = "k" if name in baselines else line_color(i)
                 axes.plot(thin.tpr, thin.fpr, color=shade, linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text)
-            axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_kind_label(kind)}")
+            axes.set(
+                xlim=(0, 1), ylim=(bottom, 1), yscale="log", xlabel=f"Signal efficiency, {_anomaly_kind_label(kind)}"
+            )
             axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
             axes.legend(loc="lower right", fontsize="x-small", title="AUC")
         panels[0].set_ylabel("Background efficiency (mistag rate)")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -104,10 +106,10 @@ def anomaly_score_figure(
     with style():
         figure = new_figure(8, 6)
         axes = figure.subplots()
-        _draw_spectra(axes, values, labels, classes, name)
+        _draw_anomaly_spectra(axes, values, labels, classes, name)
         axes.set_ylabel("Share of jets per bin")
         axes.legend(loc="upper right")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -138,15 +140,17 @@ def anomaly_spectra_figure(
         figure = new_figure(5.5 * len(scores), 6)
         panels = figure.subplots(1, len(scores), squeeze=False)[0]
         for axes, (name, values) in zip(panels, scores.items(), strict=True):
-            _draw_spectra(axes, np.asarray(values, np.float64), labels, classes, name.replace("_", " "))
+            _draw_anomaly_spectra(axes, np.asarray(values, np.float64), labels, classes, name.replace("_", " "))
         panels[0].set_ylabel("Share of jets per bin")
         lines = panels[0].get_legend_handles_labels()
         figure.legend(*lines, loc="outside upper center", ncols=max(len(lines[0]), 1))
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
-def _draw_spectra(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: Sequence[str], name: str) -> None:
+def _draw_anomaly_spectra(
+    axes: Axes, values: np.ndarray, labels: np.ndarray, classes: Sequence[str], name: str
+) -> None:
     low, high = np.percentile(values, [1, 99])
     scale = "log" if np.min(values) > 0 else "linear"
     high = high if high > low else low + abs(low) + 1e-6
@@ -156,7 +160,7 @@ def _draw_spectra(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: S
         if of_class.size:
             heights = np.histogram(of_class, edges)[0] / of_class.size
             line = LINE_STYLES[i % len(LINE_STYLES)]
-            axes.stairs(heights, edges, color=color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
+            axes.stairs(heights, edges, color=line_color(i), linestyle=line, linewidth=2.2, label=class_label(kind))
     axes.set(xscale=scale, xlim=edges[[0, -1]], xlabel=name)
     axes.set_ylim(bottom=0)
     if scale == "log" and high > _CROWDED * low:
@@ -193,13 +197,17 @@ def contamination_figure(
             aucs = [figures[share][name]["auc"] for share in shares]
             value = np.array([auc["value"] for auc in aucs])
             ends = np.array([auc["interval"] or [auc["value"]] * 2 for auc in aucs]).T
-            look: dict[str, Any] = {"color": color(i), "linestyle": LINE_STYLES[i % len(LINE_STYLES)], "marker": "o"}
+            look: dict[str, Any] = {
+                "color": line_color(i),
+                "linestyle": LINE_STYLES[i % len(LINE_STYLES)],
+                "marker": "o",
+            }
             axes.errorbar(np.arange(len(shares)) + 0.03 * i, value, np.abs(ends - value), capsize=4, label=name, **look)
         axes.set_xticks(range(len(shares)), [f"{100 * float(share):g} %" for share in shares])
         axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         axes.set(xlabel="Anomalies among the jets to learn from", ylabel="AUC")
         figure.legend(loc="outside upper center", ncols=2, fontsize="small")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -216,7 +224,8 @@ def anomaly_tables(figures: Mapping[str, Mapping[str, Mapping[str, Mapping[str, 
     ## W + t, 1 % among the jets to learn from
     """
     return "\n\n".join(
-        f"## {_kind_label(kind)}, {100 * float(share):g} % among the jets to learn from\n\n{anomaly_table(of_share)}"
+        f"## {_anomaly_kind_label(kind)}, {100 * float(share):g} % among the jets to learn "
+        f"from\n\n{anomaly_table(of_share)}"
         for kind, of_kind in figures.items()
         for share, of_share in of_kind.items()
     )
@@ -282,7 +291,7 @@ def anomaly_figures_table(
             cells = (
                 _anomaly_table_cell(figure, digits) for figure, digits in zip(of_score.values(), (3, 1, 1), strict=True)
             )
-            table.add_row(_kind_label(kind), name.replace("_", " "), *cells)
+            table.add_row(_anomaly_kind_label(kind), name.replace("_", " "), *cells)
     if not figures:
         table.add_row("none", "loss", f"{metrics['loss']:.4f}", "", "")
     return table
@@ -297,5 +306,5 @@ def _anomaly_table_cell(figure: Mapping[str, Any], digits: int) -> str:
     return f"{figure['value']:.{digits}f} ± {(high - low) / 2:.{digits}f}"
 
 
-def _kind_label(kind: str) -> str:
+def _anomaly_kind_label(kind: str) -> str:
     return " + ".join(map(class_label, kind.split("+")))

@@ -12,7 +12,7 @@ from hepjax.evaluation.binned import bin_edges, class_rates_in_bins, rate_in_bin
 from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.working_points import selection
 from hepjax.report.labels import class_label, column_label
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ def rates_figure(
     """
     if not observables:
         raise InputError("observables: expected one or more, found none")
-    selected = _selected_jets(scores, name, efficiency)
+    selected = _jets_selected_by_cut(scores, name, efficiency)
     columns = min(2, len(observables))
     lines = math.ceil(len(observables) / columns)
     bottom = 1.0
@@ -69,7 +69,7 @@ def rates_figure(
             for i, (class_name, rates) in enumerate(class_rates.items()):
                 if not rates.jets.any():
                     continue
-                _rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(class_rates) - 1) / 2), class_label(class_name))
+                _draw_rate_line(axes, rates, i, 0.5 + 0.08 * (i - (len(class_rates) - 1) / 2), class_label(class_name))
                 positive = np.concatenate([rates.rate[rates.rate > 0], rates.high[rates.rate == 0]])
                 bottom = min([bottom, *positive])
             axes.set(xlabel=column_label(observable), xlim=(rates.edges[0], rates.edges[-1]))
@@ -82,7 +82,7 @@ def rates_figure(
         title = rf"Cut on {class_label(name)} at $\varepsilon_S$ = {efficiency:.0%}; true class"
         handles, words = (entries[1:] + entries[:1] for entries in panels[0].get_legend_handles_labels())
         figure.legend(handles, words, loc="outside upper center", ncols=min(len(words), 6), title=title)
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -119,15 +119,15 @@ def sculpting_figure(
     >>> sculpting_figure(jets, "t", [80.0, 170.0], "j_mass").axes[0].get_xlabel()
     'Jet mass [GeV]'
     """
-    cuts = {efficiency: _selected_jets(scores, name, efficiency) for efficiency in efficiencies}
-    rows = _background_rows(scores, name, background)
+    cuts = {efficiency: _jets_selected_by_cut(scores, name, efficiency) for efficiency in efficiencies}
+    rows = _background_rows_of_spectrum(scores, name, background)
     values = np.asarray(mass, dtype=np.float64)
     if values.shape != rows.shape:
         raise InputError(f"mass: expected shape {rows.shape}, one for each jet, found {values.shape}")
     values, w = values[rows], np.ones(rows.sum()) if scores.weights is None else np.asarray(scores.weights)[rows]
     passing = {efficiency: effective_count(w[selected[rows] & (w > 0)]) for efficiency, selected in cuts.items()}
     bins = int(np.clip(1.5 * math.sqrt(max(passing.values(), default=0)), 8, _SPECTRUM))
-    whole = rate_in_bins(np.ones(values.size, bool), values, even_edges(values, bins), w)  # checks, too
+    whole = rate_in_bins(np.ones(values.size, bool), values, even_bin_edges(values, bins), w)  # checks, too
     heights = whole.sums / max(whole.sums.sum(), 1e-300)
     with style():
         figure = new_figure(9, 7.5)
@@ -140,14 +140,14 @@ def sculpting_figure(
             sculpted = sculpting(selected[rows], values, whole.edges, w) if passing[efficiency] >= FEWEST else None
             start = rf"$\varepsilon_S$ = {efficiency:.0%}: "
             if sculpted is None:
-                axes.plot([], [], color=color(i), label=f"{start}fewer than {FEWEST} jets")
+                axes.plot([], [], color=line_color(i), label=f"{start}fewer than {FEWEST} jets")
                 continue
             heights = sculpted.after / max(sculpted.after.sum(), 1e-300)
             words = f"{start}{sculpted.divergence:.4f} (chance {sculpted.expected:.4f} ± {sculpted.spread:.4f})"
             axes.stairs(
                 heights,
                 sculpted.edges,
-                color=color(i),
+                color=line_color(i),
                 linewidth=2,
                 linestyle=LINE_STYLES[i % len(LINE_STYLES)],
                 label=words,
@@ -161,17 +161,17 @@ def sculpting_figure(
         axes.legend(
             loc="upper right", title=f"Cut on {class_label(name)}: Jensen-Shannon divergence, bits", fontsize="small"
         )
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
-def even_edges(values: np.ndarray, bins: int = _SPECTRUM, tail: float = 0.005) -> np.ndarray:
+def even_bin_edges(values: np.ndarray, bins: int = _SPECTRUM, tail: float = 0.005) -> np.ndarray:
     """Returns the edges of bins of equal width that hold all values but the tails."""
     low, high = np.quantile(values, [tail, 1 - tail]) if np.isfinite(values).all() else (0.0, 1.0)
     return np.linspace(low, high, bins + 1) if high > low else bin_edges([low])
 
 
-def _selected_jets(scores: Scores, name: str, efficiency: float) -> np.ndarray:
+def _jets_selected_by_cut(scores: Scores, name: str, efficiency: float) -> np.ndarray:
     selected = selection(scores, name, efficiency)
     if selected is None:
         raise InputError(
@@ -180,7 +180,7 @@ def _selected_jets(scores: Scores, name: str, efficiency: float) -> np.ndarray:
     return selected
 
 
-def _background_rows(scores: Scores, name: str, background: Sequence[str] | None) -> np.ndarray:
+def _background_rows_of_spectrum(scores: Scores, name: str, background: Sequence[str] | None) -> np.ndarray:
     classes = tuple(scores.classes)
     names = [class_name for class_name in classes if class_name != name] if background is None else list(background)
     unknown = [class_name for class_name in names if class_name not in classes or class_name == name]
@@ -192,7 +192,7 @@ def _background_rows(scores: Scores, name: str, background: Sequence[str] | None
     return rows
 
 
-def _rate_line(axes: Axes, rates: Binned, look: int, along: float, words: str) -> None:
+def _draw_rate_line(axes: Axes, rates: Binned, look: int, along: float, words: str) -> None:
     """Draws the rates of one class, each so far along its bin that those of other classes do not hide it."""
     low_edges, high_edges = rates.edges[:-1], rates.edges[1:]
     x = low_edges + min(max(along, 0.1), 0.9) * (high_edges - low_edges)
@@ -200,6 +200,6 @@ def _rate_line(axes: Axes, rates: Binned, look: int, along: float, words: str) -
     bars = np.array([rates.rate - rates.low, rates.high - rates.rate])[:, selected].clip(0)
     axes.errorbar(
         x[selected], rates.rate[selected], bars, np.array([x - low_edges, high_edges - x])[:, selected],
-        color=color(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
+        color=line_color(look), marker="o", markersize=5, linestyle="", linewidth=1.8, label=words,
     )  # fmt: skip
-    axes.plot(x[empty], rates.high[empty], color=color(look), marker="v", markersize=6, linestyle="")
+    axes.plot(x[empty], rates.high[empty], color=line_color(look), marker="v", markersize=6, linestyle="")

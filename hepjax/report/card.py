@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat
 from hepjax.report.labels import class_label
-from hepjax.report.wording import MISSING, PARTS, SAMPLE, option_list
+from hepjax.report.number_text import MISSING, PARTS, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -60,15 +60,15 @@ def model_card(
         "Model": _card_model(kind, record),
         "Inputs": _card_inputs(record, columns, units or {}),
         "Output": [
-            f"`probabilities`, (N, {len(classes)}) float32, a column a class, in this order: {_class_list(classes)}.",
+            f"`probabilities`, (N, {len(classes)}) float32, a column a class: {_card_class_list(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
         ],
         "Data": _card_data(record, metrics),
         "Training": _card_training(record, metrics),
-        "Figures of merit": [] if paragraphs else _figures(metrics),
+        "Figures of merit": [] if paragraphs else _card_figures(metrics),
         "Limits": _card_limits(record, classes, pt_range),
-        "How to run it": _running(name, kind, record, columns, output),
-        "How to repeat it": _repeating(record),
+        "How to run it": _card_running(name, kind, record, columns, output),
+        "How to repeat it": _card_repeating(record),
         **(paragraphs or {}),
     }
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
@@ -87,7 +87,7 @@ def _card_model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
 
 def _card_inputs(record: Mapping[str, Any], columns: Sequence[str], units: Mapping[str, str]) -> list[str]:
     model = record["experiment"]["model"]
-    rows = [f"| {place} | `{column}` | {_unit_text(units.get(column))} |" for place, column in enumerate(columns)]
+    rows = [f"| {place} | `{column}` | {_card_unit_text(units.get(column))} |" for place, column in enumerate(columns)]
     table = "\n".join(["| place | column | unit |", "| --- | --- | --- |", *rows])
     if "features" in model:
         words = (
@@ -136,11 +136,11 @@ def _card_training(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> lis
     return ["\n".join(words) or "Not recorded."]
 
 
-def _figures(metrics: Mapping[str, Any]) -> list[str]:
+def _card_figures(metrics: Mapping[str, Any]) -> list[str]:
     intervals, bounds = metrics.get("intervals") or {}, metrics.get("bounds") or {}
     lines = ["On the test part; in brackets the 68 % interval."]
     overall = [
-        f"{key} {_figure_text(metrics[key], '{:.4f}', intervals.get(key))}"
+        f"{key} {_card_figure_text(metrics[key], '{:.4f}', intervals.get(key))}"
         for key in ("accuracy", "loss")
         if key in metrics
     ]
@@ -149,7 +149,7 @@ def _figures(metrics: Mapping[str, Any]) -> list[str]:
     for name, figures in (metrics.get("classes") or {}).items():
         class_intervals, class_bounds = (intervals.get("classes") or {}).get(name) or {}, bounds.get(name) or {}
         cells = [
-            _figure_text(figures.get(key), form, class_intervals.get(key), class_bounds.get(key))
+            _card_figure_text(figures.get(key), form, class_intervals.get(key), class_bounds.get(key))
             for key, _, form in _FIGURES
         ]
         rows.append(f"| {class_label(name)} | {' | '.join(cells)} |")
@@ -168,7 +168,7 @@ def _card_limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tu
     return [
         "\n".join(
             [
-                f"- It knows {_class_list(classes)} only: any other jet gets one of these names, without a warning.",
+                f"- It knows {_card_class_list(classes)} only: others get one of these names, without a warning.",
                 f"- Its figures of merit hold for jets like those of its test part.{tested_range}{simulated}",
                 "- Other energies, jet radii, detectors, pile-up or generators change its inputs; how far its",
                 "  answers change was not measured. Measure it on your jets with `hepjax evaluate` first.",
@@ -179,7 +179,7 @@ def _card_limits(record: Mapping[str, Any], classes: Sequence[str], pt_range: tu
     ]
 
 
-def _running(
+def _card_running(
     name: str, kind: ExportFormat, record: Mapping[str, Any], columns: Sequence[str], output: str
 ) -> list[str]:
     model, count = record["experiment"]["model"], len(columns)
@@ -215,7 +215,7 @@ def _running(
     return [f"`{package}`, then", block, f"Or with hepjax: `hepjax predict {name} --data JETS.h5 --out scores.h5`."]
 
 
-def _repeating(record: Mapping[str, Any]) -> list[str]:
+def _card_repeating(record: Mapping[str, Any]) -> list[str]:
     versions = record.get("versions") or {}
     pinned = " ".join(f"{package}=={version}" for package, version in versions.items() if package != "python")
     python = f"Python {versions['python']}" if "python" in versions else "Python"
@@ -223,12 +223,12 @@ def _repeating(record: Mapping[str, Any]) -> list[str]:
     return ["\n".join(line for line in lines if line)]
 
 
-def _figure_text(
+def _card_figure_text(
     value: float | None, form: str, interval: Sequence[float] | None = None, bound: float | None = None
 ) -> str:
     """Formats a figure of merit with its interval, or its bound where too few jets give no figure.
 
-    >>> _figure_text(0.5, "{:.2f}", [0.4, 0.6]), _figure_text(None, "{:.0f}", None, 30)
+    >>> _card_figure_text(0.5, "{:.2f}", [0.4, 0.6]), _card_figure_text(None, "{:.0f}", None, 30)
     ('0.50 (0.40 to 0.60)', 'above 30 at 95 % C.L.')
     """
     if value is None:
@@ -236,14 +236,14 @@ def _figure_text(
     return form.format(value) + (f" ({form.format(interval[0])} to {form.format(interval[1])})" if interval else "")
 
 
-def _unit_text(unit: str | None) -> str:
+def _card_unit_text(unit: str | None) -> str:
     """Formats a unit for the table of inputs: 1 for a pure number, a dash for an unknown unit.
 
-    >>> _unit_text("GeV"), _unit_text(""), _unit_text(None) == MISSING
+    >>> _card_unit_text("GeV"), _card_unit_text(""), _card_unit_text(None) == MISSING
     ('GeV', '1', True)
     """
     return MISSING if unit is None else unit or "1"
 
 
-def _class_list(names: Sequence[str]) -> str:
+def _card_class_list(names: Sequence[str]) -> str:
     return ", ".join(class_label(name) for name in names)

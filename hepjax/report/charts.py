@@ -83,28 +83,28 @@ class Chart(NamedTuple):
     """The places that the table of values has."""
 
 
-def dashes(look: int) -> str:
+def line_dashes(look: int) -> str:
     """Returns the dashes of the line of this number: colors repeat after ten, and then go with other dashes.
 
-    >>> dashes(0), dashes(1), dashes(10)
+    >>> line_dashes(0), line_dashes(1), line_dashes(10)
     ('', '9 3', '9 3')
     """
     return _DASHES[(look + look // 10) % len(_DASHES)]
 
 
-def line_style(line: Line) -> dict[str, str | None]:
+def svg_line_style(line: Line) -> dict[str, str | None]:
     """Returns the attributes that give a line its color and dashes; a guide is dotted, and None is no attribute.
 
-    >>> line_style(Line("q", 1, [0, 1], [0, 1]))
+    >>> svg_line_style(Line("q", 1, [0, 1], [0, 1]))
     {'class': 'line guide', 'stroke-dasharray': '2 4'}
     """
     if not line.readable:
         return {"class": "line guide", "stroke-dasharray": _GUIDE_DASHES}
-    pattern = dashes(line.look if line.dash is None else line.dash)
+    pattern = line_dashes(line.look if line.dash is None else line.dash)
     return {"class": f"line look{line.look % 10}", "stroke-dasharray": pattern or None}
 
 
-def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
+def axis_ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     """Returns the ticks of an axis and their texts: round numbers, or powers of ten.
 
     Args:
@@ -114,14 +114,14 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     Returns:
       Values and their texts.
 
-    >>> ticks(Axis("", 0, 1))
+    >>> axis_ticks(Axis("", 0, 1))
     [(0.0, '0'), (0.2, '0.2'), (0.4, '0.4'), (0.6, '0.6'), (0.8, '0.8'), (1.0, '1')]
-    >>> ticks(Axis("", 1e-2, 1, log=True))
+    >>> axis_ticks(Axis("", 1e-2, 1, log=True))
     [(0.01, '10⁻²'), (0.1, '10⁻¹'), (1.0, '1')]
     """
     if axis.log:
         first, last = math.ceil(math.log10(axis.low) - 1e-9), math.floor(math.log10(axis.high) + 1e-9)
-        return [(10.0**power, _power_of_ten(power)) for power in range(first, last + 1)]
+        return [(10.0**power, _power_of_ten_text(power)) for power in range(first, last + 1)]
     width = (axis.high - axis.low) / most
     unit = 10.0 ** math.floor(math.log10(width))
     step = next(unit * factor for factor in (1, 2, 5, 10) if unit * factor >= width * (1 - 1e-9))
@@ -129,19 +129,19 @@ def ticks(axis: Axis, most: int = 6) -> list[tuple[float, str]]:
     return [(float(f"{i * step:.12g}"), f"{i * step:.6g}") for i in range(first, last + 1)]
 
 
-def minor_ticks(axis: Axis) -> list[float]:
+def minor_axis_ticks(axis: Axis) -> list[float]:
     """Returns the values between the ticks of a logarithmic axis; a linear one has none.
 
-    >>> minor_ticks(Axis("", 0.1, 1, log=True))[:2]
+    >>> minor_axis_ticks(Axis("", 0.1, 1, log=True))[:2]
     [0.2, 0.30000000000000004]
     """
-    return [value * factor for value, _ in ticks(axis)[:-1] for factor in range(2, 10)] if axis.log else []
+    return [value * factor for value, _ in axis_ticks(axis)[:-1] for factor in range(2, 10)] if axis.log else []
 
 
-def fractions(axis: Axis, values: Any) -> Floats:
+def axis_fractions(axis: Axis, values: Any) -> Floats:
     """Returns how far along an axis values lie: 0 at its low end, 1 at its high end, at most 0.1 outside of these.
 
-    >>> fractions(Axis("", 1e-2, 1, log=True), [0.1, 0, float("nan")]).tolist()
+    >>> axis_fractions(Axis("", 1e-2, 1, log=True), [0.1, 0, float("nan")]).tolist()
     [0.5, -0.1, nan]
     """
     numbers = np.asarray(values, dtype=np.float64)
@@ -151,31 +151,31 @@ def fractions(axis: Axis, values: Any) -> Floats:
     return np.where(np.isfinite(numbers), np.clip((numbers - low) / (high - low), -0.1, 1.1), np.nan)
 
 
-def along(axis: Axis, value: Any) -> str:
+def horizontal_place(axis: Axis, value: Any) -> str:
     """Returns the place of a value on the horizontal axis, from the left edge of the frame.
 
-    >>> along(Axis("", 0, 4), 1)
+    >>> horizontal_place(Axis("", 0, 4), 1)
     '25.00%'
     """
-    return f"{100 * float(fractions(axis, value)):.2f}%"
+    return f"{100 * float(axis_fractions(axis, value)):.2f}%"
 
 
-def up(axis: Axis, value: Any) -> str:
+def vertical_place(axis: Axis, value: Any) -> str:
     """Returns the place of a value on the vertical axis, from the upper edge of the frame.
 
-    >>> up(Axis("", 0, 4), 1)
+    >>> vertical_place(Axis("", 0, 4), 1)
     '75.00%'
     """
-    return f"{100 * (1 - float(fractions(axis, value))):.2f}%"
+    return f"{100 * (1 - float(axis_fractions(axis, value))):.2f}%"
 
 
-def path(chart: Chart, line: Line) -> str:
+def svg_path(chart: Chart, line: Line) -> str:
     """Returns a line as an SVG path; it is broken where a number is not finite, and equal neighbors are one point.
 
-    >>> path(Chart("", "", "", Axis("", 0, 1), Axis("", 0, 1), ()), Line("q", 0, [0, 1], [0, 0.5]))
+    >>> svg_path(Chart("", "", "", Axis("", 0, 1), Axis("", 0, 1), ()), Line("q", 0, [0, 1], [0, 0.5]))
     'M0.0 1000.0L1000.0 500.0'
     """
-    x, y = fractions(chart.x, line.x), fractions(chart.y, line.y)
+    x, y = axis_fractions(chart.x, line.x), axis_fractions(chart.y, line.y)
     pieces: list[str] = []
     last, pen_down = "", False
     for known, right, above in zip(np.isfinite(x) & np.isfinite(y), x, y, strict=True):
@@ -186,24 +186,33 @@ def path(chart: Chart, line: Line) -> str:
     return "".join(pieces)
 
 
-def points(chart: Chart, line: Line) -> Iterator[tuple[str, str, str | None, str | None]]:
+def chart_points(chart: Chart, line: Line) -> Iterator[tuple[str, str, str | None, str | None]]:
     """Yields the places of a line's points and of the ends of their error bars, which are None where there are none."""
     if line.bars is None:
         return
     for x, y, low, high in zip(line.x, line.y, *line.bars, strict=True):
         if np.isfinite([x, y]).all():
-            ends = (up(chart.y, low), up(chart.y, high)) if np.isfinite([low, high]).all() else (None, None)
-            yield along(chart.x, x), up(chart.y, y), *ends
+            ends = (
+                (vertical_place(chart.y, low), vertical_place(chart.y, high))
+                if np.isfinite([low, high]).all()
+                else (None, None)
+            )
+            yield horizontal_place(chart.x, x), vertical_place(chart.y, y), *ends
 
 
-def readings(chart: Chart) -> dict[str, Any]:
+def chart_readings(chart: Chart) -> dict[str, Any]:
     """Returns what the page's script shows under the pointer: places and heights as fractions, and their texts."""
     return {
         "label": chart.x.label,
-        "x": _rounded_place(fractions(chart.x, chart.places)),
+        "x": _rounded_place(axis_fractions(chart.x, chart.places)),
         "heads": list(chart.heads),
         "lines": [
-            {"line": i, "name": line.name, "y": _rounded_place(fractions(chart.y, line.at)), "words": list(line.words)}
+            {
+                "line": i,
+                "name": line.name,
+                "y": _rounded_place(axis_fractions(chart.y, line.at)),
+                "words": list(line.words),
+            }
             for i, line in enumerate(chart.lines)
             if line.readable
         ],
@@ -214,5 +223,5 @@ def _rounded_place(values: Floats) -> list[float | None]:
     return [round(float(value), 4) if math.isfinite(value) else None for value in values]
 
 
-def _power_of_ten(power: int) -> str:
+def _power_of_ten_text(power: int) -> str:
     return "1" if power == 0 else "10" + str(power).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))

@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.labels import class_label, column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -46,7 +46,7 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
     >>> [axes.get_xlabel() for axes in cloud_spectra_figure(masses, masses).axes]
     ['', 'Jet mass [GeV]']
     """
-    _check_same_quantities(simulated, generated)
+    _check_same_cloud_quantities(simulated, generated)
     lines = math.ceil(len(simulated) / 3)
     columns = math.ceil(len(simulated) / lines)
     with style():
@@ -64,10 +64,10 @@ def cloud_spectra_figure(simulated: Values, generated: Values, label: str = "") 
         for spot in grid.reshape(lines, 2, columns).swapaxes(1, 2).reshape(-1, 2)[len(simulated) :].ravel():
             spot.remove()
         first = next(iter(simulated.values()))
-        handles, words = _legend(first)
+        handles, words = _cloud_spectra_legend(first)
         look = {"ncols": len(first) + 2, "fontsize": "small", "columnspacing": 1.2}
         figure.legend(handles, words, loc="outside upper center", **look)
-        put_label(grid[0, 0], label)
+        put_figure_label(grid[0, 0], label)
     return figure
 
 
@@ -75,7 +75,7 @@ def _cloud_spectra_panel(
     above: Axes, below: Axes, simulated: Mapping[str, np.ndarray], generated: Mapping[str, np.ndarray]
 ) -> None:
     """Draws the spectra of all classes in one quantity, and generated over simulated in wider bins."""
-    edges, decades = _edges(np.concatenate([*simulated.values()]))
+    edges, decades = _cloud_bin_edges(np.concatenate([*simulated.values()]))
     wide = edges[::_MERGED]
     for i, (name, simulated_values) in enumerate(simulated.items()):
         generated_values = generated[name]
@@ -83,11 +83,11 @@ def _cloud_spectra_panel(
             np.histogram(simulated_values, edges)[0] / len(simulated_values),
             edges,
             fill=True,
-            color=color(i),
+            color=line_color(i),
             alpha=0.25,
         )
         above.stairs(
-            np.histogram(generated_values, edges)[0] / len(generated_values), edges, color=color(i), linewidth=1.6
+            np.histogram(generated_values, edges)[0] / len(generated_values), edges, color=line_color(i), linewidth=1.6
         )
         counts, others = (np.histogram(x, wide)[0] for x in (generated_values, simulated_values))
         filled = (counts >= _FEWEST) & (others >= _FEWEST)
@@ -95,7 +95,7 @@ def _cloud_spectra_panel(
         error = ratio * np.sqrt(1 / counts[filled] + 1 / others[filled])
         where = (i + 1) / (len(simulated) + 1)
         x = (wide[:-1] + where * np.diff(wide))[filled]
-        below.errorbar(x, ratio, error, color=color(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
+        below.errorbar(x, ratio, error, color=line_color(i), marker="o", markersize=3, linestyle="", linewidth=1.2)
     below.axhline(1, color="0.4", linewidth=1)
     for axes in (above, below):
         axes.set(xlim=(edges[0], edges[-1]), xscale="log" if decades else "linear")
@@ -104,7 +104,7 @@ def _cloud_spectra_panel(
     below.set_ylim(0.5, 1.5)
 
 
-def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
+def _cloud_bin_edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
     """Returns the edges of bins, whole ones for whole numbers, and whether they rise by factors."""
     low, high = np.quantile(values, [_TAIL, 1 - _TAIL])
     if low > 0 and math.log10(high / low) > _DECADES:
@@ -116,16 +116,16 @@ def _edges(values: np.ndarray) -> tuple[np.ndarray, bool]:
     return np.linspace(low - widen, high + widen, _BINS + 1), False
 
 
-def _legend(classes: Mapping[str, np.ndarray]) -> tuple[list[Artist], list[str]]:
+def _cloud_spectra_legend(classes: Mapping[str, np.ndarray]) -> tuple[list[Artist], list[str]]:
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    kinds: list[Artist] = [Patch(color=color(i)) for i in range(len(classes))]
+    kinds: list[Artist] = [Patch(color=line_color(i)) for i in range(len(classes))]
     samples: list[Artist] = [Patch(color="0.5", alpha=0.3), Line2D([], [], color="0.3", linewidth=1.6)]
     return [*kinds, *samples], [*map(class_label, classes), "simulated", "generated"]
 
 
-def _check_same_quantities(simulated: Values, generated: Values) -> None:
+def _check_same_cloud_quantities(simulated: Values, generated: Values) -> None:
     if not simulated:
         raise InputError("simulated: expected one quantity or more, found none")
     if list(simulated) != list(generated):

@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation import cluster_table
 from hepjax.report.labels import class_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -63,7 +63,7 @@ def plane_figure(
             raise InputError(f"{name}: expected one for each of {len(points)} points, found {len(indices)}")
     if table.shape[1] > len(classes):
         raise InputError(f"labels: expected indices from 0 to {len(classes) - 1}, found {table.shape[1] - 1}")
-    colors = _colors(table, len(classes))
+    colors = _cluster_colors(table, len(classes))
     names = {c: class_label(classes[c]) for c in np.flatnonzero(table.sum(axis=0)).tolist()}
     shares = {k: _largest_class_of_cluster(table[k], classes, k) for k in np.flatnonzero(table.sum(axis=1)).tolist()}
     panels: Any = (("Class", labels, names, range(len(classes))), ("Cluster", clusters, shares, colors))
@@ -73,9 +73,9 @@ def plane_figure(
         figure = new_figure(14, 7.8)
         spots = figure.subplots(1, 2, sharex=True, sharey=True)
         for spot, (title, kinds, words, painted) in zip(spots, panels, strict=True):
-            shades = [color(painted[kind]) for kind in np.asarray(kinds)[:most]]
+            shades = [line_color(painted[kind]) for kind in np.asarray(kinds)[:most]]
             spot.scatter(*points[:most].T, s=11, c=shades, alpha=0.7, linewidths=0, rasterized=True)
-            dots = [Line2D([], [], marker="o", linestyle="", color=color(painted[kind])) for kind in words]
+            dots = [Line2D([], [], marker="o", linestyle="", color=line_color(painted[kind])) for kind in words]
             spot.legend(
                 dots,
                 words.values(),
@@ -86,11 +86,11 @@ def plane_figure(
             )
             spot.set(xlabel=axes[0], ylabel=axes[1] if spot is spots[0] else "")
         spots[0].set(xlim=_plane_limits(points[:, 0]), ylim=_plane_limits(points[:, 1]))
-        put_label(spots[0], label)
+        put_figure_label(spots[0], label)
     return figure
 
 
-def _colors(table: np.ndarray, first_free: int) -> list[int]:
+def _cluster_colors(table: np.ndarray, first_free: int) -> list[int]:
     """Returns the (K,) numbers of the clusters' colors; those from `first_free` on belong to no class."""
     numbers = [-1] * len(table)
     for k in np.argsort(-table.max(axis=1), kind="stable"):

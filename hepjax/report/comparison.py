@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.report.labels import class_label
-from hepjax.report.style import color, new_figure, put_label, style
-from hepjax.report.wording import MISSING
+from hepjax.report.number_text import MISSING
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -215,7 +215,7 @@ def comparison_numbers(
         {"name": name, "metrics": dict(figures)} for name, figures in zip(names, metrics, strict=True)
     ]
     for tagger, difference in zip(taggers[1:], differences, strict=True):
-        tagger["difference"] = _to_json(difference)
+        tagger["difference"] = _comparison_to_json(difference)
     return {"jets": jets, "taggers": taggers}
 
 
@@ -240,7 +240,9 @@ def learning_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str, A
         figure = new_figure(9, 9.5)
         panels = figure.subplots(2, 1, sharex=True, height_ratios=[1, 1.6])
         panels[0].errorbar(
-            x, *_bars([(figures["loss"], figures.get("intervals", {}).get("loss")) for figures in ordered]), fmt="o-"
+            x,
+            *_learning_curve_bars([(figures["loss"], figures.get("intervals", {}).get("loss")) for figures in ordered]),
+            fmt="o-",
         )
         panels[0].set_ylabel("Test loss")
         for i, name in enumerate(ordered[0]["classes"]):
@@ -248,15 +250,17 @@ def learning_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str, A
                 figures.get("intervals", {}).get("classes", {}).get(name, {}).get("auc") for figures in ordered
             ]
             values = [figures["classes"][name]["auc"] for figures in ordered]
-            bars = _bars(list(zip(values, intervals, strict=True)))
-            panels[1].errorbar(x, *bars, fmt="o-", color=color(i), label=class_label(name))
+            bars = _learning_curve_bars(list(zip(values, intervals, strict=True)))
+            panels[1].errorbar(x, *bars, fmt="o-", color=line_color(i), label=class_label(name))
         panels[1].set(xlabel="Training jets", ylabel="AUC against all others", xscale="log")
         panels[1].legend(loc="lower right")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
-def _bars(quantities: Sequence[tuple[float | None, Sequence[float] | None]]) -> tuple[np.ndarray, np.ndarray]:
+def _learning_curve_bars(
+    quantities: Sequence[tuple[float | None, Sequence[float] | None]],
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns values and the distances to the ends of their intervals below and above; NaN is not drawn."""
     values = np.array([np.nan if value is None else value for value, _ in quantities])
     ends = np.array([interval or (np.nan, np.nan) for _, interval in quantities])
@@ -276,14 +280,16 @@ def _comparison_rows(
         ("background_rejection_at_0.5", _REJECTION, "{:,.1f}"),
     ):
         for name in metrics[0]["classes"]:
-            figures = [tagger["classes"][name].get(key) or _bound_text(tagger, name, key) for tagger in metrics]
+            figures = [
+                tagger["classes"][name].get(key) or _rejection_bound_text(tagger, name, key) for tagger in metrics
+            ]
             row_differences = [tagger["classes"][name].get(key) for tagger in differences]
             if any(figure is not None for figure in figures):
                 lines.append((f"{class_label(name)} {title}", form, figures, row_differences))
     return lines
 
 
-def _bound_text(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
+def _rejection_bound_text(metrics: Mapping[str, Any], name: str, key: str) -> str | None:
     """Returns the text of the lower bound of a rejection that rests on too few jets."""
     bound = metrics.get("bounds", {}).get(name, {}).get(key)
     return None if bound is None else f"> {bound:,.1f}"
@@ -297,7 +303,7 @@ def _comparison_cell(figure: float | str | None, form: str, difference: Differen
     return f"{words}\n{change.format(*difference[:2])}{' *' if difference.p < _SURE else ''}"
 
 
-def _to_json(tree: Any) -> Any:
+def _comparison_to_json(tree: Any) -> Any:
     if isinstance(tree, dict):
-        return {key: _to_json(value) for key, value in tree.items()}
+        return {key: _comparison_to_json(value) for key, value in tree.items()}
     return tree if tree is None else tree._asdict()

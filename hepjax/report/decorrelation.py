@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
-from hepjax.report.style import color, new_figure, style
+from hepjax.report.style import line_color, new_figure, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,7 +42,7 @@ def trade_off_figure(trade_offs: Mapping[str, Sequence[TradeOff]], limit: TradeO
         figure = new_figure(9, 7)
         axes = figure.subplots()
         for i, (name, line) in enumerate(trade_offs.items()):
-            look: dict[str, Any] = {"color": color(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
+            look: dict[str, Any] = {"color": line_color(i), "marker": _MARKERS[i % len(_MARKERS)], "label": name}
             flat = [
                 1 / tagger.divergence if tagger.divergence else math.inf for tagger in line
             ]  # what is not bent at all is not drawn

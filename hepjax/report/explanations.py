@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.graphs import center_window, particle_areas, plane_columns
-from hepjax.report.jets import COLOR_RANGE, label_outer_axes, mean_images
+from hepjax.report.graphs import center_graph_window, particle_areas, plane_columns
+from hepjax.report.jets import COLOR_RANGE, label_outer_axes, mean_images_by_class
 from hepjax.report.labels import class_label, column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -61,14 +61,14 @@ def importance_figure(
         figure = new_figure(9.5, 1.9 + 0.42 * len(order))
         axes = figure.subplots()
         bars: dict[str, Any] = {"ecolor": "0.25", "capsize": 3, "error_kw": {"elinewidth": 1.5}}
-        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=color(0), **bars)
+        axes.barh(np.arange(len(order)), mean[order], xerr=std[order], height=0.7, color=line_color(0), **bars)
         axes.axvline(0, color="0.4", linewidth=1.2)
         axes.set_yticks(np.arange(len(order)), [_label_without_unit(names[i]) for i in order], fontsize="small")
         axes.set(xlabel=f"{quantity} when shuffled", ylim=(len(order) - 0.4, -0.6))
         axes.tick_params(axis="y", which="both", length=0)
         axes.minorticks_off()
         axes.locator_params(axis="x", nbins=6)
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -107,7 +107,7 @@ def saliency_figure(
     arrays = [np.asarray(x) for x in (images, saliency) if x is not None]
     if arrays[0].shape[:-1] != arrays[-1].shape[:-1]:
         raise InputError(f"images: expected the shape of saliency, {arrays[1].shape}, found {arrays[0].shape}")
-    means = [mean_images(x.sum(axis=-1, keepdims=True), labels, classes) for x in arrays]
+    means = [mean_images_by_class(x.sum(axis=-1, keepdims=True), labels, classes) for x in arrays]
     names = list(means[0])
     if not all(any(mean.any() for mean in row.values()) for row in means):
         raise InputError(
@@ -123,7 +123,7 @@ def saliency_figure(
         grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True)
         for spots, row, last in zip(grid.T if single else grid, means, (len(means) == 1, True), strict=False):
             pixels = [row[name][..., 0] for name in names]
-            look = _signed_scale(pixels) if last else _logarithmic_scale(pixels)
+            look = _signed_relevance_scale(pixels) if last else _logarithmic_image_scale(pixels)
             for spot, picture in zip(spots, pixels, strict=True):
                 drawing: Any = spot.imshow(
                     picture if last else np.where(picture > 0, picture, np.nan),
@@ -134,7 +134,7 @@ def saliency_figure(
         for spot, name in zip(grid[0], names, strict=False):
             spot.set_title(class_label(name), loc="right", fontsize="medium")
         label_outer_axes(grid, lines * columns, axes)
-        put_label(grid[0, 0], label)
+        put_figure_label(grid[0, 0], label)
     return figure
 
 
@@ -185,7 +185,7 @@ def relevance_figure(
         axes = figure.subplots()
         bars = []
         if messages is not None:
-            bars.append((_draw_pairs(axes, at, np.asarray(messages, np.float64), strongest), "message"))
+            bars.append((_draw_strongest_messages(axes, at, np.asarray(messages, np.float64), strongest), "message"))
         look: dict[str, Any] = {"edgecolor": "0.35", "linewidth": 0.8, "alpha": 0.85}
         areas = particle_areas(axes, values, columns, size, {**look, "color": "0.8"})
         paint: dict[str, Any] = {"color": "0.8"}
@@ -199,9 +199,9 @@ def relevance_figure(
             bar = figure.colorbar(drawing, ax=axes, location="bottom", aspect=32, shrink=0.9)
             bar.set_label(f"Gradient × {what if what == 'message' else 'input of the particle'}", fontsize="small")  # noqa: RUF001
             bar.ax.minorticks_off()
-        center_window(axes, at)
+        center_graph_window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -254,7 +254,7 @@ def correlation_figure(
         bar = figure.colorbar(image, ax=axes, aspect=24)
         bar.set_label("Correlation")
         bar.ax.minorticks_off()
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -263,7 +263,7 @@ def _label_without_unit(name: str) -> str:
     return column_label(name).removesuffix(" [GeV]").removesuffix(" [rad]")
 
 
-def _logarithmic_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
+def _logarithmic_image_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
     """Returns the color scale of images, as `image_figure` has it."""
     from matplotlib.colors import LogNorm
 
@@ -275,14 +275,14 @@ def _logarithmic_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
     return {"show": {"norm": norm, "cmap": "viridis"}, "extend": below}
 
 
-def _signed_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
+def _signed_relevance_scale(pixels: list[np.ndarray]) -> dict[str, Any]:
     """Returns a color scale around 0 that all but a few pixels keep within."""
     sizes = np.abs(np.concatenate([picture[picture != 0] for picture in pixels]))
     top = float(np.percentile(sizes, _SHOWN))
     return {"show": {"cmap": _SIGNED, "vmin": -top, "vmax": top}, "extend": "both" if sizes.max() > top else "neither"}
 
 
-def _draw_pairs(axes: Axes, at: np.ndarray, messages: np.ndarray, strongest: int) -> Any:
+def _draw_strongest_messages(axes: Axes, at: np.ndarray, messages: np.ndarray, strongest: int) -> Any:
     """Draws the strongest pairs, the strongest of them last and widest."""
     from matplotlib.collections import LineCollection
 

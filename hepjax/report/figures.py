@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.errors import InputError, writing
+from hepjax.errors import InputError, errors_of_writing
 from hepjax.evaluation import auc, best_epoch, class_curve, confusion_matrix, normalize_rows, thin_curve
 from hepjax.report.labels import class_label
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
-from hepjax.report.wording import MISSING
+from hepjax.report.number_text import MISSING
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
             curves[name] = thin_curve(curve), auc(curve)
     if not curves:
         raise InputError("scores: expected jets of two classes or more for a ROC curve, found one")
-    bottom = lowest_rate(np.asarray(scores.labels), len(scores.classes))
+    bottom = lowest_mistag_decade(np.asarray(scores.labels), len(scores.classes))
     with style():
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
@@ -67,14 +67,16 @@ def roc_figure(scores: Scores, label: str = "") -> Figure:
             if name in curves:
                 curve, area = curves[name]
                 text = f"{class_label(name)}   AUC {area:.3f}"
-                axes.plot(curve.tpr, curve.fpr, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text)
+                axes.plot(
+                    curve.tpr, curve.fpr, color=line_color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=text
+                )
         guess = np.geomspace(bottom, 1, 200)
         axes.plot(guess, guess, color="0.6", linewidth=1.2, linestyle=":", label="Random guess")
         axes.set(xlim=(0, 1), ylim=(bottom, 1), yscale="log")
         axes.set(xlabel="Signal efficiency", ylabel="Background efficiency (mistag rate)")
         axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
         axes.legend(loc="upper left", title="One class against all others")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -109,14 +111,14 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         figure = new_figure(9, 3.5 + 1.4 * sum(heights))
         panels = figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0]
         marker = "o" if len(history) <= 20 else ""
-        panels[0].plot(epochs, train, color=color(0), marker=marker, linestyle=LINE_STYLES[1], label="Training")
-        panels[0].plot(epochs, val, color=color(2), marker=marker, label="Validation")
+        panels[0].plot(epochs, train, color=line_color(0), marker=marker, linestyle=LINE_STYLES[1], label="Training")
+        panels[0].plot(epochs, val, color=line_color(2), marker=marker, label="Validation")
         panels[0].set_ylabel("Loss")
         if known:
-            panels[1].plot(epochs, accuracy, color=color(2), marker=marker)
+            panels[1].plot(epochs, accuracy, color=line_color(2), marker=marker)
             panels[1].set_ylabel("Validation\naccuracy")
         if changes:
-            panels[-1].plot(epochs, rate, color=color(3), drawstyle="steps-mid")
+            panels[-1].plot(epochs, rate, color=line_color(3), drawstyle="steps-mid")
             panels[-1].set_ylabel("Learning rate")
             if np.nanmin(rate) > 0:
                 panels[-1].set_yscale("log")
@@ -131,7 +133,7 @@ def history_figure(history: Sequence[Epoch], label: str = "") -> Figure:
         for axes in panels:
             axes.tick_params(axis="x", which="minor", bottom=False, top=False)
         figure.align_ylabels()
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -173,7 +175,7 @@ def confusion_figure(scores: Scores, label: str = "") -> Figure:
         bar = figure.colorbar(image, ax=axes)
         bar.set_label("Jets of the true class (%)")
         bar.ax.minorticks_off()
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -209,7 +211,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
         panels = figure.subplots(lines, columns, squeeze=False, sharey=True).ravel()
         handles: dict[str, Any] = {}
         for c, name in enumerate(scores.classes):
-            handles = _score_panel(panels[c], p[:, c], labels, weights, scores.classes, c, bins)
+            handles = _draw_score_panel(panels[c], p[:, c], labels, weights, scores.classes, c, bins)
             panels[c].set(xlabel=f"{class_label(name)} score", xlim=(0, 1), yscale="log", ylim=(bottom, 2))
             if c % columns == 0:
                 panels[c].set_ylabel(f"Fraction of jets per {1 / bins:g}")
@@ -217,7 +219,7 @@ def scores_figure(scores: Scores, label: str = "") -> Figure:
             axes.remove()
         panels[n].axis("off")
         panels[n].legend(handles.values(), handles.keys(), loc="center", title="True class", fontsize="medium")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -248,7 +250,7 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
         raise InputError(f"{target}: the folder {target.parent} does not exist; create it first")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
-        with style(), writing(target):
+        with style(), errors_of_writing(target):
             figure.savefig(part, format=kind, dpi=DPI)
             part.replace(target)
     finally:
@@ -275,13 +277,13 @@ def png(figure: Figure, dpi: int = 100) -> bytes:
     return buffer.getvalue()
 
 
-def lowest_rate(labels: np.ndarray, classes: int) -> float:
+def lowest_mistag_decade(labels: np.ndarray, classes: int) -> float:
     """Returns the decade of mistag rates down to which the smallest background still counts a few jets."""
     background = max(1, labels.size - int(np.bincount(labels, minlength=classes).max()))
     return float(10.0 ** np.clip(np.ceil(np.log10(4 / background)), -6, -3))
 
 
-def _score_panel(
+def _draw_score_panel(
     axes: Axes,
     score: np.ndarray,
     labels: np.ndarray,
@@ -300,6 +302,6 @@ def _score_panel(
         if total > 0:
             heights = np.histogram(score[chosen].clip(0, 1), edges, weights=w)[0] / total
             if i == signal:
-                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
-            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=line_color(i), alpha=0.25, zorder=0)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=line_color(i), linewidth=1.8)
     return handles

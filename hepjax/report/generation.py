@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError
 from hepjax.report.labels import class_label, column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,7 +38,7 @@ def distances_table(distances: Distances, head: str = "observable") -> str:
     | --- | --- | --- |
     | mass, GeV | 1.00 ± 0.35 | 1.25 ± 0.31 (1.2) |
     """
-    generators = _generators(distances)
+    generators = _generators_of_distances(distances)
     lines = [f"| {head} | floor | " + " | ".join(generators) + " |", "| --- " * (2 + len(generators)) + "|"]
     for quantity, row in distances.items():
         cells = [_distance_text(row[generators[0]].floor)]
@@ -124,7 +124,7 @@ def distances_figure(distances: Distances, label: str = "") -> Figure:
     >>> [text.get_text() for text in figure.axes[0].get_yticklabels()]
     ['Jet mass [GeV]']
     """
-    generators = _generators(distances)
+    generators = _generators_of_distances(distances)
     with style():
         figure = new_figure(11, 2.5 + 0.52 * len(distances))
         axes = figure.subplots()
@@ -141,7 +141,7 @@ def distances_figure(distances: Distances, label: str = "") -> Figure:
                 places,
                 xerr=errors,
                 fmt=_MARKERS[g % len(_MARKERS)],
-                color=color(g),
+                color=line_color(g),
                 markersize=7,
                 label=name,
             )
@@ -152,11 +152,11 @@ def distances_figure(distances: Distances, label: str = "") -> Figure:
         axes.tick_params(axis="y", which="minor", left=False, right=False)
         axes.minorticks_on()
         figure.legend(loc="outside upper center", ncols=1 + len(generators), fontsize="small")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
-def _generators(distances: Distances) -> list[str]:
+def _generators_of_distances(distances: Distances) -> list[str]:
     rows = [list(row) for row in distances.values()]
     if not rows or not rows[0] or any(row != rows[0] for row in rows):
         raise InputError(f"distances: expected the same generators, one or more, of each quantity, found {rows}")

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.labels import column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ def graph_figure(
     'Δη to the jet axis'
     """
     across, up = plane_columns(columns, plane, size)
-    nodes, ends = _jet(graph, columns, index)
+    nodes, ends = _nodes_and_edges_of_jet(graph, columns, index)
     at = nodes[:, [columns.index(across), columns.index(up)]].astype(np.float64)
     with style():
         from matplotlib.collections import LineCollection
@@ -65,12 +65,12 @@ def graph_figure(
         # Many lines must leave the particles visible.
         alpha = float(np.clip(12 / max(len(pairs), 1) ** 0.75, 0.06, 0.7))
         axes.add_collection(LineCollection(at[pairs], colors="0.25", alpha=alpha, linewidths=1.2, zorder=1))
-        look: dict[str, Any] = {"color": color(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
+        look: dict[str, Any] = {"color": line_color(0), "edgecolor": "white", "linewidth": 0.8, "alpha": 0.65}
         areas = particle_areas(axes, nodes, columns, size, look)
         axes.scatter(at[:, 0], at[:, 1], s=areas, zorder=2, **look)
-        center_window(axes, at)
+        center_graph_window(axes, at)
         axes.set(xlabel=column_label(across), ylabel=column_label(up))
-        put_label(axes, label)
+        put_figure_label(axes, label)
         axes.set_title(f"{len(at)} particles, {len(ends)} edges", loc="right", fontsize="medium")
     return figure
 
@@ -87,7 +87,7 @@ def plane_columns(columns: Sequence[str], plane: tuple[str, str] | None, size: s
     return plane
 
 
-def _jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np.ndarray]:
+def _nodes_and_edges_of_jet(graph: Any, columns: Sequence[str], index: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns the nodes (n, F) of one jet and the ends (e, 2) of its edges, counted from its first node."""
     nodes, n_node, n_edge = (np.asarray(x) for x in (graph.nodes, graph.n_node, graph.n_edge))
     if nodes.shape[1] != len(columns):
@@ -108,27 +108,27 @@ def particle_areas(
     if size is None:
         return np.full(len(values), _EQUAL)
     weight = np.maximum(values[:, list(columns).index(size)].astype(np.float64), 0)
-    _add_size_legend(axes, weight, column_label(size), look)
-    return _marker_areas(weight, weight.max())
+    _add_particle_size_legend(axes, weight, column_label(size), look)
+    return _particle_marker_areas(weight, weight.max())
 
 
-def _marker_areas(weight: np.ndarray, largest: float) -> np.ndarray:
+def _particle_marker_areas(weight: np.ndarray, largest: float) -> np.ndarray:
     """Returns areas proportional to weights; the smallest remain visible."""
     return np.maximum(_LARGEST * weight / (largest or 1.0), _SMALLEST)
 
 
-def _add_size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
+def _add_particle_size_legend(axes: Axes, weight: np.ndarray, title: str, look: dict[str, Any]) -> None:
     """Adds a legend of three round values, each as large as a particle of that value."""
     top = np.floor(np.log10(weight.max())) if weight.max() > 0 else 0
     values = [10.0**power for power in (top, top - 1, top - 2)]
     handles = [
         axes.scatter([], [], s=area, label=f"{value:g}", **look)
-        for value, area in zip(values, _marker_areas(np.array(values), weight.max()), strict=True)
+        for value, area in zip(values, _particle_marker_areas(np.array(values), weight.max()), strict=True)
     ]
     axes.legend(handles=handles, title=title, loc="upper left", bbox_to_anchor=(1.0, 1.0), labelspacing=1.0)
 
 
-def center_window(axes: Axes, at: np.ndarray) -> None:
+def center_graph_window(axes: Axes, at: np.ndarray) -> None:
     """Sets equal scales, with the particles in the middle."""
     low, high = at.min(axis=0), at.max(axis=0)
     middle, reach = (low + high) / 2, 0.58 * (high - low).max() or 1.0

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.labels import class_label
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,7 +44,7 @@ def groomed_masses_figure(
     >>> [axes.get_xlabel() for axes in figure.axes]
     ['Mass of W jets [GeV]']
     """
-    checked = {name: _finite_masses(name, groomers) for name, groomers in masses.items()}
+    checked = {name: _finite_groomed_masses(name, groomers) for name, groomers in masses.items()}
     if not checked:
         raise InputError("masses: expected a class of jets or more, found none")
     with style():
@@ -57,7 +57,7 @@ def groomed_masses_figure(
             for i, (groomer, values) in enumerate(groomers.items()):
                 heights = np.histogram(values, edges)[0] / len(values)
                 top = max(top, float(heights.max()))
-                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": color(i - 1)}
+                look: dict[str, Any] = {"color": "0.8", "fill": True} if i == 0 else {"color": line_color(i - 1)}
                 line = LINE_STYLES[(i - 1) % len(LINE_STYLES)] if i else "-"
                 axes.stairs(heights, edges, linestyle=line, linewidth=2.2, label=groomer, **look)
             axes.set(
@@ -66,7 +66,7 @@ def groomed_masses_figure(
             )
             axes.set(xlim=(low, high), ylim=(0, 1.3 * top or 1))
         panels[0].legend(loc="upper left", fontsize="small")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -111,7 +111,7 @@ def dropped_figure(
         axes.set(xlabel="ln 1 / ΔR", ylabel="ln z", xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
         figure.legend(loc="outside upper center", ncols=2, fontsize="small")
         figure.colorbar(image, ax=axes, label="Share of splittings whose softer branch is dropped")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -143,7 +143,7 @@ def peaks_table(figures: Mapping[str, Mapping[str, Mapping[str, tuple[float, flo
     return "\n".join(lines)
 
 
-def _finite_masses(name: str, groomers: Mapping[str, Any]) -> dict[str, np.ndarray]:
+def _finite_groomed_masses(name: str, groomers: Mapping[str, Any]) -> dict[str, np.ndarray]:
     arrays = {groomer: np.asarray(values, np.float64) for groomer, values in groomers.items()}
     for groomer, values in arrays.items():
         if values.ndim != 1 or not values.size or not np.isfinite(values).all():

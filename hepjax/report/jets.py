@@ -9,7 +9,7 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.report.labels import class_label, column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +56,7 @@ def image_figure(
     >>> figure.axes[0].images[0].get_extent()
     [-0.4, 0.4, -0.4, 0.4]
     """
-    panels = mean_images(np.asarray(images), labels, classes)
+    panels = mean_images_by_class(np.asarray(images), labels, classes)
     height, width, depth = next(iter(panels.values())).shape
     if channels and len(channels) != depth:
         raise InputError(f"channels: expected {depth} names, one for each channel, found {', '.join(channels)}")
@@ -92,7 +92,7 @@ def image_figure(
         bar = figure.colorbar(drawing, ax=grid.ravel()[: len(spots)].tolist(), extend=below, aspect=12 * lines + 8)
         mean = "Mean per" if np.ndim(images) == 4 and len(images) > 1 else "Per"
         bar.set_label(f"{mean} pixel of {size:g} × {size:g} [GeV]")  # noqa: RUF001
-        put_label(grid[0, 0], label)
+        put_figure_label(grid[0, 0], label)
     return figure
 
 
@@ -128,9 +128,11 @@ def sequence_figure(
     if not mask.any():
         raise InputError("sequences: expected one particle or more, found none")
     particle_labels = (
-        None if labels is None else np.repeat(_class_indices(labels, len(mask), classes), mask.sum(axis=1))
+        None if labels is None else np.repeat(_checked_class_labels(labels, len(mask), classes), mask.sum(axis=1))
     )
-    return _distributions(np.asarray(sequences.values)[mask], columns, particle_labels, classes, "particles", label)
+    return _column_distributions_figure(
+        np.asarray(sequences.values)[mask], columns, particle_labels, classes, "particles", label
+    )
 
 
 def features_figure(
@@ -163,11 +165,11 @@ def features_figure(
     x = np.asarray(x)
     if x.ndim != 2 or len(x) == 0:
         raise InputError(f"x: expected (N, F) observables of one jet or more, found shape {x.shape}")
-    jet_labels = None if labels is None else _class_indices(labels, len(x), classes)
-    return _distributions(x, names, jet_labels, classes, "jets", label)
+    jet_labels = None if labels is None else _checked_class_labels(labels, len(x), classes)
+    return _column_distributions_figure(x, names, jet_labels, classes, "jets", label)
 
 
-def _distributions(
+def _column_distributions_figure(
     values: np.ndarray, names: Sequence[str], labels: np.ndarray | None, classes: Sequence[str], what: str, label: str
 ) -> Figure:
     """Draws one panel for each column of (M, F) values, with a legend below if there are classes."""
@@ -191,7 +193,7 @@ def _distributions(
             spot.remove()
         if labels is not None:
             figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=max(5, columns + 1))
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -204,7 +206,7 @@ def _draw_histogram_panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str
     if decades:
         edges = np.geomspace(low, high, bins + 1)
         axes.set_xscale("log")
-    elif _all_whole(everything) and high - low >= 1:
+    elif _are_whole_numbers(everything) and high - low >= 1:
         step = max(1, round((high - low) / bins))
         edges = np.arange(np.floor(low), high + step + 1, step) - 0.5
     else:
@@ -215,18 +217,20 @@ def _draw_histogram_panel(axes: Axes, groups: dict[str, np.ndarray]) -> dict[str
         if len(values):
             heights = np.histogram(values, edges)[0] / len(values)
             if len(groups) == 1:
-                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25)
-            handles[class_label(name)] = axes.stairs(heights, edges, color=color(i), linewidth=1.8)
+                axes.stairs(heights, edges, fill=True, color=line_color(i), alpha=0.25)
+            handles[class_label(name)] = axes.stairs(heights, edges, color=line_color(i), linewidth=1.8)
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, None)
     return handles
 
 
-def _all_whole(values: np.ndarray) -> bool:
+def _are_whole_numbers(values: np.ndarray) -> bool:
     return bool((values == np.round(values)).all())
 
 
-def mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def mean_images_by_class(
+    images: np.ndarray, labels: np.ndarray | None, classes: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Returns the mean image of each class with jets, or one without a name."""
     if images.ndim not in (3, 4) or images.shape[-1] > 4 or 0 in images.shape:
         raise InputError(
@@ -236,11 +240,11 @@ def mean_images(images: np.ndarray, labels: np.ndarray | None, classes: Sequence
         images = images[None]
     if labels is None:
         return {"": images.mean(axis=0, dtype=np.float64)}
-    labels = _class_indices(labels, len(images), classes)
+    labels = _checked_class_labels(labels, len(images), classes)
     return {name: images[labels == i].mean(axis=0, dtype=np.float64) for i, name in enumerate(classes) if i in labels}
 
 
-def _class_indices(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarray:
+def _checked_class_labels(labels: np.ndarray, jets: int, classes: Sequence[str]) -> np.ndarray:
     """Returns labels, once they are known to be one index into the classes for each jet."""
     if not classes:
         raise InputError("classes: expected the class names that the labels are indices into, found none")

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hepjax.evaluation.calibration import reliability
 from hepjax.report import page_tables
 from hepjax.report.labels import class_label
-from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
-from hepjax.report.page_record import run_text
-from hepjax.report.rendering import Picture, render
-from hepjax.report.summary import Summary
-from hepjax.report.wording import (
+from hepjax.report.number_text import (
     SAMPLE,
     calibration_sentence,
     certainty_sentence,
-    find,
+    find_nested_value,
     is_number,
     number_text,
-    uncertainty,
+    uncertainty_text,
 )
+from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
+from hepjax.report.page_record import describe_run
+from hepjax.report.rendering import Picture, render_template
+from hepjax.report.summary import Summary
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
@@ -97,16 +97,16 @@ def page(
     from markupsafe import Markup
 
     if summary is None:
-        summary = Summary(list(_results(metrics)), list(_cards(record, metrics)))
-    style, script = (_asset(file) for file in ("page.css", "page.js"))
-    text = render(
+        summary = Summary(list(_result_sentences(metrics)), list(_headline_numbers(record, metrics)))
+    style, script = (_page_asset(file) for file in ("page.css", "page.js"))
+    text = render_template(
         "page.html.jinja",
         name=name,
         record=record,
         metrics=metrics,
         made=dt.datetime.now().astimezone() if made is None else made,
         version=__version__,
-        run=run_text(record, metrics),
+        run=describe_run(record, metrics),
         sample=SAMPLE,
         results=summary.sentences,
         cards=summary.cards,
@@ -148,41 +148,41 @@ def _page_sections(
     yield _SectionView("repeat", "How to repeat it", "repeat.html.jinja")
 
 
-def _results(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _result_sentences(metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yields sentences on how good the tagger is: the text before a number, the number, and the text after it."""
     jets, classes, accuracy = metrics.get("jets") or {}, metrics.get("classes") or {}, metrics.get("accuracy")
     if is_number(accuracy):
-        interval = uncertainty(metrics, "accuracy", "{:.1%}")
+        interval = uncertainty_text(metrics, "accuracy", "{:.1%}")
         target = f"right one of {len(classes)} classes" if classes else "right class"
         sample = f"{sum(jets.values()):,} test jets" if jets else "the test jets"
         yield f"The tagger names the {target} for ", f"{accuracy:.1%}", f" of {sample}{interval and f' ({interval})'}."
-    aucs = {name: value for name, figures in classes.items() if is_number(value := find(figures, "auc"))}
+    aucs = {name: value for name, figures in classes.items() if is_number(value := find_nested_value(figures, "auc"))}
     if len(aucs) > 1:
         best, worst = max(aucs, key=aucs.__getitem__), min(aucs, key=aucs.__getitem__)
         ends = (f"{aucs[name]:.3f} for {class_label(name)}" for name in (worst, best))
         yield " The mean AUC is ", f"{sum(aucs.values()) / len(aucs):.3f}", f", from {' to '.join(ends)}."
 
 
-def _cards(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+def _headline_numbers(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """Yields the numbers that stand first, each with a title and a smaller line below it."""
-    jets, parameters = metrics.get("jets") or {}, find(record, "cost", "parameters")
+    jets, parameters = metrics.get("jets") or {}, find_nested_value(record, "cost", "parameters")
     if is_number(metrics.get("accuracy")):
-        yield "Accuracy", f"{metrics['accuracy']:.1%}", _short_uncertainty(metrics, "accuracy", "{:.1%}")
-    if (mean := page_tables.mean_auc(metrics)) is not None:
+        yield "Accuracy", f"{metrics['accuracy']:.1%}", _headline_uncertainty(metrics, "accuracy", "{:.1%}")
+    if (mean := page_tables.table_mean_auc(metrics)) is not None:
         yield "Mean AUC", f"{mean:.4f}", f"over {len(metrics['classes'])} classes"
     if is_number(metrics.get("loss")):
-        yield "Loss", f"{metrics['loss']:.4f}", _short_uncertainty(metrics, "loss", "{:.3f}") or "cross-entropy"
-    if is_number(error := find(metrics, "calibration", "expected_calibration_error")):
+        yield "Loss", f"{metrics['loss']:.4f}", _headline_uncertainty(metrics, "loss", "{:.3f}") or "cross-entropy"
+    if is_number(error := find_nested_value(metrics, "calibration", "expected_calibration_error")):
         yield "Calibration error", f"{error:.4f}", "expected, 0 is best"
     if jets:
         yield "Test jets", f"{sum(jets.values()):,}", f"of {len(jets)} classes"
     if is_number(parameters):
-        cost = find(record, "cost", "flop_per_jet")
+        cost = find_nested_value(record, "cost", "flop_per_jet")
         yield "Parameters", number_text(parameters), f"{number_text(cost)} FLOP a jet" if is_number(cost) else ""
 
 
-def _short_uncertainty(metrics: Mapping[str, Any], key: str, form: str) -> str:
-    return uncertainty(metrics, key, form).removeprefix("68% interval ").removesuffix(" from training to training")
+def _headline_uncertainty(metrics: Mapping[str, Any], key: str, form: str) -> str:
+    return uncertainty_text(metrics, key, form).removeprefix("68% interval ").removesuffix(" from training to training")
 
 
 def _page_verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
@@ -194,5 +194,5 @@ def _page_verdict(metrics: Mapping[str, Any]) -> dict[str, str]:
     return {"badge": kind.capitalize() if begins else "", "words": words[:1].upper() + words[1:]}
 
 
-def _asset(name: str) -> str:
+def _page_asset(name: str) -> str:
     return resources.files("hepjax.report").joinpath(name).read_text(encoding="utf-8")

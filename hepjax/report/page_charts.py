@@ -9,9 +9,9 @@ import numpy as np
 
 from hepjax.evaluation import auc, best_epoch, class_curve, fpr_at_tpr, thin_curve
 from hepjax.report.charts import Axis, Chart, Line, Mark
-from hepjax.report.figures import lowest_rate
+from hepjax.report.figures import lowest_mistag_decade
 from hepjax.report.labels import class_label
-from hepjax.report.wording import number_text
+from hepjax.report.number_text import number_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,10 +43,10 @@ def roc_chart(scores: Scores) -> Chart | None:
     """
     places = np.arange(1, 101) / 100
     # One at a time: whole curves of ten million jets would not fit side by side.
-    lines = [line for i in range(len(scores.classes)) if (line := _roc_line(scores, i, places)) is not None]
+    lines = [line for i in range(len(scores.classes)) if (line := _roc_chart_line(scores, i, places)) is not None]
     if not lines:
         return None
-    bottom = lowest_rate(np.asarray(scores.labels), len(scores.classes))
+    bottom = lowest_mistag_decade(np.asarray(scores.labels), len(scores.classes))
     guess = np.geomspace(bottom, 1, 100)
     areas = ", ".join(f"{line.name} {line.aside.removeprefix('AUC ')}" for line in lines)
     return Chart(
@@ -122,7 +122,7 @@ def reliability_chart(reliability: Reliability) -> Chart:
     )
 
 
-def _roc_line(scores: Scores, index: int, places: Any) -> Line | None:
+def _roc_chart_line(scores: Scores, index: int, places: Any) -> Line | None:
     curve = class_curve(scores, scores.classes[index])
     if curve is None:
         return None
@@ -157,12 +157,12 @@ def _chart_over_epochs(
     if best is not None:
         text += f" The lowest validation loss, {best.val_loss:.4g}, was in epoch {best.epoch}."
     marks = [] if best is None else [Mark(best.epoch, f"best: {best.epoch}")]
-    axes = Axis("Epoch", *_padded_range(epochs, 0.02)), _value_axis(label, every_value)
+    axes = Axis("Epoch", *_padded_range(epochs, 0.02)), _chart_value_axis(label, every_value)
     heads = [str(row.epoch) for row in history]
     return Chart(key, f"{label} over epochs", text, *axes, lines, epochs, heads, marks)
 
 
-def _value_axis(label: str, values: Any) -> Axis:
+def _chart_value_axis(label: str, values: Any) -> Axis:
     """Returns an axis for all finite values; logarithmic for positive ones over a decade and more."""
     finite = values[np.isfinite(values)]
     if finite.min() > 0 and finite.max() >= 10 * finite.min():

@@ -7,13 +7,22 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hepjax.report.labels import class_label
-from hepjax.report.wording import MISSING, PARTS, SAMPLE, find, is_number, number_text, option_list, option_text
+from hepjax.report.number_text import (
+    MISSING,
+    PARTS,
+    SAMPLE,
+    find_nested_value,
+    is_number,
+    number_text,
+    option_list,
+    option_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def run_text(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
+def describe_run(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Describes a run in words.
 
     Args:
@@ -24,7 +33,7 @@ def run_text(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
       The texts by the names that the templates use; those that were not recorded are empty.
 
     >>> record = {"experiment": {"model": {"name": "mlp", "hidden": [8, 4]}, "seed": 0}, "cost": {"parameters": 4389}}
-    >>> text = run_text(record, {})
+    >>> text = describe_run(record, {})
     >>> text["model"], text["model_options"], text["data"]
     ('mlp, 4,389 parameters', 'hidden 8 4', 'the sample that comes with hepjax')
     """
@@ -35,8 +44,8 @@ def run_text(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str,
         "data": _data_record(record),
         "packages": " ".join(shlex.quote(f"{name}=={text}") for name, text in versions.items() if name != "python"),
         "python": versions.get("python", ""),
-        "files": dict(_files(experiment)),
-        "metadata": list(_metadata(record, metrics)),
+        "files": dict(_files_record(experiment)),
+        "metadata": list(_metadata_record(record, metrics)),
         "options": {name: option_text(value, MISSING) for name, value in flat_option_pairs(experiment)},
     }
 
@@ -55,14 +64,19 @@ def flat_option_pairs(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tup
 
 
 def _model_record(record: Mapping[str, Any]) -> str:
-    name, parameters = find(record, "experiment", "model", "name"), find(record, "cost", "parameters")
+    name, parameters = (
+        find_nested_value(record, "experiment", "model", "name"),
+        find_nested_value(record, "cost", "parameters"),
+    )
     size = f", {number_text(parameters)} parameters" if is_number(parameters) else ""
     return f"{name or 'model not recorded'}{size}"
 
 
 def _data_record(record: Mapping[str, Any]) -> str:
     """Returns the files, the jets of each part and the classes."""
-    files = [str(name) for key in ("data", "val", "test") for name in find(record, "experiment", key) or ()]
+    files = [
+        str(name) for key in ("data", "val", "test") for name in find_nested_value(record, "experiment", key) or ()
+    ]
     words = [", ".join(files) or SAMPLE]
     counts, classes = record.get("jets") or {}, record.get("classes") or ()
     if counts:
@@ -72,17 +86,17 @@ def _data_record(record: Mapping[str, Any]) -> str:
     return "; ".join(words)
 
 
-def _files(experiment: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
+def _files_record(experiment: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
     for key, title in (("data", "Data files"), ("val", "Validation files"), ("test", "Test files")):
         files = experiment.get(key) or []
         if files or key not in ("val", "test"):
             yield title, files
 
 
-def _metadata(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _metadata_record(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, count in (record.get("jets") or {}).items():
         yield f"{PARTS.get(part, part).capitalize()} jets", number_text(count)
-    counts, seed = metrics.get("jets") or {}, find(record, "experiment", "seed")
+    counts, seed = metrics.get("jets") or {}, find_nested_value(record, "experiment", "seed")
     if counts:
         yield (
             "Test jets by class",

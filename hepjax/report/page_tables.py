@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax.report.wording import MISSING, find, is_number, number_text
+from hepjax.report.number_text import MISSING, find_nested_value, is_number, number_text
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -69,10 +69,10 @@ _GROUPS = (
 )
 
 
-def how_sure(metrics: Mapping[str, Any]) -> str:
+def uncertainty_note(metrics: Mapping[str, Any]) -> str:
     """Returns a note on the second number of each cell.
 
-    >>> how_sure({"intervals": {"accuracy": [0.6, 0.7]}})
+    >>> uncertainty_note({"intervals": {"accuracy": [0.6, 0.7]}})
     'Below each number: its 68% interval.'
     """
     if metrics.get("intervals"):
@@ -96,7 +96,7 @@ def merit_columns(metrics: Mapping[str, Any]) -> tuple[dict[str, str], list[Meri
     """
     keys = {key for figures in metrics["classes"].values() for key in figures or {}}
     titles = {"jets": "Jets", "effective_jets": "Effective jets"}
-    counts = {key: title for key, title in titles.items() if _has_counts(metrics, key)}
+    counts = {key: title for key, title in titles.items() if _has_jet_counts(metrics, key)}
     place, groups = itertools.count(1 + len(counts)), []
     for title, known in _GROUPS:
         if columns := [column._replace(place=next(place)) for column in known if column.key in keys]:
@@ -108,9 +108,9 @@ def merit_note(metrics: Mapping[str, Any]) -> str:
     """Returns the note below the table of figures of merit, which explains only what is in it."""
     keys = {key for figures in metrics["classes"].values() for key in figures or {}}
     bounds = metrics.get("bounds") or {}
-    sentences = [how_sure(metrics)]
+    sentences = [uncertainty_note(metrics)]
     if any(
-        is_number(bound) and find(metrics, "classes", name, key) is None
+        is_number(bound) and find_nested_value(metrics, "classes", name, key) is None
         for name, of_class in bounds.items()
         for key, bound in (of_class or {}).items()
     ):
@@ -119,7 +119,7 @@ def merit_note(metrics: Mapping[str, Any]) -> str:
             "number."
         )
     if any(
-        value is None and find(bounds, name, key) is None
+        value is None and find_nested_value(bounds, name, key) is None
         for name, figures in metrics["classes"].items()
         for key, value in (figures or {}).items()
     ):
@@ -134,19 +134,23 @@ def merit_note(metrics: Mapping[str, Any]) -> str:
     return " ".join(sentences)
 
 
-def quantity(metrics: Mapping[str, Any], *keys: str) -> tuple[Any, Any, Any]:
+def table_quantity(metrics: Mapping[str, Any], *keys: str) -> tuple[Any, Any, Any]:
     """Returns a figure of merit, its interval and its spread; each is None where metrics do not have it.
 
-    >>> quantity({"loss": 0.5, "intervals": {"loss": [0.4, 0.6]}}, "loss")
+    >>> table_quantity({"loss": 0.5, "intervals": {"loss": [0.4, 0.6]}}, "loss")
     (0.5, [0.4, 0.6], None)
     """
-    return find(metrics, *keys), find(metrics, "intervals", *keys), find(metrics, "spread", *keys)
+    return (
+        find_nested_value(metrics, *keys),
+        find_nested_value(metrics, "intervals", *keys),
+        find_nested_value(metrics, "spread", *keys),
+    )
 
 
-def wanted(point: Mapping[str, Any]) -> str:
+def working_point_goal(point: Mapping[str, Any]) -> str:
     """Returns what a working point was chosen for.
 
-    >>> wanted({"wanted_mistag_rate": 0.01})
+    >>> working_point_goal({"wanted_mistag_rate": 0.01})
     'mistag rate 0.01'
     """
     keys = ((f"wanted_{key}", key.replace("_", " ")) for key in ("efficiency", "mistag_rate"))
@@ -156,17 +160,17 @@ def wanted(point: Mapping[str, Any]) -> str:
     )
 
 
-def mean_auc(metrics: Mapping[str, Any]) -> float | None:
+def table_mean_auc(metrics: Mapping[str, Any]) -> float | None:
     """Returns the mean AUC of all classes; None where one has none.
 
-    >>> mean_auc({"classes": {"q": {"auc": 0.75}, "t": {"auc": 0.25}}})
+    >>> table_mean_auc({"classes": {"q": {"auc": 0.75}, "t": {"auc": 0.25}}})
     0.5
     """
-    aucs = [find(figures, "auc") for figures in (metrics.get("classes") or {}).values()]
+    aucs = [find_nested_value(figures, "auc") for figures in (metrics.get("classes") or {}).values()]
     return sum(aucs) / len(aucs) if aucs and all(map(is_number, aucs)) else None
 
 
-def _has_counts(metrics: Mapping[str, Any], key: str) -> bool:
+def _has_jet_counts(metrics: Mapping[str, Any], key: str) -> bool:
     """Returns whether metrics have these numbers of jets; effective ones count where weights make them differ."""
     counts, jets = metrics.get(key) or {}, metrics.get("jets") or {}
     alike = all(is_number(n) and is_number(jets.get(name)) and abs(n - jets[name]) < 0.5 for name, n in counts.items())

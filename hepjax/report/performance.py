@@ -13,9 +13,9 @@ from hepjax.evaluation.curve_intervals import rejection_interval, rejection_limi
 from hepjax.evaluation.discriminants import class_fractions, discriminant
 from hepjax.evaluation.significance import improvement, significance_improvement
 from hepjax.evaluation.spectra import cuts_of, spectra
-from hepjax.report.binned import even_edges
+from hepjax.report.binned import even_bin_edges
 from hepjax.report.labels import class_label
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -58,23 +58,25 @@ def rejection_figure(scores: Scores, label: str = "") -> Figure:
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         top = 10.0
-        for i, curve, jets in _curves(scores):
+        for i, curve, jets in _class_roc_curves(scores):
             signal, background = cuts_of(jets)
             with np.errstate(divide="ignore"):
                 rejection = np.where(curve.fpr > 0, 1 / curve.fpr, np.nan)
             band = np.array([rejection_interval(signal, background, x) for x in _EFFICIENCIES])
             bound = np.array([rejection_limit(signal, background, x) for x in _EFFICIENCIES])
             name = class_label(scores.classes[i])
-            axes.plot(curve.tpr, rejection, linestyle=LINE_STYLES[i % len(LINE_STYLES)], color=color(i), label=name)
-            axes.fill_between(_EFFICIENCIES, *band.T, color=color(i), alpha=0.25, linewidth=0)
-            axes.plot(_EFFICIENCIES, bound, color=color(i), linewidth=1)
+            axes.plot(
+                curve.tpr, rejection, linestyle=LINE_STYLES[i % len(LINE_STYLES)], color=line_color(i), label=name
+            )
+            axes.fill_between(_EFFICIENCIES, *band.T, color=line_color(i), alpha=0.25, linewidth=0)
+            axes.plot(_EFFICIENCIES, bound, color=line_color(i), linewidth=1)
             top = max(top, 2 * float(np.nanmax(rejection)), 2 * float(bound.max()))
         axes.plot([], [], color=_GRAY, linewidth=1, label="At least (95% C.L.)")
         axes.set(xlim=(0, 1), ylim=(1, top), yscale="log")
         axes.set(xlabel="Signal efficiency", ylabel=r"Background rejection $1/\varepsilon_B$")
         axes.grid(visible=True, which="major", color="0.85", linewidth=0.8, linestyle="-")
         axes.legend(loc="upper right", title="One class against all others")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -103,20 +105,20 @@ def significance_figure(scores: Scores, label: str = "") -> Figure:
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
         top = 1.2
-        for i, curve, jets in _curves(scores):
+        for i, curve, jets in _class_roc_curves(scores):
             name, best, background = class_label(scores.classes[i]), improvement(jets), cuts_of(jets)[1].effective
             words = f"{name}   too few jets" if best is None else f"{name}   {best.value:.2f} at {best.efficiency:.0%}"
             factor = significance_improvement(curve, background)
-            axes.plot(curve.tpr, factor, color=color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words)
+            axes.plot(curve.tpr, factor, color=line_color(i), linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words)
             if best is not None:
                 top = max(top, 1.7 * best.observed)
-                axes.plot(best.efficiency, best.value, color=color(i), marker="o", markersize=8, linestyle="")
-                axes.vlines(best.efficiency, *best.interval, color=color(i), linewidth=2)
+                axes.plot(best.efficiency, best.value, color=line_color(i), marker="o", markersize=8, linestyle="")
+                axes.vlines(best.efficiency, *best.interval, color=line_color(i), linewidth=2)
         axes.axhline(1, color=_GRAY, linewidth=1.2, linestyle=":", label="No cut")
         axes.set(xlim=(0, 1), ylim=(0, top))
         axes.set(xlabel="Signal efficiency", ylabel=r"Significance improvement $\varepsilon_S$ / √$\varepsilon_B$")
         axes.legend(loc="upper right", title="One class against all others, largest")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -148,11 +150,11 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
         for words, calibrated, look in series:
             error, noise = expected_calibration_error(calibrated), calibration_noise(calibrated)
             text = f"{words}   ECE {error:.4f} (noise {noise:.4f})"
-            _reliability_line(panels[:, 0], reliability(calibrated), look, text)
+            _draw_reliability_line(panels[:, 0], reliability(calibrated), look, text)
         for i, name in enumerate(scores.classes):
             if (np.asarray(scores.labels) == i).any():
                 error = expected_calibration_error(scores, of_class=name)
-                _reliability_line(
+                _draw_reliability_line(
                     panels[:, 1], reliability(scores, of_class=name), i, f"{class_label(name)}   ECE {error:.4f}"
                 )
         for axes, words in zip(panels[0], ("Share called right", "Share of jets of the class"), strict=True):
@@ -162,7 +164,7 @@ def reliability_figure(scores: Scores, temperature: float | None = None, label: 
         for axes, words in zip(panels[1], ("called class", "class"), strict=True):
             axes.set(xlabel=f"Probability of the {words}", ylabel="Share of\njets", yscale="log", ylim=(1e-4, 2))
         figure.align_ylabels()
-        put_label(panels[0, 0], label)
+        put_figure_label(panels[0, 0], label)
     return figure
 
 
@@ -188,7 +190,7 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
     """
     values = discriminant(scores.scores, scores.classes, signal, background)
     shares = class_fractions(tuple(scores.classes), signal, background)
-    labels, edges = np.asarray(scores.labels), even_edges(values, tail=0.001)
+    labels, edges = np.asarray(scores.labels), even_bin_edges(values, tail=0.001)
     with style():
         figure = new_figure(9, 7.5)
         axes = figure.subplots()
@@ -205,18 +207,23 @@ def discriminant_figure(scores: Scores, signal: Mixture, background: Mixture | N
             share = shares[0][i] + shares[1][i]
             words = f"{class_label(name)}   {role}" + (f" {share:.3g}" if 0 < share < 1 else "")
             if shares[0][i]:
-                axes.stairs(heights, edges, fill=True, color=color(i), alpha=0.25, zorder=0)
+                axes.stairs(heights, edges, fill=True, color=line_color(i), alpha=0.25, zorder=0)
             axes.stairs(
-                heights, edges, color=color(i), linewidth=2, linestyle=LINE_STYLES[i % len(LINE_STYLES)], label=words
+                heights,
+                edges,
+                color=line_color(i),
+                linewidth=2,
+                linestyle=LINE_STYLES[i % len(LINE_STYLES)],
+                label=words,
             )
-        axes.set(xlabel=f"Discriminant ln[{_ratio(scores.classes, *shares)}]", ylabel="Share of jets")
+        axes.set(xlabel=f"Discriminant ln[{_likelihood_ratio_text(scores.classes, *shares)}]", ylabel="Share of jets")
         axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.5 * top or 1))
         axes.legend(loc="upper left", ncols=2, title="True class", fontsize="small")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
-def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, Spectra]]:
+def _class_roc_curves(scores: Scores) -> Iterator[tuple[int, RocCurve, Spectra]]:
     """Yields the number of each class that has a curve, points of it, and the jets behind it."""
     labels, p, any_curve = np.asarray(scores.labels), np.asarray(scores.scores), False
     weights = None if scores.weights is None else np.asarray(scores.weights, np.float64)
@@ -230,16 +237,23 @@ def _curves(scores: Scores) -> Iterator[tuple[int, RocCurve, Spectra]]:
         raise InputError("scores: expected jets of two classes or more for a curve, found one")
 
 
-def _reliability_line(panels: Any, curve: Any, look: int, words: str) -> None:
+def _draw_reliability_line(panels: Any, curve: Any, look: int, words: str) -> None:
     bars = np.array([curve.accuracy - curve.low, curve.high - curve.accuracy]).clip(0)
     axes: Axes = panels[0]
     axes.errorbar(
-        curve.confidence, curve.accuracy, bars, color=color(look), marker="o", markersize=6, linewidth=1.6, label=words
+        curve.confidence,
+        curve.accuracy,
+        bars,
+        color=line_color(look),
+        marker="o",
+        markersize=6,
+        linewidth=1.6,
+        label=words,
     )
-    panels[1].stairs(curve.weights / curve.weights.sum(), curve.edges, color=color(look), linewidth=2)
+    panels[1].stairs(curve.weights / curve.weights.sum(), curve.edges, color=line_color(look), linewidth=2)
 
 
-def _ratio(classes: Sequence[str], *mixtures: np.ndarray) -> str:
+def _likelihood_ratio_text(classes: Sequence[str], *mixtures: np.ndarray) -> str:
     """Returns the ratio of probabilities as text; Σ f p stands for a long sum, as its fractions are in the legend."""
     parts = []
     for shares in mixtures:

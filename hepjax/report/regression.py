@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.evaluation.regression import Estimates, check_estimates
 from hepjax.evaluation.residuals import bias_and_resolution, relative_residuals
 from hepjax.report.labels import column_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -59,7 +59,7 @@ def response_figure(estimates: Estimates, label: str = "") -> Figure:
     """
     e = check_estimates(estimates)
     with style():
-        figure, panels = _panels(len(e.names))
+        figure, panels = _target_panels(len(e.names))
         for d, (axes, name) in enumerate(zip(panels, e.names, strict=False)):
             ratio = relative_residuals(e.predicted[:, d], e.truth[:, d])
             if ratio is None:
@@ -71,9 +71,9 @@ def response_figure(estimates: Estimates, label: str = "") -> Figure:
             else:
                 values, weights = 1 + ratio[1], None if e.weights is None else e.weights[ratio[0]]
                 words = f"Predicted / true: {column_label(name)}"
-            _draw_distribution(axes, values, weights)
+            _draw_target_distribution(axes, values, weights)
             axes.set(xlabel=words, ylabel="Share of jets")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -99,10 +99,10 @@ def predicted_against_true_figure(estimates: Estimates, label: str = "") -> Figu
     e = check_estimates(estimates)
     bins = int(np.clip(math.sqrt(len(e.truth)), 20, 80))
     with style():
-        figure, panels = _panels(len(e.names))
+        figure, panels = _target_panels(len(e.names))
         for d, (axes, name) in enumerate(zip(panels, e.names, strict=False)):
             both = np.concatenate([e.predicted[:, d], e.truth[:, d]])
-            low, high = _range(both)
+            low, high = _central_target_range(both)
             counts, _, _ = np.histogram2d(
                 e.truth[:, d], e.predicted[:, d], bins, [[low, high], [low, high]], weights=e.weights
             )
@@ -119,7 +119,7 @@ def predicted_against_true_figure(estimates: Estimates, label: str = "") -> Figu
             )
             axes.legend(loc="upper left", fontsize="small")
             figure.colorbar(mesh, ax=axes, label="Jets")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -150,7 +150,7 @@ def residuals_in_bins_figure(bins: Mapping[str, InBins], *, relative: bool, labe
                 (panels[1, column], residuals.resolution, residuals.resolution_interval),
             ):
                 bars = np.nan_to_num(np.abs(ends.T - values))
-                axes.errorbar(middle, values, bars, half, fmt="o", markersize=5, color=color(0))
+                axes.errorbar(middle, values, bars, half, fmt="o", markersize=5, color=line_color(0))
                 axes.set_xlim(residuals.edges[0], residuals.edges[-1])
             panels[0, column].axhline(0, color="0.5", linewidth=1.2, linestyle=":")
             panels[1, column].set_ylim(bottom=0)
@@ -158,7 +158,7 @@ def residuals_in_bins_figure(bins: Mapping[str, InBins], *, relative: bool, labe
             panels[1, column].set_xlabel(column_label(name) if truth == name else f"True: {column_label(truth)}")
         panels[0, 0].set_ylabel(f"Bias ({kind})")
         panels[1, 0].set_ylabel(f"Resolution ({kind})")
-        put_label(panels[0, 0], label)
+        put_figure_label(panels[0, 0], label)
     return figure
 
 
@@ -182,17 +182,17 @@ def pulls_figure(estimates: Estimates, label: str = "") -> Figure:
     """
     e = check_estimates(estimates)
     with style():
-        figure, panels = _panels(len(e.names))
+        figure, panels = _target_panels(len(e.names))
         grid = np.linspace(-5, 5, 41)
         for d, (axes, name) in enumerate(zip(panels, e.names, strict=False)):
             pulls = (e.predicted[:, d] - e.truth[:, d]) / (1 if e.widths is None else e.widths[:, d])
             w = np.ones(len(pulls)) if e.weights is None else e.weights
             heights = np.histogram(np.clip(pulls, -4.99, 4.99), grid, weights=w / w.sum())[0]
-            axes.stairs(heights / np.diff(grid), grid, fill=True, color=color(0), alpha=0.5, label="Test jets")
+            axes.stairs(heights / np.diff(grid), grid, fill=True, color=line_color(0), alpha=0.5, label="Test jets")
             axes.plot(grid, np.exp(-(grid**2) / 2) / math.sqrt(2 * math.pi), color="0.2", label="Unit Gaussian")
             axes.set(xlabel=f"(Predicted - true) / width: {name}", ylabel="Density", xlim=(-5, 5))
             axes.legend(loc="upper left", fontsize="small")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -222,12 +222,11 @@ def coverage_figure(estimates: Estimates, label: str = "") -> Figure:
         axes.plot([0, 1], [0, 1], color="0.5", linewidth=1.2, linestyle=":", label="As it should be")
         for d, name in enumerate(e.names):
             below: Any = [] if e.quantiles is None else e.truth[:, d, None] <= e.quantiles[:, d]
-            axes.plot(
-                e.levels, np.average(below, axis=0, weights=e.weights), "o-", color=color(d), label=column_label(name)
-            )
+            shares = np.average(below, axis=0, weights=e.weights)
+            axes.plot(e.levels, shares, "o-", color=line_color(d), label=column_label(name))
         axes.set(xlabel="Level of the quantile", ylabel="Share of truths below", xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="upper left", fontsize="small")
-        put_label(axes, label)
+        put_figure_label(axes, label)
     return figure
 
 
@@ -256,10 +255,10 @@ def regression_curve_figure(sizes: Sequence[int], metrics: Sequence[Mapping[str,
         for d, name in enumerate(ordered[0]["targets"]):
             figures = [each["targets"][name] for each in ordered]
             ratios = [each["resolution"] / each["truth_spread"] for each in figures]
-            panels[1].plot(x, ratios, "o-", color=color(d), label=column_label(name))
+            panels[1].plot(x, ratios, "o-", color=line_color(d), label=column_label(name))
         panels[1].set(xlabel="Training jets", ylabel="Resolution / spread of the truth", xscale="log")
         panels[1].legend(loc="upper right")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -283,7 +282,7 @@ def regression_table(metrics: Mapping[str, Any]) -> Table:
     spread = metrics.get("spread")
     halves = spread or _half_widths(metrics.get("intervals") or {})
     words = "± is the standard deviation of one training" if spread else "± is half of the 68 % interval" * bool(halves)
-    caption = [f"loss {metrics['loss']:.4f}{_plus_minus('{:.4f}', halves.get('loss'), ' ')}"]
+    caption = [f"loss {metrics['loss']:.4f}{_plus_minus_text('{:.4f}', halves.get('loss'), ' ')}"]
     caption += [f"{metrics['test_jets']:,} jets"] if "test_jets" in metrics else []
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=", ".join(filter(None, [*caption, words])))
     table.add_column("")
@@ -355,7 +354,7 @@ def regression_comparison_table(
     return table
 
 
-def _panels(count: int) -> tuple[Figure, Any]:
+def _target_panels(count: int) -> tuple[Figure, Any]:
     columns = min(count, 2)
     lines = math.ceil(count / columns)
     figure = new_figure(8.5 * columns, 7 * lines)
@@ -365,12 +364,12 @@ def _panels(count: int) -> tuple[Figure, Any]:
     return figure, panels[:count]
 
 
-def _draw_distribution(axes: Axes, values: Any, weights: Any) -> None:
+def _draw_target_distribution(axes: Axes, values: Any, weights: Any) -> None:
     core = bias_and_resolution(values, weights)
-    low, high = _range(values)
+    low, high = _central_target_range(values)
     grid = np.linspace(low, high, int(np.clip(math.sqrt(len(values)), 15, 60)) + 1)
     w = np.ones(len(values)) if weights is None else weights
-    axes.stairs(np.histogram(values, grid, weights=w / w.sum())[0], grid, fill=True, color=color(0), alpha=0.5)
+    axes.stairs(np.histogram(values, grid, weights=w / w.sum())[0], grid, fill=True, color=line_color(0), alpha=0.5)
     axes.axvline(core.bias, color="0.2", linewidth=1.8, label=f"Median {core.bias:.4g}")
     for sign in (-1, 1):
         words = f"± {core.resolution:.3g}, half of the 68 % interval" if sign > 0 else None
@@ -380,7 +379,7 @@ def _draw_distribution(axes: Axes, values: Any, weights: Any) -> None:
     axes.legend(loc="upper left", fontsize="small")
 
 
-def _range(values: Any) -> tuple[float, float]:
+def _central_target_range(values: Any) -> tuple[float, float]:
     """Returns the quantiles at half a percent and at 99.5 %."""
     low, high = np.quantile(values, [0.005, 0.995])
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
@@ -393,8 +392,8 @@ def _half_widths(intervals: Any) -> Any:
 
 
 def _figure_cell(form: str, value: float | None, width: float | None) -> str:
-    return _MISSING if value is None else form.format(value) + _plus_minus(form, width, " ")
+    return _MISSING if value is None else form.format(value) + _plus_minus_text(form, width, " ")
 
 
-def _plus_minus(form: str, width: float | None, between: str) -> str:
+def _plus_minus_text(form: str, width: float | None, between: str) -> str:
     return "" if width is None else f"{between}± {form.replace('.4g', '.2g').format(width)}"

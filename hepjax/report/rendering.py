@@ -8,20 +8,41 @@ import struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax.errors import InputError
-from hepjax.report import charts, page_tables, wording
+from hepjax.report import charts, number_text, page_tables
 from hepjax.report.labels import class_label
-from hepjax.report.style import color, legible
+from hepjax.report.style import legible_color, line_color
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FUNCTIONS = (
-    *(charts.along, charts.line_style, charts.minor_ticks, charts.path, charts.points, charts.readings, charts.ticks),
-    *(charts.up, page_tables.how_sure, page_tables.mean_auc, page_tables.merit_columns, page_tables.merit_note),
-    *(page_tables.quantity, page_tables.wanted, wording.find, wording.is_interval, wording.number_text, wording.span),
-    *(class_label, color, legible, zip),
+    *(
+        charts.horizontal_place,
+        charts.svg_line_style,
+        charts.minor_axis_ticks,
+        charts.svg_path,
+        charts.chart_points,
+        charts.chart_readings,
+        charts.axis_ticks,
+    ),
+    *(
+        charts.vertical_place,
+        page_tables.uncertainty_note,
+        page_tables.table_mean_auc,
+        page_tables.merit_columns,
+        page_tables.merit_note,
+    ),
+    *(
+        page_tables.table_quantity,
+        page_tables.working_point_goal,
+        number_text.find_nested_value,
+        number_text.is_interval,
+        number_text.number_text,
+        number_text.interval_text,
+    ),
+    *(class_label, line_color, legible_color, zip),
 )
-"""Functions that templates may call, beside `image`."""
+"""Functions that templates may call, beside `image_attributes`."""
 _PNG = b"\x89PNG\r\n\x1a\n"
 
 
@@ -36,7 +57,7 @@ class Picture(NamedTuple):
     """Whether it has many panels, and takes the whole width."""
 
 
-def render(template: str, **values: Any) -> str:
+def render_template(template: str, **values: Any) -> str:
     """Returns a template with values put in.
 
     Args:
@@ -47,13 +68,14 @@ def render(template: str, **values: Any) -> str:
     Returns:
       The text.
 
-    >>> render("section.html.jinja", section={"words": "x < y", "charts": (), "pictures": (), "tables": ()}).strip()
+    >>> section = {"words": "x < y", "charts": (), "pictures": (), "tables": ()}
+    >>> render_template("section.html.jinja", section=section).strip()
     '<p>x &lt; y</p>'
     """
-    return environment().get_template(template).render(values)
+    return template_environment().get_template(template).render(values)
 
 
-def image(picture: Picture) -> dict[str, Any]:
+def image_attributes(picture: Picture) -> dict[str, Any]:
     """Returns the attributes of an image that holds its picture.
 
     Args:
@@ -73,7 +95,7 @@ def image(picture: Picture) -> dict[str, Any]:
 
 
 @functools.cache
-def environment() -> Environment:
+def template_environment() -> Environment:
     """Returns the environment of the templates: one for a process, because it holds them compiled."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -85,7 +107,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    templates.globals |= {function.__name__: function for function in (*_FUNCTIONS, image)}
-    templates.tests["finite"] = wording.is_number
+    templates.globals |= {function.__name__: function for function in (*_FUNCTIONS, image_attributes)}
+    templates.tests["finite"] = number_text.is_number
     templates.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
     return templates

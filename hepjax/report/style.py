@@ -76,16 +76,16 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
-def color(index: int) -> str:
+def line_color(index: int) -> str:
     """Returns the color of the class or the line of this number; colors repeat after ten.
 
-    >>> color(0), color(10)
+    >>> line_color(0), line_color(10)
     ('#3f90da', '#3f90da')
     """
     return _COLORS[index % len(_COLORS)]
 
 
-def legible(tone: str, paper: str, contrast: float = 3.0) -> str:
+def legible_color(tone: str, paper: str, contrast: float = 3.0) -> str:
     """Makes a color darker or lighter until it stands out.
 
     Args:
@@ -96,23 +96,23 @@ def legible(tone: str, paper: str, contrast: float = 3.0) -> str:
     Returns:
       The color.
 
-    >>> legible("#832db6", "#ffffff"), legible("#ffa90e", "#ffffff")
+    >>> legible_color("#832db6", "#ffffff"), legible_color("#ffa90e", "#ffffff")
     ('#832db6', '#c9860b')
     """
     rgb = [int(tone[i : i + 2], 16) for i in (1, 3, 5)]
-    end = 0 if luminance(paper) > 0.18 else 255
+    end = 0 if color_luminance(paper) > 0.18 else 255
     for step in range(101):
         mixed = "#" + "".join(f"{round(x + (end - x) * step / 100):02x}" for x in rgb)
-        light, dark = sorted((luminance(mixed), luminance(paper)), reverse=True)
+        light, dark = sorted((color_luminance(mixed), color_luminance(paper)), reverse=True)
         if (light + 0.05) / (dark + 0.05) >= contrast:
             break
     return mixed
 
 
-def luminance(tone: str) -> float:
+def color_luminance(tone: str) -> float:
     """Returns the relative luminance of a color, as WCAG 2.2 defines it.
 
-    >>> luminance("#000000"), luminance("#ffffff")
+    >>> color_luminance("#000000"), color_luminance("#ffffff")
     (0.0, 1.0)
     """
     parts = [int(tone[i : i + 2], 16) / 255 for i in (1, 3, 5)]
@@ -120,7 +120,7 @@ def luminance(tone: str) -> float:
     return sum(weight * x for weight, x in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
 
 
-def put_label(axes: Axes, label: str) -> None:
+def put_figure_label(axes: Axes, label: str) -> None:
     """Writes a text such as "hepjax simulation" above the axes; an empty one leaves them as they are."""
     if label:
         axes.set_title(label, loc="left", fontstyle="italic", fontsize="medium")

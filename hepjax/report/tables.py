@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.report.labels import class_label
-from hepjax.report.wording import MISSING, SAMPLE, option_list
+from hepjax.report.number_text import MISSING, SAMPLE, option_list
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -50,7 +50,7 @@ def metrics_table(metrics: Mapping[str, Any]) -> Table:
     widths, words = _metric_uncertainties(metrics)
 
     def cell(form: str, value: float | None, width: float | None, between: str) -> str:
-        return _figure_text(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
+        return _metric_text(value, form) + ("" if width is None or value is None else f"{between}{form.format(width)}")
 
     accuracy, loss = (cell("{:.4f}", metrics[key], widths.get(key), " ± ") for key in ("accuracy", "loss"))
     parts = [f"accuracy {accuracy}, loss {loss}", f"{sum(jets.values()):,} jets" if jets else "", words]
@@ -203,7 +203,7 @@ def cost_line(parameters: int, flop_per_jet: int) -> str:
     >>> cost_line(14725, 29_500)
     '14,725 parameters, 29.5 kFLOP a jet'
     """
-    return f"{parameters:,} parameters, {_with_prefix(flop_per_jet)}FLOP a jet"
+    return f"{parameters:,} parameters, {_number_with_si_prefix(flop_per_jet)}FLOP a jet"
 
 
 def bench_table(results: Mapping[str, Any]) -> Table:
@@ -231,7 +231,7 @@ def bench_table(results: Mapping[str, Any]) -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
         caption=f"{results['devices']} x {results['device']}, {versions}; medians of {results['rounds']} rounds; "
-        f"peak: a float32 matrix product, {_with_prefix(results['peak_flop_per_second'])}FLOP/s",
+        f"peak: a float32 matrix product, {_number_with_si_prefix(results['peak_flop_per_second'])}FLOP/s",
     )
     table.add_column("Model")
     table.add_column("")
@@ -241,9 +241,11 @@ def bench_table(results: Mapping[str, Any]) -> Table:
         for first, kind in ((name, "training"), (f"{model['parameters']:,} parameters", "inference")):
             row = model[kind]
             speeds = row["jets_per_second"]
-            median, lowest, highest = (_with_prefix(speeds[key]).strip() for key in ("median", "lowest", "highest"))
+            median, lowest, highest = (
+                _number_with_si_prefix(speeds[key]).strip() for key in ("median", "lowest", "highest")
+            )
             numbers = (
-                _with_prefix(row["flop_per_jet"]),
+                _number_with_si_prefix(row["flop_per_jet"]),
                 median,
                 f"{lowest} to {highest}",
                 f"{row['share_of_peak']:.1%}",
@@ -288,12 +290,12 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
     return table
 
 
-def _with_prefix(value: float) -> str:
+def _number_with_si_prefix(value: float) -> str:
     """Formats a number with three digits and an SI prefix."""
     value = float(f"{value:.3g}")  # 999,900 is 1 M
     power = min(max(int(math.log10(max(value, 1))) // 3, 0), 4)
     return f"{value / 1000**power:.3g} {('', 'k', 'M', 'G', 'T')[power]}"
 
 
-def _figure_text(value: float | None, form: str) -> str:
+def _metric_text(value: float | None, form: str) -> str:
     return MISSING if value is None or not math.isfinite(value) else form.format(value)

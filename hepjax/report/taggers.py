@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hepjax.errors import InputError
 from hepjax.evaluation import class_curves, thin_curve
 from hepjax.report.labels import class_label
-from hepjax.report.style import color, new_figure, put_label, style
+from hepjax.report.style import line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -56,10 +56,10 @@ def taggers_figure(taggers: Mapping[str, Scores], *, lowest: float = 1e-3, label
             for i, (tagger, curves) in enumerate(curves_of_taggers.items()):
                 if curve := curves[name]:
                     points, line = thin_curve(curve, _POINTS), _LINES[i // _LINES_OF_A_STYLE % len(_LINES)]
-                    spot.semilogy(points.tpr, points.fpr, label=tagger, color=color(i), linestyle=line)
+                    spot.semilogy(points.tpr, points.fpr, label=tagger, color=line_color(i), linestyle=line)
             spot.set(xlim=(0, 1), ylim=(lowest, 1), xlabel=f"{class_label(name)} efficiency", ylabel="Mistag rate")
         for spot in spots[len(panels) :]:
             spot.axis("off")
         spots[-1].legend(*spots[0].get_legend_handles_labels(), loc="center")
-        put_label(spots[0], label)
+        put_figure_label(spots[0], label)
     return figure

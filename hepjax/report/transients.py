@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.report.style import LINE_STYLES, color, new_figure, put_label, style
+from hepjax.report.style import LINE_STYLES, line_color, new_figure, put_figure_label, style
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,11 +51,11 @@ def segment_figure(times: Any, raw: Sequence[Any], whitened: Sequence[Any], labe
         names = ("Strain [$10^{-23}$]", r"Whitened strain [$\sigma$]")
         for axes, (data, signal), name in zip(panels, (raw, whitened), names, strict=True):
             axes.plot(x, data, color="0.65", linewidth=1, label="Data")
-            axes.plot(x, signal, color=color(2), linewidth=1.8, label="Signal in it")
+            axes.plot(x, signal, color=line_color(2), linewidth=1.8, label="Signal in it")
             axes.set(ylabel=name, xlim=(x[0], x[-1]))
         panels[1].set_xlabel("Time [s]")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize="small")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -77,7 +77,7 @@ def efficiency_figure(searches: Mapping[str, Detections], label: str = "") -> Fi
     >>> efficiency_figure(detections({"matched filter": snr}, snr, [4, 6])).axes[0].get_xlabel()
     'Optimal signal-to-noise ratio'
     """
-    probabilities = _probabilities(searches)
+    probabilities = _false_alarm_probabilities(searches)
     with style():
         figure = new_figure(1 + 7 * len(probabilities), 7.5)
         panels = figure.subplots(1, len(probabilities), squeeze=False, sharey=True)[0]
@@ -88,7 +88,7 @@ def efficiency_figure(searches: Mapping[str, Detections], label: str = "") -> Fi
                 bars = np.array([efficiency.rate - efficiency.low, efficiency.high - efficiency.rate]).clip(0)
                 axes.errorbar(
                     x, efficiency.rate, bars,
-                    color=color(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
+                    color=line_color(i), marker=_MARKERS[i % len(_MARKERS)], markersize=8, label=name,
                     linestyle=LINE_STYLES[i % len(LINE_STYLES)], linewidth=1.8,
                 )  # fmt: skip
                 axes.set_xlim(efficiency.edges[0], efficiency.edges[-1])
@@ -96,7 +96,7 @@ def efficiency_figure(searches: Mapping[str, Detections], label: str = "") -> Fi
             axes.set_title(f"{100 * probability:g} % false alarms", loc="right", fontsize="small")
         panels[0].set_ylabel("Detection efficiency")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize="small")
-        put_label(panels[0], label)
+        put_figure_label(panels[0], label)
     return figure
 
 
@@ -122,7 +122,7 @@ def detections_table(searches: Mapping[str, Detections], bins: Sequence[int] = (
     """
     heads = ["search", "AUC"]
     rows = [[name, f"{x.auc:.4f} ± {(x.interval.high - x.interval.low) / 2:.4f}"] for name, x in searches.items()]
-    for probability in _probabilities(searches):
+    for probability in _false_alarm_probabilities(searches):
         efficiencies = [detections.efficiency[probability] for detections in searches.values()]
         edges, chosen = efficiencies[0].edges, list(bins) or range(len(efficiencies[0].rate))
         words = [f"SNR {edges[i]:g} to {edges[i + 1]:g}" for i in chosen]
@@ -134,7 +134,7 @@ def detections_table(searches: Mapping[str, Detections], bins: Sequence[int] = (
     return "\n".join(f"| {' | '.join(cells)} |" for cells in [heads, ["---"] * len(heads), *rows])
 
 
-def _probabilities(searches: Mapping[str, Detections]) -> list[float]:
+def _false_alarm_probabilities(searches: Mapping[str, Detections]) -> list[float]:
     if not searches:
         raise InputError(
             "searches: expected the result of one search or more, found none; give those of evaluation.detections"

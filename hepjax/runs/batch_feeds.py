@@ -72,20 +72,20 @@ def divided_feed(
     Raises:
       InputError: the devices cannot share a batch alike.
     """
-    buckets = choose_buckets(pipeline, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
-    batch_size = _batch_size(experiment, jets.counts[0], devices)
-    counts = _counts(jets.train, buckets)
-    steps = window_steps(cost, batch_size * runtime.process()[1])
+    buckets = choose_run_buckets(pipeline, jets.train.lengths, experiment.lengths, experiment.epochs * BACKWARD, cost)
+    batch_size = _process_batch_size(experiment, jets.counts[0], devices)
+    counts = _bucket_counts(jets.train, buckets)
+    steps = choose_window_steps(cost, batch_size * runtime.process()[1])
     sizes = _evaluation_batch_sizes(
-        block_size(cost), [_counts(subset, buckets) for subset in (jets.val, jets.test)], devices
+        choose_evaluation_size(cost), [_bucket_counts(subset, buckets) for subset in (jets.val, jets.test)], devices
     )
 
-    def predict(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
+    def predict_divided(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
         return [predict_subset(evaluate, buckets, sizes, devices, state, getattr(jets, name))]
 
     return Feed(
         steps=sum(batching.steps_of(count, batch_size) for count in counts),
-        windows=_train_windows(
+        windows=_make_train_windows(
             jets.train,
             counts,
             steps=steps,
@@ -94,8 +94,8 @@ def divided_feed(
             seed=experiment.seed,
             buckets=buckets,
         ),
-        val=_val_batches(jets.val, buckets, sizes, devices),
-        predict=predict,
+        val=_make_validation_batches(jets.val, buckets, sizes, devices),
+        predict=predict_divided,
         training_shapes=1 if jets.train.data is not None else len(buckets),
         evaluation_shapes=len(buckets),
     )
@@ -114,7 +114,7 @@ def shared_feed(
     Args:
       experiment: the options.
       pipeline: of its model.
-      data: from `all_jets`.
+      data: from `join_subsets`.
       members: the trainings.
       devices: of this process, the only one.
       cost: of a prediction with all slots.
@@ -124,7 +124,7 @@ def shared_feed(
     """
     lengths = getattr(data.inputs, "lengths", np.zeros(0, int))  # only lists of particles have buckets
     rounds = BACKWARD * experiment.epochs * len(members)
-    buckets = choose_buckets(pipeline, lengths, experiment.lengths, rounds, cost)
+    buckets = choose_run_buckets(pipeline, lengths, experiment.lengths, rounds, cost)
     shared = batching.share(data, buckets)
     # What fills up the devices has no jets.
     missing = [np.arange(0)] * ((devices.members or 0) - len(members))
@@ -135,30 +135,30 @@ def shared_feed(
         rows["train"],
         batch_size=batch_size,
         seed=experiment.seed,
-        steps=window_steps(cost, batch_size * len(members)),
+        steps=choose_window_steps(cost, batch_size * len(members)),
     )
-    block = min(max(block_size(cost) // len(members), 1), max(map(len, rows["test"])))
+    block = min(max(choose_evaluation_size(cost) // len(members), 1), max(map(len, rows["test"])))
     resident = runtime.place_window(devices, batching.member_rows(shared, rows["val"], block)[0])
 
-    def place(window: Window) -> Window:
+    def place_member_rows(window: Window) -> Window:
         return runtime.place_window(devices, window._replace(data=resident.data))
 
-    def predict(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
+    def predict_shared(evaluate: EvalStep, state: TrainState, name: str) -> list[np.ndarray]:
         window, places = batching.member_rows(shared, rows[name], block)
-        outputs = jax.device_get(evaluate(state, place(window)).outputs)  # type: ignore[arg-type]
-        return [_in_order(outputs[i], places[:, i]) for i in range(len(members))]
+        outputs = jax.device_get(evaluate(state, place_member_rows(window)).outputs)  # type: ignore[arg-type]
+        return [_outputs_in_row_order(outputs[i], places[:, i]) for i in range(len(members))]
 
     return Feed(
         steps,
-        lambda epoch: map(place, windows(epoch)),
+        lambda epoch: map(place_member_rows, windows(epoch)),
         lambda: [resident],
-        predict,
+        predict_shared,
         1,
         3 if experiment.task.reference_names else 2,
     )
 
 
-def all_jets(jets: Splits) -> Batch:
+def join_subsets(jets: Splits) -> Batch:
     """Joins the jets of all parts, in their order.
 
     Args:
@@ -188,14 +188,16 @@ def predict_subset(
       (N, C) outputs for the jets of all processes, by rising row number.
     """
     outputs = np.zeros((0, 0), np.float32)
-    for places, batch in _batches(subset, buckets, sizes, devices):
+    for places, batch in _evaluation_batches(subset, buckets, sizes, devices):
         of_batch = runtime.rows_here(evaluate(state, batch).outputs)
         outputs = outputs if outputs.size else np.zeros((len(subset.rows), of_batch.shape[-1]), np.float32)
         outputs[places[places >= 0]] = of_batch[places >= 0]
     return runtime.gather(outputs)
 
 
-def choose_buckets(pipeline: InputPipeline, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost) -> Buckets:
+def choose_run_buckets(
+    pipeline: InputPipeline, lengths: np.ndarray, most: int, rounds: int, cost: models.Cost
+) -> Buckets:
     """Chooses the lengths to pad jets to, the same in all processes.
 
     Args:
@@ -215,7 +217,7 @@ def choose_buckets(pipeline: InputPipeline, lengths: np.ndarray, most: int, roun
     return batching.choose_buckets(counts, most=most, spare=pipeline.spare, worth=max(COMPILATION_FLOP / work, 0.05))
 
 
-def window_steps(cost: models.Cost, jets: int) -> int:
+def choose_window_steps(cost: models.Cost, jets: int) -> int:
     """Chooses how many training steps one program takes.
 
     Args:
@@ -225,30 +227,30 @@ def window_steps(cost: models.Cost, jets: int) -> int:
     Returns:
       Steps.
 
-    >>> window_steps(models.Cost(parameters=1, flop_per_jet=10**7), 128)
+    >>> choose_window_steps(models.Cost(parameters=1, flop_per_jet=10**7), 128)
     52
     """
     steps = int(_WINDOW_FLOP / (BACKWARD * max(cost.flop_per_jet, 1) * jets))
     return min(max(steps, 1), _WINDOW_STEPS)
 
 
-def block_size(cost: models.Cost) -> int:
+def choose_evaluation_size(cost: models.Cost) -> int:
     """Chooses how many jets to evaluate at once: the power of two that the arithmetic of one allows.
 
-    >>> block_size(models.Cost(parameters=1, flop_per_jet=10**7))
+    >>> choose_evaluation_size(models.Cost(parameters=1, flop_per_jet=10**7))
     1024
     """
     affordable = max(int(_BLOCK_FLOP) // max(cost.flop_per_jet, 1), 1)
     return min(_BLOCK, 1 << (affordable.bit_length() - 1))
 
 
-def _in_order(outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def _outputs_in_row_order(outputs: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Sorts (K, B, C) outputs for (K, B) rows, -1 for none, into (n, C) by rising row."""
     filled = rows >= 0
     return outputs[filled][np.argsort(rows[filled])]
 
 
-def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
+def _process_batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     """Computes how many jets this process gives to a step."""
     whole, processes = min(experiment.batch_size or count, count), runtime.process()[1]
     if not experiment.batch_size or whole < experiment.batch_size:
@@ -257,7 +259,7 @@ def _batch_size(experiment: Experiment, count: int, devices: Devices) -> int:
     return whole // processes
 
 
-def _counts(subset: Subset, buckets: Buckets) -> list[int]:
+def _bucket_counts(subset: Subset, buckets: Buckets) -> list[int]:
     """Counts the jets in each bucket, of the process that has the most."""
     here = np.bincount(buckets.of_lengths(subset.lengths), minlength=len(buckets))
     counts: list[int] = runtime.agree(here).tolist()
@@ -271,7 +273,7 @@ def _evaluation_batch_sizes(most: int, counts: Sequence[Sequence[int]], devices:
     return [batching.steps_of(size, devices.here) * devices.here for size in fitting]
 
 
-def _train_windows(
+def _make_train_windows(
     subset: Subset, counts: Sequence[int], *, steps: int, seed: int, devices: Devices, **shared: Any
 ) -> Callable[[int], Iterator[Window]]:
     process = runtime.process()[0]
@@ -281,13 +283,13 @@ def _train_windows(
     return batching.make_windows(subset.data, process=process, agree=runtime.agree, steps=steps, **shared)
 
 
-def _val_batches(
+def _make_validation_batches(
     subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Callable[[], Iterable[Batch]]:
     """Makes batches to validate, which stay on the devices where the jets fit into memory."""
 
     def placed() -> Iterator[Batch]:
-        return (batch for _, batch in _batches(subset, buckets, sizes, devices))
+        return (batch for _, batch in _evaluation_batches(subset, buckets, sizes, devices))
 
     if subset.data is None:
         return lambda: batching.prefetch(placed())
@@ -295,10 +297,10 @@ def _val_batches(
     return lambda: resident
 
 
-def _batches(
+def _evaluation_batches(
     subset: Subset, buckets: Buckets, sizes: Sequence[int], devices: Devices
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """Gives the jets of a subset, each once: their places, and batches of all processes; as many in each process."""
-    order = batching.draw_order(_counts(subset, buckets), sizes, [0])
+    order = batching.draw_order(_bucket_counts(subset, buckets), sizes, [0])
     for _, places, batch in batching.draw(subset.blocks([0]), order, sizes, buckets):
         yield places, runtime.place_batch(devices, batch)

@@ -123,11 +123,11 @@ def _measure_model_speed(
     run_window, evaluate = runtime.compile_on(devices, steps, training.make_eval_step(apply, loss, axis=devices.axis))
     state = training.start(params, model_state, optimizer, jax.random.key(1)).state
     state = runtime.place_state(devices, state)
-    block = runtime.shared(devices, block or batch_feeds.block_size(cost))
+    block = runtime.shared(devices, block or batch_feeds.choose_evaluation_size(cost))
     window = _bench_window(
-        _batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet
+        _bench_batch(inputs, jets, runtime.shared(devices, len(jets))), devices, batch_size, cost.flop_per_jet
     )
-    batch = runtime.place_batch(devices, _batch(inputs, jets, block))
+    batch = runtime.place_batch(devices, _bench_batch(inputs, jets, block))
 
     def result(rates: Sequence[float], flop: int) -> dict[str, Any]:
         middle = statistics.median(rates)
@@ -149,7 +149,7 @@ def _measure_model_speed(
     }
 
 
-def _batch(inputs: Any, jets: Jets, count: int) -> Batch:
+def _bench_batch(inputs: Any, jets: Jets, count: int) -> Batch:
     """Makes a batch of a number of jets, repeating the sample."""
     rows = np.arange(count) % len(jets)
     picked = jax.tree.map(lambda x: x[rows], inputs)
@@ -169,16 +169,16 @@ def _bench_window(data: Batch, devices: Devices, batch_size: int, flop_per_jet: 
 
 def _bench_rates(run: Callable[[Any], Any], carry: Any, rounds: int) -> list[float]:
     """Measures how often a compiled function runs in a second, in each round; it takes its last result."""
-    carry, _ = _timed(run, carry, 1)  # compiles
-    carry, once = _timed(run, carry, 1)
+    carry, _ = _timed_calls(run, carry, 1)  # compiles
+    carry, once = _timed_calls(run, carry, 1)
     calls, rates = max(math.ceil(_SECONDS / once), 1), []
     for _ in range(rounds):
-        carry, seconds = _timed(run, carry, calls)
+        carry, seconds = _timed_calls(run, carry, calls)
         rates.append(calls / seconds)
     return rates
 
 
-def _timed(run: Callable[[Any], Any], carry: Any, calls: int) -> tuple[Any, float]:
+def _timed_calls(run: Callable[[Any], Any], carry: Any, calls: int) -> tuple[Any, float]:
     start = time.perf_counter()
     for _ in range(calls):  # one after another, as a training looks at each program's losses
         carry = jax.block_until_ready(run(carry))

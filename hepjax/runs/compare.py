@@ -44,7 +44,7 @@ def compare_models(
       sources: two or more run folders, folders that `hepjax evaluate` made, or, with `data`, exported files.
       data: files of jets with targets, to be predicted anew; none takes the jets that are in the test parts of all
         runs.
-      dataset: as in `taggers.open_jets`.
+      dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
 
     Returns:
@@ -58,10 +58,11 @@ def compare_models(
     if data:
         log.info("predicting %s", open_files.file_names_text(data))
         known = [
-            predict.predict_known(source, data, dataset=dataset, allow_external=allow_external) for source in sources
+            predict.predict_known_targets(source, data, dataset=dataset, allow_external=allow_external)
+            for source in sources
         ]
     else:
-        known = [_read_test(source) for source in sources]
+        known = [_read_test_predictions(source) for source in sources]
     task = known[0][0]
     for (other, each), source in zip(known[1:], sources[1:], strict=True):
         if type(other) is not type(task):
@@ -80,8 +81,8 @@ def compare_models(
     )
 
 
-def _read_test(source: Path) -> tuple[Task, Predictions]:
-    if run_folder.is_run(source):
+def _read_test_predictions(source: Path) -> tuple[Task, Predictions]:
+    if run_folder.is_run_folder(source):
         run = stored.open_run(source)
         stored.metrics_of(run)
         task, test = run.experiment.task, stored.predictions_of(run)
@@ -109,7 +110,7 @@ def _predictions_of_common_jets(predicted: Sequence[Predictions], sources: Seque
         each.take(np.argsort(r)[np.searchsorted(np.sort(r), shared)]) for each, r in zip(predicted, rows, strict=True)
     ]
     for each, source in zip(chosen[1:], sources[1:], strict=True):
-        if not len(shared) or not _same(chosen[0], each):
+        if not len(shared) or not _are_same_jets(chosen[0], each):
             raise InputError(f"{source}: its test jets are not those of {sources[0]}; give files for both by --data")
     most = max(map(len, rows))
     if len(shared) < most:
@@ -117,7 +118,7 @@ def _predictions_of_common_jets(predicted: Sequence[Predictions], sources: Seque
     return chosen
 
 
-def _same(a: Predictions, b: Predictions) -> bool:
+def _are_same_jets(a: Predictions, b: Predictions) -> bool:
     same = np.array_equal(np.asarray(a.targets), np.asarray(b.targets)) and a.observables.keys() == b.observables.keys()
     return same and all(
         np.array_equal(a.observables[name], b.observables[name], equal_nan=True) for name in a.observables

@@ -35,11 +35,11 @@ class Member(NamedTuple):
     """The learning rate."""
 
 
-def is_ensemble(experiment: Experiment) -> bool:
+def asks_for_ensemble(experiment: Experiment) -> bool:
     """Returns whether an experiment asks for several trainings at once.
 
     >>> from hepjax.runs.options import Experiment
-    >>> is_ensemble(Experiment()), is_ensemble(Experiment(folds=5))
+    >>> asks_for_ensemble(Experiment()), asks_for_ensemble(Experiment(folds=5))
     (False, True)
     """
     return bool(experiment.folds or experiment.ensemble or experiment.rates or experiment.sizes)
@@ -106,7 +106,7 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> tuple
     )
 
 
-def choose_best(experiment: Experiment, good: Sequence[int], histories: Sequence[Sequence[Epoch]]) -> int:
+def choose_best_member(experiment: Experiment, good: Sequence[int], histories: Sequence[Sequence[Epoch]]) -> int:
     """Chooses the training that stands for all where one does.
 
     Args:
@@ -118,7 +118,7 @@ def choose_best(experiment: Experiment, good: Sequence[int], histories: Sequence
       Its place in `good`: of several sizes that of the largest, otherwise that of the lowest validation loss.
 
     >>> from hepjax.runs.options import Experiment
-    >>> choose_best(Experiment(sizes=(50, 900, 300)), [0, 2], [])
+    >>> choose_best_member(Experiment(sizes=(50, 900, 300)), [0, 2], [])
     1
     """
     if experiment.sizes:
@@ -140,7 +140,7 @@ def diverged_members(members: Sequence[Member], progress: Sequence[Progress]) ->
     return {member.name: row.divergence for member, row in pairs if row.divergence}
 
 
-def verdict_words(
+def ensemble_verdict_text(
     experiment: Experiment, members: Sequence[Member], metrics: dict[str, Any], best: int, diverged: dict[str, str]
 ) -> str:
     """Says in a sentence what several trainings found.

@@ -44,7 +44,7 @@ def evaluate_model(
       data: files of jets, other than those it was trained on; none for predictions.
       out: a new folder for metrics.json, test.h5 and the pictures; None writes nothing.
       calibrated: as in `taggers.load`.
-      dataset: as in `taggers.open_jets`.
+      dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
 
     Returns:
@@ -62,7 +62,7 @@ def evaluate_model(
     elif not data:
         raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
-        task, test = predict.predict_known(
+        task, test = predict.predict_known_targets(
             source, data, calibrated=calibrated, dataset=dataset, allow_external=allow_external
         )
         name = open_files.file_names_text(data)
@@ -73,5 +73,5 @@ def evaluate_model(
         log.warning("%s: %s", name, words)
     if out is not None:
         with atomic_files.new_folder(out) as new:
-            save_run.write_metrics(new, task, test, metrics)
+            save_run.write_test_results(new, task, test, metrics)
     return Evaluation(metrics, task)

@@ -10,8 +10,8 @@ from hepjax import export as formats
 from hepjax import models, report, tasks
 from hepjax.choices import ExportFormat, Precision, Role
 from hepjax.data import atomic_files
-from hepjax.data.atomic_hdf5 import check_target
-from hepjax.data.dataset import to_json, unit_of
+from hepjax.data.atomic_hdf5 import check_new_hdf5_path
+from hepjax.data.dataset import dataset_to_json, unit_of_column
 from hepjax.runs import stored, taggers
 from hepjax.version import __version__
 
@@ -39,14 +39,14 @@ def export_run(
     card, beside = (Path(f"{out}.{suffix}") for suffix in ("md", "json"))
     targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
     for path in targets:
-        check_target(path, f"--out {path}")
+        check_new_hdf5_path(path, f"--out {path}")
     run = stored.open_run(folder)
     experiment, task, dataset, metrics = run.experiment, run.experiment.task, run.dataset, stored.metrics_of(run)
     task.check_export()
     trained = stored.networks_of(run)
     networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
     temperature = taggers.temperature_of(run) if calibrated else 1.0
-    pt_range = _pt_range(run)
+    pt_range = _test_pt_range(run)
     predict, pipeline = taggers.make_predict(networks, task, temperature), networks[0].pipeline
     metadata = {
         "model": json.dumps(models.to_json(experiment.model)),
@@ -54,7 +54,7 @@ def export_run(
         "plugins": json.dumps([str(path) for path in experiment.plugins]),
         "classes": json.dumps(dataset.classes),
         "outputs": json.dumps(task.columns(dataset)),
-        "dataset": json.dumps(to_json(dataset)),
+        "dataset": json.dumps(dataset_to_json(dataset)),
         "columns": json.dumps(pipeline.columns),
         "temperature": str(temperature),
         "hepjax": __version__,
@@ -73,7 +73,7 @@ def export_run(
             metrics,
             pipeline.columns,
             kind,
-            units={column: unit_of(dataset, column) for column in pipeline.columns},
+            units={column: unit_of_column(dataset, column) for column in pipeline.columns},
             temperature=temperature,
             pt_range=pt_range,
             output=task.layout.exported,
@@ -83,7 +83,7 @@ def export_run(
     return tuple(targets)
 
 
-def _pt_range(run: Run) -> tuple[float, float] | None:
+def _test_pt_range(run: Run) -> tuple[float, float] | None:
     """Finds the range of pT of the test jets; runs of an older hepjax may lack it."""
     test = stored.predictions_of(run)
     pt = None if test is None else test.observables.get(run.dataset.roles.get(Role.JET_PT, ""))

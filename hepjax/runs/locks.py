@@ -9,7 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING
 
-from hepjax.errors import InputError, writing
+from hepjax.errors import InputError, errors_of_writing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,7 +41,7 @@ def locked(folder: Path) -> Iterator[None]:
     ...     pass
     """
     path = folder / _NAME
-    with writing(path):
+    with errors_of_writing(path):
         handle = _open_locked(path)
     try:
         yield

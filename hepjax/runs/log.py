@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def log_to(handler: logging.Handler) -> Iterator[None]:
+def log_to_handler(handler: logging.Handler) -> Iterator[None]:
     """Gives what hepjax logs to one more handler inside a `with`.
 
     Args:

@@ -15,8 +15,8 @@ from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
 from hepjax.runs import run_folder, save_run, stored
-from hepjax.runs.ensembles import ALONE, choose_best, diverged_members, is_ensemble, verdict_words
-from hepjax.runs.setup import saved_model
+from hepjax.runs.ensembles import ALONE, asks_for_ensemble, choose_best_member, diverged_members, ensemble_verdict_text
+from hepjax.runs.setup import take_saved_model
 from hepjax.tasks import Predictions, TrainedNetwork, packing
 
 if TYPE_CHECKING:
@@ -56,39 +56,41 @@ def measure_trainings(
       InputError: too few members are left for a mean; each is in its folder still.
     """
     folder, ensemble, _ = run
-    together, diverged = is_ensemble(experiment), diverged_members(setup.members, ensemble.members)
+    together, diverged = asks_for_ensemble(experiment), diverged_members(setup.members, ensemble.members)
     good = [i for i, progress in enumerate(ensemble.members) if not progress.divergence]
     members, progress = [setup.members[i] for i in good], [ensemble.members[i] for i in good]
     references = _references_of_members(experiment.task, jets, setup, ensemble)
     _save_references(experiment, run, setup, references)
-    all_tests = _predictions(experiment, jets, setup, ensemble, references, "test", observed=True)
-    complete = partial(_complete, experiment, setup, ensemble)
+    all_tests = _predict_members(experiment, jets, setup, ensemble, references, "test", observed=True)
+    complete = partial(_complete_predictions, experiment, setup, ensemble)
     tests = [complete(all_tests[i], [i]) for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
     if together:
         measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
-        _write_members(experiment, folder, ensemble, jets, setup, metadata, references=references, measured=measured)
-        _check_enough(experiment, len(members), diverged)
+        _write_member_folders(
+            experiment, folder, ensemble, jets, setup, metadata, references=references, measured=measured
+        )
+        _check_enough_members(experiment, len(members), diverged)
 
     def val() -> list[Predictions]:
-        predictions = _predictions(experiment, jets, setup, ensemble, references, "val")
+        predictions = _predict_members(experiment, jets, setup, ensemble, references, "val")
         return [predictions[i] for i in good]
 
-    best = choose_best(experiment, good, [row.history for row in progress])
-    test, whole = _stand_for_all(experiment, tests, metrics, best, val, partial(complete, members=good))
+    best = choose_best_member(experiment, good, [row.history for row in progress])
+    test, whole = _figures_for_all_members(experiment, tests, metrics, best, val, partial(complete, members=good))
     if together:
         whole["members"] = {member.name: figures for member, figures in zip(members, metrics, strict=True)}
         if diverged:
             whole["diverged"] = diverged
-        words = verdict_words(experiment, members, whole, best, diverged)
+        words = ensemble_verdict_text(experiment, members, whole, best, diverged)
         whole["verdict"] = {"kind": "many", "words": words}
     else:
         whole |= {
-            "best_epoch": _best_epoch(progress[best]),
+            "best_epoch": _best_epoch_of_member(progress[best]),
             "verdict": experiment.task.verdict(progress[best].history, test.columns),
         }
     if runtime.is_first():
-        save_run.write_metrics(folder, experiment.task, test, whole)
+        save_run.write_test_results(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)
         report.save(report.history_figure(progress[best].history), folder / "history.png")
         _draw_learning_curve(experiment, folder, good, metrics)
@@ -134,7 +136,7 @@ def _save_references(
         return
     best = runtime.whole(setup.devices, run.ensemble.best)
     if runtime.is_first():
-        saved = saved_model(experiment.task, _references_of_training(best, references[0]))
+        saved = take_saved_model(experiment.task, _references_of_training(best, references[0]))
         training.save(run.folder / stored.BEST, saved, run.identity)
 
 
@@ -142,7 +144,7 @@ def _references_of_training(state: TrainState, references: dict[str, np.ndarray]
     return state._replace(model_state=packing.add_references(state.model_state, references))
 
 
-def _predictions(
+def _predict_members(
     experiment: Experiment,
     jets: Splits,
     setup: TrainingSetup,
@@ -175,7 +177,7 @@ def _predictions(
     return predictions
 
 
-def _complete(
+def _complete_predictions(
     experiment: Experiment, setup: TrainingSetup, ensemble: Ensemble, predictions: Predictions, members: Sequence[int]
 ) -> Predictions:
     """Adds to predictions what takes the networks of some members."""
@@ -184,7 +186,7 @@ def _complete(
         best, networks = jax.device_get(runtime.whole(setup.devices, ensemble.best)), []
         for i in members:
             state = training.member_of(best, i) if ensemble.stacked else best
-            params, model_state, scaling = saved_model(experiment.task, state)
+            params, model_state, scaling = take_saved_model(experiment.task, state)
             model_state, statistics = packing.split_target_statistics(model_state)
             networks.append(
                 TrainedNetwork(setup.pipeline, params, model_state, scaling, experiment.precision, statistics)
@@ -194,7 +196,7 @@ def _complete(
     return experiment.task.complete(predictions, read_networks, experiment.seed)
 
 
-def _write_members(
+def _write_member_folders(
     experiment: Experiment,
     folder: Path,
     ensemble: Ensemble,
@@ -212,7 +214,7 @@ def _write_members(
     for i, (member, progress) in enumerate(zip(setup.members, ensemble.members, strict=True)):
         split = batching.Split(*(rows[numbers] for numbers in member[1:4]))
         metrics, test = measured.get(i, (None, None))
-        save_run.write_member(
+        save_run.write_member_folder(
             dataclasses.replace(
                 experiment,
                 **ALONE,
@@ -225,14 +227,14 @@ def _write_members(
             split,
             _references_of_training(training.member_of(best, i), references[i]),
             progress.history,
-            None if metrics is None else metrics | {"best_epoch": _best_epoch(progress)},
+            None if metrics is None else metrics | {"best_epoch": _best_epoch_of_member(progress)},
             test,
         )
     if diverged:
         run_folder.change_record(folder, {"diverged": diverged})
 
 
-def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -> None:
+def _check_enough_members(experiment: Experiment, good: int, diverged: dict[str, str]) -> None:
     least = 3 if experiment.folds else 2 if experiment.ensemble else 1
     if good < least:
         lost = "; ".join(f"{name} diverged {words}" for name, words in diverged.items())
@@ -242,7 +244,7 @@ def _check_enough(experiment: Experiment, good: int, diverged: dict[str, str]) -
         )
 
 
-def _stand_for_all(
+def _figures_for_all_members(
     experiment: Experiment,
     tests: Sequence[Predictions],
     metrics: Sequence[dict[str, Any]],
@@ -259,13 +261,13 @@ def _stand_for_all(
             [{key: value for key, value in each.items() if key != "intervals"} for each in metrics]
         )
     if experiment.folds:
-        test = _pooled(tests)
+        test = _pool_fold_predictions(tests)
         pooled = task.evaluate(test)
         intervals = evaluation.fold_intervals(mean, spread, experiment.folds, trainings=len(tests))
         counted = {key: pooled[key] for key in task.not_averaged()}
         return test, pooled | mean | counted | {"spread": spread, "intervals": intervals}
     if experiment.ensemble:
-        test, of_val = (_combine(task, predictions) for predictions in (tests, val()))
+        test, of_val = (_combine_member_predictions(task, predictions) for predictions in (tests, val()))
         test = complete(test)
         return test, {
             **task.evaluate(test),
@@ -276,12 +278,12 @@ def _stand_for_all(
     return tests[best], metrics[best] | task.validate(val()[best], tests[best])
 
 
-def _combine(task: Task, predictions: Sequence[Predictions]) -> Predictions:
+def _combine_member_predictions(task: Task, predictions: Sequence[Predictions]) -> Predictions:
     together = np.stack([of_member.values for of_member in predictions])
     return predictions[0]._replace(values=np.asarray(task.combine(together)))
 
 
-def _pooled(tests: Sequence[Predictions]) -> Predictions:
+def _pool_fold_predictions(tests: Sequence[Predictions]) -> Predictions:
     """Joins the predictions of all folds, each for its own jets."""
     first = tests[0]
     weights = [test.weights for test in tests if test.weights is not None]
@@ -295,5 +297,5 @@ def _pooled(tests: Sequence[Predictions]) -> Predictions:
     )
 
 
-def _best_epoch(progress: Progress) -> int | None:
+def _best_epoch_of_member(progress: Progress) -> int | None:
     return getattr(evaluation.best_epoch(progress.history), "epoch", None)

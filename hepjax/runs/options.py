@@ -152,10 +152,7 @@ def check(experiment: Experiment) -> None:
     """
     from hepjax.models.fields import model_rules
 
-    e, o = experiment, experiment.optimizer
-    one_cycle = o.schedule is Schedule.ONE_CYCLE
-    penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
-    length = e.epochs if o.schedule_epochs is None else o.schedule_epochs
+    e = experiment
     own: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
@@ -189,6 +186,24 @@ def check(experiment: Experiment) -> None:
         Rule("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
+    )
+    _check_task_and_model(e.task, e.model)
+    for option, value, good, expected in (
+        *own,
+        *_optimizer_rules(e.optimizer, e.epochs),
+        *e.task.rules(),
+        *model_rules(e.model),
+    ):
+        if not good:
+            raise InputError(f"{option}: expected {expected}, found {value}")
+
+
+def _optimizer_rules(o: Optimization, epochs: int) -> tuple[Rule, ...]:
+    """Returns the conditions on the options of the optimizer."""
+    one_cycle = o.schedule is Schedule.ONE_CYCLE
+    penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
+    length = epochs if o.schedule_epochs is None else o.schedule_epochs
+    return (
         Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
         Rule("--optimizer.schedule-epochs", length, 1 <= length <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule(
@@ -209,13 +224,9 @@ def check(experiment: Experiment) -> None:
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
-    _check_pair(e.task, e.model)
-    for option, value, good, expected in (*own, *e.task.rules(), *model_rules(e.model)):
-        if not good:
-            raise InputError(f"{option}: expected {expected}, found {value}")
 
 
-def _check_pair(task: Task, model: Model) -> None:
+def _check_task_and_model(task: Task, model: Model) -> None:
     """Refuses a task and a model that do not go together."""
     name, serves = TASKS.name_of(task), model.serves
     if serves and name not in serves:

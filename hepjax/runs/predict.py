@@ -36,7 +36,7 @@ def predict_files(
       out: a new HDF5 file with the predictions (N, K), and the targets where known, named as the task's layout says.
       show: called with the number of jets done since the last call.
       calibrated: as in `taggers.load`.
-      dataset: as in `taggers.open_jets`.
+      dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
 
     Returns:
@@ -47,10 +47,10 @@ def predict_files(
     """
     predictor = taggers.load(source, calibrated=calibrated)
     predictor.task.check_prediction(predictor.pipeline.network)
-    jets = taggers.open_jets(predictor, data, dataset, allow_external=allow_external)
+    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
 
     def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for block in taggers.predict_blocks(predictor, jets):
+        for block in taggers.predict_jets_in_blocks(predictor, jets):
             yield block
             if show is not None:
                 show(len(block[0]))
@@ -59,7 +59,7 @@ def predict_files(
     return len(jets)
 
 
-def predict_known(
+def predict_known_targets(
     source: Path,
     data: Sequence[Path],
     *,
@@ -73,7 +73,7 @@ def predict_known(
       source: a run folder, or a file that `hepjax export` made.
       data: files of jets.
       calibrated: as in `taggers.load`.
-      dataset: as in `taggers.open_jets`.
+      dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
 
     Returns:
@@ -83,7 +83,7 @@ def predict_known(
       InputError: the source or the files are not usable, or the jets have no targets.
     """
     predictor = taggers.load(source, calibrated=calibrated)
-    jets, task = taggers.open_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
+    jets, task = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
     first = task.read(jets, slice(0, 0))
     if first is None:
         raise InputError(
@@ -93,7 +93,7 @@ def predict_known(
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
     row = 0
-    for block, known in taggers.predict_blocks(predictor, jets):
+    for block, known in taggers.predict_jets_in_blocks(predictor, jets):
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)

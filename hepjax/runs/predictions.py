@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax import tasks
-from hepjax.data.atomic_hdf5 import new_file, one_line, open_file
+from hepjax.data.atomic_hdf5 import escape_control_characters, new_hdf5_file, open_hdf5_file
 from hepjax.data.hdf5.storage import Place, check_data, find_dataset, find_group
 from hepjax.data.threads import physical_memory
 from hepjax.errors import InputError
@@ -64,7 +64,7 @@ def write_blocks(
       InputError: the file exists, or cannot be written.
     """
     layout = task.layout
-    with new_file(path, f"--out {path}") as new:
+    with new_hdf5_file(path, f"--out {path}") as new:
         new.file.attrs[layout.columns] = list(columns)
         new.file.attrs[_TASK] = json.dumps(tasks.to_json(task))
         values = new.file.create_dataset(layout.values, (jets, len(columns)), np.float32)
@@ -90,7 +90,7 @@ def write_predictions(path: Path, predictions: Predictions, task: Task) -> None:
       InputError: the file exists, or cannot be written.
     """
     layout = task.layout
-    with new_file(path) as new:
+    with new_hdf5_file(path) as new:
         new.file.attrs[layout.columns] = list(predictions.columns)
         new.file.attrs[_TASK] = json.dumps(tasks.to_json(task))
         for name, values, kind in (
@@ -119,7 +119,7 @@ def read_task(path: Path) -> Task:
     Raises:
       InputError: the file has no predictions, is damaged, or of an unknown task.
     """
-    with open_file(path, "file of scores") as file:
+    with open_hdf5_file(path, "file of scores") as file:
         text = file.attrs.get(_TASK)
     if text is None:
         return tasks.default_task()
@@ -128,7 +128,9 @@ def read_task(path: Path) -> Task:
     except InputError as error:
         raise InputError(f"{path}: {error}; tasks of your own need --plugins FILE.py, or their package") from error
     except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
-        raise InputError(f"{path}: damaged, its task is no JSON ({one_line(error)}); predict again") from error
+        raise InputError(
+            f"{path}: damaged, its task is no JSON ({escape_control_characters(error)}); predict again"
+        ) from error
 
 
 def read_predictions(path: Path, task: Task | None = None) -> Predictions:
@@ -146,7 +148,7 @@ def read_predictions(path: Path, task: Task | None = None) -> Predictions:
     """
     task = read_task(path) if task is None else task
     layout = task.layout
-    with open_file(path, "file of scores") as file:
+    with open_hdf5_file(path, "file of scores") as file:
         place = Place(file, path, allow_external=False)
         columns = _columns(place, task)
         arrays = {name: dataset[()] for name, dataset in _datasets(place, task, len(columns)).items()}
@@ -176,7 +178,7 @@ def check_header(path: Path, task: Task, columns: Sequence[str]) -> None:
         there = "something else" if path.exists() else "none"
         raise InputError(f"{path}: expected a file, found {there}; train again, or copy the whole folder of the run")
     own = read_task(path)
-    with open_file(path, "file of scores") as file:
+    with open_hdf5_file(path, "file of scores") as file:
         place = Place(file, path, allow_external=False)
         found = _columns(place, task)
         _datasets(place, task, len(columns))
@@ -258,4 +260,4 @@ def _check_numbers(path: Path, name: str, dataset: Any, shape: tuple[int, ...]) 
 
 
 def _text(name: Any) -> str:
-    return one_line(name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name))
+    return escape_control_characters(name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name))

@@ -32,7 +32,7 @@ _DEEPEST = 16
 
 
 class DatasetRecord(TypedDict, total=False):
-    """A dataset, as `hepjax.data.dataset.to_json` writes it."""
+    """A dataset, as `hepjax.data.dataset.dataset_to_json` writes it."""
 
     name: str
     particle_columns: tuple[str, ...]

@@ -49,7 +49,7 @@ def write_run_page(folder: Path, out: Path | None = None, show: Callable[[str], 
     with stored.presenting(run):
         # Of a learning curve some may have diverged.
         sizes = tuple(size for size in run.experiment.sizes if f"size-{size}" in metrics["members"])
-        results = Results(metrics, test, run.dataset, sizes, lambda: _read_case(source, folder))
+        results = Results(metrics, test, run.dataset, sizes, lambda: _read_report_case(source, folder))
         sections = []
         for section in task.report_sections(results):
             show(section.title)
@@ -61,12 +61,12 @@ def write_run_page(folder: Path, out: Path | None = None, show: Callable[[str], 
     return target
 
 
-def _read_case(source: Run, folder: Path) -> Case:
+def _read_report_case(source: Run, folder: Path) -> Case:
     predictor, experiment = taggers.predictor_of(source), source.experiment
     if (test := stored.predictions_of(source)) is None:
         raise InputError(f"{source.folder}: has no test.h5, from an older hepjax; train again")
     files = experiment.test or experiment.data
-    jets = taggers.open_jets(predictor, files, allow_external=experiment.allow_external)
+    jets = taggers.open_tagger_jets(predictor, files, allow_external=experiment.allow_external)
     rows, targets = np.asarray(test.rows), np.asarray(test.targets)
     if rows.max() >= len(jets):
         raise InputError(f"{open_files.file_names_text(files)}: holds fewer jets than when it was tested")

@@ -51,13 +51,13 @@ def create_run_folder(experiment: options.Experiment) -> Path:
       InputError: the folder exists, or cannot be made.
     """
     if experiment.out is not None:
-        _make(experiment.out)
+        _make_run_folder(experiment.out)
         return experiment.out
     name, number = MODELS.name_of(experiment.model), 1
     while True:
         try:
             folder = Path("runs") / f"{name}-{number}"
-            _make(folder)
+            _make_run_folder(folder)
         except InputError:
             if not folder.exists():
                 raise
@@ -66,7 +66,7 @@ def create_run_folder(experiment: options.Experiment) -> Path:
             return folder
 
 
-def absolute(experiment: options.Experiment) -> options.Experiment:
+def with_absolute_paths(experiment: options.Experiment) -> options.Experiment:
     """The same experiment with whole paths of its files, so that it can be repeated from any folder.
 
     Args:
@@ -79,7 +79,7 @@ def absolute(experiment: options.Experiment) -> options.Experiment:
     return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
 
 
-def _make(folder: Path) -> None:
+def _make_run_folder(folder: Path) -> None:
     check_new(folder)
     try:
         (folder / "checkpoints").mkdir(parents=True)
@@ -101,7 +101,7 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     record = {
         "format": records.FORMAT,
         "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-        "experiment": _to_json(experiment),
+        "experiment": _experiment_to_json(experiment),
         **found,
         "versions": {name: metadata.version(name) for name in _PACKAGES} | {"python": platform.python_version()},
     }
@@ -149,10 +149,10 @@ def _what_stays(tree: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def is_run(folder: Path) -> bool:
+def is_run_folder(folder: Path) -> bool:
     """Returns whether a folder is that of a run, whole or not.
 
-    >>> is_run(Path("no-such-folder"))
+    >>> is_run_folder(Path("no-such-folder"))
     False
     """
     path = folder / "experiment.json"
@@ -177,14 +177,14 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
     record = records.read_json(path)
     typed = records.check_record(path, record)
     try:
-        experiment = _from_json(record["experiment"])
+        experiment = _experiment_from_json(record["experiment"])
         options.check(experiment)
     except InputError as error:  # of a plug-in, a model or an option
         raise InputError(f"{path}: {error}; models of your own need --plugins FILE.py, or their package") from error
     except Exception as error:  # whatever cattrs says of a file that was not written by hepjax
         raise InputError(f"{path}: damaged, {records.describe(error)}; train again") from error
     try:
-        dataset = dataset_of(record)
+        dataset = dataset_of_run(record)
     except InputError as error:
         raise InputError(f"{path}: damaged, {error}") from error
     if list(dataset.classes) != record["classes"]:
@@ -197,7 +197,7 @@ def read_experiment(folder: Path) -> tuple[options.Experiment, dict[str, Any]]:
     return experiment, record
 
 
-def resumable(folder: Path | None) -> options.Experiment:
+def resumable_experiment(folder: Path | None) -> options.Experiment:
     """The options of a run, to go on with.
 
     Args:
@@ -225,7 +225,7 @@ def _elsewhere(saved: options.Experiment, folder: Path | None) -> options.Experi
     return dataclasses.replace(saved, out=folder, resume=True, **here)
 
 
-def check_resumable(given: options.Experiment) -> tuple[options.Experiment, dict[str, Any]]:
+def check_same_experiment(given: options.Experiment) -> tuple[options.Experiment, dict[str, Any]]:
     """Refuses to go on with a run under other options than its own.
 
     Args:
@@ -238,7 +238,10 @@ def check_resumable(given: options.Experiment) -> tuple[options.Experiment, dict
       InputError: there is no such run, or an option differs.
     """
     own, record = read_experiment(_folder_of(given.out))
-    saved, now = _flat_options(_to_json(_elsewhere(own, given.out))), _flat_options(_to_json(absolute(given)))
+    saved, now = (
+        _flat_options(_experiment_to_json(_elsewhere(own, given.out))),
+        _flat_options(_experiment_to_json(with_absolute_paths(given))),
+    )
     # The model's own name first: its other options differ where it does.
     for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
         free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", *_PLACE}
@@ -271,33 +274,33 @@ def write_history(folder: Path, history: Sequence[Epoch]) -> None:
     write_text(folder / "history.jsonl", "".join(f"{line}\n" for line in lines))
 
 
-def dataset_of(record: Mapping[str, Any]) -> Dataset:
+def dataset_of_run(record: Mapping[str, Any]) -> Dataset:
     """Returns what the columns of a run's jets mean.
 
     Args:
       record: what experiment.json holds; runs of version 0.1, which knew one dataset, say nothing of it.
 
-    >>> dataset_of({}).name
+    >>> dataset_of_run({}).name
     'hls4ml'
     """
     if "dataset" not in record:
         return datasets.get("hls4ml")
     from hepjax.data import dataset as described  # it brings numpy, which help must not wait for
 
-    dataset = described.from_json(record["dataset"])
+    dataset = described.dataset_from_json(record["dataset"])
     described.check_dataset(dataset)
     return dataset
 
 
-def _to_json(experiment: options.Experiment) -> dict[str, Any]:
+def _experiment_to_json(experiment: options.Experiment) -> dict[str, Any]:
     """The options as JSON's types."""
     rest = dataclasses.replace(experiment, model=None, task=None)  # type: ignore[arg-type]
     tree: dict[str, Any] = _experiment_converter().unstructure(rest)
     return tree | {"model": to_json(experiment.model), "task": tasks.to_json(experiment.task)}
 
 
-def _from_json(tree: dict[str, Any]) -> options.Experiment:
-    """The options of `_to_json`; the run's plug-ins are imported first, for its model may be one of theirs."""
+def _experiment_from_json(tree: dict[str, Any]) -> options.Experiment:
+    """Reads the options; the run's plug-ins are imported first, for its model may be one of theirs."""
     plugins = tree.get("plugins", [])
     if not isinstance(plugins, list) or not all(isinstance(plugin, str) for plugin in plugins):
         raise InputError(f"plugins: expected a list of files, found {plugins!r:.80}")

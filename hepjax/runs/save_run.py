@@ -14,13 +14,13 @@ import numpy as np
 
 from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax.data.dataset import to_json
-from hepjax.errors import InputError, writing
+from hepjax.data.dataset import dataset_to_json
+from hepjax.errors import InputError, errors_of_writing
 from hepjax.runs import locks, predictions, run_folder, stored
-from hepjax.runs.log import log_to
-from hepjax.runs.setup import saved_model
+from hepjax.runs.log import log_to_handler
+from hepjax.runs.setup import take_saved_model
 from hepjax.runtime.profiling import trace_epoch
-from hepjax.runtime.tensorboard import write_events
+from hepjax.runtime.tensorboard import write_tensorboard_events
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -56,13 +56,13 @@ def save_trainings(folder: Path, ensemble: Ensemble, task: Task, identity: str) 
       identity: of the training.
     """
     if not ensemble.stacked:
-        training.save(folder / stored.BEST, saved_model(task, ensemble.best), identity)
+        training.save(folder / stored.BEST, take_saved_model(task, ensemble.best), identity)
     training.save_ensemble(folder / stored.LAST, ensemble, identity)
     if not ensemble.stacked:
         run_folder.write_history(folder, ensemble.history)
 
 
-def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member], identity: str) -> None:
+def save_last_good_states(folder: Path, ensemble: Ensemble, members: Sequence[Member], identity: str) -> None:
     """Saves the last good state of each training that diverged, in its own folder.
 
     Args:
@@ -78,7 +78,7 @@ def save_last_good(folder: Path, ensemble: Ensemble, members: Sequence[Member], 
             training.save(checkpoints / "last_good.msgpack", training.member_of(ensemble.state, i), identity)
 
 
-def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task) -> dict[str, Any]:
+def gather_run_metadata(jets: Splits, cost: Cost, members: Sequence[Member], task: Task) -> dict[str, Any]:
     """Gathers what experiment.json says besides the options.
 
     Args:
@@ -94,7 +94,7 @@ def metadata_of(jets: Splits, cost: Cost, members: Sequence[Member], task: Task)
     counts = jets.counts if len(members) == 1 else [len(numbers) for numbers in members[0][1:4]]
     metadata = {
         "classes": jets.dataset.classes,
-        "dataset": to_json(jets.dataset),
+        "dataset": dataset_to_json(jets.dataset),
         "outputs": task.columns(jets.dataset),
         "jets": dict(zip(jets.split._fields, counts, strict=True)),
         "cost": cost._asdict(),
@@ -111,7 +111,7 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
     Args:
       experiment: the options.
       jets: what is trained and measured on.
-      metadata: from `metadata_of`.
+      metadata: from `gather_run_metadata`.
       start: the trainings before the first epoch.
 
     Yields:
@@ -130,7 +130,7 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
     with locks.locked(folder):
         try:
             identity = run_folder.write_experiment(folder, experiment, metadata)
-            _write_split(folder, jets.split)
+            _write_split_file(folder, jets.split)
             save_trainings(folder, start, experiment.task, identity)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -166,7 +166,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callable[[Epoch], None]]:
+def watch_training(folder: Path, experiment: Experiment, done: int) -> Iterator[Callable[[Epoch], None]]:
     """Logs into log.txt too, and traces an epoch or writes events if that is asked for; the first process does so.
 
     Args:
@@ -183,36 +183,36 @@ def watching(folder: Path, experiment: Experiment, done: int) -> Iterator[Callab
     lines = logging.FileHandler(folder / "log.txt", encoding="utf-8")
     lines.setFormatter(logging.Formatter("%(asctime)s  %(message)s"))
     with contextlib.ExitStack() as stack:
-        stack.enter_context(log_to(lines))
+        stack.enter_context(log_to_handler(lines))
         watchers: list[Callable[[Epoch], None]] = []
         if experiment.tensorboard:
-            watchers.append(stack.enter_context(write_events(folder / "tensorboard", done)))
+            watchers.append(stack.enter_context(write_tensorboard_events(folder / "tensorboard", done)))
         if experiment.profile:
             trace = stack.enter_context(trace_epoch(folder / "profile", done, experiment.epochs))
             watchers.append(lambda row: trace(row.epoch))
 
-        def after(row: Epoch) -> None:
+        def after_epoch(row: Epoch) -> None:
             for watcher in watchers:
                 watcher(row)
 
-        yield after
+        yield after_epoch
 
 
-def _write_split(folder: Path, split: Split) -> None:
-    with writing(folder / "split.npz"):
+def _write_split_file(folder: Path, split: Split) -> None:
+    with errors_of_writing(folder / "split.npz"):
         np.savez(folder / "split.npz", **split._asdict())
 
 
-def how_to_go_on(folder: Path) -> str:
+def how_to_resume_text(folder: Path) -> str:
     """Tells an interrupted user how to go on.
 
-    >>> how_to_go_on(Path("runs/mlp-1"))
+    >>> how_to_resume_text(Path("runs/mlp-1"))
     'the last whole epoch is saved; go on with: hepjax train --out runs/mlp-1 --resume'
     """
     return f"the last whole epoch is saved; go on with: hepjax train --out {folder} --resume"
 
 
-def write_member(
+def write_member_folder(
     experiment: Experiment,
     metadata: dict[str, Any],
     split: Split,
@@ -225,7 +225,7 @@ def write_member(
 
     Args:
       experiment: its options; its folder is `out`.
-      metadata: from `metadata_of`, with the name of the `member`, and how it `diverged`.
+      metadata: from `gather_run_metadata`, with the name of the `member`, and how it `diverged`.
       split: the rows in the files of its training, validation and test jets.
       best: its state of the lowest validation loss.
       history: its epochs.
@@ -235,15 +235,15 @@ def write_member(
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     identity = run_folder.write_experiment(folder, experiment, metadata)
-    _write_split(folder, split)
-    training.save(folder / stored.BEST, saved_model(experiment.task, best), identity)
+    _write_split_file(folder, split)
+    training.save(folder / stored.BEST, take_saved_model(experiment.task, best), identity)
     run_folder.write_history(folder, history)
     if metrics is not None and test is not None:
-        _write_measured(folder, experiment.task, test, metrics)
+        _write_measured_files(folder, experiment.task, test, metrics)
     run_folder.seal(folder, stored.finished_files(experiment, metadata))
 
 
-def write_metrics(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
+def write_test_results(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
     """Writes test.h5, metrics.json and the pictures of the predictions.
 
     Args:
@@ -252,12 +252,12 @@ def write_metrics(folder: Path, task: Task, test: Predictions, metrics: dict[str
       test: the predictions for the test jets.
       metrics: their figures of merit.
     """
-    _write_measured(folder, task, test, metrics)
+    _write_measured_files(folder, task, test, metrics)
     for name, figure in task.pictures(test).items():
         report.save(figure, folder / name)
 
 
-def _write_measured(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
+def _write_measured_files(folder: Path, task: Task, test: Predictions, metrics: dict[str, Any]) -> None:
     new = folder / ".test.h5"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
     predictions.write_predictions(new, test, task)

@@ -13,8 +13,15 @@ from hepjax import models, runtime, training
 from hepjax.choices import Schedule
 from hepjax.errors import InputError
 from hepjax.inputs import batching, load_subsets, pipelines
-from hepjax.runs.batch_feeds import COMPILATION_FLOP, all_jets, block_size, divided_feed, predict_subset, shared_feed
-from hepjax.runs.ensembles import choose_members, count_members, is_ensemble
+from hepjax.runs.batch_feeds import (
+    COMPILATION_FLOP,
+    choose_evaluation_size,
+    divided_feed,
+    join_subsets,
+    predict_subset,
+    shared_feed,
+)
+from hepjax.runs.ensembles import asks_for_ensemble, choose_members, count_members
 from hepjax.runs.longer import schedule_length
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
@@ -56,7 +63,7 @@ class TrainingSetup(NamedTuple):
     """(states, "train", "val" or "test") → for each member the outputs (n, C) of its jets, by rising row."""
 
 
-def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
+def make_task_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPipeline:
     """Makes the pipeline of a model for a task.
 
     Args:
@@ -70,7 +77,7 @@ def make_pipeline(model: models.Model, task: Task, dataset: Dataset) -> InputPip
     return task.make_pipeline(model, dataset)._replace(read_out=task.read_out)
 
 
-def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
+def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
     """Puts a training together, or the folds, models, learning rates or sizes that are trained at once.
 
     Args:
@@ -87,7 +94,7 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
     task, dataset = experiment.task, jets.dataset
     shapes = check_size(experiment, pipeline, dataset)
     members = choose_members(experiment, np.split(np.arange(sum(jets.counts)), np.cumsum(jets.counts[:2])))
-    coupled, together = bool(jax.tree.leaves(shapes[1])), is_ensemble(experiment)
+    coupled, together = bool(jax.tree.leaves(shapes[1])), asks_for_ensemble(experiment)
     devices = runtime.make_devices(
         **vars(experiment.devices), coupled=coupled, members=len(members) if together else None
     )
@@ -98,10 +105,10 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
         pipeline.example,
     )
     if together:
-        data = all_jets(jets)
+        data = join_subsets(jets)
         members = _select_learned_jets(experiment, members, np.asarray(data.targets))
-        _check_targets(task, members, np.asarray(data.targets), dataset)
-        scalings = [_fit_scaling(pipeline, data.inputs, member.train) for member in members]
+        _check_task_targets(task, members, np.asarray(data.targets), dataset)
+        scalings = [_fit_training_scaling(pipeline, data.inputs, member.train) for member in members]
         statistics = [
             task.statistics(np.asarray(data.targets)[member.train], np.asarray(data.weights)[member.train])
             for member in members
@@ -113,11 +120,13 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
     else:
         scalings, feed = [jets.scaling], divided_feed(experiment, pipeline, jets, devices, cost)
         statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
-        variables = [task.fit_variables(partial(_training_inputs, experiment, jets), dataset)]
-    schedule, optimizer = make_optimizer(experiment, feed.steps)
-    objective = task.objective(scaled_apply(pipeline, experiment), dataset, _training_targets(jets, members))
-    steps = make_steps(experiment, objective, optimizer, devices.axis)
-    programs = _compile(devices, feed, *steps)
+        variables = [task.fit_variables(partial(_inputs_of_training_jets, experiment, jets), dataset)]
+    schedule, optimizer = make_experiment_optimizer(experiment, feed.steps)
+    objective = task.objective(
+        make_scaled_apply(pipeline, experiment), dataset, _targets_of_training_jets(jets, members)
+    )
+    steps = make_training_steps(experiment, objective, optimizer, devices.axis)
+    programs = _compile_training(devices, feed, *steps)
     fit = partial(
         training.fit,
         train=feed.windows,
@@ -129,7 +138,7 @@ def make_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) ->
         min_change=experiment.min_change,
     )
     model_states = [
-        packing.add_statistics({SCALING: scaling, **fitted}, each)
+        packing.add_target_statistics({SCALING: scaling, **fitted}, each)
         for scaling, fitted, each in zip(scalings, variables, statistics, strict=True)
     ]
     start = _start_members(
@@ -182,7 +191,7 @@ def draw_training_parameters(
     return {**params, **task.extra_parameters(dataset, key)}, model_state
 
 
-def saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]:
+def take_saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]:
     """Takes out of a state what predicts: parameters of the network, other variables with statistics, and scaling.
 
     Args:
@@ -194,11 +203,11 @@ def saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Scaling]
     """
     model_state = {name: value for name, value in state.model_state.items() if name != SCALING}
     known = packing.split_target_statistics(model_state)[1]
-    model_state = packing.add_references(model_state, packing.blank_statistics(task.reference_names) | known)
+    model_state = packing.add_references(model_state, packing.blank_target_statistics(task.reference_names) | known)
     return task.network_parameters(state.params), model_state, state.model_state[SCALING]
 
 
-def scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> Apply:
+def make_scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> Apply:
     """Makes the function of a model in training, which has its scaling among its other variables.
 
     Args:
@@ -240,9 +249,12 @@ def make_scorer(
     placed = runtime.place_state(devices, state)
 
     def score(inputs: Any) -> np.ndarray:
-        part = load_subsets.of_inputs(inputs)
+        part = load_subsets.subset_of_inputs(inputs)
         # Few sizes and lengths, whatever the calls, for each is compiled.
-        buckets, size = batching.Buckets(), min(block_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length())
+        buckets, size = (
+            batching.Buckets(),
+            min(choose_evaluation_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length()),
+        )
         if pipeline.spare is not None and len(part.rows) * cost.flop_per_jet > COMPILATION_FLOP:
             buckets, size = batching.even_buckets(pipeline.example.mask.shape[1], pipeline.spare), min(size, _MIXED)
         size = batching.steps_of(size, devices.here) * devices.here
@@ -251,7 +263,7 @@ def make_scorer(
     return score
 
 
-def make_steps(
+def make_training_steps(
     experiment: Experiment, objective: Objective, optimizer: Any, axis: str | None = None
 ) -> tuple[TrainStep, EvalStep]:
     """Makes the step and the evaluation of an experiment.
@@ -259,7 +271,7 @@ def make_steps(
     Args:
       experiment: the options.
       objective: of its task.
-      optimizer: from `make_optimizer`.
+      optimizer: from `make_experiment_optimizer`.
       axis: as in `make_train_step`.
 
     Returns:
@@ -270,7 +282,7 @@ def make_steps(
     return step, training.make_eval_step(objective.val_apply, objective.val_loss, axis=axis)
 
 
-def make_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
+def make_experiment_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
     """Makes the optimizer of an experiment, whose state holds the learning rate.
 
     Args:
@@ -303,7 +315,7 @@ def make_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callab
     return schedule, optimizer
 
 
-def _compile(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep) -> training.Programs:
+def _compile_training(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep) -> training.Programs:
     run_window, evaluate = training.over_window(step), eval_step
     if devices.members is not None:
         run_window, evaluate = training.over_members(run_window, evaluate)
@@ -340,7 +352,7 @@ def _start_members(
     return start._replace(state=state, best=state)
 
 
-def _fit_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scaling:
+def _fit_training_scaling(pipeline: InputPipeline, inputs: Any, rows: np.ndarray) -> Scaling:
     return representations.scaling_of([pipeline.statistics(_take_training_rows(inputs, rows))])
 
 
@@ -348,7 +360,7 @@ def _take_training_rows(inputs: Any, rows: np.ndarray) -> Any:
     return jax.tree.map(lambda x: x[rows], inputs)
 
 
-def _training_inputs(experiment: Experiment, jets: Splits) -> Any:
+def _inputs_of_training_jets(experiment: Experiment, jets: Splits) -> Any:
     """Gathers the inputs of the training jets of all processes."""
     if jets.train.data is None:
         raise InputError(
@@ -373,13 +385,13 @@ def _select_learned_jets(
     )
 
 
-def _training_targets(jets: Splits, members: Sequence[Member]) -> np.ndarray:
+def _targets_of_training_jets(jets: Splits, members: Sequence[Member]) -> np.ndarray:
     """Joins the targets of all jets that a member is trained on."""
     targets = np.concatenate([runtime.gather(subset.targets) for subset in jets[:3]])
     return np.asarray(targets[np.unique(np.concatenate([member.train for member in members]))])
 
 
-def _check_targets(task: Task, members: Sequence[Member], targets: np.ndarray, dataset: Dataset) -> None:
+def _check_task_targets(task: Task, members: Sequence[Member], targets: np.ndarray, dataset: Dataset) -> None:
     for member in members:
         parts = {name: targets[getattr(member, name)] for name in ("train", "val", "test")}
         task.check_targets(parts, task.columns(dataset), f"dataset {dataset.name}", member.name)

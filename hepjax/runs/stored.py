@@ -12,7 +12,7 @@ from hepjax import models, training
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines
 from hepjax.runs import ensembles, predictions, records, run_folder
-from hepjax.runs.setup import make_pipeline
+from hepjax.runs.setup import make_task_pipeline
 from hepjax.tasks import TrainedNetwork, packing
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def open_run(folder: Path) -> Run:
         training.
     """
     run = _open(folder, None)
-    expected = ensembles.member_names(run.experiment) if ensembles.is_ensemble(run.experiment) else ()
+    expected = ensembles.member_names(run.experiment) if ensembles.asks_for_ensemble(run.experiment) else ()
     if (found := tuple(run.record.get("members", ()))) != expected:
         raise InputError(
             f"{folder / EXPERIMENT}: damaged, its members are {', '.join(found) or 'none'}, its options ask for "
@@ -113,7 +113,7 @@ def members_in_use(run: Run) -> tuple[Run, ...]:
     chosen = [run.members[i] for i in good]
     if not chosen or not (run.experiment.rates or run.experiment.sizes):
         return tuple(chosen)
-    return (chosen[ensembles.choose_best(run.experiment, good, [each.history for each in chosen])],)
+    return (chosen[ensembles.choose_best_member(run.experiment, good, [each.history for each in chosen])],)
 
 
 def metrics_of(run: Run) -> dict[str, Any]:
@@ -185,7 +185,7 @@ def finished_files(experiment: Experiment, record: Mapping[str, Any]) -> tuple[s
       record: what experiment.json holds: whether the training is one of several, and whether it diverged.
     """
     measured = () if _is_lost(record) else (METRICS, TEST)
-    if ensembles.is_ensemble(experiment):
+    if ensembles.asks_for_ensemble(experiment):
         return (LAST, HISTORY, *measured, *(f"{name}/{EXPERIMENT}" for name in ensembles.member_names(experiment)))
     return (BEST, *(() if "member" in record else (LAST,)), HISTORY, *measured)
 
@@ -198,10 +198,10 @@ def _is_lost(record: Mapping[str, Any]) -> bool:
 def _open(folder: Path, whole: Run | None) -> Run:
     """Opens the folder of one training, or that of several without the members'."""
     experiment, record = run_folder.read_experiment(folder)
-    dataset, path, task = run_folder.dataset_of(record), folder / EXPERIMENT, experiment.task
+    dataset, path, task = run_folder.dataset_of_run(record), folder / EXPERIMENT, experiment.task
     with _fits(path):
         columns = task.columns(dataset)
-        pipeline = make_pipeline(experiment.model, task, dataset)
+        pipeline = make_task_pipeline(experiment.model, task, dataset)
     if list(record.get("outputs") or columns) != list(columns):
         raise InputError(f"{path}: damaged, its outputs are {record['outputs']}, its task's {columns}; train again")
     if whole is not None:
@@ -209,7 +209,7 @@ def _open(folder: Path, whole: Run | None) -> Run:
     identity, files = record.get("identity"), record.get("files")
     if files is not None:
         _check_files(folder, files, finished_files(experiment, record))
-    network = None if ensembles.is_ensemble(experiment) else _read_network(folder, experiment, pipeline, identity)
+    network = None if ensembles.asks_for_ensemble(experiment) else _read_network(folder, experiment, pipeline, identity)
     if network is not None and record.get("cost"):
         _check_cost(path, record["cost"], network)
     needed = LAST in files if files is not None else identity is not None and "member" not in record
@@ -246,7 +246,7 @@ def _fits(path: Path) -> Iterator[None]:
 def _check_member(folder: Path, experiment: Experiment, record: Mapping[str, Any], whole: Run) -> None:
     """Refuses a folder that is not of one of the trainings of a run."""
     same = (experiment.model, experiment.task) == (whole.experiment.model, whole.experiment.task)
-    same = same and not ensembles.is_ensemble(experiment) and run_folder.dataset_of(record) == whole.dataset
+    same = same and not ensembles.asks_for_ensemble(experiment) and run_folder.dataset_of_run(record) == whole.dataset
     if not same or record.get("member", folder.name) != folder.name:
         raise InputError(f"{folder}: is of another training than {whole.folder}; copy the whole folder of the run")
 
@@ -276,8 +276,8 @@ def _read_network(
         params, model_state = models.check_size(
             lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)), name
         )
-    blank = packing.blank_statistics((*task.statistics_names, *task.reference_names))
-    template = (params, packing.add_statistics(model_state, blank), pipelines.blank_scaling(pipeline))
+    blank = packing.blank_target_statistics((*task.statistics_names, *task.reference_names))
+    template = (params, packing.add_target_statistics(model_state, blank), pipelines.blank_scaling(pipeline))
     params, model_state, scaling = training.restore(path, template, identity)
     model_state, statistics = packing.split_target_statistics(model_state)
     return TrainedNetwork(pipeline, params, model_state, scaling, experiment.precision, statistics)

@@ -12,14 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax import models, tasks, training
-from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.data.dataset import check_dataset
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
-from hepjax.runs.setup import make_pipeline, make_scorer
+from hepjax.runs.setup import make_scorer, make_task_pipeline
 from hepjax.types import Jets, Sequences, TrainState
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Predictor:
             of the jets or of the predictions.
         """
         if isinstance(jets, Jets):
-            blocks = [predicted for predicted, _ in predict_blocks(self, self.check(jets))]
+            blocks = [predicted for predicted, _ in predict_jets_in_blocks(self, self.check(jets))]
             return np.concatenate(blocks or [np.zeros((0, len(self.outputs)), np.float32)])
         predicted = self.predict(self._inputs(jets))
         rows = predictions.unsound_rows(predicted, self.task)
@@ -139,7 +139,7 @@ def load(path: str | Path, *, calibrated: bool = False) -> Predictor:
     if path.is_file():
         if calibrated:
             raise InputError(f"{path}: is calibrated or not since its export; leave out calibrated")
-        return _load_file(path)
+        return _load_exported_file(path)
     return predictor_of(stored.open_run(path), calibrated=calibrated)
 
 
@@ -158,7 +158,7 @@ def predictor_of(run: Run, *, calibrated: bool = False) -> Predictor:
     """
     networks, task, dataset = stored.networks_of(run), run.experiment.task, run.dataset
     temperature = temperature_of(run) if calibrated else 1.0
-    predict_each = [_make_predict(network, task) for network in networks]
+    predict_each = [_make_compiled_predict(network, task) for network in networks]
     outputs = task.columns(dataset)
 
     def predict(inputs: Any) -> np.ndarray:
@@ -225,7 +225,7 @@ def make_predict(
     return predict
 
 
-def open_jets(
+def open_tagger_jets(
     predictor: Predictor, files: Sequence[Path], dataset: str | None = None, *, allow_external: bool = False
 ) -> Jets:
     """Opens files of jets, lazily.
@@ -244,7 +244,7 @@ def open_jets(
     return predictor.check(jets, open_files.file_names_text(files))
 
 
-def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def predict_jets_in_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Predicts jets in blocks that fit in memory.
 
     Args:
@@ -268,7 +268,7 @@ def predict_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarra
     predictions.check_sound("predictions", bad, row, first)
 
 
-def _make_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.ndarray]:
+def _make_compiled_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.ndarray]:
     """Compiled, in few shapes, on all devices."""
     pipeline = network.pipeline
     apply = pipelines.make_apply(pipeline, network.scaling, network.precision)
@@ -277,14 +277,14 @@ def _make_predict(network: TrainedNetwork, task: Task) -> Callable[[Any], np.nda
     state = TrainState(network.params, network.model_state, (), np.zeros((), np.int32), jax.random.key(0))
     score = make_scorer(pipeline, eval_step, state, cost)
 
-    def predict(inputs: Any) -> np.ndarray:
+    def predict_on_devices(inputs: Any) -> np.ndarray:
         outputs = score(inputs)
         return np.asarray(jax.device_get(task.predict(outputs, network.statistics) if len(outputs) else outputs))
 
-    return predict
+    return predict_on_devices
 
 
-def _load_file(path: Path) -> Predictor:
+def _load_exported_file(path: Path) -> Predictor:
     from hepjax import export
 
     exported = export.read(path)
@@ -300,14 +300,14 @@ def _load_file(path: Path) -> Predictor:
         model = models.from_json(json.loads(facts["model"]))
         check_model(model)
         task = tasks.from_json(json.loads(facts["task"])) if "task" in facts else tasks.default_task()
-        dataset = run_folder.dataset_of({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
+        dataset = run_folder.dataset_of_run({"dataset": json.loads(facts["dataset"])} if "dataset" in facts else {})
         check_dataset(dataset)
-        pipeline = make_pipeline(model, task, dataset)
+        pipeline = make_task_pipeline(model, task, dataset)
         lists = {"classes", "outputs", "columns"} & {*facts}
         said = {name: _names(facts[name]) for name in sorted(lists)}
     except InputError as error:  # of a plug-in, a model or a task
         raise InputError(
-            f"{path}: {one_line(error)}; models of your own need --plugins FILE.py, or their package"
+            f"{path}: {escape_control_characters(error)}; models of your own need --plugins FILE.py, or their package"
         ) from error
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: its metadata is damaged ({export.one_line(error)}); export again") from error

@@ -12,10 +12,10 @@ from hepjax.data import atomic_files
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
 from hepjax.runs import locks, longer, options, run_folder, save_run
-from hepjax.runs.ensembles import diverged_members, is_ensemble
+from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
-from hepjax.runs.setup import check_size, make_pipeline, make_setup
-from hepjax.runtime.tensorboard import check_installed
+from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
+from hepjax.runtime.tensorboard import check_tensorboard_installed
 from hepjax.types import Ensemble
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     """
     options.check(experiment)
     if experiment.tensorboard:
-        check_installed()
+        check_tensorboard_installed()
     with contextlib.ExitStack() as stack:
         if experiment.resume and experiment.out is not None:
             run_folder.read_experiment(experiment.out)
@@ -61,7 +61,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
 def _run(
     experiment: Experiment, show: Callable[[Progress], None] | None, stack: contextlib.ExitStack
 ) -> tuple[Path, dict[str, Any]]:
-    opened = open_files.open_splits(
+    opened = open_files.open_split_files(
         experiment.data,
         experiment.val,
         experiment.test,
@@ -71,17 +71,17 @@ def _run(
     )
     experiment = _resolve_experiment(experiment, opened)
     if experiment.resume:
-        longer.check_schedule(experiment, *run_folder.check_resumable(experiment))
+        longer.check_schedule(experiment, *run_folder.check_same_experiment(experiment))
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
-    pipeline = make_pipeline(experiment.model, experiment.task, opened.data.dataset)
+    pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)
     check_size(experiment, pipeline, opened.data.dataset)
     stack.enter_context(runtime.ends_together())
     jets = _load_training_jets(experiment, pipeline, opened)
-    setup = make_setup(experiment, pipeline, jets)
-    metadata = save_run.metadata_of(jets, setup.cost, setup.members, experiment.task)
+    setup = make_training_setup(experiment, pipeline, jets)
+    metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
     run = stack.enter_context(save_run.opened(experiment, jets, metadata, setup.start))
-    after = stack.enter_context(save_run.watching(run.folder, experiment, run.ensemble.furthest.epoch))
+    after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
     return run.folder, measure_trainings(experiment, run, jets, setup, metadata)
 
@@ -92,7 +92,7 @@ def _resolve_experiment(experiment: Experiment, opened: Opened) -> Experiment:
     for name, jets in {"data": opened.data, **opened.others}.items():
         experiment.task.check_dataset(jets.dataset, opened.sources[name])
     return dataclasses.replace(
-        run_folder.absolute(experiment),
+        run_folder.with_absolute_paths(experiment),
         model=pipelines.resolve_model_columns(experiment.model, experiment.task.visible(dataset)),
         task=experiment.task.for_model(experiment.model).resolve(dataset),
     )
@@ -102,7 +102,9 @@ def _load_training_jets(experiment: Experiment, pipeline: InputPipeline, opened:
     """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
     select = None if experiment.folds else task.selection()  # each jet of folds is tested once
-    needed_by = "several trainings at once need all jets in it" if is_ensemble(experiment) else task.memory_problem()
+    needed_by = (
+        "several trainings at once need all jets in it" if asks_for_ensemble(experiment) else task.memory_problem()
+    )
     jets = load_subsets.load_subsets(
         opened,
         pipeline,
@@ -137,10 +139,10 @@ def _train_members(
         save(ensemble, save_run.save_trainings, experiment.task)
         diverged = diverged_members(setup.members, ensemble.members)
         for name in diverged.keys() - known.keys():
-            save(ensemble, save_run.save_last_good, setup.members)
+            save(ensemble, save_run.save_last_good_states, setup.members)
             log.warning("%s diverged %s; the others go on", name, diverged[name])
         known = diverged
-        log.info("%s", _epoch_line(ensemble, experiment.epochs))
+        log.info("%s", _training_epoch_line(ensemble, experiment.epochs))
         after(ensemble.history[-1])
         if show is not None:
             show(ensemble.furthest)
@@ -154,14 +156,14 @@ def _train_members(
     try:
         return setup.fit(ensemble._replace(state=state, best=best), on_epoch=on_epoch)
     except training.DivergedError as error:
-        save(error.ensemble, save_run.save_last_good, setup.members)
+        save(error.ensemble, save_run.save_last_good_states, setup.members)
         log.info("%s", error)
         raise
     except KeyboardInterrupt as interrupt:
-        raise type(interrupt)(save_run.how_to_go_on(folder)) from None
+        raise type(interrupt)(save_run.how_to_resume_text(folder)) from None
 
 
-def _epoch_line(ensemble: Ensemble, epochs: int) -> str:
+def _training_epoch_line(ensemble: Ensemble, epochs: int) -> str:
     histories = [progress.history for progress in ensemble.members if not progress.divergence]
     line = (
         report.epoch_line(histories[0][-1], epochs) if len(histories) == 1 else report.members_line(histories, epochs)

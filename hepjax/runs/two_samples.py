@@ -85,7 +85,7 @@ def _auc(
     """Trains a classifier on the columns of two samples, one behind the other."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "jets.h5"
-        with atomic_hdf5.new_file(path) as new:
+        with atomic_hdf5.new_hdf5_file(path) as new:
             write_columns(new.file, columns, np.repeat([0, 1], counts), _NAMES)
             new.check()
         metrics = train.run(

@@ -53,9 +53,9 @@ def cache_programs() -> Path | None:
         return Path(chosen)
     try:
         programs = _program_cache_folder() / "programs"
-        folder = programs / _machine()
+        folder = programs / _machine_name()
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who may write here may run code in our name
-        _make_room(programs, _LARGEST)
+        _trim_program_cache(programs, _LARGEST)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_ROOM))
     except (OSError, RuntimeError) as error:
@@ -77,7 +77,7 @@ def _program_cache_folder() -> Path:
     return Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "hepjax"
 
 
-def _machine() -> str:
+def _machine_name() -> str:
     """Names this kind of CPU: its programs may hold instructions that another, with the same home, has not."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0].splitlines()
@@ -88,7 +88,7 @@ def _machine() -> str:
     return f"{platform.machine()}-{zlib.crc32(kind.encode()):08x}"
 
 
-def _make_room(folder: Path, largest: int) -> None:
+def _trim_program_cache(folder: Path, largest: int) -> None:
     """Removes the oldest programs until half of what is allowed is left; another process may do the same."""
     files = []
     for path in folder.rglob("*-cache"):
@@ -146,8 +146,8 @@ def watch_traces(f: Callable[P, R], name: str, shapes: int = 1) -> Callable[P, R
         bound.apply_defaults()
         now = _describe_traced_arguments(bound.arguments)
         if len(seen) >= shapes:
-            changes = min((_changes(now, before) for before in reversed(seen)), key=len)
-            log.warning("%s was compiled again (%d times): %s", name, len(seen) + 1, _few(changes))
+            changes = min((_trace_changes(now, before) for before in reversed(seen)), key=len)
+            log.warning("%s was compiled again (%d times): %s", name, len(seen) + 1, _first_few_changes(changes))
         seen.append(now)
         return f(*args, **kwargs)
 
@@ -159,34 +159,34 @@ def _describe_traced_arguments(arguments: Mapping[str, Any]) -> _Trace:
     leaves, trees = {}, {}
     for name, value in arguments.items():
         flat, trees[name] = jax.tree_util.tree_flatten_with_path(value)
-        leaves.update({name + jax.tree_util.keystr(path): _words(leaf) for path, leaf in flat})
+        leaves.update({name + jax.tree_util.keystr(path): _describe_traced_leaf(leaf) for path, leaf in flat})
     return _Trace(leaves, trees)
 
 
-def _words(leaf: Any) -> str:
+def _describe_traced_leaf(leaf: Any) -> str:
     if not hasattr(leaf, "dtype"):
         return repr(leaf)
     weak = " of a Python number" if getattr(leaf, "weak_type", False) else ""
     return f"{leaf.dtype}[{','.join(map(str, leaf.shape))}]{weak}"
 
 
-def _changes(now: _Trace, before: _Trace) -> list[str]:
+def _trace_changes(now: _Trace, before: _Trace) -> list[str]:
     changes = []
     for path in dict.fromkeys((*now.leaves, *before.leaves)):
         new, old = (trace.leaves.get(path, "absent") for trace in (now, before))
         if new != old:
-            changes.append(f"{path} is {_short(new)} and was {_short(old)}")
+            changes.append(f"{path} is {_short_trace_text(new)} and was {_short_trace_text(old)}")
     same = [name for name, tree in now.trees.items() if tree == before.trees.get(name)]
     return changes or [f"{name} has another structure" for name in now.trees if name not in same]
 
 
-def _few(changes: list[str]) -> str:
+def _first_few_changes(changes: list[str]) -> str:
     if not changes:
         return "its arguments look as before; was it wrapped again, or a setting of JAX changed?"
     more = [f"and {len(changes) - _SHOWN} more"] if len(changes) > _SHOWN else []
     return "; ".join([*changes[:_SHOWN], *more])
 
 
-def _short(text: str) -> str:
+def _short_trace_text(text: str) -> str:
     text = " ".join(text.split())
     return text if len(text) <= _WORD else text[: _WORD - 1] + "…"

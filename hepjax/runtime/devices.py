@@ -163,11 +163,11 @@ def place_state(devices: Devices, state: TrainState) -> TrainState:
     Returns:
       The state; its optimizer's part is divided if the devices say so.
     """
-    placed: TrainState = jax.tree.map(_place_copy, state, _layout(devices, state))
+    placed: TrainState = jax.tree.map(_place_replicated_array, state, _state_layout(devices, state))
     return placed
 
 
-def _place_copy(x: Any, where: NamedSharding) -> jax.Array:
+def _place_replicated_array(x: Any, where: NamedSharding) -> jax.Array:
     """Puts an array that all processes have where it shall lie.
 
     Args:
@@ -179,7 +179,7 @@ def _place_copy(x: Any, where: NamedSharding) -> jax.Array:
     """
     if jnp.issubdtype(getattr(x, "dtype", np.float32), jax.dtypes.prng_key):
         key: jax.Array = jax.random.wrap_key_data(
-            _place_copy(jax.random.key_data(x), where), impl=jax.random.key_impl(x)
+            _place_replicated_array(jax.random.key_data(x), where), impl=jax.random.key_impl(x)
         )
         return key
     host = np.asarray(x)
@@ -187,7 +187,7 @@ def _place_copy(x: Any, where: NamedSharding) -> jax.Array:
     return placed
 
 
-def _layout(devices: Devices, state: TrainState) -> TrainState:
+def _state_layout(devices: Devices, state: TrainState) -> TrainState:
     """Says where each array of a state lies."""
     everywhere, divided = (NamedSharding(devices.mesh, PartitionSpec(*axis)) for axis in ((), (AXIS,)))
 
@@ -285,7 +285,7 @@ def compile_on(
       The compiled functions; they take a placed state, and placed windows and batches.
     """
     if devices.strategy is Strategy.PMAP:
-        return _pmap(devices, run_window, eval_step)
+        return _compile_with_pmap(devices, run_window, eval_step)
     if devices.members is not None:
         divided = NamedSharding(devices.mesh, PartitionSpec(AXIS))
         return jax.jit(run_window, donate_argnums=0, out_shardings=divided), jax.jit(eval_step, out_shardings=divided)
@@ -301,7 +301,7 @@ def compile_on(
 
     def run(state: TrainState, window: Window) -> Any:
         state, metrics = run_window(state, window)
-        return jax.lax.with_sharding_constraint(state, _layout(devices, state)), metrics
+        return jax.lax.with_sharding_constraint(state, _state_layout(devices, state)), metrics
 
     def evaluate(state: TrainState, batch: Batch) -> Any:
         metrics = eval_step(state, batch)
@@ -311,7 +311,7 @@ def compile_on(
     return jax.jit(run, donate_argnums=0), jax.jit(evaluate)
 
 
-def _pmap(
+def _compile_with_pmap(
     devices: Devices, run_window: Callable[..., Any], eval_step: Callable[..., Any]
 ) -> tuple[Callable[..., Any], Callable[..., Any]]:
     """Compiles for pmap: each device sees its own examples; the state and all sums are the same everywhere."""

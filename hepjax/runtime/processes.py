@@ -45,7 +45,7 @@ def connect(
     Raises:
       InputError: they do not find each other, or it is not known how many there are.
     """
-    rank, size = _launched()
+    rank, size = _launcher_process_numbers()
     process, processes = (rank if process is None else process), (size if processes is None else processes)
     if not cluster and coordinator is None and processes in {None, 1}:
         return
@@ -54,7 +54,7 @@ def connect(
     if process is not None and processes is not None and not 0 <= process < processes:
         raise InputError(f"--process: expected 0 to {processes - 1}, one less than --processes, found {process}")
     if coordinator is None and not cluster:
-        coordinator = _first_host()
+        coordinator = _coordinator_host()
     if coordinator is not None:
         _check_address(coordinator)
     known: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
@@ -85,7 +85,7 @@ def _check_address(coordinator: str) -> None:
         raise InputError(f"--coordinator {coordinator}: there is no host {host} ({error}); give its address") from error
 
 
-def _launched() -> tuple[int | None, int | None]:
+def _launcher_process_numbers() -> tuple[int | None, int | None]:
     """Reads the number of this process, and of all, as SLURM or MPI sets them; SLURM within `srun` only."""
     for rank, size in (
         ("SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
@@ -97,7 +97,7 @@ def _launched() -> tuple[int | None, int | None]:
     return None, None
 
 
-def _first_host() -> str | None:
+def _coordinator_host() -> str | None:
     """Names the coordinator where a launcher is known: its port follows from the job, so that jobs do not meet."""
     if "SLURM_STEP_NUM_TASKS" in os.environ:
         return None  # JAX reads SLURM's list of hosts itself

@@ -26,7 +26,7 @@ _TAGS = {
 """What of an epoch is shown, and under which name."""
 
 
-def check_installed() -> None:
+def check_tensorboard_installed() -> None:
     """Refuses to start a run that could not write events.
 
     Raises:
@@ -39,7 +39,7 @@ def check_installed() -> None:
 
 
 @contextlib.contextmanager
-def write_events(folder: Path, done: int) -> Iterator[Callable[[Epoch], None]]:
+def write_tensorboard_events(folder: Path, done: int) -> Iterator[Callable[[Epoch], None]]:
     """Writes one event an epoch, on the disk at once.
 
     Args:

@@ -22,14 +22,14 @@ STATISTICS = "statistics"
 """Where they lie among the other variables of a model."""
 
 
-def add_statistics(model_state: PyTree, statistics: Mapping[str, Any]) -> PyTree:
+def add_target_statistics(model_state: PyTree, statistics: Mapping[str, Any]) -> PyTree:
     """Returns the variables of a model with statistics among them, where there are some.
 
     Args:
       model_state: a dict of variables.
       statistics: name → (S,) or, of M members, (M, S) float32.
 
-    >>> add_statistics({}, {"mean": np.zeros(1)})
+    >>> add_target_statistics({}, {"mean": np.zeros(1)})
     {'statistics': {'mean': array([0.])}}
     """
     return {**model_state, STATISTICS: dict(statistics)} if statistics else model_state
@@ -45,14 +45,14 @@ def add_references(model_state: PyTree, references: Mapping[str, Any]) -> PyTree
     >>> add_references({"statistics": {"mean": 1}}, {"codes": 2})
     {'statistics': {'mean': 1, 'codes': 2}}
     """
-    return add_statistics(model_state, {**model_state.get(STATISTICS, {}), **references})
+    return add_target_statistics(model_state, {**model_state.get(STATISTICS, {}), **references})
 
 
 def split_target_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """Takes the variables of a model and the statistics apart.
 
     Args:
-      model_state: from `add_statistics`.
+      model_state: from `add_target_statistics`.
 
     Returns:
       The variables, and the statistics; {} where there are none.
@@ -64,10 +64,10 @@ def split_target_statistics(model_state: PyTree) -> tuple[PyTree, dict[str, Any]
     return rest, dict(model_state.get(STATISTICS, {}))
 
 
-def blank_statistics(names: Sequence[str]) -> dict[str, np.ndarray]:
+def blank_target_statistics(names: Sequence[str]) -> dict[str, np.ndarray]:
     """Returns a template of statistics of any length, to restore a checkpoint into.
 
-    >>> blank_statistics(["mean"])
+    >>> blank_target_statistics(["mean"])
     {'mean': array([], dtype=float32)}
     """
     return {name: np.empty(0, np.float32) for name in names}
@@ -88,12 +88,12 @@ def pack_outputs(apply: Apply) -> Apply:
     ) -> tuple[jax.Array, PyTree]:
         rest, statistics = split_target_statistics(model_state)
         outputs, rest = apply(params, rest, inputs, mask, key)
-        return pack(outputs, statistics), add_statistics(rest, statistics)
+        return pack_statistics_in_outputs(outputs, statistics), add_target_statistics(rest, statistics)
 
     return packed
 
 
-def pack(outputs: jax.Array, statistics: Mapping[str, Any]) -> jax.Array:
+def pack_statistics_in_outputs(outputs: jax.Array, statistics: Mapping[str, Any]) -> jax.Array:
     """Appends statistics to each row of outputs.
 
     Args:
@@ -103,7 +103,7 @@ def pack(outputs: jax.Array, statistics: Mapping[str, Any]) -> jax.Array:
     Returns:
       (B, O + all their numbers), by the order of names.
 
-    >>> pack(jnp.ones((2, 1)), {"mean": jnp.array([5.0])}).tolist()
+    >>> pack_statistics_in_outputs(jnp.ones((2, 1)), {"mean": jnp.array([5.0])}).tolist()
     [[1.0, 5.0], [1.0, 5.0]]
     """
     if not statistics:
@@ -118,7 +118,7 @@ def unpack_statistics_of_outputs(
     """Takes outputs and statistics apart.
 
     Args:
-      packed: (B, O + S · names) from `pack`.
+      packed: (B, O + S · names) from `pack_statistics_in_outputs`.
       outputs: O.
       names: of the statistics, which all have one length S.
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from hepjax.errors import InputError, reading, writing
+from hepjax.errors import InputError, errors_of_writing, reading
 from hepjax.types import Ensemble, Epoch, Progress
 
 if TYPE_CHECKING:
@@ -46,9 +46,9 @@ def save(path: Path, tree: Any, identity: str = "") -> None:
     {'w': array([1., 1.])}
     """
     data = bytes.fromhex(identity).ljust(_DIGEST, b"\0")
-    data += serialization.to_bytes(jax.tree.map(_without_key_type, tree))
+    data += serialization.to_bytes(jax.tree.map(_raw_random_keys, tree))
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with writing(path):
+    with errors_of_writing(path):
         try:
             with part.open("wb") as file:
                 file.write(_MAGIC + zlib.crc32(data).to_bytes(4, "little") + data)
@@ -144,7 +144,8 @@ def restore_ensemble(path: Path, template: Ensemble, identity: str | None = None
         rest = jax.tree.map(lambda x: x[count:], template.state)
         state, best = (jax.tree.map(lambda *x: jnp.concatenate(x), saved, rest) for saved in (state, best))
     members = tuple(
-        progress._replace(history=_history(path, rows, progress.epoch)) for progress, rows in tree["members"]
+        progress._replace(history=_history_of_checkpoint(path, rows, progress.epoch))
+        for progress, rows in tree["members"]
     )
     return Ensemble(state, best, members)
 
@@ -177,7 +178,7 @@ def _read_checkpoint(path: Path, identity: str | None) -> dict[str, Any]:
 
 def _fill_checkpoint_template(path: Path, saved: Any, template: T) -> T:
     """Gives nested dicts the structure of a template."""
-    expected = jax.tree.map(_without_key_type, template)
+    expected = jax.tree.map(_raw_random_keys, template)
     try:
         plain = serialization.from_state_dict(expected, saved)
         pairs = list(zip(jax.tree.leaves(plain), jax.tree.leaves(expected), strict=True))
@@ -189,23 +190,23 @@ def _fill_checkpoint_template(path: Path, saved: Any, template: T) -> T:
         found, wanted = (getattr(x, "dtype", None) or np.asarray(x).dtype for x in (leaf, like))
         if found.kind != wanted.kind or (hasattr(like, "dtype") and np.size(like) and found != wanted):
             raise InputError(f"{path}: holds another model: numbers of type {found}, expected {wanted}")
-    tree: T = jax.tree.map(_with_key_type, template, plain)
+    tree: T = jax.tree.map(_typed_random_keys, template, plain)
     return tree
 
 
-def _history(path: Path, rows: np.ndarray, epoch: int) -> tuple[Epoch, ...]:
+def _history_of_checkpoint(path: Path, rows: np.ndarray, epoch: int) -> tuple[Epoch, ...]:
     if len(rows) != epoch or (epoch and rows.shape != (epoch, len(Epoch._fields))):
         raise InputError(f"{path}: damaged, the history of {epoch} epochs has the shape {np.shape(rows)}; train again")
     return tuple(Epoch(int(row[0]), *map(float, row[1:])) for row in rows)
 
 
-def _without_key_type(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+def _raw_random_keys(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_random_key(leaf) else leaf
 
 
-def _with_key_type(template: Any, leaf: Any) -> Any:
-    return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_key(template) else leaf
+def _typed_random_keys(template: Any, leaf: Any) -> Any:
+    return jax.random.wrap_key_data(leaf, impl=jax.random.key_impl(template)) if _is_random_key(template) else leaf
 
 
-def _is_key(leaf: Any) -> bool:
+def _is_random_key(leaf: Any) -> bool:
     return isinstance(leaf, jax.Array) and jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)

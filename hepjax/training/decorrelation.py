@@ -56,13 +56,13 @@ def distance_correlation(x: Any, y: Any, weights: Any = None) -> jax.Array:
         _pairwise_distances(_zero_uncounted_rows(v.reshape(len(v), -1), w), share)
         for v in (jnp.asarray(x), jnp.asarray(y))
     )
-    both = _covariance(a, b, share @ (a.pairs * b.pairs) @ share, share)
-    variances = [_covariance(x, x, x.square, share) for x in (a, b)]
+    both = _distance_covariance(a, b, share @ (a.pairs * b.pairs) @ share, share)
+    variances = [_distance_covariance(x, x, x.square, share) for x in (a, b)]
     correlation: jax.Array = safe_divide(both, safe_sqrt(variances[0] * variances[1]))
     return correlation
 
 
-def odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Array:
+def signal_log_odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Array:
     """Computes the log odds of each signal class against the background.
 
     Args:
@@ -73,7 +73,7 @@ def odds(logits: jax.Array, background: Array, signal: Sequence[int]) -> jax.Arr
     Returns:
       (B, S) ln p_signal − ln Σ p over the background, without the signal class.
 
-    >>> log_odds = odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2])
+    >>> log_odds = signal_log_odds(jnp.log(jnp.array([[0.1, 0.1, 0.8]])), jnp.array([True, True, False]), [2])
     >>> log_odds.shape, round(float(log_odds[0, 0]), 3)
     ((1, 1), 1.386)
     """
@@ -102,9 +102,9 @@ def correlation_loss(loss: Loss, strength: float, background: Array, signal: Seq
 
     def total(logits: jax.Array, labels: jax.Array, weights: jax.Array, nuisance: jax.Array) -> jax.Array:
         counts = weights * jnp.asarray(background)[labels]
-        predictions = jax.nn.sigmoid(odds(_zero_uncounted_rows(logits, counts), background, signal))
+        predictions = jax.nn.sigmoid(signal_log_odds(_zero_uncounted_rows(logits, counts), background, signal))
         counts = counts[:, None] * jax.lax.stop_gradient(predictions)
-        grouped = [_in_groups(x) for x in (predictions, nuisance, counts)]
+        grouped = [_reshape_in_groups(x) for x in (predictions, nuisance, counts)]
         correlations = each(jnp.moveaxis(grouped[0], 2, 1), grouped[1], jnp.moveaxis(grouped[2], 2, 1))
         added: jax.Array = weighted_mean(correlations, jnp.sum(grouped[2], axis=1))
         return loss(logits, labels, weights) + strength * added
@@ -112,7 +112,9 @@ def correlation_loss(loss: Loss, strength: float, background: Array, signal: Seq
     return total
 
 
-def contest(apply: Apply, adversary: Apply, strength: float, background: Array, signal: Sequence[int]) -> Apply:
+def make_adversarial_contest(
+    apply: Apply, adversary: Apply, strength: float, background: Array, signal: Sequence[int]
+) -> Apply:
     """Trains a tagger against an adversary, which reads the nuisance off its predictions (arXiv:1611.01046).
 
     The adversary learns to do so; behind the reversed gradient (arXiv:1505.07818, eq. 13 to 15) the tagger learns to
@@ -133,13 +135,13 @@ def contest(apply: Apply, adversary: Apply, strength: float, background: Array, 
         params: PyTree, model_state: PyTree, inputs: Any, mask: jax.Array, key: jax.Array | None
     ) -> tuple[tuple[jax.Array, jax.Array], PyTree]:
         logits, model_state = apply(params, model_state, inputs, mask, key)
-        predictions = reverse_gradient(odds(logits, background, signal), strength)
+        predictions = reverse_gradient(signal_log_odds(logits, background, signal), strength)
         return (logits, adversary(params[ADVERSARY], {}, predictions, mask, key)[0]), model_state
 
     return both
 
 
-def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
+def make_contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
     """Makes the loss of a contest: the tagger's, less the nats that the adversary knows of the nuisance.
 
     Args:
@@ -156,7 +158,7 @@ def contest_loss(loss: Loss, background: Array, signal: Sequence[int]) -> Loss:
     ) -> jax.Array:
         logits, guess = outputs
         counts = weights * jnp.asarray(background)[labels]
-        predictions = jax.nn.sigmoid(odds(_zero_uncounted_rows(logits, counts), background, signal))
+        predictions = jax.nn.sigmoid(signal_log_odds(_zero_uncounted_rows(logits, counts), background, signal))
         counts = counts * jax.lax.stop_gradient(jnp.mean(predictions, axis=1))
         place = jnp.clip((nuisance * BINS).astype(jnp.int32), 0, BINS - 1)
         likely = jnp.take_along_axis(jax.nn.log_softmax(_zero_uncounted_rows(guess, counts)), place[:, None], axis=1)[
@@ -216,13 +218,13 @@ def _pairwise_distances(x: jax.Array, share: jax.Array) -> _Distances:
     return _Distances(pairs, pairs @ share, 2 * share @ jnp.sum((x - share @ x) ** 2, axis=1))
 
 
-def _covariance(a: _Distances, b: _Distances, product: jax.Array, share: jax.Array) -> jax.Array:
+def _distance_covariance(a: _Distances, b: _Distances, product: jax.Array, share: jax.Array) -> jax.Array:
     """Computes the mean product of centered distances without centering them; `product` is that of the plain ones."""
     covariance: jax.Array = product - 2 * share @ (a.rows * b.rows) + (share @ a.rows) * (share @ b.rows)
     return covariance
 
 
-def _in_groups(x: jax.Array) -> jax.Array:
+def _reshape_in_groups(x: jax.Array) -> jax.Array:
     """Reshapes (B, ...) to (groups, jets, ...), filled up with zeros."""
     groups = -(-len(x) // _GROUP)
     size = -(-len(x) // groups)

@@ -49,12 +49,12 @@ def start(
     >>> start({"w": jnp.zeros(3)}, {}, optax.sgd(0.1), jax.random.key(0)).stacked
     False
     """
-    make = partial(_start_state, optimizer)
+    make = partial(_start_member_state, optimizer)
     state = (make if members is None else jax.jit(jax.vmap(make)))(params, model_state, key)
     return Ensemble(state, state, (Progress(),) * (members or 1))
 
 
-def _start_state(
+def _start_member_state(
     optimizer: optax.GradientTransformation, params: PyTree, model_state: PyTree, key: jax.Array
 ) -> TrainState:
     return TrainState(params, model_state, optimizer.init(params), jnp.zeros((), jnp.int32), key)
@@ -124,7 +124,7 @@ def _choose_member_state(mask: jax.Array, new: TrainState, old: TrainState) -> T
     return chosen
 
 
-def only_for(active: np.ndarray, window: Window) -> Window:
+def window_of_active_members(active: np.ndarray, window: Window) -> Window:
     """Takes the examples of a window from members that have stopped: steps without examples change nothing.
 
     Args:
@@ -137,9 +137,9 @@ def only_for(active: np.ndarray, window: Window) -> Window:
     if active.all():
         return window
     where = getattr(window.examples, "sharding", None)
-    return window._replace(examples=jax.device_put(_only_for(active, window.examples), where))
+    return window._replace(examples=jax.device_put(_mask_inactive_members(active, window.examples), where))
 
 
 @jax.jit
-def _only_for(active: jax.Array, examples: jax.Array) -> jax.Array:
+def _mask_inactive_members(active: jax.Array, examples: jax.Array) -> jax.Array:
     return jnp.where(active[:, None, None], examples, -1)

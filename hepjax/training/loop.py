@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.training.ensembles import choose_member_states, only_for
+from hepjax.training.ensembles import choose_member_states, window_of_active_members
 from hepjax.training.schedules import learning_rates
-from hepjax.training.stopping import should_stop, watch
+from hepjax.training.stopping import should_stop, watch_validation_loss
 from hepjax.types import Ensemble, Epoch, TrainState
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fit(
         trained = _train_epoch(programs, ensemble, rows, train(number))
         ensemble = _end_epoch(programs, ensemble, trained, number, val, schedule, min_change)
         if all(progress.divergence for progress in ensemble.members):
-            raise DivergedError(_all_diverged(ensemble), ensemble)
+            raise DivergedError(_all_diverged_text(ensemble), ensemble)
         on_epoch(ensemble)
     return ensemble
 
@@ -132,12 +132,14 @@ def _train_epoch(programs: Programs, ensemble: Ensemble, active: np.ndarray, win
         waiting += time.perf_counter() - asked
         if window is None:
             break
-        state, of_steps = programs.run_window(state, only_for(active, window) if ensemble.stacked else window)
+        state, of_steps = programs.run_window(
+            state, window_of_active_members(active, window) if ensemble.stacked else window
+        )
         metrics = jax.tree.map(np.atleast_2d, jax.device_get(of_steps))  # (R, K)
         finite = metrics.finite.all(axis=1)
         for i in np.flatnonzero(active & ~finite):
             steps_done = np.atleast_1d(state.step)[i]
-            divergences[int(i)] = _describe_step(steps_done, jax.tree.map(lambda x, i=i: x[i], metrics))
+            divergences[int(i)] = _describe_diverged_step(steps_done, jax.tree.map(lambda x, i=i: x[i], metrics))
         active = active & finite
         loss[active] += np.sum(metrics.loss[active] * metrics.weight[active], axis=1, dtype=np.float64)
         weight[active] += np.sum(metrics.weight[active], axis=1, dtype=np.float64)
@@ -179,7 +181,7 @@ def _end_epoch(
                 jets_per_second=float(trained.weight[i] / trained.seconds),
                 waiting=trained.waiting / trained.seconds,
             )
-            members[i] = watch(progress, row, min_change)
+            members[i] = watch_validation_loss(progress, row, min_change)
             better[i] = members[i].best_loss < progress.best_loss
     best = choose_member_states(better, state, ensemble.best) if better.any() else ensemble.best
     return Ensemble(state, best, tuple(members))
@@ -202,7 +204,7 @@ def _count_state_rows(ensemble: Ensemble) -> int:
     return int(ensemble.state.step.size)
 
 
-def _describe_step(steps_done: int, metrics: StepMetrics) -> str:
+def _describe_diverged_step(steps_done: int, metrics: StepMetrics) -> str:
     """Says what was not finite in the first bad one of the K steps of one training."""
     first = int(np.argmin(metrics.finite))
     largest = {
@@ -216,7 +218,7 @@ def _describe_step(steps_done: int, metrics: StepMetrics) -> str:
     )
 
 
-def _all_diverged(ensemble: Ensemble) -> str:
+def _all_diverged_text(ensemble: Ensemble) -> str:
     """Says for the user how the trainings diverged."""
     count, first = len(ensemble.members), ensemble.members[0].divergence
     trainings = "training diverged" if count == 1 else f"all {count} trainings diverged, the first"

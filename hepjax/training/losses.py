@@ -43,8 +43,8 @@ def binary_cross_entropy(
     >>> round(float(binary_cross_entropy(jnp.array([0.0]), jnp.array([1]))), 4)
     0.6931
     """
-    _check_fit("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
-    factor = _factor(labels, weights, mask, class_weights, 2)
+    _check_loss_shapes("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
+    factor = _example_weights(labels, weights, mask, class_weights, 2)
     return _mean_loss(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
 
 
@@ -70,8 +70,8 @@ def categorical_cross_entropy(
     1.6094
     """
     classes = jnp.shape(logits)[-1]
-    _check_fit("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
-    factor = _factor(labels, weights, mask, class_weights, classes)
+    _check_loss_shapes("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
+    factor = _example_weights(labels, weights, mask, class_weights, classes)
     return _mean_loss(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels), logits, factor)
 
 
@@ -93,8 +93,8 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
     >>> float(mean_squared_error(jnp.array([[1.0]]), jnp.array([[3.0]])))
     4.0
     """
-    _check_fit("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
-    factor = _factor(targets[..., 0], weights, mask)
+    _check_loss_shapes("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = _example_weights(targets[..., 0], weights, mask)
     return _mean_loss(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
 
 
@@ -120,17 +120,17 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
     0.9189
     """
     *shape, width = jnp.shape(targets)
-    _check_fit("gaussian_nll", "outputs", outputs, (*shape, 2 * width), "targets", targets)
+    _check_loss_shapes("gaussian_nll", "outputs", outputs, (*shape, 2 * width), "targets", targets)
 
     def values(x: jax.Array, y: jax.Array) -> jax.Array:
         mean, log_variance = jnp.split(x, 2, axis=-1)
         square = (y - mean) ** 2 * jnp.exp(-log_variance)
         return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
 
-    return _mean_loss(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+    return _mean_loss(values, outputs, _example_weights(targets[..., 0], weights, mask), targets)
 
 
-def huber(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None, delta: float = 1.0) -> jax.Array:
+def huber_loss(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None, delta: float = 1) -> jax.Array:
     """Computes Huber's loss (Ann. Math. Stat. 35 (1964) 73): ½ r² up to delta, and delta (|r| - ½ delta) beyond.
 
     Args:
@@ -146,13 +146,13 @@ def huber(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = No
     Raises:
       ValueError: the shapes do not fit, or delta is not positive.
 
-    >>> float(huber(jnp.array([[1.0], [5.0]]), jnp.array([[0.0], [0.0]])))
+    >>> float(huber_loss(jnp.array([[1.0], [5.0]]), jnp.array([[0.0], [0.0]])))
     2.5
     """
     if not delta > 0:
-        raise ValueError(f"huber: expected delta above 0, found {delta}; give a positive one")
-    _check_fit("huber", "predictions", predictions, jnp.shape(targets), "targets", targets)
-    factor = _factor(targets[..., 0], weights, mask)
+        raise ValueError(f"huber_loss: expected delta above 0, found {delta}; give a positive one")
+    _check_loss_shapes("huber_loss", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = _example_weights(targets[..., 0], weights, mask)
     return _mean_loss(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
 
 
@@ -182,17 +182,17 @@ def quantile_loss(
     if not levels or not all(0 < level < 1 for level in levels):
         raise ValueError(f"quantile_loss: expected levels between 0 and 1, found {tuple(levels)}; give such")
     *shape, width = jnp.shape(targets)
-    _check_fit("quantile_loss", "outputs", outputs, (*shape, width * len(levels)), "targets", targets)
+    _check_loss_shapes("quantile_loss", "outputs", outputs, (*shape, width * len(levels)), "targets", targets)
     tau = jnp.asarray(levels)
 
     def values(x: jax.Array, y: jax.Array) -> jax.Array:
         residual = y[..., None] - x.reshape(*y.shape, len(levels))
         return jnp.mean(jnp.maximum(tau * residual, (tau - 1) * residual), axis=(-2, -1))
 
-    return _mean_loss(values, outputs, _factor(targets[..., 0], weights, mask), targets)
+    return _mean_loss(values, outputs, _example_weights(targets[..., 0], weights, mask), targets)
 
 
-def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
+def autoencoder_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
     """Computes how badly each example comes back from an autoencoder (arXiv:1808.08979, eq. 3; 1808.08992, eq. 3).
 
     Args:
@@ -206,10 +206,10 @@ def squared_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
       ValueError: the shapes do not fit.
 
     >>> from hepjax.types import Reconstruction
-    >>> squared_distance(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])).tolist()
+    >>> autoencoder_distance(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])).tolist()
     [5.0]
     """
-    _check_fit("squared_distance", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+    _check_loss_shapes("autoencoder_distance", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
     return _squared_distance(outputs.values, targets)
 
 
@@ -229,7 +229,7 @@ def kl_divergence(outputs: Reconstruction) -> jax.Array:
     return _kl_divergence(outputs.mean, outputs.log_variance)
 
 
-def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
+def mean_network_loss(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa: ARG001
     """Averages the outputs of networks that compute each example's loss themselves, such as flows with -ln p.
 
     Args:
@@ -240,7 +240,7 @@ def mean_answer(outputs: Any, targets: Any, weights: Any) -> jax.Array:  # noqa:
     Returns:
       () the mean.
 
-    >>> float(mean_answer(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
+    >>> float(mean_network_loss(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
     2.0
     """
     return _mean_loss(lambda x: x, outputs, jnp.asarray(weights))
@@ -297,12 +297,12 @@ def negative_elbo(
         raise ValueError(
             f"negative_elbo: expected beta of 0 or more and variance above 0, found {beta} and {variance}; change them"
         )
-    _check_fit("negative_elbo", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+    _check_loss_shapes("negative_elbo", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
 
     def values(x: jax.Array, y: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
         return _squared_distance(x, y) / (2 * variance) + beta * _kl_divergence(mean, log_variance)
 
-    factor = _factor(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
+    factor = _example_weights(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
     return _mean_loss(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
 
 
@@ -367,7 +367,7 @@ def _penalty_power(w: jax.Array, p: float) -> jax.Array:
     return jnp.where(zero, 0.0, jnp.abs(jnp.where(zero, 1.0, w)) ** p)
 
 
-def _check_fit(loss: str, name: str, outputs: Any, expected: tuple[int, ...], other: str, targets: Any) -> None:
+def _check_loss_shapes(loss: str, name: str, outputs: Any, expected: tuple[int, ...], other: str, targets: Any) -> None:
     """Refuses shapes that do not match exactly: broadcasting would pair each example with every other."""
     if jnp.shape(outputs) != expected:
         raise ValueError(
@@ -376,7 +376,7 @@ def _check_fit(loss: str, name: str, outputs: Any, expected: tuple[int, ...], ot
         )
 
 
-def _factor(examples: Any, weights: Any, mask: Any, class_weights: Any = None, classes: int = 0) -> jax.Array:
+def _example_weights(examples: Any, weights: Any, mask: Any, class_weights: Any = None, classes: int = 0) -> jax.Array:
     """Computes (B,) how much each example counts; `examples` gives B, and the labels that choose class weights."""
     factor = jnp.ones(jnp.shape(examples)) if weights is None else jnp.asarray(weights)
     for name, given in (("weights", factor), ("mask", factor if mask is None else mask)):

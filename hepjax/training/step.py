@@ -49,7 +49,7 @@ def make_train_step(
             key = jax.random.fold_in(state.key, state.step)
             key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
             outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights > 0, key)
-            value = loss(*_together((outputs, *batch.truth), axis))
+            value = loss(*_gather_device_shares((outputs, *batch.truth), axis))
             return value + penalty(params), (value, model_state)
 
         # Each device has the gradient of the whole loss through its own share, as often as there are devices.
@@ -59,7 +59,7 @@ def make_train_step(
         largest = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), grads)
         nothing = sum(jnp.sum(0 * x) for x in jax.tree.leaves(params))  # NaN where a parameter is not finite
         finite = jnp.isfinite(jnp.stack([value, nothing, *jax.tree.leaves(largest)])).all()
-        metrics = StepMetrics(value, jnp.sum(_together(batch.weights, axis)), largest, finite)
+        metrics = StepMetrics(value, jnp.sum(_gather_device_shares(batch.weights, axis)), largest, finite)
         return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
 
     return step
@@ -79,20 +79,20 @@ def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *,
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
         outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
-        together, targets, weights, *nuisance = _together((outputs, *batch.truth), axis)
+        together, targets, weights, *nuisance = _gather_device_shares((outputs, *batch.truth), axis)
         weight, value = jnp.sum(weights), loss(together, targets, weights, *nuisance)
-        correct = jnp.sum(_correct(together, targets) * weights)
+        correct = jnp.sum(_count_correct(together, targets) * weights)
         return EvalMetrics(value * weight, correct, weight, outputs)
 
     return step
 
 
-def _together(x: PyTree, axis: str | None) -> PyTree:
+def _gather_device_shares(x: PyTree, axis: str | None) -> PyTree:
     """Gathers every device's share of a batch on each; the loss of all is then one number, whatever the weights."""
     return x if axis is None else jax.lax.all_gather(x, axis, tiled=True)
 
 
-def _correct(outputs: jax.Array, targets: Array) -> jax.Array:
+def _count_correct(outputs: jax.Array, targets: Array) -> jax.Array:
     if not jnp.issubdtype(targets.dtype, jnp.integer):
         return jnp.full(targets.shape[0], jnp.nan)
     predicted = jnp.argmax(outputs, axis=-1) if outputs.ndim > 1 else outputs > 0

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hepjax.types import Epoch
 
 
-def watch(progress: Progress, row: Epoch, min_change: float) -> Progress:
+def watch_validation_loss(progress: Progress, row: Epoch, min_change: float) -> Progress:
     """Adds an epoch to the progress of a training.
 
     Args:
@@ -22,7 +22,7 @@ def watch(progress: Progress, row: Epoch, min_change: float) -> Progress:
       The new progress; its `best_loss` is the lowest validation loss, however small the gain.
 
     >>> from hepjax.types import Epoch
-    >>> progress = watch(Progress(), Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0), min_change=0.1)
+    >>> progress = watch_validation_loss(Progress(), Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0), min_change=0.1)
     >>> progress.best_loss, progress.epochs_without_improvement
     (0.8, 0)
     """

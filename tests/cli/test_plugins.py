@@ -197,7 +197,7 @@ def test_a_script_that_registers_and_trains(toy, tmp_path):
 
 
 def test_plugins_anywhere():
-    assert parsing.take_plugins(["train", "--plugins", "/a", "mlp", "--plugins=/b.py", "--out", "x.py"]) == (
+    assert parsing.split_plugin_words(["train", "--plugins", "/a", "mlp", "--plugins=/b.py", "--out", "x.py"]) == (
         ["train", "mlp", "--out", "x.py"],
         (parsing.Path("/a"), parsing.Path("/b.py")),
     )

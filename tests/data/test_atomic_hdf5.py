@@ -9,17 +9,17 @@ import numpy as np
 import pytest
 
 from hepjax import InputError
-from hepjax.data.atomic_hdf5 import check_target, new_file
+from hepjax.data.atomic_hdf5 import check_new_hdf5_path, new_hdf5_file
 
 
 def write(path, then=lambda: None):
-    with new_file(path, "--out") as new:
+    with new_hdf5_file(path, "--out") as new:
         new.file["x"] = np.arange(3)
         then()
 
 
 def test_the_file_appears_whole(tmp_path):
-    write(tmp_path / "a.h5", lambda: check_target(tmp_path / "a.h5"))
+    write(tmp_path / "a.h5", lambda: check_new_hdf5_path(tmp_path / "a.h5"))
     with h5py.File(tmp_path / "a.h5") as file:
         assert file["x"][:].tolist() == [0, 1, 2]
     assert len(list(tmp_path.iterdir())) == 1

@@ -14,13 +14,13 @@ from hepjax.data import datasets, register_dataset
 from hepjax.data.dataset import (
     check_dataset,
     column,
-    derivable,
-    from_json,
+    dataset_from_json,
+    dataset_to_json,
+    derivable_roles,
     grows_with_energy,
-    hardness,
+    particle_hardness,
     particle_mask,
-    to_json,
-    unit_of,
+    unit_of_column,
 )
 from hepjax.data.datasets import hls4ml
 from hepjax.types import Dataset, Index, OneHot
@@ -89,14 +89,14 @@ def test_a_role_that_no_column_has():
     ],
 )
 def test_what_follows_from_what(roles, derived):
-    assert ({Role.DELTA_R, Role.MASS} <= derivable(Dataset("t", roles={r: r.value for r in roles}))) == derived
+    assert ({Role.DELTA_R, Role.MASS} <= derivable_roles(Dataset("t", roles={r: r.value for r in roles}))) == derived
 
 
 @pytest.mark.parametrize(
     "dataset", [TOY, hls4ml.HLS4ML, Dataset("bare"), dataclasses.replace(TOY, labels=Index("i"), weights="w")]
 )
 def test_json_keeps_everything(dataset):
-    assert from_json(json.loads(json.dumps(to_json(dataset)))) == dataset
+    assert dataset_from_json(json.loads(json.dumps(dataset_to_json(dataset)))) == dataset
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,19 @@ def test_json_keeps_everything(dataset):
 )
 def test_json_of_anything_else_is_refused(tree):
     with pytest.raises(InputError, match="dataset: "):
-        from_json(tree)
+        dataset_from_json(tree)
 
 
 def test_energies_grow():
     names = (*hls4ml.PARTICLE_COLUMNS, *hls4ml.OBSERVABLE_COLUMNS, *hls4ml.IMAGES)
     grows = grows_with_energy(hls4ml.HLS4ML, names)
     assert {name for name, yes in zip(names, grows, strict=True) if yes} == {*hls4ml.IN_GEV}
-    assert [unit_of(hls4ml.HLS4ML, name) for name in ("mass", "delta_r", "eta_rel", "phi")] == ["GeV", "", "", "rad"]
+    assert [unit_of_column(hls4ml.HLS4ML, name) for name in ("mass", "delta_r", "eta_rel", "phi")] == [
+        "GeV",
+        "",
+        "",
+        "rad",
+    ]
 
 
 def test_masks_and_order():
@@ -123,9 +128,9 @@ def test_masks_and_order():
         ({}, [True, False, True]),
     ):
         assert particle_mask(values, ("a", "b"), roles).tolist() == mask
-    assert hardness(values, ("a", "b"), {Role.PX: "a", Role.PY: "b"}).tolist() == [5, 0, 1]
-    assert hardness(values, ("a", "b"), {Role.PT_REL: "b"}).tolist() == [4, 0, -1]
-    assert hardness(values, ("a", "b"), {}) is None
+    assert particle_hardness(values, ("a", "b"), {Role.PX: "a", Role.PY: "b"}).tolist() == [5, 0, 1]
+    assert particle_hardness(values, ("a", "b"), {Role.PT_REL: "b"}).tolist() == [4, 0, -1]
+    assert particle_hardness(values, ("a", "b"), {}) is None
 
 
 @pytest.fixture

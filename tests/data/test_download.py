@@ -485,9 +485,9 @@ def test_redirects_are_followed_a_few_times(server, tmp_path):
 def test_a_redirect_never_loses_security(address, location, target):
     if target is None:
         with pytest.raises(InputError, match="not secure"):
-            _download._redirected(address, location)
+            _download._redirect_target(address, location)
     else:
-        assert _download._redirected(address, location) == target
+        assert _download._redirect_target(address, location) == target
 
 
 def test_a_body_of_unknown_length(server, tmp_path):

@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from hepjax import InputError, export, load, models, tasks
-from hepjax.data.dataset import to_json
+from hepjax.data.dataset import dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.export import onnx_files, stablehlo
 from hepjax.inputs import pipelines
@@ -54,7 +54,7 @@ def prepare(folder):
             "plugins": "[]",
             "classes": json.dumps(hls4ml.CLASSES),
             "outputs": json.dumps(hls4ml.CLASSES),
-            "dataset": json.dumps(to_json(hls4ml.HLS4ML)),
+            "dataset": json.dumps(dataset_to_json(hls4ml.HLS4ML)),
             "columns": json.dumps(pipeline.columns),
             "temperature": "1.0",
         }

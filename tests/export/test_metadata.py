@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, export, load, models, tasks
-from hepjax.data.dataset import to_json
+from hepjax.data.dataset import dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.tasks.regression import Regression
 from hepjax.types import Dataset, OneHot
@@ -92,7 +92,7 @@ def test_a_good_file_is_read(file, made, kind):
         ),
         (
             {
-                "dataset": json.dumps(to_json(TWO)),
+                "dataset": json.dumps(dataset_to_json(TWO)),
                 "classes": '["x", "y"]',
                 "outputs": '["x", "y"]',
                 "columns": '["a", "b", "c"]',

@@ -25,7 +25,7 @@ TASK = Classification()
 
 def load(*data, test=(), memory=4.0):
     return load_subsets.load_subsets(
-        open_files.open_splits(data, test=test), PIPELINE, TASK.read, seed=0, memory=memory
+        open_files.open_split_files(data, test=test), PIPELINE, TASK.read, seed=0, memory=memory
     )
 
 
@@ -176,7 +176,7 @@ class TestWeights:
     def test_have_a_mean_of_1_in_training(self, weighted, memory):
         path, weights, dataset = weighted
         jets = load_subsets.load_subsets(
-            open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
+            open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
         )
         mean = weights[jets.train.rows].mean(dtype=np.float64)
         for subset in jets[:3]:
@@ -188,7 +188,7 @@ class TestWeights:
     def test_are_in_the_fingerprint(self, weighted):
         path, _, dataset = weighted
         jets = load_subsets.load_subsets(
-            open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=4.0
+            open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=4.0
         )
         plain = load(path)
         assert plain.train.known_weights is None
@@ -202,5 +202,5 @@ class TestWeights:
             file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
         with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2"):
             load_subsets.load_subsets(
-                open_files.open_splits([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
+                open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
             )

@@ -14,7 +14,7 @@ from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
 from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
-from hepjax.physics.kinematics import wrap
+from hepjax.physics.kinematics import wrap_azimuth
 from hepjax.types import Scaling
 
 SMALL = {
@@ -114,7 +114,7 @@ def test_absolute_azimuths_are_near_across_their_step(jets):
     model = dataclasses.replace(SMALL["graph-network"], neighbors=2, by=("j1_eta", "j1_phi"), columns=("j1_pt",))
     phi = jets.particle_names.index("j1_phi")
     turned = jets.constituents.copy()
-    turned[..., phi] = wrap(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
+    turned[..., phi] = wrap_azimuth(turned[..., phi] - turned[:, :1, phi] + np.pi) * jets.mask
     jets = dataclasses.replace(jets, constituents=turned)
     pipeline = pipelines.make_pipeline(model, 5, HLS4ML)
     inputs = pipeline.load(jets, slice(None))

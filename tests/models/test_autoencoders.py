@@ -99,7 +99,7 @@ def test_log_variances_stay_finite_however_wild_the_input(jets):
 @pytest.mark.parametrize("stride, channels", [(2, 3), (4, 1)])
 def test_blocks_of_pixels_become_channels_and_pixels_again(rng, stride, channels):
     x = rng.normal(size=(2, 8, 12, channels)).astype(np.float32)
-    gathered = conv_autoencoder._gathered(x, stride)
+    gathered = conv_autoencoder._gather_pixels_to_channels(x, stride)
     for i, j in ((0, 0), (1, 2)):
         block = x[:, stride * i : stride * (i + 1), stride * j : stride * (j + 1)]
         np.testing.assert_array_equal(gathered[:, i, j], block.reshape(2, -1))
@@ -109,7 +109,7 @@ def test_blocks_of_pixels_become_channels_and_pixels_again(rng, stride, channels
 def test_looking_around_is_flaxs_convolution(rng):
     x, kernel = rng.normal(size=(2, 5, 4, 3)).astype(np.float32), rng.normal(size=(3, 3, 3, 2)).astype(np.float32)
     oracle = nn.Conv(2, (3, 3), use_bias=False).apply({"params": {"kernel": kernel}}, x)
-    np.testing.assert_allclose(conv_autoencoder._around(x) @ kernel.reshape(-1, 2), oracle, atol=1e-5)
+    np.testing.assert_allclose(conv_autoencoder._stack_neighbor_pixels(x) @ kernel.reshape(-1, 2), oracle, atol=1e-5)
 
 
 def test_conv_autoencoder_gives_images_back_through_a_code(rng):
@@ -125,11 +125,13 @@ def test_conv_autoencoder_gives_images_back_through_a_code(rng):
 
     y = x
     for i in range(2):
-        y = np.tanh(layer(i, conv_autoencoder._around(conv_autoencoder._gathered(y, 2))))
+        y = np.tanh(
+            layer(i, conv_autoencoder._stack_neighbor_pixels(conv_autoencoder._gather_pixels_to_channels(y, 2)))
+        )
     code = layer(2, y.reshape(3, -1))
     y = np.tanh(layer(3, code)).reshape(y.shape)
-    y = conv_autoencoder._spread_channels_to_pixels(np.tanh(layer(4, conv_autoencoder._around(y))), 2)
-    y = conv_autoencoder._spread_channels_to_pixels(layer(5, conv_autoencoder._around(y)), 2)
+    y = conv_autoencoder._spread_channels_to_pixels(np.tanh(layer(4, conv_autoencoder._stack_neighbor_pixels(y))), 2)
+    y = conv_autoencoder._spread_channels_to_pixels(layer(5, conv_autoencoder._stack_neighbor_pixels(y)), 2)
     assert set(p) == {f"Dense_{i}" for i in range(6)}
     np.testing.assert_allclose(found.mean, code, atol=1e-5)
     np.testing.assert_allclose(found.values, y, atol=1e-5)

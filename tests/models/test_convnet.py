@@ -227,7 +227,7 @@ def test_examples_a_few_at_a_time(size, rng, monkeypatch):
 
     whole = slopes(x)
     monkeypatch.setattr(convolutions, "_AT_ONCE", 2**10)
-    assert convolutions._parts(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
+    assert convolutions._batch_part_count(x, params["Conv_0"]["kernel"], 2) == {48: 6, 33: 3}[size]
     jax.clear_caches()
     jax.tree.map(partial(np.testing.assert_allclose, rtol=1e-5, atol=1e-5), slopes(x), whole)
     mesh = jax.sharding.Mesh(np.array(jax.devices()[: 4 if size == 48 else 1]), ("data",))

@@ -5,7 +5,7 @@ import pytest
 
 from hepjax import InputError, models
 from hepjax.models.coupling_flow import CouplingFlow
-from hepjax.models.layers.splines import inverse_spline, spline
+from hepjax.models.layers.splines import inverse_rational_quadratic_spline, rational_quadratic_spline
 from hepjax.types import Conditioned
 
 FLOW = CouplingFlow(outputs=3, conditions=2, layers=3, hidden=(16,), bins=5, reach=4.0)
@@ -89,12 +89,12 @@ def test_a_spline_rises_from_end_to_end_and_its_slope_is_its_derivative():
     rng = np.random.default_rng(3)
     shape = tuple(jnp.asarray(x, jnp.float32) for x in (*rng.dirichlet(np.ones(6), 2), rng.uniform(0.2, 3, 7)))
     x = jnp.linspace(-1.999, 1.999, 301)
-    y, log_slope = jax.jit(jax.vmap(lambda v: spline(v, shape, 2.0)))(x)
+    y, log_slope = jax.jit(jax.vmap(lambda v: rational_quadratic_spline(v, shape, 2.0)))(x)
     assert (np.diff(y) > 0).all()
     np.testing.assert_allclose(y[jnp.array([0, -1])], [-2, 2], atol=0.01)
-    slope = jax.jit(jax.vmap(jax.grad(lambda v: spline(v, shape, 2.0)[0])))(x)
+    slope = jax.jit(jax.vmap(jax.grad(lambda v: rational_quadratic_spline(v, shape, 2.0)[0])))(x)
     np.testing.assert_allclose(np.exp(log_slope), slope, rtol=2e-3)
-    back = jax.jit(jax.vmap(lambda v: inverse_spline(v, shape, 2.0)))(y)
+    back = jax.jit(jax.vmap(lambda v: inverse_rational_quadratic_spline(v, shape, 2.0)))(y)
     np.testing.assert_allclose(back, x, atol=1e-4)
 
 

@@ -14,7 +14,7 @@ from hepjax.choices import Role
 from hepjax.data.dataset import P4
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import sequences
-from hepjax.physics.derivation import derive, momenta
+from hepjax.physics.derivation import derive_columns, particle_momenta
 
 RELATIVE = (Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R)
 
@@ -68,17 +68,19 @@ def test_what_a_file_says_of_the_jet_is_taken(sample):
 )
 def test_momenta_from_any_coordinates(pt, eta, phi, mass, as_mass):
     collider = {Role.PT: pt, Role.ETA: eta, Role.PHI: phi, Role.MASS: mass}
-    p4 = momenta({role: np.array([value]) for role, value in collider.items()})
+    p4 = particle_momenta({role: np.array([value]) for role, value in collider.items()})
     cartesian = dict(zip(P4, p4.T, strict=True))
     if as_mass:
         cartesian[Role.MASS] = np.array([mass])
         del cartesian[Role.ENERGY]
-    np.testing.assert_allclose(momenta(cartesian), p4, rtol=1e-9)
+    np.testing.assert_allclose(particle_momenta(cartesian), p4, rtol=1e-9)
     block = {role: column[None] for role, column in cartesian.items()}
-    values = derive([Role.PT, Role.ETA, Role.PHI, Role.PT_REL, Role.DELTA_R], block, np.ones((1, 1), bool))[0, 0]
+    values = derive_columns([Role.PT, Role.ETA, Role.PHI, Role.PT_REL, Role.DELTA_R], block, np.ones((1, 1), bool))[
+        0, 0
+    ]
     np.testing.assert_allclose(values, [pt, eta, phi, 1, 0], rtol=1e-5, atol=1e-5)
 
 
 def test_a_jet_without_particles_is_zero():
     columns = {role: np.ones((1, 2)) for role in P4}
-    assert not derive([*P4, *RELATIVE], columns, np.zeros((1, 2), bool)).any()
+    assert not derive_columns([*P4, *RELATIVE], columns, np.zeros((1, 2), bool)).any()

@@ -53,7 +53,7 @@ def test_boost_along_the_beam(p, m, boost):
 
 @given(phi=angles)
 def test_wrap(phi):
-    wrapped = float(kinematics.wrap(np.float64(phi)))
+    wrapped = float(kinematics.wrap_azimuth(np.float64(phi)))
     assert -math.pi <= wrapped < math.pi
     assert math.cos(wrapped) == pytest.approx(math.cos(phi), abs=1e-9)
     assert math.sin(wrapped) == pytest.approx(math.sin(phi), abs=1e-9)

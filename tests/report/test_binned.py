@@ -9,7 +9,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation.binned import class_rates_in_bins, sculpting
 from hepjax.evaluation.working_points import selection
 from hepjax.report import save
-from hepjax.report.binned import even_edges, rates_figure, sculpting_figure
+from hepjax.report.binned import even_bin_edges, rates_figure, sculpting_figure
 from hepjax.types import Scores
 
 
@@ -96,10 +96,10 @@ def test_a_cut_that_few_jets_pass_is_named_only():
 
 
 def test_edges_leave_out_the_tails():
-    edges = even_edges(np.arange(1001.0), bins=10)
+    edges = even_bin_edges(np.arange(1001.0), bins=10)
     assert np.diff(edges) == pytest.approx(99)
     assert (edges[0], edges[-1]) == (5, 995)
-    assert even_edges(np.full(4, 7.0)).tolist() == [6.5, 7.5]
+    assert even_bin_edges(np.full(4, 7.0)).tolist() == [6.5, 7.5]
 
 
 def test_a_class_without_jets_is_left_out():

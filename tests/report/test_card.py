@@ -53,7 +53,7 @@ def test_it_says_what_a_stranger_must_know():
     for words in (
         "# tagger.onnx", "mlp, 1,234 parameters", "`features`, (N, 2) float32", "| 0 | `j_pt` | GeV |",
         "| 1 | `j_zlogz` | 1 |",
-        "a column a class, in this order: g, t.", "the sample that comes",
+        "a column a class: g, t.", "the sample that comes",
         "3,000 training jets, 1,000 validation jets, 1,000 test jets", "g 510, t 490", "abc123", "seed 3", "epochs 50",
         "name adam", "epoch 17", "It fits well.", "accuracy 0.6543 (0.6400 to 0.6700), loss 0.9100".capitalize(),
         "| g | 0.8812 (0.8700 to 0.8900) | 0.210 | 15.2 |", "above 42.0 at 95 % C.L.", "0.0340; temperature 1.250",

@@ -9,15 +9,15 @@ import re
 import numpy as np
 import pytest
 
-from hepjax.report.charts import Axis, Chart, Line, Mark, dashes, fractions, ticks
-from hepjax.report.rendering import render
+from hepjax.report.charts import Axis, Chart, Line, Mark, axis_fractions, axis_ticks, line_dashes
+from hepjax.report.rendering import render_template
 
 UNIT = Axis("x", 0, 1)
 DECADES = Axis("Rate", 1e-3, 1, log=True)
 
 
 def drawn(*lines, x=UNIT, y=UNIT, **rest):
-    return render("chart.html.jinja", chart=Chart("key", "Title", "Words", x, y, lines, **rest))
+    return render_template("chart.html.jinja", chart=Chart("key", "Title", "Words", x, y, lines, **rest))
 
 
 def points(html):
@@ -47,12 +47,12 @@ def test_what_is_not_finite_breaks_the_line():
 
 
 def test_no_place_is_far_outside():
-    assert fractions(DECADES, [0, -1, 1e9]).tolist() == [-0.1, -0.1, 1.1]
+    assert axis_fractions(DECADES, [0, -1, 1e9]).tolist() == [-0.1, -0.1, 1.1]
 
 
 @pytest.mark.parametrize("low, high", [(0, 1), (0.9, 1.52), (1, 50), (-3, 7), (1e-4, 3e-4), (0, 1e6), (0.98, 51.02)])
 def test_ticks_are_few_round_and_inside(low, high):
-    found = ticks(Axis("", low, high))
+    found = axis_ticks(Axis("", low, high))
     values = [value for value, _ in found]
     assert 3 <= len(found) <= 8
     assert all(low - 1e-9 * (high - low) <= value <= high + 1e-9 * (high - low) for value in values)
@@ -64,11 +64,11 @@ def test_ticks_are_few_round_and_inside(low, high):
 
 
 def test_decades_are_written_as_powers():
-    assert ticks(Axis("", 1e-6, 10, log=True))[::7] == [(1e-6, "10⁻⁶"), (10.0, "10¹")]
+    assert axis_ticks(Axis("", 1e-6, 10, log=True))[::7] == [(1e-6, "10⁻⁶"), (10.0, "10¹")]
 
 
 def test_twenty_lines_look_different():
-    assert len({(look % 10, dashes(look)) for look in range(50)}) == 50
+    assert len({(look % 10, line_dashes(look)) for look in range(50)}) == 50
 
 
 def test_the_table_and_the_script_say_what_is_drawn():

@@ -7,7 +7,7 @@ import pytest
 
 from hepjax import InputError
 from hepjax.report import plane_figure
-from hepjax.report.style import color
+from hepjax.report.style import line_color
 
 RNG = np.random.default_rng(0)
 CLASSES = ("g", "q", "w", "z", "t")
@@ -24,7 +24,7 @@ def rgb(axes):
 def expected(numbers):
     from matplotlib.colors import to_rgb
 
-    return [to_rgb(color(int(number))) for number in numbers]
+    return [to_rgb(line_color(int(number))) for number in numbers]
 
 
 @pytest.mark.parametrize("clusters", [CLUSTERS, CLUSTERS * 0, LABELS])

@@ -22,7 +22,7 @@ import hepjax
 from hepjax.errors import InputError
 from hepjax.report.page import PAPERS, Picture, Section, page
 from hepjax.report.page_tables import Table
-from hepjax.report.style import color, legible, luminance
+from hepjax.report.style import color_luminance, legible_color, line_color
 from hepjax.report.summary import Summary
 from hepjax.types import Epoch, Scores
 
@@ -495,7 +495,7 @@ def test_tables_pictures_and_charts_have_names(whole):
 @pytest.mark.parametrize("paper", PAPERS)
 @pytest.mark.parametrize("look", range(10))
 def test_lines_stand_out(paper, look):
-    light, dark = sorted(map(luminance, (legible(color(look), paper), paper)), reverse=True)
+    light, dark = sorted(map(color_luminance, (legible_color(line_color(look), paper), paper)), reverse=True)
     assert (light + 0.05) / (dark + 0.05) >= 3
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from hepjax.report.page import Picture
 from hepjax.report.page_tables import Table
-from hepjax.report.rendering import environment, render
+from hepjax.report.rendering import render_template, template_environment
 
 FOLDER = resources.files("hepjax.report").joinpath("templates")
 TEMPLATES = sorted(file.name for file in FOLDER.iterdir())
@@ -29,7 +29,7 @@ def html_of(name):
 @pytest.mark.parametrize("name", TEMPLATES)
 class TestTemplates:
     def test_it_compiles_and_escapes(self, name):
-        template = environment().get_template(name)
+        template = template_environment().get_template(name)
         assert template.environment.autoescape is True
         source = FOLDER.joinpath(name).read_text(encoding="utf-8")
         assert not re.search(r"\bsafe\b|autoescape|Markup|{%-? *raw", source)
@@ -56,7 +56,7 @@ def test_text_stays_text():
         "pictures": [Picture(PNG, HOSTILE, HOSTILE)],
         "tables": [table],
     }
-    text = render("section.html.jinja", section=section)
+    text = render_template("section.html.jinja", section=section)
     escaped = "&#34;&#39;&lt;b onclick=x&gt;{{ 7 * 7 }}{% raw %}{# #}&amp;amp;&lt;/script&gt;"
     assert text.count(escaped) == 9
     assert HOSTILE not in text
@@ -65,9 +65,9 @@ def test_text_stays_text():
 
 def test_a_name_that_is_missing_is_an_error():
     with pytest.raises(jinja2.UndefinedError):
-        render("section.html.jinja")
+        render_template("section.html.jinja")
 
 
 def test_attributes_cannot_be_invented():
     with pytest.raises(ValueError, match="Invalid character in attribute name"):
-        environment().from_string("<p{{ {name: 1}|xmlattr }}>").render(name="a onclick=x")
+        template_environment().from_string("<p{{ {name: 1}|xmlattr }}>").render(name="a onclick=x")

@@ -46,7 +46,9 @@ def test_every_number_fits_the_others(quick, many_devices):
 
 def test_without_a_block_it_is_that_of_a_training(quick):
     found = bench.measure_speed(TINY[:1], batch_size=4, rounds=1)["models"]["mlp"]["inference"]
-    assert found["batch_size"] == bench.batch_feeds.block_size(models.Cost(1, found["flop_per_jet"])) == 8192
+    assert (
+        found["batch_size"] == bench.batch_feeds.choose_evaluation_size(models.Cost(1, found["flop_per_jet"])) == 8192
+    )
 
 
 def test_the_speed_counts_all_jets_of_a_program(quick, monkeypatch):
@@ -69,7 +71,7 @@ def test_slow_products_are_left_out(monkeypatch):
 def test_steps_take_every_jet_in_turn(quick, many_devices, monkeypatch):
     monkeypatch.setattr(bench, "_PROGRAM_STEPS", 1000)
     jets = hepjax.read_jets()[:13]
-    data = bench._batch(np.arange(13.0), jets, 16)
+    data = bench._bench_batch(np.arange(13.0), jets, 16)
     assert data.inputs.tolist() == [*range(13), 0, 1, 2]
     assert data.targets.tolist() == [*jets.labels, *jets.labels[:3]]
     window = bench._bench_window(data, runtime.make_devices(), 8, flop_per_jet=int(bench._PROGRAM_FLOP / 3 / 8 / 10))

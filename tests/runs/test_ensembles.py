@@ -155,7 +155,7 @@ def test_a_resumed_run_is_bitwise_the_same(path, tmp_path):
     whole = small(path, tmp_path / "whole", folds=3, epochs=4)
     train.run(whole)
     train.run(dataclasses.replace(whole, out=tmp_path / "half", epochs=2))
-    train.run(dataclasses.replace(run_folder.resumable(tmp_path / "half"), epochs=4))
+    train.run(dataclasses.replace(run_folder.resumable_experiment(tmp_path / "half"), epochs=4))
     for fold in (1, 2, 3):
         a, b = (records.read_history(tmp_path / name / f"fold-{fold}" / "history.csv") for name in ("whole", "half"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
@@ -244,6 +244,6 @@ def test_more_devices_than_one_give_the_same_and_go_on(path, tmp_path, many_devi
         chosen = small(path, tmp_path / f"run-{count}", folds=3, devices=options.Devices(count))
         train.run(chosen)
         other = options.Devices(3 - count)
-        longer = dataclasses.replace(run_folder.resumable(chosen.out), epochs=4, devices=other)
+        longer = dataclasses.replace(run_folder.resumable_experiment(chosen.out), epochs=4, devices=other)
         losses.append([one["loss"] for one in train.run(longer)[1]["members"].values()])
     np.testing.assert_allclose(*losses, rtol=1e-5)

@@ -50,7 +50,7 @@ def test_from_a_file_to_an_exported_tagger(name, other_file, tmp_path, brief):
     assert tuple(metrics["classes"]) == classes
     record = json.loads((folder / "experiment.json").read_text())
     assert record["classes"] == list(classes)
-    assert run_folder.dataset_of(record) == read_jets(data).dataset
+    assert run_folder.dataset_of_run(record) == read_jets(data).dataset
     assert record["experiment"]["model"]["columns"] == list(read_jets(data).dataset.particle_features)
     evaluated = evaluate.evaluate_model(folder, [data]).metrics
     assert tuple(evaluated["classes"]) == classes
@@ -96,7 +96,7 @@ def test_jets_without_labels(trained, other_file, tmp_path):
 def test_jets_of_other_classes_are_refused(trained, other_file, tmp_path):
     data, others = other_file(count=240), other_file("others.h5", classes=("w", "z"))
     with pytest.raises(InputError, match=r"others.h5: the jets' classes are w, z, those of the tagger qcd, top"):
-        taggers.open_jets(load(trained), [others])
+        taggers.open_tagger_jets(load(trained), [others])
     with pytest.raises(InputError, match=r"--test .*others.h5: the jets' classes are w, z, those to train on qcd, top"):
         run(data, tmp_path / "new", test=(others,))
 

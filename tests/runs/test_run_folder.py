@@ -96,9 +96,9 @@ class TestResume:
     def test_takes_the_options_of_the_run(self, tmp_path):
         chosen = options.Experiment(model=models.MLP(hidden=(3,)), out=Path("elsewhere"), batch_size=7, epochs=9)
         run_folder.write_experiment(tmp_path, chosen, FOUND)
-        back = run_folder.resumable(tmp_path)
+        back = run_folder.resumable_experiment(tmp_path)
         assert back == dataclasses.replace(chosen, out=tmp_path, resume=True)
-        run_folder.check_resumable(dataclasses.replace(back, epochs=11))
+        run_folder.check_same_experiment(dataclasses.replace(back, epochs=11))
 
     @pytest.mark.parametrize(
         "changes, words",
@@ -113,7 +113,7 @@ class TestResume:
     def test_refuses_others(self, tmp_path, changes, words):
         run_folder.write_experiment(tmp_path, options.Experiment(models.MLP(), out=tmp_path, seed=3), FOUND)
         with pytest.raises(InputError, match=words):
-            run_folder.check_resumable(dataclasses.replace(run_folder.resumable(tmp_path), **changes))
+            run_folder.check_same_experiment(dataclasses.replace(run_folder.resumable_experiment(tmp_path), **changes))
 
 
 def test_new_folder_is_whole_or_absent(tmp_path):

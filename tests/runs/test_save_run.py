@@ -17,7 +17,7 @@ from hepjax.types import Epoch, Scaling, TrainState
 
 @pytest.fixture
 def jets(jet_file):
-    opened = open_files.open_splits((jet_file(count=100),))
+    opened = open_files.open_split_files((jet_file(count=100),))
     pipeline = pipelines.make_pipeline(models.Logistic(), 5, hls4ml.HLS4ML)
     return load_subsets.load_subsets(opened, pipeline, Classification().read, seed=0, memory=4.0)
 
@@ -31,7 +31,7 @@ def test_a_folder_that_cannot_hold_the_first_checkpoint_is_not_left_behind(jets,
         raise OSError("no space")
 
     chosen = options.Experiment(models.Logistic(), out=tmp_path / "run")
-    metadata = save_run.metadata_of(jets, models.Cost(1, 1), ALONE, Classification())
+    metadata = save_run.gather_run_metadata(jets, models.Cost(1, 1), ALONE, Classification())
     start = training.start({}, {setup.SCALING: np.zeros(2)}, optax.sgd(0.1), jax.random.key(0))
     monkeypatch.setattr(save_run, "save_trainings", fail)
     with pytest.raises(OSError, match="no space"), save_run.opened(chosen, jets, metadata, start):
@@ -53,9 +53,9 @@ def test_one_of_several_trainings_is_a_run_of_its_own(jets, tmp_path):
     best = TrainState(params, {**state, setup.SCALING: scaling}, (), np.zeros((), np.int32), jax.random.key(0))
     history = [Epoch(1, 0.9, 0.8, 0.7, 1e-3, 2.0, 100.0)]
     test = predictions.Predictions(np.eye(5, dtype=np.float32), np.arange(5, dtype=np.int32), hls4ml.CLASSES)
-    metadata = save_run.metadata_of(jets, models.Cost(85, 1), ALONE, Classification())
+    metadata = save_run.gather_run_metadata(jets, models.Cost(85, 1), ALONE, Classification())
     metrics = {"accuracy": 0.5, "loss": 1.0, "classes": {name: {"auc": 0.5} for name in hls4ml.CLASSES}}
-    save_run.write_member(chosen, metadata | {"member": "fold-1"}, jets.split, best, history, metrics, test)
+    save_run.write_member_folder(chosen, metadata | {"member": "fold-1"}, jets.split, best, history, metrics, test)
     assert predictions.read_predictions(chosen.out / "test.h5").columns == hls4ml.CLASSES
     assert records.read_history(chosen.out / "history.csv") == tuple(history)
     tagger, read = load(chosen.out), read_jets()

@@ -22,22 +22,22 @@ LISTED = models.DeepSets(particle=(4,), hidden=(), particles=30)
 @pytest.mark.parametrize("flop, block, steps", [(10, 8192, 1024), (10**7, 1024, 52), (10**12, 1, 1)])
 def test_dearer_jets_come_in_smaller_numbers(flop, block, steps):
     cost = models.Cost(parameters=1, flop_per_jet=flop)
-    assert batch_feeds.block_size(cost) == block
-    assert batch_feeds.window_steps(cost, 128) == steps
+    assert batch_feeds.choose_evaluation_size(cost) == block
+    assert batch_feeds.choose_window_steps(cost, 128) == steps
 
 
 def test_lengths_must_be_worth_their_compilation():
     pipeline, lengths = pipelines.make_pipeline(LISTED, 5, hls4ml.HLS4ML), np.repeat([5, 30], 500)
     dear, cheap = (models.Cost(1, flop) for flop in (10**9, 10))
-    assert len(batch_feeds.choose_buckets(pipeline, lengths, 6, 10, dear)) > 1
-    assert batch_feeds.choose_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
-    assert batch_feeds.choose_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
+    assert len(batch_feeds.choose_run_buckets(pipeline, lengths, 6, 10, dear)) > 1
+    assert batch_feeds.choose_run_buckets(pipeline, lengths, 6, 10, cheap).lengths == (30,)
+    assert batch_feeds.choose_run_buckets(pipeline, lengths, 1, 10, dear).lengths == (30,)
 
 
 @pytest.mark.parametrize("model", [models.MLP(), models.ConvNet1D(), models.ConvNet()])
 def test_models_that_see_every_slot_have_one_shape(model):
     pipeline = pipelines.make_pipeline(model, 5, hls4ml.HLS4ML)
-    buckets = batch_feeds.choose_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
+    buckets = batch_feeds.choose_run_buckets(pipeline, np.ones(9, int), 6, 1, models.Cost(1, 10**12))
     assert buckets == batching.Buckets() or model == models.ConvNet()
 
 
@@ -91,8 +91,8 @@ def test_batches_of_several_devices(many_devices):
     """A training on four of eight devices sees whole batches."""
     chosen = options.Experiment(models.Logistic(), epochs=1, batch_size=100, devices=options.Devices(4))
     pipeline = pipelines.make_pipeline(chosen.model, 5, hls4ml.HLS4ML)
-    jets = load_subsets.load_subsets(open_files.open_splits(()), pipeline, chosen.task.read, seed=0, memory=4.0)
-    made = setup.make_setup(chosen, pipeline, jets)
+    jets = load_subsets.load_subsets(open_files.open_split_files(()), pipeline, chosen.task.read, seed=0, memory=4.0)
+    made = setup.make_training_setup(chosen, pipeline, jets)
     assert made.devices.everywhere == 4
     state = runtime.place_state(made.devices, made.start.state)
     (logits,) = made.predict(state, "test")

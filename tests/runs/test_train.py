@@ -403,7 +403,7 @@ class TestResume:
             process.wait()
         done = len(records.read_history(killed / "history.csv"))
         assert 11 <= done < 40
-        experiment.run(run_folder.resumable(killed))
+        experiment.run(run_folder.resumable_experiment(killed))
         a, b = (records.read_history(folder / "history.csv") for folder in (straight, killed))
         assert [row[:5] for row in a] == [row[:5] for row in b]
         for name in ("best.msgpack", "last.msgpack"):
@@ -415,21 +415,21 @@ class TestResume:
 
     def test_more_epochs(self, path, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
-        experiment.run(dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=6))
+        experiment.run(dataclasses.replace(run_folder.resumable_experiment(tmp_path / "run"), epochs=6))
         assert len(records.read_history(tmp_path / "run" / "history.csv")) == 6
-        assert run_folder.resumable(tmp_path / "run").epochs == 6
+        assert run_folder.resumable_experiment(tmp_path / "run").epochs == 6
 
     def test_refused(self, path, jet_file, tmp_path):
         experiment.run(small(path, tmp_path / "run"))
         with pytest.raises(InputError, match="batch_size was 64"):
-            experiment.run(dataclasses.replace(run_folder.resumable(tmp_path / "run"), batch_size=32))
+            experiment.run(dataclasses.replace(run_folder.resumable_experiment(tmp_path / "run"), batch_size=32))
         with pytest.raises(InputError, match="--out"):
             experiment.run(options.Experiment(resume=True))
         with pytest.raises(InputError, match="not the folder of a run"):
             experiment.run(options.Experiment(out=tmp_path / "none", resume=True))
         jet_file(count=300, seed=77)  # other jets under the same name
         with pytest.raises(InputError, match="not those"):
-            experiment.run(run_folder.resumable(tmp_path / "run"))
+            experiment.run(run_folder.resumable_experiment(tmp_path / "run"))
 
     def test_full_disk_keeps_the_last_checkpoint(self, path, tmp_path, monkeypatch):
         saves, fsync = [], training.checkpoints.os.fsync
@@ -444,7 +444,7 @@ class TestResume:
         with pytest.raises(InputError, match=r"msgpack: cannot be written \(No space"):
             experiment.run(small(path, tmp_path / "run"))
         monkeypatch.undo()
-        experiment.run(run_folder.resumable(tmp_path / "run"))
+        experiment.run(run_folder.resumable_experiment(tmp_path / "run"))
         experiment.run(small(path, tmp_path / "straight"))
         a, b = (records.read_history(tmp_path / name / "history.csv") for name in ("run", "straight"))
         assert [row[:5] for row in a] == [row[:5] for row in b]
@@ -456,7 +456,7 @@ class TestResume:
 
         with pytest.raises(KeyboardInterrupt, match=r"--out .*run --resume"):
             experiment.run(small(path, tmp_path / "run"), press)
-        experiment.run(run_folder.resumable(tmp_path / "run"))
+        experiment.run(run_folder.resumable_experiment(tmp_path / "run"))
         assert len(records.read_history(tmp_path / "run" / "history.csv")) == 4
 
     def test_full_disk_at_the_start_leaves_nothing(self, path, tmp_path, monkeypatch):

@@ -111,16 +111,16 @@ class TestCachePrograms:
             path.parent.mkdir(exist_ok=True)
             path.write_bytes(bytes(10))
             os.utime(path, (1000 - age, 1000 - age))
-        compilation._make_room(tmp_path, 100)
+        compilation._trim_program_cache(tmp_path, 100)
         assert len(list(path.parent.iterdir())) == 10
-        compilation._make_room(tmp_path, 99)
+        compilation._trim_program_cache(tmp_path, 99)
         assert sorted(path.name for path in path.parent.iterdir()) == [f"{age}-cache" for age in range(4)]
 
     def test_each_kind_of_cpu_has_its_folder(self, monkeypatch):
         def name(flags, mhz="2600"):
             text = f"processor : 0\nmodel name : A\ncpu MHz : {mhz}\nflags : {flags}\n\nprocessor : 1\nflags : other\n"
             monkeypatch.setattr(pathlib.Path, "read_text", lambda *_, **__: text)
-            return compilation._machine()
+            return compilation._machine_name()
 
         assert name("avx2") == name("avx2", mhz="3100")
         assert name("avx2") != name("avx2 avx512f")
@@ -130,7 +130,7 @@ class TestCachePrograms:
             raise FileNotFoundError
 
         monkeypatch.setattr(pathlib.Path, "read_text", none)
-        assert compilation._machine()
+        assert compilation._machine_name()
 
 
 class Window(NamedTuple):

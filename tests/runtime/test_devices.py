@@ -223,6 +223,8 @@ def test_whole_runs_learn_alike_and_go_on_on_other_devices(jet_file, tmp_path, c
     assert sum(metrics["jets"].values()) == 60
     one = dataclasses.replace(small, out=tmp_path / "one", devices=options.Devices(1))
     assert train.run(one)[1]["loss"] == pytest.approx(metrics["loss"], rel=0.05)
-    longer = dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=3, devices=options.Devices(1))
+    longer = dataclasses.replace(
+        run_folder.resumable_experiment(tmp_path / "run"), epochs=3, devices=options.Devices(1)
+    )
     train.run(longer)
     assert len(records.read_history(tmp_path / "run" / "history.csv")) == 3

@@ -37,7 +37,7 @@ def test_they_are_refused(words, message, tmp_path, monkeypatch):
 
 def test_what_fits_is_measured(monkeypatch):
     chosen = options.Experiment(models.MLP(hidden=(8,)), ensemble=3)
-    pipeline = setup.make_pipeline(chosen.model, chosen.task, hls4ml.HLS4ML)
+    pipeline = setup.make_task_pipeline(chosen.model, chosen.task, hls4ml.HLS4ML)
     size = 16 * 8 + 8 + 8 * 5 + 5
     for limit, fits in ((4 * size * 4 * 3, True), (4 * size * 4 * 3 - 1, False)):
         monkeypatch.setattr(complexity, "memory_limit", lambda limit=limit: limit)

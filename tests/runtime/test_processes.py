@@ -142,7 +142,7 @@ def test_each_process_reads_its_own_rows(path, monkeypatch):
     from hepjax.tasks.classification import Classification
 
     pipeline = pipelines.make_pipeline(models.MLP(), 5, hls4ml.HLS4ML)
-    opened, task = open_files.open_splits((path,)), Classification()
+    opened, task = open_files.open_split_files((path,)), Classification()
     seen = {}
     for i in range(3):
         monkeypatch.setattr("hepjax.runtime.processes.process", lambda i=i: (i, 3))

@@ -9,7 +9,7 @@ import pytest
 
 from hepjax import InputError, models
 from hepjax.runs import options, records, run_folder, train
-from hepjax.runtime.tensorboard import write_events
+from hepjax.runtime.tensorboard import write_tensorboard_events
 from hepjax.types import Epoch
 
 pytestmark = pytest.mark.usefixtures("undrawn")
@@ -34,7 +34,7 @@ def test_a_run_and_its_resume_are_read_back(jet_file, tmp_path):
         models.Logistic(), (jet_file(count=100),), out=tmp_path / "run", epochs=2, patience=None, tensorboard=True
     )
     train.run(chosen)
-    train.run(dataclasses.replace(run_folder.resumable(chosen.out), epochs=3, tensorboard=True))
+    train.run(dataclasses.replace(run_folder.resumable_experiment(chosen.out), epochs=3, tensorboard=True))
     history, found = records.read_history(chosen.out / "history.csv"), read(chosen.out / "tensorboard")
     assert len(history) == 3
     for name, tag in (("train_loss", "loss/train"), ("val_loss", "loss/validation"), ("waiting", "speed/waiting")):
@@ -43,7 +43,7 @@ def test_a_run_and_its_resume_are_read_back(jet_file, tmp_path):
 
 
 def test_each_epoch_is_on_the_disk_at_once_and_what_is_not_finite_is_left_out(tmp_path):
-    with write_events(tmp_path, 0) as after:
+    with write_tensorboard_events(tmp_path, 0) as after:
         after(row(1, 0.5))
         assert read(tmp_path)["loss/train"] == [(1, 0.5)]
         after(row(2, float("nan")))
@@ -52,10 +52,10 @@ def test_each_epoch_is_on_the_disk_at_once_and_what_is_not_finite_is_left_out(tm
 
 
 def test_epochs_that_a_killed_run_left_are_forgotten(tmp_path):
-    with write_events(tmp_path, 0) as after:
+    with write_tensorboard_events(tmp_path, 0) as after:
         for epoch in (1, 2, 3):
             after(row(epoch, float(epoch)))
-    with write_events(tmp_path, 1) as after:
+    with write_tensorboard_events(tmp_path, 1) as after:
         after(row(2, 20.0))
     assert read(tmp_path)["loss/train"] == [(1, 1.0), (2, 20.0)]
 

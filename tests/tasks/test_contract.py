@@ -101,7 +101,7 @@ class TestRun:
         name, _, out, _ = case
         experiment, record = run_folder.read_experiment(out)
         given = make(name)
-        dataset = run_folder.dataset_of(record)
+        dataset = run_folder.dataset_of_run(record)
         assert experiment.task == given.task.for_model(given.model).resolve(dataset)
         assert record["experiment"]["task"]["name"] == tasks.TASKS.name_of(type(experiment.task))
         assert tuple(record["outputs"]) == load(out).outputs
@@ -126,7 +126,7 @@ class TestUse:
     def test_resume_ends_where_one_run_would(self, case, tmp_path):
         _name, _, out, _ = case
         shutil.copytree(out, tmp_path / "run")
-        again = dataclasses.replace(run_folder.resumable(tmp_path / "run"), epochs=3)
+        again = dataclasses.replace(run_folder.resumable_experiment(tmp_path / "run"), epochs=3)
         train.run(again)
         straight = dataclasses.replace(again, out=tmp_path / "straight", resume=False)
         train.run(straight)
@@ -137,7 +137,7 @@ class TestUse:
         name, _path, out, _ = case
         other = Regression(target=("j_eta",)) if name == "classification" else Classification()
         other = Anomaly(background=("w",)) if name.startswith("anomaly") else other  # its models serve no other task
-        given = dataclasses.replace(run_folder.resumable(out), task=other)
+        given = dataclasses.replace(run_folder.resumable_experiment(out), task=other)
         words = r"--resume: task\.(name|background|anomalies) was"
         if name.startswith("generation"):
             words = "does not serve the task classification"

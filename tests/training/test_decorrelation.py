@@ -11,11 +11,11 @@ from hepjax.training import decorrelation, losses
 from hepjax.training.decorrelation import (
     ADVERSARY,
     BINS,
-    contest,
-    contest_loss,
     correlation_loss,
-    odds,
+    make_adversarial_contest,
+    make_contest_loss,
     reverse_gradient,
+    signal_log_odds,
     without_adversary,
 )
 
@@ -97,11 +97,11 @@ def test_dependence_is_seen_where_correlation_is_not_and_independence_is_near_ze
 def test_odds_are_those_of_one_class_against_the_background():
     logits = jnp.asarray(np.random.default_rng(0).normal(size=(7, 4)).astype(np.float32))
     p = jax.nn.softmax(logits)
-    found = jax.nn.sigmoid(odds(logits, BACKGROUND, SIGNAL))
+    found = jax.nn.sigmoid(signal_log_odds(logits, BACKGROUND, SIGNAL))
     for column, c in enumerate(SIGNAL):
         np.testing.assert_allclose(found[:, column], p[:, c] / (p[:, c] + p[:, 0] + p[:, 1]), rtol=1e-5)
     # Where all classes are background, it is each against the rest.
-    everything = jax.nn.sigmoid(odds(logits, jnp.ones(4, bool), range(4)))
+    everything = jax.nn.sigmoid(signal_log_odds(logits, jnp.ones(4, bool), range(4)))
     np.testing.assert_allclose(everything, p, rtol=1e-5)
 
 
@@ -117,7 +117,7 @@ def test_the_correlation_is_that_of_background_jets_by_what_a_cut_would_take():
     loss = losses.categorical_cross_entropy
     plain = float(loss(logits, labels, weights))
     rows = np.asarray(labels) < 2
-    d = np.asarray(jax.nn.sigmoid(odds(logits, BACKGROUND, SIGNAL)))[rows]
+    d = np.asarray(jax.nn.sigmoid(signal_log_odds(logits, BACKGROUND, SIGNAL)))[rows]
     each = [by_definition(d[:, i], np.asarray(nuisance)[rows], d[:, i]) for i in range(2)]
     found = jax.jit(correlation_loss(loss, 3.0, BACKGROUND, SIGNAL))(logits, labels, weights, nuisance)
     assert found - plain == pytest.approx(3 * np.average(each, weights=d.sum(axis=0)), rel=1e-3)
@@ -130,7 +130,7 @@ def test_of_many_jets_groups_are_looked_at_and_padding_changes_nothing():
     logits, labels, weights, nuisance = jets(2502)
     total = jax.jit(correlation_loss(lambda *_: jnp.zeros(()), 1.0, BACKGROUND, [2]))
     parts = [tuple(x[i : i + 834] for x in (logits, labels, weights, nuisance)) for i in range(0, 2502, 834)]
-    counts = [float((jax.nn.sigmoid(odds(p[0], BACKGROUND, [2]))[:, 0] * (p[1] < 2)).sum()) for p in parts]
+    counts = [float((jax.nn.sigmoid(signal_log_odds(p[0], BACKGROUND, [2]))[:, 0] * (p[1] < 2)).sum()) for p in parts]
     expected = np.average([float(total(*part)) for part in parts], weights=counts)
     assert total(logits, labels, weights, nuisance) == pytest.approx(expected, abs=1e-5)
     few = jets(50)
@@ -156,9 +156,9 @@ def test_the_tagger_s_gradient_is_reversed_and_the_adversary_s_is_not():
 
     @jax.jit
     def value(strength, params, other):
-        both = contest(linear, linear, strength, BACKGROUND, SIGNAL)
+        both = make_adversarial_contest(linear, linear, strength, BACKGROUND, SIGNAL)
         outputs, _ = both({**params, ADVERSARY: other}, {}, x, weights > 0, None)
-        return contest_loss(loss, BACKGROUND, SIGNAL)(outputs, labels, weights, nuisance)
+        return make_contest_loss(loss, BACKGROUND, SIGNAL)(outputs, labels, weights, nuisance)
 
     plain = jax.grad(lambda params: loss(x @ params["w"], labels, weights))(params)["w"]
     tagger = [np.asarray(jax.grad(value, 1)(s, params, other)["w"] - plain) for s in (1.0, 4.0)]
@@ -180,7 +180,7 @@ def test_the_tagger_s_gradient_is_reversed_and_the_adversary_s_is_not():
 def test_the_contest_s_loss_counts_the_nats_that_the_adversary_knows():
     logits, labels, weights, nuisance = jets(40)
     loss = losses.categorical_cross_entropy
-    total = contest_loss(loss, BACKGROUND, SIGNAL)
+    total = make_contest_loss(loss, BACKGROUND, SIGNAL)
     plain = float(loss(logits, labels, weights))
     assert total((logits, jnp.zeros((40, BINS))), labels, weights, nuisance) == pytest.approx(plain, abs=1e-5)
     sure = 100 * jax.nn.one_hot((nuisance * BINS).astype(int), BINS)

@@ -67,7 +67,7 @@ def test_gaussian_nll_is_least_when_the_width_is_right(rng):
 def test_huber_is_scipys(rng, weights):
     a, b = 3 * rng.normal(size=(2, B, 1))
     oracle = np.average(special.huber(1.5, a - b)[:, 0], weights=weights)
-    np.testing.assert_allclose(losses.huber(jnp.array(a), jnp.array(b), weights, delta=1.5), oracle, rtol=1e-5)
+    np.testing.assert_allclose(losses.huber_loss(jnp.array(a), jnp.array(b), weights, delta=1.5), oracle, rtol=1e-5)
 
 
 def test_quantile_loss_is_scikit_learns(rng, weights):
@@ -85,14 +85,14 @@ def test_levels_lie_between_0_and_1(levels):
     with pytest.raises(ValueError, match="between 0 and 1"):
         losses.quantile_loss(jnp.zeros((1, len(levels))), jnp.zeros((1, 1)), levels=levels)
     with pytest.raises(ValueError, match="delta above 0"):
-        losses.huber(jnp.zeros((1, 1)), jnp.zeros((1, 1)), delta=0)
+        losses.huber_loss(jnp.zeros((1, 1)), jnp.zeros((1, 1)), delta=0)
 
 
 CASES = {
     "binary": (losses.binary_cross_entropy, lambda r: r.normal(size=B), lambda r: r.integers(2, size=B)),
     "categorical": (losses.categorical_cross_entropy, lambda r: r.normal(size=(B, C)), lambda r: r.integers(C, size=B)),
     "squared": (losses.mean_squared_error, lambda r: r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
-    "huber": (losses.huber, lambda r: 3 * r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
+    "huber": (losses.huber_loss, lambda r: 3 * r.normal(size=(B, 2)), lambda r: r.normal(size=(B, 2))),
     "quantiles": (
         partial(losses.quantile_loss, levels=(0.2, 0.8)),
         lambda r: r.normal(size=(B, 4)),
@@ -241,7 +241,7 @@ def test_reconstruction_error_is_scikit_learns(rng, weights):
     outputs, x = reconstruction(rng), rng.normal(size=(B, 4, 2))
     oracle = mean_squared_error(x.reshape(B, -1), outputs.values.reshape(B, -1), sample_weight=weights)
     np.testing.assert_allclose(losses.reconstruction_error(outputs, x, weights), oracle, rtol=1e-5)
-    each = losses.squared_distance(outputs, x)
+    each = losses.autoencoder_distance(outputs, x)
     np.testing.assert_allclose(np.average(each, weights=weights) / 8, oracle, rtol=1e-5)
 
 
@@ -272,13 +272,13 @@ def test_negative_elbo_refuses_what_is_no_bound(rng, wrong):
 
 
 def test_reconstructions_must_have_the_shape_of_the_inputs(rng):
-    for loss in (losses.squared_distance, losses.reconstruction_error, losses.negative_elbo):
+    for loss in (losses.autoencoder_distance, losses.reconstruction_error, losses.negative_elbo):
         with pytest.raises(ValueError, match="do not fit targets of shape"):
             loss(reconstruction(rng), np.zeros((B, 4, 1)))
 
 
 def test_the_mean_of_what_a_network_answers_has_no_gradient_where_nothing_counts():
     answers, weights = jnp.array([1.0, 4.0, jnp.nan, jnp.inf]), jnp.array([2.0, 1.0, 0.0, 0.0])
-    assert losses.mean_answer(answers, None, weights) == 2
-    np.testing.assert_allclose(jax.grad(losses.mean_answer)(answers, None, weights), [2 / 3, 1 / 3, 0, 0])
-    assert losses.mean_answer(answers, None, jnp.ones(4)) != 2
+    assert losses.mean_network_loss(answers, None, weights) == 2
+    np.testing.assert_allclose(jax.grad(losses.mean_network_loss)(answers, None, weights), [2 / 3, 1 / 3, 0, 0])
+    assert losses.mean_network_loss(answers, None, jnp.ones(4)) != 2

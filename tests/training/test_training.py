@@ -13,7 +13,7 @@ from hepjax import InputError, models, training
 from hepjax.choices import Norm, Optimizer, Schedule
 from hepjax.inputs import batching
 from hepjax.training import losses
-from hepjax.training.stopping import watch
+from hepjax.training.stopping import watch_validation_loss
 from hepjax.types import Batch, Epoch, Progress
 
 N, F, C = 200, 4, 3
@@ -201,7 +201,7 @@ class TestFit:
 def test_minimum_change():
     progress = Progress()
     for epoch, loss in enumerate([1.0, 0.95, 0.91, 0.89, 0.889], 1):
-        progress = watch(progress, Epoch(epoch, 0, loss, 0, 0, 0, 0), 0.1)
+        progress = watch_validation_loss(progress, Epoch(epoch, 0, loss, 0, 0, 0, 0), 0.1)
     # 0.89 undercuts 1.0 by more than 0.1, 0.889 does not undercut 0.89
     assert progress.epochs_without_improvement == 1
     assert progress.best_loss == 0.889  # the best is the lowest all the same

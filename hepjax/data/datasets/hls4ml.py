@@ -131,10 +131,10 @@ _TITLES = {
 }
 
 
-def _title(column: str) -> str:
+def _hls4ml_column_title(column: str) -> str:
     r"""A column in the symbols of papers.
 
-    >>> _title("j_d2_a1_b2_mmdt"), _title("j_tau3_b1")
+    >>> _hls4ml_column_title("j_d2_a1_b2_mmdt"), _hls4ml_column_title("j_tau3_b1")
     ('$D_2$ (α = 1, β = 2, mMDT)', '$\\tau_3$ (β = 1) [GeV]')
     """
     if parts := re.fullmatch(r"j_([cdmn])(\d)(?:_a(\d))?_b(\d)(_mmdt)?", column):
@@ -162,6 +162,6 @@ HLS4ML = register(
         particle_features=PARTICLE_FEATURES,
         images=IMAGES,
         background=("g", "q"),
-        titles={column: _title(column) for column in (*PARTICLE_COLUMNS, *OBSERVABLE_COLUMNS)},
+        titles={column: _hls4ml_column_title(column) for column in (*PARTICLE_COLUMNS, *OBSERVABLE_COLUMNS)},
     ),
 )

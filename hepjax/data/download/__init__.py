@@ -67,9 +67,11 @@ def fetch(
         folder.mkdir(parents=True, exist_ok=True)
         with _lock_download_folder(folder):
             for archive in source.archives:
-                files += unpacked_files(folder, archive) or _obtain(folder, archive, source.page, retry, report, check)
+                files += unpacked_files(folder, archive) or _download_and_unpack(
+                    folder, archive, source.page, retry, report, check
+                )
     except OSError as error:
-        raise InputError(_disk_problem(folder, error)) from error
+        raise InputError(_disk_space_error(folder, error)) from error
     return files
 
 
@@ -96,7 +98,7 @@ def _lock_download_folder(folder: Path) -> Iterator[None]:
         yield
 
 
-def _disk_problem(folder: Path, error: OSError) -> str:
+def _disk_space_error(folder: Path, error: OSError) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"{folder}: the disk is full. Free some space and run again: the download goes on where it stopped"
     return f"{error.filename or folder}: {error.strerror or error}. Choose a folder that can be written to"
@@ -119,7 +121,7 @@ def _recorded_sum(path: Path) -> str | None:
     return found
 
 
-def _obtain(
+def _download_and_unpack(
     folder: Path, archive: Archive, page: str, retry: Retry, report: Progress, check: Check | None
 ) -> list[Path]:
     """Downloads an archive if it is missing, verifies and unpacks it."""
@@ -132,7 +134,7 @@ def _obtain(
     if path.exists():
         if problem := file_problem(path):
             raise InputError(f"{path}: {problem}. Delete it and fetch it again")
-        sha256, problem = _download.examine(path, archive, recorded, report)
+        sha256, problem = _download.verify_archive(path, archive, recorded, report)
         if problem:
             raise InputError(f"{path}: {problem}. Delete it and fetch it again")
     else:

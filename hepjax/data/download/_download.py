@@ -18,7 +18,7 @@ import pooch
 import requests
 import urllib3
 
-from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
     """The signal for a failed attempt that is worth repeating."""
 
     def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False, slow: bool = False) -> None:
-        super().__init__(one_line(reason)[:300])
+        super().__init__(escape_control_characters(reason)[:300])
         self.wait = wait
         self.unreachable = unreachable
         self.slow = slow
@@ -72,7 +72,7 @@ def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
         return archive
 
 
-def examine(path: Path, archive: Archive, recorded: str | None, report: Progress) -> tuple[str, str]:
+def verify_archive(path: Path, archive: Archive, recorded: str | None, report: Progress) -> tuple[str, str]:
     """Returns the SHA-256 sum of a complete archive, and a description of its problem (empty if it is valid)."""
     size = path.stat().st_size
     report(f"verifying {archive.name}", 0, size)
@@ -97,15 +97,15 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
     part = path.with_name(f"{path.name}.part")
     if part.exists() and (other := file_problem(part)):
         raise InputError(f"{part}: {other}. Delete it and run again")
-    failures, furthest = 0, _size(part)
+    failures, furthest = 0, _partial_size(part)
     with requests.Session() as session:
         while True:
             try:
-                sha256 = _verified_attempt(session, address, part, archive, recorded, retry, report)
+                sha256 = _attempt_and_verify(session, address, part, archive, recorded, retry, report)
                 break
             except _TryAgain as problem:
-                if _size(part) > furthest and not problem.slow:
-                    failures, furthest = 0, _size(part)
+                if _partial_size(part) > furthest and not problem.slow:
+                    failures, furthest = 0, _partial_size(part)
                 # A server that never sent a byte is probably unreachable, so that waiting does not help.
                 allowed = min(1, len(retry.delays)) if problem.unreachable and not furthest else len(retry.delays)
                 if failures >= allowed:
@@ -122,7 +122,7 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
     return sha256
 
 
-def _verified_attempt(
+def _attempt_and_verify(
     session: requests.Session,
     address: str,
     part: Path,
@@ -132,8 +132,8 @@ def _verified_attempt(
     report: Progress,
 ) -> str:
     """Downloads once, and returns the SHA-256 sum if the archive is complete and valid."""
-    resumed = _attempt(session, address, part, archive, retry, report)
-    sha256, problem = examine(part, archive, recorded, report)
+    resumed = _attempt_download(session, address, part, archive, retry, report)
+    sha256, problem = verify_archive(part, archive, recorded, report)
     if problem:
         _discard_partial_download(part)  # or it would be taken up again for ever
         if resumed:
@@ -145,12 +145,12 @@ def _verified_attempt(
     return sha256
 
 
-def _attempt(
+def _attempt_download(
     session: requests.Session, address: str, part: Path, archive: Archive, retry: Retry, report: Progress
 ) -> bool:
     """Downloads once, as far as it goes. True where the beginning came from an earlier attempt."""
-    state = _read_state(part)
-    start = _size(part) if state else 0
+    state = _read_download_state(part)
+    start = _partial_size(part) if state else 0
     if start and start == state.get("total"):
         return True
     headers = {"Accept-Encoding": "identity"}
@@ -163,21 +163,21 @@ def _attempt(
             if start and response.status_code in (400, 412):  # what was noted of the part is wrong
                 _discard_partial_download(part)
                 raise _TryAgain("the part downloaded before cannot be continued")
-            _check_response(response, address, part)
+            _check_response_header(response, address, part)
             if response.status_code == 206:
-                _check_continuation(response, part, start, state)
+                _check_resumed_response(response, part, start, state)
                 total = state.get("total")
             else:
-                start, total = 0, _length(response)
+                start, total = 0, _content_length(response)
             if total is not None and archive.size is not None and total != archive.size:
                 raise InputError(f"{address}: offers {total} bytes, expected {archive.size}: the record has changed")
-            _receive(response, address, part, archive.name, start, total, retry=retry, report=report)
+            _receive_body(response, address, part, archive.name, start, total, retry=retry, report=report)
     except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
-        raise _failed(_innermost(error)) from error
+        raise _download_error(_innermost_cause(error)) from error
     return start > 0
 
 
-def _failed(cause: BaseException) -> _TryAgain:
+def _download_error(cause: BaseException) -> _TryAgain:
     if isinstance(cause, http.client.IncompleteRead):
         return _TryAgain("the connection ended early")
     reason = str(cause).rsplit(": ", 1)[-1]
@@ -186,7 +186,7 @@ def _failed(cause: BaseException) -> _TryAgain:
     return _TryAgain(f"the connection failed ({reason})")
 
 
-def _innermost(error: BaseException) -> BaseException:
+def _innermost_cause(error: BaseException) -> BaseException:
     """Returns the original cause, because requests and urllib3 wrap their errors several times."""
     while True:
         inner = [arg for arg in (*error.args, getattr(error, "reason", None)) if isinstance(arg, BaseException)]
@@ -204,9 +204,10 @@ def _open_response(
         if not response.is_redirect:
             return contextlib.closing(response)
         response.close()
-        address = _redirected(address, response.headers["Location"])
+        address = _redirect_target(address, response.headers["Location"])
     raise InputError(
-        f"{one_line(address)}: redirects more than {_MAX_REDIRECTS} times. Check the network's proxy or login page"
+        f"{escape_control_characters(address)}: redirects more than {_MAX_REDIRECTS} times. Check "
+        "the network's proxy or login page"
     )
 
 
@@ -228,28 +229,30 @@ def _answer(session: requests.Session, address: str, headers: Mapping[str, str],
     if isinstance(answer, requests.Response):
         return answer
     if isinstance(answer, _MALFORMED):
-        words = f"{one_line(address)[:300]}: is no address ({one_line(answer)[:300]})"
+        words = f"{escape_control_characters(address)[:300]}: is no address ({escape_control_characters(answer)[:300]})"
         raise InputError(f"{words}. Check the network's proxy or login page") from answer
     raise answer
 
 
-def _redirected(address: str, location: str) -> str:
+def _redirect_target(address: str, location: str) -> str:
     """Returns the target of a redirect; refuses to leave https for an insecure connection."""
     try:
         target = urljoin(address, location)
         scheme = urlsplit(target).scheme
     except ValueError as error:
         raise InputError(
-            f"{address}: redirects to {one_line(location)[:200]}, which is no address. Check the network's proxy"
+            f"{address}: redirects to {escape_control_characters(location)[:200]}, which is no address. "
+            "Check the network's proxy"
         ) from error
     if scheme not in ("https", urlsplit(address).scheme):
         raise InputError(
-            f"{address}: redirects to {one_line(target)[:200]}, which is not secure. Check the network's proxy"
+            f"{address}: redirects to {escape_control_characters(target)[:200]}, which is not secure. "
+            "Check the network's proxy"
         )
     return target
 
 
-def _check_response(response: requests.Response, address: str, part: Path) -> None:
+def _check_response_header(response: requests.Response, address: str, part: Path) -> None:
     """Checks by the header that a response is the file or its missing part."""
     status = response.status_code
     if status == 416:  # the requested part does not exist
@@ -260,24 +263,25 @@ def _check_response(response: requests.Response, address: str, part: Path) -> No
         raise _TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
     if status not in (200, 206):
         raise InputError(
-            f"{address}: the server answers {status} {one_line(response.reason)}. The record may have moved"
+            f"{address}: the server answers {status} {escape_control_characters(response.reason)}. The "
+            "record may have moved"
         )
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise _not_an_archive(address, "a web page (text/html)")
+        raise _not_an_archive_error(address, "a web page (text/html)")
 
 
-def _not_an_archive(address: str, content: str) -> InputError:
+def _not_an_archive_error(address: str, content: str) -> InputError:
     return InputError(
         f"{address}: the server sent {content}, expected a .tar.gz archive. Check for a proxy or login page in between"
     )
 
 
-def _length(response: requests.Response) -> int | None:
+def _content_length(response: requests.Response) -> int | None:
     length = response.headers.get("Content-Length", "")
     return int(length) if length.isdecimal() else None
 
 
-def _check_continuation(response: requests.Response, part: Path, start: int, state: Mapping[str, Any]) -> None:
+def _check_resumed_response(response: requests.Response, part: Path, start: int, state: Mapping[str, Any]) -> None:
     """Checks that a partial response starts at the end of the existing part and belongs to the same file."""
     unit, _, rest = response.headers.get("Content-Range", "").partition(" ")
     piece, _, total = rest.partition("/")
@@ -288,7 +292,7 @@ def _check_continuation(response: requests.Response, part: Path, start: int, sta
         raise _TryAgain("the file changed since the download began")
 
 
-def _receive(
+def _receive_body(
     response: requests.Response,
     address: str,
     part: Path,
@@ -304,9 +308,9 @@ def _receive(
     first = next(chunks, b"")
     if start == 0:
         if not first.startswith(_GZIP_MAGIC):  # checked before an older part is discarded
-            raise _not_an_archive(address, f"{first[:12]!r}")
+            raise _not_an_archive_error(address, f"{first[:12]!r}")
         _discard_partial_download(part)
-        _write_state(part, response, total)
+        _write_download_state(part, response, total)
     if total is not None and shutil.disk_usage(part.parent).free < total - start:
         raise OSError(errno.ENOSPC, "no space for the rest of the file", str(part))
     done = start
@@ -346,17 +350,17 @@ def _beginning(response: requests.Response) -> bytes:
     return piece
 
 
-def _size(path: Path) -> int:
+def _partial_size(path: Path) -> int:
     return path.stat().st_size if path.exists() else 0
 
 
-def _state_path(part: Path) -> Path:
+def _download_state_path(part: Path) -> Path:
     return part.with_name(f"{part.name}.json")
 
 
-def _read_state(part: Path) -> dict[str, Any]:
+def _read_download_state(part: Path) -> dict[str, Any]:
     """Reads the state of a partial download; empty if it cannot be resumed."""
-    path = _state_path(part)
+    path = _download_state_path(part)
     if file_problem(path):
         return {}
     try:
@@ -371,16 +375,16 @@ def _read_state(part: Path) -> dict[str, Any]:
     return state if good else {}
 
 
-def _write_state(part: Path, response: requests.Response, total: int | None) -> None:
+def _write_download_state(part: Path, response: requests.Response, total: int | None) -> None:
     etag = response.headers.get("ETag", "")
     state = {
         "total": total,
         "etag": etag if etag.startswith('"') else None,  # a weak ETag does not guarantee identical bytes
         "modified": response.headers.get("Last-Modified"),
     }
-    _state_path(part).write_text(json.dumps(state))
+    _download_state_path(part).write_text(json.dumps(state))
 
 
 def _discard_partial_download(part: Path) -> None:
     part.unlink(missing_ok=True)
-    _state_path(part).unlink(missing_ok=True)
+    _download_state_path(part).unlink(missing_ok=True)

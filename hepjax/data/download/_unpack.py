@@ -10,7 +10,7 @@ import zlib
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def unpacked_files(folder: Path, archive: Archive) -> list[Path]:
         raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}")
     files = [split / name for name in sorted(sizes)]
     for path in files:
-        if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5(path):
+        if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5_member(path):
             raise InputError(f"{path}: missing or changed, expected {sizes[path.name]} bytes of HDF5. {remedy}")
     return files
 
@@ -55,7 +55,7 @@ def _read_manifest(path: Path) -> dict[str, int] | None:
     return sizes if all(good) else None
 
 
-def _is_hdf5(path: Path) -> bool:
+def _is_hdf5_member(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
 
@@ -66,13 +66,14 @@ def unpack_archive(path: Path, split: Path, sha256: str, report: Progress, check
     shutil.rmtree(work, ignore_errors=True)  # left over from a killed run
     work.mkdir()
     try:
-        files = _extract(path, work, report)
+        files = _extract_hdf5_members(path, work, report)
         if not files:
             raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
         for file in files:
-            if not _is_hdf5(file):
+            if not _is_hdf5_member(file):
                 raise InputError(
-                    f"{path}: its member {one_line(file.name)} is not HDF5. Delete the archive and fetch it again"
+                    f"{path}: its member {escape_control_characters(file.name)} is not HDF5. Delete the archive "
+                    "and fetch it again"
                 )
             if check:
                 check(file)
@@ -84,7 +85,7 @@ def unpack_archive(path: Path, split: Path, sha256: str, report: Progress, check
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
+def _extract_hdf5_members(path: Path, work: Path, report: Progress) -> list[Path]:
     """Writes the .h5 files of an archive directly into `work`, without using paths from the archive."""
     size, total = path.stat().st_size, 0
     files: list[Path] = []
@@ -92,7 +93,7 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
         with path.open("rb") as raw, _Stream(fileobj=raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for count, member in enumerate(tar):
                 total += member.size
-                name = _safe_name(path, member, work, total=total, count=count)
+                name = _safe_member_name(path, member, work, total=total, count=count)
                 if name is not None:
                     files.append(work / name)
                     with tar.extractfile(member) as inside, files[-1].open("xb") as outside:  # type: ignore[union-attr]
@@ -104,10 +105,12 @@ def _extract(path: Path, work: Path, report: Progress) -> list[Path]:
     except InputError:
         raise
     except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{path}: broken archive ({one_line(error)}). Delete it and fetch it again") from error
+        raise InputError(
+            f"{path}: broken archive ({escape_control_characters(error)}). Delete it and fetch it again"
+        ) from error
     except FileExistsError as error:
         raise InputError(
-            f"{path}: holds two files named {one_line(files[-1].name)}. Delete it and fetch it again"
+            f"{path}: holds two files named {escape_control_characters(files[-1].name)}. Delete it and fetch it again"
         ) from error
     return files
 
@@ -122,7 +125,7 @@ class _Stream(gzip.GzipFile):
         return super().read(size)
 
 
-def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, *, total: int, count: int) -> str | None:
+def _safe_member_name(path: Path, member: tarfile.TarInfo, work: Path, *, total: int, count: int) -> str | None:
     """Returns the file name of a member to keep, or None to skip it; raises an error for a malicious member."""
     inside = PurePosixPath(member.name)
     problem = None
@@ -138,7 +141,8 @@ def _safe_name(path: Path, member: tarfile.TarInfo, work: Path, *, total: int, c
         problem = f"there are more than {_MOST_MEMBERS} members"
     if problem:
         raise InputError(
-            f"{path}: refused because of its member {member.name!a}: {one_line(problem)}. Nothing was unpacked"
+            f"{path}: refused because of its member {member.name!a}: "
+            f"{escape_control_characters(problem)}. Nothing was unpacked"
         )
     # macOS adds a hidden file with attributes for each file.
     is_data = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")

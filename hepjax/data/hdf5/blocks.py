@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import open_file
-from hepjax.data.dataset import hardness, label_columns, particle_mask
+from hepjax.data.atomic_hdf5 import open_hdf5_file
+from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
 from hepjax.data.datasets import hls4ml
-from hepjax.data.hdf5.chunks import make_read
+from hepjax.data.hdf5.chunks import make_chunk_reader
 from hepjax.data.hdf5.storage import LARGEST, check_data, open_dataset
 from hepjax.errors import InputError
 from hepjax.types import OneHot
@@ -48,7 +48,7 @@ def read_in_parts(
     Yields:
       Functions that read, check, decode and write one part each; they raise InputError for what cannot be read.
     """
-    for name, decoders in _decoders(file).items():
+    for name, decoders in _field_decoders(file).items():
         if wanted := {field: decoders[field] for field in decoders if field in out}:
             size = file.header.chunk_rows[name]
             # Large chunks are read by few threads at a time, so that memory holds them.
@@ -57,10 +57,10 @@ def read_in_parts(
             count = max(1, _TASK_ROWS // size)
             for i in range(0, len(chunks), count):
                 parts = [(local[low:high], places[low:high]) for low, high in chunks[i : i + count]]
-                yield functools.partial(_read_parts, name, file, slots, wanted, out, parts, gate)
+                yield functools.partial(_read_chunks_of_dataset, name, file, slots, wanted, out, parts, gate)
 
 
-def _read_parts(
+def _read_chunks_of_dataset(
     name: str,
     file: JetFile,
     slots: int,
@@ -70,19 +70,19 @@ def _read_parts(
     gate: threading.BoundedSemaphore,
 ) -> None:
     """Reads some chunks' rows of one dataset; each thread opens the file for itself."""
-    with gate, open_file(file.header.path) as opened:
+    with gate, open_hdf5_file(file.header.path) as opened:
         dataset = open_dataset(opened, name)
         if name in file.header.series:  # of which most are not read, so that opening does not look at them
             check_data(file.header.path, name, dataset)
-        read = make_read(dataset)
+        read = make_chunk_reader(dataset)
         for local, places in parts:
             # A call of its own, so that one block is freed before the next is read.
-            values = _read_block(name, dataset, read, file, slots, local, decoders)
+            values = _read_rows_of_chunk(name, dataset, read, file, slots, local, decoders)
             for field in decoders:
                 out[field][places] = values.pop(field)
 
 
-def _read_block(
+def _read_rows_of_chunk(
     name: str,
     dataset: Any,
     read: ReadRows,
@@ -99,9 +99,9 @@ def _read_block(
         if not _is_finite(block):
             raise _bad_numbers(name, dataset, file)
     if "constituents" in decoders or "mask" in decoders:
-        block = _sort_by_pt(file, block)[:, :slots]
+        block = _sort_particles_by_pt(file, block)[:, :slots]
     elif name == hls4ml.JETS:
-        _check_labels(file, block, start)
+        _check_label_rows(file, block, start)
     if not np.array_equal(local - start, np.arange(len(block))):
         block = block[local - start]
     return {field: decode(block) for field, decode in decoders.items()}
@@ -113,7 +113,7 @@ def _rows_by_chunk(local: np.ndarray, size: int) -> Iterator[tuple[int, int]]:
     return itertools.pairwise([0, *edges.tolist(), len(local)])
 
 
-def _decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
+def _field_decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
     """Dataset of the file → field of the jets → how a block becomes it."""
     header, dataset = file.header, file.dataset
     particles = _column_places(header.particle_names, dataset.particle_columns)
@@ -127,11 +127,11 @@ def _decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
     if dataset.weights in header.series:
         decoders[dataset.weights] = {"weights": lambda block: block}
     if header.jet_names:
-        decoders[hls4ml.JETS] = _jet_decoders(header, dataset)
+        decoders[hls4ml.JETS] = _jet_column_decoders(header, dataset)
     return decoders
 
 
-def _jet_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
+def _jet_column_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
     observables = _column_places(header.jet_names, dataset.jet_columns)
     decoders: dict[str, Decoder] = {"observables": lambda block: _take_columns(block, observables)}
     if isinstance(dataset.labels, OneHot):
@@ -156,9 +156,9 @@ def _take_columns(block: np.ndarray, places: tuple[int, ...]) -> np.ndarray:
     return block if places == tuple(range(block.shape[-1])) else block[..., places]
 
 
-def _sort_by_pt(file: JetFile, block: np.ndarray) -> np.ndarray:
+def _sort_particles_by_pt(file: JetFile, block: np.ndarray) -> np.ndarray:
     """Sorts each jet's particles by falling pT, as most files do already."""
-    pt = hardness(block, file.header.particle_names, file.dataset.roles)
+    pt = particle_hardness(block, file.header.particle_names, file.dataset.roles)
     if pt is None:
         return block
     unsorted = np.flatnonzero((pt[:, 1:] > pt[:, :-1]).any(axis=1))
@@ -207,7 +207,7 @@ def _bad_numbers(name: str, dataset: Any, file: JetFile) -> InputError:
     )
 
 
-def _check_labels(file: JetFile, block: np.ndarray, start: int) -> None:
+def _check_label_rows(file: JetFile, block: np.ndarray, start: int) -> None:
     """Refuses rows whose labels name no class."""
     header, dataset = file.header, file.dataset
     if dataset.labels is None:

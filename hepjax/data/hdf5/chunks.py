@@ -25,7 +25,7 @@ _PIPELINES: tuple[list[int], ...] = ([], [_SHUFFLE], [_GZIP], [_SHUFFLE, _GZIP])
 """The filters, in the order of writing, that are undone here."""
 
 
-def make_read(dataset: h5py.Dataset) -> ReadRows:
+def make_chunk_reader(dataset: h5py.Dataset) -> ReadRows:
     """The quickest way to read rows of one chunk.
 
     Chunks of whole rows, stored plainly or by gzip with or without the shuffle filter, are read as they are and decoded
@@ -39,7 +39,7 @@ def make_read(dataset: h5py.Dataset) -> ReadRows:
       raises one of h5py's errors, or ValueError, where the chunk is damaged.
     """
     codes = _codes(dataset)
-    filters = _filters(dataset, codes)
+    filters = _chunk_filters(dataset, codes)
     if filters is None:
 
         def leave(first: int, last: int) -> np.ndarray:
@@ -51,19 +51,19 @@ def make_read(dataset: h5py.Dataset) -> ReadRows:
     dtype, chunk = dataset.dtype, dataset.chunks
     size = dtype.itemsize * math.prod(chunk)
 
-    def read(first: int, last: int) -> np.ndarray:
+    def read_chunk_rows(first: int, last: int) -> np.ndarray:
         start = first - first % chunk[0]
         skipped, data = dataset.id.read_direct_chunk((start, *[0] * (len(chunk) - 1)))
         if filters and len(data) == size and start + chunk[0] > len(dataset):
             return np.asarray(dataset[first:last])  # HDF5 can leave a last chunk unfiltered without saying so
         for place in reversed(range(len(filters))):
             if not skipped >> place & 1:
-                data = _inflate(data, size) if filters[place] == _GZIP else _unshuffle(data, dtype.itemsize)
+                data = _inflate_chunk(data, size) if filters[place] == _GZIP else _unshuffle_chunk(data, dtype.itemsize)
         if len(data) != size:
             raise ValueError(f"a chunk of {dataset.name} has {len(data)} bytes, expected {size}")
         return np.frombuffer(data, dtype).reshape(chunk)[first - start : last - start]
 
-    return read
+    return read_chunk_rows
 
 
 def _codes(dataset: h5py.Dataset) -> list[int]:
@@ -72,7 +72,7 @@ def _codes(dataset: h5py.Dataset) -> list[int]:
     return [created.get_filter(place)[0] for place in range(created.get_nfilters())]
 
 
-def _filters(dataset: h5py.Dataset, codes: list[int]) -> list[int] | None:
+def _chunk_filters(dataset: h5py.Dataset, codes: list[int]) -> list[int] | None:
     """The filters of a dataset in the order of writing; None where h5py has to read it."""
     if dataset.chunks is None or dataset.chunks[1:] != dataset.shape[1:]:
         return None
@@ -97,14 +97,14 @@ def _check_unpacked(dataset: h5py.Dataset, codes: list[int], first: int, last: i
             if skipped >> place & 1 or codes[place] == _SHUFFLE:
                 continue
             if codes[place] == _GZIP:
-                data = _inflate(data, LARGEST)
+                data = _inflate_chunk(data, LARGEST)
             elif codes[place] == _FLETCHER:
                 data = data[:-4]
             else:
                 break
 
 
-def _inflate(data: bytes, size: int) -> bytes:
+def _inflate_chunk(data: bytes, size: int) -> bytes:
     """Undoes gzip; a chunk that goes on beyond its size is noticed before memory is set aside for the rest."""
     stream = isal_zlib.decompressobj()
     try:
@@ -116,7 +116,7 @@ def _inflate(data: bytes, size: int) -> bytes:
     return inflated
 
 
-def _unshuffle(data: bytes, width: int) -> np.ndarray:
+def _unshuffle_chunk(data: bytes, width: int) -> np.ndarray:
     """Undoes the shuffle filter, which stores the first bytes of all numbers, then the second ones, and so on."""
     planes = np.frombuffer(data, np.uint8).reshape(width, -1)
     # Shifts run through the memory in order: three times faster than a transposition.

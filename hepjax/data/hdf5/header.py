@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import one_line, open_file
+from hepjax.data.atomic_hdf5 import escape_control_characters, open_hdf5_file
 from hepjax.data.containers import Header
-from hepjax.data.dataset import repeats
+from hepjax.data.dataset import repeated_values
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5.storage import (
     Place,
@@ -52,10 +52,10 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
       InputError: the particles are missing, a dataset has a wrong rank or type, a column has no name or one that
         another has, the file holds no jet, or its data lies elsewhere or in pieces too large to read.
     """
-    with open_file(path) as file:
+    with open_hdf5_file(path) as file:
         held = root_datasets(Place(file, path, allow_external))
-        constituents = _dataset(held, path, hls4ml.CONSTITUENTS, rank=3)
-        jets = _dataset(held, path, hls4ml.JETS, rank=2) if hls4ml.JETS in file else None
+        constituents = _header_dataset(held, path, hls4ml.CONSTITUENTS, rank=3)
+        jets = _header_dataset(held, path, hls4ml.JETS, rank=2) if hls4ml.JETS in file else None
         count = constituents.shape[0]
         if jets is not None and jets.shape[0] != count:
             raise InputError(
@@ -64,7 +64,7 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
             )
         if count == 0:
             raise InputError(f"{path}: holds no jets; leave the file out")
-        images, series = _image_dataset_names(held), _series(held, count)
+        images, series = _image_dataset_names(held), _jet_series_names(held, count)
         read = {hls4ml.CONSTITUENTS: constituents, **({} if jets is None else {hls4ml.JETS: jets})}
         read |= {name: held[name] for name in (*images, *series)}
         rows = {name: rows_at_once(values, _IMAGES if name in images else ROWS) for name, values in read.items()}
@@ -93,7 +93,7 @@ def sample(header: Header, columns: Sequence[str]) -> np.ndarray:
       (n, columns), up to a thousand jets.
     """
     starts = np.unique(np.linspace(0, max(header.jets - _SAMPLE, 0), _SAMPLES).astype(int))
-    with open_file(header.path) as file:
+    with open_hdf5_file(header.path) as file:
         jets = open_dataset(file, hls4ml.JETS)
         rows = np.concatenate([jets[start : start + _SAMPLE] for start in starts.tolist()])
     return np.asarray(rows[:, [header.jet_names.index(name) for name in columns]])
@@ -101,7 +101,7 @@ def sample(header: Header, columns: Sequence[str]) -> np.ndarray:
 
 def attributes(path: Path) -> dict[str, str]:
     """Returns the file's own attributes, as text."""
-    with open_file(path) as file:
+    with open_hdf5_file(path) as file:
         return {str(key): _words(value) for key, value in file.attrs.items()}
 
 
@@ -127,8 +127,8 @@ def image_shape(header: Header, name: str) -> tuple[int, int]:
         held = f"its images are {', '.join(header.images)}" if header.images else "it holds no images"
         words = "ask for others, or draw them from the particles with hepjax.inputs.images"
         raise InputError(f"{header.path}: has no dataset {name} ({held}); {words}")
-    with open_file(header.path) as file:
-        images = _dataset({name: open_dataset(file, name)}, header.path, name, rank=3)
+    with open_hdf5_file(header.path) as file:
+        images = _header_dataset({name: open_dataset(file, name)}, header.path, name, rank=3)
         if images.shape[0] != header.jets:
             raise InputError(
                 f"{header.path}: {name} has {images.shape[0]} rows but {hls4ml.JETS} has {header.jets}; "
@@ -137,9 +137,9 @@ def image_shape(header: Header, name: str) -> tuple[int, int]:
         return int(images.shape[1]), int(images.shape[2])
 
 
-def _dataset(held: Mapping[str, h5py.Dataset], path: Path, name: str, rank: int) -> h5py.Dataset:
+def _header_dataset(held: Mapping[str, h5py.Dataset], path: Path, name: str, rank: int) -> h5py.Dataset:
     if name not in held:
-        listed = one_line(", ".join(sorted(held))) or "nothing"
+        listed = escape_control_characters(", ".join(sorted(held))) or "nothing"
         raise InputError(f"{path}: has no dataset {name} (it holds {listed}); give a file of the public jet layout")
     dataset = held[name]
     if dataset.ndim != rank or dataset.dtype.kind != "f":
@@ -163,7 +163,7 @@ def _image_dataset_names(held: Mapping[str, h5py.Dataset]) -> tuple[str, ...]:
     return (*known, *others)
 
 
-def _series(held: Mapping[str, h5py.Dataset], count: int) -> tuple[str, ...]:
+def _jet_series_names(held: Mapping[str, h5py.Dataset], count: int) -> tuple[str, ...]:
     """The datasets of one number for each jet."""
     return tuple(name for name, item in held.items() if item.shape == (count,) and item.dtype.kind in "fiu")
 
@@ -197,8 +197,9 @@ def _header_column_names(
         )
     if bad := [name for name in names if not name or not name.isprintable() or "\\x" in name]:
         raise InputError(
-            f"{path}: {dataset} has names that are no text: {one_line(', '.join(bad)) or 'an empty one'}; rename them"
+            f"{path}: {dataset} has names that are no text: "
+            f"{escape_control_characters(', '.join(bad)) or 'an empty one'}; rename them"
         )
-    if twice := sorted(repeats(names)):
+    if twice := sorted(repeated_values(names)):
         raise InputError(f"{path}: {dataset} names {', '.join(twice)} more than once; rename or remove the copies")
     return tuple(names)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 
-from hepjax.data.atomic_hdf5 import one_line, open_file
+from hepjax.data.atomic_hdf5 import escape_control_characters, open_hdf5_file
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _follow(group: h5py.Group, name: str) -> Any:
 def _in_other_file(place: Place, name: str, target: _Elsewhere, chain: Sequence[tuple[Any, ...]]) -> h5py.Dataset:
     """Finds the target of a link to another file, and checks it there."""
     source = _source(place, name, target.file)
-    with open_file(source) as file:
+    with open_hdf5_file(source) as file:
         found = _find(Place(file, source, place.allow_external), target.name, _longer(place, name, chain))
         if not isinstance(found, h5py.Dataset):
             raise InputError(f"{place.path}: {name} is a link to {target.name} in {source}, which has no such dataset")
@@ -216,7 +216,7 @@ def _shape_of_source(
     place: Place, name: str, path: Path, inside: str, chain: Sequence[tuple[Any, ...]]
 ) -> tuple[int, ...]:
     """The shape of a dataset that a virtual one is made of, which must hold all its data."""
-    with open_file(path) as file:
+    with open_hdf5_file(path) as file:
         found = _find(Place(file, path, place.allow_external), inside, chain)
         if not isinstance(found, h5py.Dataset):
             raise InputError(
@@ -248,7 +248,7 @@ def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[
 
 def _source(place: Place, name: str, source: str) -> Path:
     """The path of a file that holds data of this one, if it may be read."""
-    words = f"{place.path}: {name} is stored in another file, {one_line(source)}"
+    words = f"{place.path}: {name} is stored in another file, {escape_control_characters(source)}"
     path = place.path.parent / source
     if problem := file_problem(path):
         raise InputError(f"{words}: {problem}; put that file in its place, or make this one with data of its own")
@@ -285,7 +285,7 @@ def _check_filters(path: Path, name: str, dataset: h5py.Dataset) -> None:
         code, _, _, title = created.get_filter(number)
         if h5py.h5z.filter_avail(code) or (code in _PLUGINS and _has_plugins() and h5py.h5z.filter_avail(code)):
             continue
-        known = _PLUGINS.get(code) or one_line(_text(title)) or "an unknown filter"
+        known = _PLUGINS.get(code) or escape_control_characters(_text(title)) or "an unknown filter"
         remedy = "pip install hdf5plugin" if code in _PLUGINS else "install its HDF5 plug-in"
         raise InputError(
             f"{path}: {name} is compressed by {known} (HDF5 filter {code}), which h5py has not got; {remedy}, or write "

@@ -42,7 +42,7 @@ def gradient_times_input(logits: Callable[[Any], jax.Array], inputs: Any, class_
     """
     name = next((name for name in ("values", "nodes") if hasattr(inputs, name)), None)
 
-    def product(inputs: Any) -> jax.Array:
+    def gradient_product(inputs: Any) -> jax.Array:
         x = inputs if name is None else getattr(inputs, name)
 
         def total(x: jax.Array) -> jax.Array:
@@ -52,7 +52,7 @@ def gradient_times_input(logits: Callable[[Any], jax.Array], inputs: Any, class_
         relevance: jax.Array = x * jax.grad(total)(x)
         return relevance
 
-    relevance = np.asarray(jax.jit(product)(inputs))
+    relevance = np.asarray(jax.jit(gradient_product)(inputs))
     mask = getattr(inputs, "mask", None)
     return relevance if mask is None else np.where(np.asarray(mask)[..., None], relevance, 0)
 

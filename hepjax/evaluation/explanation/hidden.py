@@ -24,10 +24,10 @@ _CONSTANT = 1e-7
 """The ratio of deviation to mean below which a feature is constant up to rounding."""
 
 
-def activations(module: nn.Module) -> bool:
+def is_hidden_activation(module: nn.Module) -> bool:
     """Selects the default layers of `hidden_features`: all activations of hepjax networks, and recurrent layers.
 
-    >>> activations(nn.Dense(3))
+    >>> is_hidden_activation(nn.Dense(3))
     False
     """
     return isinstance(module, nn.RNN) or type(module).__name__ == "Activate"
@@ -38,7 +38,7 @@ def hidden_features(
     params: PyTree,
     model_state: PyTree,
     inputs: Any,
-    layers: Callable[[nn.Module], bool] = activations,
+    layers: Callable[[nn.Module], bool] = is_hidden_activation,
 ) -> dict[str, np.ndarray]:
     """Computes the output of each hidden layer for each jet; the last layer is the input of the classifier.
 
@@ -77,14 +77,14 @@ def hidden_features(
             mutable=["intermediates"],
             capture_intermediates=is_captured,
         )
-        outputs = _flatten_outputs(variables.get("intermediates", {}))
+        outputs = _flatten_hidden_outputs(variables.get("intermediates", {}))
         names[:] = outputs
         return list(outputs.values())
 
     values = jax.device_get(jax.jit(run)(inputs))
     if not values:
         raise InputError(f"network: {type(network).__name__} has no hidden layer; say with layers= what to look at")
-    return {name: _per_jet(x, inputs) for name, x in zip(names, values, strict=True)}
+    return {name: _mean_outputs_per_jet(x, inputs) for name, x in zip(names, values, strict=True)}
 
 
 def pearson(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
@@ -104,7 +104,8 @@ def pearson(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]:
     [[-1.0], [nan]]
     """
     a, b = (
-        _standardize_columns(_checked_table(x, name)) for x, name in ((hidden, "hidden"), (observables, "observables"))
+        _standardize_columns(_checked_feature_table(x, name))
+        for x, name in ((hidden, "hidden"), (observables, "observables"))
     )
     if len(a) != len(b):
         raise InputError(f"observables: expected those of {len(a)} jets, as hidden has, found {len(b)}")
@@ -127,11 +128,11 @@ def spearman(hidden: np.ndarray, observables: np.ndarray) -> NDArray[np.float64]
     >>> spearman(np.array([[1.0], [2.0], [3.0]]), np.array([[1.0], [10.0], [1000.0]])).round(6).tolist()
     [[1.0]]
     """
-    pair = (_checked_table(x, name) for x, name in ((hidden, "hidden"), (observables, "observables")))
+    pair = (_checked_feature_table(x, name) for x, name in ((hidden, "hidden"), (observables, "observables")))
     return pearson(*(np.stack([ranks(column) for column in x.T], axis=1) for x in pair))
 
 
-def _flatten_outputs(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, jax.Array]:
+def _flatten_hidden_outputs(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dict[str, jax.Array]:
     """Maps paths to the last output of each layer; `message_relevance` handles messages between particles."""
     outputs: dict[str, jax.Array] = {}
     for name, branch in tree.items():
@@ -139,14 +140,14 @@ def _flatten_outputs(tree: Mapping[str, Any], path: tuple[str, ...] = ()) -> dic
             if not name.startswith("messages"):
                 outputs["/".join((*path, name)).removesuffix("/__call__")] = branch[-1]
         else:
-            outputs.update(_flatten_outputs(branch, (*path, name)))
+            outputs.update(_flatten_hidden_outputs(branch, (*path, name)))
     return outputs
 
 
-def _per_jet(x: np.ndarray, inputs: Any) -> np.ndarray:
+def _mean_outputs_per_jet(x: np.ndarray, inputs: Any) -> np.ndarray:
     """Averages outputs over the particles, pixels, nodes or edges of each jet, to (N, width)."""
     if hasattr(inputs, "n_node"):
-        return _per_graph(x, inputs)
+        return _mean_outputs_per_graph(x, inputs)
     if isinstance(inputs, Sequences) and x.ndim == 3 and x.shape[:2] == inputs.mask.shape:
         means: np.ndarray = weighted_mean(x, np.asarray(inputs.mask)[..., None], axis=1)
     else:
@@ -154,7 +155,7 @@ def _per_jet(x: np.ndarray, inputs: Any) -> np.ndarray:
     return means
 
 
-def _per_graph(x: np.ndarray, graph: Any) -> np.ndarray:
+def _mean_outputs_per_graph(x: np.ndarray, graph: Any) -> np.ndarray:
     n_node = np.asarray(graph.n_node)
     of_nodes = np.repeat(np.arange(len(n_node)), n_node)
     of_edges = of_nodes[np.asarray(graph.receivers)]
@@ -172,7 +173,7 @@ def _per_graph(x: np.ndarray, graph: Any) -> np.ndarray:
     return np.asarray(sums / np.maximum(counts, 1)[:, None].astype(x.dtype))
 
 
-def _checked_table(x: Any, name: str) -> NDArray[np.float64]:
+def _checked_feature_table(x: Any, name: str) -> NDArray[np.float64]:
     table = np.asarray(x, np.float64)
     if table.ndim != 2 or len(table) < 2:
         raise InputError(f"{name}: expected (N, columns) of two jets or more, found shape {table.shape}")

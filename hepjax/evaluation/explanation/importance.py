@@ -122,7 +122,7 @@ def permutation_importance(
     >>> importance.score, bool(importance.mean[0] > 0), float(importance.mean[1])
     (1.0, True, 0.0)
     """
-    values, mask = _values(inputs)
+    values, mask = _importance_inputs(inputs)
     labels = np.asarray(labels)
     if labels.shape != (len(values),) or not np.issubdtype(labels.dtype, np.integer):
         raise InputError(f"labels: expected {len(values)} class indices, found {labels.dtype} of shape {labels.shape}")
@@ -148,7 +148,7 @@ def permutation_importance(
     return Importance(start, drops)
 
 
-def _values(inputs: Any) -> tuple[np.ndarray, np.ndarray]:
+def _importance_inputs(inputs: Any) -> tuple[np.ndarray, np.ndarray]:
     """Returns the values, (N, F) or (N, P, F), and the mask of valid rows, (N,) or (N, P)."""
     values = np.asarray(inputs.values if isinstance(inputs, Sequences) else inputs)
     axes = 3 if isinstance(inputs, Sequences) else 2

@@ -93,19 +93,19 @@ def message_relevance(
     if isinstance(inputs, Sequences):
         # Padding receives messages too, but a masked network ignores them.
         receives = np.asarray(inputs.mask) | (not getattr(network, "masked", True))
-        to_matrix = partial(_matrix_of_pairs, receives)
+        to_matrix = partial(_message_matrix_of_pairs, receives)
     else:
-        to_matrix = partial(_matrix_of_edges, inputs, mask)
+        to_matrix = partial(_message_matrix_of_edges, inputs, mask)
     return tuple(Messages(*map(to_matrix, pair)) for pair in jax.jit(relevance_and_size)(zeros, inputs))
 
 
-def _matrix_of_pairs(mask: np.ndarray, x: jax.Array) -> np.ndarray:
+def _message_matrix_of_pairs(mask: np.ndarray, x: jax.Array) -> np.ndarray:
     """Arranges (N·P·P,) numbers of all pairs of slots as (N, P, P)."""
     jets, slots = mask.shape
     return np.where(mask[:, :, None] & mask[:, None, :], np.asarray(x).reshape(jets, slots, slots), 0)
 
 
-def _matrix_of_edges(graph: Any, mask: np.ndarray | None, x: jax.Array) -> np.ndarray:
+def _message_matrix_of_edges(graph: Any, mask: np.ndarray | None, x: jax.Array) -> np.ndarray:
     """Arranges the numbers of all edges as (N, P, P)."""
     mask = np.zeros((0, 0), bool) if mask is None else np.asarray(mask)
     n_node, n_edge = np.asarray(graph.n_node)[: len(mask)], np.asarray(graph.n_edge)[: len(mask)]

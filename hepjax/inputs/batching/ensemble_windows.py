@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from hepjax.inputs.batching.lengths import Buckets, by_length
-from hepjax.inputs.batching.windows import in_steps, most_steps, shuffled_windows
+from hepjax.inputs.batching.windows import divide_into_steps, max_member_steps, shuffled_windows
 from hepjax.types import Batch, Window
 
 if TYPE_CHECKING:
@@ -79,8 +79,8 @@ def member_rows(shared: Shared, members: Sequence[np.ndarray], batch_size: int) 
       The window; and (K, M, batch_size) the rows in it, -1 where there is none.
     """
     places = _member_places_by_length(shared, members)
-    counts = [most_steps(bucket, batch_size) for bucket in places]
-    examples = [in_steps(bucket, count, batch_size) for bucket, count in zip(places, counts, strict=True)]
+    counts = [max_member_steps(bucket, batch_size) for bucket in places]
+    examples = [divide_into_steps(bucket, count, batch_size) for bucket, count in zip(places, counts, strict=True)]
     rows = [np.where(x < 0, -1, rows[x]) for x, rows in zip(examples, shared.rows, strict=True) if len(x)]
     bucket = np.repeat(np.arange(len(places), dtype=np.int32), counts)
     return Window(shared.data, bucket, np.concatenate(examples)), np.concatenate(rows)[:, :, 0]

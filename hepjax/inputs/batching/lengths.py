@@ -62,15 +62,15 @@ def choose_buckets(counts: np.ndarray, *, most: int, spare: int = 0, worth: floa
     below = np.cumsum(np.concatenate([np.zeros(spare, int), counts]))  # how many jets need so many slots or fewer
     grid = [length for length in range(_GRID, slots, _GRID) if below[length]]
 
-    def pairs(lengths: tuple[int, ...]) -> int:
+    def padded_pairs(lengths: tuple[int, ...]) -> int:
         edges = itertools.pairwise((0, *lengths))
         return sum(int((below[-1] if b == slots else below[b]) - below[a]) * b * b for a, b in edges)
 
     best: tuple[int, ...] = (slots,)
-    whole = pairs(best)
+    whole = padded_pairs(best)
     for size in range(1, min(most - 1, len(grid)) + 1):
-        lengths = min(((*shorter, slots) for shorter in itertools.combinations(grid, size)), key=pairs)
-        if pairs(best) - pairs(lengths) < worth * whole:
+        lengths = min(((*shorter, slots) for shorter in itertools.combinations(grid, size)), key=padded_pairs)
+        if padded_pairs(best) - padded_pairs(lengths) < worth * whole:
             break
         best = lengths
     return Buckets(best, spare)

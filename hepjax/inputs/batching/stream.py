@@ -151,23 +151,23 @@ def prefetch(items: Iterator[T], depth: int = 2) -> Iterator[T]:
     ready: queue.Queue[tuple[bool, T | BaseException | None]] = queue.Queue(depth)
     stopped = threading.Event()
 
-    def put(item: tuple[bool, T | BaseException | None]) -> None:
+    def put_or_stop(item: tuple[bool, T | BaseException | None]) -> None:
         while not stopped.is_set():
             with contextlib.suppress(queue.Full):
                 ready.put(item, timeout=0.1)
                 return
 
-    def work() -> None:
+    def fill_queue() -> None:
         try:
             for item in items:
-                put((True, item))
+                put_or_stop((True, item))
                 if stopped.is_set():
                     return
-            put((False, None))
+            put_or_stop((False, None))
         except BaseException as error:  # noqa: BLE001 — it is raised by the one who waits
-            put((False, error))
+            put_or_stop((False, error))
 
-    thread = threading.Thread(target=work, daemon=True)
+    thread = threading.Thread(target=fill_queue, daemon=True)
     thread.start()
     try:
         while (item := ready.get())[0]:

@@ -63,7 +63,7 @@ def make_windows(
     [(2, 1, 3)]
     """
     share = batch_size // devices
-    sizes, parts = zip(*(_deal(part, devices, agree) for _, part in by_length(data, buckets)), strict=True)
+    sizes, parts = zip(*(_deal_to_devices(part, devices, agree) for _, part in by_length(data, buckets)), strict=True)
     resident = place(Window(parts, np.zeros(0, np.int32), np.zeros((0, devices, share), np.int32))).data
     places = [[list(map(np.arange, of_devices))] for of_devices in sizes]
     _, windows = shuffled_windows(
@@ -103,7 +103,7 @@ def shuffled_windows(
       The steps of an epoch; and epoch number, from 1 → windows of one shape, with examples (K, M, D, batch_size). The
       last window is filled up with steps that take nothing.
     """
-    counts = agree(np.array([most_steps(bucket, batch_size) for bucket in places]))
+    counts = agree(np.array([max_member_steps(bucket, batch_size) for bucket in places]))
     bucket_of_step = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
     length = steps_of(len(bucket_of_step), steps_of(len(bucket_of_step), steps))
 
@@ -113,7 +113,7 @@ def shuffled_windows(
             [[rng.permutation(x) for x in member] for rng, member in zip(rngs, bucket, strict=True)]
             for bucket in places
         ]
-        examples = np.concatenate([in_steps(x, n, batch_size) for x, n in zip(shuffled, counts, strict=True)])
+        examples = np.concatenate([divide_into_steps(x, n, batch_size) for x, n in zip(shuffled, counts, strict=True)])
         # All processes shuffle the steps in the same way.
         order = np.random.default_rng([seed, number]).permutation(len(bucket_of_step))
         for first in range(0, len(order), length):
@@ -137,12 +137,12 @@ def steps_of(count: int, batch_size: int) -> int:
     return -(-count // batch_size)
 
 
-def most_steps(places: Places, batch_size: int) -> int:
+def max_member_steps(places: Places, batch_size: int) -> int:
     """Counts the steps that every member and device can take all its examples in."""
     return max(steps_of(len(examples), batch_size) for member in places for examples in member)
 
 
-def in_steps(places: Places, steps: int, size: int) -> np.ndarray:
+def divide_into_steps(places: Places, steps: int, size: int) -> np.ndarray:
     """Divides examples into steps: (steps, M, D, size) int32, filled up with -1."""
     filled = np.array(
         [[np.pad(x, (0, steps * size - len(x)), constant_values=-1) for x in member] for member in places], np.int32
@@ -150,7 +150,7 @@ def in_steps(places: Places, steps: int, size: int) -> np.ndarray:
     return np.moveaxis(filled.reshape(*filled.shape[:2], steps, size), 2, 0)
 
 
-def _deal(part: Batch, devices: int, agree: Agree) -> tuple[Sequence[int], Batch]:
+def _deal_to_devices(part: Batch, devices: int, agree: Agree) -> tuple[Sequence[int], Batch]:
     """Deals examples out like cards: how many each device gets, and arrays (D, n, ...)."""
     count = len(part.targets)
     sizes = [len(range(device, count, devices)) for device in range(devices)]

@@ -15,7 +15,7 @@ from flax.linen.dtypes import promote_dtype
 from hepjax.choices import Activation, Norm
 from hepjax.errors import InputError
 from hepjax.models.layers.activations import Activate, ActivationLike, units
-from hepjax.models.layers.norms import normalize
+from hepjax.models.layers.norms import normalize_layer
 from hepjax.types import Rule
 
 _RISING = frozenset(
@@ -86,7 +86,7 @@ def convolve(net: Convolutional, x: jax.Array, mask: jax.Array, train: bool) -> 
         y = _WindowedConv(units(net.activation, width), kernel, net.pool, first, name=f"Conv_{i}")(x)
         if mask.ndim > 1:
             mask = mask[:, : y.shape[1] * net.pool].reshape(*y.shape[:2], net.pool)
-        y = Activate(activation=net.activation)(normalize(y, net.norm, mask, train))
+        y = Activate(activation=net.activation)(normalize_layer(y, net.norm, mask, train))
         x = nn.Dropout(net.dropout, deterministic=not train)(y if first else _max_pool(y))
         mask = mask.any(axis=-1) if mask.ndim > 1 else mask
     return x
@@ -99,7 +99,7 @@ def _max_pool(y: jax.Array) -> jax.Array:
 
 
 @_max_pool.defjvp
-def _largest_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
+def _max_pool_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> tuple[jax.Array, jax.Array]:
     # The gradient of `jnp.max` asks which place equals the largest. XLA may compute a place once more in between, and
     # differently in the last bit, say with a fused multiply-add: then none does, and the gradient is lost.
     (y,), (change,) = primals, tangents
@@ -137,14 +137,14 @@ class _WindowedConv(nn.Module):
             y = jax.lax.conv_general_dilated(x, kernel, (1,) * axes, "SAME", dimension_numbers=layout)
             y = y if self.largest else jnp.expand_dims(y, -2)
         elif self.largest:
-            y = _largest_answers(x, kernel, p)
+            y = _pooled_convolution(x, kernel, p)
         else:
-            y = _patches(x, self.kernel, p) @ _matrix(kernel, p)
+            y = _convolution_patches(x, self.kernel, p) @ _convolution_matrix(kernel, p)
             y = jnp.reshape(y, (*y.shape[:-1], -1, self.filters))
         return jnp.add(y, bias)
 
 
-def _patches(x: jax.Array, k: int, p: int) -> jax.Array:
+def _convolution_patches(x: jax.Array, k: int, p: int) -> jax.Array:
     """Gathers the pixels of each window: (B, ..., channels) → (B, ... // p, (k + p - 1) ** axes · channels)."""
     for axis in range(x.ndim - 2, 0, -1):
         windows = x.shape[axis] // p
@@ -155,7 +155,7 @@ def _patches(x: jax.Array, k: int, p: int) -> jax.Array:
     return x
 
 
-def _matrix(kernel: jax.Array, p: int) -> jax.Array:
+def _convolution_matrix(kernel: jax.Array, p: int) -> jax.Array:
     """The kernel at each place of a window: (a patch, places · filters)."""
     places = itertools.product(range(p), repeat=kernel.ndim - 2)
     moved = [jnp.pad(kernel, [*((at, p - 1 - at) for at in place), (0, 0), (0, 0)]) for place in places]
@@ -163,7 +163,7 @@ def _matrix(kernel: jax.Array, p: int) -> jax.Array:
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def _largest_answers(x: jax.Array, kernel: jax.Array, p: int) -> jax.Array:
+def _pooled_convolution(x: jax.Array, kernel: jax.Array, p: int) -> jax.Array:
     """The largest answer of each window: (B, ..., channels) → (B, ... // p, filters).
 
     On a CPU some examples at a time, whose patches and answers stay in its cache. What is kept for the gradient is the
@@ -173,11 +173,11 @@ def _largest_answers(x: jax.Array, kernel: jax.Array, p: int) -> jax.Array:
 
 
 def _pooled_convolution_kernel(x: jax.Array, kernel: jax.Array, p: int) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    matrix, parts, places = _matrix(kernel, p), _parts(x, kernel, p), p ** (x.ndim - 2)
+    matrix, parts, places = _convolution_matrix(kernel, p), _batch_part_count(x, kernel, p), p ** (x.ndim - 2)
     index = jnp.int8 if places < 128 else jnp.int32
 
     def best(part: jax.Array) -> tuple[jax.Array, jax.Array]:
-        answers = jnp.split(_patches(part, kernel.shape[0], p) @ matrix, places, axis=-1)
+        answers = jnp.split(_convolution_patches(part, kernel.shape[0], p) @ matrix, places, axis=-1)
         largest, place = answers[0], jnp.zeros(answers[0].shape, index)
         for at, answer in enumerate(answers[1:], 1):
             place = jnp.where(answer > largest, jnp.asarray(at, index), place)
@@ -185,7 +185,7 @@ def _pooled_convolution_kernel(x: jax.Array, kernel: jax.Array, p: int) -> tuple
         return largest, place
 
     def some(i: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        largest, place = best(_part(x, i, parts))
+        largest, place = best(_strided_batch_part(x, i, parts))
         return _put_batch_part(found[0], largest, i), _put_batch_part(found[1], place, i)
 
     if parts == 1:  # no loop, which an exported model would keep
@@ -197,15 +197,15 @@ def _pooled_convolution_kernel(x: jax.Array, kernel: jax.Array, p: int) -> tuple
     return largest, (x, kernel, place)
 
 
-def _choose_transposed(p: int, kept: tuple[jax.Array, ...], change: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _pooled_convolution_gradient(p: int, kept: tuple[jax.Array, ...], change: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Propagates the gradient of each window's largest output; patches are computed again rather than kept."""
     x, kernel, place = kept
-    matrix, to_kernel = jax.vjp(functools.partial(_matrix, p=p), kernel)
-    places, width, parts = p ** (x.ndim - 2), kernel.shape[-1], _parts(x, kernel, p)
+    matrix, to_kernel = jax.vjp(functools.partial(_convolution_matrix, p=p), kernel)
+    places, width, parts = p ** (x.ndim - 2), kernel.shape[-1], _batch_part_count(x, kernel, p)
 
     def some(i: Any, found: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-        part, at, slope = (_part(each, i, parts) for each in (x, place, change))
-        patches, to_part = jax.vjp(lambda x: _patches(x, kernel.shape[0], p), part)
+        part, at, slope = (_strided_batch_part(each, i, parts) for each in (x, place, change))
+        patches, to_part = jax.vjp(lambda x: _convolution_patches(x, kernel.shape[0], p), part)
         spread = jnp.concatenate([jnp.where(at == j, slope, 0) for j in range(places)], axis=-1)
         # As matrices: of more axes XLA makes a transposed copy first.
         here = patches.reshape(-1, len(matrix)).T @ spread.reshape(-1, places * width)
@@ -216,10 +216,10 @@ def _choose_transposed(p: int, kept: tuple[jax.Array, ...], change: jax.Array) -
     return by_x.reshape(x.shape), to_kernel(total)[0]
 
 
-_largest_answers.defvjp(_pooled_convolution_kernel, _choose_transposed)
+_pooled_convolution.defvjp(_pooled_convolution_kernel, _pooled_convolution_gradient)
 
 
-def _parts(x: jax.Array, kernel: jax.Array, p: int) -> int:
+def _batch_part_count(x: jax.Array, kernel: jax.Array, p: int) -> int:
     """Chooses the number of parts of a batch."""
     if jax.default_backend() != "cpu":
         return 1
@@ -235,7 +235,7 @@ def _output_buffer(shape: tuple[int, ...], dtype: Any) -> jax.Array:
     return found
 
 
-def _part(x: jax.Array, i: Any, parts: int) -> jax.Array:
+def _strided_batch_part(x: jax.Array, i: Any, parts: int) -> jax.Array:
     """Takes every `parts`-th example from the i-th on: of all devices, where the batch is spread over several."""
     found: jax.Array = jax.lax.dynamic_index_in_dim(x.reshape(-1, parts, *x.shape[1:]), i, axis=1, keepdims=False)
     return found

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from flax import linen as nn
 
 
-def shown(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
+def sow_for_inspection(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
     """Passes x on, to be seen in flax's collection `intermediates` and changed by that of `perturbations`.
 
     Where nobody asks for these collections, as in a training, it is nothing.
@@ -27,7 +27,7 @@ def shown(module: nn.Module, name: str, x: jax.Array) -> jax.Array:
     >>> class Twice(nn.Module):
     ...     @nn.compact
     ...     def __call__(self, x):
-    ...         return 2 * shown(self, "x", x)
+    ...         return 2 * sow_for_inspection(self, "x", x)
     >>> float(Twice().apply({}, 3.0)), float(Twice().apply({"perturbations": {"x": 1.0}}, 3.0))
     (6.0, 8.0)
     """

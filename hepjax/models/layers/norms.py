@@ -9,7 +9,7 @@ from flax import linen as nn
 from hepjax.choices import Norm
 
 
-def normalize(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:
+def normalize_layer(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:
     """Normalizes the features of x; to be called inside a compact module, which keeps the parameters.
 
     Args:
@@ -24,7 +24,7 @@ def normalize(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> 
     >>> class Centered(nn.Module):
     ...     @nn.compact
     ...     def __call__(self, x, mask):
-    ...         return normalize(x, Norm.BATCH, mask, train=True)
+    ...         return normalize_layer(x, Norm.BATCH, mask, train=True)
     >>> x, mask = jnp.array([[1.0], [3.0], [99.0]]), jnp.array([True, True, False])
     >>> y, _ = Centered().init_with_output(jax.random.key(0), x, mask)
     >>> y[:2].round(3).tolist()

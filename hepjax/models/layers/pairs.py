@@ -31,7 +31,7 @@ class Layer(NamedTuple):
 
 
 @partial(jax.custom_jvp, nondiff_argnums=(1, 2))
-def _exponential(x: jax.Array, alpha: float, scale: float) -> jax.Array:
+def _exponential_activation(x: jax.Array, alpha: float, scale: float) -> jax.Array:
     """Its slope follows from its value, so that a layer keeps one tensor and takes one exponential of it.
 
     To rounding of 1, which suffices for a sum of messages; `jax.nn.elu` takes three times as long on a CPU.
@@ -39,11 +39,11 @@ def _exponential(x: jax.Array, alpha: float, scale: float) -> jax.Array:
     return scale * (jnp.maximum(x, 0) + alpha * (jnp.exp(jnp.minimum(x, 0)) - 1))
 
 
-@_exponential.defjvp
-def _exponential_jvp(
+@_exponential_activation.defjvp
+def _exponential_activation_jvp(
     alpha: float, scale: float, x: tuple[jax.Array], change: tuple[jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    y = _exponential(x[0], alpha, scale)
+    y = _exponential_activation(x[0], alpha, scale)
     return y, change[0] * jnp.where(y > 0, scale, y + scale * alpha)
 
 
@@ -53,7 +53,7 @@ def elu(x: jax.Array) -> jax.Array:
     >>> print(elu(jnp.array([-1.0, 0.0, 2.0])).round(4))
     [-0.6321  0.      2.    ]
     """
-    return _exponential(x, 1.0, 1.0)
+    return _exponential_activation(x, 1.0, 1.0)
 
 
 def selu(x: jax.Array) -> jax.Array:
@@ -62,7 +62,7 @@ def selu(x: jax.Array) -> jax.Array:
     >>> print(selu(jnp.array([-1.0, 0.0, 2.0])).round(4))
     [-1.1113  0.      2.1014]
     """
-    return _exponential(x, 1.6732632423543772, 1.0507009873554805)
+    return _exponential_activation(x, 1.6732632423543772, 1.0507009873554805)
 
 
 def run(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
@@ -76,7 +76,7 @@ def run(layers: Sequence[Layer], x: jax.Array) -> jax.Array:
     return x
 
 
-def slot_counts(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Array:
+def particles_per_slot(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Array:
     """Counts the particles that each slot stands for.
 
     Args:
@@ -88,7 +88,7 @@ def slot_counts(mask: jax.Array, slots: int | None, *, masked: bool) -> jax.Arra
       (B, P) float. A particle counts 1. Where padding takes part and P slots do not hold all of it, its first slot
       stands for all, and no other counts.
 
-    >>> slot_counts(jnp.array([[True, True, False, False]]), 150, masked=False).tolist()
+    >>> particles_per_slot(jnp.array([[True, True, False, False]]), 150, masked=False).tolist()
     [[1.0, 1.0, 148.0, 0.0]]
     """
     if masked:
@@ -109,7 +109,7 @@ def weights(counts: jax.Array, itself: jax.Array) -> jax.Array:
     return jnp.maximum(counts - itself, 0)
 
 
-def dense(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
+def sum_all_pairs(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
     """The sum of messages to each slot, all pairs at once.
 
     Args:
@@ -121,57 +121,60 @@ def dense(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array
       (B, P, D), the sum over all particles j but i itself of f(x_i, x_j).
 
     >>> layers = [Layer(jnp.ones((2, 1)), jnp.zeros(1), elu, True)]
-    >>> dense(layers, jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]]))[0, :, 0].tolist()
+    >>> sum_all_pairs(layers, jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]]))[0, :, 0].tolist()
     [3.0, 3.0, 11.0]
     """
-    received, sent, counts = _ends(layers[0], x, counts)
-    return jnp.moveaxis(_incoming(layers, received, sent, jnp.arange(x.shape[1]), counts), 0, -1)
+    received, sent, counts = _receiver_and_sender_parts(layers[0], x, counts)
+    return jnp.moveaxis(_incoming_messages(layers, received, sent, jnp.arange(x.shape[1]), counts), 0, -1)
 
 
-def by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
-    """Computes the same as `dense`, one receiver after another; pairs are computed again for the gradient.
+def sum_pairs_by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Array) -> jax.Array:
+    """Computes the same as `sum_all_pairs`, one receiver after another; pairs are computed again for the gradient.
 
     Args:
-      layers: as in `dense`.
-      x: as in `dense`.
-      counts: as in `dense`.
+      layers: as in `sum_all_pairs`.
+      x: as in `sum_all_pairs`.
+      counts: as in `sum_all_pairs`.
 
     Returns:
-      As `dense`.
+      As `sum_all_pairs`.
 
     >>> layers = [Layer(jnp.ones((2, 1)), jnp.zeros(1), elu, True)]
-    >>> by_receiver(layers, jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]]))[0, :, 0].tolist()
+    >>> nodes, sends = jnp.array([[[1.0], [2.0], [4.0]]]), jnp.array([[1.0, 1.0, 0.0]])
+    >>> sum_pairs_by_receiver(layers, nodes, sends)[0, :, 0].tolist()
     [3.0, 3.0, 11.0]
     """
-    received, sent, counts = _ends(layers[0], x, counts)
+    received, sent, counts = _receiver_and_sender_parts(layers[0], x, counts)
 
     @partial(jax.checkpoint, prevent_cse=False)
-    def one(none: None, receiver: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
+    def sum_to_receiver(none: None, receiver: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
         part, i = receiver
-        return none, _incoming(layers, part[..., None], sent, i[None], counts)[..., 0]
+        return none, _incoming_messages(layers, part[..., None], sent, i[None], counts)[..., 0]
 
     receivers = jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])
-    return jnp.transpose(jax.lax.scan(one, None, receivers, unroll=_AT_ONCE)[1], (2, 0, 1))
+    return jnp.transpose(jax.lax.scan(sum_to_receiver, None, receivers, unroll=_AT_ONCE)[1], (2, 0, 1))
 
 
-def _activate_first(layer: Layer, x: jax.Array) -> jax.Array:
+def _activate_features_first(layer: Layer, x: jax.Array) -> jax.Array:
     """The activation where features are the first axis."""
     return layer.activate(x) if layer.elementwise else jnp.moveaxis(layer.activate(jnp.moveaxis(x, 0, -1)), -1, 0)
 
 
 @jax.custom_jvp
-def _product(kernel: jax.Array, h: jax.Array) -> jax.Array:
+def _feature_product(kernel: jax.Array, h: jax.Array) -> jax.Array:
     """(K, M) and (K, E) → (M, E); XLA is 1.1 times as fast on a CPU where the transpose is no part of the product."""
     found: jax.Array = jax.lax.optimization_barrier(kernel.T) @ h
     return found
 
 
-@_product.defjvp
-def _product_jvp(at: tuple[jax.Array, jax.Array], change: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-    return _product(*at), change[0].T @ at[1] + at[0].T @ change[1]
+@_feature_product.defjvp
+def _feature_product_jvp(
+    at: tuple[jax.Array, jax.Array], change: tuple[jax.Array, jax.Array]
+) -> tuple[jax.Array, jax.Array]:
+    return _feature_product(*at), change[0].T @ at[1] + at[0].T @ change[1]
 
 
-def _ends(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def _receiver_and_sender_parts(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The first layer's receiver and sender part, computed once per particle, and the counts of the senders.
 
     (B, P, F) and (B, P) → (H, B, P), (H, B, S) and (B, S). S is P, filled up for vector units with senders of count 0.
@@ -182,7 +185,7 @@ def _ends(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax
     return received, sent, jnp.pad(counts, ((0, 0), (0, fill)))
 
 
-def _incoming(
+def _incoming_messages(
     layers: Sequence[Layer], received: jax.Array, sent: jax.Array, receivers: jax.Array, counts: jax.Array
 ) -> jax.Array:
     """The sum of messages to each of the R `receivers`: (H, B, R), (H, B, S), (R,) and (B, S) → (D, B, R).
@@ -192,9 +195,9 @@ def _incoming(
     h = received[..., :, None] + sent[..., None, :]
     edges, h = h.shape[1:], h.reshape(len(h), -1)
     # The first bias only here, or XLA moves the reshape behind the activation and computes that in two passes.
-    h = _activate_first(layers[0], h + layers[0].bias[:, None])
+    h = _activate_features_first(layers[0], h + layers[0].bias[:, None])
     for layer in layers[1:]:
-        h = _activate_first(layer, _product(layer.kernel, h) + layer.bias[:, None])
+        h = _activate_features_first(layer, _feature_product(layer.kernel, h) + layer.bias[:, None])
     itself = receivers[:, None] == jnp.arange(edges[-1])
     h = h * weights(counts[:, None, :], itself).reshape(-1).astype(h.dtype)
     # A product with ones: XLA's weighted reduction is up to six times slower on a CPU.

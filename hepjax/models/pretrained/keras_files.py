@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import one_line
+from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.data.hdf5.storage import Place, find_dataset, find_group
 from hepjax.errors import InputError, file_problem
 
@@ -44,27 +44,32 @@ def read_keras(path: str | os.PathLike[str]) -> dict[str, dict[str, np.ndarray]]
     ...
     hepjax.errors.InputError: weights.h5: cannot be read (no such file); give an HDF5 file of Keras
     """
-    return _from_hdf5(path, _all_weights)
+    return _read_keras_hdf5(path, _keras_weights_of_layers)
 
 
-def _all_weights(path: str | os.PathLike[str], file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
+def _keras_weights_of_layers(path: str | os.PathLike[str], file: h5py.File) -> dict[str, dict[str, np.ndarray]]:
     place = Place(file, pathlib.Path(path), allow_external=False)
     inner = find_group(place, "model_weights")
     root, start = (file["/"], "") if inner is None else (inner, "model_weights/")
     if "layer_names" not in root.attrs:
         raise InputError(f"{path}: no weights of Keras 2, the attribute layer_names is missing; save them as .h5")
-    return {name: dict(_keras_weights_of_layer(place, start + name)) for name in _texts(root.attrs["layer_names"])}
+    return {
+        name: dict(_keras_weights_of_layer(place, start + name))
+        for name in _keras_attribute_texts(root.attrs["layer_names"])
+    }
 
 
 def _keras_weights_of_layer(place: Place, layer: str) -> Iterator[tuple[str, np.ndarray]]:
     path, group = place.path, find_group(place, layer)
     size = path.stat().st_size
     if group is None:
-        raise InputError(f"{path}: damaged, there is no layer {one_line(layer)}; get the file again")
-    for full_name in _texts(group.attrs["weight_names"]):
+        raise InputError(f"{path}: damaged, there is no layer {escape_control_characters(layer)}; get the file again")
+    for full_name in _keras_attribute_texts(group.attrs["weight_names"]):
         dataset = find_dataset(place, f"{layer}/{full_name}")
         if dataset is None:
-            raise InputError(f"{path}: damaged, there are no {one_line(full_name)}; get the file again")
+            raise InputError(
+                f"{path}: damaged, there are no {escape_control_characters(full_name)}; get the file again"
+            )
         if dataset.dtype.kind != "f":
             raise InputError(f"{path}: {full_name}: expected floating-point numbers, found {dataset.dtype}")
         if dataset.nbytes > _MAX_RATIO * size:
@@ -75,7 +80,7 @@ def _keras_weights_of_layer(place: Place, layer: str) -> Iterator[tuple[str, np.
         yield full_name.rpartition("/")[2].partition(":")[0], array
 
 
-def read_architecture(
+def read_keras_architecture(
     weights: str | os.PathLike[str], architecture: str | os.PathLike[str] | None
 ) -> list[dict[str, Any]]:
     """The layers of a Keras model, one after the other.
@@ -90,22 +95,22 @@ def read_architecture(
     Raises:
       InputError: there is none, it cannot be read, or the model is no chain of layers.
 
-    >>> read_architecture("weights.h5", "model.json")
+    >>> read_keras_architecture("weights.h5", "model.json")
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: model.json: cannot be read (no such file); give the JSON file of model.to_json()
     """
     if architecture is None:
-        return _layers(weights, _from_hdf5(weights, _stored_config))
+        return _keras_layer_configs(weights, _read_keras_hdf5(weights, _stored_keras_config))
     if problem := file_problem(architecture):
         raise InputError(f"{architecture}: cannot be read ({problem}); give the JSON file of model.to_json()")
     try:
-        return _layers(architecture, pathlib.Path(architecture).read_bytes())
+        return _keras_layer_configs(architecture, pathlib.Path(architecture).read_bytes())
     except OSError as error:
         raise InputError(f"{architecture}: cannot be read ({error.strerror or error})") from error
 
 
-def _layers(path: str | os.PathLike[str], text: str | bytes) -> list[dict[str, Any]]:
+def _keras_layer_configs(path: str | os.PathLike[str], text: str | bytes) -> list[dict[str, Any]]:
     try:
         model = json.loads(text)["config"]
         layers = list(model if isinstance(model, list) else model["layers"])
@@ -121,14 +126,14 @@ def _layers(path: str | os.PathLike[str], text: str | bytes) -> list[dict[str, A
     return layers
 
 
-def _stored_config(path: str | os.PathLike[str], file: h5py.File) -> str | bytes:
+def _stored_keras_config(path: str | os.PathLike[str], file: h5py.File) -> str | bytes:
     config: str | bytes | None = file.attrs.get("model_config")
     if config is None:
         raise InputError(f"{path}: holds weights only; give the architecture too, the JSON file of model.to_json()")
     return config
 
 
-def _from_hdf5(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[str], h5py.File], T]) -> T:
+def _read_keras_hdf5(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[str], h5py.File], T]) -> T:
     """Reads an open file."""
     import h5py
 
@@ -146,5 +151,5 @@ def _from_hdf5(path: str | os.PathLike[str], read: Callable[[str | os.PathLike[s
         raise InputError(f"{path}: {said}") from error
 
 
-def _texts(names: Any) -> list[str]:
+def _keras_attribute_texts(names: Any) -> list[str]:
     return [name.decode() if isinstance(name, bytes) else str(name) for name in names]

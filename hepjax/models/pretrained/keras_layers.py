@@ -13,7 +13,7 @@ from flax.errors import FlaxError
 from hepjax.choices import Activation
 from hepjax.errors import InputError
 from hepjax.models.layers.activations import FUNCTIONS
-from hepjax.models.pretrained.keras_files import read_architecture, read_keras
+from hepjax.models.pretrained.keras_files import read_keras, read_keras_architecture
 
 if TYPE_CHECKING:
     import os
@@ -95,7 +95,7 @@ def keras(
     ...
     hepjax.errors.InputError: model.json: cannot be read (no such file); give the JSON file of model.to_json()
     """
-    entries = read_architecture(weights, architecture)
+    entries = read_keras_architecture(weights, architecture)
     source = weights if architecture is None else architecture
     steps: list[Step] = []
     places: dict[str, str] = {}
@@ -103,17 +103,17 @@ def keras(
         name = str(entry["config"]["name"])
         places[name] = f"layers_{len(steps)}"
         try:
-            steps += _steps(entry["class_name"], entry["config"], entry is entries[-1])
+            steps += _keras_layer_steps(entry["class_name"], entry["config"], entry is entries[-1])
         except (LookupError, TypeError, ValueError) as error:
             raise InputError(f"{source}: layer {name!r} ({entry.get('class_name')}): {error}") from error
     module = Layers(tuple(steps))
-    expected = _expected(module, entries, source)
-    found = _variables(read_keras(weights), places, weights)
+    expected = _expected_keras_shapes(module, entries, source)
+    found = _flax_variables_of_keras(read_keras(weights), places, weights)
     _check_keras_shapes(expected, found, {place: name for name, place in places.items()}, weights)
     return module, found.pop("params", {}), found
 
 
-def _steps(kind: str, config: Mapping[str, Any], last: bool) -> list[Step]:
+def _keras_layer_steps(kind: str, config: Mapping[str, Any], last: bool) -> list[Step]:
     """The Flax modules and functions of one Keras layer."""
     if kind not in _BUILDERS:
         raise ValueError(f"not a known layer; known are {', '.join(_BUILDERS)}")
@@ -150,7 +150,7 @@ def _keras_convolution(axes: int, config: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def _batch_norm(config: Mapping[str, Any]) -> list[Step]:
+def _keras_batch_norm(config: Mapping[str, Any]) -> list[Step]:
     axis = config.get("axis", -1)
     if axis not in (-1, [-1]):
         raise ValueError(f"expected axis -1, found {axis}")
@@ -164,13 +164,13 @@ def _batch_norm(config: Mapping[str, Any]) -> list[Step]:
     ]
 
 
-def _pool(function: Callable[..., jax.Array], axes: int, config: Mapping[str, Any]) -> list[Step]:
+def _keras_pool(function: Callable[..., jax.Array], axes: int, config: Mapping[str, Any]) -> list[Step]:
     window = _keras_axis_sizes(axes, config, "pool_size")
     strides = _keras_axis_sizes(axes, config, "strides", list(window))
     return [functools.partial(function, window_shape=window, strides=strides, padding=config["padding"].upper())]
 
 
-def _flatten(x: jax.Array) -> jax.Array:
+def _keras_flatten(x: jax.Array) -> jax.Array:
     return jnp.reshape(x, (x.shape[0], -1))
 
 
@@ -182,19 +182,19 @@ _BUILDERS: dict[str, Callable[[Mapping[str, Any]], list[Step]]] = {
     "Dense": lambda config: [nn.Dense(config["units"], use_bias=config["use_bias"])],
     "Conv1D": functools.partial(_keras_convolution, 1),
     "Conv2D": functools.partial(_keras_convolution, 2),
-    "BatchNormalization": _batch_norm,
+    "BatchNormalization": _keras_batch_norm,
     "Activation": lambda _: [],
     "Dropout": lambda config: [nn.Dropout(config["rate"])],
-    "Flatten": lambda _: [_flatten],
-    "MaxPooling1D": functools.partial(_pool, nn.max_pool, 1),
-    "MaxPooling2D": functools.partial(_pool, nn.max_pool, 2),
-    "AveragePooling1D": functools.partial(_pool, _mean_pool, 1),
-    "AveragePooling2D": functools.partial(_pool, _mean_pool, 2),
+    "Flatten": lambda _: [_keras_flatten],
+    "MaxPooling1D": functools.partial(_keras_pool, nn.max_pool, 1),
+    "MaxPooling2D": functools.partial(_keras_pool, nn.max_pool, 2),
+    "AveragePooling1D": functools.partial(_keras_pool, _mean_pool, 1),
+    "AveragePooling2D": functools.partial(_keras_pool, _mean_pool, 2),
 }
 """Keras' name of a layer → its parts, the activation apart."""
 
 
-def _expected(module: Layers, entries: list[dict[str, Any]], source: Any) -> PyTree:
+def _expected_keras_shapes(module: Layers, entries: list[dict[str, Any]], source: Any) -> PyTree:
     """The shapes of all variables, by collection, layer and name."""
     shape = entries[0]["config"].get("batch_input_shape") if entries else None
     if not isinstance(shape, list) or not all(isinstance(length, int) for length in shape[1:]):
@@ -206,7 +206,9 @@ def _expected(module: Layers, entries: list[dict[str, Any]], source: Any) -> PyT
         raise InputError(f"{source}: the layers do not fit the input {shape} or each other ({reason})") from error
 
 
-def _variables(layers: Mapping[str, Mapping[str, np.ndarray]], places: Mapping[str, str], path: Any) -> dict[str, Any]:
+def _flax_variables_of_keras(
+    layers: Mapping[str, Mapping[str, np.ndarray]], places: Mapping[str, str], path: Any
+) -> dict[str, Any]:
     """Keras' weights under their names in Flax."""
     variables: dict[str, Any] = {}
     for layer, arrays in layers.items():

@@ -1,6 +1,7 @@
 """Files of `torch.save`, read without PyTorch and without executing anything they hold.
 
-A pickle is a program, and Python's unpickler calls whatever function the program names. None runs here: `_interpret`
+A pickle is a program, and Python's unpickler calls whatever function the program names. None runs here:
+`_interpret_pickle`
 walks the opcodes, which `pickletools` decodes, and knows how to build numbers, strings, tuples, lists and dicts, and
 nothing else. It imports no name and calls no object of the file. The few names that a state dict needs stand for plain
 values of this module (`_NAMES`); any other name, and any other opcode, ends the reading with an `InputError`.
@@ -108,7 +109,7 @@ def read_pytorch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
     try:
-        return _read_zip(data) if data.startswith(b"PK") else _read_legacy(data)
+        return _read_torch_zip(data) if data.startswith(b"PK") else _read_legacy_torch_file(data)
     except _BadFileError as error:
         raise InputError(f"{path}: {error}") from error
     except _DAMAGE as error:
@@ -116,15 +117,15 @@ def read_pytorch(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
         raise InputError(f"{path}: damaged, or no file of torch.save ({kind}); download it again") from error
 
 
-def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
+def _read_legacy_torch_file(data: bytes) -> dict[str, np.ndarray]:
     """Five pickles (magic number, protocol, system, object, keys), then each storage: its count and its bytes."""
     stream = io.BytesIO(data)
-    if _interpret(stream)[0] != _MAGIC or _interpret(stream)[0] != _PROTOCOL:
+    if _interpret_pickle(stream)[0] != _MAGIC or _interpret_pickle(stream)[0] != _PROTOCOL:
         raise _BadFileError("no file of torch.save; give a state dict saved with PyTorch 0.4 or newer")
-    if _interpret(stream)[0].get("little_endian") is not True:
+    if _interpret_pickle(stream)[0].get("little_endian") is not True:
         raise _BadFileError("written on a big-endian machine, which is not supported")
-    found, storages = _interpret(stream)
-    keys, _ = _interpret(stream)
+    found, storages = _interpret_pickle(stream)
+    keys, _ = _interpret_pickle(stream)
     blocks: dict[str, memoryview] = {}
     position = stream.tell()
     for key in keys:
@@ -135,10 +136,10 @@ def _read_legacy(data: bytes) -> dict[str, np.ndarray]:
         size = count * storages[key].dtype.itemsize
         blocks[key] = memoryview(data)[position : position + size]
         position += size
-    return _arrays(_state_dict(found), blocks)
+    return _arrays_of_storages(_find_state_dict(found), blocks)
 
 
-def _read_zip(data: bytes) -> dict[str, np.ndarray]:
+def _read_torch_zip(data: bytes) -> dict[str, np.ndarray]:
     """An archive of data.pkl, byteorder and one file for each storage, all in one folder."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         entries = {info.filename.partition("/")[2]: info for info in archive.infolist()}
@@ -151,26 +152,26 @@ def _read_zip(data: bytes) -> dict[str, np.ndarray]:
             raise _BadFileError("a zip archive without data.pkl, so no file of torch.save")
         if "byteorder" in entries and archive.read(entries["byteorder"]) != b"little":
             raise _BadFileError("written on a big-endian machine, which is not supported")
-        tensors = _state_dict(_interpret(io.BytesIO(archive.read(entries["data.pkl"])))[0])
+        tensors = _find_state_dict(_interpret_pickle(io.BytesIO(archive.read(entries["data.pkl"])))[0])
         keys = {tensor.storage.key for tensor in tensors.values()}
-        return _arrays(tensors, {key: memoryview(archive.read(entries[f"data/{key}"])) for key in keys})
+        return _arrays_of_storages(tensors, {key: memoryview(archive.read(entries[f"data/{key}"])) for key in keys})
 
 
-def _state_dict(found: Any) -> dict[str, _Tensor]:
+def _find_state_dict(found: Any) -> dict[str, _Tensor]:
     """The dict of tensors, or the one that is a value of the dict."""
     if isinstance(found, dict):
         inner = [value for value in found.values() if isinstance(value, dict)]
-        whole = [value for value in [found, *inner] if value and all(map(_is_entry, value.items()))]
+        whole = [value for value in [found, *inner] if value and all(map(_is_state_dict_entry, value.items()))]
         if len(whole) == 1:
             return whole[0]
     raise _BadFileError("expected one state dict, a dict of names and tensors; save model.state_dict()")
 
 
-def _is_entry(item: tuple[Any, Any]) -> bool:
+def _is_state_dict_entry(item: tuple[Any, Any]) -> bool:
     return isinstance(item[0], str) and isinstance(item[1], _Tensor)
 
 
-def _arrays(tensors: Mapping[str, _Tensor], blocks: Mapping[str, memoryview]) -> dict[str, np.ndarray]:
+def _arrays_of_storages(tensors: Mapping[str, _Tensor], blocks: Mapping[str, memoryview]) -> dict[str, np.ndarray]:
     arrays = {}
     for name, (storage, offset, shape, strides) in tensors.items():
         block, size = blocks[storage.key], storage.dtype.itemsize
@@ -206,7 +207,7 @@ class _Machine:
         return [self.stack.pop() for _ in range(count)][::-1]
 
 
-def _interpret(stream: io.BytesIO) -> tuple[Any, dict[str, _Storage]]:
+def _interpret_pickle(stream: io.BytesIO) -> tuple[Any, dict[str, _Storage]]:
     """The value of the pickle at the stream's position, which is left behind it, and the storages that it names."""
     machine = _Machine()
     for _ in range(_MAX_OPCODES):
@@ -217,18 +218,18 @@ def _interpret(stream: io.BytesIO) -> tuple[Any, dict[str, _Storage]]:
         if opcode is None or name not in _OPCODES:
             raise _BadFileError(f"no plain state dict of torch.save: opcode {name}, which is not followed")
         if name == "GLOBAL":  # pickletools would decode escapes, with a warning where they are wrong
-            argument: Any = f"{_line(stream)} {_line(stream)}"
+            argument: Any = f"{_read_pickle_line(stream)} {_read_pickle_line(stream)}"
         else:
             argument = None if opcode.arg is None else opcode.arg.reader(stream)
         _OPCODES[name](machine, argument)
     raise _BadFileError(f"no plain state dict: more than {_MAX_OPCODES} opcodes")
 
 
-def _line(stream: io.BytesIO) -> str:
+def _read_pickle_line(stream: io.BytesIO) -> str:
     return stream.readline().decode().removesuffix("\n")
 
 
-def _name(machine: _Machine, name: str) -> None:
+def _read_global_name(machine: _Machine, name: str) -> None:
     if name not in _NAMES:
         shown = name[:80].replace(" ", ".", 1)
         raise _BadFileError(
@@ -254,7 +255,7 @@ def _pickle_reduce(machine: _Machine, _: None) -> None:
             raise _BadFileError("no plain state dict: it calls a function in an unknown way, which is not followed")
 
 
-def _persistent(machine: _Machine, _: None) -> None:
+def _pickle_persistent_id(machine: _Machine, _: None) -> None:
     match machine.stack.pop():
         case ("storage", np.dtype() as dtype, str(key), str(), int(count), *rest) if count >= 0 and not any(rest):
             storage = _Storage(dtype, key, count)
@@ -265,7 +266,7 @@ def _persistent(machine: _Machine, _: None) -> None:
             raise _BadFileError("no plain state dict: a persistent id that is no storage")
 
 
-def _build(machine: _Machine, _: None) -> None:
+def _pickle_build(machine: _Machine, _: None) -> None:
     """State dicts carry `_metadata`, the versions of their modules, which nothing here needs."""
     target, _state = machine.take(2)
     if not isinstance(target, dict):
@@ -273,7 +274,7 @@ def _build(machine: _Machine, _: None) -> None:
     machine.stack.append(target)
 
 
-def _set_items(machine: _Machine, items: list[Any]) -> None:
+def _pickle_set_items(machine: _Machine, items: list[Any]) -> None:
     target = machine.stack[-1]
     keys, values = items[::2], items[1::2]
     if not isinstance(target, dict) or not all(isinstance(key, str | int) for key in keys):
@@ -281,7 +282,7 @@ def _set_items(machine: _Machine, items: list[Any]) -> None:
     target.update(zip(keys, values, strict=True))
 
 
-def _append(machine: _Machine, items: list[Any]) -> None:
+def _pickle_append(machine: _Machine, items: list[Any]) -> None:
     if not isinstance(machine.stack[-1], list):
         raise _BadFileError("no plain state dict: an item is appended to what is no list")
     machine.stack[-1].extend(items)
@@ -305,15 +306,15 @@ _OPCODES: dict[str, Callable[[_Machine, Any], None]] = {
     "TUPLE1": lambda machine, _: machine.stack.append(tuple(machine.take(1))),
     "TUPLE2": lambda machine, _: machine.stack.append(tuple(machine.take(2))),
     "TUPLE3": lambda machine, _: machine.stack.append(tuple(machine.take(3))),
-    "SETITEM": lambda machine, _: _set_items(machine, machine.take(2)),
-    "SETITEMS": lambda machine, _: _set_items(machine, machine.since_mark()),
-    "APPEND": lambda machine, _: _append(machine, machine.take(1)),
-    "APPENDS": lambda machine, _: _append(machine, machine.since_mark()),
-    "GLOBAL": _name,
-    "STACK_GLOBAL": lambda machine, _: _name(machine, " ".join(machine.take(2))),
+    "SETITEM": lambda machine, _: _pickle_set_items(machine, machine.take(2)),
+    "SETITEMS": lambda machine, _: _pickle_set_items(machine, machine.since_mark()),
+    "APPEND": lambda machine, _: _pickle_append(machine, machine.take(1)),
+    "APPENDS": lambda machine, _: _pickle_append(machine, machine.since_mark()),
+    "GLOBAL": _read_global_name,
+    "STACK_GLOBAL": lambda machine, _: _read_global_name(machine, " ".join(machine.take(2))),
     "REDUCE": _pickle_reduce,
-    "BINPERSID": _persistent,
-    "BUILD": _build,
+    "BINPERSID": _pickle_persistent_id,
+    "BUILD": _pickle_build,
 }
 """Opcode → what it does; these are all that are followed."""
 _DECODERS = {opcode.code: opcode for opcode in pickletools.opcodes}

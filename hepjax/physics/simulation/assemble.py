@@ -14,7 +14,7 @@ from hepjax.errors import InputError
 from hepjax.physics.simulation import clustering, part_files, pool
 from hepjax.physics.simulation.columns import constituent_columns
 from hepjax.physics.simulation.conditions import check_conditions
-from hepjax.physics.simulation.cuts import Cuts, add_cuts, describe_cuts
+from hepjax.physics.simulation.cuts import Cuts, add_cut_counts, describe_cuts
 from hepjax.physics.simulation.files import Rows, check_mantissa_bits, jet_writer
 from hepjax.physics.simulation.part_files import Part
 
@@ -32,10 +32,10 @@ Parts = Callable[[int, int], Generator[Part, None, None]]
 """The parts of a file that follow on a number of parts and of jets."""
 
 
-def ignore_progress(count: int) -> None:
+def ignore_simulation_progress(count: int) -> None:
     """Takes news of progress where nobody listens.
 
-    >>> ignore_progress(3)
+    >>> ignore_simulation_progress(3)
     """
 
 
@@ -46,7 +46,7 @@ class Assembled(NamedTuple):
     cuts: Cuts
 
 
-def assemble(
+def assemble_file(
     path: Path,
     sample: Sample,
     attributes: dict[str, Attribute],
@@ -74,10 +74,10 @@ def assemble(
     Raises:
       InputError: no jet comes out, or the file cannot be written.
     """
-    with part_files.hold_parts(path, attributes) as whole:
+    with part_files.lock_parts_folder(path, attributes) as whole:
         done, total, cuts = whole, 0, Cuts()
         for rows, counts in part_files.load_parts(path, whole):
-            total, cuts = total + len(rows.labels), add_cuts(cuts, counts)
+            total, cuts = total + len(rows.labels), add_cut_counts(cuts, counts)
         if total:
             _log.info("%s: %s jets of an earlier run are there", path, f"{total:,}")
         progress(total)
@@ -86,16 +86,16 @@ def assemble(
                 for part in rest:
                     part_files.save_part(path, done, part)
                     count = len(part.rows.labels)
-                    done, total, cuts = done + 1, total + count, add_cuts(cuts, part.cuts)
+                    done, total, cuts = done + 1, total + count, add_cut_counts(cuts, part.cuts)
                     progress(count)
             steps = describe_cuts(cuts, sample.conditions.keep)
-            _check_jets(path, total, steps)
+            _check_jet_count(path, total, steps)
             everything = attributes | {"cuts": steps}
             with jet_writer(path, sample.layout, attributes=everything, labeled=labeled, weights=weights) as append:
                 for rows, _ in part_files.load_parts(path, done):
                     append(rows)
         except BaseException as error:
-            words = f"{part_files.folder_of(path)} keeps {total:,} jets; the same command goes on from there"
+            words = f"{part_files.parts_folder(path)} keeps {total:,} jets; the same command goes on from there"
             if total and isinstance(error, KeyboardInterrupt):
                 raise type(error)(words) from error
             if total:
@@ -104,7 +104,7 @@ def assemble(
     return Assembled(total, cuts)
 
 
-def _check_jets(path: Path, total: int, steps: str) -> None:
+def _check_jet_count(path: Path, total: int, steps: str) -> None:
     if total == 0:
         part_files.discard_parts(path)
         raise InputError(f"{path}: no jet is left ({steps}); give harder events or other conditions")

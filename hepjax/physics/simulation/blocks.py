@@ -10,7 +10,7 @@ import numpy as np
 from hepjax.data.datasets import hls4ml
 from hepjax.physics.simulation import clustering, pool
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
-from hepjax.physics.simulation.cuts import Cuts, add_cuts
+from hepjax.physics.simulation.cuts import Cuts, add_cut_counts
 from hepjax.physics.simulation.units import UNIT_JETS, Unit, simulate_unit
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def plan_units(labels: np.ndarray, seed: int, conditions: Conditions = PUBLIC, s
     return [unit for _, unit in sorted(units, key=lambda pair: pair[0])]
 
 
-def make_blocks(
+def make_row_blocks(
     labels: np.ndarray, seed: int, workers: pool.Workers, conditions: Conditions, start: int
 ) -> Generator[Block, None, None]:
     """Makes the file's rows from `start` on, block after block."""
@@ -64,20 +64,20 @@ def make_blocks(
             block = labels[low : low + BLOCK_JETS]
             needed = np.bincount(block, minlength=len(hls4ml.CLASSES))
             total = Cuts()
-            while any(_count_waiting(waiting, label) < count for label, count in enumerate(needed)):
+            while any(_count_waiting_jets(waiting, label) < count for label, count in enumerate(needed)):
                 unit, (jets, cuts) = next(results)
                 if unit.label in waiting:
                     waiting[unit.label] = clustering.concatenate_jets([waiting[unit.label], jets])
-                    total = add_cuts(total, cuts)
+                    total = add_cut_counts(total, cuts)
                     continue
                 before = made_before[unit.label]
                 waiting[unit.label] = clustering.select_jets(jets, np.arange(before, len(jets.counts)))
                 if before == 0:  # otherwise an earlier run counted this unit
-                    total = add_cuts(total, cuts)
-            yield Block(block, _take_block(waiting, block, needed), total)
+                    total = add_cut_counts(total, cuts)
+            yield Block(block, _take_row_block(waiting, block, needed), total)
 
 
-def _take_block(
+def _take_row_block(
     waiting: dict[int, clustering.RaggedJets], block: np.ndarray, needed: np.ndarray
 ) -> clustering.RaggedJets:
     """Takes a block's jets out of those that wait, each into its row."""
@@ -91,5 +91,5 @@ def _take_block(
     return clustering.select_jets(clustering.concatenate_jets(groups), rank)
 
 
-def _count_waiting(waiting: dict[int, clustering.RaggedJets], label: int) -> int:
+def _count_waiting_jets(waiting: dict[int, clustering.RaggedJets], label: int) -> int:
     return len(waiting[label].counts) if label in waiting else 0

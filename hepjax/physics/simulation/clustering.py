@@ -9,7 +9,7 @@ import numpy as np
 from hepjax.choices import Keep
 from hepjax.physics import kinematics
 from hepjax.physics.simulation.cuts import FEWEST_PARTICLES, PT_MIN, Cuts
-from hepjax.physics.simulation.processes import missing_extra
+from hepjax.physics.simulation.processes import missing_extra_error
 
 if TYPE_CHECKING:
     from hepjax.physics.simulation.collisions import Collisions, Particles
@@ -73,7 +73,7 @@ def find_jets(seen: Particles, collisions: Collisions, conditions: Conditions) -
         hard = np.isin(np.arange(len(event)), leaders)
     large = hard & (counts >= FEWEST_PARTICLES)
     kept = large & near
-    parton, decays = _truth(distance, collisions)
+    parton, decays = _match_jets_to_partons(distance, collisions)
     jets = RaggedJets(p4, ids, counts, parton, decays, collisions.weights[event])
     numbers = (int(mask.sum()) for mask in (hard, large, kept))
     return Kept(select_jets(jets, np.flatnonzero(kept)), Cuts(collisions.events, collisions.events, *numbers))
@@ -90,7 +90,7 @@ def _cluster_anti_kt(
         import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
         import fastjet
     except ImportError as error:
-        raise missing_extra("fastjet") from error
+        raise missing_extra_error("fastjet") from error
     lengths = np.bincount(seen.event, minlength=count)
     columns = dict(zip(("px", "py", "pz", "E"), np.ascontiguousarray(seen.p4.T), strict=True))
     definition = fastjet.JetDefinition(fastjet.antikt_algorithm, radius)
@@ -110,7 +110,7 @@ def _distances_to_partons(axes: np.ndarray, event: np.ndarray, hard: Particles) 
     return np.where(event[:, None] == hard.event[None], distance, np.inf)
 
 
-def _truth(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np.ndarray]:
+def _match_jets_to_partons(distance: np.ndarray, collisions: Collisions) -> tuple[np.ndarray, np.ndarray]:
     """Finds (N, 5) the nearest parton of each jet, and (N, 3, 5) its decay products."""
     hard, products = (np.column_stack([p.p4, p.ids]) for p in (collisions.hard, collisions.decays))
     # One more parton, of zeros, stands for none.

@@ -66,7 +66,7 @@ def concatenate_collisions(parts: list[Particles]) -> Particles:
     return take_particles(joined, np.argsort(joined.event, kind="stable"))
 
 
-def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
+def collisions_from_pythia_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
     """Reads the collisions of a batch of Pythia's.
 
     Args:
@@ -78,7 +78,7 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
       The collisions, less those that Pythia gave up on. Hard bosons and tops are their last copies, after all recoils;
       resonances beyond the Standard Model are replaced by what they decay to.
 
-    >>> from_batch(generator.pythia.nextBatch(10)).events  # doctest: +SKIP
+    >>> collisions_from_pythia_batch(generator.pythia.nextBatch(10)).events  # doctest: +SKIP
     10
     """
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
@@ -96,19 +96,19 @@ def from_batch(batch: Any, weights: np.ndarray | None = None) -> Collisions:
     all_particles = Particles(p4, ids, event)
     first = np.repeat(np.cumsum(lengths) - lengths, lengths)  # row of each event's first entry
 
-    def climb(rows: np.ndarray, goal: np.ndarray) -> np.ndarray:
+    def nearest_ancestors(rows: np.ndarray, goal: np.ndarray) -> np.ndarray:
         """Finds the nearest ancestors that are in the goal, past copies; without any, a row that is not in it."""
         while (climbing := ~np.isin(rows, goal) & (mother[rows] > _INCOMING)).any():
             rows = np.where(climbing, first[rows] + mother[rows], rows)
         return rows
 
     outgoing = np.flatnonzero(np.isin(np.abs(status), (_DECAYING, _PRODUCT)))
-    parent = climb(first[outgoing] + mother[outgoing], outgoing)
+    parent = nearest_ancestors(first[outgoing] + mother[outgoing], outgoing)
     roots = _decay_unknown_particles(outgoing[mother[outgoing] == _INCOMING], outgoing, parent, ids)
-    last = _last_copies(all_particles, status, roots)
+    last = _last_copies_of_partons(all_particles, status, roots)
     products = np.flatnonzero((np.abs(status) == _PRODUCT) & (mother > _INCOMING + 1))
     products = products[~np.isin(products, roots)]
-    ancestor = climb(products, roots)
+    ancestor = nearest_ancestors(products, roots)
     known = np.isin(ancestor, roots)
     return Collisions(
         len(lengths),
@@ -132,7 +132,7 @@ def _decay_unknown_particles(
         roots = np.sort(np.concatenate([np.setdiff1d(roots, parent[children]), outgoing[children]]))
 
 
-def _last_copies(particles: Particles, status: np.ndarray, roots: np.ndarray) -> np.ndarray:
+def _last_copies_of_partons(particles: Particles, status: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """Finds the rows of the last copies of the partons that come out of the hard processes."""
     copies: dict[tuple[int, int], list[int]] = {}
     decaying = roots[np.abs(status[roots]) == _DECAYING]

@@ -27,10 +27,10 @@ class Cuts(NamedTuple):
     """Those near a hard parton, where only such jets are kept."""
 
 
-def add_cuts(first: Cuts, second: Cuts) -> Cuts:
+def add_cut_counts(first: Cuts, second: Cuts) -> Cuts:
     """Adds counts.
 
-    >>> add_cuts(Cuts(2, 2, 1), Cuts(1, 1, 1)).hard
+    >>> add_cut_counts(Cuts(2, 2, 1), Cuts(1, 1, 1)).hard
     2
     """
     return Cuts(*(a + b for a, b in zip(first, second, strict=True)))

@@ -37,7 +37,7 @@ _LEPTONS = (11, 13, 15)
 _CHARGED_HADRONS = (211, 321, 2212, 3112, 3222, 3312, 3334)
 
 
-def visible(particles: Particles) -> Particles:
+def visible_particles(particles: Particles) -> Particles:
     """Removes invisible particles, and photons without energy that showers end in.
 
     Neutrinos are invisible, and so are stable particles of new physics without charge and color, such as 52 and
@@ -50,7 +50,7 @@ def visible(particles: Particles) -> Particles:
       The others.
 
     >>> two = Particles(np.array([[5.0, 0, 0, 5], [5, 0, 0, 5]]), np.array([22, -14]), np.array([0, 0]))
-    >>> visible(two).ids.tolist()
+    >>> visible_particles(two).ids.tolist()
     [22]
     """
     return take_particles(particles, ~is_invisible(particles.ids) & (particles.p4[:, 3] > 0))
@@ -72,7 +72,7 @@ def is_invisible(ids: np.ndarray) -> np.ndarray:
     return np.asarray(np.isin(kinds, _INVISIBLE) | ((kinds >= _HIDDEN[0]) & (kinds <= _HIDDEN[1])))
 
 
-def detect(particles: Particles, detector: Detector, rng: np.random.Generator) -> Particles:
+def detect_particles(particles: Particles, detector: Detector, rng: np.random.Generator) -> Particles:
     """Measures the visible particles of collisions.
 
     Args:
@@ -85,7 +85,7 @@ def detect(particles: Particles, detector: Detector, rng: np.random.Generator) -
       `HADRONIC_CELL`.
 
     >>> photon = Particles(np.array([[30.0, 0.0, 0.0, 30.0]]), np.array([22]), np.array([0]))
-    >>> round(float(detect(photon, Detector(), np.random.default_rng(0)).p4[0, 3]))
+    >>> round(float(detect_particles(photon, Detector(), np.random.default_rng(0)).p4[0, 3]))
     30
     """
     hard_enough = take_particles(particles, kinematics.pt(particles.p4) > detector.pt_min)
@@ -140,7 +140,7 @@ def smear_tracks(tracks: Particles, detector: Detector, rng: np.random.Generator
     False
     """
     width = np.hypot(detector.track_slope * kinematics.pt(tracks.p4), detector.track_constant)
-    return _smeared(tracks, detector.resolution * width, rng)
+    return _smeared_momenta(tracks, detector.resolution * width, rng)
 
 
 def merge_into_cells(particles: Particles, calorimeter: Calorimeter) -> Particles:
@@ -195,10 +195,10 @@ def smear_cells(cells: Particles, calorimeter: Calorimeter, resolution: float, r
     energy = cells.p4[:, 3]
     terms = (calorimeter.stochastic / np.sqrt(energy), calorimeter.noise / energy, calorimeter.constant)
     width = np.sqrt(sum(np.square(term) for term in terms))
-    return _smeared(cells, resolution * width, rng)
+    return _smeared_momenta(cells, resolution * width, rng)
 
 
-def _smeared(particles: Particles, width: np.ndarray, rng: np.random.Generator) -> Particles:
+def _smeared_momenta(particles: Particles, width: np.ndarray, rng: np.random.Generator) -> Particles:
     """Multiplies momenta by a normal factor around one; what comes out as 0 or less is not seen."""
     factor = 1 + width * rng.standard_normal(len(width))
     return take_particles(particles._replace(p4=particles.p4 * factor[:, None]), factor > 0)

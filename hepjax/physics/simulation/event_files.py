@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, cast
 
 from hepjax.errors import InputError
 from hepjax.physics.simulation.event_frames import split_hepmc, split_les_houches
-from hepjax.physics.simulation.event_text import END, Chunk, Format, excerpt
+from hepjax.physics.simulation.event_text import END, Chunk, Format, excerpt_of_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,36 +51,36 @@ def read_event_chunks(path: str | Path, size: int = 100) -> Iterator[Chunk]:
     path = str(path)
     events = 0
     try:
-        _check_regular(path)
-        with open(path, "rb") as file, _open_text(path, file) as text:  # noqa: PTH123 — one way for all
+        _check_regular_file(path)
+        with open(path, "rb") as file, _open_event_text(path, file) as text:  # noqa: PTH123 — one way for all
             written = _recognize_event_format(path, text.read(_BEGINNING))
             text.seek(0)
-            for chunk in _group(path, written, text, size):
+            for chunk in _group_events_in_chunks(path, written, text, size):
                 yield chunk
                 events += len(chunk.events)
     except (EOFError, zlib.error, lzma.LZMAError, gzip.BadGzipFile) as error:
-        raise _damaged(path, events, error) from error
+        raise _damaged_file_error(path, events, error) from error
     except OSError as error:
         if error.errno is None:  # from a decompressor, not from the system
-            raise _damaged(path, events, error) from error
+            raise _damaged_file_error(path, events, error) from error
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read ({reason}); give a file of Les Houches or HepMC events") from error
 
 
-def _damaged(path: str, events: int, error: Exception) -> InputError:
+def _damaged_file_error(path: str, events: int, error: Exception) -> InputError:
     return InputError(
         f"{path}: damaged or cut off after event {events} or a little later ({error}); fetch or make it anew"
     )
 
 
-def _check_regular(path: str) -> None:
+def _check_regular_file(path: str) -> None:
     """Refuses pipes and devices, which cannot be read twice and may never end."""
     mode = Path(path).stat().st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
         raise InputError(f"{path}: cannot be read (no regular file); give a file of Les Houches or HepMC events")
 
 
-def _open_text(path: str, file: IO[bytes]) -> IO[bytes]:
+def _open_event_text(path: str, file: IO[bytes]) -> IO[bytes]:
     """Opens the text of a file that may be compressed, as its first bytes say."""
     first = file.read(6)
     file.seek(0)
@@ -103,7 +103,7 @@ def _recognize_event_format(path: str, beginning: bytes) -> Format:
     if b"<LesHouchesEvents" in beginning:
         version = re.search(rb"<LesHouchesEvents[^>\n]*\bversion\s*=\s*[\"']([^\"']*)", beginning)
         if version is None or version[1][:1] not in (b"1", b"2", b"3"):
-            words = excerpt(version[1]) if version else "none"
+            words = excerpt_of_text(version[1]) if version else "none"
             raise InputError(f"{path}: expected Les Houches events of version 1, 2 or 3, found version {words}")
         return Format.LES_HOUCHES
     for written in (Format.HEPMC2, Format.HEPMC3):
@@ -111,11 +111,12 @@ def _recognize_event_format(path: str, beginning: bytes) -> Format:
             return written
     raise InputError(
         f"{path}: expected Les Houches events (<LesHouchesEvents version=...>) or HepMC events in ASCII (IO_GenEvent "
-        f"or Asciiv3), plain or compressed by gzip, bzip2 or xz, found {excerpt(beginning.lstrip())}; convert it"
+        "or Asciiv3), plain or compressed by gzip, bzip2 or xz, found "
+        f"{excerpt_of_text(beginning.lstrip())}; convert it"
     )
 
 
-def _group(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[Chunk]:
+def _group_events_in_chunks(path: str, written: Format, text: IO[bytes], size: int) -> Iterator[Chunk]:
     """Groups the events of an open file into chunks."""
     lines = _event_file_lines(path, text)
     if written is Format.LES_HOUCHES:

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 from hepjax.errors import InputError
 from hepjax.physics.simulation import event_text
-from hepjax.physics.simulation.event_text import END, Format, cut_off, endless, excerpt, joined_files_error
+from hepjax.physics.simulation.event_text import (
+    END,
+    Format,
+    cut_off_file_error,
+    endless_event_error,
+    excerpt_of_text,
+    joined_files_error,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +53,7 @@ def split_les_houches(path: str, lines: Iterator[bytes]) -> tuple[bytes, Iterato
     [b'<event>\n1 2\n</event>\n']
     """
     header, rest = _les_houches_header(path, lines)
-    return header, _les_houches_events(path, _tags_apart(itertools.chain([rest], lines)))
+    return header, _les_houches_events(path, _put_tags_on_lines(itertools.chain([rest], lines)))
 
 
 def _les_houches_header(path: str, lines: Iterator[bytes]) -> tuple[bytes, bytes]:
@@ -56,7 +63,7 @@ def _les_houches_header(path: str, lines: Iterator[bytes]) -> tuple[bytes, bytes
     for line in lines:
         size += len(line)
         if size > event_text.MAX_EVENT:
-            raise endless(path, "header")
+            raise endless_event_error(path, "header")
         if not kept:
             # A mark of the encoding, an XML declaration or comments may come first.
             if _BEGIN not in line:
@@ -71,10 +78,10 @@ def _les_houches_header(path: str, lines: Iterator[bytes]) -> tuple[bytes, bytes
         elif _EVENT_BEGIN.match(line) or line.lstrip().startswith(END[Format.LES_HOUCHES]):
             raise InputError(f"{path}: expected {_INIT_END.decode()} before the first event, found none")
         kept.append(line)
-    raise cut_off(path, Format.LES_HOUCHES, f", nor {_INIT_END.decode()}")
+    raise cut_off_file_error(path, Format.LES_HOUCHES, f", nor {_INIT_END.decode()}")
 
 
-def _tags_apart(lines: Iterator[bytes]) -> Iterator[bytes]:
+def _put_tags_on_lines(lines: Iterator[bytes]) -> Iterator[bytes]:
     """Puts tags of events on lines of their own; a line that begins with # is a comment."""
     for line in lines:
         if b"<" not in line or line.lstrip().startswith(b"#") or _TAG.fullmatch(line.strip()):
@@ -96,30 +103,34 @@ def _les_houches_events(path: str, lines: Iterator[bytes]) -> Iterator[bytes]:
             number += 1
             yield _les_houches_event(path, number, line, lines)
         elif text.startswith(end):
-            _check_rest(path, lines)
+            _check_text_after_end(path, lines)
             return
         elif text.startswith(_EVENT_END):
             raise InputError(f"{path}: after event {number}: expected <event>, found {_EVENT_END.decode()}")
         elif text and not text.startswith((b"#", b"<")):
-            raise InputError(f"{path}: after event {number}: expected <event> or {end.decode()}, found {excerpt(line)}")
-    raise cut_off(path, Format.LES_HOUCHES, f" after event {number}")
+            raise InputError(
+                f"{path}: after event {number}: expected <event> or {end.decode()}, found {excerpt_of_text(line)}"
+            )
+    raise cut_off_file_error(path, Format.LES_HOUCHES, f" after event {number}")
 
 
 def _les_houches_event(path: str, number: int, line: bytes, lines: Iterator[bytes]) -> bytes:
     kept, size = [line], len(line)
     for following in lines:
         if _EVENT_BEGIN.match(following) or following.lstrip().startswith(END[Format.LES_HOUCHES]):
-            raise InputError(f"{path}: event {number}: expected {_EVENT_END.decode()}, found {excerpt(following)}")
+            raise InputError(
+                f"{path}: event {number}: expected {_EVENT_END.decode()}, found {excerpt_of_text(following)}"
+            )
         kept.append(following)
         size += len(following)
         if following.lstrip().startswith(_EVENT_END):
             return b"".join(kept)
         if size > event_text.MAX_EVENT:
-            raise endless(path, f"event {number}")
-    raise cut_off(path, Format.LES_HOUCHES, f", and event {number} has no {_EVENT_END.decode()}")
+            raise endless_event_error(path, f"event {number}")
+    raise cut_off_file_error(path, Format.LES_HOUCHES, f", and event {number} has no {_EVENT_END.decode()}")
 
 
-def _check_rest(path: str, lines: Iterator[bytes]) -> None:
+def _check_text_after_end(path: str, lines: Iterator[bytes]) -> None:
     """Refuses tags behind the end of a Les Houches file; text and comments may stand there."""
     comment = False
     for line in lines:
@@ -157,8 +168,8 @@ def split_hepmc(path: str, written: Format, lines: Iterator[bytes]) -> tuple[byt
             kept.append(line if kept else line[line.index(_HEPMC_TITLE) :])
         size += len(line)
         if size > event_text.MAX_EVENT:
-            raise endless(path, "header")
-    raise cut_off(path, written, "")
+            raise endless_event_error(path, "header")
+    raise cut_off_file_error(path, written, "")
 
 
 def _hepmc_events(path: str, written: Format, line: bytes, lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -173,12 +184,12 @@ def _hepmc_events(path: str, written: Format, line: bytes, lines: Iterator[bytes
             kept.append(following)
             size += len(following)
             if size > event_text.MAX_EVENT:
-                raise endless(path, f"event {number}")
+                raise endless_event_error(path, f"event {number}")
         else:
-            raise cut_off(path, written, f", and event {number} may lack a part")
+            raise cut_off_file_error(path, written, f", and event {number} may lack a part")
         if line.startswith(_HEPMC_TITLE) and not line.startswith(END[written]):
             raise InputError(
-                f"{path}: event {number}: expected {END[written].decode()} or an event, found {excerpt(line)}"
+                f"{path}: event {number}: expected {END[written].decode()} or an event, found {excerpt_of_text(line)}"
             )
         yield b"".join(kept)
     for following in lines:

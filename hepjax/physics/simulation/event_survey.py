@@ -9,8 +9,8 @@ import numpy as np
 from hepjax.physics.simulation import hepmc, les_houches
 from hepjax.physics.simulation.event_files import read_event_chunks
 from hepjax.physics.simulation.event_text import Format, event_place_text
-from hepjax.physics.simulation.les_houches_text import read_init
-from hepjax.physics.simulation.weights import WeightTotals, add_weights, check_names
+from hepjax.physics.simulation.les_houches_text import read_les_houches_init
+from hepjax.physics.simulation.weights import WeightTotals, add_weights, check_weight_names
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,7 +29,7 @@ class Survey(NamedTuple):
     """Of the nominal weights; all 0 where events have none."""
 
 
-def survey(path: str | Path) -> Survey:
+def survey_event_file(path: str | Path) -> Survey:
     """Reads a file of events to its end.
 
     All numbers of Les Houches events are checked; of HepMC events, which are far larger, only where each begins and
@@ -45,7 +45,7 @@ def survey(path: str | Path) -> Survey:
       InputError: it is missing, damaged, cut off, or holds no events; an event has other weights than the first; or a
         Les Houches file cannot be showered as it is.
 
-    >>> survey("events.lhe").events  # doctest: +SKIP
+    >>> survey_event_file("events.lhe").events  # doctest: +SKIP
     237
     """
     written, strategy, names, totals = Format.LES_HOUCHES, None, None, WeightTotals()
@@ -54,14 +54,14 @@ def survey(path: str | Path) -> Survey:
         written = chunk.format
         if written is Format.LES_HOUCHES:
             if events == 0:
-                strategy = read_init(chunk.path, chunk.header).strategy
-            weights = les_houches.weights_of(chunk)
+                strategy = read_les_houches_init(chunk.path, chunk.header).strategy
+            weights = les_houches.les_houches_weights(chunk)
         else:
-            weights = hepmc.weights_of(chunk)
+            weights = hepmc.hepmc_weights(chunk)
         nominal: list[float] = []
         for row, (event_names, values) in enumerate(weights):
             names = event_names if names is None else names
-            check_names(event_place_text(chunk, row), event_names, names)
+            check_weight_names(event_place_text(chunk, row), event_names, names)
             nominal += values[:1]
         totals = add_weights(totals, np.array(nominal, np.float64))
         events += len(chunk.events)

@@ -70,20 +70,20 @@ def event_place_text(chunk: Chunk, row: int) -> str:
     return f"{chunk.path}: event {chunk.first + row}"
 
 
-def excerpt(text: bytes) -> str:
+def excerpt_of_text(text: bytes) -> str:
     r"""Returns the first line of a text, quoted, and short enough for an error.
 
-    >>> excerpt(b"E 1 2\nV 3")
+    >>> excerpt_of_text(b"E 1 2\nV 3")
     "'E 1 2'"
     """
     line = text.splitlines()[0] if text else b""
     return repr(line[:_EXCERPT].decode("utf-8", "replace").strip()) + ("..." if len(line) > _EXCERPT else "")
 
 
-def cut_off(path: str, written: Format, where: str) -> InputError:
+def cut_off_file_error(path: str, written: Format, where: str) -> InputError:
     """Returns the error of a file without its end.
 
-    >>> print(cut_off("a.lhe", Format.LES_HOUCHES, " after event 7"))
+    >>> print(cut_off_file_error("a.lhe", Format.LES_HOUCHES, " after event 7"))
     a.lhe: expected </LesHouchesEvents> at its end, found none after event 7: it was cut off; fetch or make it anew, \
 or add that line if its last event is whole
     """
@@ -94,10 +94,10 @@ or add that line if its last event is whole
     )
 
 
-def endless(path: str, part: str) -> InputError:
+def endless_event_error(path: str, part: str) -> InputError:
     """Returns the error of a header or an event that does not end.
 
-    >>> print(endless("a.lhe", "event 7"))
+    >>> print(endless_event_error("a.lhe", "event 7"))
     a.lhe: event 7: expected its end within 67108864 bytes, found none; make it anew
     """
     return InputError(f"{path}: {part}: expected its end within {MAX_EVENT} bytes, found none; make it anew")
@@ -111,6 +111,7 @@ def joined_files_error(path: str, written: Format, line: bytes) -> InputError:
 joined, give them one by one
     """
     return InputError(
-        f"{path}: expected nothing after {END[written].decode()}, found {excerpt(line)}; if files were joined, give "
+        f"{path}: expected nothing after {END[written].decode()}, found {excerpt_of_text(line)}; if "
+        "files were joined, give "
         "them one by one"
     )

@@ -75,7 +75,7 @@ def collide_event_chunk(chunk: Chunk, seed: int, conditions: Conditions) -> Coll
     """
     reader = les_houches if chunk.format is Format.LES_HOUCHES else hepmc
     if conditions.pile_up > 0:
-        _check_beams(chunk.path, reader.beams(chunk))
+        _check_pile_up_beams(chunk.path, reader.beams(chunk))
     if chunk.format is Format.LES_HOUCHES:
         return les_houches.collide_les_houches(chunk, seed, conditions)
     collisions = hepmc.collide_hepmc(chunk)
@@ -87,7 +87,7 @@ def collide_event_chunk(chunk: Chunk, seed: int, conditions: Conditions) -> Coll
     return collisions
 
 
-def _check_beams(path: str, beams: Beams | None) -> None:
+def _check_pile_up_beams(path: str, beams: Beams | None) -> None:
     """Checks that the hard collisions are of the same beams as pile-up."""
     if beams is not None and (beams.ids != _SOFT.ids or not np.allclose(beams.energies, _SOFT.energies, rtol=_CLOSE)):
         raise InputError(

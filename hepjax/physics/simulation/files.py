@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import new_file
+from hepjax.data.atomic_hdf5 import new_hdf5_file
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 
@@ -60,10 +60,10 @@ class Rows(NamedTuple):
 Append = Callable[[Rows], None]
 
 
-def first_rows(rows: Rows, count: int) -> Rows:
+def first_jets(rows: Rows, count: int) -> Rows:
     """Selects the first jets.
 
-    >>> first_rows(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
+    >>> first_jets(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])), 1).labels.tolist()
     [0]
     """
     arrays = (None if array is None else array[:count] for array in rows)
@@ -136,12 +136,12 @@ def jet_writer(
     ...     append(Rows(np.ones((2, 3, 16)), np.ones((2, 53)), np.array([0, 4])))
     """
     check_mantissa_bits(layout.mantissa_bits)
-    with new_file(Path(path)) as new:
+    with new_hdf5_file(Path(path)) as new:
         _create_jet_datasets(new.file, layout, attributes, weights, labeled=labeled)
         pending: list[dict[str, np.ndarray]] = []
 
         def append(rows: Rows) -> None:
-            _check_block(rows, layout.particles, len(weights), labeled=labeled)
+            _check_jet_block(rows, layout.particles, len(weights), labeled=labeled)
             columns = round_mantissas(np.asarray(rows.constituents, np.float32), layout.mantissa_bits)
             jets = jet_columns(rows.observables, rows.labels) if labeled else rows.observables.astype(np.float32)
             block = {hls4ml.CONSTITUENTS: columns, hls4ml.JETS: jets}
@@ -208,7 +208,7 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
 _CHARGES = {11: -1, 13: -1, 15: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1}
 
 
-def charges(ids: np.ndarray) -> np.ndarray:
+def particle_charges(ids: np.ndarray) -> np.ndarray:
     """Returns the electric charges of particles that a detector sees.
 
     Args:
@@ -217,7 +217,7 @@ def charges(ids: np.ndarray) -> np.ndarray:
     Returns:
       int8 of that shape, in units of the positron's charge; 0 for what is neutral, for cells and padding.
 
-    >>> charges(np.array([211, -211, 11, 22, 0])).tolist()
+    >>> particle_charges(np.array([211, -211, 11, 22, 0])).tolist()
     [1, -1, -1, 0, 0]
     """
     kind = np.abs(ids)
@@ -229,7 +229,7 @@ def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
     ids = np.asarray(rows.ids, np.int32)
     return {
         hls4ml.PARTICLE_TYPE: ids,
-        hls4ml.PARTICLE_CHARGE: charges(ids),
+        hls4ml.PARTICLE_CHARGE: particle_charges(ids),
         hls4ml.JET_PARTON: np.asarray(rows.parton, np.float32),
         hls4ml.JET_DECAYS: np.asarray(rows.decays, np.float32),
     }
@@ -242,7 +242,7 @@ def _weight_datasets(rows: Rows, names: int) -> dict[str, np.ndarray]:
     return {WEIGHTS: weights[:, 0]} | ({NAMED_WEIGHTS: weights[:, 1:]} if names > 1 else {})
 
 
-def _check_block(rows: Rows, particles: int, weights: int, *, labeled: bool) -> None:
+def _check_jet_block(rows: Rows, particles: int, weights: int, *, labeled: bool) -> None:
     count = len(rows.labels)
     expected = {
         "constituents": (np.shape(rows.constituents), (count, particles, len(hls4ml.PARTICLE_COLUMNS))),

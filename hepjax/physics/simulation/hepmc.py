@@ -8,8 +8,8 @@ import numpy as np
 
 from hepjax.physics.simulation.collisions import Collisions, Particles
 from hepjax.physics.simulation.event_text import Beams
-from hepjax.physics.simulation.hepmc_text import Record, read_record, read_weights
-from hepjax.physics.simulation.weights import nominal_first
+from hepjax.physics.simulation.hepmc_text import Record, read_hepmc_record, read_hepmc_weights
+from hepjax.physics.simulation.weights import nominal_weight_first
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,14 +57,14 @@ def collide_hepmc(chunk: Chunk) -> Collisions:
     mother: list[np.ndarray] = []
     roots = 0
     for i in range(len(chunk.events)):
-        record = read_record(chunk, i)
-        final.append(_hepmc_particle_rows(record, np.flatnonzero(_is_stable(record)), i))
-        outgoing = _hard_process(record)
+        record = read_hepmc_record(chunk, i)
+        final.append(_hepmc_particle_rows(record, np.flatnonzero(_is_stable_hepmc_particle(record)), i))
+        outgoing = _hepmc_hard_process(record)
         hard.append(_hepmc_particle_rows(record, [row for row, _ in outgoing], i))
         decays.append(_hepmc_particle_rows(record, [row for _, products in outgoing for row in products], i))
         mother.append(np.repeat(np.arange(len(outgoing)) + roots, [len(products) for _, products in outgoing]))
         roots += len(outgoing)
-    table = np.array([weights.values for weights in weights_of(chunk)], np.float64).reshape(len(chunk.events), -1)
+    table = np.array([weights.values for weights in hepmc_weights(chunk)], np.float64).reshape(len(chunk.events), -1)
     return Collisions(
         len(chunk.events),
         _join_hepmc_events(final),
@@ -75,7 +75,7 @@ def collide_hepmc(chunk: Chunk) -> Collisions:
     )
 
 
-def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
+def hepmc_weights(chunk: Chunk) -> Iterator[EventWeights]:
     """Reads the weights of HepMC events, the nominal one first.
 
     Args:
@@ -87,11 +87,11 @@ def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
     Raises:
       InputError: a weight is no finite number, or names and weights are not as many.
 
-    >>> [weights.values for weights in weights_of(next(chunks("events.hepmc")))][:2]  # doctest: +SKIP
+    >>> [weights.values for weights in hepmc_weights(next(chunks("events.hepmc")))][:2]  # doctest: +SKIP
     [(0.25,), (-0.25,)]
     """
     for row in range(len(chunk.events)):
-        yield nominal_first(read_weights(chunk, row))
+        yield nominal_weight_first(read_hepmc_weights(chunk, row))
 
 
 def hepmc_beams(chunk: Chunk) -> Beams | None:
@@ -109,7 +109,7 @@ def hepmc_beams(chunk: Chunk) -> Beams | None:
     >>> hepmc_beams(next(chunks("events.hepmc")))  # doctest: +SKIP
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
-    record = read_record(chunk, 0)
+    record = read_hepmc_record(chunk, 0)
     for mask in (record.status == _BEAM, record.origin < 0):
         if mask.sum() == 2:
             (id_a, id_b), (energy_a, energy_b) = record.ids[mask].tolist(), record.p4[mask, 3].tolist()
@@ -117,7 +117,7 @@ def hepmc_beams(chunk: Chunk) -> Beams | None:
     return None
 
 
-def _is_stable(record: Record) -> np.ndarray:
+def _is_stable_hepmc_particle(record: Record) -> np.ndarray:
     """Selects particles of status 1 that come of no others: those come of decays in a simulated detector."""
     stable = record.status == _STABLE
     later = np.zeros(len(stable), bool)
@@ -138,7 +138,7 @@ def _join_hepmc_events(parts: list[Particles]) -> Particles:
     return Particles(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _hard_process(record: Record) -> list[tuple[int, list[int]]]:
+def _hepmc_hard_process(record: Record) -> list[tuple[int, list[int]]]:
     """Finds the rows of each parton or boson that comes out of the hard process, and of its decay products."""
     marked = bool((record.status == _INCOMING).any())
     incoming = record.status == (_INCOMING if marked else _DOCUMENTED)
@@ -149,17 +149,17 @@ def _hard_process(record: Record) -> list[tuple[int, list[int]]]:
         if (ends == vertex).sum() > 1:
             partons |= dict.fromkeys(np.flatnonzero((record.origin == vertex) & outgoing).tolist())
     last = [_last_copy(record, row) for parton in partons for row in _known_partons(record, parton)]
-    return [(row, _products(record, row)) for row in last]
+    return [(row, _decay_products_of_boson(record, row)) for row in last]
 
 
-def _children(record: Record, row: int) -> list[int]:
+def _hepmc_children(record: Record, row: int) -> list[int]:
     end = record.end[row]
     return [] if end < 0 else np.flatnonzero(record.origin == end).tolist()
 
 
 def _known_partons(record: Record, row: int, generations: int = _MOST_COPIES) -> list[int]:
     """Replaces a particle beyond the Standard Model by its decay products; returns any other as it is."""
-    children = _children(record, row)
+    children = _hepmc_children(record, row)
     if abs(record.ids[row]) in _PARTONS or generations == 0 or record.end[row] < 0:
         return [row]
     if len(children) == 1:
@@ -171,18 +171,18 @@ def _known_partons(record: Record, row: int, generations: int = _MOST_COPIES) ->
 def _last_copy(record: Record, row: int) -> int:
     """Follows a boson or top to its decay; returns any other particle as it is."""
     for _ in range(_MOST_COPIES if abs(record.ids[row]) in _RESONANCES else 0):  # a damaged record may go in circles
-        copies = [child for child in _children(record, row) if record.ids[child] == record.ids[row]]
+        copies = [child for child in _hepmc_children(record, row) if record.ids[child] == record.ids[row]]
         if len(copies) != 1:
             break
         row = copies[0]
     return row
 
 
-def _products(record: Record, row: int, generations: int = _MOST_GENERATIONS) -> list[int]:
+def _decay_products_of_boson(record: Record, row: int, generations: int = _MOST_GENERATIONS) -> list[int]:
     """Lists the products of a boson or top, and of its bosons: a top's bottom quark first."""
     if abs(record.ids[row]) not in _RESONANCES or generations == 0:
         return []
-    children = _children(record, row)
+    children = _hepmc_children(record, row)
     light = [child for child in children if abs(record.ids[child]) not in _RESONANCES]
     bosons = [_last_copy(record, child) for child in children if abs(record.ids[child]) in _RESONANCES]
-    return light + [product for boson in bosons for product in _products(record, boson, generations - 1)]
+    return light + [product for boson in bosons for product in _decay_products_of_boson(record, boson, generations - 1)]

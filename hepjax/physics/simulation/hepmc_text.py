@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.physics.simulation.event_text import Chunk, EventWeights, Format, event_place_text, excerpt
+from hepjax.physics.simulation.event_text import Chunk, EventWeights, Format, event_place_text, excerpt_of_text
 
 _LARGEST = 2**31 - 1
 _OUTSIDE = -1
@@ -77,7 +77,7 @@ class Record(NamedTuple):
     """(K,) int64 index of the vertex that it goes to; -1 for none."""
 
 
-def read_record(chunk: Chunk, row: int) -> Record:
+def read_hepmc_record(chunk: Chunk, row: int) -> Record:
     r"""Reads an event.
 
     Args:
@@ -92,32 +92,32 @@ def read_record(chunk: Chunk, row: int) -> Record:
 
     >>> lines = ["E 0 1 3", "U MEV MM", "P 1 0 11 0 0 9e3 9e3 0 4", "P 2 0 -11 0 0 -9e3 9e3 0 4", "V -1 0 [1,2]"]
     >>> text = "\n".join([*lines, "P 3 -1 22 0 0 0 18e3 0 1", ""]).encode()
-    >>> record = read_record(Chunk("a.hepmc", Format.HEPMC3, b"", (text,), 1), 0)
+    >>> record = read_hepmc_record(Chunk("a.hepmc", Format.HEPMC3, b"", (text,), 1), 0)
     >>> record.p4[:, 3].tolist(), record.origin.tolist(), record.end.tolist()
     ([9.0, 9.0, 18.0], [-1, -1, 0], [0, 0, -1])
     """
     where, text, like = event_place_text(chunk, row), chunk.events[row], _LINES[chunk.format]
     first = like.event.match(text)
     if first is None:
-        raise InputError(f"{where}: expected the numbers of an event, found {excerpt(text)}; make it anew")
+        raise InputError(f"{where}: expected the numbers of an event, found {excerpt_of_text(text)}; make it anew")
     if unknown := like.unknown.search(text):
-        line = excerpt(text[unknown.start() + 1 :])
+        line = excerpt_of_text(text[unknown.start() + 1 :])
         raise InputError(f"{where}: expected a line of {chunk.format.value}, found {line}; make it anew")
     vertices, particles = like.vertex.findall(text), like.particle.findall(text)
-    _check_lines(where, text, b"V ", like.vertex, len(vertices))
-    _check_lines(where, text, b"P ", like.particle, len(particles))
+    _check_hepmc_lines(where, text, b"V ", like.vertex, len(vertices))
+    _check_hepmc_lines(where, text, b"P ", like.particle, len(particles))
     numbers = np.array(b" ".join(particles).split(), "S").astype(np.float64)
     if chunk.format is Format.HEPMC2:
-        _check_count(where, "vertices", len(vertices), int(first["vertices"]))
+        _check_hepmc_count(where, "vertices", len(vertices), int(first["vertices"]))
         table = numbers.reshape(len(particles), 11)
         ids, p4, status = table[:, 1], table[:, 2:6], table[:, 7]
-        origin, end = _vertices2(where, text, vertices, table[:, 10])
+        origin, end = _vertices_of_hepmc2(where, text, vertices, table[:, 10])
     else:
-        _check_count(where, "particles", len(particles), int(first["particles"]))
+        _check_hepmc_count(where, "particles", len(particles), int(first["particles"]))
         table = numbers.reshape(len(particles), 9)
         ids, p4, status = table[:, 2], table[:, 3:7], table[:, 8]
-        origin, end = _vertices3(where, vertices, table[:, 0], table[:, 1])
-    p4 = p4 * _unit(where, text)
+        origin, end = _vertices_of_hepmc3(where, vertices, table[:, 0], table[:, 1])
+    p4 = p4 * _hepmc_momentum_unit(where, text)
     if not np.isfinite(p4).all():
         raise InputError(f"{where}: expected finite momenta, found others; make it anew")
     if len(table) and max(np.abs(ids).max(), np.abs(status).max()) > _LARGEST:
@@ -125,32 +125,32 @@ def read_record(chunk: Chunk, row: int) -> Record:
     return Record(p4, ids.astype(np.int64), status.astype(np.int64), origin, end)
 
 
-def _check_lines(where: str, text: bytes, mark: bytes, pattern: re.Pattern[bytes], matches: int) -> None:
+def _check_hepmc_lines(where: str, text: bytes, mark: bytes, pattern: re.Pattern[bytes], matches: int) -> None:
     """Checks that all lines of a kind match their pattern."""
     if matches == text.count(b"\n" + mark):
         return
     lines = text.splitlines(keepends=True)
     wrong = next(line for line in lines if line.startswith(mark) and not pattern.match(b"\n" + line))
     raise InputError(
-        f"{where}: expected the finite numbers of a particle or vertex, found {excerpt(wrong)}; make it anew"
+        f"{where}: expected the finite numbers of a particle or vertex, found {excerpt_of_text(wrong)}; make it anew"
     )
 
 
-def _check_count(where: str, what: str, count: int, expected: int) -> None:
+def _check_hepmc_count(where: str, what: str, count: int, expected: int) -> None:
     if count != expected:
         raise InputError(f"{where}: expected {expected} {what}, as its first line says, found {count}; make it anew")
 
 
-def _unit(where: str, text: bytes) -> float:
+def _hepmc_momentum_unit(where: str, text: bytes) -> float:
     """Returns the unit of the event's momenta in GeV; an event without a unit is in GeV."""
     unit = _UNITS.search(text)
     name = unit[1] if unit else b"GEV"
     if name not in _GEV:
-        raise InputError(f"{where}: expected momenta in GEV or MEV, found {excerpt(name)}; make it anew")
+        raise InputError(f"{where}: expected momenta in GEV or MEV, found {excerpt_of_text(name)}; make it anew")
     return _GEV[name]
 
 
-def _vertices2(
+def _vertices_of_hepmc2(
     where: str, text: bytes, vertices: list[tuple[bytes, ...]], ends: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the vertices that the particles of a HepMC 2 event come from and go to: each follows its vertex's line."""
@@ -161,7 +161,7 @@ def _vertices2(
     orphans = np.zeros(len(vertices), np.int64)
     for i, (name, incoming, outgoing, weights, values) in enumerate(vertices):
         vertex = f"{where}: vertex {int(name)}"
-        _check_name(vertex, int(name), index)
+        _check_hepmc_weight_name(vertex, int(name), index)
         index[int(name)] = i
         orphans[i] = min(int(incoming), following[i + 1])
         if int(incoming) < 0 or int(outgoing) < 0 or int(incoming) + int(outgoing) != following[i + 1]:
@@ -186,7 +186,7 @@ def _vertices2(
     return origin, np.array([index[int(name)] for name in ends.tolist()], np.int64)
 
 
-def _vertices3(
+def _vertices_of_hepmc3(
     where: str, vertices: list[tuple[bytes, ...]], names: np.ndarray, origins: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Finds the vertices of a HepMC 3 event's particles, whose origins are vertices, or the only particle before."""
@@ -194,7 +194,7 @@ def _vertices3(
     if not np.array_equal(names, np.arange(1, count + 1)):
         wrong = int(np.flatnonzero(names != np.arange(1, count + 1))[0])
         raise InputError(f"{where}: expected particle {wrong + 1}, found particle {names[wrong]:.0f}; make it anew")
-    index, end = _incoming3(where, vertices, count)
+    index, end = _incoming_particles_of_hepmc3(where, vertices, count)
     origin = np.full(count, _OUTSIDE)
     implied = len(vertices)
     for row, name in enumerate(map(int, origins.tolist())):
@@ -217,13 +217,15 @@ def _vertices3(
     return origin, end
 
 
-def _incoming3(where: str, vertices: list[tuple[bytes, ...]], count: int) -> tuple[dict[int, int], np.ndarray]:
+def _incoming_particles_of_hepmc3(
+    where: str, vertices: list[tuple[bytes, ...]], count: int
+) -> tuple[dict[int, int], np.ndarray]:
     """Indexes vertices by their numbers, and finds the one that each particle goes to by the vertices' lines."""
     index: dict[int, int] = {}
     end = np.full(count, _OUTSIDE)
     for i, (name, incoming) in enumerate(vertices):
         vertex = f"{where}: vertex {int(name)}"
-        _check_name(vertex, int(name), index)
+        _check_hepmc_weight_name(vertex, int(name), index)
         index[int(name)] = i
         for word in incoming.split(b",") if incoming else ():
             particle = int(word or 0)
@@ -236,14 +238,14 @@ def _incoming3(where: str, vertices: list[tuple[bytes, ...]], count: int) -> tup
     return index, end
 
 
-def _check_name(vertex: str, name: int, index: dict[int, int]) -> None:
+def _check_hepmc_weight_name(vertex: str, name: int, index: dict[int, int]) -> None:
     if name in index:
         raise InputError(f"{vertex}: expected a number that no other vertex has, found it twice; make it anew")
     if name >= 0:
         raise InputError(f"{vertex}: expected a negative number of a vertex, found {name}; make it anew")
 
 
-def read_weights(chunk: Chunk, row: int) -> EventWeights:
+def read_hepmc_weights(chunk: Chunk, row: int) -> EventWeights:
     r"""Reads the weights of an event, in their order; those without names are numbered from 0.
 
     Args:
@@ -256,12 +258,12 @@ def read_weights(chunk: Chunk, row: int) -> EventWeights:
     Raises:
       InputError: a weight is no finite number, or names and weights are not as many.
 
-    >>> read_weights(Chunk("a", Format.HEPMC3, b"\nW x\\|y\n", (b"E 0 0 0\nU GEV MM\nW 1.5 -2\n",), 1), 0)
+    >>> read_hepmc_weights(Chunk("a", Format.HEPMC3, b"\nW x\\|y\n", (b"E 0 0 0\nU GEV MM\nW 1.5 -2\n",), 1), 0)
     EventWeights(names=('x', 'y'), values=(1.5, -2.0))
     """
     where, text = event_place_text(chunk, row), chunk.events[row]
     if chunk.format is Format.HEPMC2:
-        words = _weights2(where, text)
+        words = _weights_of_hepmc2(where, text)
         line = _NAMES[chunk.format].search(text)
         names = _QUOTED.findall(line[1]) if line else []
     else:
@@ -278,18 +280,18 @@ def read_weights(chunk: Chunk, row: int) -> EventWeights:
     except ValueError:
         values = (math.nan,)
     if not all(map(math.isfinite, values)):
-        raise InputError(f"{where}: expected finite weights, found {excerpt(b' '.join(words))}; make it anew")
+        raise InputError(f"{where}: expected finite weights, found {excerpt_of_text(b' '.join(words))}; make it anew")
     known = [name.decode("utf-8", "replace") for name in names] or [str(i) for i in range(len(words))]
     return EventWeights(tuple(known) if words else (), values)
 
 
-def _weights2(where: str, text: bytes) -> list[bytes]:
+def _weights_of_hepmc2(where: str, text: bytes) -> list[bytes]:
     """Finds the weights of a HepMC 2 event: … BEAM BEAM RANDOM numbers WEIGHTS numbers."""
     words = text.splitlines()[0].split()[_AFTER_VERTICES + 2 :]
     for what in ("random numbers", "weights"):
         if not words or not words[0].isdigit() or len(words) <= int(words[0]):
             raise InputError(
-                f"{where}: expected as many {what} as its first line says, found {excerpt(text)}; make it anew"
+                f"{where}: expected as many {what} as its first line says, found {excerpt_of_text(text)}; make it anew"
             )
         count = int(words[0])
         numbers, words = words[1 : count + 1], words[count + 1 :]

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.collisions import collisions_from_pythia_batch
 from hepjax.physics.simulation.event_text import END, Format, event_place_text
 from hepjax.physics.simulation.les_houches_text import (
-    check_event,
-    declared_weights,
+    check_les_houches_event,
+    declared_les_houches_weights,
     event_for_pythia,
-    event_weights,
-    read_init,
-    row_of_coupling,
+    event_rows_of_couplings,
+    read_les_houches_init,
+    read_les_houches_weights,
 )
 from hepjax.physics.simulation.processes import COMMON, DECAYS, Generator, configure_pythia
 from hepjax.physics.simulation.processes import seed as seed_generator
@@ -56,9 +56,9 @@ def collide_les_houches(chunk: Chunk, seed: int, conditions: Conditions) -> Coll
     >>> collide_les_houches(next(chunks("events.lhe")), 1, Conditions()).events  # doctest: +SKIP
     100
     """
-    header = read_init(chunk.path, chunk.header).header
-    table = np.array([weights.values for weights in weights_of(chunk)])
-    pythia = _pythia(chunk.path, header, conditions.pythia)
+    header = read_les_houches_init(chunk.path, chunk.header).header
+    table = np.array([weights.values for weights in les_houches_weights(chunk)])
+    pythia = _pythia_of_header(chunk.path, header, conditions.pythia)
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:
         # Initialized before, it only opens the new file.
         events = [event_for_pythia(event, row) for row, event in enumerate(chunk.events)]
@@ -68,17 +68,20 @@ def collide_les_houches(chunk: Chunk, seed: int, conditions: Conditions) -> Coll
         try:
             batch = pythia.nextBatch(len(chunk.events), "none")
         except RuntimeError as error:
-            raise InputError(f"{_events(chunk)}: Pythia cannot read them ({error}); correct the file") from error
-    collisions = from_batch(batch, _weights_of_batch(batch, table))
+            raise InputError(
+                f"{_les_houches_batches(chunk)}: Pythia cannot read them ({error}); correct the file"
+            ) from error
+    collisions = collisions_from_pythia_batch(batch, _shower_weights_of_batch(batch, table))
     if collisions.events == 0 and len(chunk.events) >= _FEWEST:
         raise InputError(
-            f"{_events(chunk)}: Pythia gives up on all of them; check their colors, mothers, masses and process "
+            f"{_les_houches_batches(chunk)}: Pythia gives up on all of them; check their colors, "
+            "mothers, masses and process "
             "numbers, and the settings"
         )
     return collisions
 
 
-def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
+def les_houches_weights(chunk: Chunk) -> Iterator[EventWeights]:
     """Checks the events of a Les Houches file, and reads their weights.
 
     Args:
@@ -90,13 +93,13 @@ def weights_of(chunk: Chunk) -> Iterator[EventWeights]:
     Raises:
       InputError: an event is wrong.
 
-    >>> [weights.values for weights in weights_of(next(chunks("events.lhe")))][:2]  # doctest: +SKIP
+    >>> [weights.values for weights in les_houches_weights(next(chunks("events.lhe")))][:2]  # doctest: +SKIP
     [(0.25,), (-0.25,)]
     """
-    declared = declared_weights(chunk.header)
+    declared = declared_les_houches_weights(chunk.header)
     for row, event in enumerate(chunk.events):
-        check_event(event_place_text(chunk, row), event)
-        yield event_weights(event_place_text(chunk, row), event, declared)
+        check_les_houches_event(event_place_text(chunk, row), event)
+        yield read_les_houches_weights(event_place_text(chunk, row), event, declared)
 
 
 def les_houches_beams(chunk: Chunk) -> Beams:
@@ -114,21 +117,21 @@ def les_houches_beams(chunk: Chunk) -> Beams:
     >>> les_houches_beams(next(chunks("events.lhe")))  # doctest: +SKIP
     Beams(ids=(2212, 2212), energies=(6500.0, 6500.0))
     """
-    return read_init(chunk.path, chunk.header).beams
+    return read_les_houches_init(chunk.path, chunk.header).beams
 
 
-def _weights_of_batch(batch: Any, table: np.ndarray) -> np.ndarray:
+def _shower_weights_of_batch(batch: Any, table: np.ndarray) -> np.ndarray:
     """Finds the weights of a batch's collisions, times those of their showers: 1, unless settings bias them."""
     import awkward as ak  # type: ignore[import-untyped]  # comes with fastjet
 
     completed = ak.drop_none(batch, axis=0)
     if len(completed) == 0:
         return table[:0]
-    rows = row_of_coupling(ak.to_numpy(completed.info.alphaEM))
+    rows = event_rows_of_couplings(ak.to_numpy(completed.info.alphaEM))
     return np.asarray(table[rows] * ak.to_numpy(completed.info.weights[:, :1]))
 
 
-def _events(chunk: Chunk) -> str:
+def _les_houches_batches(chunk: Chunk) -> str:
     return f"{chunk.path}: events {chunk.first} to {chunk.first + len(chunk.events) - 1}"
 
 
@@ -139,7 +142,7 @@ def _write_les_houches_file(folder: str, header: bytes, events: Sequence[bytes])
 
 
 @functools.lru_cache(maxsize=2)
-def _pythia(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
+def _pythia_of_header(path: str, header: bytes, settings: tuple[str, ...]) -> Any:
     """Returns a Pythia for all files with this header, initialized once: that takes a quarter of a second."""
     pythia = configure_pythia(*COMMON, *DECAYS, "SLHA:verbose = 0", *settings, "Beams:frameType = 4")
     with tempfile.TemporaryDirectory(prefix="hepjax-") as folder:

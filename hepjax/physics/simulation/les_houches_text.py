@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.physics.simulation.event_text import Beams, EventWeights, excerpt
+from hepjax.physics.simulation.event_text import Beams, EventWeights, excerpt_of_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -59,7 +59,7 @@ class Init(NamedTuple):
     """The header as Pythia is to read it: of a strategy by which it keeps every event, whatever its weight."""
 
 
-def read_init(path: str, header: bytes) -> Init:
+def read_les_houches_init(path: str, header: bytes) -> Init:
     """Reads the init block of a Les Houches file.
 
     Args:
@@ -74,25 +74,27 @@ def read_init(path: str, header: bytes) -> Init:
         needs one; or the events are made to be merged with their showers.
 
     >>> block = b"<init>|2212 2212 6500 6500 0 0 1 1 -4 1|2.5 0.1 2.5 7|</init>".replace(b"|", bytes([10]))
-    >>> read_init("a.lhe", block)[:3]
+    >>> read_les_houches_init("a.lhe", block)[:3]
     (Beams(ids=(2212, 2212), energies=(6500.0, 6500.0)), -4, (2.5,))
     """
-    _check_merging(path, header)
+    _check_not_merged(path, header)
     block = _INIT.search(header)
     start, inside = (block.start(), block[1]) if block else (0, b"")
     lines = [line for line in inside.splitlines() if line.strip()]
     place = f"{path}: <init>"
     line = lines[0] if lines else b""
-    values = _numbers(place, line, _BEAMS, "numbers of the beams")
+    values = _first_numbers_of_line(place, line, _BEAMS, "numbers of the beams")
     id_a, id_b, energy_a, energy_b, *pdfs, strategy, count = values
     if count < 1:
-        raise InputError(f"{place}: expected one process or more, found {excerpt(line)}; correct it")
+        raise InputError(f"{place}: expected one process or more, found {excerpt_of_text(line)}; correct it")
     processes = [
-        _numbers(place, lines[row] if row < len(lines) else b"", _PROCESS, f"numbers of process {row}")
+        _first_numbers_of_line(place, lines[row] if row < len(lines) else b"", _PROCESS, f"numbers of process {row}")
         for row in range(1, int(count) + 1)
     ]
     if 0 in (id_a, id_b) or min(energy_a, energy_b) <= 0:
-        raise InputError(f"{place}: expected two beams with energies, found {excerpt(line)}; generate with beams")
+        raise InputError(
+            f"{place}: expected two beams with energies, found {excerpt_of_text(line)}; generate with beams"
+        )
     if not 1 <= abs(strategy) <= 4:
         raise InputError(f"{place}: expected a weighting strategy of ±1, ±2, ±3 or ±4, found {strategy:g}; correct it")
     cross_sections = tuple(process[0] for process in processes)
@@ -108,10 +110,10 @@ def read_init(path: str, header: bytes) -> Init:
     return Init(beams, int(strategy), cross_sections, _WEIGHT_BLOCK.sub(b"", header[:start]) + text)
 
 
-def _check_merging(path: str, header: bytes) -> None:
+def _check_not_merged(path: str, header: bytes) -> None:
     """Refuses events that are to be merged with their showers."""
     for value, name in _MERGED.findall(header):
-        setting, number = name.decode().lower(), _FORTRAN.sub(_exponent, value).decode()
+        setting, number = name.decode().lower(), _FORTRAN.sub(_fortran_exponent, value).decode()
         try:
             merged = float(number) > 0
         except ValueError:
@@ -140,27 +142,27 @@ def event_for_pythia(event: bytes, row: int) -> bytes:
     >>> event_for_pythia(b"<event>\n1 1 1.0D+03 1.5-101 0.0078 1.\n", 6)
     b'<event>\n1 1 1.0e+03 1.5e-101 7 1.\n'
     """
-    lines = _FORTRAN.sub(_exponent, _WEIGHT_BLOCK.sub(b"", event)).splitlines(keepends=True)
+    lines = _FORTRAN.sub(_fortran_exponent, _WEIGHT_BLOCK.sub(b"", event)).splitlines(keepends=True)
     words = lines[1].split()
     words[_COUPLING] = b"%d" % (row + 1)
     lines[1] = b" ".join(words) + b"\n"
     return b"".join(lines)
 
 
-def row_of_coupling(coupling: np.ndarray) -> np.ndarray:
+def event_rows_of_couplings(coupling: np.ndarray) -> np.ndarray:
     """Returns the numbers that events were marked with.
 
-    >>> row_of_coupling(np.array([7.0])).tolist()
+    >>> event_rows_of_couplings(np.array([7.0])).tolist()
     [6]
     """
     return np.asarray(np.rint(coupling), np.int64) - 1
 
 
-def _exponent(match: re.Match[bytes]) -> bytes:
+def _fortran_exponent(match: re.Match[bytes]) -> bytes:
     return b"e" + (match[1] or match[2])
 
 
-def check_event(place: str, event: bytes) -> float:
+def check_les_houches_event(place: str, event: bytes) -> float:
     """Checks an event for what Pythia would pass over in silence, or read wrongly.
 
     Args:
@@ -174,13 +176,19 @@ def check_event(place: str, event: bytes) -> float:
       InputError: a number is missing or wrong, or the particles do not stem from the incoming ones.
     """
     lines = event.splitlines()
-    values = _numbers(place, lines[1], _EVENT, "numbers of the event")
+    values = _first_numbers_of_line(place, lines[1], _EVENT, "numbers of the event")
     particles = int(values[0])
     if not 1 <= particles <= len(lines) - 3:
-        raise InputError(f"{place}: expected as many lines of particles as {excerpt(lines[1])} says, found fewer")
+        raise InputError(
+            f"{place}: expected as many lines of particles as {excerpt_of_text(lines[1])} says, found fewer"
+        )
     if _MORE.match(lines[2 + particles]):
-        raise InputError(f"{place}: expected as many lines of particles as {excerpt(lines[1])} says, found more")
-    rows = [_numbers(place, line, _PARTICLE, "numbers of a particle") for line in lines[2 : 2 + particles]]
+        raise InputError(
+            f"{place}: expected as many lines of particles as {excerpt_of_text(lines[1])} says, found more"
+        )
+    rows = [
+        _first_numbers_of_line(place, line, _PARTICLE, "numbers of a particle") for line in lines[2 : 2 + particles]
+    ]
     if unknown := {row[1] for row in rows} - _STATUSES:
         raise InputError(f"{place}: expected particles of status -1, 1, 2 or 3, found {min(unknown)}")
     incoming = {number for number, row in enumerate(rows, 1) if row[1] == _INCOMING}
@@ -191,22 +199,23 @@ def check_event(place: str, event: bytes) -> float:
         reached |= more
     lost = sorted(set(range(1, particles + 1)) - reached)
     if lost or any(rows[number - 1][2] != 0 for number in incoming):
-        line = excerpt(lines[1 + (lost or sorted(incoming))[0]])
+        line = excerpt_of_text(lines[1 + (lost or sorted(incoming))[0]])
         raise InputError(f"{place}: expected mothers that lead back to the incoming particles, found {line}")
     return values[2]
 
 
-def declared_weights(header: bytes) -> tuple[str, ...]:
+def declared_les_houches_weights(header: bytes) -> tuple[str, ...]:
     r"""Returns the names of the weights that a header declares in <initrwgt>, in order.
 
-    >>> declared_weights(b"<initrwgt><weight id='1' > a </weight><weight MUR=\"2\" id=\"b\"></weight></initrwgt>")
+    >>> header = b"<initrwgt><weight id='1' > a </weight><weight MUR=\"2\" id=\"b\"></weight></initrwgt>"
+    >>> declared_les_houches_weights(header)
     ('1', 'b')
     """
     block = header.partition(b"<initrwgt")[2].partition(b"</initrwgt")[0]
-    return tuple(_word(single or double) for single, double in _DECLARED.findall(block))
+    return tuple(_les_houches_word(single or double) for single, double in _DECLARED.findall(block))
 
 
-def event_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventWeights:
+def read_les_houches_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventWeights:
     """Reads all weights of an event.
 
     Args:
@@ -222,12 +231,12 @@ def event_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventW
       InputError: a weight is no finite number, or a list has another length than the header declares.
 
     >>> text = b"<event>|1 1 -2.5 1 1 1|<rwgt><wgt id='mur2'> 1.5D0 </wgt></rwgt>|</event>".replace(b"|", bytes([10]))
-    >>> event_weights("a.lhe: event 1", text, ())
+    >>> read_les_houches_weights("a.lhe: event 1", text, ())
     EventWeights(names=('XWGTUP', 'mur2'), values=(-2.5, 1.5))
     """
     lines = event.splitlines()
-    nominal = _numbers(place, lines[1], _EVENT, "numbers of the event")[2]
-    pairs = [(_word(single or double), value) for single, double, value in _NAMED.findall(event)]
+    nominal = _first_numbers_of_line(place, lines[1], _EVENT, "numbers of the event")[2]
+    pairs = [(_les_houches_word(single or double), value) for single, double, value in _NAMED.findall(event)]
     listed = _LISTED.search(event)
     if listed is not None and not pairs:
         words = listed[1].split()
@@ -238,11 +247,11 @@ def event_weights(place: str, event: bytes, declared: tuple[str, ...]) -> EventW
         pairs = list(zip(declared or map(str, range(1, len(words) + 1)), words, strict=True))
     if not pairs:
         return EventWeights((NOMINAL,), (nominal,))
-    names = _distinct([NOMINAL, *(name for name, _ in pairs)])
-    return EventWeights(names, (nominal, *(_weight(place, name, value) for name, value in pairs)))
+    names = _distinct_weight_names([NOMINAL, *(name for name, _ in pairs)])
+    return EventWeights(names, (nominal, *(_les_houches_weight(place, name, value) for name, value in pairs)))
 
 
-def _distinct(names: list[str]) -> tuple[str, ...]:
+def _distinct_weight_names(names: list[str]) -> tuple[str, ...]:
     """Puts a number after each name that comes again."""
     if len(set(names)) == len(names):
         return tuple(names)
@@ -254,36 +263,38 @@ def _distinct(names: list[str]) -> tuple[str, ...]:
     return tuple(distinct)
 
 
-def _weight(place: str, name: str, text: bytes) -> float:
-    word = _FORTRAN.sub(_exponent, text.strip())
+def _les_houches_weight(place: str, name: str, text: bytes) -> float:
+    word = _FORTRAN.sub(_fortran_exponent, text.strip())
     try:
         value = math.nan if b"_" in word else float(word)
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{place}: expected a finite weight {name}, found {excerpt(text)}; correct it or make it anew")
+        raise InputError(
+            f"{place}: expected a finite weight {name}, found {excerpt_of_text(text)}; correct it or make it anew"
+        )
     return value
 
 
-def _word(name: bytes) -> str:
+def _les_houches_word(name: bytes) -> str:
     return name.decode("utf-8", "replace").strip()
 
 
-def _numbers(place: str, line: bytes, kinds: Sequence[type[int | float]], what: str) -> list[float]:
+def _first_numbers_of_line(place: str, line: bytes, kinds: Sequence[type[int | float]], what: str) -> list[float]:
     """Reads the first numbers of a line."""
     words = line.split()[: len(kinds)]
     try:
         values = [kind(word) for kind, word in zip(kinds, words, strict=True)]
     except ValueError:
-        plain = _FORTRAN.sub(_exponent, line)
+        plain = _FORTRAN.sub(_fortran_exponent, line)
         if plain != line:
-            return _numbers(place, plain, kinds, what)
+            return _first_numbers_of_line(place, plain, kinds, what)
         values = [math.nan]
     if any(isinstance(value, int) and abs(value) > _LARGEST for value in values):
         values = [math.nan]
     # Python would take an underscore between digits.
     if b"_" in b"".join(words) or not all(map(math.isfinite, values)):
         raise InputError(
-            f"{place}: expected {len(kinds)} finite {what}, found {excerpt(line)}; correct it or make it anew"
+            f"{place}: expected {len(kinds)} finite {what}, found {excerpt_of_text(line)}; correct it or make it anew"
         )
     return values

@@ -12,8 +12,8 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import remove_leftovers
-from hepjax.errors import InputError, writing
+from hepjax.data.atomic_hdf5 import remove_partial_files
+from hepjax.errors import InputError, errors_of_writing
 from hepjax.physics.simulation.cuts import Cuts
 from hepjax.physics.simulation.files import Rows
 
@@ -39,18 +39,18 @@ class BusyError(InputError):
     """Another run is making this file, or has just made it."""
 
 
-def folder_of(path: Path) -> Path:
+def parts_folder(path: Path) -> Path:
     """Returns the folder that keeps the parts of a file until it is whole.
 
     >>> import pathlib
-    >>> folder_of(pathlib.Path("jets.h5")).name
+    >>> parts_folder(pathlib.Path("jets.h5")).name
     'jets.h5.unfinished'
     """
     return path.with_name(f"{path.name}.unfinished")
 
 
 @contextlib.contextmanager
-def hold_parts(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
+def lock_parts_folder(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
     """Holds the folder of a file's parts against other processes: a new one, or the one that an earlier run left.
 
     The folder goes when the context ends well, or when no part is in it.
@@ -66,12 +66,12 @@ def hold_parts(path: Path, recipe: Mapping[str, object]) -> Iterator[int]:
       BusyError: another process holds the folder, or has just made the file.
       InputError: the parts are of another recipe, or the folder cannot be written.
     """
-    folder = folder_of(path)
+    folder = parts_folder(path)
     with _make_and_lock_folder(path):
-        _check_recipe(folder, recipe)
-        remove_leftovers(path)
+        _check_parts_recipe(folder, recipe)
+        remove_partial_files(path)
         try:
-            yield _whole_parts(folder)
+            yield _count_whole_parts(folder)
         except BaseException:
             if not _has_parts(folder):
                 shutil.rmtree(folder, ignore_errors=True)
@@ -92,7 +92,7 @@ def save_part(path: Path, number: int, part: Part) -> None:
     """
     arrays: dict[str, Any] = {name: array for name, array in part.rows._asdict().items() if array is not None}
     arrays[_CUTS] = np.array(part.cuts)
-    with _new(_part_file(folder_of(path), number)) as file:
+    with _new_part_file(_part_file_path(parts_folder(path), number)) as file:
         np.savez(file, **arrays)
 
 
@@ -107,7 +107,7 @@ def load_parts(path: Path, parts: int) -> Iterator[Part]:
       Their jets.
     """
     for number in range(parts):
-        yield _read_part(_part_file(folder_of(path), number))
+        yield _read_part(_part_file_path(parts_folder(path), number))
 
 
 def discard_parts(path: Path) -> None:
@@ -116,7 +116,7 @@ def discard_parts(path: Path) -> None:
     Args:
       path: the file that was to be made.
     """
-    for part in folder_of(path).glob(_PARTS):
+    for part in parts_folder(path).glob(_PARTS):
         part.unlink()
 
 
@@ -125,10 +125,10 @@ def _make_and_lock_folder(path: Path) -> Iterator[None]:
     """Makes the folder and holds it. The system frees the lock when a process ends, however it ends."""
     import fcntl
 
-    folder = folder_of(path)
+    folder = parts_folder(path)
     busy = f"{path}: another run is making it; wait for that one, or give another name"
     with contextlib.ExitStack() as stack:
-        with writing(folder):
+        with errors_of_writing(folder):
             folder.mkdir(exist_ok=True)
             try:
                 file = stack.enter_context((folder / _LOCK).open("ab"))
@@ -143,10 +143,10 @@ def _make_and_lock_folder(path: Path) -> Iterator[None]:
         yield
 
 
-def _check_recipe(folder: Path, recipe: Mapping[str, object]) -> None:
+def _check_parts_recipe(folder: Path, recipe: Mapping[str, object]) -> None:
     file, text = folder / _RECIPE, json.dumps(recipe, indent=1)
     if not _has_parts(folder):
-        with _new(file) as new:
+        with _new_part_file(file) as new:
             new.write(text.encode())
         return
     stored = file.read_text() if file.exists() else ""
@@ -164,7 +164,7 @@ def _recipe_difference(stored: str, recipe: Mapping[str, object]) -> str:
     return "otherwise"
 
 
-def _part_file(folder: Path, number: int) -> Path:
+def _part_file_path(folder: Path, number: int) -> Path:
     return folder / f"part_{number:06d}.npz"
 
 
@@ -179,24 +179,26 @@ def _read_part(path: Path) -> Part:
     return Part(Rows(**arrays), cuts)
 
 
-def _whole_parts(folder: Path) -> int:
+def _count_whole_parts(folder: Path) -> int:
     """Counts the parts that can be read to their ends: their arrays have checksums."""
     whole = 0
-    while _part_file(folder, whole).exists():
+    while _part_file_path(folder, whole).exists():
         try:
-            _read_part(_part_file(folder, whole))
+            _read_part(_part_file_path(folder, whole))
         except _BROKEN:
-            _log.warning("%s: damaged; this part is made again, and what comes after it", _part_file(folder, whole))
+            _log.warning(
+                "%s: damaged; this part is made again, and what comes after it", _part_file_path(folder, whole)
+            )
             break
         whole += 1
     return whole
 
 
 @contextlib.contextmanager
-def _new(path: Path) -> Iterator[IO[bytes]]:
+def _new_part_file(path: Path) -> Iterator[IO[bytes]]:
     """Opens a file that appears when it is whole and on the disk."""
     temporary = path.with_suffix(".tmp")
-    with writing(path):
+    with errors_of_writing(path):
         try:
             with temporary.open("wb") as file:
                 yield file

@@ -61,7 +61,7 @@ class Generator(NamedTuple):
 
 
 @functools.cache
-def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
+def process_generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     """Returns this process's Pythia of a class, initialized once: that takes a third of a second.
 
     Where `conditions.undecayed` holds, a first Pythia makes the hard collisions and hands them over to a second one as
@@ -77,7 +77,7 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     Raises:
       InputError: the extra `sim` is missing, or Pythia refuses the conditions.
 
-    >>> generator("w").pythia.flag("HadronLevel:all")  # doctest: +SKIP
+    >>> process_generator("w").pythia.flag("HadronLevel:all")  # doctest: +SKIP
     True
     """
     low, high = conditions.pt
@@ -88,7 +88,7 @@ def generator(name: str, conditions: Conditions = PUBLIC) -> Generator:
     if not conditions.undecayed:
         return Generator(start_pythia(*common, *hard))
     source = start_pythia(*common, *hard, *_ON_SHELL)
-    handover = _handover(source)
+    handover = _hard_collision_handover(source)
     return Generator(start_pythia(*common, "Beams:frameType = 5", source=handover), source, handover)
 
 
@@ -99,7 +99,7 @@ def seed(generator: Generator, number: int) -> None:
       generator: any.
       number: a non-negative integer.
 
-    >>> seed(generator("w"), 5)  # doctest: +SKIP
+    >>> seed(process_generator("w"), 5)  # doctest: +SKIP
     """
     generator.pythia.rndm.init(number % _LARGEST_SEED + 1)
     if generator.source is not None:
@@ -107,7 +107,7 @@ def seed(generator: Generator, number: int) -> None:
 
 
 @functools.cache
-def soft_generator() -> Generator:
+def pile_up_generator() -> Generator:
     """Returns this process's Pythia of pile-up, initialized once.
 
     Returns:
@@ -116,7 +116,7 @@ def soft_generator() -> Generator:
     Raises:
       InputError: the extra `sim` is missing.
 
-    >>> soft_generator().pythia.flag("SoftQCD:nonDiffractive")  # doctest: +SKIP
+    >>> pile_up_generator().pythia.flag("SoftQCD:nonDiffractive")  # doctest: +SKIP
     True
     """
     return Generator(start_pythia(*COMMON, *SOFT))
@@ -166,7 +166,7 @@ def configure_pythia(*settings: str) -> Any:
     try:
         import pythia8mc
     except ImportError as error:
-        raise missing_extra("pythia8mc") from error
+        raise missing_extra_error("pythia8mc") from error
     pythia = pythia8mc.Pythia("", False)
     for setting in settings:
         if not pythia.readString(setting):
@@ -174,7 +174,7 @@ def configure_pythia(*settings: str) -> Any:
     return pythia
 
 
-def _handover(source: Any) -> Any:
+def _hard_collision_handover(source: Any) -> Any:
     """Returns a `pythia8mc.LHAup` that hands over the hard collisions of another Pythia, one at a time."""
     import pythia8mc
 
@@ -206,10 +206,10 @@ def _handover(source: Any) -> Any:
 _UNPOLARIZED = 9.0
 
 
-def missing_extra(package: str) -> InputError:
+def missing_extra_error(package: str) -> InputError:
     """Returns the error of a missing optional dependency.
 
-    >>> print(missing_extra("fastjet"))
+    >>> print(missing_extra_error("fastjet"))
     simulation needs the package fastjet, which is not installed; run: pip install 'hepjax[sim]'
     """
     return InputError(f"simulation needs the package {package}, which is not installed; run: pip install 'hepjax[sim]'")

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.choices import Keep
-from hepjax.data.atomic_hdf5 import open_file
+from hepjax.data.atomic_hdf5 import open_hdf5_file
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions, Detector
 from hepjax.physics.simulation.files import LAYOUT, Attribute, Layout
-from hepjax.physics.simulation.processes import missing_extra
+from hepjax.physics.simulation.processes import missing_extra_error
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def describe_sample(sample: Sample) -> dict[str, Attribute]:
     if sample.classes != hls4ml.CLASSES:
         words += ["--classes", *sample.classes]
     choices: dict[str, Attribute] = {"classes": " ".join(sample.classes), "jets": sample.jets}
-    return _common_attributes(sample) | choices | {"command": command(sample, words)}
+    return _common_attributes(sample) | choices | {"command": reproducing_command(sample, words)}
 
 
 def describe_events(sample: Sample, events: Path, label: int | None) -> dict[str, Attribute]:
@@ -83,11 +83,11 @@ def describe_events(sample: Sample, events: Path, label: int | None) -> dict[str
     if sample.jets != sys.maxsize:
         words += ["--jets", str(sample.jets)]
     generator = "events of another generator, then hepjax.physics.simulation"
-    choices = {"generator": generator, "events": f"{events.name}, sha256 {_digest(events)}"}
-    return _common_attributes(sample) | choices | {"command": command(sample, words)}
+    choices = {"generator": generator, "events": f"{events.name}, sha256 {_digest_of_choices(events)}"}
+    return _common_attributes(sample) | choices | {"command": reproducing_command(sample, words)}
 
 
-def command(sample: Sample, words: list[str]) -> str:
+def reproducing_command(sample: Sample, words: list[str]) -> str:
     """Returns the command line that makes a file again; choices without an option stand in a comment.
 
     Args:
@@ -97,7 +97,7 @@ def command(sample: Sample, words: list[str]) -> str:
     Returns:
       The line.
 
-    >>> command(Sample(100, seed=5, conditions=PUBLIC._replace(radius=0.8)), ["--jets", "100"])
+    >>> reproducing_command(Sample(100, seed=5, conditions=PUBLIC._replace(radius=0.8)), ["--jets", "100"])
     'hepjax simulate OUT.h5 --jets 100 --particles 30 --seed 5 --radius 0.8'
     """
     layout, conditions = sample.layout, sample.conditions
@@ -106,7 +106,7 @@ def command(sample: Sample, words: list[str]) -> str:
         line += ["--mantissa-bits", str(layout.mantissa_bits)]
     if layout.truth:
         line += ["--truth"]
-    options, rest = _options(conditions)
+    options, rest = _command_options(conditions)
     return shlex.join(line + options) + (f"  # and from Python: {', '.join(rest)}" if rest else "")
 
 
@@ -120,7 +120,7 @@ def check_made_the_same(path: Path, wanted: Mapping[str, Attribute]) -> None:
     Raises:
       InputError: an attribute differs, or the file cannot be read.
     """
-    with open_file(path) as file:
+    with open_hdf5_file(path) as file:
         stored = {name: np.asarray(file.attrs.get(name)).item() for name in wanted if name != "command"}
     for name, value in stored.items():
         if value != wanted[name]:
@@ -134,7 +134,7 @@ def _common_attributes(sample: Sample) -> dict[str, Attribute]:
     try:
         versions = {name: metadata.version(name) for name in ("pythia8mc", "fastjet")}
     except metadata.PackageNotFoundError as error:
-        raise missing_extra(str(error.name)) from error
+        raise missing_extra_error(str(error.name)) from error
     changed = [f"{k}={v!r}" for k, v in sample.conditions._asdict().items() if v != getattr(PUBLIC, k)]
     return {
         "description": "Simulated physics, not measured data: proton collisions by Pythia 8, a fast detector, and "
@@ -151,7 +151,7 @@ def _common_attributes(sample: Sample) -> dict[str, Attribute]:
     }
 
 
-def _options(conditions: Conditions) -> tuple[list[str], list[str]]:
+def _command_options(conditions: Conditions) -> tuple[list[str], list[str]]:
     """Options of the command line for conditions that differ from the public ones, and names of those without any."""
     line, rest = [], []
     window = (conditions.pt, conditions.unlimited)
@@ -173,7 +173,7 @@ def _options(conditions: Conditions) -> tuple[list[str], list[str]]:
     return line, rest
 
 
-def _digest(path: Path) -> str:
+def _digest_of_choices(path: Path) -> str:
     if not path.is_file():
         return "unknown"
     with path.open("rb") as file:

@@ -6,19 +6,19 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepjax.data.atomic_hdf5 import check_target
+from hepjax.data.atomic_hdf5 import check_new_hdf5_path
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics.simulation import part_files, pool
 from hepjax.physics.simulation.assemble import (
     Observables,
     Progress,
-    assemble,
+    assemble_file,
     check_sample,
-    ignore_progress,
+    ignore_simulation_progress,
     measure_jets,
 )
-from hepjax.physics.simulation.blocks import BLOCK_JETS, make_blocks, shuffled_labels
+from hepjax.physics.simulation.blocks import BLOCK_JETS, make_row_blocks, shuffled_labels
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 from hepjax.physics.simulation.cuts import describe_cuts
 from hepjax.physics.simulation.files import LAYOUT, Layout
@@ -41,7 +41,7 @@ def simulate(
     observables: Observables,
     classes: tuple[str, ...] = hls4ml.CLASSES,
     conditions: Conditions = PUBLIC,
-    progress: Progress = ignore_progress,
+    progress: Progress = ignore_simulation_progress,
 ) -> None:
     """Simulates jets of gluons, light quarks, W, Z and top near 1 TeV into a new file of the public layout.
 
@@ -74,7 +74,7 @@ def simulate(
     """
     path, sample = Path(path), Sample(jets, layout, seed, classes, conditions)
     count = check_sample(sample, jobs)
-    check_target(path)
+    check_new_hdf5_path(path)
     with pool.open_workers(count) as workers:
         _simulate_one_file(path, sample, workers, observables, progress)
 
@@ -90,7 +90,7 @@ def simulate_files(
     observables: Observables,
     classes: tuple[str, ...] = hls4ml.CLASSES,
     conditions: Conditions = PUBLIC,
-    progress: Progress = ignore_progress,
+    progress: Progress = ignore_simulation_progress,
 ) -> list[Path]:
     """Simulates jets into several files, the first made with `seed`, the next with `seed + 1`, and so on.
 
@@ -130,7 +130,7 @@ def simulate_files(
         )
         for i, start in enumerate(range(0, jets, per_file))
     }
-    made = {path for path, sample in samples.items() if _is_made(path, sample)}
+    made = {path for path, sample in samples.items() if _is_file_made(path, sample)}
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -139,7 +139,7 @@ def simulate_files(
     with pool.open_workers(count) as workers:
         for path, sample in samples.items():
             if path not in made:
-                _simulate_or_pass(path, sample, workers, observables, progress)
+                _simulate_file_of_folder(path, sample, workers, observables, progress)
     return [path for path in samples if path.exists()]
 
 
@@ -150,15 +150,15 @@ def _simulate_one_file(
     labels = shuffled_labels(sample.jets, sample.classes, sample.seed)
 
     def parts(done: int, _: int) -> Generator[Part, None, None]:
-        for block in make_blocks(labels, sample.seed, workers, sample.conditions, done * BLOCK_JETS):
+        for block in make_row_blocks(labels, sample.seed, workers, sample.conditions, done * BLOCK_JETS):
             yield Part(measure_jets(block.jets, block.labels, observables, sample.layout), block.cuts)
 
-    _, cuts = assemble(path, sample, describe_sample(sample), parts, progress)
+    _, cuts = assemble_file(path, sample, describe_sample(sample), parts, progress)
     if cuts.kept < cuts.events:
         _log.info("%s: %s", path, describe_cuts(cuts, sample.conditions.keep))
 
 
-def _simulate_or_pass(
+def _simulate_file_of_folder(
     path: Path, sample: Sample, workers: pool.Workers, observables: Observables, progress: Progress
 ) -> None:
     """Makes a file of a folder, unless another run does or did."""
@@ -168,11 +168,11 @@ def _simulate_or_pass(
             return
     except part_files.BusyError:
         _log.info("%s: left to another run", path)
-    if _is_made(path, sample):
+    if _is_file_made(path, sample):
         progress(sample.jets)
 
 
-def _is_made(path: Path, sample: Sample) -> bool:
+def _is_file_made(path: Path, sample: Sample) -> bool:
     """Says whether a file exists; refuses another file of its name."""
     wanted = describe_sample(sample)
     exists = path.exists()

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.choices import Keep
-from hepjax.data.atomic_hdf5 import check_target
+from hepjax.data.atomic_hdf5 import check_new_hdf5_path
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
 from hepjax.physics.simulation import pool
 from hepjax.physics.simulation.assemble import (
     Observables,
     Progress,
-    assemble,
+    assemble_file,
     check_sample,
-    ignore_progress,
+    ignore_simulation_progress,
     measure_jets,
 )
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 from hepjax.physics.simulation.cuts import describe_cuts
 from hepjax.physics.simulation.event_files import read_event_chunks
-from hepjax.physics.simulation.event_survey import Survey, survey
+from hepjax.physics.simulation.event_survey import Survey, survey_event_file
 from hepjax.physics.simulation.events import EventsUnit, simulate_events
-from hepjax.physics.simulation.files import LAYOUT, Layout, first_rows
+from hepjax.physics.simulation.files import LAYOUT, Layout, first_jets
 from hepjax.physics.simulation.part_files import Part
 from hepjax.physics.simulation.provenance import Sample, describe_events
-from hepjax.physics.simulation.weights import are_equal, describe_weights
+from hepjax.physics.simulation.weights import are_weights_equal, describe_weights
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -51,7 +51,7 @@ def jets_of_events(
     jobs: int | None = None,
     observables: Observables,
     conditions: Conditions = PUBLIC,
-    progress: Progress = ignore_progress,
+    progress: Progress = ignore_simulation_progress,
 ) -> None:
     """Takes events of other generators through the detector and the clustering, into a new file of the public layout.
 
@@ -84,18 +84,18 @@ def jets_of_events(
     count = check_sample(sample, jobs)
     if label is not None and not 0 <= label < len(hls4ml.CLASSES):
         raise InputError(f"label: expected None or an integer from 0 to {len(hls4ml.CLASSES) - 1}, found {label}")
-    check_target(path)
-    contents = survey(events)
+    check_new_hdf5_path(path)
+    contents = survey_event_file(events)
     weighting = describe_weights(contents.names, contents.totals, contents.strategy)
-    _report_events(events, contents, weighting)
+    _log_event_weights(events, contents, weighting)
 
-    def parts(done: int, total: int) -> Generator[Part, None, None]:
+    def parts_of_events(done: int, total: int) -> Generator[Part, None, None]:
         rest = (
             EventsUnit(seed, n, chunk, conditions) for n, chunk in enumerate(read_event_chunks(events)) if n >= done
         )
         for _, (block, cuts) in pool.run_units(rest, simulate_events, workers) if total < most else ():
             labels = np.full(len(block.counts), -1 if label is None else label)
-            rows = first_rows(measure_jets(block, labels, observables, layout), most - total)
+            rows = first_jets(measure_jets(block, labels, observables, layout), most - total)
             total += len(rows.labels)
             yield Part(rows, cuts)
             if total >= most:
@@ -103,20 +103,20 @@ def jets_of_events(
 
     attributes = describe_events(sample, events, label) | {"weights": weighting}
     with pool.open_workers(count) as workers:
-        assembled = assemble(
-            path, sample, attributes, parts, progress, labeled=label is not None, weights=contents.names
+        assembled = assemble_file(
+            path, sample, attributes, parts_of_events, progress, labeled=label is not None, weights=contents.names
         )
-    _report_jets(path, events, assembled, jets, conditions.keep)
+    _log_jets_of_events(path, events, assembled, jets, conditions.keep)
 
 
-def _report_events(events: Path, contents: Survey, weighting: str) -> None:
+def _log_event_weights(events: Path, contents: Survey, weighting: str) -> None:
     """Says how events are weighted: aloud where they do not count alike."""
-    unequal = bool(contents.names) and not are_equal(contents.totals)
+    unequal = bool(contents.names) and not are_weights_equal(contents.totals)
     level = logging.WARNING if unequal or contents.totals.negative else logging.INFO
     _log.log(level, "%s: events: %s; weights: %s", events, f"{contents.events:,}", weighting)
 
 
-def _report_jets(path: Path, events: Path, assembled: Assembled, jets: int | None, keep: Keep) -> None:
+def _log_jets_of_events(path: Path, events: Path, assembled: Assembled, jets: int | None, keep: Keep) -> None:
     """Says how many jets the cuts left, where there are fewer than were asked for or than events."""
     steps = describe_cuts(assembled.cuts, keep)
     if jets is not None and assembled.jets < jets:

@@ -11,9 +11,9 @@ from hepjax.errors import InputError
 from hepjax.physics.simulation import clustering, collisions
 from hepjax.physics.simulation.collisions import Collisions, Particles
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
-from hepjax.physics.simulation.cuts import Cuts, add_cuts, describe_cuts
-from hepjax.physics.simulation.detector import detect, visible
-from hepjax.physics.simulation.processes import generator, seed, soft_generator
+from hepjax.physics.simulation.cuts import Cuts, add_cut_counts, describe_cuts
+from hepjax.physics.simulation.detector import detect_particles, visible_particles
+from hepjax.physics.simulation.processes import pile_up_generator, process_generator, seed
 
 UNIT_JETS = 100
 _MAX_EMPTY_BATCHES = 20
@@ -50,14 +50,14 @@ def simulate_unit(unit: Unit) -> clustering.Kept:
     name = hls4ml.CLASSES[unit.label]
     sequence = np.random.SeedSequence([unit.seed, unit.label, unit.number])
     rng = np.random.default_rng(sequence)
-    source = generator(name, unit.conditions)
+    source = process_generator(name, unit.conditions)
     seed(source, int(sequence.generate_state(1)[0]))
     parts: list[clustering.RaggedJets] = []
     missing, empty, cuts = unit.jets, 0, Cuts()
     while missing > 0:
         batch = source.pythia.nextBatch(max(_FEWEST_EVENTS, missing), "none")
-        jets, counts = jets_of_collisions(collisions.from_batch(batch), unit.conditions, rng)
-        cuts = add_cuts(cuts, counts._replace(events=len(batch)))
+        jets, counts = jets_of_collisions(collisions.collisions_from_pythia_batch(batch), unit.conditions, rng)
+        cuts = add_cut_counts(cuts, counts._replace(events=len(batch)))
         empty = 0 if len(jets.counts) else empty + 1
         if empty > _MAX_EMPTY_BATCHES:
             steps = describe_cuts(cuts, unit.conditions.keep)
@@ -84,19 +84,21 @@ def jets_of_collisions(collided: Collisions, conditions: Conditions, rng: np.ran
     >>> jets_of_collisions(collided, Conditions(), np.random.default_rng(0)).jets.counts  # doctest: +SKIP
     array([35, 61])
     """
-    final = visible(collided.final)
+    final = visible_particles(collided.final)
     if conditions.pile_up > 0:
-        final = collisions.concatenate_collisions([final, visible(_pile_up(collided.events, conditions.pile_up, rng))])
-    seen = final if conditions.detector is None else detect(final, conditions.detector, rng)
+        final = collisions.concatenate_collisions(
+            [final, visible_particles(_draw_pile_up(collided.events, conditions.pile_up, rng))]
+        )
+    seen = final if conditions.detector is None else detect_particles(final, conditions.detector, rng)
     return clustering.find_jets(seen, collided, conditions)
 
 
-def _pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
+def _draw_pile_up(count: int, mean: float, rng: np.random.Generator) -> Particles:
     """Makes the final particles of a Poisson number of soft collisions on top of each hard one."""
-    soft = soft_generator()
+    soft = pile_up_generator()
     seed(soft, int(rng.integers(2**31)))
     on_top = np.repeat(np.arange(count), rng.poisson(mean, count))
     if len(on_top) == 0:
         return Particles(np.zeros((0, 4)), np.zeros(0, np.int64), np.zeros(0, np.int64))
-    final = collisions.from_batch(soft.pythia.nextBatch(len(on_top), "none")).final
+    final = collisions.collisions_from_pythia_batch(soft.pythia.nextBatch(len(on_top), "none")).final
     return final._replace(event=on_top[final.event])

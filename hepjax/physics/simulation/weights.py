@@ -17,7 +17,7 @@ _LISTED = 5
 """Names that a description lists."""
 
 
-def nominal_first(weights: EventWeights) -> EventWeights:
+def nominal_weight_first(weights: EventWeights) -> EventWeights:
     """Puts the nominal weight first: the first of a usual name, or else the first of all.
 
     Args:
@@ -26,7 +26,7 @@ def nominal_first(weights: EventWeights) -> EventWeights:
     Returns:
       The same weights; the others keep their order.
 
-    >>> nominal_first(EventWeights(("muR2", "Default", "muF2"), (1.0, 2.0, 3.0)))
+    >>> nominal_weight_first(EventWeights(("muR2", "Default", "muF2"), (1.0, 2.0, 3.0)))
     EventWeights(names=('Default', 'muR2', 'muF2'), values=(2.0, 1.0, 3.0))
     """
     names, values = weights
@@ -35,7 +35,7 @@ def nominal_first(weights: EventWeights) -> EventWeights:
     return EventWeights(tuple(names[i] for i in order), tuple(values[i] for i in order))
 
 
-def check_names(place: str, names: tuple[str, ...], expected: tuple[str, ...]) -> None:
+def check_weight_names(place: str, names: tuple[str, ...], expected: tuple[str, ...]) -> None:
     """Refuses an event with other weights than the first event of its file.
 
     Args:
@@ -46,7 +46,7 @@ def check_names(place: str, names: tuple[str, ...], expected: tuple[str, ...]) -
     Raises:
       InputError: they differ.
 
-    >>> check_names("a.lhe: event 7", ("XWGTUP",), ("XWGTUP", "mur2"))
+    >>> check_weight_names("a.lhe: event 7", ("XWGTUP",), ("XWGTUP", "mur2"))
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: a.lhe: event 7: expected the 2 weights of the first event, found 1, without 'mur2'; \
@@ -93,10 +93,10 @@ def add_weights(totals: WeightTotals, values: np.ndarray) -> WeightTotals:
     )
 
 
-def are_equal(totals: WeightTotals) -> bool:
+def are_weights_equal(totals: WeightTotals) -> bool:
     """Says whether all weights are the same, so that events count alike.
 
-    >>> are_equal(add_weights(WeightTotals(), np.array([0.25, 0.25])))
+    >>> are_weights_equal(add_weights(WeightTotals(), np.array([0.25, 0.25])))
     True
     """
     return totals.largest - totals.least <= _SAME * max(abs(totals.largest), abs(totals.least))
@@ -122,7 +122,7 @@ ones; 1 more: mur2"
         return "none, each event counts once"
     meaning = "" if strategy is None else f" (Les Houches strategy {strategy})"
     words = f"{names[0]!r}{meaning}"
-    if are_equal(totals):
+    if are_weights_equal(totals):
         words += f" {totals.largest:.6g} in all {totals.events:,} events"
     else:
         effective = totals.total**2 / totals.squares if math.isfinite(totals.squares) and totals.squares else 0.0

@@ -124,7 +124,9 @@ def cluster(
     size = p4.shape[0]
     slots = jnp.arange(size)
     nodes = jnp.where(mask, _add_coordinates(p4.T, algorithm), 0)
-    squares = jax.vmap(_squares, (1, None, None, 0, None))(nodes, nodes, mask, jnp.eye(size, dtype=bool), radius)
+    squares = jax.vmap(_squared_delta_r, (1, None, None, 0, None))(
+        nodes, nodes, mask, jnp.eye(size, dtype=bool), radius
+    )
     bounds = jnp.where(mask, _bound(nodes[_WEIGHT], jnp.min(squares, axis=1)), jnp.inf)
     nothing = jnp.full(size, -1, jnp.int32)
     zeros = jnp.zeros(size, p4.dtype)
@@ -135,13 +137,11 @@ def cluster(
     def unfinished(state: tuple[jax.Array, jax.Array, jax.Array, History]) -> jax.Array:
         return jnp.any(state[1])
 
-    def evaluate(
-        state: tuple[jax.Array, jax.Array, jax.Array, History],
-    ) -> tuple[jax.Array, jax.Array, jax.Array, History]:
+    def step(state: tuple[jax.Array, jax.Array, jax.Array, History]) -> tuple[jax.Array, jax.Array, jax.Array, History]:
         nodes, active, bounds, history = state
         first = jnp.argmin(bounds)
         is_first = slots == first
-        squares = _squares(nodes[:, first], nodes, active, is_first, radius)
+        squares = _squared_delta_r(nodes[:, first], nodes, active, is_first, radius)
         second = jnp.argmin(squares)
         distance = _bound(nodes[_WEIGHT, first], squares[second])
         # The negation accepts NaN: every evaluation then ends a slot or raises its bound, and the loop terminates.
@@ -161,7 +161,7 @@ def cluster(
         gone = accepted & (slots == jnp.where(merges, absorbed, first))
         nodes = jnp.where(merges & is_kept, merged[:, None], nodes)
         active = active & ~gone
-        to_merged = _squares(merged, nodes, active, is_kept, radius)
+        to_merged = _squared_delta_r(merged, nodes, active, is_kept, radius)
         nearer = jnp.minimum(bounds, _bound(nodes[_WEIGHT], to_merged))
         after = jnp.where(merges, jnp.where(is_kept, _bound(merged[_WEIGHT], jnp.min(to_merged)), nearer), bounds)
         bounds = jnp.where(active, jnp.where(accepted, after, jnp.where(is_first, distance, bounds)), jnp.inf)
@@ -179,7 +179,7 @@ def cluster(
         )
         return nodes, active, bounds, history
 
-    return jax.lax.while_loop(unfinished, evaluate, (nodes, mask, bounds, history))[3]
+    return jax.lax.while_loop(unfinished, step, (nodes, mask, bounds, history))[3]
 
 
 def subjets(history: History, exclusive: int = 1) -> jax.Array:
@@ -250,7 +250,7 @@ def _add_coordinates(p4: jax.Array, algorithm: Algorithm | jax.Array) -> jax.Arr
     return jnp.concatenate([p4, jnp.stack([pt, kinematics.rapidity(last), kinematics.phi(last), weight])])
 
 
-def _squares(
+def _squared_delta_r(
     node: jax.Array, nodes: jax.Array, active: jax.Array, itself: jax.Array, radius: float | jax.Array
 ) -> jax.Array:
     """Computes (M,) ΔR² from one object to all objects: R² to itself, for the beam, and infinity for free slots."""

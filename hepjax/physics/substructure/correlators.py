@@ -134,16 +134,16 @@ def ratios(correlators: Correlators, z: jax.Array) -> dict[str, jax.Array]:
         "c1_b0": jnp.sum(z * (jnp.cumsum(z) - z)),
         "c1_b1": e2_1,
         "c1_b2": e2_2,
-        "c2_b1": _divide_repeatedly(e3_1, e2_1, 2),
-        "c2_b2": _divide_repeatedly(e3_2, e2_2, 2),
-        "d2_b1": _divide_repeatedly(e3_1, e2_1, 3),
-        "d2_b2": _divide_repeatedly(e3_2, e2_2, 3),
-        "d2_a1_b1": _divide_repeatedly(e3_1, e2_1, 3),
-        "d2_a1_b2": safe_divide(_divide_repeatedly(e3_1, e2_2, 1), safe_sqrt(e2_2)),
-        "m2_b1": _divide_repeatedly(one_angle[0], e2_1, 1),
-        "m2_b2": _divide_repeatedly(one_angle[1], e2_2, 1),
-        "n2_b1": _divide_repeatedly(two_angles[0], e2_1, 2),
-        "n2_b2": _divide_repeatedly(two_angles[1], e2_2, 2),
+        "c2_b1": _divide_correlator_powers(e3_1, e2_1, 2),
+        "c2_b2": _divide_correlator_powers(e3_2, e2_2, 2),
+        "d2_b1": _divide_correlator_powers(e3_1, e2_1, 3),
+        "d2_b2": _divide_correlator_powers(e3_2, e2_2, 3),
+        "d2_a1_b1": _divide_correlator_powers(e3_1, e2_1, 3),
+        "d2_a1_b2": safe_divide(_divide_correlator_powers(e3_1, e2_2, 1), safe_sqrt(e2_2)),
+        "m2_b1": _divide_correlator_powers(one_angle[0], e2_1, 1),
+        "m2_b2": _divide_correlator_powers(one_angle[1], e2_2, 1),
+        "n2_b1": _divide_correlator_powers(two_angles[0], e2_1, 2),
+        "n2_b2": _divide_correlator_powers(two_angles[1], e2_2, 2),
     }
 
 
@@ -176,7 +176,7 @@ def _sort_three(a: jax.Array, b: jax.Array, c: jax.Array) -> tuple[jax.Array, ja
     return shortest, jnp.where(rest < high, rest, high), jnp.where(rest < high, high, rest)
 
 
-def _divide_repeatedly(numerator: jax.Array, denominator: jax.Array, times: int) -> jax.Array:
+def _divide_correlator_powers(numerator: jax.Array, denominator: jax.Array, times: int) -> jax.Array:
     for _ in range(times):
         numerator = safe_divide(numerator, denominator)
     return numerator

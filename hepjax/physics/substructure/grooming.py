@@ -45,7 +45,7 @@ def soft_drop(history: History, z_cut: float | jax.Array, beta: float | jax.Arra
     at_zero = jnp.where(beta > 0, 0, jnp.where(beta < 0, jnp.inf, 1))
     power = jnp.where(apart, jnp.where(apart, angle, 1) ** beta, at_zero)
     passes = safe_divide(soft, history.pt.sum(axis=1)) > z_cut * power
-    return _descend(history, passes, history.kept >= 0, stops=True)
+    return _descend_clustering_history(history, passes, history.kept >= 0, stops=True)
 
 
 def trim(p4: jax.Array, mask: jax.Array, r_sub: float = 0.2, f_cut: float = 0.03) -> jax.Array:
@@ -66,7 +66,7 @@ def trim(p4: jax.Array, mask: jax.Array, r_sub: float = 0.2, f_cut: float = 0.03
     >>> trim(p4, jnp.ones(2, bool)).tolist()
     [True, False]
     """
-    return trimmed(cluster(p4, mask, Algorithm.KT, r_sub), _sum(p4, mask), f_cut)
+    return trimmed(cluster(p4, mask, Algorithm.KT, r_sub), _sum_momenta(p4, mask), f_cut)
 
 
 def trimmed(history: History, jet: jax.Array, f_cut: float) -> jax.Array:
@@ -81,7 +81,7 @@ def trimmed(history: History, jet: jax.Array, f_cut: float) -> jax.Array:
       (M,) bool, True for the particles that survive.
     """
     hard = history.pt[:, 0] >= f_cut * kinematics.pt(jet)
-    return _descend(history, jnp.ones_like(hard), hard, stops=False)
+    return _descend_clustering_history(history, jnp.ones_like(hard), hard, stops=False)
 
 
 def prune(p4: jax.Array, mask: jax.Array, z_cut: float = 0.1, r_factor: float = 0.5) -> jax.Array:
@@ -100,7 +100,7 @@ def prune(p4: jax.Array, mask: jax.Array, z_cut: float = 0.1, r_factor: float = 
     >>> prune(p4, jnp.ones(2, bool)).tolist()
     [True, False]
     """
-    recombine = pruning(z_cut, pruning_radius(_sum(p4, mask), r_factor))
+    recombine = pruning(z_cut, pruning_radius(_sum_momenta(p4, mask), r_factor))
     return pruned(cluster(p4, mask, Algorithm.CAMBRIDGE_AACHEN, recombine=recombine))
 
 
@@ -113,7 +113,7 @@ def pruned(history: History) -> jax.Array:
     Returns:
       (M,) bool, True for the particles that survive.
     """
-    return _descend(history, ~history.dropped, history.kept >= 0, stops=False)
+    return _descend_clustering_history(history, ~history.dropped, history.kept >= 0, stops=False)
 
 
 def pruning_radius(jet: jax.Array, r_factor: float | jax.Array) -> jax.Array:
@@ -149,11 +149,11 @@ def pruning(z_cut: float | jax.Array, r_cut: jax.Array) -> Recombine:
     return recombine
 
 
-def _sum(p4: jax.Array, mask: jax.Array) -> jax.Array:
+def _sum_momenta(p4: jax.Array, mask: jax.Array) -> jax.Array:
     return jnp.sum(jnp.where(mask[:, None], p4, 0), axis=0)
 
 
-def _descend(history: History, passes: jax.Array, jets: jax.Array, *, stops: bool) -> jax.Array:
+def _descend_clustering_history(history: History, passes: jax.Array, jets: jax.Array, *, stops: bool) -> jax.Array:
     """Traverses a history from the jets to their particles and keeps the softer branches of the steps that pass.
 
     Args:

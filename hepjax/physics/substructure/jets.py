@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.data.dataset import P4, column, derivable
+from hepjax.data.dataset import P4, column, derivable_roles
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
-from hepjax.physics.derivation import MOMENTUM, momenta
+from hepjax.physics.derivation import MOMENTUM, particle_momenta
 from hepjax.physics.substructure import correlators, grooming, subjettiness
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
@@ -78,10 +78,10 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     >>> observables.shape, float(observables[0, OBSERVABLES.index("multiplicity")])
     ((1, 53), 2.0)
     """
-    p4, mask = _check_particles(p4, mask)
-    p4, mask = _sort_by_pt(p4, mask)
+    p4, mask = _check_substructure_particles(p4, mask)
+    p4, mask = _sort_jet_by_pt(p4, mask)
     frame, scale = _to_jet_frame(p4, mask)
-    keep = _run_by_size(_groom, frame, mask, particles=True, width=len(_GROOMED_MASSES)).astype(bool)
+    keep = _run_jets_by_size(_groom, frame, mask, particles=True, width=len(_GROOMED_MASSES)).astype(bool)
     keep &= mask[:, None]
 
     jet = p4.sum(axis=1)
@@ -95,8 +95,8 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     }
     masses = kinematics.mass(np.einsum("ngm,nmc->ngc", keep, p4))
     columns |= dict(zip(_GROOMED_MASSES, masses.T, strict=True))
-    columns |= _shapes(frame, mask, scale, suffix="")
-    columns |= _shapes(*_compact(frame, keep[:, 0]), scale, suffix="_mmdt")
+    columns |= _shape_observables(frame, mask, scale, suffix="")
+    columns |= _shape_observables(*_compact_kept_particles(frame, keep[:, 0]), scale, suffix="_mmdt")
 
     largest = np.finfo(np.float32).max
     observables = np.stack([columns[name] for name in OBSERVABLES], axis=-1)
@@ -116,7 +116,7 @@ def from_jets(jets: Jets) -> np.ndarray:
     Raises:
       InputError: a column that is needed is missing.
     """
-    known = derivable(jets.dataset)
+    known = derivable_roles(jets.dataset)
     roles = [role for role in MOMENTUM if role in jets.dataset.roles]
     for role in P4:
         if role not in known:
@@ -126,7 +126,7 @@ def from_jets(jets: Jets) -> np.ndarray:
         rows = slice(start, start + _ROWS)
         particles = np.asarray(jets.constituents[rows])
         columns = {role: particles[..., jets.particle_names.index(jets.dataset.roles[role])] for role in roles}
-        blocks.append(jet_observables(momenta(columns), np.asarray(jets.mask[rows])))
+        blocks.append(jet_observables(particle_momenta(columns), np.asarray(jets.mask[rows])))
     return np.concatenate(blocks)
 
 
@@ -180,16 +180,16 @@ _groom = jax.jit(jax.vmap(survivors))
 _measure = jax.jit(jax.vmap(substructure))
 
 
-def _shapes(frame: np.ndarray, mask: np.ndarray, scale: np.ndarray, suffix: str) -> dict[str, np.ndarray]:
+def _shape_observables(frame: np.ndarray, mask: np.ndarray, scale: np.ndarray, suffix: str) -> dict[str, np.ndarray]:
     """Computes the columns of `SUBSTRUCTURE` with a suffix; without a suffix also `zlogz`."""
-    values = _run_by_size(_measure, frame, mask, particles=False, width=len(SUBSTRUCTURE) + 1)
+    values = _run_jets_by_size(_measure, frame, mask, particles=False, width=len(SUBSTRUCTURE) + 1)
     columns = dict(zip((f"{name}{suffix}" for name in SUBSTRUCTURE), values.T, strict=False))
     for name in SUBSTRUCTURE[:6]:
         columns[f"{name}{suffix}"] = columns[f"{name}{suffix}"] * scale
     return columns if suffix else columns | {"zlogz": values[:, -1]}
 
 
-def _run_by_size(
+def _run_jets_by_size(
     program: Callable[[Any, Any], Any], p4: np.ndarray, mask: np.ndarray, *, particles: bool, width: int
 ) -> np.ndarray:
     """Runs a batched program on jets grouped by size, and returns the results in the order of the jets."""
@@ -218,14 +218,14 @@ def _padded_slots(count: int) -> int:
     return next((size for size in SLOTS if count <= size), -(-count // SLOTS[-1]) * SLOTS[-1])
 
 
-def _sort_by_pt(p4: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _sort_jet_by_pt(p4: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sorts particles by falling pT, followed by padding with zeros."""
     p4 = np.where(mask[..., None], p4, 0)
     order = np.argsort(np.where(mask, -kinematics.pt(p4), inf), axis=1, kind="stable")
     return np.take_along_axis(p4, order[..., None], axis=1), np.take_along_axis(mask, order, axis=1)
 
 
-def _compact(p4: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _compact_kept_particles(p4: np.ndarray, keep: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Moves the kept particles to the front and preserves their order."""
     order = np.argsort(~keep, axis=1, kind="stable")
     kept = np.take_along_axis(keep, order, axis=1)
@@ -248,7 +248,7 @@ def _to_jet_frame(p4: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.where(mask[..., None], np.clip(frame, -largest, largest), 0), scale
 
 
-def _check_particles(p4: Array, mask: Array) -> tuple[np.ndarray, np.ndarray]:
+def _check_substructure_particles(p4: Array, mask: Array) -> tuple[np.ndarray, np.ndarray]:
     p4, mask = np.asarray(p4, np.float64), np.asarray(mask)
     if p4.ndim != 3 or p4.shape[2] != 4:
         raise InputError(f"p4: expected the shape (jets, particles, 4), found {p4.shape}; give (px, py, pz, E)")

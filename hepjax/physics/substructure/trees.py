@@ -11,7 +11,12 @@ import numpy as np
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
-from hepjax.physics.substructure.jets import JETS_PER_CALL, _check_particles, _sort_by_pt, _to_jet_frame
+from hepjax.physics.substructure.jets import (
+    JETS_PER_CALL,
+    _check_substructure_particles,
+    _sort_jet_by_pt,
+    _to_jet_frame,
+)
 from hepjax.types import Tree
 
 if TYPE_CHECKING:
@@ -48,7 +53,7 @@ def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
     is_splitting = history.absorbed >= 0
     pairs = jnp.where(is_splitting[:, None, None], pairs, 0)
     pt, y, phi = kinematics.pt(pairs), kinematics.rapidity(pairs), kinematics.phi(pairs)
-    d_y, d_phi = y[:, 1] - y[:, 0], kinematics.wrap(phi[:, 1] - phi[:, 0])
+    d_y, d_phi = y[:, 1] - y[:, 0], kinematics.wrap_azimuth(phi[:, 1] - phi[:, 0])
     return Tree(
         mask=mask,
         jet=momenta.sum(axis=0),
@@ -122,14 +127,14 @@ def jet_trees(p4: Array, mask: Array) -> Tree:
     >>> trees.particles[0].tolist(), trees.branches[0].tolist(), trees.delta_r[0].round(2).tolist()[1:]
     ([[1, 0], [-1, -1], [-1, -1]], [[-1, -1], [-1, -1], [-1, -1]], [0.0, 0.0])
     """
-    p4, mask = _check_particles(p4, mask)
+    p4, mask = _check_substructure_particles(p4, mask)
     order = np.argsort(np.where(mask, -kinematics.pt(p4), np.inf), axis=1, kind="stable").astype(np.int32)
-    frame, scale = _to_jet_frame(*_sort_by_pt(p4, mask))
+    frame, scale = _to_jet_frame(*_sort_jet_by_pt(p4, mask))
     count, size = mask.shape
     calls = max(1, -(-count // JETS_PER_CALL))
     x, m = np.zeros((calls, JETS_PER_CALL, size, 4), np.float32), np.zeros((calls, JETS_PER_CALL, size), bool)
     x.reshape(-1, size, 4)[:count], m.reshape(-1, size)[:count] = frame, np.take_along_axis(mask, order, axis=1)
-    batches = [_make_trees(*arrays) for arrays in zip(x, m, strict=True)]
+    batches = [_make_tree_batch(*arrays) for arrays in zip(x, m, strict=True)]
     trees: Tree = jax.tree.map(lambda *parts: np.concatenate([np.asarray(x) for x in parts])[:count], *batches)
     ends = np.take_along_axis(order, np.reshape(trees.particles, (count, 2 * size)), axis=1)
     scale = scale.astype(np.float32)[:, None]
@@ -145,5 +150,5 @@ def jet_trees(p4: Array, mask: Array) -> Tree:
 
 @jax.jit
 @jax.vmap
-def _make_trees(p4: jax.Array, mask: jax.Array) -> Tree:
+def _make_tree_batch(p4: jax.Array, mask: jax.Array) -> Tree:
     return jet_tree(cluster(p4, mask, Algorithm.CAMBRIDGE_AACHEN), p4, mask)

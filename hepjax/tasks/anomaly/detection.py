@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.inputs import pipelines
-from hepjax.tasks.anomaly.scores import Codes, Tail, combine_scores, fit_codes, fit_tail, latent_distance
+from hepjax.tasks.anomaly.scores import Codes, Tail, combine_anomaly_scores, fit_codes, fit_score_tail, latent_distance
 from hepjax.training import losses
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ ERROR, KL, ELBO, CODE = range(4)
 """Columns of what is read out of a network; codes take all from the last one on."""
 
 
-def read_out(outputs: Reconstruction, inputs: jax.Array) -> jax.Array:
+def anomaly_read_out(outputs: Reconstruction, inputs: jax.Array) -> jax.Array:
     """Computes the numbers that losses and scores are made of.
 
     Args:
@@ -35,10 +35,10 @@ def read_out(outputs: Reconstruction, inputs: jax.Array) -> jax.Array:
 
     >>> from hepjax.types import Reconstruction
     >>> outputs = Reconstruction(jnp.array([[1.0, 2.0]]), jnp.array([[3.0]]), jnp.zeros((1, 1)))
-    >>> read_out(outputs, jnp.array([[3.0, 3.0]])).tolist()
+    >>> anomaly_read_out(outputs, jnp.array([[3.0, 3.0]])).tolist()
     [[2.5, 4.5, 7.0, 3.0]]
     """
-    distance = losses.squared_distance(outputs, inputs)
+    distance = losses.autoencoder_distance(outputs, inputs)
     divergence = losses.kl_divergence(outputs) if outputs.log_variance.shape[1] else jnp.zeros_like(distance)
     size = int(np.prod(inputs.shape[1:]))
     numbers = jnp.stack([distance / size, divergence, distance / 2 + divergence], axis=1)
@@ -51,28 +51,28 @@ def background_references(
     """Describes the background: the distribution of its codes, and those of scores of jets that were not learned from.
 
     Args:
-      train: (n, 3 + L) of the training jets, from `read_out`.
+      train: (n, 3 + L) of the training jets, from `anomaly_read_out`.
       val: (m, 3 + L) of the validation jets.
       weights: (n,) and (m,).
 
     Returns:
-      What `scores` needs, float32.
+      What `anomaly_scores` needs, float32.
     """
     codes = fit_codes(train[:, CODE:], weights[0])
     tails = {
-        "error": fit_tail(val[:, ERROR], weights[1]),
-        "distance": fit_tail(latent_distance(codes, val[:, CODE:]), weights[1]),
+        "error": fit_score_tail(val[:, ERROR], weights[1]),
+        "distance": fit_score_tail(latent_distance(codes, val[:, CODE:]), weights[1]),
     }
     arrays = {"code_mean": codes.mean, "code_whitening": codes.whitening}
     arrays |= {f"{score}_{part}": x for score, tail in tails.items() for part, x in tail._asdict().items()}
     return {name: values.astype(np.float32) for name, values in arrays.items()}
 
 
-def scores(outputs: jax.Array, background: Mapping[str, Any], *, variational: bool) -> jax.Array:
+def anomaly_scores(outputs: jax.Array, background: Mapping[str, Any], *, variational: bool) -> jax.Array:
     """Computes anomaly scores, which are larger for jets that are less like the background.
 
     Args:
-      outputs: (B, 3 + L) from `read_out`.
+      outputs: (B, 3 + L) from `anomaly_read_out`.
       background: from `background_references`.
       variational: whether codes are distributions.
 
@@ -83,7 +83,7 @@ def scores(outputs: jax.Array, background: Mapping[str, Any], *, variational: bo
     codes = Codes(background["code_mean"], background["code_whitening"])
     tails = [Tail(*(background[f"{name}_{part}"] for part in Tail._fields)) for name in ("error", "distance")]
     error, distance = outputs[:, ERROR], latent_distance(codes, outputs[:, CODE:])
-    columns = [error, distance, combine_scores(tails, [error, distance])]
+    columns = [error, distance, combine_anomaly_scores(tails, [error, distance])]
     if variational:
         columns += [outputs[:, KL], outputs[:, ELBO]]
     return jnp.stack(columns, axis=1)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hepjax import report
 from hepjax.report import Picture, Section, Summary, Table
-from hepjax.tasks.anomaly import figures
+from hepjax.tasks.anomaly import merit_figures
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def anomaly_pictures(task: AnomalyOptions, predictions: Predictions) -> dict[str
     names = (*task.background, *task.anomalies) or ("all jets",)
     values = dict(zip(predictions.columns, predictions.values.T, strict=True))
     drawn = {"scores.png": report.anomaly_spectra_figure(values, targets, names)}
-    if scores := figures.scores_of(task, predictions):
+    if scores := merit_figures.scores_of(task, predictions):
         drawn["roc.png"] = report.anomaly_roc_figure(
             {kind: {name.replace("_", " "): score for name, score in of.items()} for kind, of in scores.items()}
         )
@@ -104,7 +104,7 @@ def anomaly_card(task: AnomalyOptions, record: Mapping[str, Any], metrics: Mappi
     """
     columns = [str(name) for name in record.get("outputs") or ()]
     meanings = "\n".join(f"- `{name}`: {_WORDS[name]}." for name in columns)
-    merits = [report.anomaly_table(of_kind) for of_kind in figures.join_anomaly_figures(metrics).values()]
+    merits = [report.anomaly_table(of_kind) for of_kind in merit_figures.join_anomaly_figures(metrics).values()]
     titled = [f"{kind} against the background:\n\n{t}" for kind, t in zip(metrics["anomalies"], merits, strict=True)]
     return {
         "Output": [
@@ -134,6 +134,6 @@ def _anomaly_training_text(task: AnomalyOptions) -> str:
 
 
 def _anomaly_table_rows(metrics: Mapping[str, Any]) -> Iterator[tuple[str, list[list[Any]]]]:
-    for kind, of_kind in figures.join_anomaly_figures(metrics).items():
+    for kind, of_kind in merit_figures.join_anomaly_figures(metrics).items():
         lines = report.anomaly_table(of_kind).splitlines()[2:]
         yield kind, [[cell.strip().replace("_", " ") for cell in line.strip("|").split("|")] for line in lines]

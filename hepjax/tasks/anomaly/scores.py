@@ -38,13 +38,13 @@ class Codes(NamedTuple):
     """(L, L') float64 matrix that gives codes of the background unit variance; directions without variance are gone."""
 
 
-def check_share(share: float) -> bool:
+def is_anomaly_share_valid(share: float) -> bool:
     """Tells whether a share of anomalies is 0 or between 0.1 % and 10 %.
 
     Args:
       share: share of anomalies in the training sample.
 
-    >>> check_share(0.01), check_share(0.5)
+    >>> is_anomaly_share_valid(0.01), is_anomaly_share_valid(0.5)
     (True, False)
     """
     return share == 0 or _FEWEST <= share <= _MOST
@@ -126,7 +126,7 @@ def latent_distance(fitted: Codes, codes: Any) -> Any:
     return (((codes - fitted.mean) @ fitted.whitening) ** 2).sum(axis=-1)
 
 
-def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -> Tail:
+def fit_score_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -> Tail:
     """Fits how rare a score is among background jets: p is (1 + the jets at or above it) / (1 + all jets).
 
     Between the scores of jets -ln p is a line, so that rounding does not matter; the last one ends above all jets.
@@ -137,12 +137,12 @@ def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -
       most: lines at most; of more jets those are taken that lie evenly in rank, and evenly in ln p.
 
     Returns:
-      The tail, for `rarity`.
+      The tail, for `score_rarity`.
 
     Raises:
       InputError: there is no jet, or a score is not finite.
 
-    >>> fit_tail([3.0, 1.0, 2.0]).rises.round(3).tolist()
+    >>> fit_score_tail([3.0, 1.0, 2.0]).rises.round(3).tolist()
     [0.288, 0.405, 0.693]
     """
     x = np.asarray(values, np.float64)
@@ -162,7 +162,7 @@ def fit_tail(values: Any, weights: np.ndarray | None = None, most: int = 1024) -
     return Tail(ends[:-1], np.diff(ends), np.diff(logs))
 
 
-def rarity(tail: Tail, values: Any) -> Any:
+def score_rarity(tail: Tail, values: Any) -> Any:
     """Computes -ln p of scores under the background hypothesis.
 
     Args:
@@ -172,7 +172,7 @@ def rarity(tail: Tail, values: Any) -> Any:
     Returns:
       (N,) from 0 to the logarithm of the number of background jets and one more.
 
-    >>> rarity(fit_tail([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0])).round(3).tolist()
+    >>> score_rarity(fit_score_tail([1.0, 2.0, 3.0]), np.array([0.0, 2.0, 9.0])).round(3).tolist()
     [0.0, 0.288, 1.386]
     """
     xp = values.__array_namespace__()
@@ -180,7 +180,7 @@ def rarity(tail: Tail, values: Any) -> Any:
     return xp.clip(along, 0, 1) @ tail.rises
 
 
-def combine_scores(tails: Sequence[Tail], scores: Sequence[Any]) -> Any:
+def combine_anomaly_scores(tails: Sequence[Tail], scores: Sequence[Any]) -> Any:
     """Combines several scores into one with Fisher's method, from their p-values under the background hypothesis.
 
     Args:
@@ -192,10 +192,10 @@ def combine_scores(tails: Sequence[Tail], scores: Sequence[Any]) -> Any:
 
     Reference: R. Fisher, Statistical Methods for Research Workers (1932), section 21.1.
 
-    >>> combine_scores([fit_tail([1.0, 2.0, 3.0])], [np.array([0.0, 9.0])]).round(3).tolist()
+    >>> combine_anomaly_scores([fit_score_tail([1.0, 2.0, 3.0])], [np.array([0.0, 9.0])]).round(3).tolist()
     [0.0, 1.386]
     """
-    return sum(rarity(tail, values) for tail, values in zip(tails, scores, strict=True))
+    return sum(score_rarity(tail, values) for tail, values in zip(tails, scores, strict=True))
 
 
 def as_classifier_scores(
@@ -228,9 +228,9 @@ def as_classifier_scores(
     >>> as_classifier_scores([0.3, 7.0, 0.1], labels, classes, ["t"], ["g", "q"]).scores[:, 1].tolist()
     [0.5, 1.0, 0.0]
     """
-    background_indices = _class_indices(labels, classes, background, "background")
-    anomaly_indices = _class_indices(labels, classes, anomalies, "anomalies")
-    _check_disjoint(background, anomalies)
+    background_indices = _anomaly_class_indices(labels, classes, background, "background")
+    anomaly_indices = _anomaly_class_indices(labels, classes, anomalies, "anomalies")
+    _check_disjoint_classes(background, anomalies)
     rows = np.flatnonzero(np.isin(labels, background_indices + anomaly_indices))
     values = np.asarray(scores, np.float64)[rows]
     if not np.isfinite(values).all():
@@ -245,7 +245,9 @@ def as_classifier_scores(
     return Scores(np.stack([1 - rank, rank], axis=1), truth, chosen, ("background", "+".join(anomalies)))
 
 
-def _class_indices(labels: np.ndarray, classes: Sequence[str], names: Sequence[str], argument: str) -> list[int]:
+def _anomaly_class_indices(
+    labels: np.ndarray, classes: Sequence[str], names: Sequence[str], argument: str
+) -> list[int]:
     """Returns the indices of classes, and checks that each class has jets."""
     present = [name for i, name in enumerate(classes) if np.any(labels == i)]
     missing = [name for name in names if name not in present]
@@ -257,7 +259,7 @@ def _class_indices(labels: np.ndarray, classes: Sequence[str], names: Sequence[s
     return [list(classes).index(name) for name in names]
 
 
-def _check_disjoint(background: Sequence[str], anomalies: Sequence[str]) -> None:
+def _check_disjoint_classes(background: Sequence[str], anomalies: Sequence[str]) -> None:
     if {*background} & {*anomalies}:
         raise InputError(
             f"anomalies: expected classes other than the background's, found {', '.join(anomalies)} beside "

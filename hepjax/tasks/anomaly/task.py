@@ -63,10 +63,10 @@ class Anomaly(AnomalyOptions):
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""
-        from hepjax.tasks.anomaly.scores import check_share
+        from hepjax.tasks.anomaly.scores import is_anomaly_share_valid
 
         share, both = self.contamination, {*self.background} & {*self.anomalies}
-        yield Rule("--contamination", f"{share:g}", check_share(share), "0 or a share from 0.001 to 0.1")
+        yield Rule("--contamination", f"{share:g}", is_anomaly_share_valid(share), "0 or a share from 0.001 to 0.1")
         words = f"classes other than the background's, {', '.join(self.background)}"
         yield Rule("--anomalies", ", ".join(self.anomalies), not both, words)
         for option, names in (("--background", self.background), ("--anomalies", self.anomalies)):
@@ -173,7 +173,7 @@ class Anomaly(AnomalyOptions):
         """Returns (B, 3 + L): reconstruction error, KL divergence, negative ELBO, and the code of L numbers."""
         from hepjax.tasks.anomaly import detection
 
-        return detection.read_out(outputs, inputs)
+        return detection.anomaly_read_out(outputs, inputs)
 
     def mean_loss(
         self, outputs: jax.Array, targets: jax.Array, weights: jax.Array, statistics: Mapping[str, jax.Array]
@@ -183,7 +183,7 @@ class Anomaly(AnomalyOptions):
         from hepjax.training import losses
 
         column = detection.ELBO if self.loss is AnomalyLoss.NEGATIVE_ELBO else detection.ERROR
-        return losses.mean_answer(outputs[:, column], targets, weights)
+        return losses.mean_network_loss(outputs[:, column], targets, weights)
 
     def references(
         self,
@@ -200,13 +200,13 @@ class Anomaly(AnomalyOptions):
         """Turns outputs into the scores that `columns` names."""
         from hepjax.tasks.anomaly import detection
 
-        return detection.scores(outputs, statistics, variational=self.loss is AnomalyLoss.NEGATIVE_ELBO)
+        return detection.anomaly_scores(outputs, statistics, variational=self.loss is AnomalyLoss.NEGATIVE_ELBO)
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Computes AUC and rejection of each score for each class of anomalies and for all, with intervals."""
-        from hepjax.tasks.anomaly import figures
+        from hepjax.tasks.anomaly import merit_figures
 
-        return figures.measure_anomaly_scores(self, predictions)
+        return merit_figures.measure_anomaly_scores(self, predictions)
 
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts and bounds."""
@@ -214,23 +214,23 @@ class Anomaly(AnomalyOptions):
 
     def remarks(self, predictions: Predictions) -> list[str]:
         """Returns a line where there is no anomaly among the jets."""
-        from hepjax.tasks.anomaly import figures
+        from hepjax.tasks.anomaly import merit_figures
 
-        if figures.kinds_in(self, predictions):
+        if merit_figures.anomaly_kinds(self, predictions):
             return []
         return ["no anomalies among these jets: scores only, there are no figures of merit"]
 
     def comparison_problem(self, own: Predictions, task: Anomaly, other: Predictions) -> str:
         """Returns that classes differ, or that there is no score in common."""
-        from hepjax.tasks.anomaly import figures
+        from hepjax.tasks.anomaly import merit_figures
 
-        return figures.comparison_problem(self, own, task, other)
+        return merit_figures.comparison_problem(self, own, task, other)
 
     def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
         """Compares AUC and rejection of the scores in common."""
-        from hepjax.tasks.anomaly import figures
+        from hepjax.tasks.anomaly import merit_figures
 
-        return figures.compare(self, first, second)
+        return merit_figures.compare(self, first, second)
 
     def comparison_table(
         self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
@@ -249,9 +249,9 @@ class Anomaly(AnomalyOptions):
     def table(self, metrics: Mapping[str, Any]) -> Table:
         """Lists the figures of merit of each score and kind of anomalies."""
         from hepjax import report
-        from hepjax.tasks.anomaly import figures
+        from hepjax.tasks.anomaly import merit_figures
 
-        return report.anomaly_figures_table(figures.join_anomaly_figures(metrics), metrics)
+        return report.anomaly_figures_table(merit_figures.join_anomaly_figures(metrics), metrics)
 
     def report_sections(self, results: Results) -> Iterator[Section]:
         """Yields figures of merit, ROC curves and distributions of scores."""

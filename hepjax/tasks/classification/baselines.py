@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     """(N, F) features → (N, C) float64 class probabilities."""
 
 
-def check_installed(argument: str) -> None:
+def check_scikit_learn_installed(argument: str) -> None:
     """Refuses to start what could not go on.
 
     Args:
@@ -59,9 +59,9 @@ def boosted_trees(
     >>> boosted_trees((x, y), (x, y), classes=3)(np.array([[1.0]])).round(1).tolist()
     [[0.0, 0.0, 1.0]]
     """
-    (x, y), (x_val, y_val) = _checked("train", *train), _checked("val", *val)
+    (x, y), (x_val, y_val) = _checked_baseline_inputs("train", *train), _checked_baseline_inputs("val", *val)
     _check_two_classes(y)
-    check_installed("boosted_trees")
+    check_scikit_learn_installed("boosted_trees")
     from sklearn.ensemble import HistGradientBoostingClassifier
     from threadpoolctl import threadpool_limits
 
@@ -111,11 +111,11 @@ def support_vectors(
     >>> support_vectors((x, y), (x, y), classes=3)(x[:3]).argmax(axis=1).tolist()
     [0, 1, 2]
     """
-    (x, y), (x_val, y_val) = _checked("train", *train), _checked("val", *val)
+    (x, y), (x_val, y_val) = _checked_baseline_inputs("train", *train), _checked_baseline_inputs("val", *val)
     _check_two_classes(y)
     if missing := {*np.unique(y).tolist()} - {*np.unique(y_val).tolist()}:
         raise InputError(f"val: expected jets of each class of train, found none of {min(missing)}; give more jets")
-    check_installed("support_vectors")
+    check_scikit_learn_installed("support_vectors")
     from sklearn.linear_model import LogisticRegression
     from sklearn.svm import SVC
 
@@ -144,7 +144,7 @@ def support_vectors(
     return answer
 
 
-def _checked(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
+def _checked_baseline_inputs(name: str, x: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
     x, y = np.asarray(x), np.asarray(y)
     if x.ndim != 2 or y.shape != x.shape[:1]:
         raise InputError(f"{name}: expected (N, F) features and (N,) labels, found {x.shape} and {y.shape}")

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _ADVERSARY = models.MLP(hidden=(32, 32), outputs=decorrelation.BINS)
 
 
-def attach(splits: Splits, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Splits:
+def attach_nuisance(splits: Splits, columns: Sequence[str], insensitive: Insensitivity, seed: int) -> Splits:
     """Gives each jet its nuisance.
 
     Args:
@@ -54,7 +54,7 @@ def attach(splits: Splits, columns: Sequence[str], insensitive: Insensitivity, s
     if insensitive.to is None:
         ranks = _draw_energy_ranks(subsets, seed)
     else:
-        ranks = _observable_ranks(subsets, insensitive, splits.dataset)
+        ranks = _ranks_of_nuisance_observable(subsets, insensitive, splits.dataset)
 
     def change(subset: Subset, rank: np.ndarray) -> Subset:
         factor = (1 + insensitive.energy_scale * (2 * rank - 1)).astype(np.float32)
@@ -110,7 +110,7 @@ def draw_adversary(insensitive: Insensitivity, dataset: Dataset, key: jax.Array)
     return {ADVERSARY: models.initialize(_ADVERSARY, key, jnp.zeros((1, width)))[0]}
 
 
-def make_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, loss: Loss) -> Objective:
+def make_decorrelation_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, loss: Loss) -> Objective:
     """Returns what is trained, and by which losses; validation adds the distance correlation in both ways.
 
     Args:
@@ -124,8 +124,10 @@ def make_objective(insensitive: Insensitivity, dataset: Dataset, apply: Apply, l
     correlated = decorrelation.correlation_loss(loss, insensitive.strength, background, signal)
     if not has_adversary(insensitive):
         return Objective(apply, correlated, apply, correlated)
-    contest = decorrelation.contest(apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal)
-    return Objective(contest, decorrelation.contest_loss(loss, background, signal), apply, correlated)
+    contest = decorrelation.make_adversarial_contest(
+        apply, models.make_apply(_ADVERSARY), insensitive.strength, background, signal
+    )
+    return Objective(contest, decorrelation.make_contest_loss(loss, background, signal), apply, correlated)
 
 
 def _draw_energy_ranks(subsets: Mapping[str, Subset], seed: int) -> dict[str, np.ndarray]:
@@ -137,10 +139,10 @@ def _draw_energy_ranks(subsets: Mapping[str, Subset], seed: int) -> dict[str, np
     return ranks | {"test": np.full_like(ranks["test"], 0.5)}
 
 
-def _observable_ranks(
+def _ranks_of_nuisance_observable(
     subsets: Mapping[str, Subset], insensitive: Insensitivity, dataset: Dataset
 ) -> dict[str, np.ndarray]:
-    values = {name: _read_observable(subset, str(insensitive.to)) for name, subset in subsets.items()}
+    values = {name: _read_nuisance_observable(subset, str(insensitive.to)) for name, subset in subsets.items()}
     names = insensitive.background
     counts = np.isin(subsets["train"].targets, [dataset.classes.index(name) for name in names])
     known = np.sort(runtime.gather(values["train"][counts]))
@@ -152,7 +154,7 @@ def _observable_ranks(
     return {name: (np.searchsorted(known, each) / len(known)).astype(np.float32) for name, each in values.items()}
 
 
-def _read_observable(subset: Subset, name: str) -> np.ndarray:
+def _read_nuisance_observable(subset: Subset, name: str) -> np.ndarray:
     jets = subset.jets
     if jets is None or name not in jets.observable_names:
         raise InputError(f"--insensitive.to: expected an observable of the files, found {name}; hepjax info lists them")

@@ -11,7 +11,7 @@ import numpy as np
 from hepjax import inputs as representations
 from hepjax import models, report
 from hepjax.choices import Role
-from hepjax.data.dataset import derivable
+from hepjax.data.dataset import derivable_roles
 from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.report import Picture, Section, Table, class_label
@@ -36,9 +36,9 @@ def explanation_sections(case: Case) -> Iterator[Section]:
     Args:
       case: a trained classifier and some test jets.
     """
-    if {Role.PT, *_PLANE} <= derivable(case.jets.dataset):
+    if {Role.PT, *_PLANE} <= derivable_roles(case.jets.dataset):
         yield _explained_jets(case)
-    yield _explained(case)
+    yield _explanation_pictures(case)
 
 
 def _explained_jets(case: Case) -> Section:
@@ -58,7 +58,7 @@ def _explained_jets(case: Case) -> Section:
     )
 
 
-def _explained(case: Case) -> Section:
+def _explanation_pictures(case: Case) -> Section:
     inputs = case.pipeline.load(case.jets, slice(None))
     seen = case.networks[0].pipeline.transform(case.networks[0].scaling, inputs)
     pictures, tables = [], []
@@ -67,8 +67,8 @@ def _explained(case: Case) -> Section:
         figure = report.importance_figure(importance.mean, importance.std, case.pipeline.columns)
         pictures.append(_explanation_picture(figure, "What the mean AUC loses when a column is shuffled among jets"))
         tables.append(_importance_table(importance, case.pipeline.columns))
-    pictures += [_explanation_picture(*pair) for pair in _draw_attention(case, inputs, seen)]
-    pictures += [_explanation_picture(*pair) for pair in _draw_hidden(case, seen)]
+    pictures += [_explanation_picture(*pair) for pair in _draw_class_relevance(case, inputs, seen)]
+    pictures += [_explanation_picture(*pair) for pair in _draw_hidden_correlations(case, seen)]
     words = f"Asked of {len(case.targets):,} test jets" + (f" of {case.member}." if case.member else ".")
     if len(case.networks) > 1:
         words += " Gradients and hidden features are those of the first network of the ensemble."
@@ -82,7 +82,7 @@ def _importance_table(importance: explanation.Importance, columns: tuple[str, ..
     return Table("Permutation importance", ["Column", "Drop of the mean AUC", "Standard deviation"], rows, note)
 
 
-def _draw_attention(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]:
+def _draw_class_relevance(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, str]]:
     """Draws what speaks for the true class in images, on average; or in one jet, of the last class."""
     if not hasattr(seen, "_fields"):
         if np.ndim(seen) == 4:
@@ -99,10 +99,10 @@ def _draw_attention(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[Any, s
     first = int(np.argmax(np.where(filled, case.targets, -1)))
     jet = slice(first, first + 1)
     label, single = case.targets[jet], jax.tree.map(lambda x: np.asarray(x)[jet], inputs)
-    yield from _in_one_jet(case.networks[0], single, label, class_label(case.outputs[label[0]]), case)
+    yield from _draw_relevance_in_jet(case.networks[0], single, label, class_label(case.outputs[label[0]]), case)
 
 
-def _in_one_jet(
+def _draw_relevance_in_jet(
     network: TrainedNetwork, jet: Sequences, label: np.ndarray, name: str, case: Case
 ) -> Iterator[tuple[Any, str]]:
     seen, mask = network.pipeline.transform(network.scaling, jet), np.asarray(jet.mask)
@@ -138,7 +138,7 @@ def _relative_logits(network: TrainedNetwork, jets: int) -> Callable[[Any], jax.
     return logits
 
 
-def _draw_hidden(case: Case, seen: Any) -> Iterator[tuple[Any, str]]:
+def _draw_hidden_correlations(case: Case, seen: Any) -> Iterator[tuple[Any, str]]:
     network = case.networks[0]
     try:
         layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, seen)

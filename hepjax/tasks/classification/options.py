@@ -34,10 +34,10 @@ class Insensitivity:
     """The classes whose predictions against the background count; the default is all others."""
 
 
-def is_asked(insensitive: Insensitivity) -> bool:
+def asks_for_decorrelation(insensitive: Insensitivity) -> bool:
     """Tells whether there is anything that the predictions shall not tell.
 
-    >>> is_asked(Insensitivity()), is_asked(Insensitivity(to="j_mass"))
+    >>> asks_for_decorrelation(Insensitivity()), asks_for_decorrelation(Insensitivity(to="j_mass"))
     (False, True)
     """
     return insensitive.to is not None or insensitive.energy_scale > 0
@@ -49,10 +49,10 @@ def has_adversary(insensitive: Insensitivity) -> bool:
     >>> has_adversary(Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
     True
     """
-    return is_asked(insensitive) and insensitive.by is Decorrelation.ADVERSARY
+    return asks_for_decorrelation(insensitive) and insensitive.by is Decorrelation.ADVERSARY
 
 
-def insensitive_rules(chosen: Insensitivity) -> Iterator[Rule]:
+def decorrelation_rules(chosen: Insensitivity) -> Iterator[Rule]:
     """Yields what the options must keep to, whatever the classes of the jets."""
     scale = chosen.energy_scale
     yield Rule("--insensitive.energy-scale", scale, 0 <= scale < 1, "0 or more, below 1")
@@ -79,7 +79,7 @@ def resolve_background(chosen: Insensitivity, dataset: Dataset) -> Insensitivity
     >>> resolve_background(Insensitivity(to="j_mass"), datasets.get("hls4ml")).background
     ('g', 'q')
     """
-    if not is_asked(chosen):
+    if not asks_for_decorrelation(chosen):
         return chosen
     for option in ("background", "signal"):
         if unknown := [name for name in getattr(chosen, option) if name not in dataset.classes]:

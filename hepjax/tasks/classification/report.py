@@ -37,16 +37,16 @@ def classification_sections(results: Results) -> Iterator[Section]:
     """
     metrics, test = results.metrics, results.test
     if results.sizes:
-        yield _learning_curve(results)
+        yield _learning_curve_section(results)
     if "bias_and_variance" in metrics:
-        yield _bias_and_variance(metrics["bias_and_variance"])
+        yield _bias_and_variance_section(metrics["bias_and_variance"])
     if test is None:
         return
     scores = scores_of(test)
     if remarks := evaluation.remarks(scores):
         yield Section("To be kept in mind", ". ".join(f"{words[0].upper()}{words[1:]}" for words in remarks) + ".")
-    yield _performance(scores)
-    yield from _in_bins(scores, test, results.dataset)
+    yield _performance_section(scores)
+    yield from _rates_in_bins_section(scores, test, results.dataset)
     try:
         case = results.read_case()
     except InputError as error:
@@ -56,7 +56,7 @@ def classification_sections(results: Results) -> Iterator[Section]:
     yield from explanation.explanation_sections(case)
 
 
-def _performance(scores: Scores) -> Section:
+def _performance_section(scores: Scores) -> Section:
     return Section(
         "Rejection and significance",
         "Bands are 68 % intervals; the thin lines are lower bounds at 95 % confidence.",
@@ -72,7 +72,7 @@ def _performance(scores: Scores) -> Section:
     )
 
 
-def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Section]:
+def _rates_in_bins_section(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Section]:
     counts = np.bincount(np.asarray(scores.labels), minlength=len(scores.classes))
     names = [name for name, n in zip(scores.classes, counts, strict=True) if n >= _FEWEST]
     if not test.observables or len(names) < 2:
@@ -93,7 +93,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
             )
             for name in names
         ],
-        [_rate_table(scores, name, pt, observables[pt], edges[pt]) for name in names if pt in edges],
+        [_rates_in_bins_table(scores, name, pt, observables[pt], edges[pt]) for name in names if pt in edges],
     )
     if mass in observables:
         yield Section(
@@ -110,7 +110,7 @@ def _in_bins(scores: Scores, test: Predictions, dataset: Dataset) -> Iterator[Se
         )
 
 
-def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, edges: np.ndarray) -> Table:
+def _rates_in_bins_table(scores: Scores, name: str, observable: str, values: np.ndarray, edges: np.ndarray) -> Table:
     selected = evaluation.selection(scores, name, EFFICIENCY)
     rates = evaluation.class_rates_in_bins(scores, selected, values, edges)
     rows = [
@@ -125,14 +125,14 @@ def _rate_table(scores: Scores, name: str, observable: str, values: np.ndarray, 
     return Table(f"Cut on {class_label(name)}, in bins of {label}", [label, *map(class_label, rates)], rows)
 
 
-def _learning_curve(results: Results) -> Section:
+def _learning_curve_section(results: Results) -> Section:
     members = [results.metrics["members"][f"size-{size}"] for size in results.sizes]
     figure = report.learning_curve_figure(results.sizes, members)
     words = "How good the tagger gets with more jets to learn from: a curve that still rises says that more would help."
     return Section("Learning curve", words, [_classification_picture(figure, "Loss and AUC on the same test jets")])
 
 
-def _bias_and_variance(parts: dict[str, float]) -> Section:
+def _bias_and_variance_section(parts: dict[str, float]) -> Section:
     rows = [
         ["Mean Brier score of a member", parts["brier"]],
         ["Bias² and noise, which no averaging removes", parts["bias_and_noise"]],

@@ -72,7 +72,7 @@ class Classification(Task):
 
     def rules(self) -> Iterable[Rule]:
         """Returns what the options of insensitivity must keep to."""
-        return options.insensitive_rules(self.insensitive)
+        return options.decorrelation_rules(self.insensitive)
 
     def folds_problem(self) -> str:
         """Refuses folds where energies are shifted."""
@@ -105,11 +105,11 @@ class Classification(Task):
 
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
         """Gives each jet its nuisance where the predictions shall not tell it."""
-        if not options.is_asked(self.insensitive):
+        if not options.asks_for_decorrelation(self.insensitive):
             return splits
         from hepjax.tasks.classification import decorrelation
 
-        return decorrelation.attach(splits, pipeline.columns, self.insensitive, seed)
+        return decorrelation.attach_nuisance(splits, pipeline.columns, self.insensitive, seed)
 
     def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
         """Returns the network and the cross-entropy, with the terms that insensitivity adds."""
@@ -120,9 +120,9 @@ class Classification(Task):
 
         weights = losses.balanced_class_weights(targets, len(dataset.classes)) if self.balance else None
         loss = partial(losses.categorical_cross_entropy, class_weights=weights)
-        if not options.is_asked(self.insensitive):
+        if not options.asks_for_decorrelation(self.insensitive):
             return Objective(apply, loss, apply, loss)
-        return decorrelation.make_objective(self.insensitive, dataset, apply, loss)
+        return decorrelation.make_decorrelation_objective(self.insensitive, dataset, apply, loss)
 
     def mean_loss(
         self, outputs: jax.Array, targets: jax.Array, weights: jax.Array, statistics: Mapping[str, jax.Array]

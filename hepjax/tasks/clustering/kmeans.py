@@ -11,7 +11,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.clustering._inputs import checked_features, column_means, is_traced, subtract
+from hepjax.tasks.clustering._feature_tables import (
+    checked_features,
+    column_means,
+    is_traced_table,
+    subtract_column_means,
+)
 
 if TYPE_CHECKING:
     from hepjax.types import Array
@@ -87,9 +92,9 @@ def kmeans(
     table = checked_features(x)
     w = _checked_kmeans_weights(weights, len(table))
     shift = column_means(table)
-    centered = subtract(table, shift)
-    _check_different(centered, w, clusters)
-    best: Clusters = _best(centered, w, jax.random.split(key, starts), clusters, iterations, tolerance)
+    centered = subtract_column_means(table, shift)
+    _check_enough_distinct_jets(centered, w, clusters)
+    best: Clusters = _best_kmeans_run(centered, w, jax.random.split(key, starts), clusters, iterations, tolerance)
     return best._replace(centers=best.centers + shift)
 
 
@@ -124,9 +129,9 @@ def kmeans_from(
     if iterations < 1:
         raise InputError(f"iterations: expected 1 or more, found {iterations}")
     shift = column_means(table)
-    centered = subtract(table, shift)
-    _check_different(centered, w, len(first))
-    result: Clusters = _single(centered, w, subtract(first, shift), iterations, tolerance)
+    centered = subtract_column_means(table, shift)
+    _check_enough_distinct_jets(centered, w, len(first))
+    result: Clusters = _single_kmeans_run(centered, w, subtract_column_means(first, shift), iterations, tolerance)
     return result._replace(centers=result.centers + shift)
 
 
@@ -148,8 +153,8 @@ def nearest(x: Any, centers: Any) -> jax.Array:
     """
     table, means = checked_features(x), checked_features(centers, "centers")
     shift = column_means(means)
-    features = subtract(checked_features(table, columns=means.shape[1]), shift)
-    labels: jax.Array = _jitted_nearest(features, subtract(means, shift))[0]
+    features = subtract_column_means(checked_features(table, columns=means.shape[1]), shift)
+    labels: jax.Array = _jitted_nearest(features, subtract_column_means(means, shift))[0]
     return labels
 
 
@@ -160,17 +165,17 @@ def _checked_kmeans_weights(weights: Any, n: int) -> jax.Array:
     w = jnp.asarray(weights, jnp.float32)
     if w.shape != (n,):
         raise InputError(f"weights: expected shape ({n},), one for each jet, found {w.shape}")
-    if not is_traced(w):
+    if not is_traced_table(w):
         bad = ~(np.isfinite(w) & (np.asarray(w) >= 0))
         if bad.any():
             raise InputError(f"weights: expected finite numbers of 0 or more, found {w[bad.argmax()]}; leave jets out")
     return w
 
 
-def _check_different(x: jax.Array, w: jax.Array, clusters: int) -> None:
+def _check_enough_distinct_jets(x: jax.Array, w: jax.Array, clusters: int) -> None:
     """Checks that there are at least as many different jets as clusters."""
     different = x.shape[0]
-    if not (is_traced(x) or is_traced(w)):
+    if not (is_traced_table(x) or is_traced_table(w)):
         counted = np.asarray(x)[np.asarray(w) > 0]
         different = len(np.unique(counted[: 4 * clusters], axis=0))  # a few jets usually decide, which saves time
         if different < clusters:
@@ -183,24 +188,26 @@ def _check_different(x: jax.Array, w: jax.Array, clusters: int) -> None:
 
 
 @partial(jax.jit, static_argnames=("clusters",))
-def _best(x: jax.Array, w: jax.Array, keys: jax.Array, clusters: int, iterations: int, tolerance: float) -> Clusters:
+def _best_kmeans_run(
+    x: jax.Array, w: jax.Array, keys: jax.Array, clusters: int, iterations: int, tolerance: float
+) -> Clusters:
     def run(key: jax.Array) -> Clusters:
-        return _lloyd(x, w, _seeds(x, w, key, clusters), iterations, tolerance)
+        return _lloyd_iterations(x, w, _kmeans_plus_plus_centers(x, w, key, clusters), iterations, tolerance)
 
     runs = jax.vmap(run)(keys)
     # A loop over runs: each of them needs an N x F array.
-    runs = runs._replace(inertia=jax.lax.map(lambda clusters: _inertia(x, w, clusters), runs))
+    runs = runs._replace(inertia=jax.lax.map(lambda clusters: _kmeans_inertia(x, w, clusters), runs))
     best = jnp.argmin(runs.inertia)
     return Clusters(*(values[best] for values in runs))
 
 
 @jax.jit
-def _single(x: jax.Array, w: jax.Array, first: jax.Array, iterations: int, tolerance: float) -> Clusters:
-    clusters = _lloyd(x, w, first, iterations, tolerance)
-    return clusters._replace(inertia=_inertia(x, w, clusters))
+def _single_kmeans_run(x: jax.Array, w: jax.Array, first: jax.Array, iterations: int, tolerance: float) -> Clusters:
+    clusters = _lloyd_iterations(x, w, first, iterations, tolerance)
+    return clusters._replace(inertia=_kmeans_inertia(x, w, clusters))
 
 
-def _seeds(x: jax.Array, w: jax.Array, key: jax.Array, clusters: int) -> jax.Array:
+def _kmeans_plus_plus_centers(x: jax.Array, w: jax.Array, key: jax.Array, clusters: int) -> jax.Array:
     """Draws (K, F) initial centers by k-means++, all different if there are enough jets."""
     trials = 2 + int(math.log(clusters))
     lengths = jnp.sum(x**2, axis=-1)
@@ -224,37 +231,37 @@ def _seeds(x: jax.Array, w: jax.Array, key: jax.Array, clusters: int) -> jax.Arr
     return centers
 
 
-def _lloyd(x: jax.Array, w: jax.Array, first: jax.Array, iterations: int, tolerance: float) -> Clusters:
+def _lloyd_iterations(x: jax.Array, w: jax.Array, first: jax.Array, iterations: int, tolerance: float) -> Clusters:
     """Iterates Lloyd's algorithm and returns the clusters, with the inertia not yet computed."""
     share, lengths = w / jnp.sum(w), jnp.sum(x**2, axis=-1)
     mean = jnp.matmul(share, x, precision=_EXACT)
     least = tolerance * jnp.mean(jnp.matmul(share, (x - mean) ** 2, precision=_EXACT))
 
     def step(s: _State) -> _State:
-        labels, halves = _nearest(x, s.centers)
-        centers = _means(x, w, labels, jnp.where(w > 0, lengths + 2 * halves, 0.0), s.centers)
+        labels, halves = _nearest_centers(x, s.centers)
+        centers = _cluster_means(x, w, labels, jnp.where(w > 0, lengths + 2 * halves, 0.0), s.centers)
         still = jnp.all(labels == s.labels) | (jnp.sum((centers - s.centers) ** 2) <= least)
         return _State(centers, labels, still, s.iteration + 1)
 
     start = _State(first, jnp.full(x.shape[0], -1, jnp.int32), jnp.array(False), jnp.array(0, jnp.int32))
     last = jax.lax.while_loop(lambda s: ~s.done & (s.iteration < iterations), step, start)
-    return Clusters(last.centers, _nearest(x, last.centers)[0], jnp.zeros(()), last.iteration)
+    return Clusters(last.centers, _nearest_centers(x, last.centers)[0], jnp.zeros(()), last.iteration)
 
 
-def _nearest(x: jax.Array, centers: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _nearest_centers(x: jax.Array, centers: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns (N,) int32 nearest centers, and (N,) |c|²/2 - x·c, half the squared distances minus |x|²/2."""
     halves = jnp.sum(centers**2, axis=-1) / 2 - jnp.matmul(x, centers.T, precision=_EXACT)
     return jnp.argmin(halves, axis=-1).astype(jnp.int32), jnp.min(halves, axis=-1)
 
 
-_jitted_nearest = jax.jit(_nearest)
+_jitted_nearest = jax.jit(_nearest_centers)
 
 
-def _inertia(x: jax.Array, w: jax.Array, clusters: Clusters) -> jax.Array:
+def _kmeans_inertia(x: jax.Array, w: jax.Array, clusters: Clusters) -> jax.Array:
     return jnp.sum(w * jnp.sum((x - clusters.centers[clusters.labels]) ** 2, axis=-1))
 
 
-def _means(x: jax.Array, w: jax.Array, labels: jax.Array, squares: jax.Array, old: jax.Array) -> jax.Array:
+def _cluster_means(x: jax.Array, w: jax.Array, labels: jax.Array, squares: jax.Array, old: jax.Array) -> jax.Array:
     """Returns (K, F) means of the clusters, after empty clusters got the jets that are farthest from their centers."""
     n, k = x.shape[0], old.shape[0]
     empty = jnp.zeros(k).at[labels].add(w) == 0

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.tasks.clustering._inputs import checked_features, column_means, subtract
+from hepjax.tasks.clustering._feature_tables import checked_features, column_means, subtract_column_means
 
 if TYPE_CHECKING:
     from hepjax.types import Array
@@ -70,7 +70,7 @@ def fit_pca(x: Any, components: int) -> PrincipalComponents:
                 f"components: expected 1 to {most}, for there are {most} {what}, found {components}; ask for fewer"
             )
     shift = column_means(table)
-    full = _fit_components(subtract(table, shift))
+    full = _fit_components(subtract_column_means(table, shift))
     return PrincipalComponents(full.mean + shift, *(values[:components] for values in full[1:]))
 
 
@@ -91,7 +91,9 @@ def apply_pca(axes: PrincipalComponents, x: Any) -> jax.Array:
     >>> round(float(apply_pca(axes, np.array([[6.0, 8.0]]))[0, 0]), 3)
     7.5
     """
-    z: jax.Array = _project(subtract(checked_features(x, columns=axes.components.shape[1]), axes.mean), axes.components)
+    z: jax.Array = _project_on_components(
+        subtract_column_means(checked_features(x, columns=axes.components.shape[1]), axes.mean), axes.components
+    )
     return z
 
 
@@ -118,7 +120,7 @@ def invert_pca(axes: PrincipalComponents, z: Any) -> jax.Array:
 
 
 @jax.jit
-def _project(x: jax.Array, components: jax.Array) -> jax.Array:
+def _project_on_components(x: jax.Array, components: jax.Array) -> jax.Array:
     return jnp.matmul(x, components.T, precision=_EXACT)
 
 
@@ -136,10 +138,10 @@ def _fit_components(x: jax.Array) -> PrincipalComponents:
     scale = jnp.max(jnp.abs(x))
     x = x / jnp.where(scale > 0, scale, 1.0)
     if n >= x.shape[1]:
-        lengths, directions = _orthogonal(jnp.linalg.qr(x, mode="r"))
+        lengths, directions = _jacobi_singular_vectors(jnp.linalg.qr(x, mode="r"))
     else:
         q, r = jnp.linalg.qr(x.T)
-        lengths, directions = _orthogonal(r.T)
+        lengths, directions = _jacobi_singular_vectors(r.T)
         directions = directions @ q.T
     variance = (lengths * scale) ** 2 / (n - 1)
     largest = jnp.take_along_axis(directions, jnp.argmax(jnp.abs(directions), axis=1)[:, None], axis=1)
@@ -147,7 +149,7 @@ def _fit_components(x: jax.Array) -> PrincipalComponents:
     return PrincipalComponents(mean, directions * jnp.where(largest < 0, -1.0, 1.0), variance, ratio)
 
 
-def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
+def _jacobi_singular_vectors(m: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Returns (K,) falling singular values of a square matrix, and its (K, K) right singular vectors as rows."""
     k = m.shape[1]
     if k > _ROTATED:
@@ -158,7 +160,7 @@ def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
     # The upper block holds the columns that become orthogonal, the lower block the product of all rotations.
     both = jnp.concatenate([jnp.concatenate([m, even], 1)[:, jnp.append(order, jnp.arange(k, k + k % 2))],
                             jnp.eye(k + k % 2)])  # fmt: skip
-    rounds = jnp.asarray(_rounds(k + k % 2))
+    rounds = jnp.asarray(_round_robin_pairs(k + k % 2))
 
     def rotate(both: jax.Array, pairs: jax.Array) -> tuple[jax.Array, jax.Array]:
         a, b = both[:, pairs[0]], both[:, pairs[1]]
@@ -187,7 +189,7 @@ def _orthogonal(m: jax.Array) -> tuple[jax.Array, jax.Array]:
     return lengths[falling], directions.T
 
 
-def _rounds(k: int) -> np.ndarray:
+def _round_robin_pairs(k: int) -> np.ndarray:
     """Returns (k - 1, 2, k / 2) pairs of an even number of columns, each pair once, in round-robin order."""
     table = np.arange(k)
     rounds = []

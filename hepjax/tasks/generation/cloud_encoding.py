@@ -230,12 +230,15 @@ def fit_cloud_scaling(inputs: Conditioned) -> CloudScaling:
       The statistics; a deviation is 1 where a feature is constant, or a rank has fewer than two particles.
     """
     mask = np.asarray(inputs.values.mask)
-    particles = _particles(inputs.values)
-    each = [_scaling(of_rank[inside]) for of_rank, inside in zip(particles.swapaxes(0, 1), mask.T, strict=True)]
+    particles = _cloud_particles(inputs.values)
+    each = [
+        _cloud_feature_scaling(of_rank[inside])
+        for of_rank, inside in zip(particles.swapaxes(0, 1), mask.T, strict=True)
+    ]
     return CloudScaling(
         Scaling(np.stack([rank.mean for rank in each]), np.stack([rank.std for rank in each])),
-        _scaling(_cloud_jets(inputs)),
-        _scaling(_totals(inputs)),
+        _cloud_feature_scaling(_cloud_jets(inputs)),
+        _cloud_feature_scaling(_cloud_totals(inputs)),
     )
 
 
@@ -254,7 +257,7 @@ def encode_totals(inputs: Conditioned, scaling: CloudScaling, classes: int) -> C
     given = jax.tree.map(jnp.asarray, inputs)
     kind = jax.nn.one_hot(given.condition[:, 0].astype(jnp.int32), classes)
     condition = jnp.concatenate([kind, _standardize_cloud_features(_cloud_jets(given), scaling.jets)], axis=1)
-    return Conditioned(_standardize_cloud_features(_totals(given), scaling.totals), condition)
+    return Conditioned(_standardize_cloud_features(_cloud_totals(given), scaling.totals), condition)
 
 
 def encode_particles(inputs: Conditioned, scaling: CloudScaling, classes: int) -> Conditioned:
@@ -271,7 +274,9 @@ def encode_particles(inputs: Conditioned, scaling: CloudScaling, classes: int) -
     """
     given, totals = jax.tree.map(jnp.asarray, inputs), encode_totals(inputs, scaling, classes)
     mask = given.values.mask
-    values = jnp.where(mask[..., None], _standardize_cloud_features(_particles(given.values), scaling.particles), 0)
+    values = jnp.where(
+        mask[..., None], _standardize_cloud_features(_cloud_particles(given.values), scaling.particles), 0
+    )
     return Conditioned(Sequences(values, mask), jnp.concatenate([totals.condition, totals.values], axis=1))
 
 
@@ -352,7 +357,7 @@ def decode_particles(values: np.ndarray, like: Clouds, scaling: CloudScaling) ->
     return like._replace(values=np.take_along_axis(features, order[..., None], axis=1))
 
 
-def _particles(particles: Any) -> Any:
+def _cloud_particles(particles: Any) -> Any:
     """Returns (N, P, 3) Δη, Δφ and ln of the pT share, 0 in the padding; of NumPy or JAX arrays."""
     xp = particles.values.__array_namespace__()
     share = xp.log(xp.where(particles.mask, particles.values[..., 2], 1))
@@ -366,14 +371,14 @@ def _cloud_jets(inputs: Conditioned) -> Any:
     return xp.stack([xp.sum(inputs.values.mask, axis=1).astype(pt.dtype), xp.log(xp.maximum(pt, _LEAST))], axis=1)
 
 
-def _totals(inputs: Conditioned) -> Any:
+def _cloud_totals(inputs: Conditioned) -> Any:
     """Returns (N, 2) ln of the mass and -ln(1.02 - Σ pT shares)."""
     xp: Any = inputs.condition.__array_namespace__()
     mass, share = inputs.condition[:, 2], inputs.condition[:, 3]
     return xp.stack([xp.log(xp.maximum(mass, _LIGHTEST)), -xp.log(xp.maximum(_MOST - share, _LEAST))], axis=1)
 
 
-def _scaling(features: np.ndarray) -> Scaling:
+def _cloud_feature_scaling(features: np.ndarray) -> Scaling:
     """Computes mean and deviation of (n, F) features, in float64; n may be 0."""
     width = features.shape[1]
     mean, std = np.zeros(width), np.ones(width)

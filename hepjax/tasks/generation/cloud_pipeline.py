@@ -14,7 +14,7 @@ from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.pipelines import InputPipeline
 from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, Clouds, check_clouds, cloud_columns, cloud_inputs
 from hepjax.tasks.generation.cloud_networks import make_network
-from hepjax.tasks.generation.pipeline import read_labels
+from hepjax.tasks.generation.pipeline import read_generator_labels
 from hepjax.types import Conditioned, Moments, Sequences
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def make_pipeline(model: CloudVelocity, classes: Sequence[str]) -> InputPipeline
     """
 
     def load(jets: Jets, rows: slice | np.ndarray) -> Conditioned:
-        labels = read_labels(jets, rows, classes)
+        labels = read_generator_labels(jets, rows, classes)
         if labels is None:
             raise InputError("labels: a generator asks for the class of each jet; give jets with labels")
         return cloud_inputs(read_clouds(jets, rows, model.particles)._replace(labels=labels))

@@ -103,7 +103,7 @@ def make_generator(
     times = jnp.linspace(0, 1, steps + 1)
     solvers = [jax.jit(partial(solve_flow, network, times=times, step=step)) for network in (totals, particles)]
 
-    def solve(index: int, params: tuple[PyTree, PyTree], inputs: Conditioned, key: jax.Array) -> np.ndarray:
+    def solve_cloud_flow(index: int, params: tuple[PyTree, PyTree], inputs: Conditioned, key: jax.Array) -> np.ndarray:
         blocks, count = [], len(inputs.condition)
         for first in range(0, count, block):
             # The first jets fill the last block, so that all blocks have one shape.
@@ -119,16 +119,16 @@ def make_generator(
             )
         return values
 
-    def generate(params: tuple[PyTree, PyTree], like: Clouds, seed: int) -> Clouds:
+    def generate_clouds(params: tuple[PyTree, PyTree], like: Clouds, seed: int) -> Clouds:
         first, second = jax.random.split(jax.random.key(seed))
         inputs = jax.device_get(encode_totals(cloud_inputs(like), scaling, classes))
-        totals_of_jets = solve(0, params, inputs, first)
+        totals_of_jets = solve_cloud_flow(0, params, inputs, first)
         condition = np.concatenate([inputs.condition, totals_of_jets], axis=1).astype(np.float32)
         empty = Sequences(np.zeros((*like.mask.shape, len(CLOUD_COLUMNS)), np.float32), like.mask)
-        clouds = decode_particles(solve(1, params, Conditioned(empty, condition), second), like, scaling)
+        clouds = decode_particles(solve_cloud_flow(1, params, Conditioned(empty, condition), second), like, scaling)
         return stretch(clouds, *decode_totals(totals_of_jets, scaling))
 
-    return generate
+    return generate_clouds
 
 
 def stretch(clouds: Clouds, mass: np.ndarray, share: np.ndarray) -> Clouds:

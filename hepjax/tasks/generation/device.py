@@ -30,8 +30,8 @@ _QUANTILES = 200
 _OBSERVABLES = 16
 
 
-def blank_arrays(classes: int) -> dict[str, jax.Array]:
-    """Returns arrays of the shapes that `fit_arrays` gives.
+def blank_preparation_arrays(classes: int) -> dict[str, jax.Array]:
+    """Returns arrays of the shapes that `fit_preparation_arrays` gives.
 
     Args:
       classes: number of classes, C.
@@ -50,7 +50,9 @@ def blank_arrays(classes: int) -> dict[str, jax.Array]:
     return blank | {"factor": jnp.broadcast_to(jnp.eye(COORDINATES), shapes["factor"])}
 
 
-def fit_arrays(coordinates: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> dict[str, np.ndarray]:
+def fit_preparation_arrays(
+    coordinates: np.ndarray, labels: np.ndarray, classes: Sequence[str]
+) -> dict[str, np.ndarray]:
     """Fits a preparation to training jets.
 
     Args:
@@ -78,11 +80,11 @@ def fit_arrays(coordinates: np.ndarray, labels: np.ndarray, classes: Sequence[st
     }
 
 
-def to_preparation(arrays: Arrays, classes: Sequence[str]) -> Preparation:
+def preparation_of_arrays(arrays: Arrays, classes: Sequence[str]) -> Preparation:
     """Returns the preparation of some arrays, to restore observables by.
 
     Args:
-      arrays: from `fit_arrays`.
+      arrays: from `fit_preparation_arrays`.
       classes: the names of the classes.
     """
     wide = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
@@ -101,7 +103,7 @@ def prepare_rows(arrays: Arrays, coordinates: jax.Array, labels: jax.Array, unif
     """Converts coordinates to nearly normal numbers, as `prepare` does, as a pure function of JAX arrays.
 
     Args:
-      arrays: from `fit_arrays`.
+      arrays: from `fit_preparation_arrays`.
       coordinates: (B, 12), NaN where undefined.
       labels: (B,) int32 class indices.
       uniform: (B, 25) random numbers between 0 and 1, from `row_uniforms`.
@@ -135,15 +137,15 @@ def row_uniforms(values: jax.Array, labels: jax.Array, count: int) -> jax.Array:
     (True, True)
     """
     bits = jax.lax.bitcast_convert_type(jnp.where(jnp.isnan(values), 0, values).astype(jnp.float32), jnp.uint32)
-    state = _mix(labels.astype(jnp.uint32) + jnp.uint32(1))
+    state = _mix_row_bits(labels.astype(jnp.uint32) + jnp.uint32(1))
     for f in range(values.shape[1]):
-        state = _mix(state ^ bits[:, f])
+        state = _mix_row_bits(state ^ bits[:, f])
     steps = jnp.arange(1, count + 1, dtype=jnp.uint32) * jnp.uint32(0x9E3779B9)
-    numbers = _mix(state[:, None] + steps) >> 9
+    numbers = _mix_row_bits(state[:, None] + steps) >> 9
     return (numbers.astype(jnp.float32) + 0.5) / 2**23
 
 
-def _mix(x: jax.Array) -> jax.Array:
+def _mix_row_bits(x: jax.Array) -> jax.Array:
     for shift, factor in ((16, 0x85EBCA6B), (13, 0xC2B2AE35)):
         x = (x ^ (x >> shift)) * jnp.uint32(factor)
     return x ^ (x >> 16)

@@ -49,7 +49,7 @@ class ObservableGenerator(Model):
 
         Returns: (B, 1) −ln p; NaN of jets whose class, −1, is not among those that are learned.
         """
-        arrays = self.variable(PREPARATION, "arrays", device.blank_arrays, self.classes).value
+        arrays = self.variable(PREPARATION, "arrays", device.blank_preparation_arrays, self.classes).value
         labels = jnp.asarray(x.condition[:, 0], jnp.int32)
         condition = jax.nn.one_hot(labels, self.classes)
         if self.is_initializing():
@@ -86,7 +86,7 @@ class ObservableGenerator(Model):
         return partial(self.network.clone(parent=None, name=None).apply, {"params": params})
 
 
-def has_density(network: Model) -> bool:
+def has_generator_density(network: Model) -> bool:
     """Returns whether a generator gives −ln p itself, and not a bound on it.
 
     Args:
@@ -95,7 +95,9 @@ def has_density(network: Model) -> bool:
     return isinstance(network, ObservableGenerator) and isinstance(network.network, CouplingFlow)
 
 
-def decoder(generator: ObservableGenerator, model_state: PyTree) -> tuple[Callable[[Any, Any], jax.Array], int]:
+def generator_decoder(
+    generator: ObservableGenerator, model_state: PyTree
+) -> tuple[Callable[[Any, Any], jax.Array], int]:
     """Makes the way back of a trained generator.
 
     Args:

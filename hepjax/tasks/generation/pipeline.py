@@ -28,7 +28,7 @@ def observables() -> tuple[str, ...]:
     return names
 
 
-def make_pipeline(model: Model, classes: Sequence[str]) -> InputPipeline:
+def make_generator_pipeline(model: Model, classes: Sequence[str]) -> InputPipeline:
     """Makes the pipeline of a generator of observables.
 
     Args:
@@ -39,7 +39,7 @@ def make_pipeline(model: Model, classes: Sequence[str]) -> InputPipeline:
     network = ObservableGenerator(network=model.clone(outputs=COORDINATES, **options), classes=len(classes))
 
     def load(jets: Jets, rows: slice | np.ndarray) -> Conditioned:
-        labels = read_labels(jets, rows, classes)
+        labels = read_generator_labels(jets, rows, classes)
         if labels is None:
             raise InputError("labels: a generator asks for the class of each jet; give jets with labels")
         x = check_observables(tabular(jets, observables(), rows=rows))
@@ -56,7 +56,7 @@ def make_pipeline(model: Model, classes: Sequence[str]) -> InputPipeline:
     )
 
 
-def read_labels(jets: Jets, rows: slice | np.ndarray, classes: Sequence[str]) -> np.ndarray | None:
+def read_generator_labels(jets: Jets, rows: slice | np.ndarray, classes: Sequence[str]) -> np.ndarray | None:
     """Reads the classes of some jets.
 
     Args:

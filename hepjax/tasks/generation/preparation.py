@@ -155,7 +155,7 @@ def fit_coordinates(y: Floats, x: Any, labels: Any, classes: Sequence[str], *, s
     mean, factor = map(np.stack, zip(*(_moments_of_normal_scores(y, rng) for y in scores), strict=True))
     low, high = (np.stack([end(x[labels == c], axis=0) for c in range(len(classes))]) for end in (np.min, np.max))
     white = [whiten(y, m, f, rng.normal(size=y.shape)) for y, m, f in zip(scores, mean, factor, strict=True)]
-    reference = np.stack([_quantiles(z) for z in white])
+    reference = np.stack([_coordinate_quantiles(z) for z in white])
     return Preparation(distributions, mean, factor, low, high, tuple(classes), reference, reference)
 
 
@@ -180,7 +180,7 @@ def prepare(preparation: Preparation, x: Any, labels: Any, *, seed: int = 0) -> 
     Raises:
       InputError: an observable is not finite, or a class does not exist.
     """
-    x, labels, rng = check_observables(x), _checked_labels(labels, preparation), np.random.default_rng(seed)
+    x, labels, rng = check_observables(x), _checked_preparation_labels(labels, preparation), np.random.default_rng(seed)
     y, out = to_coordinates(x), np.zeros((len(x), COORDINATES), np.float32)
     for c, distributions in enumerate(preparation.distributions):
         rows = labels == c
@@ -205,7 +205,7 @@ def restore_observables(preparation: Preparation, z: Any, labels: Any) -> NDArra
     """
     from scipy.special import ndtr
 
-    z, labels = _checked_sample(z), _checked_labels(labels, preparation)
+    z, labels = _checked_preparation_sample(z), _checked_preparation_labels(labels, preparation)
     out = np.zeros((len(z), len(datasets.get("hls4ml").features)), np.float32)
     for c, distributions in enumerate(preparation.distributions):
         rows = labels == c
@@ -240,13 +240,13 @@ def calibrate(preparation: Preparation, z: Any, labels: Any) -> Preparation:
     Raises:
       InputError: there are fewer jets of a class than quantiles, 200; or for the reasons of `restore_observables`.
     """
-    z, labels = _checked_sample(z), _checked_labels(labels, preparation)
+    z, labels = _checked_preparation_sample(z), _checked_preparation_labels(labels, preparation)
     generated = np.zeros_like(preparation.generated)
     for c, name in enumerate(preparation.classes):
         sample = z[labels == c]
         if len(sample) < _QUANTILES:
             raise InputError(f"z: expected {_QUANTILES} jets or more of {name}, found {len(sample)}; make more")
-        generated[c] = _quantiles(sample)
+        generated[c] = _coordinate_quantiles(sample)
     return preparation._replace(generated=generated)
 
 
@@ -330,12 +330,12 @@ def whiten(scores: Any, mean: Any, factor: Any, normal: Any) -> Any:
     return xp.stack(columns, axis=1)
 
 
-def _quantiles(z: Floats) -> Floats:
+def _coordinate_quantiles(z: Floats) -> Floats:
     """Computes the (12, Q) rising quantiles of each column."""
     return np.asarray(np.quantile(z, (np.arange(_QUANTILES) + 0.5) / _QUANTILES, axis=0).T, np.float64)
 
 
-def _checked_sample(z: Any) -> Floats:
+def _checked_preparation_sample(z: Any) -> Floats:
     sample = np.asarray(z, np.float64)
     wrong = ~np.isfinite(sample).all(axis=1)
     if wrong.any():
@@ -346,7 +346,7 @@ def _checked_sample(z: Any) -> Floats:
     return sample
 
 
-def _checked_labels(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
+def _checked_preparation_labels(labels: Any, preparation: Preparation) -> NDArray[np.integer[Any]]:
     indices = np.asarray(labels)
     if indices.dtype.kind not in "iu" or (
         indices.size and not 0 <= indices.min() <= indices.max() < len(preparation.classes)

@@ -8,9 +8,9 @@ import numpy as np
 
 from hepjax import report
 from hepjax.choices import Content
-from hepjax.data.atomic_hdf5 import new_file
+from hepjax.data.atomic_hdf5 import new_hdf5_file
 from hepjax.report import Picture, Section, Summary, Table
-from hepjax.tasks.generation import figures
+from hepjax.tasks.generation import merit_figures
 from hepjax.tasks.generation.cloud_encoding import CLOUD_COLUMNS, pixels
 from hepjax.tasks.generation.files import from_columns, write_columns
 
@@ -59,17 +59,17 @@ def generation_pictures(predictions: Predictions, classes: Sequence[str], conten
     Returns:
       File name → figure.
     """
-    names = figures.generated_names(predictions)
-    distances = figures.generated_distances(predictions, classes)
+    names = merit_figures.generated_names(predictions)
+    distances = merit_figures.generated_distances(predictions, classes)
     if not distances:
         return {}
-    labels = figures.labels_of(predictions)
+    labels = merit_figures.labels_of(predictions)
     chosen = [name for name in _SPECTRA[content] if name in names] or names[:_DRAWN]
     samples = (predictions.observables, predictions.additions)
     drawn = {
         "spectra.png": report.cloud_spectra_figure(
-            figures.generated_spectra(predictions.observables, chosen, labels, classes),
-            figures.generated_spectra(predictions.additions, chosen, labels, classes),
+            merit_figures.generated_spectra(predictions.observables, chosen, labels, classes),
+            merit_figures.generated_spectra(predictions.additions, chosen, labels, classes),
         ),
         "distances.png": report.distances_figure(distances["all"]),
     }
@@ -94,7 +94,9 @@ def generation_sections(
       content: what was generated.
     """
     near = (metrics.get("intervals") or {}).get("loss_of") or {}
-    rows: list[list[Any]] = [[name, _triple(value, near.get(name))] for name, value in metrics["loss_of"].items()]
+    rows: list[list[Any]] = [
+        [name, _distance_triple(value, near.get(name))] for name, value in metrics["loss_of"].items()
+    ]
     title, words = _LOSS_WORDS[content]
     head = ["Class", f"{LOSSES[content]}, of simulated test jets"]
     yield Section(title, words, (), (Table(f"{LOSSES[content]}, by class", head, rows),))
@@ -108,7 +110,7 @@ def generation_sections(
     }
     panels = [Picture(report.png(figure, _DPI), captions[name], captions[name], True) for name, figure in named.items()]
     words = "As many jets as test jets, of their classes. The floor is the distance of two simulated samples."
-    yield Section("Generated jets", words, panels, tuple(_distance_tables(metrics["distances"])))
+    yield Section("Generated jets", words, panels, tuple(_generated_distance_tables(metrics["distances"])))
 
 
 def generation_summary(metrics: Mapping[str, Any], content: Content) -> Summary:
@@ -120,7 +122,7 @@ def generation_summary(metrics: Mapping[str, Any], content: Content) -> Summary:
     """
     cards = [("Loss", f"{metrics['loss']:.4f}", f"{LOSSES[content]}, of test jets")]
     sentences = []
-    if (ratio := typical_ratio(metrics)) is not None:
+    if (ratio := typical_distance_ratio(metrics)) is not None:
         cards.append(("Distance over floor", f"{ratio:.2f}", "median of the observables"))
         sentences.append((" Generated jets are ", f"{ratio:.2f}", " times as far from simulated ones as these are."))
     if "test_jets" in metrics:
@@ -136,7 +138,7 @@ def generation_card(record: Mapping[str, Any], metrics: Mapping[str, Any], conte
       metrics: what metrics.json holds.
       content: what was generated.
     """
-    ratio = typical_ratio(metrics)
+    ratio = typical_distance_ratio(metrics)
     words = "" if ratio is None else f" Distances are {ratio:.2f} times their floor, in the median of observables."
     return {
         "Output": [f"{', '.join(record['outputs'])}: {LOSSES[content]}, of a jet given its class."],
@@ -145,7 +147,7 @@ def generation_card(record: Mapping[str, Any], metrics: Mapping[str, Any], conte
     }
 
 
-def typical_ratio(metrics: Mapping[str, Any]) -> float | None:
+def typical_distance_ratio(metrics: Mapping[str, Any]) -> float | None:
     """Returns the median over observables of distances over their floor; None without generated jets.
 
     Args:
@@ -155,7 +157,7 @@ def typical_ratio(metrics: Mapping[str, Any]) -> float | None:
     return float(np.median(ratios)) if ratios else None
 
 
-def write_jets(folder: Path, predictions: Predictions, classes: Sequence[str]) -> None:
+def write_generated_jets(folder: Path, predictions: Predictions, classes: Sequence[str]) -> None:
     """Writes generated jets to generated.h5 in the layout of files of jets, one for each test jet.
 
     Args:
@@ -163,19 +165,19 @@ def write_jets(folder: Path, predictions: Predictions, classes: Sequence[str]) -
       predictions: with targets and generated jets; without them nothing is written.
       classes: the names of the classes.
     """
-    columns = {name: predictions.additions[name] for name in figures.generated_names(predictions)}
+    columns = {name: predictions.additions[name] for name in merit_figures.generated_names(predictions)}
     if not columns:
         return
-    labels = figures.labels_of(predictions)
+    labels = merit_figures.labels_of(predictions)
     new = folder / f".{_FILE}"  # a run that goes on measures anew: the old file stays until the new one is whole
     new.unlink(missing_ok=True)
-    with new_file(new, str(folder / _FILE)) as opened:
+    with new_hdf5_file(new, str(folder / _FILE)) as opened:
         write_columns(opened.file, columns, labels, classes)
         opened.check()
     new.replace(folder / _FILE)
 
 
-def _distance_tables(distances: Mapping[str, Any]) -> Iterator[Table]:
+def _generated_distance_tables(distances: Mapping[str, Any]) -> Iterator[Table]:
     head = ["", "Distance", "its error", "Floor", "its error", "Ratio"]
     keys = ("distance", "uncertainty", "floor", "floor_uncertainty", "ratio")
 
@@ -188,6 +190,6 @@ def _distance_tables(distances: Mapping[str, Any]) -> Iterator[Table]:
     yield Table(f"Wasserstein-1 distances of {column} by class", head, rows)
 
 
-def _triple(value: float | None, near: Sequence[float] | None) -> Any:
+def _distance_triple(value: float | None, near: Sequence[float] | None) -> Any:
     numbers = None if value is None else tuple(float(f"{x:.5g}") for x in (value, *(near or ())))
     return numbers if numbers is None or len(numbers) > 1 else numbers[0]

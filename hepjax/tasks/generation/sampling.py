@@ -12,7 +12,7 @@ from hepjax.tasks.generation.cloud_encoding import Clouds, cloud_columns
 from hepjax.tasks.generation.cloud_networks import CloudGenerator
 from hepjax.tasks.generation.cloud_sampling import make_clouds_by
 from hepjax.tasks.generation.flows import normal_nll, sample_flow
-from hepjax.tasks.generation.networks import PREPARATION, ObservableGenerator, decoder
+from hepjax.tasks.generation.networks import PREPARATION, ObservableGenerator, generator_decoder
 from hepjax.tasks.generation.preparation import COORDINATES, calibrate, prepare, restore_observables
 
 if TYPE_CHECKING:
@@ -57,7 +57,9 @@ def generate(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
             "tagger: expected the folder of a run of coupling-flow or variational-autoencoder with --task generation, "
             "loaded by hepjax.load; particles are made by generate_clouds"
         )
-    return generate_by(networks, _requested_class_indices(labels, tagger.task.classes), tagger.task.classes, seed)
+    return generate_by_networks(
+        networks, _requested_class_indices(labels, tagger.task.classes), tagger.task.classes, seed
+    )
 
 
 def generate_baseline(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray:
@@ -75,7 +77,7 @@ def generate_baseline(tagger: Trained, labels: Any, seed: int = 0) -> np.ndarray
     """
     kinds = _requested_class_indices(labels, tagger.task.classes)
     z = np.random.default_rng(seed).normal(size=(len(kinds), COORDINATES))
-    return restore_observables(_preparation(tagger), z, kinds)
+    return restore_observables(_preparation_of_network(tagger), z, kinds)
 
 
 def baseline_nll(tagger: Trained, x: Any, labels: Any) -> np.ndarray:
@@ -89,15 +91,17 @@ def baseline_nll(tagger: Trained, x: Any, labels: Any) -> np.ndarray:
     Returns:
       (N,) float64, in the same coordinates as the density of a flow.
     """
-    return normal_nll(prepare(_preparation(tagger), x, _requested_class_indices(labels, tagger.task.classes)))
+    return normal_nll(
+        prepare(_preparation_of_network(tagger), x, _requested_class_indices(labels, tagger.task.classes))
+    )
 
 
-def _preparation(tagger: Trained) -> Preparation:
+def _preparation_of_network(tagger: Trained) -> Preparation:
     arrays = tagger.networks[0].model_state[PREPARATION]["arrays"]
-    return device.to_preparation(arrays, tagger.task.classes)
+    return device.preparation_of_arrays(arrays, tagger.task.classes)
 
 
-def generate_by(
+def generate_by_networks(
     networks: Sequence[TrainedNetwork], labels: np.ndarray, classes: Sequence[str], seed: int
 ) -> np.ndarray:
     """Generates new jets by one network, or by several in turns.
@@ -116,7 +120,7 @@ def generate_by(
     """
     count, turns = len(networks), np.arange(len(labels)) % len(networks)
     parts = [
-        _generate(network, labels[turns == i], classes, seed * count + i) if (turns == i).any() else None
+        _generate_by_network(network, labels[turns == i], classes, seed * count + i) if (turns == i).any() else None
         for i, network in enumerate(networks)
     ]
     first = next(part for part in parts if part is not None)
@@ -143,7 +147,7 @@ def generate_columns(
     """
     if isinstance(networks[0].pipeline.network, CloudGenerator):
         return cloud_columns(generate_clouds_by(networks, labels, classes, seed))
-    return dict(zip(networks[0].pipeline.columns, generate_by(networks, labels, classes, seed).T, strict=True))
+    return dict(zip(networks[0].pipeline.columns, generate_by_networks(networks, labels, classes, seed).T, strict=True))
 
 
 def generate_clouds(tagger: Trained, labels: Any, seed: int = 0) -> Clouds:
@@ -172,7 +176,7 @@ def generate_clouds(tagger: Trained, labels: Any, seed: int = 0) -> Clouds:
 def generate_clouds_by(
     networks: Sequence[TrainedNetwork], labels: np.ndarray, classes: Sequence[str], seed: int
 ) -> Clouds:
-    """Generates new clouds by one network, or by several in turns; arguments are those of `generate_by`."""
+    """Generates new clouds by one network, or by several in turns; arguments are those of `generate_by_networks`."""
     parts = []
     turns = np.arange(len(labels)) % len(networks)
     for i, network in enumerate(networks):
@@ -182,14 +186,14 @@ def generate_clouds_by(
     return Clouds(*(np.concatenate(arrays)[order] for arrays in zip(*parts, strict=True)))
 
 
-def _generate(network: TrainedNetwork, labels: np.ndarray, classes: Sequence[str], seed: int) -> np.ndarray:
+def _generate_by_network(network: TrainedNetwork, labels: np.ndarray, classes: Sequence[str], seed: int) -> np.ndarray:
     arrays = network.model_state[PREPARATION]["arrays"]
     absent = [classes[c] for c in np.unique(labels) if np.asarray(arrays["counts"])[c] == 0]
     if absent:
         raise InputError(f"labels: {', '.join(absent)} was not among the training jets; choose of the other classes")
     generator: Any = network.pipeline.network
-    from_latent, latent = decoder(generator, network.model_state)
-    eye, preparation = np.eye(len(classes), dtype=np.float32), device.to_preparation(arrays, classes)
+    from_latent, latent = generator_decoder(generator, network.model_state)
+    eye, preparation = np.eye(len(classes), dtype=np.float32), device.preparation_of_arrays(arrays, classes)
     kinds = np.repeat(np.arange(len(classes)), _CALIBRATION)
     preparation = calibrate(preparation, sample_flow(from_latent, eye[kinds], latent, _SEED), kinds)
     # Seeds are moved on, so that jets are never those of the calibration.

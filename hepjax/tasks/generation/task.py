@@ -158,7 +158,7 @@ class Generation(Task):
         classes = self.classes or dataset.classes
         if isinstance(model, CloudVelocity):
             return cloud_pipeline.make_pipeline(model, classes)
-        return pipeline.make_pipeline(model, classes)
+        return pipeline.make_generator_pipeline(model, classes)
 
     def read(self, jets: Jets, rows: slice | np.ndarray) -> np.ndarray | None:
         """Reads (n, 1) float32 indices into the classes, −1 for jets of others; None of jets without labels."""
@@ -166,7 +166,7 @@ class Generation(Task):
 
         from hepjax.tasks.generation import pipeline
 
-        labels = pipeline.read_labels(jets, rows, self.classes or jets.classes)
+        labels = pipeline.read_generator_labels(jets, rows, self.classes or jets.classes)
         return None if labels is None else labels[:, None].astype(np.float32)
 
     def check_targets(
@@ -214,7 +214,7 @@ class Generation(Task):
             arrays = cloud_preparation.fit_arrays(inputs, self.classes or dataset.classes)
             return {networks.PREPARATION: {"arrays": arrays}}
         labels = np.asarray(inputs.condition)[:, 0].astype(np.int64)
-        arrays = device.fit_arrays(np.asarray(inputs.values), labels, self.classes or dataset.classes)
+        arrays = device.fit_preparation_arrays(np.asarray(inputs.values), labels, self.classes or dataset.classes)
         return {networks.PREPARATION: {"arrays": arrays}}
 
     def mean_loss(
@@ -223,7 +223,7 @@ class Generation(Task):
         """Computes the mean of −ln p or of matching errors."""
         from hepjax.training import losses
 
-        return losses.mean_answer(outputs[:, 0], targets, weights)
+        return losses.mean_network_loss(outputs[:, 0], targets, weights)
 
     def combine(self, predictions: Array) -> Array:
         """Computes −ln of the mean density of several generators, or the mean of their matching errors."""
@@ -240,22 +240,22 @@ class Generation(Task):
         """Adds a generated jet for each test jet, of its class."""
         import numpy as np
 
-        from hepjax.tasks.generation import figures, networks, sampling
+        from hepjax.tasks.generation import merit_figures, networks, sampling
 
         trained = read_networks()
-        kept = (figures.labels_of(predictions) >= 0) & ~np.isnan(predictions.values[:, 0])
+        kept = (merit_figures.labels_of(predictions) >= 0) & ~np.isnan(predictions.values[:, 0])
         if not trained or not kept.any():
             return predictions
         known = predictions.take(kept)
-        additions = sampling.generate_columns(trained, figures.labels_of(known), self.classes, seed)
-        bound = not self._of_particles and not networks.has_density(trained[0].pipeline.network)
+        additions = sampling.generate_columns(trained, merit_figures.labels_of(known), self.classes, seed)
+        bound = not self._of_particles and not networks.has_generator_density(trained[0].pipeline.network)
         return known._replace(additions=additions, columns=("nll_bound",) if bound else known.columns)
 
     def check_prediction(self, network: Model) -> None:
         """Refuses networks that have no density."""
         from hepjax.tasks.generation import networks
 
-        if not networks.has_density(network):
+        if not networks.has_generator_density(network):
             raise InputError(
                 "this run's model has no density, so no -ln p of jets; make new jets by "
                 f"hepjax.tasks.generation.{self._maker}, or train coupling-flow"
@@ -269,23 +269,23 @@ class Generation(Task):
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Computes the mean of −ln p or matching errors, and the distances of generated jets."""
-        from hepjax.tasks.generation import figures
+        from hepjax.tasks.generation import merit_figures
 
-        return figures.measure_generator(predictions, self.classes)
+        return merit_figures.measure_generator(predictions, self.classes)
 
     def comparison_problem(self, own: Predictions, task: Generation, other: Predictions) -> str:
         """Returns that other classes or other columns are made."""
-        from hepjax.tasks.generation import figures
+        from hepjax.tasks.generation import merit_figures
 
         if task.classes != self.classes:
             return f"--classes was {', '.join(task.classes)}, not {', '.join(self.classes)}; train with the same"
-        return figures.comparison_problem(own, other)
+        return merit_figures.comparison_problem(own, other)
 
     def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
         """Compares the losses of jets and the distances of generated jets."""
-        from hepjax.tasks.generation import figures
+        from hepjax.tasks.generation import merit_figures
 
-        return figures.compare(first, second, self.classes)
+        return merit_figures.compare(first, second, self.classes)
 
     def comparison_table(
         self, names: Sequence[str], metrics: Sequence[Mapping[str, Any]], differences: Sequence[Any], jets: int
@@ -318,7 +318,7 @@ class Generation(Task):
         """Writes generated jets to generated.h5."""
         from hepjax.tasks.generation import report
 
-        report.write_jets(folder, predictions, self.classes)
+        report.write_generated_jets(folder, predictions, self.classes)
 
     def table(self, metrics: Mapping[str, Any]) -> Table:
         """Lists −ln p or matching errors, and distances."""

@@ -205,7 +205,7 @@ def make_learner(
         replay = add(agent.replay, Transition(agent.observations, action, after.reward, after.observation, after.done))
         returns = agent.returns + after.reward
         fresh = resets(jax.random.split(keys[2], settings.environments))
-        states, observations = _select_rows(after.done, fresh, (after.state, after.observation))
+        states, observations = _select_environment_rows(after.done, fresh, (after.state, after.observation))
 
         batch = sample_transitions(replay, keys[3], settings.batch)
         loss, gradients = jax.value_and_grad(lambda params: td_loss(value, params, agent.target, batch, settings))(
@@ -215,7 +215,7 @@ def make_learner(
         params = jax.tree.map(jnp.add, agent.params, updates)
         target = jax.tree.map(lambda a, b: a + settings.target_rate * (b - a), agent.target, params)
         learns = agent.step >= settings.warmup
-        good = agent.good & (~learns | _all_finite((loss, gradients, params)))
+        good = agent.good & (~learns | _is_agent_finite((loss, gradients, params)))
         old = (agent.params, agent.target, agent.opt_state)
         new = jax.tree.map(lambda a, b: jnp.where(good & learns, a, b), (params, target, opt_state), old)
         metrics = AgentMetrics(
@@ -279,10 +279,10 @@ def _run_training_piece(
     return jax.lax.scan(lambda agent, _: step(agent), agent, counter)
 
 
-def _select_rows(chosen: jax.Array, yes: PyTree, no: PyTree) -> Any:
+def _select_environment_rows(chosen: jax.Array, yes: PyTree, no: PyTree) -> Any:
     """Selects each row of all arrays from `yes` or from `no`."""
     return jax.tree.map(lambda a, b: jnp.where(chosen.reshape(-1, *[1] * (a.ndim - 1)), a, b), yes, no)
 
 
-def _all_finite(x: PyTree) -> jax.Array:
+def _is_agent_finite(x: PyTree) -> jax.Array:
     return jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(x)]).all()

@@ -173,7 +173,7 @@ def grooming(trees: Tree, reward: Reward, signal: Array | None = None, backgroun
     kind = np.ones(first.shape, bool) if signal is None else np.asarray(signal)
     if first.ndim != 1 or kind.shape != first.shape or kind.dtype != np.bool_:
         raise InputError(f"signal: expected one bool for each of {first.size} trees, found {kind.dtype} {kind.shape}")
-    _check_splittings(first)
+    _check_walk_splittings(first)
     parts = [np.flatnonzero((first >= 0) & (kind == is_kind)) for is_kind in (False, True)]
     share = background_share if all(map(len, parts)) else float(len(parts[1]) == 0)
     pools = [jnp.asarray(part if len(part) else [0]) for part in parts]
@@ -226,14 +226,14 @@ def make_groomer(value: Callable[[jax.Array], jax.Array]) -> Callable[[Tree], ja
     groom_trees = jax.jit(lambda trees: jax.vmap(groomed)(trees, greedy(value, trees)))
 
     def groom(trees: Tree) -> jax.Array:
-        _check_splittings(np.asarray(trees.first))
+        _check_walk_splittings(np.asarray(trees.first))
         survivors: jax.Array = groom_trees(trees)
         return survivors
 
     return groom
 
 
-def _check_splittings(first: np.ndarray) -> None:
+def _check_walk_splittings(first: np.ndarray) -> None:
     if not (first >= 0).any():
         raise InputError(
             f"trees: expected a jet with a splitting, found {first.size} jets of at most one particle; give more jets"

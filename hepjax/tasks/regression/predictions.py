@@ -19,7 +19,9 @@ _LARGEST = 30.0
 """Log-variances beyond this are cut, so that no width is 0 or infinite."""
 
 
-def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: RegressionLoss, levels: int) -> jax.Array:
+def predictions_in_units(
+    outputs: jax.Array, statistics: Mapping[str, Any], loss: RegressionLoss, levels: int
+) -> jax.Array:
     """Turns outputs of scaled targets into predictions.
 
     Args:
@@ -32,7 +34,7 @@ def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: Regression
       The same shape: values; or means, then widths; or quantiles that rise with their level.
 
     >>> statistics = {"mean": jnp.array([100.0]), "width": jnp.array([20.0])}
-    >>> in_units(jnp.array([[0.5, 0.0]]), statistics, RegressionLoss.GAUSSIAN, 0).tolist()
+    >>> predictions_in_units(jnp.array([[0.5, 0.0]]), statistics, RegressionLoss.GAUSSIAN, 0).tolist()
     [[110.0, 20.0]]
     """
     mean, width = statistics["mean"], statistics["width"]
@@ -42,7 +44,7 @@ def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: Regression
         return jnp.concatenate([mean + width * scaled, widths], axis=1)
     if loss is RegressionLoss.QUANTILES:
         targets = outputs.shape[1] // levels
-        columns = [sort([outputs[:, d * levels + i] for i in range(levels)]) for d in range(targets)]
+        columns = [sort_quantiles([outputs[:, d * levels + i] for i in range(levels)]) for d in range(targets)]
         stacked = jnp.stack([column for each in columns for column in each], axis=1)
         repeated = [jnp.repeat(x, levels, axis=-1) for x in (mean, width)]
         return repeated[0] + repeated[1] * stacked
@@ -50,7 +52,7 @@ def in_units(outputs: jax.Array, statistics: Mapping[str, Any], loss: Regression
     return predicted
 
 
-def sort(columns: list[jax.Array]) -> list[jax.Array]:
+def sort_quantiles(columns: list[jax.Array]) -> list[jax.Array]:
     """Sorts a few columns by odd-even transposition, which needs no more than minima and maxima.
 
     Quantiles that cross are put in order so (V. Chernozhukov et al., Econometrica 78 (2010) 1093).
@@ -61,7 +63,7 @@ def sort(columns: list[jax.Array]) -> list[jax.Array]:
     Returns:
       The same numbers, rising.
 
-    >>> [float(x) for x in sort([jnp.array(3.0), jnp.array(1.0), jnp.array(2.0)])]
+    >>> [float(x) for x in sort_quantiles([jnp.array(3.0), jnp.array(1.0), jnp.array(2.0)])]
     [1.0, 2.0, 3.0]
     """
     ordered = list(columns)
@@ -72,7 +74,7 @@ def sort(columns: list[jax.Array]) -> list[jax.Array]:
     return ordered
 
 
-def mixture(predictions: Array) -> Array:
+def gaussian_mixture_moments(predictions: Array) -> Array:
     """Computes mean and width of the mixture of Gaussians that the members of an ensemble predict.
 
     Args:
@@ -81,7 +83,7 @@ def mixture(predictions: Array) -> Array:
     Returns:
       (N, 2 D) (arXiv:1612.01474, section 2.4).
 
-    >>> mixture(jnp.array([[[1.0, 2.0]], [[1.0, 2.0]]])).tolist()
+    >>> gaussian_mixture_moments(jnp.array([[[1.0, 2.0]], [[1.0, 2.0]]])).tolist()
     [[1.0, 2.0]]
     """
     xp: Any = predictions.__array_namespace__()

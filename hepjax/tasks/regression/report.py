@@ -12,7 +12,7 @@ from hepjax.choices import RegressionLoss
 from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.report import Picture, Section, Summary, Table
-from hepjax.tasks.regression import figures
+from hepjax.tasks.regression import merit_figures
 from hepjax.tasks.task_types import Predictions
 
 if TYPE_CHECKING:
@@ -54,13 +54,13 @@ def regression_pictures(task: RegressionOptions, predictions: Predictions) -> di
     Returns:
       File name → figure.
     """
-    estimates = figures.estimates_of(task, predictions)
+    estimates = merit_figures.regression_estimates(task, predictions)
     drawn = {
         "response.png": report.response_figure(estimates),
         "predicted_against_true.png": report.predicted_against_true_figure(estimates),
     }
     for name in task.target:
-        bins, relative = figures.residuals_in_bins(task, predictions, name)
+        bins, relative = merit_figures.residuals_in_bins(task, predictions, name)
         drawn[f"resolution_{name}.png"] = report.residuals_in_bins_figure(bins, relative=relative)
     if estimates.widths is not None:
         drawn["pulls.png"] = report.pulls_figure(estimates)
@@ -77,14 +77,14 @@ def regression_sections(task: RegressionOptions, results: Results) -> Iterator[S
       results: of the run.
     """
     metrics = results.metrics
-    yield Section("Figures of merit", _certainty(metrics), (), list(_merit_tables(metrics)))
+    yield Section("Figures of merit", _regression_certainty_text(metrics), (), list(_regression_merit_tables(metrics)))
     if results.sizes:
         members = [metrics["members"][f"size-{size}"] for size in results.sizes]
         words = "How good the model gets with more jets to learn from: where it still falls, more would help."
         curve = report.regression_curve_figure(results.sizes, members)
         yield Section("Learning curve", words, (_regression_picture(curve, "Loss and resolution on the test jets"),))
     if "bias_and_variance" in metrics:
-        yield _bias_and_variance(metrics["bias_and_variance"])
+        yield _regression_bias_and_variance(metrics["bias_and_variance"])
     if results.test is None or results.test.targets is None:
         return
     captions = {
@@ -107,7 +107,7 @@ def regression_sections(task: RegressionOptions, results: Results) -> Iterator[S
         log.warning("nothing of what the network looks at: %s", error)
         yield Section("What the network looks at", f"Not shown, for the jets could not be read: {error}.")
         return
-    yield from _importance(task, case)
+    yield from _regression_importance(task, case)
 
 
 def regression_summary(metrics: Mapping[str, Any]) -> Summary:
@@ -176,7 +176,7 @@ def regression_card(
     }
 
 
-def _merit_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:
+def _regression_merit_tables(metrics: Mapping[str, Any]) -> Iterator[Table]:
     intervals = (metrics.get("intervals") or {}).get("targets") or {}
     for name, merit in metrics["targets"].items():
         rows: list[list[Any]] = []
@@ -193,13 +193,13 @@ def _rounded_regression_figure(value: float, *ends: float) -> Any:
     return numbers if ends else numbers[0]
 
 
-def _certainty(metrics: Mapping[str, Any]) -> str:
+def _regression_certainty_text(metrics: Mapping[str, Any]) -> str:
     if "spread" in metrics:
         return "Intervals are those of several trainings."
     return "68 % intervals by bootstrap: what other samples of test jets as large as this one would have given."
 
 
-def _bias_and_variance(parts: Mapping[str, float]) -> Section:
+def _regression_bias_and_variance(parts: Mapping[str, float]) -> Section:
     rows = [
         ["Mean squared error of a member", parts["squared_error"]],
         ["Bias² and noise, which no averaging removes", parts["bias_and_noise"]],
@@ -209,7 +209,7 @@ def _bias_and_variance(parts: Mapping[str, float]) -> Section:
     return Section("Bias and variance", f"What the scatter of {parts['members']:.0f} trainings costs.", (), (table,))
 
 
-def _importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
+def _regression_importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
     """Measures how much the error grows when a column is shuffled among jets."""
     if case.pipeline.images:
         return
@@ -218,7 +218,7 @@ def _importance(task: RegressionOptions, case: Case) -> Iterator[Section]:
     truth = np.asarray(case.targets, np.float64) / np.where(spread > 0, spread, 1)
 
     def minus_error(predicted: np.ndarray, rows: np.ndarray) -> float:
-        values = figures.estimates_of(task, Predictions(predicted, case.targets, case.outputs)).predicted
+        values = merit_figures.regression_estimates(task, Predictions(predicted, case.targets, case.outputs)).predicted
         residual = values / np.where(spread > 0, spread, 1) - truth
         return -float(np.sqrt(np.mean(residual[rows] ** 2)))
 

@@ -51,7 +51,7 @@ class Regression(RegressionOptions):
 
     def outputs(self, dataset: Dataset) -> int:
         """Returns one output a target; with widths two, with quantiles as many as there are levels."""
-        return len(self.target) * self._each
+        return len(self.target) * self._outputs_by_target
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
         """Returns the targets; then their widths, or instead their quantiles such as j_mass_q0.16."""
@@ -63,18 +63,18 @@ class Regression(RegressionOptions):
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses files that lack a target."""
-        self._places(dataset, source)
+        self._target_places(dataset, source)
 
     def visible(self, dataset: Dataset) -> Dataset:
         """Returns the dataset without the targets among the features."""
-        hidden = {dataset.jet_columns[place] for place in self._places(dataset, "")}
+        hidden = {dataset.jet_columns[place] for place in self._target_places(dataset, "")}
         return dataclasses.replace(dataset, features=tuple(name for name in dataset.features if name not in hidden))
 
     def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
         """Refuses a target among the jet columns that the model reads."""
         from hepjax.inputs.column_names import observable_places
 
-        hidden = {*self._places(dataset, "")}
+        hidden = {*self._target_places(dataset, "")}
         for name in columns:
             if observable_places([name], dataset, "--features")[0] in hidden:
                 raise InputError(
@@ -86,7 +86,7 @@ class Regression(RegressionOptions):
         from hepjax.inputs import tabular
 
         try:
-            self._places(jets.dataset, "")
+            self._target_places(jets.dataset, "")
         except InputError:
             return None
         return tabular(jets, self.target, rows=rows)
@@ -131,7 +131,7 @@ class Regression(RegressionOptions):
 
         scaled = (targets - statistics["mean"]) / statistics["width"]
         if self.loss is RegressionLoss.HUBER:
-            return losses.huber(outputs, scaled, weights, delta=self.huber_delta)
+            return losses.huber_loss(outputs, scaled, weights, delta=self.huber_delta)
         if self.loss is RegressionLoss.GAUSSIAN:
             return losses.gaussian_nll(outputs, scaled, weights)
         if self.loss is RegressionLoss.QUANTILES:
@@ -142,15 +142,15 @@ class Regression(RegressionOptions):
         """Turns outputs into values, widths or quantiles in the targets' units."""
         from hepjax.tasks.regression import predictions
 
-        return predictions.in_units(outputs, statistics, self.loss, len(self.quantiles))
+        return predictions.predictions_in_units(outputs, statistics, self.loss, len(self.quantiles))
 
     def combine(self, predictions: Array) -> Array:
         """Averages members; with widths, to the mean and the width of the mixture of their Gaussians."""
         if self.loss is not RegressionLoss.GAUSSIAN:
             return super().combine(predictions)
-        from hepjax.tasks.regression.predictions import mixture
+        from hepjax.tasks.regression.predictions import gaussian_mixture_moments
 
-        return mixture(predictions)
+        return gaussian_mixture_moments(predictions)
 
     def verdict(self, history: Sequence[Epoch], columns: Sequence[str]) -> dict[str, str]:
         """Judges a training from its losses, beside the loss of predicting the mean where that is known."""
@@ -167,9 +167,9 @@ class Regression(RegressionOptions):
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Computes bias, resolution, errors, pulls and coverage, in all and in bins of the truth and of pT."""
-        from hepjax.tasks.regression import figures
+        from hepjax.tasks.regression import merit_figures
 
-        return figures.measure_regression(self, predictions)
+        return merit_figures.measure_regression(self, predictions)
 
     def not_averaged(self) -> tuple[str, ...]:
         """Returns the keys of counts and of bins."""
@@ -177,15 +177,15 @@ class Regression(RegressionOptions):
 
     def ensemble_figures(self, members: Sequence[Predictions]) -> dict[str, Any]:
         """Takes the squared error of the members apart."""
-        from hepjax.tasks.regression import figures
+        from hepjax.tasks.regression import merit_figures
 
-        return figures.ensemble_figures(self, members)
+        return merit_figures.regression_ensemble_figures(self, members)
 
     def compare(self, first: Predictions, second: Predictions) -> dict[str, Any]:
         """Compares loss, squared error and resolution."""
-        from hepjax.tasks.regression import figures
+        from hepjax.tasks.regression import merit_figures
 
-        return figures.compare_regression_figures(self, first, second)
+        return merit_figures.compare_regression_figures(self, first, second)
 
     def pictures(self, predictions: Predictions) -> dict[str, Figure]:
         """Draws the response, predicted against true values, bias and resolution in bins, and pulls or coverage."""
@@ -232,11 +232,11 @@ class Regression(RegressionOptions):
         return report.regression_card(self, record, metrics)
 
     @property
-    def _each(self) -> int:
+    def _outputs_by_target(self) -> int:
         """Outputs for each target."""
         return {RegressionLoss.GAUSSIAN: 2, RegressionLoss.QUANTILES: len(self.quantiles)}.get(self.loss, 1)
 
-    def _places(self, dataset: Dataset, source: str) -> list[int]:
+    def _target_places(self, dataset: Dataset, source: str) -> list[int]:
         from hepjax.inputs.column_names import observable_places
 
         try:

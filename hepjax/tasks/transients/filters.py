@@ -102,8 +102,8 @@ def matched_filter(search: Search, bank: Bank, strain: Array) -> FilterResult:
     [False, True]
     """
     lags = round((search.coalescence[1] - search.coalescence[0]) * search.rate) + 1
-    table = jnp.asarray(_evidence(search.snr))
-    share = _log_shares(bank.chirp_masses) - math.log(lags)
+    table = jnp.asarray(_tabulate_evidence(search.snr))
+    share = _log_template_shares(bank.chirp_masses) - math.log(lags)
 
     def filter_segment(segment: Array) -> FilterResult:
         data = jnp.fft.rfft(whiten(segment, jnp.asarray(search.spectrum), search.rate))
@@ -113,14 +113,14 @@ def matched_filter(search: Search, bank: Bank, strain: Array) -> FilterResult:
         z = jnp.abs(jnp.roll(output, lags - 1, axis=-1)[:, :lags])
         template, lag = jnp.unravel_index(jnp.argmax(z), z.shape)
         time = search.coalescence[1] - (lags - 1 - lag) / search.rate
-        ratio = jax.nn.logsumexp(_look_up(table, z) + share[:, None])
+        ratio = jax.nn.logsumexp(_interpolate_table(table, z) + share[:, None])
         return FilterResult(z[template, lag], bank.chirp_masses[template], time, ratio)
 
     result: FilterResult = jax.lax.map(filter_segment, strain, batch_size=64)
     return result
 
 
-def _log_shares(masses: Array) -> jax.Array:
+def _log_template_shares(masses: Array) -> jax.Array:
     """Returns the logarithm of the share of chirps, uniform in mass, that each template represents."""
     middles = (masses[1:] + masses[:-1]) / 2
     edges = jnp.concatenate([masses[:1], middles, masses[-1:]])
@@ -128,7 +128,7 @@ def _log_shares(masses: Array) -> jax.Array:
     return jnp.log(width / jnp.sum(width))
 
 
-def _evidence(snr: tuple[float, float], points: int = 64) -> np.ndarray:
+def _tabulate_evidence(snr: tuple[float, float], points: int = 64) -> np.ndarray:
     """Tabulates the logarithm of the mean over ρ of exp(−ρ²/2) I₀(ρ z), at z = 0, _STEP, ..., _TOP."""
     from scipy.special import ive, logsumexp
 
@@ -138,7 +138,7 @@ def _evidence(snr: tuple[float, float], points: int = 64) -> np.ndarray:
     return np.asarray(logsumexp(np.log(ive(0, x)) + x - rho**2 / 2, axis=1) - math.log(points), np.float32)
 
 
-def _look_up(table: jax.Array, z: jax.Array) -> jax.Array:
+def _interpolate_table(table: jax.Array, z: jax.Array) -> jax.Array:
     """Interpolates a table linearly, and extrapolates beyond its end."""
     left = jnp.clip((z / _STEP).astype(jnp.int32), 0, len(table) - 2)
     return table[left] + (z / _STEP - left) * (table[left + 1] - table[left])

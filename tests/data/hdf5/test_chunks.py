@@ -15,7 +15,7 @@ from isal import isal_zlib
 from hepjax import InputError, read_jets
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import blocks
-from hepjax.data.hdf5.chunks import make_read
+from hepjax.data.hdf5.chunks import make_chunk_reader
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 TYPES = ["<f4", ">f4", "<f8", ">f8", "<f2", ">f2"]
@@ -62,7 +62,7 @@ class TestMakeRead:
             return  # h5py does not write these
         with memory_file() as file:
             data = file.create_dataset("x", data=numbers((25, 6, 3), dtype), chunks=(7, 6, 3), **options)
-            read = make_read(data)
+            read = make_chunk_reader(data)
             parts = [read(first, last) for first, last in rows]
             # The last chunk is not full, and may be plain in spite of the filter.
             assert no_h5py == [
@@ -81,7 +81,7 @@ class TestMakeRead:
             space = h5py.h5s.create_simple((10, 3))
             data = h5py.Dataset(h5py.h5d.create(file.id, b"x", h5py.h5t.IEEE_F32LE, space, plist))
             data[...] = numbers((10, 3))
-            np.testing.assert_array_equal(make_read(data)(4, 8), numbers((10, 3))[4:8], strict=True)
+            np.testing.assert_array_equal(make_chunk_reader(data)(4, 8), numbers((10, 3))[4:8], strict=True)
 
     @pytest.mark.parametrize("filters", ["shuffle", "deflate", "shuffle deflate"])
     def test_a_last_chunk_without_filters(self, tmp_path, filters):
@@ -99,7 +99,7 @@ class TestMakeRead:
         with h5py.File(tmp_path / "x.h5") as file:
             for first in (0, 4, 8):
                 last = min(first + 4, 10)
-                np.testing.assert_array_equal(make_read(file["x"])(first, last), numbers((10, 3))[first:last])
+                np.testing.assert_array_equal(make_chunk_reader(file["x"])(first, last), numbers((10, 3))[first:last])
 
     def test_types_that_numpy_does_not_have(self):
         kind = h5py.h5t.IEEE_F32LE.copy()
@@ -112,14 +112,14 @@ class TestMakeRead:
             space = h5py.h5s.create_simple((10, 3))
             data = h5py.Dataset(h5py.h5d.create(file.id, b"x", kind, space, plist))
             data[...] = numbers((10, 3))
-            np.testing.assert_array_equal(make_read(data)(4, 8), data[4:8], strict=True)
+            np.testing.assert_array_equal(make_chunk_reader(data)(4, 8), data[4:8], strict=True)
             np.testing.assert_array_equal(data[4:8], numbers((10, 3))[4:8])
 
     @pytest.mark.parametrize("dtype", [np.longdouble, "u1"])
     def test_other_widths(self, dtype):
         with memory_file() as file:
             data = file.create_dataset("x", data=numbers((9, 3), dtype), chunks=(4, 3), shuffle=True)
-            np.testing.assert_array_equal(make_read(data)(4, 8), data[4:8], strict=True)
+            np.testing.assert_array_equal(make_chunk_reader(data)(4, 8), data[4:8], strict=True)
 
     def test_contiguous_and_virtual(self, tmp_path):
         with h5py.File(tmp_path / "plain.h5", "w") as file:
@@ -130,18 +130,18 @@ class TestMakeRead:
             file["plain"] = numbers((10, 3))
             file.create_virtual_dataset("virtual", layout)
             for name in file:
-                np.testing.assert_array_equal(make_read(file[name])(2, 9), numbers((10, 3))[2:9], strict=True)
+                np.testing.assert_array_equal(make_chunk_reader(file[name])(2, 9), numbers((10, 3))[2:9], strict=True)
 
     def test_grown_and_shrunk(self):
         with memory_file() as file:
             data = file.create_dataset("x", (5, 3), "<f4", chunks=(4, 8), maxshape=(None, 8), compression="gzip")
             data[...] = numbers((5, 3))
-            np.testing.assert_array_equal(make_read(data)(0, 4), data[:4])
+            np.testing.assert_array_equal(make_chunk_reader(data)(0, 4), data[:4])
             data.resize((10, 8))
             data[...] = numbers((10, 8))
-            np.testing.assert_array_equal(make_read(data)(8, 10), data[8:10])
+            np.testing.assert_array_equal(make_chunk_reader(data)(8, 10), data[8:10])
             data.resize((9, 8))
-            np.testing.assert_array_equal(make_read(data)(8, 9), data[8:9])
+            np.testing.assert_array_equal(make_chunk_reader(data)(8, 9), data[8:9])
 
     @pytest.mark.parametrize("skipped", [0b00, 0b01, 0b10, 0b11])
     def test_filters_that_a_chunk_skips(self, tmp_path, skipped, no_h5py):
@@ -153,7 +153,7 @@ class TestMakeRead:
             data = file.create_dataset("x", data=values, chunks=(4, 3), shuffle=True, compression="gzip")
             data.id.write_direct_chunk((4, 0), raw, skipped)
         with h5py.File(tmp_path / "x.h5") as file:  # the file that writes remembers an older mask
-            found = make_read(file["x"])(4, 8)
+            found = make_chunk_reader(file["x"])(4, 8)
             assert not no_h5py
             np.testing.assert_array_equal(found, values[4:], strict=True)
             np.testing.assert_array_equal(found, file["x"][4:8], strict=True)

@@ -17,7 +17,7 @@ from hepjax import InputError, read_jets
 from hepjax.data import chunk_starts
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import blocks, chunks
-from hepjax.data.threads import in_threads, reader_cores
+from hepjax.data.threads import reader_cores, run_in_threads
 
 FIELDS = ("constituents", "mask", "observables", "labels")
 
@@ -33,14 +33,14 @@ class TestLazy:
 
     def test_a_slice_reads_its_chunks_only(self, jet_file, monkeypatch):
         path = jet_file()  # chunks of 7
-        jets, read, decompress = read_jets(path), [], chunks._inflate
+        jets, read, decompress = read_jets(path), [], chunks._inflate_chunk
         with h5py.File(path) as file:
             expected = [
                 file[name].id.read_direct_chunk((row, *[0] * (file[name].ndim - 1)))[1]
                 for name in (hls4ml.CONSTITUENTS, hls4ml.JETS)
                 for row in (0, 7)
             ]
-        monkeypatch.setattr(chunks, "_inflate", lambda data, size: read.append(data) or decompress(data, size))
+        monkeypatch.setattr(chunks, "_inflate_chunk", lambda data, size: read.append(data) or decompress(data, size))
         jets[5:9]
         assert sorted(read) == sorted(expected)
 
@@ -75,7 +75,7 @@ class TestLazy:
 class TestThreads:
     @pytest.mark.parametrize("shuffle", [False, True])
     def test_several_are_used_and_none_is_left(self, jet_file, monkeypatch, shuffle, use_cores, stored):
-        jets, decompress = read_jets(stored(jet_file(), compression="gzip", shuffle=shuffle)), chunks._inflate
+        jets, decompress = read_jets(stored(jet_file(), compression="gzip", shuffle=shuffle)), chunks._inflate_chunk
         expected, before = jets[:], set(threading.enumerate())
         both, seen = threading.Barrier(2, timeout=30), set()
 
@@ -86,7 +86,7 @@ class TestThreads:
 
         use_cores(2)
         monkeypatch.setattr(blocks, "_TASK_ROWS", 1)
-        monkeypatch.setattr(chunks, "_inflate", meet)
+        monkeypatch.setattr(chunks, "_inflate_chunk", meet)
         found = jets[:]
         assert len(seen) == 2
         assert threading.get_ident() not in seen
@@ -96,21 +96,21 @@ class TestThreads:
             np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), strict=True)
 
     def test_chunks_of_different_files_are_read_at_the_same_time(self, jet_file, monkeypatch, use_cores):
-        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), chunks._inflate
+        jets, decompress = read_jets([jet_file("a.h5"), jet_file("b.h5")]), chunks._inflate_chunk
         both = threading.Barrier(2, timeout=30)
         use_cores(2)
-        monkeypatch.setattr(chunks, "_inflate", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
+        monkeypatch.setattr(chunks, "_inflate_chunk", lambda *a, **k: (both.wait() and None) or decompress(*a, **k))
         assert jets.constituents[np.array([0, 25])].shape == (2, 30, 16)
 
     def test_one_core_needs_none(self, jet_file, monkeypatch, use_cores):
-        jets, seen, decompress = read_jets(jet_file()), set(), chunks._inflate
+        jets, seen, decompress = read_jets(jet_file()), set(), chunks._inflate_chunk
 
         def watched(*given, **options):
             seen.add(threading.get_ident())
             return decompress(*given, **options)
 
         use_cores(1)
-        monkeypatch.setattr(chunks, "_inflate", watched)
+        monkeypatch.setattr(chunks, "_inflate_chunk", watched)
         jets[:]
         assert seen == {threading.get_ident()}
 
@@ -164,7 +164,7 @@ class TestThreads:
             done.append(number)
 
         with pytest.raises(InputError, match="two"):
-            in_threads([lambda number=number: task(number) for number in range(200)])
+            run_in_threads([lambda number=number: task(number) for number in range(200)])
         assert len(done) < 100
 
     @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs a signal to one thread")
@@ -182,7 +182,7 @@ class TestThreads:
         gc.disable()  # Python loses an interrupt that meets the collector
         try:
             with pytest.raises(KeyboardInterrupt):
-                in_threads([lambda number=number: task(number) for number in range(200)])
+                run_in_threads([lambda number=number: task(number) for number in range(200)])
         finally:
             gc.enable()
         assert len(done) < 100
@@ -218,11 +218,11 @@ class TestChunkStarts:
 
     def test_a_chunk_is_decompressed_once(self, jet_file, monkeypatch):
         """Whole chunks in any order, the rows mixed: as much work as reading in a line."""
-        jets, decompress, calls = read_jets(jet_file(count=70)), chunks._inflate, []
+        jets, decompress, calls = read_jets(jet_file(count=70)), chunks._inflate_chunk, []
         groups = np.split(np.arange(70), chunk_starts(jets)[1:])
         rng = np.random.default_rng(0)
         rng.shuffle(groups)
-        monkeypatch.setattr(chunks, "_inflate", lambda data, size: calls.append(data) or decompress(data, size))
+        monkeypatch.setattr(chunks, "_inflate_chunk", lambda data, size: calls.append(data) or decompress(data, size))
         for first in range(0, 10, 5):
             jets.constituents[rng.permutation(np.concatenate(groups[first : first + 5]))]
         assert len(calls) == 10

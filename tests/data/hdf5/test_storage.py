@@ -270,7 +270,7 @@ def test_large_chunks_are_read_few_at_a_time(jet_file, monkeypatch, use_cores):
 
     from hepjax.data.hdf5 import blocks
 
-    read = blocks._read_block
+    read = blocks._read_rows_of_chunk
 
     def done(name, *given):
         values = read(name, *given)
@@ -278,7 +278,7 @@ def test_large_chunks_are_read_few_at_a_time(jet_file, monkeypatch, use_cores):
         return values
 
     monkeypatch.setattr(blocks, "open_dataset", watched)
-    monkeypatch.setattr(blocks, "_read_block", done)
+    monkeypatch.setattr(blocks, "_read_rows_of_chunk", done)
     assert len(read_jets(jet_file(count=70))[:]) == 70
     assert max(most) == 1
 
@@ -294,8 +294,8 @@ def test_more_jets_than_memory_holds(jet_file, monkeypatch):
 def test_a_summary_unpacks_each_chunk_once(jet_file, monkeypatch):
     from hepjax.data.hdf5 import chunks
 
-    path, unpacked, plain = jet_file(count=12_000, slots=2, chunk=12_000), [], chunks._inflate
-    monkeypatch.setattr(chunks, "_inflate", lambda data, size: unpacked.append(size) or plain(data, size))
+    path, unpacked, plain = jet_file(count=12_000, slots=2, chunk=12_000), [], chunks._inflate_chunk
+    monkeypatch.setattr(chunks, "_inflate_chunk", lambda data, size: unpacked.append(size) or plain(data, size))
     assert summarize(path).jets == 12_000
     assert sorted(unpacked) == [12_000 * 2 * 16 * 4, 12_000 * 59 * 4]
 

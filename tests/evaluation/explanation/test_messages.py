@@ -200,5 +200,5 @@ def test_a_training_holds_nothing_of_them(network, jets, graph):
             patch.setattr(module, "shown", lambda _, __, x: x)
         assert variables_and_operations() == result
         patch.setattr(module, "shown", lambda _, __, x: x + 1)
-        patch.setattr(interaction_network, "shown", lambda _, __, x: x + 1)
+        patch.setattr(interaction_network, "sow_for_inspection", lambda _, __, x: x + 1)
         assert variables_and_operations() != result

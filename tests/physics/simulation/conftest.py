@@ -34,7 +34,7 @@ def written(tmp_path_factory):
 
         path = folder / f"{name}.lhe"
         if not path.exists():
-            generator = processes.generator(name)
+            generator = processes.process_generator(name)
             processes.seed(generator, 3)
             handover = generator.handover
             handover.openLHEF(str(path))

@@ -8,8 +8,8 @@ from hepjax.physics.simulation import PUBLIC, blocks
 @pytest.mark.parametrize("start", [0, 10, 20, 50, 70])
 def test_rows_do_not_depend_on_where_a_run_starts(toys, start):
     labels = blocks.shuffled_labels(75, hls4ml.CLASSES, 4)
-    whole = list(blocks.make_blocks(labels, 1, None, PUBLIC, 0))
-    rest = list(blocks.make_blocks(labels, 1, None, PUBLIC, start))
+    whole = list(blocks.make_row_blocks(labels, 1, None, PUBLIC, 0))
+    rest = list(blocks.make_row_blocks(labels, 1, None, PUBLIC, start))
     for block, same in zip(rest, whole[start // 10 :], strict=True):
         np.testing.assert_array_equal(block.labels, same.labels)
         assert block.cuts == same.cuts

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from hepjax.physics.simulation import clustering, processes, units
-from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.collisions import collisions_from_pythia_batch
 from hepjax.physics.simulation.conditions import PUBLIC
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -11,7 +11,7 @@ pytest.importorskip("fastjet", reason="the extra `sim` is not installed")
 
 @pytest.fixture
 def batch():
-    source = processes.generator("t", PUBLIC)
+    source = processes.process_generator("t", PUBLIC)
     processes.seed(source, 4)
     return source.pythia.nextBatch(4, "none")
 
@@ -19,8 +19,8 @@ def batch():
 def test_events_that_pythia_gave_up_on_are_passed_over(batch):
     import awkward as ak
 
-    whole = from_batch(batch)
-    rest = from_batch(ak.mask(batch, [True, False, True, True]), np.arange(3.0)[:, None])
+    whole = collisions_from_pythia_batch(batch)
+    rest = collisions_from_pythia_batch(ak.mask(batch, [True, False, True, True]), np.arange(3.0)[:, None])
     assert rest.weights.tolist() == [[0], [1], [2]]
     assert whole.weights.shape == (4, 0)
     assert (whole.events, rest.events) == (4, 3)
@@ -33,7 +33,7 @@ def test_events_that_pythia_gave_up_on_are_passed_over(batch):
 def test_nothing_gives_no_jets(batch):
     import awkward as ak
 
-    nothing = from_batch(ak.Array([None] * 4))
+    nothing = collisions_from_pythia_batch(ak.Array([None] * 4))
     assert nothing.events == 0
     jets = units.jets_of_collisions(nothing, PUBLIC, np.random.default_rng(0)).jets
     assert len(jets.counts) == len(clustering.pad_jets(jets)[0]) == 0
@@ -42,7 +42,7 @@ def test_nothing_gives_no_jets(batch):
 def test_a_unit_goes_on_past_events_that_pythia_gives_up_on(monkeypatch):
     import awkward as ak
 
-    real, calls = units.generator("w", PUBLIC), []
+    real, calls = units.process_generator("w", PUBLIC), []
 
     class Moody:
         """Gives up on all events of the first batch, and on every other one after that."""
@@ -55,6 +55,6 @@ def test_a_unit_goes_on_past_events_that_pythia_gives_up_on(monkeypatch):
             return ak.mask(batch, (np.arange(events) % 2 > 0) & (len(calls) > 1))
 
     moody = real._replace(pythia=Moody())
-    monkeypatch.setattr(units, "generator", lambda *_: moody)
+    monkeypatch.setattr(units, "process_generator", lambda *_: moody)
     assert len(units.simulate_unit(units.Unit(1, 2, 0, 5)).jets.counts) == 5
     assert len(calls) > 2

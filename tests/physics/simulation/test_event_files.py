@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from hepjax.errors import InputError
 from hepjax.physics.simulation import event_files, event_text
 from hepjax.physics.simulation.event_files import read_event_chunks
-from hepjax.physics.simulation.event_survey import survey
+from hepjax.physics.simulation.event_survey import survey_event_file
 from hepjax.physics.simulation.event_text import Format
 from tests.physics.simulation.event_makers import CASES, END, les_houches, outcome, small, write_hepmc
 
@@ -242,7 +242,7 @@ def test_les_houches_files_of_other_writers_hold_the_same_events(tmp_path, name)
 
 @pytest.mark.parametrize("name", sorted(path.name for path in CASES.glob("*.lhe")))
 def test_les_houches_files_of_others_are_read(name):
-    contents = survey(CASES / name)
+    contents = survey_event_file(CASES / name)
     assert contents.events == {"lw_4.lhe": 300, "pylhe-testfile-powheg-box-v2-hvq.lhe": 6}.get(name, 4)
 
 
@@ -250,7 +250,7 @@ def test_a_survey_refuses_damage_anywhere(tmp_path):
     head, events, end = les_houches(["1"] * 250)
     path = tmp_path / "a.lhe"
     path.write_text(head + "".join(events) + end)
-    assert survey(path)[:4] == (Format.LES_HOUCHES, 250, 3, ("XWGTUP",))
+    assert survey_event_file(path)[:4] == (Format.LES_HOUCHES, 250, 3, ("XWGTUP",))
     for damaged, words in (
         ([*events[:249], events[249].replace(" 21 ", " x ", 1)], "event 250: expected 13 finite numbers"),
         ([*events[:249], events[249].replace("</event>", "<rwgt><wgt id='a'>1</wgt></rwgt>\n</event>")],
@@ -258,4 +258,4 @@ def test_a_survey_refuses_damage_anywhere(tmp_path):
     ):  # fmt: skip
         path.write_text(head + "".join(damaged) + end)
         with pytest.raises(InputError, match=rf"a\.lhe: {words}"):
-            survey(path)
+            survey_event_file(path)

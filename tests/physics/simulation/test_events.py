@@ -52,6 +52,6 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     path = tmp_path / "a"
     path.write_text(head + "".join(events) + end)
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
-    reader._pythia.cache_clear()
+    reader._pythia_of_header.cache_clear()
     with pytest.raises(InputError, match=r"needs the package pythia8mc.*hepjax\[sim\]"):
         collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC)

@@ -9,7 +9,7 @@ from hepjax.physics.simulation import collisions, hepmc, processes
 from hepjax.physics.simulation.conditions import PUBLIC, Conditions
 from hepjax.physics.simulation.event_files import read_event_chunks
 from hepjax.physics.simulation.events import collide_event_chunk
-from hepjax.physics.simulation.hepmc_text import read_record, read_weights
+from hepjax.physics.simulation.hepmc_text import read_hepmc_record, read_hepmc_weights
 from tests.physics.simulation.event_makers import CASES, as_hepmc, outcome, small, write_hepmc
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -22,9 +22,9 @@ HEPMC = pytest.mark.parametrize("written_as", ["hepmc2", "hepmc3"])
 @HEPMC
 def test_hepmc_events_are_those_that_pythia_made(tmp_path, written_as):
     for name in ("t", "w", "g"):
-        generator = processes.generator(name)
+        generator = processes.process_generator(name)
         processes.seed(generator, 7)
-        wanted = collisions.from_batch(generator.pythia.nextBatch(4))
+        wanted = collisions.collisions_from_pythia_batch(generator.pythia.nextBatch(4))
         processes.seed(generator, 7)
         made = [as_hepmc(generator.pythia.event, i) for i in range(4) if generator.pythia.next()]
         chunk = next(read_event_chunks(write_hepmc(tmp_path / name, written_as, made)))
@@ -256,14 +256,14 @@ def test_decays_within_a_detector_do_not_count_beside_what_decays(tmp_path, writ
 
 @HEPMC
 def test_records_are_those_of_the_library(tmp_path, written_as):
-    generator = processes.generator("t")
+    generator = processes.process_generator("t")
     processes.seed(generator, 11)
     generator.pythia.next()
     path = write_hepmc(tmp_path / "a", written_as, [as_hepmc(generator.pythia.event, 0), small(new=True)])
     chunk = next(read_event_chunks(path))
     with pyhepmc.open(str(path)) as file:
         for row, event in enumerate(file):
-            record = read_record(chunk, row)
+            record = read_hepmc_record(chunk, row)
             rows = sorted(zip(record.ids.tolist(), record.status.tolist(), record.p4.tolist(), strict=True))
             particles = event.particles
             momenta = ([p.momentum.px, p.momentum.py, p.momentum.pz, p.momentum.e] for p in particles)
@@ -285,7 +285,7 @@ def test_weights_have_names_and_the_nominal_one_comes_first(tmp_path, written_as
         event.run_info = run
         event.weights = [2.0 + i, -1.5, 3e-12]
     chunk = next(read_event_chunks(write_hepmc(tmp_path / "a", written_as, events)))
-    assert [weights.names for weights in hepmc.weights_of(chunk)] == [("Default", "muR=2", "a b")] * 2
+    assert [weights.names for weights in hepmc.hepmc_weights(chunk)] == [("Default", "muR=2", "a b")] * 2
     assert collide_event_chunk(chunk, 1, PUBLIC).weights.tolist() == [[-1.5, 2, 3e-12], [-1.5, 3, 3e-12]]
 
 
@@ -293,7 +293,7 @@ def test_weights_without_names_are_numbered(tmp_path):
     path = tmp_path / "a.hepmc"
     path.write_text(hepmc2(LOOSE, 4, "2 0.5 -3"))
     chunk = next(read_event_chunks(path))
-    assert read_weights(chunk, 0) == (("0", "1"), (0.5, -3.0))
+    assert read_hepmc_weights(chunk, 0) == (("0", "1"), (0.5, -3.0))
     assert collide_event_chunk(chunk, 1, PUBLIC).weights.tolist() == [[0.5, -3]]
     path.write_text(hepmc2(LOOSE, 4))
     assert collide_event_chunk(next(read_event_chunks(path)), 1, PUBLIC).weights.shape == (1, 0)

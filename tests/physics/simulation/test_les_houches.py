@@ -47,7 +47,7 @@ def test_showers_follow_from_the_seed_alone(written):
     for chunk, seed in ((few, 2), (other, 1), (few._replace(events=few.events[:2]), 4)):
         assert not np.array_equal(collide_event_chunk(chunk, seed, PUBLIC).final.p4, first.final.p4)
     assert_same(collide_event_chunk(pickle.loads(pickle.dumps(few)), 1, PUBLIC), first)  # noqa: S301 — ours
-    reader._pythia.cache_clear()
+    reader._pythia_of_header.cache_clear()
     assert_same(collide_event_chunk(few, 1, PUBLIC), first)
 
 
@@ -198,7 +198,7 @@ def test_named_weights_come_in_either_form(tmp_path):
         head, events, end = les_houches(["2", "-3"], -4, extra=extra, header=declared)
         path.write_text(head + "".join(events) + end)
         chunk = next(read_event_chunks(path))
-        weights = list(reader.weights_of(chunk))
+        weights = list(reader.les_houches_weights(chunk))
         assert [w.names for w in weights] == [("XWGTUP", "a", "b c")] * 2
         assert [w.values for w in weights] == [(2, 0.5, -1e-5), (-3, 1.5, -1e-5)]
         np.testing.assert_array_equal(collide_event_chunk(chunk, 1, BARE).weights, [w.values for w in weights])

@@ -173,7 +173,10 @@ def test_what_another_run_makes_meanwhile_is_left_alone(tmp_path):
     files = simulate_files(tmp_path, jets=60, per_file=30, seed=5, observables=observe, progress=counts.append)
     assert sorted(tmp_path.iterdir()) == files
     assert sum(counts) == 60
-    with pytest.raises(part_files.BusyError, match="another run has just made it"), part_files.hold_parts(last, {}):
+    with (
+        pytest.raises(part_files.BusyError, match="another run has just made it"),
+        part_files.lock_parts_folder(last, {}),
+    ):
         pass
     assert sorted(tmp_path.iterdir()) == files
 

@@ -4,7 +4,7 @@ import pytest
 from hepjax.errors import InputError
 from hepjax.physics import kinematics
 from hepjax.physics.simulation import processes
-from hepjax.physics.simulation.collisions import from_batch
+from hepjax.physics.simulation.collisions import collisions_from_pythia_batch
 from hepjax.physics.simulation.conditions import Conditions
 
 pytest.importorskip("pythia8mc", reason="the extra `sim` is not installed")
@@ -14,9 +14,9 @@ BARE = ("PartonLevel:MPI = off", "PartonLevel:ISR = off", "PartonLevel:FSR = off
 
 
 def collided(name, conditions, events=100, number=3):
-    source = processes.generator(name, conditions)
+    source = processes.process_generator(name, conditions)
     processes.seed(source, number)
-    return from_batch(source.pythia.nextBatch(events))
+    return collisions_from_pythia_batch(source.pythia.nextBatch(events))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +82,7 @@ def test_events_do_not_depend_on_what_was_made_before():
 def test_resonances_beyond_the_standard_model_are_replaced_by_what_they_decay_to():
     settings = ("NewGaugeBoson:ffbar2gmZZprime = on", "Zprime:gmZmode = 3", "32:m0 = 3000.", "32:onMode = off")
     pythia = processes.start_pythia(*processes.COMMON, *processes.DECAYS, *settings, "32:onIfAny = 6", *BARE)
-    collisions = from_batch(pythia.nextBatch(20))
+    collisions = collisions_from_pythia_batch(pythia.nextBatch(20))
     np.testing.assert_array_equal(np.abs(collisions.hard.ids), 6)
     np.testing.assert_array_equal(np.bincount(collisions.hard.event), 2)
     np.testing.assert_array_equal(np.bincount(collisions.mother), 3)
@@ -91,7 +91,7 @@ def test_resonances_beyond_the_standard_model_are_replaced_by_what_they_decay_to
 def test_a_wrong_setting_is_told():
     for setting in ("Beams:eCM = fast", "Parton:MPI = off", "nonsense"):
         with pytest.raises(InputError, match=f"refuses the setting '{setting}'"):
-            processes.generator("g", Conditions(pythia=(setting,)))
+            processes.process_generator("g", Conditions(pythia=(setting,)))
 
 
 def test_settings_that_leave_nothing_to_do_are_told():

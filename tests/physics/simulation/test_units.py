@@ -55,7 +55,7 @@ def test_jets_look_like_the_physics_says():
     axis = p4.sum(axis=1)[:, None]
     away = np.hypot(
         kinematics.rapidity(p4) - kinematics.rapidity(axis),
-        kinematics.wrap(kinematics.phi(p4) - kinematics.phi(axis)),
+        kinematics.wrap_azimuth(kinematics.phi(p4) - kinematics.phi(axis)),
     )
     assert np.mean(away[mask] < 0.4) > 0.99
 

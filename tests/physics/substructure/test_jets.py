@@ -69,7 +69,7 @@ def test_scalars_equal_float64(jets, computed):
 
 def test_groomed_observables_are_those_of_the_surviving_particles(jets, computed):
     p4, mask = jets
-    small, _ = module._sort_by_pt(p4, mask)
+    small, _ = module._sort_jet_by_pt(p4, mask)
     frame, _ = module._to_jet_frame(small, mask)
     x, m = np.zeros((16, 32, 4), np.float32), np.zeros((16, 32), bool)
     x[:6, :30], m[:6, :30] = frame, mask

@@ -51,7 +51,7 @@ def test_too_few_jets_for_a_contamination_are_refused():
 
 @pytest.mark.parametrize("share, good", [(0.0, True), (0.1, True), (0.2, False), (1e-4, False), (float("nan"), False)])
 def test_shares(share, good):
-    assert anomalies.check_share(share) is good
+    assert anomalies.is_anomaly_share_valid(share) is good
 
 
 def test_latent_distance_is_scipys_mahalanobis(rng):
@@ -84,32 +84,36 @@ def test_combined_is_fishers_method(rng):
     scores = np.concatenate([background[:, ::17], [[-9.0, 9.0]] * 2], axis=1)  # between them -ln p is a line
     chances = [[(1 + np.sum(b >= x)) / 100 for x in s] for b, s in zip(background, scores, strict=True)]
     oracle = [stats.combine_pvalues(p, method="fisher").statistic / 2 for p in np.transpose(chances)]
-    np.testing.assert_allclose(anomalies.combine_scores([anomalies.fit_tail(b) for b in background], scores), oracle)
+    np.testing.assert_allclose(
+        anomalies.combine_anomaly_scores([anomalies.fit_score_tail(b) for b in background], scores), oracle
+    )
 
 
 def test_a_tail_of_many_jets_is_nearly_that_of_all(rng):
     values = rng.exponential(size=50_000)
-    few = anomalies.fit_tail(values)
+    few = anomalies.fit_score_tail(values)
     assert len(few.thresholds) <= 1024
     at = np.array([0.01, 0.5, 1.0, 3.0, 6.0, values.max() + 1])
     exact = -np.log([(1 + np.sum(values >= x)) / 50_001 for x in at])
-    np.testing.assert_allclose(anomalies.rarity(few, at), exact, atol=0.03)
+    np.testing.assert_allclose(anomalies.score_rarity(few, at), exact, atol=0.03)
 
 
 def test_rounding_does_not_matter_at_the_scores_of_background_jets(rng):
     values = rng.normal(size=50)
-    tail = anomalies.fit_tail(values)
-    near = [anomalies.rarity(tail, values * factor) for factor in (1 - 1e-7, 1 + 1e-7)]
+    tail = anomalies.fit_score_tail(values)
+    near = [anomalies.score_rarity(tail, values * factor) for factor in (1 - 1e-7, 1 + 1e-7)]
     np.testing.assert_allclose(*near, atol=1e-4)
-    assert anomalies.rarity(anomalies.fit_tail(np.zeros(4)), np.array([0.0, 1.0])) == pytest.approx([0, np.log(5)])
+    assert anomalies.score_rarity(anomalies.fit_score_tail(np.zeros(4)), np.array([0.0, 1.0])) == pytest.approx(
+        [0, np.log(5)]
+    )
 
 
 def test_weights_count_jets_of_a_tail_and_of_codes(rng):
     values, counts = rng.normal(size=20), rng.integers(1, 4, size=20)
     scaled = counts * (20 / counts.sum())
     chance = (1 + scaled[values >= values[7]].sum()) / 21
-    tail = anomalies.fit_tail(values, counts.astype(float))
-    assert anomalies.rarity(tail, values[7:8])[0] == pytest.approx(-np.log(chance))
+    tail = anomalies.fit_score_tail(values, counts.astype(float))
+    assert anomalies.score_rarity(tail, values[7:8])[0] == pytest.approx(-np.log(chance))
     codes = rng.normal(size=(20, 2))
     weighted, repeated = anomalies.fit_codes(codes, counts), anomalies.fit_codes(np.repeat(codes, counts, axis=0))
     np.testing.assert_allclose(
@@ -120,7 +124,7 @@ def test_weights_count_jets_of_a_tail_and_of_codes(rng):
 @pytest.mark.parametrize("values", [[], [1.0, np.inf]])
 def test_scores_that_say_nothing_are_refused(values):
     with pytest.raises(InputError, match="scores: expected finite ones of validation jets"):
-        anomalies.fit_tail(values)
+        anomalies.fit_score_tail(values)
 
 
 def test_told_from_keeps_the_order_of_jets_and_ties(labels, rng):

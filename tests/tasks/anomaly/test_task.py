@@ -17,7 +17,7 @@ from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import evaluate, options, predict, predictions, train
 from hepjax.tasks import Predictions
-from hepjax.tasks.anomaly import Anomaly, detection, figures, scores
+from hepjax.tasks.anomaly import Anomaly, detection, merit_figures, scores
 from hepjax.training import losses
 from hepjax.types import Reconstruction
 
@@ -52,19 +52,19 @@ def unlabeled(jet_file):
 class TestScores:
     def test_what_is_read_out(self, outputs):
         back, x = outputs
-        numbers = detection.read_out(back, x.astype(np.float32))
+        numbers = detection.anomaly_read_out(back, x.astype(np.float32))
         np.testing.assert_allclose(numbers[:, 0], np.mean((back.values - x) ** 2, axis=1), rtol=1e-5)
         kl = 0.5 * (back.mean**2 + np.exp(back.log_variance) - 1 - back.log_variance).sum(axis=1)
         np.testing.assert_allclose(numbers[:, 1], kl, rtol=1e-4)
         np.testing.assert_allclose(numbers[:, 2], 2 * numbers[:, 0] + kl, rtol=1e-5)
         np.testing.assert_array_equal(numbers[:, 3:], back.mean)
-        plain = detection.read_out(back._replace(log_variance=back.mean[:, :0]), x.astype(np.float32))
+        plain = detection.anomaly_read_out(back._replace(log_variance=back.mean[:, :0]), x.astype(np.float32))
         assert (plain[:, 1] == 0).all()
 
     def test_loss_is_what_the_model_states(self, outputs):
         back, x = outputs
         x = x.astype(np.float32)
-        numbers, weights = detection.read_out(back, x), np.array([1, 2, 0, 1, 0.5], np.float32)
+        numbers, weights = detection.anomaly_read_out(back, x), np.array([1, 2, 0, 1, 0.5], np.float32)
         variational = Anomaly().for_model(models.VariationalAutoencoder())
         assert variational.loss is AnomalyLoss.NEGATIVE_ELBO
         value = variational.mean_loss(numbers, np.zeros(5), weights, {})
@@ -77,13 +77,13 @@ class TestScores:
     def test_scores_are_those_of_numpy(self, rng):
         train_part, val, new = (rng.normal(size=(n, 6)).astype(np.float32) for n in (80, 40, 7))
         background = detection.background_references(train_part, val, (np.ones(80), np.ones(40)))
-        result = jax.jit(lambda x: detection.scores(x, background, variational=True))(new)
+        result = jax.jit(lambda x: detection.anomaly_scores(x, background, variational=True))(new)
         codes = scores.fit_codes(train_part[:, 3:])
         distance = scores.latent_distance(codes, new[:, 3:])
-        tails = [scores.fit_tail(x) for x in (val[:, 0], scores.latent_distance(codes, val[:, 3:]))]
-        both = scores.combine_scores(tails, [new[:, 0].astype(float), distance])
+        tails = [scores.fit_score_tail(x) for x in (val[:, 0], scores.latent_distance(codes, val[:, 3:]))]
+        both = scores.combine_anomaly_scores(tails, [new[:, 0].astype(float), distance])
         np.testing.assert_allclose(result, np.stack([new[:, 0], distance, both, new[:, 1], new[:, 2]], 1), rtol=1e-4)
-        assert detection.scores(jnp.asarray(new), background, variational=False).shape == (7, 3)
+        assert detection.anomaly_scores(jnp.asarray(new), background, variational=False).shape == (7, 3)
 
 
 class TestLearnedFrom:
@@ -207,7 +207,7 @@ class TestRefused:
         task = Anomaly(background=("q",), anomalies=("t",))
         test = Predictions(np.ones((3, 3), np.float32), np.ones(3, np.float32), task.columns(HLS4ML))
         with pytest.raises(InputError, match="no jet of the background, q"):
-            figures.measure_anomaly_scores(task, test)
+            merit_figures.measure_anomaly_scores(task, test)
         out, _ = run(path, tmp_path / "run", task=task)
         metrics, _ = evaluate.evaluate_model(out, [path])
         assert metrics["anomalies"]["t"]["both"]["auc"] is not None

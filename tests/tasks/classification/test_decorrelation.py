@@ -16,7 +16,7 @@ from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.runs import predictions, records, train
 from hepjax.runs.options import Experiment
 from hepjax.tasks.classification import Classification, Insensitivity
-from hepjax.tasks.classification.options import is_asked
+from hepjax.tasks.classification.options import asks_for_decorrelation
 from hepjax.training.decorrelation import ADVERSARY, distance_correlation
 
 MODEL = models.MLP(features=("j_mass", "j_multiplicity", "j_tau1_b1"), hidden=(8,))
@@ -25,7 +25,7 @@ LISTED = pipelines.make_pipeline(models.DeepSets(particles=20, columns=("j1_pt",
 
 
 def load(path, insensitive, pipeline=PIPELINE, memory=4.0):
-    opened = open_files.open_splits((path,))
+    opened = open_files.open_split_files((path,))
     task = Classification(insensitive=insensitive).resolve(opened.data.dataset)
     return task.prepare(load_subsets.load_subsets(opened, pipeline, task.read, seed=0, memory=memory), pipeline, 0)
 
@@ -161,4 +161,4 @@ def test_folds_are_insensitive_each(jet_file, tmp_path, undrawn):
 
 
 def test_nothing_is_asked_for_by_default():
-    assert not is_asked(Experiment().task.insensitive)
+    assert not asks_for_decorrelation(Experiment().task.insensitive)

@@ -21,7 +21,7 @@ def test_files_of_clouds_can_be_learned_from(tmp_path, rng):
     np.testing.assert_array_equal(again.mask, mask)
     np.testing.assert_allclose(again.values, clouds.values, rtol=1e-6)
     np.testing.assert_allclose(again.pt, clouds.pt, rtol=1e-6)
-    with atomic_hdf5.new_file(tmp_path / "jets.h5") as new:
+    with atomic_hdf5.new_hdf5_file(tmp_path / "jets.h5") as new:
         files.write_columns(new.file, columns, labels, ("q", "t"))
         new.check()
     jets = read_jets(tmp_path / "jets.h5")

@@ -15,7 +15,7 @@ from hepjax.inputs import load_subsets, tabular
 from hepjax.models import MLP, CouplingFlow, VariationalAutoencoder
 from hepjax.runs import options, predict, predictions, report, train
 from hepjax.tasks import generation
-from hepjax.tasks.generation import Generation, device, figures, flows
+from hepjax.tasks.generation import Generation, device, flows, merit_figures
 
 CLASSES = ("t", "q")
 ANGLES = {Role.ETA: "j1_eta", Role.PHI: "j1_phi"}
@@ -48,15 +48,15 @@ def unread(monkeypatch):
 def test_arrays_prepare_as_the_preparation_does(sample):
     x, labels = sample
     y = generation.to_coordinates(x).astype(np.float32)
-    arrays = device.fit_arrays(y, labels, CLASSES)
-    blank = device.blank_arrays(2)
+    arrays = device.fit_preparation_arrays(y, labels, CLASSES)
+    blank = device.blank_preparation_arrays(2)
     assert {name: array.shape for name, array in arrays.items()} == {name: a.shape for name, a in blank.items()}
     uniform = device.row_uniforms(jnp.asarray(y), jnp.asarray(labels), 25)
     z = np.asarray(device.prepare_rows(arrays, jnp.asarray(y), jnp.asarray(labels), uniform))
     for c in (0, 1):
         np.testing.assert_allclose(z[labels == c].mean(axis=0), 0, atol=0.1)
         np.testing.assert_allclose(np.cov(z[labels == c].T), np.eye(12), atol=0.15)
-    preparation = device.to_preparation(arrays, CLASSES)
+    preparation = device.preparation_of_arrays(arrays, CLASSES)
     np.testing.assert_allclose(generation.restore_observables(preparation, z, labels), x, rtol=2e-3, atol=2e-3)
 
 
@@ -209,8 +209,8 @@ def test_mixture_of_generators_is_that_of_their_densities():
 
 def test_distances_need_generated_jets():
     test = predictions.Predictions(np.ones((4, 1), np.float32), np.zeros((4, 1), np.float32), ("nll",))
-    metrics = figures.measure_generator(test, ("q",))
+    metrics = merit_figures.measure_generator(test, ("q",))
     assert metrics["distances"] == {}
     assert metrics["loss"] == 1
     with pytest.raises(InputError, match="no jet has a finite nll"):
-        figures.measure_generator(test._replace(values=np.full((4, 1), np.nan)), ("q",))
+        merit_figures.measure_generator(test._replace(values=np.full((4, 1), np.nan)), ("q",))

@@ -15,8 +15,8 @@ from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import evaluate, options, predict, predictions, records, train
 from hepjax.tasks import Predictions
-from hepjax.tasks.regression import Regression, figures
-from hepjax.tasks.regression.predictions import in_units, mixture
+from hepjax.tasks.regression import Regression, merit_figures
+from hepjax.tasks.regression.predictions import gaussian_mixture_moments, predictions_in_units
 from hepjax.training import losses
 
 HLS4ML = datasets.get("hls4ml")
@@ -194,14 +194,14 @@ class TestPredictions:
     def test_quantiles_never_cross(self, rng):
         statistics = {"mean": jnp.array([1.0, 2.0]), "width": jnp.array([3.0, 4.0])}
         outputs = jnp.array(rng.normal(size=(30, 10)))
-        values = np.asarray(in_units(outputs, statistics, RegressionLoss.QUANTILES, 5)).reshape(30, 2, 5)
+        values = np.asarray(predictions_in_units(outputs, statistics, RegressionLoss.QUANTILES, 5)).reshape(30, 2, 5)
         assert (np.diff(values, axis=-1) >= 0).all()
         expected = np.sort(np.asarray(outputs).reshape(30, 2, 5), axis=-1)
         np.testing.assert_allclose(values[:, 1], 2 + 4 * expected[:, 1], rtol=1e-5)
 
     def test_mixture_has_the_moments_of_its_members(self, rng):
         members = np.concatenate([rng.normal(size=(3, 1, 1)), rng.uniform(0.5, 2, size=(3, 1, 1))], axis=2)
-        ((mean, width),) = mixture(members)
+        ((mean, width),) = gaussian_mixture_moments(members)
         drawn = np.concatenate([rng.normal(m, w, 400_000) for (m, w) in members[:, 0]])
         assert mean == pytest.approx(drawn.mean(), abs=0.01)
         assert width == pytest.approx(drawn.std(), rel=0.01)
@@ -268,7 +268,7 @@ def test_history_has_no_accuracy(file, tmp_path):
 def test_figures_need_targets():
     task = Regression(target=("j_mass",))
     with pytest.raises(InputError, match="no j_mass, so nothing can be measured"):
-        figures.estimates_of(task, Predictions(np.ones((3, 1)), None, ("j_mass",)))
+        merit_figures.regression_estimates(task, Predictions(np.ones((3, 1)), None, ("j_mass",)))
 
 
 def test_options_are_frozen():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hepjax.types import Array
 
 
-def is_traced(x: Any) -> bool:
+def is_traced_table(x: Any) -> bool:
     """Tests if an array is a tracer, as under `jax.jit`, so that only its shape can be checked."""
     return isinstance(x, jax.core.Tracer)
 
@@ -35,7 +35,7 @@ def checked_features(x: Any, name: str = "x", columns: int | None = None) -> Arr
         raise InputError(f"{name}: expected shape (N, F), a row for each jet, found {table.shape}")
     if columns is not None and table.shape[1] != columns:
         raise InputError(f"{name}: expected {columns} columns, found {table.shape[1]}; give the same features")
-    if not is_traced(table):
+    if not is_traced_table(table):
         bad = ~np.isfinite(np.asarray(table))
         if bad.any():
             row, column = np.argwhere(bad)[0]
@@ -51,8 +51,8 @@ def column_means(x: Array) -> Array:
     return x.mean(axis=0, dtype=np.float64).astype(np.float32) if isinstance(x, np.ndarray) else jnp.mean(x, axis=0)
 
 
-def subtract(x: Array, shift: Array) -> jax.Array:
+def subtract_column_means(x: Array, shift: Array) -> jax.Array:
     """Returns (N, F) float32 x - shift; float64 arrays on the host are subtracted before they are rounded."""
-    if isinstance(x, np.ndarray) and not is_traced(shift):
+    if isinstance(x, np.ndarray) and not is_traced_table(shift):
         return jnp.asarray((x - np.asarray(shift, np.float64)).astype(np.float32))
     return jnp.asarray(x, jnp.float32) - shift

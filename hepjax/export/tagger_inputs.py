@@ -120,10 +120,10 @@ def symbolic_inputs(specs: Sequence[InputSpec]) -> list[jax.ShapeDtypeStruct]:
     return [jax.ShapeDtypeStruct((batch, *spec.shape), spec.dtype) for spec in specs]
 
 
-def jets_at_once(bytes_of_one: int) -> int:
+def jets_per_exported_call(bytes_of_one: int) -> int:
     """Returns the largest number of jets per call that is efficient in time and memory.
 
-    >>> jets_at_once(1_000), jets_at_once(100_000), jets_at_once(10_000_000)
+    >>> jets_per_exported_call(1_000), jets_per_exported_call(100_000), jets_per_exported_call(10_000_000)
     (4096, 83, 1)
     """
     return min(max(_MEMORY // max(bytes_of_one, 1), 1), _MOST_AT_ONCE)
@@ -148,7 +148,7 @@ def require_package(package: str) -> None:
         ) from error
 
 
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
+def read_exported_bytes(path: str | os.PathLike[str]) -> bytes:
     """Reads the content of a file.
 
     Args:
@@ -169,7 +169,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         raise InputError(f"{path}: cannot be read ({reason}); give a file that hepjax export made") from error
 
 
-def check_format(path: str | os.PathLike[str], version: Any, producer: str = "") -> None:
+def check_export_format(path: str | os.PathLike[str], version: Any, producer: str = "") -> None:
     """Refuses a file that was not written by this version of the export format.
 
     Args:
@@ -180,7 +180,7 @@ def check_format(path: str | os.PathLike[str], version: Any, producer: str = "")
     Raises:
       InputError: the version is missing or different.
 
-    >>> check_format("a.onnx", FORMAT)
+    >>> check_export_format("a.onnx", FORMAT)
     """
     if version is None:
         if producer == PRODUCER:
@@ -261,15 +261,15 @@ def predict_in_blocks(
       A function from a pytree of arrays to (N, C) float32; it raises InputError if the arrays do not fit `specs`.
     """
 
-    def predict(inputs: PyTree) -> np.ndarray:
+    def predict_any_number(inputs: PyTree) -> np.ndarray:
         arrays = [np.asarray(array) for array in jax.tree.leaves(inputs)]
-        _check_arrays(arrays, specs)
+        _check_input_arrays(arrays, specs)
         arrays = [x.astype(spec.dtype, copy=False) for x, spec in zip(arrays, specs, strict=True)]
         blocks = range(math.ceil(len(arrays[0]) / most))
         predictions = [_run(run, [x[i * most : (i + 1) * most] for x in arrays], classes) for i in blocks]
         return np.concatenate(predictions) if predictions else np.zeros((0, classes), np.float32)
 
-    return predict
+    return predict_any_number
 
 
 def _run(run: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray], classes: int) -> np.ndarray:
@@ -286,7 +286,7 @@ def _run(run: Callable[[list[np.ndarray]], np.ndarray], arrays: list[np.ndarray]
     return predictions
 
 
-def _check_arrays(arrays: Sequence[np.ndarray], specs: Sequence[InputSpec]) -> None:
+def _check_input_arrays(arrays: Sequence[np.ndarray], specs: Sequence[InputSpec]) -> None:
     if len(arrays) != len(specs):
         raise InputError(f"inputs: expected {' and '.join(spec.name for spec in specs)}, found {len(arrays)} arrays")
     for array, spec in zip(arrays, specs, strict=True):

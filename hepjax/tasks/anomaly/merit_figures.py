@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from hepjax.types import Scores
 
 
-def kinds_in(task: AnomalyOptions, predictions: Predictions) -> tuple[str, ...]:
+def anomaly_kinds(task: AnomalyOptions, predictions: Predictions) -> tuple[str, ...]:
     """Lists the kinds of anomalies among jets: each class that has some, and all together, such as w+z+t.
 
     Args:
@@ -29,7 +29,7 @@ def kinds_in(task: AnomalyOptions, predictions: Predictions) -> tuple[str, ...]:
     Returns:
       The kinds; none where all jets are background, or none are.
     """
-    present = _present(task, _targets(predictions))
+    present = _present_anomaly_classes(task, _anomaly_targets(predictions))
     background, anomalies = (tuple(n for n in names if n in present) for names in (task.background, task.anomalies))
     if not background:
         return ()
@@ -46,8 +46,8 @@ def scores_of(task: AnomalyOptions, predictions: Predictions) -> dict[str, dict[
     Returns:
       Kind of anomalies → score → what `evaluation.anomaly_figures` takes.
     """
-    targets = _targets(predictions)
-    present = _present(task, targets)
+    targets = _anomaly_targets(predictions)
+    present = _present_anomaly_classes(task, targets)
     background = [name for name in task.background if name in present]
     names = (*task.background, *task.anomalies)
     return {
@@ -57,7 +57,7 @@ def scores_of(task: AnomalyOptions, predictions: Predictions) -> dict[str, dict[
             )
             for i, column in enumerate(predictions.columns)
         }
-        for kind in kinds_in(task, predictions)
+        for kind in anomaly_kinds(task, predictions)
     }
 
 
@@ -72,9 +72,9 @@ def measure_anomaly_scores(task: AnomalyOptions, predictions: Predictions) -> di
       `loss`; `test_jets` of each class; `anomalies`: kind → score → AUC and rejections; `intervals` of 68 % with the
       same keys; and `bounds` on rejections, at 95 %.
     """
-    targets = _targets(predictions)
+    targets = _anomaly_targets(predictions)
     names = (*task.background, *task.anomalies) or ("all",)
-    loss, near = _loss(task, predictions, targets)
+    loss, near = _background_loss(task, predictions, targets)
     figures = {
         kind: {column: evaluation.anomaly_figures(scores) for column, scores in of_kind.items()}
         for kind, of_kind in scores_of(task, predictions).items()
@@ -131,7 +131,7 @@ def compare(task: AnomalyOptions, first: Predictions, second: Predictions) -> di
     }
     loss = None
     if first.columns == second.columns:  # which tell whether codes are distributions
-        name, inside = _loss_column(task), _background(task, _targets(first))
+        name, inside = _loss_column(task), _background(task, _anomaly_targets(first))
         values = [x.values[inside, x.columns.index(name)].astype(np.float64) for x in (second, first)]
         weights = np.ones(len(values[0])) if first.weights is None else first.weights[inside]
         loss = evaluation.mean_difference(values[0] - values[1], weights)
@@ -161,7 +161,9 @@ def join_anomaly_figures(metrics: Mapping[str, Any]) -> dict[str, dict[str, dict
     return result
 
 
-def _loss(task: AnomalyOptions, predictions: Predictions, targets: np.ndarray) -> tuple[float, list[float] | None]:
+def _background_loss(
+    task: AnomalyOptions, predictions: Predictions, targets: np.ndarray
+) -> tuple[float, list[float] | None]:
     """The mean loss of background jets, and its 68 % interval."""
     inside = _background(task, targets)
     values = predictions.values[inside, predictions.columns.index(_loss_column(task))].astype(np.float64)
@@ -196,12 +198,12 @@ def _take_anomaly_jets(figures: Mapping[str, Any], key: str) -> dict[str, Any]:
     }
 
 
-def _present(task: AnomalyOptions, targets: np.ndarray) -> list[str]:
+def _present_anomaly_classes(task: AnomalyOptions, targets: np.ndarray) -> list[str]:
     names = (*task.background, *task.anomalies)
     return [name for number, name in enumerate(names) if (targets == number).any()]
 
 
-def _targets(predictions: Predictions) -> np.ndarray:
+def _anomaly_targets(predictions: Predictions) -> np.ndarray:
     if predictions.targets is None:
         raise InputError("scores: no labels, so nothing can be measured; give scores of labeled jets")
     return np.asarray(predictions.targets, np.int32)

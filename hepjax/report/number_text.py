@@ -16,10 +16,10 @@ PARTS = {"train": "training", "val": "validation", "test": "test"}
 """The names of the parts that jets are split into, as experiment.json has them, and in words."""
 
 
-def find(tree: Any, *keys: str) -> Any:
+def find_nested_value(tree: Any, *keys: str) -> Any:
     """Returns the value in nested mappings, or None where any key is missing.
 
-    >>> find({"a": {"b": 1}}, "a", "b"), find({"a": None}, "a", "b")
+    >>> find_nested_value({"a": {"b": 1}}, "a", "b"), find_nested_value({"a": None}, "a", "b")
     (1, None)
     """
     for key in keys:
@@ -48,24 +48,24 @@ def number_text(value: Any, form: str = "{:.4g}") -> str:
     return MISSING if value is None or isinstance(value, float) else str(value)
 
 
-def span(interval: Sequence[float], form: str = "{:.4g}") -> str:
+def interval_text(interval: Sequence[float], form: str = "{:.4g}") -> str:
     """Formats the ends of an interval.
 
-    >>> span((0.5, 0.75), "{:.2f}")
+    >>> interval_text((0.5, 0.75), "{:.2f}")
     '0.50 to 0.75'
     """
     return " to ".join(form.format(end) for end in interval)
 
 
-def uncertainty(metrics: Mapping[str, Any], key: str, form: str) -> str:
+def uncertainty_text(metrics: Mapping[str, Any], key: str, form: str) -> str:
     """Returns the uncertainty of a figure of merit in words; empty where it is not known.
 
-    >>> uncertainty({"intervals": {"loss": [0.5, 0.75]}}, "loss", "{:.2f}")
+    >>> uncertainty_text({"intervals": {"loss": [0.5, 0.75]}}, "loss", "{:.2f}")
     '68% interval 0.50 to 0.75'
     """
-    interval, spread = find(metrics, "intervals", key), find(metrics, "spread", key)
+    interval, spread = find_nested_value(metrics, "intervals", key), find_nested_value(metrics, "spread", key)
     if is_interval(interval):
-        return f"68% interval {span(interval, form)}"
+        return f"68% interval {interval_text(interval, form)}"
     return f"± {form.format(spread)} from training to training" if is_number(spread) else ""
 
 
@@ -99,7 +99,7 @@ def certainty_sentence(metrics: Mapping[str, Any]) -> str:
     """Returns how sure the figures of merit are."""
     members, spread = metrics.get("members") or {}, metrics.get("spread")
     if metrics.get("intervals") and members:
-        scatter = uncertainty({"spread": spread}, "accuracy", "{:.1%}")
+        scatter = uncertainty_text({"spread": spread}, "accuracy", "{:.1%}")
         return "68% intervals" + (f"; the accuracy scatters by {scatter}." if scatter else ".")
     if metrics.get("intervals"):
         return (

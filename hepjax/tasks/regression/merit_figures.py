@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from hepjax.tasks.task_types import Predictions
 
 
-def estimates_of(task: RegressionOptions, predictions: Predictions) -> Estimates:
+def regression_estimates(task: RegressionOptions, predictions: Predictions) -> Estimates:
     """Returns predictions with their truths, widths and quantiles apart.
 
     Args:
@@ -44,7 +44,7 @@ def estimates_of(task: RegressionOptions, predictions: Predictions) -> Estimates
     return Estimates(predicted=values, **shared)
 
 
-def losses_of(task: RegressionOptions, estimates: Estimates) -> np.ndarray:
+def regression_losses_per_jet(task: RegressionOptions, estimates: Estimates) -> np.ndarray:
     """Computes what each jet adds to the loss, of targets in units of their spread among these jets.
 
     Args:
@@ -84,7 +84,7 @@ def measure_regression(task: RegressionOptions, predictions: Predictions) -> dic
       the truth, and `observables`: "true TARGET" and each observable to lists of edges, jets, bias, resolution and
       their intervals; None stands in bins of fewer than ten jets.
     """
-    estimates = estimates_of(task, predictions)
+    estimates = regression_estimates(task, predictions)
     bins = {}
     for name in task.target:
         observables, relative = residuals_in_bins(task, predictions, name)
@@ -92,7 +92,7 @@ def measure_regression(task: RegressionOptions, predictions: Predictions) -> dic
             "relative": relative,
             "observables": {key: _arrays_to_json(each) for key, each in observables.items()},
         }
-    return evaluation.regression_figures(estimates, losses_of(task, estimates)) | {"in_bins": bins}
+    return evaluation.regression_figures(estimates, regression_losses_per_jet(task, estimates)) | {"in_bins": bins}
 
 
 def residuals_in_bins(task: RegressionOptions, predictions: Predictions, name: str) -> tuple[dict[str, InBins], bool]:
@@ -106,7 +106,7 @@ def residuals_in_bins(task: RegressionOptions, predictions: Predictions, name: s
     Returns:
       "true TARGET" or the observable to its bins, and whether residuals are divided by the truth.
     """
-    estimates, d = estimates_of(task, predictions), task.target.index(name)
+    estimates, d = regression_estimates(task, predictions), task.target.index(name)
     truth, predicted = (np.asarray(x[:, d], np.float64) for x in (estimates.truth, estimates.predicted))
     ratio = evaluation.relative_residuals(predicted, truth)
     inside, residuals = (np.ones(len(truth), bool), predicted - truth) if ratio is None else ratio
@@ -130,18 +130,18 @@ def compare_regression_figures(task: RegressionOptions, first: Predictions, seco
       first: with targets.
       second: the same jets in the same order.
     """
-    a, b = (estimates_of(task, each) for each in (first, second))
-    return evaluation.compare_regressions(a, b, losses_of(task, a), losses_of(task, b))
+    a, b = (regression_estimates(task, each) for each in (first, second))
+    return evaluation.compare_regressions(a, b, regression_losses_per_jet(task, a), regression_losses_per_jet(task, b))
 
 
-def ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) -> dict[str, Any]:
+def regression_ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) -> dict[str, Any]:
     """Takes the squared error of members apart, in units of the spread of the truth.
 
     Args:
       task: the options.
       members: predictions of the same jets.
     """
-    estimates = [estimates_of(task, each) for each in members]
+    estimates = [regression_estimates(task, each) for each in members]
     truth = np.asarray(estimates[0].truth, np.float64)
     spread = np.where(truth.std(axis=0) > 0, truth.std(axis=0), 1.0)
     predicted = np.stack([np.asarray(each.predicted, np.float64) / spread for each in estimates])
@@ -151,11 +151,15 @@ def ensemble_figures(task: RegressionOptions, members: Sequence[Predictions]) ->
 
 def _arrays_to_json(bins: InBins) -> dict[str, Any]:
     """Turns figures into lists, with None for what is not known."""
-    return {name: _listed(values) for name, values in bins._asdict().items()}
+    return {name: _regression_bins_to_json(values) for name, values in bins._asdict().items()}
 
 
-def _listed(values: np.ndarray) -> list[Any]:
+def _regression_bins_to_json(values: np.ndarray) -> list[Any]:
     return [
-        _listed(value) if isinstance(value, np.ndarray) else float(value) if np.isfinite(value) else None
+        _regression_bins_to_json(value)
+        if isinstance(value, np.ndarray)
+        else float(value)
+        if np.isfinite(value)
+        else None
         for value in values
     ]
