@@ -230,7 +230,9 @@ RUNS = {
     "deepsets": SET,
     "ensemble": (*PERCEPTRON, "--ensemble", "2"),
     "folds": (*PERCEPTRON, "--folds", "3"),
-    "graph-network": ("graph-network", "--rounds", "1", "--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", *PARTICLES),
+    "graph-network": (
+        "graph-network", "--rounds", "1", "--edge", "2", "--node", "2", "--jet", "2", "--neighbors", "2", *PARTICLES,
+    ),
     "gru": ("gru", "--units", "3", "--hidden", "3", "--order-by", "j1_e", *PARTICLES),
     "interaction-network": (
         "interaction-network", "--edge", "3", "2", "--node", "3", "--hidden", "2", "--readout", "flatten",

@@ -22,7 +22,7 @@ from hepjax.runs.batch_feeds import (
     shared_feed,
 )
 from hepjax.runs.ensembles import asks_for_ensemble, choose_members, count_members
-from hepjax.runs.longer import schedule_length
+from hepjax.runs.resumed_schedule import schedule_length
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
 from hepjax.training import losses

@@ -11,7 +11,7 @@ from hepjax import report, runtime, training
 from hepjax.data import atomic_files
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import locks, longer, options, run_folder, save_run
+from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
@@ -71,7 +71,7 @@ def _run(
     )
     experiment = _resolve_experiment(experiment, opened)
     if experiment.resume:
-        longer.check_schedule(experiment, *run_folder.check_same_experiment(experiment))
+        resumed_schedule.check_schedule(experiment, *run_folder.check_same_experiment(experiment))
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)

@@ -131,14 +131,10 @@ class TestJetsAreGone:
     def test_a_folder_of_an_older_hepjax(self, run, caplog):
         folder, _ = run
         (folder / "test.h5").unlink()
-<<<<<<< HEAD
-        text = report.write_run_page(folder).read_text()
-=======
         with pytest.raises(InputError, match=r"test\.h5: expected a file, found none"):
-            report.write(folder)
+            report.write_run_page(folder)
         run_folder.change_record(folder, {"format": 1, "identity": None, "files": None})
-        text = report.write(folder).read_text()
->>>>>>> folders
+        text = report.write_run_page(folder).read_text()
         assert "ROC curves" not in headings(text)
         assert "Figures of merit" in headings(text)
         assert "from an older hepjax" in caplog.text

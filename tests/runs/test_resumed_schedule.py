@@ -10,7 +10,7 @@ import pytest
 from hepjax import InputError, models
 from hepjax.choices import Schedule
 from hepjax.cli import parsing
-from hepjax.runs import longer, options, records, stored, train
+from hepjax.runs import options, records, resumed_schedule, stored, train
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 RECORD = {"jets": {"train": 1000}}
@@ -24,7 +24,7 @@ def made(schedule=Schedule.COSINE, epochs=3, **optimizer):
 @pytest.mark.parametrize("schedule", [Schedule.COSINE, Schedule.ONE_CYCLE])
 def test_a_schedule_is_not_stretched_in_silence(schedule):
     with pytest.raises(InputError, match=r"from (\S+) to (\S+) after epoch 3") as found:
-        longer.check_schedule(made(schedule, 6), made(schedule), RECORD)
+        resumed_schedule.check_schedule(made(schedule, 6), made(schedule), RECORD)
     old, new = map(float, re.search(r"from (\S+) to (\S+) after", str(found.value)).groups())
     assert old < 1e-4
     assert new > 1e-2
@@ -36,13 +36,13 @@ def test_a_schedule_is_not_stretched_in_silence(schedule):
 @pytest.mark.parametrize("asked, words", [(3, "stays 2.7e-06"), (6, "goes from 2.7e-06 to 0.05"), (4, "goes over 4")])
 def test_what_is_asked_for_is_said(caplog, asked, words):
     caplog.set_level(logging.INFO, logger="hepjax")
-    longer.check_schedule(made(epochs=6, schedule_epochs=asked), made(), RECORD)
+    resumed_schedule.check_schedule(made(epochs=6, schedule_epochs=asked), made(), RECORD)
     assert words in caplog.text
 
 
 @pytest.mark.parametrize("schedule", [Schedule.CONSTANT, Schedule.PLATEAU])
 def test_a_schedule_without_an_end_goes_on(schedule, caplog):
-    longer.check_schedule(made(schedule, 6), made(schedule), RECORD)
+    resumed_schedule.check_schedule(made(schedule, 6), made(schedule), RECORD)
     assert not caplog.text
 
 
