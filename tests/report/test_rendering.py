@@ -44,7 +44,7 @@ class TestTemplates:
     def test_scripts_hold_nothing_but_the_pages_own_and_json(self, name):
         source = FOLDER.joinpath(name).read_text(encoding="utf-8")
         for inside in re.findall(r"<script[^>]*>(.*?)</script>", source, flags=re.DOTALL):
-            assert inside in ("{{ script }}", "{{ readings(chart)|tojson }}")
+            assert inside in ("{{ script }}", "{{ chart_readings(chart)|tojson }}")
 
 
 def test_text_stays_text():

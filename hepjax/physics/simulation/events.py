@@ -73,9 +73,9 @@ def collide_event_chunk(chunk: Chunk, seed: int, conditions: Conditions) -> Coll
     >>> collide_event_chunk(next(chunks("events.lhe")), 1, PUBLIC).events  # doctest: +SKIP
     100
     """
-    reader = les_houches if chunk.format is Format.LES_HOUCHES else hepmc
     if conditions.pile_up > 0:
-        _check_pile_up_beams(chunk.path, reader.beams(chunk))
+        read_beams = les_houches.les_houches_beams if chunk.format is Format.LES_HOUCHES else hepmc.hepmc_beams
+        _check_pile_up_beams(chunk.path, read_beams(chunk))
     if chunk.format is Format.LES_HOUCHES:
         return les_houches.collide_les_houches(chunk, seed, conditions)
     collisions = hepmc.collide_hepmc(chunk)
