@@ -13,7 +13,6 @@ variational one has AUC 0.907 ± 0.006 on top, and rejection 5.2 ± 0.3 at half 
 from __future__ import annotations
 
 import dataclasses
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -49,9 +48,9 @@ class AnomalyDetection:
     contamination: tuple[float, ...] = (0.0,)
     """Shares of these among the jets to learn from, 0 or 0.001 to 0.1; all is done for each."""
     epochs: int = 40
-    """Of each autoencoder; the one with the lowest validation loss counts."""
+    """Epochs of each autoencoder; the one with the lowest validation loss counts."""
     seed: int = 0
-    """Of the split, the parameters, the order of jets, the contamination and the errors."""
+    """Seed of the split, the parameters, the order of jets, the contamination and the errors."""
     out: Path = Path("runs/anomaly-detection")
     """A new folder for roc_SHARE.png, contamination.png, table.md, figures.json and the runs."""
 
@@ -82,7 +81,7 @@ def judge(jets: Jets, trainings: dict[str, options.Experiment]) -> predictions.P
 def run(chosen: AnomalyDetection) -> dict[str, dict[str, dict]]:
     """Trains, measures, draws; returns anomaly → contamination → score → `evaluation.anomaly_figures`."""
     atomic_files.check_new(chosen.out)
-    jets, merits = readers.read_jets(list(chosen.data) or None)[:], {}
+    jets, merits = readers.read_jets(chosen.data or None)[:], {}
     for share, trainings in {f"{share:g}": dict(plan(jets, share, chosen)) for share in chosen.contamination}.items():
         scores = merit_figures.scores_of(next(iter(trainings.values())).task, judge(jets, trainings))
         for kind, of_kind in scores.items():
@@ -91,7 +90,7 @@ def run(chosen: AnomalyDetection) -> dict[str, dict[str, dict]]:
         report.save(report.anomaly_roc_figure(scores, shown, [*MASSES]), chosen.out / f"roc_{share}.png")
     report.save(report.contamination_figure(merits[kind], shown), chosen.out / "contamination.png")
     atomic_files.write_text(chosen.out / "table.md", report.anomaly_tables(merits) + "\n")
-    atomic_files.write_text(chosen.out / "figures.json", json.dumps(merits, indent=1) + "\n")
+    atomic_files.write_json(chosen.out / "figures.json", merits)
     return merits
 
 

@@ -19,7 +19,6 @@ import tyro
 from matplotlib.figure import Figure
 
 from hepjax import models, report, training
-from hepjax.choices import Optimizer, Schedule
 from hepjax.data import atomic_files
 from hepjax.training import losses
 from hepjax.types import Batch
@@ -41,22 +40,22 @@ class BiasVariance:
     degrees: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7, 8, 9)
     """Of the polynomials."""
     seed: int = 0
-    """Of the points, the noise and the first parameters."""
+    """Seed of the points, the noise and the first parameters."""
     out: Path = Path("runs/bias-variance")
     """A new folder for the picture."""
 
 
 def fit(key: jax.Array, degree: int, options: BiasVariance) -> tuple[jax.Array, jax.Array]:
-    """One physicist's points and fit; returns the curve at GRID, and its mean squared error for new points there."""
+    """Fits one physicist's points; returns the curve at GRID, and its mean squared error for new points there."""
     noise_key, key = jax.random.split(key)
     old, new = TRUTH + options.noise * jax.random.normal(noise_key, (2, *TRUTH.shape))
     rows = np.linspace(0, len(GRID) - 1, options.points).round().astype(int)
     data, model = Batch(GRID[rows], old[rows], np.ones(len(rows))), models.Linear(degree=degree)
-    optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=1000))
-    step = training.make_train_step(models.make_apply(model), losses.mean_squared_error, optimizer)
-    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
-    last, _ = training.run_steps(step, first, data, 1000)
-    curve = model.apply({"params": last.params}, GRID)
+    apply, variables = models.make_apply(model), models.initialize(model, key, data.inputs)
+    fitted = training.fit_full_batch(
+        apply, losses.mean_squared_error, *variables, data, key, learning_rate=0.3, steps=1000
+    )
+    curve = model.apply({"params": fitted[0].params}, GRID)
     return curve[:, 0], losses.mean_squared_error(curve, new)
 
 
@@ -72,9 +71,9 @@ def take_apart(degree: int, options: BiasVariance) -> tuple[float, ...]:
     return options.noise**2, *map(float, (bias_squared.mean(), variance.mean(), measured.mean(), uncertainty))
 
 
-def draw(found: dict[int, tuple[float, ...]]) -> Figure:
-    """The three contributions on top of each other, and the measured error."""
-    degrees, (*parts, measured, uncertainty) = list(found), np.transpose(list(found.values()))
+def draw(errors: dict[int, tuple[float, ...]]) -> Figure:
+    """Draws the three contributions on top of each other, and the measured error."""
+    degrees, (*parts, measured, uncertainty) = list(errors), np.transpose(list(errors.values()))
     with report.style():
         axes = (figure := report.new_figure(10, 7.5)).subplots()
         for i, (label, color) in enumerate((("Noise", "0.8"), ("Bias²", "C0"), ("Variance", "C1"))):
@@ -88,10 +87,10 @@ def draw(found: dict[int, tuple[float, ...]]) -> Figure:
 def run(options: BiasVariance) -> dict[int, tuple[float, ...]]:
     """Takes apart the error at each degree, and draws."""
     atomic_files.check_new(options.out)
-    found = {degree: take_apart(degree, options) for degree in options.degrees}
+    errors = {degree: take_apart(degree, options) for degree in options.degrees}
     options.out.mkdir(parents=True)
-    report.save(draw(found), options.out / "decomposition.png")
-    return found
+    report.save(draw(errors), options.out / "decomposition.png")
+    return errors
 
 
 if __name__ == "__main__":

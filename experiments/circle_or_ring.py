@@ -32,26 +32,25 @@ class CircleOrRing:
     sets: int = 4000
     """Of points, to train on; as many again to validate and to test on, half each."""
     epochs: int = 30
-    """Of each network; the best one counts."""
+    """Epochs of each network; the best one counts."""
     seed: int = 0
-    """Of the points, the first parameters and the order of sets."""
+    """Seed of the points, the first parameters and the order of sets."""
     out: Path = Path("runs/circle-or-ring")
     """A new folder for the picture."""
 
 
 def draw_sets(count: int, rng: np.random.Generator) -> Batch:
-    """Sets of 6 to 12 points, padded with zeros; 1 is a ring. Mean squares are alike, or size would tell."""
+    """Draws sets of 6 to 12 points, padded with zeros; 1 is a ring. Mean squares are alike, or size would tell."""
     targets, angle = rng.integers(2, size=count, dtype=np.int32), rng.uniform(0, 2 * np.pi, (count, 12))
     circle, ring = rng.uniform(0, 1, (count, 12)) ** 0.5, rng.normal(0.5**0.5, 0.035, (count, 12))
     r = rng.uniform(0.5, 1.5, (count, 1)) * np.where(targets[:, None], ring, circle)
-    points = np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1) + rng.uniform(-1, 1, (count, 1, 2))
+    points = np.float32(np.stack([r * np.cos(angle), r * np.sin(angle)], axis=-1) + rng.uniform(-1, 1, (count, 1, 2)))
     mask = np.arange(12) < rng.integers(6, 13, (count, 1))
-    values = np.where(mask[..., None], points, 0).astype(np.float32)
-    return Batch(Sequences(values, mask), targets, np.ones(count, np.float32))
+    return Batch(Sequences(np.where(mask[..., None], points, 0), mask), targets, np.ones(count, np.float32))
 
 
 def as_graph(sets: Sequences) -> Any:
-    """Each point joined with all others; an edge holds the logarithm of its length."""
+    """Joins each point with all others; an edge holds the logarithm of its length."""
     graph = build_graph(sets.values, sets.mask)
     step = graph.nodes[graph.senders] - graph.nodes[graph.receivers]
     return graph._replace(edges=jnp.log((step**2).sum(axis=1, keepdims=True) + 1e-4) / 2)
@@ -61,20 +60,19 @@ def answer(model: Any, see: Any, train: Batch, val: Batch, test: Batch, options:
     """Trains; returns the probabilities (N, 2) of the test sets."""
     network, loss, key = models.make_apply(model), losses.categorical_cross_entropy, jax.random.key(options.seed)
     schedule = training.make_schedule(choices.Schedule.COSINE, 5e-3, steps=options.epochs * -(-options.sets // 64))
-    optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
+    adam = training.make_optimizer(choices.Optimizer.ADAM, schedule)
 
     def apply(params: Any, model_state: Any, sets: Sequences, mask: Any, key: Any) -> Any:
         logits, model_state = network(params, model_state, see(sets), mask, key)
         return logits[: len(mask)], model_state  # graphs end with their padding
 
-    step, measure = training.make_train_step(apply, loss, optimizer), training.make_eval_step(apply, loss)
+    programs = training.compile_here(training.make_train_step(apply, loss, adam), training.make_eval_step(apply, loss))
     best = training.fit(
-        training.start(*models.initialize(model, key, see(val.inputs)), optimizer, key),
+        training.start(*models.initialize(model, key, see(val.inputs)), adam, key),
         train=batching.make_windows(train, batch_size=64, seed=options.seed),
-        val=lambda: batching.eval_batches(val, batch_size=len(val.targets)),
-        programs=training.compile_here(step, measure), epochs=options.epochs, schedule=schedule,
+        val=lambda: [val], programs=programs, epochs=options.epochs, schedule=schedule,
     ).best  # fmt: skip
-    return np.asarray(jax.nn.softmax(jax.jit(measure)(best, test).outputs))
+    return np.asarray(jax.nn.softmax(programs.evaluate(best, test).outputs))
 
 
 def run(options: CircleOrRing) -> dict[str, float]:
@@ -84,16 +82,16 @@ def run(options: CircleOrRing) -> dict[str, float]:
     graph_network = models.GraphNetwork(rounds=1, edge=(16, 16), node=(16, 16), jet=(16,), outputs=2)
     networks = {"MLP": (mlp, lambda x: x.values.reshape(len(x.mask), -1)), "graph network": (graph_network, as_graph)}
     *known, test = (draw_sets(count, rng) for count in (options.sets, options.sets // 2, options.sets // 2))
-    found = {name: answer(*network, *known, test, options) for name, network in networks.items()}
+    probabilities = {name: answer(*network, *known, test, options) for name, network in networks.items()}
     options.out.mkdir(parents=True)
     with report.style():
         for i, axes in enumerate((figure := report.new_figure(16, 9)).subplots(2, 4).ravel()):
             kind, points = test.targets[i], test.inputs.values[i][test.inputs.mask[i]]
-            words = [("Circle", "Ring")[kind], *(f"{name}: {p[i, kind]:.0%}" for name, p in found.items())]
+            words = [("Circle", "Ring")[kind], *(f"{name}: {p[i, kind]:.0%}" for name, p in probabilities.items())]
             axes.plot(*points.T, "o", color=f"C{kind}", markersize=9)
             axes.set(aspect="equal", adjustable="datalim", xticks=(), yticks=(), xlabel="\n".join(words))
     report.save(figure, options.out / "points.png")
-    return {name: float(np.mean(p.argmax(axis=1) == test.targets)) for name, p in found.items()}
+    return {name: float(np.mean(p.argmax(axis=1) == test.targets)) for name, p in probabilities.items()}
 
 
 if __name__ == "__main__":

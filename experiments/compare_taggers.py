@@ -19,14 +19,11 @@ from pathlib import Path
 import numpy as np
 import tyro
 
-from hepjax import evaluation, models, report
+from hepjax import evaluation, models, report, types
 from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
-from hepjax.runs import options, predictions, records, run_folder
-from hepjax.runs import train as experiment
-from hepjax.tasks.classification import baselines
-from hepjax.tasks.classification.task import scores_of
-from hepjax.types import Scores
+from hepjax.runs import options, predictions, records, run_folder, train
+from hepjax.tasks.classification import baselines, task
 
 MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),
           models.InteractionNetwork(), models.GraphNetwork(neighbors=8))  # fmt: skip
@@ -51,55 +48,49 @@ class CompareTaggers:
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     epochs: int = 20
-    """Of each network; the best one counts."""
+    """Epochs of each network; the best one counts."""
     seed: int = 0
-    """Of the split, the first parameters, the order of jets."""
+    """Seed of the split, the first parameters, the order of jets."""
     out: Path = Path("runs/compare-taggers")
     """A new folder, with the table, the picture and a run folder for each network."""
 
 
-def train(network: Network, chosen: CompareTaggers) -> tuple[Scores, str]:
-    """What a network says of the test jets, and its costs."""
+def judge_by_network(network: Network, chosen: CompareTaggers) -> tuple[types.Scores, str]:
+    """Trains a network; returns its scores of the test jets, and its costs."""
     common = {"data": chosen.data, "epochs": chosen.epochs, "seed": chosen.seed, "out": chosen.out / network.name}
-    folder, _ = experiment.run(options.Experiment(network.value, patience=None, **common))
-    cost, seconds = (
-        run_folder.read_experiment(folder)[1]["cost"],
-        sum(e.seconds for e in records.read_history(folder / "history.csv")),
-    )
-    scores = scores_of(predictions.read_predictions(folder / "test.h5"))
-    return scores, f"{cost['parameters']:,} | {cost['flop_per_jet'] / 1e6:.2f} | {seconds:.0f}"
+    folder, _ = train.run(options.Experiment(network.value, patience=None, **common))
+    cost, history = run_folder.read_experiment(folder)[1]["cost"], records.read_history(folder / "history.csv")
+    costs = f"{cost['parameters']:,} | {cost['flop_per_jet'] / 1e6:.2f} | {sum(e.seconds for e in history):.0f}"
+    return task.scores_of(predictions.read_predictions(folder / "test.h5")), costs
 
 
-def learn(kind: Classical, chosen: CompareTaggers) -> tuple[Scores, str]:
-    """What trees or support vectors say of the same jets, by rising row as in the test.h5 of a run, and the time."""
+def judge_classically(kind: Classical, chosen: CompareTaggers) -> tuple[types.Scores, str]:
+    """Fits trees or support vectors; returns the scores of the same jets, by rising row as in test.h5, and the time."""
     jets = readers.read_jets(chosen.data or None)
     x, y, rows = tabular(jets), np.asarray(jets.labels), batching.split(len(jets), seed=chosen.seed)
     x, test, start = apply_scaling(fit_scaling(x[rows.train]), x), np.sort(rows.test), time.perf_counter()
     answer = kind.value(*((x[part], y[part]) for part in rows[:2]), len(jets.classes))
-    return Scores(answer(x[test]), y[test], None, jets.classes), f"| | {time.perf_counter() - start:.0f}"
-
-
-def aucs(scores: Scores) -> np.ndarray:
-    """(201, 6) each class against all others, and the mean: of the jets, and of bootstrap samples, the same for all."""
-    drawn = np.random.default_rng(0).poisson(1.0, (200, len(scores.labels)))
-    curves = (evaluation.class_curves(scores._replace(weights=w)).values() for w in (None, *drawn))
-    return np.array([[*(found := [*map(evaluation.auc, some)]), np.mean(found)] for some in curves])
+    return types.Scores(answer(x[test]), y[test], None, jets.classes), f"| | {time.perf_counter() - start:.0f}"
 
 
 def run(chosen: CompareTaggers) -> str:
     """Trains, measures and draws; returns the table."""
     atomic_files.check_new(chosen.out)
-    which = sorted(chosen.networks, key=lambda one: one in Network)  # without scikit-learn, it ends at once
-    found = {one.name: (train if one in Network else learn)(one, chosen) for one in which}
-    drawn, lines = {name: aucs(scores) for name, (scores, _) in found.items()}, []
-    for name, (_, costs) in found.items():
-        cells = [f"{x[0]:.3f}({1000 * x[1:].std():.0f})".removeprefix("0") for x in drawn[name].T]
-        gain = drawn[name][:, 5] - drawn.get("trees", drawn[name])[:, 5]
-        told = f"{gain[0]:+.3f}({1000 * gain[1:].std():.0f})" if gain.any() else ""
-        lines.append(f"| {name} | {' | '.join([*cells, costs, told])} |\n")
+    taggers = sorted(chosen.networks, key=lambda tagger: tagger in Network)  # without scikit-learn, it ends at once
+    judged = {x.name: (judge_by_network if x in Network else judge_classically)(x, chosen) for x in taggers}
+    aucs, lines = {}, ""
+    for name, (scores, _) in judged.items():  # (201, 6): of the jets, and of bootstrap samples, the same for all
+        drawn = np.random.default_rng(0).poisson(1.0, (200, len(scores.labels)))
+        curves = (evaluation.class_curves(scores._replace(weights=w)).values() for w in (None, *drawn))
+        aucs[name] = np.array([[*x, np.mean(x)] for x in ([*map(evaluation.auc, sample)] for sample in curves)])
+    for name, (_, costs) in judged.items():
+        cells = [f"{x[0]:.3f}({1000 * x[1:].std():.0f})".removeprefix("0") for x in aucs[name].T]
+        gain = aucs[name][:, 5] - aucs.get("trees", aucs[name])[:, 5]
+        difference = f"{gain[0]:+.3f}({1000 * gain[1:].std():.0f})" if gain.any() else ""
+        lines += f"| {name} | {' | '.join([*cells, costs, difference])} |\n"
     chosen.out.mkdir(parents=True, exist_ok=True)
-    report.save(report.taggers_figure({name: scores for name, (scores, _) in found.items()}), chosen.out / "roc.png")
-    atomic_files.write_text(chosen.out / "table.md", table := TABLE.format("".join(lines)))
+    report.save(report.taggers_figure({name: scores for name, (scores, _) in judged.items()}), chosen.out / "roc.png")
+    atomic_files.write_text(chosen.out / "table.md", table := TABLE.format(lines))
     return table
 
 

@@ -49,9 +49,9 @@ class ConvnetTagger:
     batch_size: int = 128
     """Jets in a step."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/convnet-tagger")
     """A new folder for the trained tagger, its figures of merit and pictures."""
 
@@ -84,5 +84,5 @@ def run(options: ConvnetTagger) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = run(tyro.cli(ConvnetTagger, description=__doc__))
-    Console().print(report.metrics_table(found), found["verdict"]["words"])
+    metrics = run(tyro.cli(ConvnetTagger, description=__doc__))
+    Console().print(report.metrics_table(metrics), metrics["verdict"]["words"])

@@ -17,7 +17,6 @@ correlation 3 and 10), 0.91 and 0.90 (adversary 1 and 3), each ± 0.015; 1,000 t
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,6 @@ from hepjax.data import atomic_files
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import TradeOff, discriminant, ranks_in_bins, trade_off
 from hepjax.runs import options, predictions, train
-from hepjax.runs.options import Optimization
 from hepjax.tasks.classification import Classification, Insensitivity
 
 MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
@@ -51,15 +49,15 @@ class DecorrelatedTagger:
     test: tuple[Path, ...] = ()
     """Files to measure on; without any, a fifth of the jets is set apart."""
     epochs: int = 80
-    """Of each tagger; the best one counts."""
+    """Epochs of each tagger; the best one counts."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/decorrelated-tagger")
     """A new folder, with a run folder for each tagger, figures.json and pictures."""
 
 
 def measure(folder: Path, observable: str, *, in_bins: bool = False) -> list[TradeOff]:
-    """AUC of W against gluon and quark, and how far cuts bend their spectrum; with a cut in each bin on request."""
+    """Measures the AUC of W against gluon and quark, and how far cuts, one in all or `in_bins`, bend their spectrum."""
     test = predictions.read_predictions(folder / "test.h5")
     labels = np.asarray(test.targets)
     signal, rows = labels == hls4ml.CLASSES.index("w"), labels <= hls4ml.CLASSES.index("w")
@@ -73,28 +71,27 @@ def run(chosen: DecorrelatedTagger) -> dict[str, list[TradeOff]]:
     """Trains, measures and draws; returns the figures of each tagger, at two efficiencies."""
     atomic_files.check_new(chosen.out)
     common = {"data": chosen.data, "test": chosen.test, "epochs": chosen.epochs, "patience": None, "seed": chosen.seed}
-    common |= {"batch_size": 1024, "optimizer": Optimization(schedule=Schedule.COSINE)}
-    ways = {"plain": [Insensitivity()]}
+    common |= {"batch_size": 1024, "optimizer": options.Optimization(schedule=Schedule.COSINE)}
+    ways = {"plain": {"plain": Insensitivity()}}
     for by, strengths in zip(Decorrelation, (chosen.correlation, chosen.adversary), strict=True):
-        ways[by.value] = [Insensitivity(chosen.observable, by=by, strength=s, signal=("w",)) for s in strengths]
-    found = {}
-    for way, insensitive in [(name, one) for name, some in ways.items() for one in some]:
-        out = chosen.out / (f"{way}-{insensitive.strength:g}" if insensitive.to else way)
-        train.run(options.Experiment(MODEL, task=Classification(insensitive=insensitive), out=out, **common))
-        found[out.name] = measure(out, chosen.observable)
-    found["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
-    text = json.dumps({name: [one._asdict() for one in some] for name, some in found.items()}, indent=2)
-    atomic_files.write_text(chosen.out / "figures.json", text + "\n")
+        terms = [Insensitivity(chosen.observable, by=by, strength=strength, signal=("w",)) for strength in strengths]
+        ways[by.value] = {f"{by.value}-{term.strength:g}": term for term in terms}
+    figures = {}
+    for name, insensitive in [named for terms in ways.values() for named in terms.items()]:
+        task = Classification(insensitive=insensitive)
+        train.run(options.Experiment(MODEL, task=task, out=chosen.out / name, **common))
+        figures[name] = measure(chosen.out / name, chosen.observable)
+    figures["plain, cut in bins"] = measure(chosen.out / "plain", chosen.observable, in_bins=True)
+    tree = {name: [trade._asdict() for trade in trades] for name, trades in figures.items()}
+    atomic_files.write_json(chosen.out / "figures.json", tree)
     for i, efficiency in enumerate(EFFICIENCIES):
-        lines = {
-            way: [some[i] for name, some in found.items() if name.startswith(f"{way}-") or name == way] for way in ways
-        }
-        figure = report.trade_off_figure(lines, found["plain, cut in bins"][i])
+        lines = {way: [figures[name][i] for name in terms] for way, terms in ways.items()}
+        figure = report.trade_off_figure(lines, figures["plain, cut in bins"][i])
         report.save(figure, chosen.out / f"trade_off_{100 * efficiency:.0f}.png")
-    return found
+    return figures
 
 
 if __name__ == "__main__":
-    for name, found in run(tyro.cli(DecorrelatedTagger, description=__doc__)).items():
-        words = [f"JS {t.divergence:.4f} (chance {t.chance:.4f}), mistag {t.mistag_rate:.4f}" for t in found]
-        print(f"{name:24}  AUC {found[0].auc:.4f} ± {found[0].auc_error:.4f}  {';  '.join(words)}")
+    for name, trades in run(tyro.cli(DecorrelatedTagger, description=__doc__)).items():
+        words = [f"JS {t.divergence:.4f} (chance {t.chance:.4f}), mistag {t.mistag_rate:.4f}" for t in trades]
+        print(f"{name:24}  AUC {trades[0].auc:.4f} ± {trades[0].auc_error:.4f}  {';  '.join(words)}")

@@ -51,9 +51,9 @@ class DenseTagger:
     batch_size: int = 128
     """Jets in a step."""
     learning_rate: float = 1e-3
-    """Of Adam; the papers take 1e-4 for their hundred times as many jets."""
+    """Learning rate of Adam; the papers take 1e-4 for their hundred times as many jets."""
     seed: int = 0
-    """Of the split, the first parameters, the order of jets and dropout."""
+    """Seed of the split, the first parameters, the order of jets and dropout."""
     out: Path = Path("runs/dense-tagger")
     """A new folder for the trained tagger, its figures of merit and pictures."""
 
@@ -75,5 +75,5 @@ def run(options: DenseTagger) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = run(tyro.cli(DenseTagger, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
-    Console().print(report.metrics_table(found), found["verdict"]["words"])
+    metrics = run(tyro.cli(DenseTagger, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
+    Console().print(report.metrics_table(metrics), metrics["verdict"]["words"])

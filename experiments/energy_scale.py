@@ -16,7 +16,6 @@ mistag rate by 34, 31, 27 and 28 %. On 20,000 jets (--epochs 40): 0.945, 0.944, 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,6 @@ from hepjax.data.dataset import grows_with_energy
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import open_files
 from hepjax.runs import options, train
-from hepjax.runs.options import Optimization
 from hepjax.tasks.classification import Classification, Insensitivity, decorrelation
 
 MODEL = models.MLP(features=hls4ml.OBSERVABLE_COLUMNS, dropout=0.1)
@@ -52,29 +50,28 @@ class EnergyScale:
     test: tuple[Path, ...] = ()
     """Files to measure on; without any, a fifth of the jets is set apart."""
     epochs: int = 60
-    """Of each tagger; the best one counts."""
+    """Epochs of each tagger; the best one counts."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/energy-scale")
     """A new folder, with a run folder for each tagger and figures.json."""
 
 
 def measure(folder: Path, chosen: EnergyScale) -> dict[str, float]:
-    """AUC, and by how much of themselves the shifts change efficiency and mistag rate at a fixed cut; class means."""
+    """Measures the AUC, and by what share efficiency and mistag rate of a fixed cut are shifted; means over classes."""
     tagger, jets = load(folder), open_files.open_jets(chosen.test or chosen.data)
     jets = jets if chosen.test else jets[np.load(folder / "split.npz")["test"]]
     x, labels = tagger.pipeline.load(jets, slice(None)), np.asarray(jets.labels)
-    scales = [np.full(len(x), 1 + shift) for shift in (0, -chosen.shift, chosen.shift)]
-    grows = grows_with_energy(jets.dataset, tagger.columns)
-    answers = [tagger.predict(decorrelation.scale_energies(x, grows, scale)) for scale in scales]
+    grows, scales = grows_with_energy(jets.dataset, tagger.columns), (1, 1 - chosen.shift, 1 + chosen.shift)
+    answers = [tagger.predict(decorrelation.scale_energies(x, grows, np.full(len(x), scale))) for scale in scales]
     rates, aucs = [], []
     for c in range(len(tagger.classes)):
         cut = np.quantile(answers[0][labels == c, c], 1 - chosen.efficiency)
         rates.append([[np.mean(p[jets_of, c] >= cut) for jets_of in (labels == c, labels != c)] for p in answers])
         aucs.append(evaluation.auc(evaluation.roc_curve(answers[0][:, c], labels == c)))
     right, off = np.array(rates)[:, :1], np.array(rates)[:, 1:]
-    efficiency, mistag_rate = np.abs(off / right - 1).max(axis=1).mean(axis=0)
-    return {"auc": float(np.mean(aucs)), "efficiency": float(efficiency), "mistag_rate": float(mistag_rate)}
+    changes = np.abs(off / right - 1).max(axis=1).mean(axis=0)
+    return dict(zip(("auc", "efficiency", "mistag_rate"), map(float, (np.mean(aucs), *changes)), strict=True))
 
 
 def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
@@ -88,14 +85,13 @@ def run(chosen: EnergyScale) -> dict[str, dict[str, float]]:
         "adversary": Insensitivity(**shifted, strength=chosen.adversary, by=Decorrelation.ADVERSARY),
     }
     common = {"data": chosen.data, "test": chosen.test, "epochs": chosen.epochs, "patience": None, "seed": chosen.seed}
-    common |= {"batch_size": 1024, "optimizer": Optimization(schedule=Schedule.COSINE)}
-    found = {}
+    common |= {"batch_size": 1024, "optimizer": options.Optimization(schedule=Schedule.COSINE)}
+    figures = {}
     for name, insensitive in ways.items():
-        out = chosen.out / name.replace(" ", "-")
-        train.run(options.Experiment(MODEL, task=Classification(insensitive=insensitive), out=out, **common))
-        found[name] = measure(out, chosen)
-    atomic_files.write_text(chosen.out / "figures.json", json.dumps(found, indent=2) + "\n")
-    return found
+        task, out = Classification(insensitive=insensitive), chosen.out / name.replace(" ", "-")
+        figures[name] = measure(train.run(options.Experiment(MODEL, task=task, out=out, **common))[0], chosen)
+    atomic_files.write_json(chosen.out / "figures.json", figures)
+    return figures
 
 
 if __name__ == "__main__":

@@ -16,7 +16,6 @@ Expected in 90 seconds on the sample that comes with hepjax, which teaches 3,000
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
@@ -48,11 +47,11 @@ class GenerateObservables:
     test: tuple[Path, ...] = ()
     """Files of independent jets to compare with; none takes a fifth of `data`."""
     epochs: int = 20
-    """Of each network; the best one counts."""
+    """Epochs of each network; the best one counts."""
     learning_rate: float = 2e-3
-    """Of Adam, falling to 0."""
+    """Learning rate of Adam, falling to 0."""
     seed: int = 0
-    """Of the split, the first parameters, the order of jets and the random numbers."""
+    """Seed of the split, the first parameters, the order of jets and the random numbers."""
     out: Path = Path("runs/generate-observables")
     """A new folder for both runs, spectra.png, distances.png, table.md and figures.json."""
 
@@ -69,11 +68,8 @@ def run(options: GenerateObservables) -> dict[str, Any]:
         test = predictions.read_predictions(folder / "test.h5")
         made[name] = merit_figures.stack_columns(test.additions, NAMES)
         nll[name] = evaluation.Distance(metrics["loss"], metrics["loss"] - metrics["intervals"]["loss"][0])
-    x, y, tagger = (
-        merit_figures.stack_columns(test.observables, NAMES),
-        merit_figures.labels_of(test),
-        hepjax.load(folder),
-    )
+    x, y = merit_figures.stack_columns(test.observables, NAMES), merit_figures.labels_of(test)
+    tagger = hepjax.load(folder)
     made["normal"] = generation.generate_baseline(tagger, y, options.seed)
     z = generation.baseline_nll(tagger, x, y)
     nll["normal"] = evaluation.Distance(z.mean(), z.std() / len(z) ** 0.5)
@@ -83,7 +79,7 @@ def run(options: GenerateObservables) -> dict[str, Any]:
     auc = {"floor": two_sample_auc((x[a], y[a]), (x[b], y[b]), NAMES, seed=options.seed)}
     auc |= {name: two_sample_auc((jets, y), (x, y), NAMES, seed=options.seed) for name, jets in made.items()}
     figures_of_merit = {"distances": distances, "auc": auc, "nll": nll}
-    (options.out / "figures.json").write_text(json.dumps(figures_of_merit, indent=1, default=float))
+    atomic_files.write_json(options.out / "figures.json", figures_of_merit)
     (options.out / "table.md").write_text(report.generation_table(*figures_of_merit.values(), "j_mass_mmdt"))
     report.save(report.distances_figure(distances["all"]), options.out / "distances.png")
     pairs = [{f: {c: jets[y == i, NAMES.index(f)] for i, c in enumerate(options.classes)} for f in DRAWN}

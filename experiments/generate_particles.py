@@ -16,15 +16,13 @@ angles 1.5 to 2 times, AUC 0.68 ± 0.04. Of independent particles: mass 4, pT 6 
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tyro
 
-from hepjax import inputs, models, report
-from hepjax.choices import Role, Schedule
+from hepjax import choices, inputs, models, report
 from hepjax.data import atomic_files, readers
 from hepjax.data.datasets import hls4ml
 from hepjax.runs import options as runs
@@ -49,49 +47,45 @@ class GenerateParticles:
     layers: int = 5
     """Of the particles' network."""
     epochs: int = 80
-    """Of the training; the best one counts."""
+    """Epochs of the training; the best one counts."""
     learning_rate: float = 2e-3
-    """Of Adam, falling to 0."""
+    """Learning rate of Adam, falling to 0."""
     seed: int = 0
-    """Of the split, the first parameters, the order of jets and the random numbers."""
+    """Seed of the split, the first parameters, the order of jets and the random numbers."""
     out: Path = Path("runs/generate-particles")
-    """A new folder for the run, spectra.png, distances.png, table.md and figures.json."""
+    """A new folder for the run, distances.png, table.md and figures.json."""
 
 
 def run(options: GenerateParticles) -> dict[str, Any]:
     """Trains, generates, measures and draws; returns the figures of merit."""
     atomic_files.check_new(options.out)
-    rate = runs.Optimization(
-        learning_rate=options.learning_rate,
-        schedule=Schedule.COSINE,
-        clip_norm=1.0,
-        warmup_epochs=min(4, options.epochs / 10),
-    )
+    rate, warmup = options.learning_rate, min(4, options.epochs / 10)
+    adam = runs.Optimization(learning_rate=rate, schedule=choices.Schedule.COSINE, clip_norm=1.0, warmup_epochs=warmup)
     model = models.CloudVelocity(particles=options.particles, layers=options.layers)
     shared = {name: getattr(options, name) for name in ("data", "test", "epochs", "seed")}
-    shared |= {"task": generation.Generation(classes=options.classes), "optimizer": rate, "patience": None}
+    shared |= {"task": generation.Generation(classes=options.classes), "optimizer": adam, "patience": None}
     folder, _ = train.run(runs.Experiment(model=model, out=options.out / "run", **shared), tell)
-    test = predictions.read_predictions(folder / "test.h5")
-    labels = merit_figures.labels_of(test)
+    labels = merit_figures.labels_of(test := predictions.read_predictions(folder / "test.h5"))
     simulated, flow = (files.from_columns(columns, labels) for columns in (test.observables, test.additions))
     independent = generation.independent_particles(learned_from(folder, options), flow, options.seed)
     made = {"flow": flow, "independent": independent}
     columns = {name: generation.cloud_columns(clouds) for name, clouds in made.items()}
     distances = merit_figures.column_distances(columns, test.observables, labels, options.classes)
-    first, second = (simulated.take(rows) for rows in merit_figures.halves(labels))
-    auc = {"floor": two_clouds_auc(first, second, seed=options.seed)}
+    halves = [simulated.take(rows) for rows in merit_figures.halves(labels)]
+    auc = {"floor": two_clouds_auc(*halves, seed=options.seed)}
     auc |= {name: two_clouds_auc(clouds, simulated, seed=options.seed) for name, clouds in made.items()}
-    (options.out / "figures.json").write_text(json.dumps({"distances": distances, "auc": auc}, indent=1, default=float))
+    figures_of_merit = {"distances": distances, "auc": auc}
+    atomic_files.write_json(options.out / "figures.json", figures_of_merit)
     (options.out / "table.md").write_text(report.generation_table(distances, auc, {}, "j_mass"))
     report.save(report.distances_figure(distances["all"]), options.out / "distances.png")
-    return {"distances": distances, "auc": auc}
+    return figures_of_merit
 
 
 def learned_from(folder: Path, options: GenerateParticles) -> generation.Clouds:
     """Reads the training jets of a run."""
-    jets = readers.read_jets(list(options.data) or None)[np.load(folder / "split.npz")["train"]]
+    jets = readers.read_jets(options.data or None)[np.load(folder / "split.npz")["train"]]
     particles = inputs.sequences(jets, generation.CLOUD_COLUMNS, particles=options.particles)
-    pt = inputs.tabular(jets, [Role.JET_PT.value])[:, 0]
+    pt = inputs.tabular(jets, [choices.Role.JET_PT.value])[:, 0]
     return generation.make_clouds(particles, pt, jets.labels, jets.classes, options.classes)
 
 
@@ -102,5 +96,4 @@ def tell(progress: Any) -> None:
 
 
 if __name__ == "__main__":
-    found = run(tyro.cli(GenerateParticles, description=__doc__))
-    print(report.generation_table(*found.values(), {}, "j_mass"))
+    print(report.generation_table(*run(tyro.cli(GenerateParticles, description=__doc__)).values(), {}, "j_mass"))

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ class GroomByLearning:
     steps: int = 20_000
     """Of the optimizer, each after a decision in 64 jets."""
     seed: int = 0
-    """Of the halves to learn from and to test on, the parameters, the walks and the errors."""
+    """Seed of the halves to learn from and to test on, the parameters, the walks and the errors."""
     out: Path = Path("runs/groom-by-learning")
     """A new folder for masses.png, table.md and figures.json."""
 
@@ -54,10 +53,8 @@ class GroomByLearning:
 def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -> Any:
     """Trains an agent; returns its groomer."""
     (constants, share), key = REWARDS[name], jax.random.key(options.seed)
-    environment, model = (
-        rl.grooming(trees, rl.make_reward(constants), signal, share),
-        models.MLP(hidden=(64, 64), outputs=2),
-    )
+    environment = rl.grooming(trees, rl.make_reward(constants), signal, share)
+    model = models.MLP(hidden=(64, 64), outputs=2)
     rate = training.make_schedule(Schedule.COSINE, 1e-3, steps=options.steps)
     optimizer = training.make_optimizer(Optimizer.ADAM, rate)
     learner = rl.make_learner(environment, lambda params, x: model.apply({"params": params}, x), optimizer)
@@ -69,9 +66,9 @@ def learn(name: str, trees: Any, signal: np.ndarray, options: GroomByLearning) -
 
 
 def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
-    """Trains, grooms, draws; returns signal → groomer → what `evaluation.peak_figures` finds."""
+    """Trains, grooms, draws; returns signal → groomer → `evaluation.peak_figures`."""
     atomic_files.check_new(options.out)
-    jets = readers.read_jets(list(options.data) or None)[:]
+    jets = readers.read_jets(options.data or None)[:]
     p4 = jets.constituents[..., [jets.particle_names.index(f"j1_{c}") for c in ("px", "py", "pz", "e")]].astype(float)
     kind = np.array([{"g": "QCD", "q": "QCD"}.get(name, name) for name in jets.classes])[jets.labels]
     train, _, test = batching.split(len(jets), seed=options.seed, fractions=(0.5, 0.0, 0.5), labels=jets.labels)
@@ -91,7 +88,7 @@ def run(options: GroomByLearning) -> dict[str, dict[str, Any]]:
     for name, key in itertools.product(REWARDS, kept):
         figures[name][key] = evaluation.peak_figures(masses[name][key], masses["QCD"][key], seed=options.seed)
     options.out.mkdir(parents=True)
-    (options.out / "figures.json").write_text(json.dumps(figures, indent=1))
+    atomic_files.write_json(options.out / "figures.json", figures)
     (options.out / "table.md").write_text("\n\n".join(map(report.peaks_table, figures.values())))
     report.save(report.groomed_masses_figure(masses, PANELS), options.out / "masses.png")
     return figures

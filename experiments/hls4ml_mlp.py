@@ -79,10 +79,10 @@ def run(options: Firmware) -> dict[str, float]:
     firmware.compile()
     jets = np.ascontiguousarray(network.pipeline.load(hepjax.read_jets(), slice(1000)))
     run_onnx = export.read_onnx(path).predict
-    wanted, found = (np.asarray(jax.nn.softmax(x)) for x in (run_onnx(jets), firmware.predict(jets)))
+    wanted, compiled = (np.asarray(jax.nn.softmax(x)) for x in (run_onnx(jets), firmware.predict(jets)))
     return {
-        "largest difference": float(np.abs(wanted - found).max()),
-        "same class": float((wanted.argmax(1) == found.argmax(1)).mean()),
+        "largest difference": float(np.abs(wanted - compiled).max()),
+        "same class": float((wanted.argmax(1) == compiled.argmax(1)).mean()),
     }
 
 

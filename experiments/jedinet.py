@@ -81,7 +81,7 @@ class JediNet:
     epochs: int = 60
     """At most; training stops when the validation loss has not fallen for ten."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/jedinet")
     """A new folder for the trained tagger, its figures of merit and pictures."""
 
@@ -95,5 +95,5 @@ def run(options: JediNet) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = run(tyro.cli(JediNet, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
-    Console().print(report.metrics_table(found), found["verdict"]["words"])
+    metrics = run(tyro.cli(JediNet, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
+    Console().print(report.metrics_table(metrics), metrics["verdict"]["words"])

@@ -14,7 +14,6 @@ components, 0.67 and 0.36 on learned features; the tagger itself has accuracy 0.
 from __future__ import annotations
 
 import dataclasses
-import json
 from pathlib import Path
 
 import jax
@@ -44,24 +43,24 @@ class JetStructure:
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     epochs: int = 30
-    """Of the tagger; the best one counts."""
+    """Epochs of the tagger; the best one counts."""
     seed: int = 0
-    """Of the split, the tagger's first parameters, the first centers."""
+    """Seed of the split, the tagger's first parameters, the first centers."""
     out: Path = Path("runs/jet-structure")
     """A new folder, with pictures, figures.json and the tagger's run folder."""
 
 
 def learned(network: hepjax.tasks.TrainedNetwork, x: np.ndarray) -> np.ndarray:
-    """(N, 32) what the last hidden layer holds."""
+    """Computes what the last hidden layer holds, (N, 32)."""
     inputs = network.pipeline.transform(network.scaling, x)
     layers = explanation.hidden_features(network.pipeline.network, network.params, network.model_state, inputs)
     return [*layers.values()][-1]
 
 
 def cluster(train: np.ndarray, test: np.ndarray, chosen: JetStructure) -> np.ndarray:
-    """(N,) the clusters of test jets, whose centers are those of training jets."""
-    found = clustering.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
-    return np.asarray(clustering.nearest(test, found.centers))
+    """Returns the clusters of test jets, (N,), whose centers are those of training jets."""
+    fitted = clustering.kmeans(train, chosen.clusters, jax.random.key(chosen.seed), starts=chosen.starts)
+    return np.asarray(clustering.nearest(test, fitted.centers))
 
 
 def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
@@ -72,28 +71,22 @@ def run(chosen: JetStructure) -> dict[str, dict[str, tuple[float, float]]]:
     tagger, split, jets = hepjax.load(folder), np.load(folder / "split.npz"), hepjax.read_jets(chosen.data or None)
     rows = [np.sort(split[part]) for part in ("train", "test")]
     labels, given = np.asarray(jets.labels)[rows[1]], [tagger.pipeline.load(jets, part) for part in rows]
-    tables = {}
-    for name, parts in {
-        "observables": given,
-        "learned features": [learned(tagger.networks[0], x) for x in given],
-    }.items():
-        tables[name] = [apply_scaling(fit_scaling(parts[0]), x) for x in parts]
+    spaces = {"observables": given, "learned features": [learned(tagger.networks[0], x) for x in given]}
+    tables = {name: [apply_scaling(fit_scaling(parts[0]), x) for x in parts] for name, parts in spaces.items()}
     for count in chosen.components:
         axes = clustering.fit_pca(tables["observables"][0], count)
         tables[f"{count} components"] = [np.asarray(clustering.apply_pca(axes, x)) for x in tables["observables"]]
-    found = {name: cluster(*parts, chosen) for name, parts in tables.items()}
+    clusters = {name: cluster(*parts, chosen) for name, parts in tables.items()}
     for name in ("observables", "learned features"):
         axes = clustering.fit_pca(tables[name][0], 2)
-        words = [f"Component {i} ({100 * share:.0f} %)" for i, share in enumerate(axes.ratio, 1)]
-        points = clustering.apply_pca(axes, tables[name][1])
-        figure = report.plane_figure(
-            points, labels, found[name], jets.classes, axes=(words[0], words[1]), label=name.capitalize()
-        )
+        names = tuple(f"Component {i} ({100 * share:.0f} %)" for i, share in enumerate(axes.ratio, 1))
+        points, label = clustering.apply_pca(axes, tables[name][1]), name.capitalize()
+        figure = report.plane_figure(points, labels, clusters[name], jets.classes, axes=names, label=label)
         report.save(figure, chosen.out / f"{name.replace(' ', '-')}.png")
-    found["random"] = np.random.default_rng(chosen.seed).integers(chosen.clusters, size=len(labels))
-    found["the tagger's answers"] = tagger.predict(given[1]).argmax(axis=1)
-    figures = {name: evaluation.cluster_figures(clusters, labels) for name, clusters in found.items()}
-    atomic_files.write_text(chosen.out / "figures.json", json.dumps(figures, indent=2) + "\n")
+    clusters["random"] = np.random.default_rng(chosen.seed).integers(chosen.clusters, size=len(labels))
+    clusters["the tagger's answers"] = tagger.predict(given[1]).argmax(axis=1)
+    figures = {name: evaluation.cluster_figures(of_jets, labels) for name, of_jets in clusters.items()}
+    atomic_files.write_json(chosen.out / "figures.json", figures)
     return figures
 
 

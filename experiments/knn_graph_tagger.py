@@ -39,15 +39,15 @@ class KnnGraphTagger:
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     epochs: int = 8
-    """Of each network; the best one counts."""
+    """Epochs of each network; the best one counts."""
     batch_size: int = 128
     """Jets in a step."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     jet: int = 0
     """Whose graphs are drawn."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/knn-graph-tagger")
     """A new folder, with a run folder for each network and pictures of one jet's graphs."""
 
@@ -81,17 +81,17 @@ def draw(neighbors: int | None, options: KnnGraphTagger) -> Any:
 def run(options: KnnGraphTagger) -> dict[str, dict[str, Any]]:
     """Trains, measures and draws; returns the figures of merit of each network."""
     atomic_files.check_new(options.out)
-    found = {}
+    figures = {}
     for neighbors in (*options.neighbors, None):
         name = f"{neighbors or 'all'}-neighbors"
-        found[name] = train(neighbors, options.out / name, options)
+        figures[name] = train(neighbors, options.out / name, options)
         report.save(draw(neighbors, options), options.out / f"{name}.png")
-    return found
+    return figures
 
 
 if __name__ == "__main__":
-    for name, found in run(tyro.cli(KnnGraphTagger, description=__doc__)).items():
-        aucs = {report.class_label(name): figures["auc"] for name, figures in found["classes"].items()}
+    for name, metrics in run(tyro.cli(KnnGraphTagger, description=__doc__)).items():
+        aucs = {report.class_label(name): figures["auc"] for name, figures in metrics["classes"].items()}
         words = "  ".join(f"{name} {auc:.3f}" for name, auc in aucs.items())
-        cost = f"{found['flop_per_jet'] / 1e6:.1f} MFLOP a jet, {found['seconds']:.0f} s of training"
+        cost = f"{metrics['flop_per_jet'] / 1e6:.1f} MFLOP a jet, {metrics['seconds']:.0f} s of training"
         print(f"{name:14}  AUC {words}  mean {sum(aucs.values()) / len(aucs):.3f}  ({cost})")

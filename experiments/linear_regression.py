@@ -21,7 +21,6 @@ import tyro
 from matplotlib.figure import Figure
 
 from hepjax import models, report, training
-from hepjax.choices import Optimizer, Schedule
 from hepjax.data import atomic_files
 from hepjax.training import losses
 from hepjax.types import Batch
@@ -36,31 +35,29 @@ class LinearRegression:
     degree: int = 5
     """Of the polynomials."""
     seed: int = 0
-    """Of the points and the first parameters."""
+    """Seed of the points and the first parameters."""
     out: Path = Path("runs/linear-regression")
     """A new folder for the picture."""
 
 
 def measure(points: int, rng: np.random.Generator) -> Batch:
-    """Points whose spread grows from 0.1 to 0.5 about one wave of a sine."""
+    """Draws points whose spread grows from 0.1 to 0.5 about one wave of a sine."""
     x = rng.uniform(-1, 1, (points, 1))
     return Batch(*jax.device_put((x, rng.normal(np.sin(np.pi * x), 0.3 + 0.2 * x), np.ones(points))))
 
 
 def fit(model: models.Linear, data: Batch, key: jax.Array) -> Any:
-    """Full-batch gradient descent; returns x (N, 1) → (N, 2), the curve and the logarithm of the variance about it."""
+    """Fits by gradient descent; returns x (N, 1) → (N, 2), the curve and the logarithm of the variance about it."""
     loss = losses.gaussian_nll if model.outputs == 2 else losses.mean_squared_error
-    optimizer = training.make_optimizer(Optimizer.ADAM, training.make_schedule(Schedule.COSINE, 0.3, steps=3000))
-    step = training.make_train_step(models.make_apply(model), loss, optimizer)
-    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
-    last, metrics = training.run_steps(step, first, data, 3000)
+    apply, variables = models.make_apply(model), models.initialize(model, key, data.inputs)
+    last, metrics = training.fit_full_batch(apply, loss, *variables, data, key, learning_rate=0.3, steps=3000)
     # Of all constant variances, the mean squared error is the likeliest.
     width = [] if model.outputs == 2 else [np.log(metrics.loss[-1])]
     return lambda x: np.insert(np.asarray(model.apply({"params": last.params}, x)), [1] * len(width), width, axis=1)
 
 
 def compare(curve: Any, degree: int, data: Batch, test: Batch) -> tuple[float, float, float]:
-    """On the test points the mean squared error and -ln L per point; on the data the distance to the closed form."""
+    """Measures the mean squared error and -ln L per point of the test points, and the distance to the closed form."""
     basis = np.vander(data.inputs[:, 0], degree + 1).astype(np.float64)
     outputs, root_weight = curve(test.inputs), np.exp(-curve(data.inputs)[:, 1:] / 2)
     closed = basis @ np.linalg.lstsq(root_weight * basis, root_weight * data.targets)[0]
@@ -69,7 +66,7 @@ def compare(curve: Any, degree: int, data: Batch, test: Batch) -> tuple[float, f
 
 
 def draw(curves: dict[str, Any], data: Batch) -> Figure:
-    """A panel for each curve, with the points, the truth and the one-sigma band."""
+    """Draws a panel for each curve, with the points, the truth and the one-sigma band."""
     x = np.linspace(-1, 1, 200, dtype=np.float32)
     with report.style():
         figure = report.new_figure(16, 6)

@@ -9,7 +9,6 @@ Expected in 10 seconds: AUC 0.66 for it, and 0.90 for one of degree two, which g
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,10 @@ import jax
 import numpy as np
 import tyro
 
-from hepjax import choices, evaluation, models, report, training
+from hepjax import evaluation, models, report, training
 from hepjax.data import atomic_files, readers
 from hepjax.inputs import apply_scaling, batching, fit_scaling, tabular
-from hepjax.training import losses
+from hepjax.training.losses import balanced_class_weights, binary_cross_entropy
 from hepjax.types import Batch
 
 
@@ -39,14 +38,14 @@ class SignalBackground:
     degree: int = 2
     """Of the curved boundary, which is compared with the straight one."""
     seed: int = 0
-    """Of the split and the first parameters."""
+    """Seed of the split and the first parameters."""
     out: Path = Path("runs/logistic-signal-background")
     """A new folder for the picture."""
 
 
 def read(options: SignalBackground) -> Batch:
-    """Both observables of all signal and background jets; the target is 1 for signal."""
-    jets = readers.read_jets(list(options.data) or None)
+    """Reads both observables of all signal and background jets; the target is 1 for signal."""
+    jets = readers.read_jets(options.data or None)
     signal, background = ([jets.classes.index(c) for c in part] for part in (options.signal, options.background))
     x, labels = tabular(jets, options.observables), np.asarray(jets.labels)
     rows = np.isin(labels, signal + background)
@@ -54,28 +53,21 @@ def read(options: SignalBackground) -> Batch:
 
 
 def fit(degree: int, train: Batch, key: jax.Array) -> Any:
-    """Logistic regression, signal and background counting the same; returns x (N, 2) → log odds of signal (N,)."""
+    """Fits log odds, signal and background counting the same; returns x (N, 2) → log odds of signal (N,)."""
     scaling, model = fit_scaling(train.inputs), models.Logistic(outputs=1, degree=degree)
-    data = jax.device_put(train._replace(inputs=apply_scaling(scaling, train.inputs)))
-    loss = partial(losses.binary_cross_entropy, class_weights=losses.balanced_class_weights(train.targets, 2))
-    schedule = training.make_schedule(choices.Schedule.COSINE, 0.3, steps=3000)
-    optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule)
-    apply = models.make_apply(model)
-
-    def log_odds(*inputs: Any) -> Any:
-        outputs, state = apply(*inputs)
-        return outputs[:, 0], state
-
-    step = training.make_train_step(log_odds, loss, optimizer)
-    first = training.start(*models.initialize(model, key, data.inputs), optimizer, key).state
-    params = training.run_steps(step, first, data, 3000)[0].params
-    return lambda x: np.asarray(model.apply({"params": params}, apply_scaling(scaling, x))[:, 0])
+    weights = np.asarray(balanced_class_weights(train.targets, 2))[train.targets]
+    data = jax.device_put(Batch(apply_scaling(scaling, train.inputs), train.targets, weights))
+    apply, first = models.make_apply(model), models.initialize(model, key, data.inputs)
+    last, _ = training.fit_full_batch(
+        apply, lambda x, *truth: binary_cross_entropy(x[:, 0], *truth), *first, data, key, learning_rate=0.3, steps=3000
+    )
+    return lambda x: np.asarray(model.apply({"params": last.params}, apply_scaling(scaling, x))[:, 0])
 
 
 def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
-    """A panel for each fit: the test jets, the probability of signal, and the boundary where it is one half."""
+    """Draws a panel for each fit: the test jets, the probability of signal, and the boundary where it is one half."""
     x, y = np.meshgrid(*np.linspace(test.inputs.min(axis=0), test.inputs.max(axis=0), 200).T)
-    labels = [*map(report.column_label, options.observables)]
+    labels = dict(zip(("xlabel", "ylabel"), map(report.column_label, options.observables), strict=True))
     with report.style():
         figure = report.new_figure(16, 7)
         for axes, (name, log_odds) in zip(figure.subplots(1, 2), fits.items(), strict=True):
@@ -84,7 +76,7 @@ def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
             axes.contour(x, y, p, [0.5], colors="k", linewidths=2.5)
             for kind, (style, label) in enumerate((("b.", "Background"), ("r^", "Signal"))):
                 axes.plot(*test.inputs[test.targets == kind].T, style, markersize=4, label=label)
-            axes.set(title=name.capitalize(), xlabel=labels[0], ylabel=labels[1])
+            axes.set(title=name.capitalize(), **labels)
         axes.legend(loc="upper left", markerscale=2)
         figure.colorbar(shade, ax=figure.axes, label="Probability of signal")
     return figure
@@ -93,12 +85,10 @@ def draw(fits: dict[str, Any], test: Batch, options: SignalBackground) -> Any:
 def run(options: SignalBackground) -> dict[str, evaluation.RocCurve]:
     """Fits both boundaries, draws them, and returns their ROC curves."""
     atomic_files.check_new(options.out)
-    jets = read(options)
-    rows, _, other = batching.split(
-        len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets
-    )
-    train, test = (jax.tree.map(lambda x, part=part: x[part], jets) for part in (rows, other))
-    fits = {f"boundary of degree {n}": fit(n, train, jax.random.key(options.seed)) for n in (1, options.degree)}
+    jets, key = read(options), jax.random.key(options.seed)
+    split = batching.split(len(jets.targets), seed=options.seed, fractions=(0.6, 0.0, 0.4), labels=jets.targets)
+    train, test = (jax.tree.map(lambda x, rows=rows: x[rows], jets) for rows in (split.train, split.test))
+    fits = {f"boundary of degree {n}": fit(n, train, key) for n in (1, options.degree)}
     options.out.mkdir(parents=True)
     report.save(draw(fits, test, options), options.out / "boundary.png")
     return {name: evaluation.roc_curve(log_odds(test.inputs), test.targets) for name, log_odds in fits.items()}

@@ -44,9 +44,9 @@ class RecurrentTagger:
     batch_size: int = 128
     """Jets in a step."""
     learning_rate: float = 1e-3
-    """Of Adam."""
+    """Learning rate of Adam."""
     seed: int = 0
-    """Of the split, the first parameters and the order of jets."""
+    """Seed of the split, the first parameters and the order of jets."""
     out: Path = Path("runs/recurrent-tagger")
     """A new folder for the trained tagger, its figures of merit and pictures."""
 
@@ -69,5 +69,5 @@ def run(options: RecurrentTagger) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = run(tyro.cli(RecurrentTagger, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
-    Console().print(report.metrics_table(found), found["verdict"]["words"])
+    metrics = run(tyro.cli(RecurrentTagger, description=__doc__, config=(tyro.conf.EnumChoicesFromValues,)))
+    Console().print(report.metrics_table(metrics), metrics["verdict"]["words"])

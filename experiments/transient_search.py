@@ -21,15 +21,13 @@ import jax.numpy as jnp
 import numpy as np
 import tyro
 
-from hepjax import evaluation, models, report, training
-from hepjax.choices import Optimizer, Schedule
+from hepjax import choices, evaluation, models, report, training
 from hepjax.data import atomic_files
 from hepjax.tasks import transients
 from hepjax.training import losses
 
 CONVNET = models.ConvNet1D(filters=(16, 32, 64), kernels=(32, 16, 8), pool=4, hidden=(64,), outputs=2)
-LSTM = models.LSTM(units=(64,), hidden=(64,), outputs=2)
-NETWORKS = {"ConvNet": (CONVNET, 1), "LSTM": (LSTM, 16)}  # and the samples of a step of the series
+NETWORKS = {"ConvNet": (CONVNET, 1), "LSTM": (models.LSTM(units=(64,), hidden=(64,), outputs=2), 16)}  # samples a step
 SNR = [3, 4, 5, 6, 7, 8, 10, 12]  # edges of bins
 
 
@@ -40,13 +38,13 @@ class TransientSearch:
     snr: tuple[float, float] = (3.0, 12.0)
     """Smallest and largest signal-to-noise ratio."""
     epochs: int = 16
-    """Of each network; chirps are three times as loud at first, and as they are from half the training on."""
+    """Epochs of each network; chirps are three times as loud at first, and as they are from half the training on."""
     steps: int = 100
     """Of an epoch, on 64 new segments each."""
     segments: int = 20_480
     """To test on, half of them with a chirp."""
     seed: int = 0
-    """Of noise, chirps and the first parameters."""
+    """Seed of noise, chirps and the first parameters."""
     out: Path = Path("runs/transient-search")
     """A new folder for chirp.png, detections.png and table.md."""
 
@@ -63,8 +61,8 @@ def learn(name: str, search: transients.Search, options: TransientSearch) -> Any
         print(name, report.epoch_line(progress.history[-1], options.epochs).replace("jets", "segments"), flush=True)
 
     known = transients.as_batch(search, transients.draw_transients(search, val, min(2048, options.segments)), frame)
-    schedule = training.make_schedule(Schedule.ONE_CYCLE, 4e-3, steps=options.epochs * options.steps)
-    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=1.0)
+    schedule = training.make_schedule(choices.Schedule.ONE_CYCLE, 4e-3, steps=options.epochs * options.steps)
+    optimizer = training.make_optimizer(choices.Optimizer.ADAM, schedule, clip_norm=1.0)
     pair = models.make_apply(model), losses.categorical_cross_entropy
     programs = training.compile_here(training.make_train_step(*pair, optimizer), training.make_eval_step(*pair))
     best = training.fit(
@@ -72,7 +70,7 @@ def learn(name: str, search: transients.Search, options: TransientSearch) -> Any
         train=transients.fresh_windows(make, train, batch_size=64, steps=options.steps),
         val=lambda: [known], programs=programs, epochs=options.epochs, schedule=schedule, on_epoch=tell,
     ).best  # fmt: skip
-    return lambda some: programs.evaluate(best, transients.as_batch(search, some, frame)).outputs @ np.array([-1, 1])
+    return lambda new: programs.evaluate(best, transients.as_batch(search, new, frame)).outputs @ np.array([-1, 1])
 
 
 def run(options: TransientSearch) -> dict[str, evaluation.Detections]:
@@ -82,19 +80,19 @@ def run(options: TransientSearch) -> dict[str, evaluation.Detections]:
     networks = [learn(name, search, options) for name in NETWORKS]
     bank, parts = transients.make_bank(search), []
     for key in jax.random.split(jax.random.key(options.seed + 1), -(-options.segments // 2048)):
-        some = transients.draw_transients(search, key, min(2048, options.segments))
-        best, power = transients.matched_filter(search, bank, some.strain), transients.excess_power(search, some.strain)
-        parts.append(jax.device_get([some.snr, best.snr, best.likelihood_ratio, *(f(some) for f in networks), power]))
+        new = transients.draw_transients(search, key, min(2048, options.segments))
+        best, power = transients.matched_filter(search, bank, new.strain), transients.excess_power(search, new.strain)
+        parts.append(jax.device_get([new.snr, best.snr, best.likelihood_ratio, *(f(new) for f in networks), power]))
     snr, *statistics = map(np.concatenate, zip(*parts, strict=True))
     names = "matched filter", "likelihood ratio", *NETWORKS, "excess power"
-    found = evaluation.detections(dict(zip(names, statistics, strict=True)), snr, SNR, seed=options.seed)
-    raw = [x[jnp.argmin(abs(some.snr - 10))] for x in (some.strain, some.signal)]
+    detections = evaluation.detections(dict(zip(names, statistics, strict=True)), snr, SNR, seed=options.seed)
+    raw = [x[jnp.argmin(abs(new.snr - 10))] for x in (new.strain, new.signal)]
     white = [transients.whiten(x, search.spectrum, search.rate) for x in raw]
     options.out.mkdir(parents=True)
     report.save(report.segment_figure(search.times, raw, white), options.out / "chirp.png")
-    report.save(report.efficiency_figure(found), options.out / "detections.png")
-    (options.out / "table.md").write_text(report.detections_table(found))
-    return found
+    report.save(report.efficiency_figure(detections), options.out / "detections.png")
+    (options.out / "table.md").write_text(report.detections_table(detections))
+    return detections
 
 
 if __name__ == "__main__":

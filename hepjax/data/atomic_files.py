@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hepjax.errors import InputError, errors_of_writing
 
@@ -63,6 +64,26 @@ def write_text(path: Path, text: str) -> None:
       InputError: it cannot be written.
     """
     write_bytes(path, text.encode())
+
+
+def write_json(path: Path, tree: Any) -> None:
+    """Writes a JSON file so that it is either whole or what it was.
+
+    Args:
+      path: the file.
+      tree: its new content: dicts, lists, words and numbers, those of NumPy and JAX too.
+
+    Raises:
+      InputError: it cannot be written.
+
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_json(path := Path(folder) / "figures.json", {"auc": (0.5, 0.25)})
+    ...     json.loads(path.read_text())
+    {'auc': [0.5, 0.25]}
+    """
+    write_text(path, json.dumps(tree, indent=2, default=float) + "\n")
 
 
 def write_bytes(path: Path, data: bytes) -> None:

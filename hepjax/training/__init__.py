@@ -2,7 +2,7 @@
 
 from hepjax.training.checkpoints import check_ensemble, restore, restore_ensemble, save, save_ensemble
 from hepjax.training.ensembles import member_of, over_members, start
-from hepjax.training.loop import DivergedError, fit, run_steps
+from hepjax.training.loop import DivergedError, fit, fit_full_batch, run_steps
 from hepjax.training.optimizers import make_optimizer, with_rates
 from hepjax.training.schedules import hold, learning_rates, make_schedule
 from hepjax.training.step import make_eval_step, make_train_step
@@ -15,6 +15,7 @@ __all__ = [
     "check_ensemble",
     "compile_here",
     "fit",
+    "fit_full_batch",
     "hold",
     "learning_rates",
     "make_eval_step",

@@ -9,9 +9,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
-from hepjax.training.ensembles import choose_member_states, window_of_active_members
-from hepjax.training.schedules import learning_rates
+from hepjax.training.ensembles import choose_member_states, start, window_of_active_members
+from hepjax.training.optimizers import make_optimizer
+from hepjax.training.schedules import learning_rates, make_schedule
+from hepjax.training.step import make_train_step
 from hepjax.training.stopping import should_stop, watch_validation_loss
 from hepjax.types import Ensemble, Epoch, TrainState
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 
     from hepjax.training.step import TrainStep
     from hepjax.training.window_programs import Programs
-    from hepjax.types import Batch, StepMetrics, Window
+    from hepjax.types import Batch, PyTree, StepMetrics, Window
 
 
 _REMEDY = "lower the learning rate, clip gradients, or look for extreme values"
@@ -102,6 +105,49 @@ def run_steps(train_step: TrainStep, state: TrainState, batch: Batch, steps: int
       The state after them, and their metrics, stacked.
     """
     return jax.lax.scan(lambda state, _: train_step(state, batch), state, length=steps)
+
+
+def fit_full_batch(
+    apply: Callable[..., Any],
+    loss: Callable[..., jax.Array],
+    params: PyTree,
+    model_state: PyTree,
+    data: Batch,
+    key: jax.Array,
+    *,
+    learning_rate: float,
+    steps: int,
+) -> tuple[TrainState, StepMetrics]:
+    """Fits by plain gradient descent on all the data at once, with Adam at a rate that falls to 0.
+
+    Pure, to be compiled and lifted with `vmap`; nothing is saved or watched.
+
+    Args:
+      apply: as in `make_train_step`.
+      loss: as in `make_train_step`.
+      params: the first parameters.
+      model_state: the model's other variables.
+      data: JAX arrays.
+      key: () typed PRNG key, for dropout.
+      learning_rate: the first.
+      steps: how many.
+
+    Returns:
+      The state after them, and their metrics, stacked.
+
+    >>> from hepjax.training.losses import mean_squared_error
+    >>> from hepjax.types import Batch
+    >>> data = Batch(jnp.arange(3.0)[:, None], 2 * jnp.arange(3.0)[:, None], jnp.ones(3))
+    >>> def apply(params, model_state, inputs, mask, key):
+    ...     return params * inputs, model_state
+    >>> key = jax.random.key(0)
+    >>> state, _ = fit_full_batch(apply, mean_squared_error, jnp.ones(()), {}, data, key, learning_rate=0.1, steps=300)
+    >>> round(float(state.params), 2)
+    2.0
+    """
+    optimizer = make_optimizer(Optimizer.ADAM, make_schedule(Schedule.COSINE, learning_rate, steps=steps))
+    first = start(params, model_state, optimizer, key).state
+    return run_steps(make_train_step(apply, loss, optimizer), first, data, steps)
 
 
 class _Trained(NamedTuple):

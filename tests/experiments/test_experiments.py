@@ -137,7 +137,7 @@ def test_each_is_short_frozen_and_says_how_to_run_it_and_what_to_expect(name):
     source = (EXPERIMENTS / f"{name}.py").read_text()
     module = load(name)
     options = options_of(module)
-    assert len(source.splitlines()) < 110
+    assert len(source.splitlines()) < 100
     assert f"python experiments/{name}.py" in module.__doc__
     assert "Expected in" in module.__doc__
     with pytest.raises(dataclasses.FrozenInstanceError):
