@@ -122,7 +122,7 @@ def rejection_interval(signal: Cuts, background: Cuts, efficiency: float, level:
 
 
 def rejection_limit(signal: Cuts, background: Cuts, efficiency: float, level: float = 0.95) -> float:
-    """Computes a lower bound on the background rejection 1/ε_B at a signal efficiency, whatever number of jets passes.
+    """Computes a lower bound on the background rejection 1/ε_B at a signal efficiency, for any number of passing jets.
 
     Args:
       signal: cuts of signal.
