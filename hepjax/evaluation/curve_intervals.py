@@ -29,7 +29,7 @@ def auc_interval(signal: Cuts, background: Cuts, exact: float, level: float = ON
     The variance of A is DeLong's. An interval A ± z σ(A) would be too short and too low where A is near 1 or jets are
     few, because σ shrinks with 1 - A. The ends are therefore the areas θ with |A - θ| = t σ(θ): σ(θ) has DeLong's value
     at A and changes with θ as between two Gaussians of equal width, and t is Student's. Where few jets are misranked,
-    DeLong's variance is nearly unknown, and it is raised towards that of the two Gaussians where it is smaller.
+    DeLong's variance is nearly unknown, and it is raised toward that of the two Gaussians where it is smaller.
 
     Args:
       signal: cuts of signal.
