@@ -1,4 +1,4 @@
-"""Standard output as it may be: without some letters, closed, or read by nobody any more."""
+"""Standard output that lacks letters, is closed, or is no longer read."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ _FALLBACK = "hepjax-plain"
 
 
 def prepare() -> None:
-    """Makes standard output and standard error take any text: what they cannot encode, they write in plain letters.
+    """Makes standard output and standard error accept any text; they write in plain letters what they cannot encode.
 
     Where one of them is closed, what is written to it is lost, and no file takes its place.
     """
     codecs.register_error(_FALLBACK, _encode_plainly)
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
-            # The lowest number that is free, which is that of the closed one.
+            # It gets the lowest free descriptor, which is that of the closed stream.
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w"))  # noqa: PTH123, SIM115 — for good
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
@@ -46,7 +46,7 @@ def plain(text: str) -> str:
 
 
 def make_console() -> Console:
-    """Makes the console that commands print on; when nobody reads any more, they go on with their work."""
+    """Makes the console that commands print on; they go on with their work when it is no longer read."""
     from rich.console import Console
 
     class Patient(Console):
@@ -57,10 +57,10 @@ def make_console() -> Console:
 
 
 class Lines(logging.StreamHandler[TextIO]):
-    """Log lines on standard output; when nobody reads any more, the work goes on without them."""
+    """A log handler that writes to standard output; the work goes on without it when it is no longer read."""
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802, ARG002 — logging's name
-        """Lets all but a closed pipe end the command."""
+        """Raises the error of a line that could not be written, unless its pipe is closed."""
         error = sys.exc_info()[1]
         if isinstance(error, BrokenPipeError):
             forget_output()
@@ -69,7 +69,7 @@ class Lines(logging.StreamHandler[TextIO]):
 
 
 def forget_output() -> None:
-    """Lets what cannot be written to a closed pipe or a full disk not fail once more."""
+    """Discards what a closed pipe or a full disk did not take, so that it does not fail again at the exit."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

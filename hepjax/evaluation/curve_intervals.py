@@ -29,7 +29,7 @@ def auc_interval(signal: Cuts, background: Cuts, exact: float, level: float = ON
     The variance of A is DeLong's. An interval A ± z σ(A) would be too short and too low where A is near 1 or jets are
     few, because σ shrinks with 1 - A. The ends are therefore the areas θ with |A - θ| = t σ(θ): σ(θ) has DeLong's value
     at A and changes with θ as between two Gaussians of equal width, and t is Student's. Where few jets are misranked,
-    DeLong's variance is nearly unknown, and it is raised towards that of the two Gaussians where it is smaller.
+    DeLong's variance is nearly unknown, and it is raised toward that of the two Gaussians where it is smaller.
 
     Args:
       signal: cuts of signal.
@@ -122,7 +122,7 @@ def rejection_interval(signal: Cuts, background: Cuts, efficiency: float, level:
 
 
 def rejection_limit(signal: Cuts, background: Cuts, efficiency: float, level: float = 0.95) -> float:
-    """Computes a lower bound on the background rejection 1/ε_B at a signal efficiency, whatever number of jets passes.
+    """Computes a lower bound on the background rejection 1/ε_B at a signal efficiency, for any number of passing jets.
 
     Args:
       signal: cuts of signal.

@@ -28,10 +28,10 @@ _TAILS = ((1 - ONE_SIGMA) / 2, (1 + ONE_SIGMA) / 2)
 def figure_intervals(scores: Scores, metrics: Mapping[str, Any]) -> dict[str, Any]:
     """Computes 68 % intervals of the figures of merit.
 
-    They hold the truth in 68 % of repeated samples of test jets, whatever comes out: whether a figure has an interval
-    depends on the numbers of jets alone. The AUC has the interval of `auc_interval`, rejections and efficiencies those
-    of `rate_interval`, the largest significance improvement that of `improvement`; the accuracy has Jeffreys' interval,
-    the loss Student's.
+    They contain the truth in 68 % of repeated samples of test jets. Whether a figure has an interval depends on the
+    numbers of jets alone, not on the outcome. The AUC has the interval of `auc_interval`, rejections and efficiencies
+    those of `rate_interval`, the largest significance improvement that of `improvement`; the accuracy has Jeffreys'
+    interval, the loss Student's.
 
     Args:
       scores: class probabilities, labels and weights.

@@ -1,4 +1,4 @@
-"""Jets in bins of falling score, and the cuts between the bins: all that intervals of a ROC curve's figures need."""
+"""Jets in bins of falling score and the cuts between the bins, from which intervals of a ROC curve are computed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-_POINTS = 400  # where a curve is cut, along each axis: the jets between two cuts are counted together
+_POINTS = 400  # of a curve, along each axis; the jets between two of them are counted together
 
 
 class Spectra(NamedTuple):
@@ -40,7 +40,7 @@ class Spectra(NamedTuple):
         return cells[1::2], cells[::2]
 
     def dealt(self, parts: int) -> Iterator[Spectra]:
-        """Yields equal parts, to which the jets of signal and of background are dealt one by one."""
+        """Yields equal parts of the jets, each with its share of signal and of background."""
         turns = np.where(self.signal, np.cumsum(self.signal), np.cumsum(~self.signal)) % parts
         for number in range(parts):
             rows = turns == number
@@ -70,9 +70,9 @@ class Cuts(NamedTuple):
     def trials(self) -> Floats:
         """Returns (K + 1,) numbers of unweighted jets that would give the rates with the same errors.
 
-        They are those of `effective_trials` where many jets pass and fail. No jet, or two light ones, do not tell how
-        heavy the next would be: where fewer than ten pass, or fail, the size of their weights, Σw²/Σw, is that of the
-        first ten, and where it is below that of all jets, it is raised towards it as by ten more jets.
+        They are those of `effective_trials` where many jets pass and fail. A few jets do not show how large the weights
+        of others are. Where fewer than ten pass, or fail, the size of their weights, Σw²/Σw, is therefore that of the
+        first ten; where it is below that of all jets, it is raised as if ten jets of that size were added.
         """
         total, squares = self.passed[-1], self.squares[-1]
         if self.squares is self.passed:  # unweighted

@@ -1,4 +1,4 @@
-"""One training at a time in a run folder."""
+"""The lock of a run folder, which lets one training at a time go on in it."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ log = logging.getLogger("hepjax")
 def locked(folder: Path) -> Iterator[None]:
     """Keeps other trainings out of a run folder inside a `with`.
 
-    The system gives the lock back when a process ends, however it ends, and shares it between machines where the file
-    system does, as NFS does.
+    The system releases the lock when a process ends, however it ends. It holds on other machines too where the file
+    system shares locks, as NFS does.
 
     Args:
       folder: of the run.
@@ -46,7 +46,7 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        path.unlink(missing_ok=True)  # while it is locked still
+        path.unlink(missing_ok=True)  # while it is still locked
         os.close(handle)
 
 
@@ -64,7 +64,7 @@ def _open_locked(path: Path) -> int:
         except OSError as error:  # a file system without locks
             log.warning("%s: cannot be locked (%s); take care that nothing else trains there", path.parent, error)
             return handle
-        # Whoever had it may have removed the file in between.
+        # The process that had the lock may have removed the file in between.
         with contextlib.suppress(FileNotFoundError):
             if os.path.samestat(path.stat(), os.fstat(handle)):
                 os.ftruncate(handle, 0)

@@ -1,4 +1,4 @@
-"""The texts of a run folder, read by type: nothing in them is believed before it has been looked at."""
+"""Reads the JSON and CSV files of a run folder, and checks all values and types before they are used."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     import cattrs
 
 FORMAT = 2
-"""Of experiment.json; a folder with a higher number comes from a newer hepjax. 1, of version 0.1, has no checksums."""
+"""The format of experiment.json; a higher one comes from a newer hepjax, and 1, of version 0.1, has no checksums."""
 
 _MOST_BYTES = 2**22
-"""Of experiment.json; those that hepjax writes are a hundred times shorter."""
+"""The most bytes of experiment.json; those that hepjax writes are a hundred times shorter."""
 _MOST_FIGURES = 2**27
-"""Bytes of figures of merit and of histories, which grow with the number of trainings and epochs."""
+"""The most bytes of metrics.json and history.csv, which grow with the number of trainings and epochs."""
 _DEEPEST = 16
-"""Levels of a text's dicts and lists."""
+"""The most levels of nested dicts and lists."""
 
 
 class DatasetRecord(TypedDict, total=False):
@@ -51,7 +51,7 @@ class DatasetRecord(TypedDict, total=False):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
-    """The content of experiment.json, but for how dicts are laid out inside."""
+    """The content of experiment.json; the contents of its dicts are checked elsewhere."""
 
     format: int
     command: str = ""
@@ -59,9 +59,9 @@ class Record:
     """The options, from `run_folder`."""
     classes: tuple[str, ...]
     fingerprint: int
-    """Of the jets."""
+    """A checksum of the jets."""
     jets: dict[str, int] = dataclasses.field(default_factory=dict)
-    """How many are in each part."""
+    """The number of jets in each part."""
     cost: dict[str, int] = dataclasses.field(default_factory=dict)
     devices: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
@@ -70,13 +70,13 @@ class Record:
     outputs: tuple[str, ...] | None = None
     """The columns of predictions."""
     members: tuple[str, ...] | None = None
-    """The trainings of several, by their folders."""
+    """The folders of several trainings at once; None of one."""
     member: str | None = None
-    """The name of one of several; None of a training that stands alone, or of several."""
+    """The folder of one of several trainings at once; None of a single training, or of several together."""
     diverged: dict[str, str] = dataclasses.field(default_factory=dict)
-    """Those of them that diverged, and how."""
+    """The members that diverged, and how."""
     identity: str | None = None
-    """Of the training, from `identity_of`; each of its files has the same."""
+    """The identity of the training, from `identity_of`; its checkpoints have the same."""
     files: dict[str, str] | None = None
     """The checksum of each file that belongs to a finished training; None until it is finished."""
 
@@ -110,7 +110,7 @@ def read_json(path: Path, most: int = _MOST_BYTES) -> dict[str, Any]:
 
 
 def read_bytes(path: Path, most: int) -> bytes:
-    """Reads a whole file, if it is one: pipes and devices may have no end.
+    """Reads a whole regular file, and refuses pipes and devices, which may have no end.
 
     Args:
       path: the file.
@@ -173,7 +173,7 @@ def check_record(path: Path, tree: dict[str, Any]) -> Record:
         raise InputError(f"{path}: damaged, it has the unknown entry {unknown[0]!r:.80}; train again")
     try:
         record = _converter().structure(tree, Record)
-    except Exception as error:  # whatever cattrs says of a file that hepjax did not write
+    except Exception as error:  # cattrs raises many kinds for a file that hepjax did not write
         raise InputError(f"{path}: damaged, {describe(error)}; train again") from error
     counts = {**record.jets, **record.cost}
     if wrong := [name for name, count in counts.items() if not 0 <= count < 2**63]:
@@ -184,7 +184,7 @@ def check_record(path: Path, tree: dict[str, Any]) -> Record:
 
 
 def identity_of(tree: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
-    """Computes what tells a training from all others: a checksum of what it learns, from what, and how.
+    """Computes the identity of a training, a checksum of what it learns, from what, and how.
 
     Args:
       tree: what experiment.json holds.
@@ -242,13 +242,13 @@ def read_metrics(path: Path, kind: Any) -> dict[str, Any]:
     metrics = read_json(path, _MOST_FIGURES)
     try:
         _converter().structure(metrics, kind)
-    except Exception as error:  # whatever cattrs says of a file that hepjax did not write
+    except Exception as error:  # cattrs raises many kinds for a file that hepjax did not write
         raise InputError(f"{path}: damaged, {describe(error)}; train again") from error
     return metrics
 
 
 def describe(error: Exception) -> str:
-    """Says in a line what cattrs found.
+    """Describes in one line what cattrs found.
 
     Args:
       error: that it raised.
@@ -266,7 +266,7 @@ def _refuse_constant(name: str) -> None:
 
 
 def _problem(tree: Any, level: int = 0) -> str:
-    """Says what is wrong with a tree; "" where nothing is."""
+    """Returns what is wrong with a tree, or ""."""
     if level > _DEEPEST:
         return f"it is nested more than {_DEEPEST} levels deep"
     if isinstance(tree, float) and not math.isfinite(tree):

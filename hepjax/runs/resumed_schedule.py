@@ -1,4 +1,4 @@
-"""What becomes of the learning rate where a training goes on for more epochs than it was begun for."""
+"""The learning rate of a training that goes on for more epochs than it was begun for."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ log = logging.getLogger("hepjax")
 
 
 def check_schedule(given: Experiment, saved: Experiment, record: Mapping[str, Any]) -> None:
-    """Refuses to stretch a schedule over more epochs unless that is asked for, and says what becomes of the rate.
+    """Refuses to stretch a schedule over more epochs unless that is asked for, and logs the learning rate.
 
     Args:
       given: the options to go on with.
@@ -67,7 +67,7 @@ def schedule_length(experiment: Experiment) -> int:
 
 
 def _rate_at(experiment: Experiment, epochs: int, record: Mapping[str, Any]) -> float:
-    """The learning rate of the last step of some epochs."""
+    """Returns the learning rate of the last step of some epochs."""
     jets = record.get("jets", {}).get("train", 1)
     steps = math.ceil(jets / (experiment.batch_size or jets))
     chosen = experiment.optimizer

@@ -1,4 +1,4 @@
-"""A run folder, opened: all of it is looked at once, whatever is done with it then."""
+"""Opens a run folder and validates all of its files, for every command in the same way."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ class Run(NamedTuple):
     folder: Path
     experiment: Experiment
     record: dict[str, Any]
-    """What experiment.json holds."""
+    """The content of experiment.json."""
     dataset: Dataset
     """What the columns of the jets mean."""
     history: tuple[Epoch, ...]
-    """Its epochs; empty of several trainings at once that have not ended."""
+    """The epochs of the training; empty of several trainings at once that have not ended."""
     metrics: dict[str, Any] | None
-    """Its figures of merit; None until the training has ended."""
+    """The figures of merit; None until the training has ended."""
     network: TrainedNetwork | None
-    """Of its best epoch; None of several trainings at once."""
+    """The network of the best epoch; None of several trainings at once."""
     members: tuple[Run, ...]
-    """The trainings of several; empty until they have ended, and of one."""
+    """The runs of several trainings at once; empty until they have ended, and of a single training."""
     measured: bool
-    """Whether it has predictions of test jets."""
+    """Whether the folder has predictions of test jets."""
 
 
 def open_run(folder: Path) -> Run:
-    """Opens a run folder, and looks at all that any command reads of it.
+    """Opens a run folder, and validates all that any command reads of it.
 
     Args:
       folder: of the run.
@@ -156,7 +156,7 @@ def predictions_of(run: Run) -> Predictions | None:
 
 @contextlib.contextmanager
 def presenting(run: Run) -> Iterator[None]:
-    """Turns what goes wrong when figures of merit are shown into one line: those of an older hepjax have no checksum.
+    """Converts errors in figures of merit without a checksum, those of an older hepjax, to an InputError of one line.
 
     Args:
       run: that is shown.

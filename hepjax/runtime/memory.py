@@ -1,4 +1,4 @@
-"""How much memory there is for what is trained."""
+"""The memory that a training can use."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import jax
 
 _CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
-"""Where Linux says what a container or a batch job may take."""
+"""The files in which Linux states the limit of a container or a batch job."""
 
 
 def memory_limit() -> int:

@@ -1,4 +1,4 @@
-"""What a task refuses: options, files, targets and uses of its networks, each in one line before work is done."""
+"""The options, files, targets and uses of networks that a task refuses, each in one line before work is done."""
 
 from __future__ import annotations
 

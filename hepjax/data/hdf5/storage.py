@@ -1,4 +1,4 @@
-"""Where an HDF5 file keeps its data: a file may only hold its own, in pieces that memory holds."""
+"""Finds the data of an HDF5 file, which must lie in the file or its folder, in pieces that fit into memory."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 LARGEST = 2**30
-"""Bytes that are read at once, at most: of a chunk, or of a row."""
+"""The most bytes that are read at once, of a chunk or of a row."""
 _MOST_LINKS = 16
-"""Links that lead to links, and sources that have sources; HDF5 follows no more either."""
+"""The longest chain of links, or of sources of virtual datasets; HDF5 has the same limit."""
 _SAME = "."
 """The name of the file itself among the sources of its virtual datasets."""
 _ALLOW = "copy the data into this file, or read it with --allow-external (in Python allow_external=True)"
@@ -33,7 +33,7 @@ _PLUGINS = {
 
 
 class Place(NamedTuple):
-    """An open file whose data is looked for."""
+    """An open file in which datasets are searched."""
 
     file: h5py.File
     path: Path
@@ -127,14 +127,14 @@ def chunk_bytes(dataset: h5py.Dataset) -> int:
 
 
 def open_dataset(file: h5py.File, name: str) -> h5py.Dataset:
-    """Opens a dataset that was found before; raw data in another file is looked for beside this one."""
+    """Opens a dataset that was found before; raw data in another file is searched in the folder of this one."""
     access = h5py.h5p.create(h5py.h5p.DATASET_ACCESS)
     access.set_efile_prefix(b"${ORIGIN}")
     return h5py.Dataset(h5py.h5d.open(file.id, os.fsencode(name), access))
 
 
 def _find(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> Any:
-    """The object of a name, if all its data may be read; None where there is none."""
+    """Returns the object of a name, if all its data may be read; None where there is none."""
     item = _follow(place.file["/"], name)
     if isinstance(item, _Elsewhere):
         return _in_other_file(place, name, item, chain)
@@ -144,7 +144,7 @@ def _find(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> Any:
 
 
 def _follow(group: h5py.Group, name: str) -> Any:
-    """Follows links by hand: h5py would open the file that one leads to, whatever that is."""
+    """Follows links without h5py, which would open the target of any link, even a pipe or a device."""
     parts, links = collections.deque(name.split("/")), 0
     while parts:
         part = parts.popleft()
@@ -215,7 +215,7 @@ def _check_raw(place: Place, name: str, dataset: h5py.Dataset) -> None:
 def _shape_of_source(
     place: Place, name: str, path: Path, inside: str, chain: Sequence[tuple[Any, ...]]
 ) -> tuple[int, ...]:
-    """The shape of a dataset that a virtual one is made of, which must hold all its data."""
+    """Returns the shape of a source of a virtual dataset, and refuses a source that lacks data."""
     with open_hdf5_file(path) as file:
         found = _find(Place(file, path, place.allow_external), inside, chain)
         if not isinstance(found, h5py.Dataset):
@@ -238,7 +238,7 @@ def _fits(source: Any, target: Any, shape: tuple[int, ...]) -> bool:
 
 
 def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
-    """The chain of datasets that are made of each other, one longer; it must not come back to one of its links."""
+    """Returns a chain of datasets that are made of each other with one more, and refuses a closed chain."""
     found = place.path.stat()
     link = (found.st_dev, found.st_ino, name.strip("/"))
     if link in chain or len(chain) >= _MOST_LINKS:
@@ -247,7 +247,7 @@ def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[
 
 
 def _source(place: Place, name: str, source: str) -> Path:
-    """The path of a file that holds data of this one, if it may be read."""
+    """Returns the path of a file that holds data of this one, and refuses one that may not be read."""
     words = f"{place.path}: {name} is stored in another file, {escape_control_characters(source)}"
     path = place.path.parent / source
     if problem := file_problem(path):
@@ -273,7 +273,7 @@ def _held(dataset: h5py.Dataset) -> tuple[int, int, str]:
     if dataset.chunks:
         expected = math.prod(-(-n // size) for n, size in zip(dataset.shape, dataset.chunks, strict=True))
         return dataset.id.get_num_chunks(), expected, "chunks"
-    # Numbers of a width that NumPy has not got are narrower in the file.
+    # Numbers of a width that NumPy lacks are narrower in the file.
     expected = dataset.size * dataset.id.get_type().get_size()
     return dataset.id.get_storage_size(), expected, "bytes"
 
@@ -288,7 +288,7 @@ def _check_filters(path: Path, name: str, dataset: h5py.Dataset) -> None:
         known = _PLUGINS.get(code) or escape_control_characters(_text(title)) or "an unknown filter"
         remedy = "pip install hdf5plugin" if code in _PLUGINS else "install its HDF5 plug-in"
         raise InputError(
-            f"{path}: {name} is compressed by {known} (HDF5 filter {code}), which h5py has not got; {remedy}, or write "
+            f"{path}: {name} is compressed by {known} (HDF5 filter {code}), which h5py lacks; {remedy}, or write "
             "the file again with gzip"
         )
 

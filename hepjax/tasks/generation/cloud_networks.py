@@ -1,4 +1,4 @@
-"""The generator of clouds as a network that a training loop can train as any other: jets in, matching errors out."""
+"""The generator of clouds as a network that is trained as any other: jets in, matching errors out."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generator of clouds sees of jets: their hardest particles, pT, mass and class."""
+"""The input of a generator of clouds: the hardest particles of a jet, its pT, mass and class."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a generator of clouds knows of its training jets, as arrays of one shape that travel with its network."""
+"""What a generator of clouds keeps of its training jets, as arrays of fixed shapes among its variables."""
 
 from __future__ import annotations
 

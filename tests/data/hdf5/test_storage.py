@@ -314,7 +314,7 @@ def test_a_filter_that_h5py_has_not_got_is_named(change, monkeypatch):
     storage._has_plugins.cache_clear()
     with pytest.raises(
         InputError,
-        match=rf"{C} is compressed by zstd \(HDF5 filter 32015\), which h5py has not got; pip install hdf5plugin",
+        match=rf"{C} is compressed by zstd \(HDF5 filter 32015\), which h5py lacks; pip install hdf5plugin",
     ):
         read_jets(change(make))
     storage._has_plugins.cache_clear()
