@@ -220,7 +220,11 @@ class TestMeasured:
     @pytest.mark.parametrize(
         "scores, labels, words",
         [
-            ([[0.5, 0.5], [np.nan, 0.5]], [0, 1], "scores: expected finite numbers, found 1 NaN"),
+            (
+                [[0.5, 0.5], [np.nan, 0.5]],
+                [0, 1],
+                "scores: expected finite numbers, found NaN or infinite ones for 1 of 2 jets",
+            ),
             ([[0.5, 0.5], [2.0, 0.5]], [0, 1], "expected probabilities that add up to 1"),
             ([[0.5, 0.5], [0.5, 0.5]], [0, 2], "labels: expected indices from 0 to 1, found 2 at row 1"),
             ([[0.5, 0.5], [0.5, 0.5]], [1, 1], "all jets are of class t"),

@@ -63,7 +63,7 @@ class Generation(Task):
         return 1
 
     def columns(self, dataset: Dataset) -> tuple[str, ...]:
-        """Returns "nll", which is −ln p, or "matching_error" of particles."""
+        """Returns "nll", which is −ln p, or of an autoencoder a bound on it; "matching_error" for particles."""
         return ("matching_error",) if self._of_particles else ("nll",)
 
     def observables(self, dataset: Dataset) -> tuple[str, ...]:
@@ -240,7 +240,7 @@ class Generation(Task):
         """Adds a generated jet for each test jet, of its class."""
         import numpy as np
 
-        from hepjax.tasks.generation import merit_figures, networks, sampling
+        from hepjax.tasks.generation import merit_figures, sampling
 
         trained = read_networks()
         kept = (merit_figures.labels_of(predictions) >= 0) & ~np.isnan(predictions.values[:, 0])
@@ -248,8 +248,7 @@ class Generation(Task):
             return predictions
         known = predictions.take(kept)
         additions = sampling.generate_columns(trained, merit_figures.labels_of(known), self.classes, seed)
-        bound = not self._of_particles and not networks.has_generator_density(trained[0].pipeline.network)
-        return known._replace(additions=additions, columns=("nll_bound",) if bound else known.columns)
+        return known._replace(additions=additions)
 
     def check_prediction(self, network: Model) -> None:
         """Refuses networks that have no density."""

@@ -197,8 +197,8 @@ def test_a_training_holds_nothing_of_them(network, jets, graph):
     assert result[0] == {}
     with pytest.MonkeyPatch.context() as patch:
         for module in (interaction_network, graph_network):
-            patch.setattr(module, "shown", lambda _, __, x: x)
+            patch.setattr(module, "sow_for_inspection", lambda _, __, x: x)
         assert variables_and_operations() == result
-        patch.setattr(module, "shown", lambda _, __, x: x + 1)
+        patch.setattr(module, "sow_for_inspection", lambda _, __, x: x + 1)
         patch.setattr(interaction_network, "sow_for_inspection", lambda _, __, x: x + 1)
         assert variables_and_operations() != result

@@ -113,7 +113,7 @@ def test_predict_gives_minus_ln_p_and_nothing_of_other_classes(flow, tmp_path):
 def test_an_autoencoder_has_a_bound_but_no_density(tmp_path):
     model = VariationalAutoencoder(hidden=(16,), latent=3)
     out, metrics = train.run(make(model, tmp_path / "run", ensemble=2))
-    assert predictions.read_predictions(out / "test.h5").columns == ("nll_bound",)
+    assert predictions.read_predictions(out / "test.h5").columns == ("nll",)
     assert 17 < metrics["loss"] < 40
     made = generation.generate(load(out), [0, 1, 1])
     assert made.shape == (3, 16)
