@@ -223,7 +223,7 @@ class TestMeasured:
             (
                 [[0.5, 0.5], [np.nan, 0.5]],
                 [0, 1],
-                "scores: expected finite numbers, found NaN or infinite ones for 1 of 2 jets",
+                "scores: expected finite numbers, .* for 1 of 2 jets",
             ),
             ([[0.5, 0.5], [2.0, 0.5]], [0, 1], "expected probabilities that add up to 1"),
             ([[0.5, 0.5], [0.5, 0.5]], [0, 2], "labels: expected indices from 0 to 1, found 2 at row 1"),
