@@ -76,8 +76,8 @@ def alone(*words):
 
 def test_several_processes_train_and_one_writes(path, tmp_path, brief):
     out, other = tmp_path / "run", tmp_path / "alone"
-    ends = finish(begin(3, *arguments(path, out)))
-    assert [status for status, _, _ in ends] == [0] * 3, ends
+    ends = finish(begin(2, *arguments(path, out), launcher=True))  # as mpirun starts them
+    assert [status for status, _, _ in ends] == [0, 0], ends
     assert "epoch 3/3" in ends[0][1]
     assert not [line for _, output, _ in ends[1:] for line in output.splitlines() if not line.startswith("[Gloo]")]
     assert run_folder.read_experiment(out)[1]["jets"] == {"train": 360, "val": 120, "test": 120}
@@ -86,15 +86,13 @@ def test_several_processes_train_and_one_writes(path, tmp_path, brief):
     assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
     fingerprints = [run_folder.read_experiment(folder)[1]["fingerprint"] for folder in (out, other)]
     assert fingerprints[0] == fingerprints[1]
-    # Streamed from the files, and on with another number of processes, as mpirun starts them.
-    ends = finish(begin(2, "--resume", *arguments(path, out, 4, "--memory", 1e-5), launcher=True))
-    assert [status for status, _, _ in ends] == [0, 0], ends
+    alone("--resume", *arguments(path, out, 4))  # on with another number of processes
     assert len(records.read_history(out / "history.csv")) == 4
 
 
 def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path, brief):
-    out = tmp_path / "run"
-    processes = begin(2, *arguments(path, out, 100_000, "--patience", 100_000))
+    out, streamed = tmp_path / "run", ("--patience", 100_000, "--memory", 1e-5)
+    processes = begin(2, *arguments(path, out, 100_000, *streamed))
     wait_for(lambda: (out / "history.csv").exists() and len(records.read_history(out / "history.csv")) > 2, processes)
     processes[1].send_signal(signal.SIGKILL)
     lost = time.monotonic()
@@ -104,7 +102,7 @@ def test_a_lost_process_ends_the_others_with_a_clear_error(path, tmp_path, brief
     assert "another process of this run has ended" in error
     assert "--resume" in error
     done = len(records.read_history(out / "history.csv"))
-    alone("--resume", *arguments(path, out, done + 1, "--patience", 100_000))
+    alone("--resume", *arguments(path, out, done + 1, *streamed))
     assert len(records.read_history(out / "history.csv")) == done + 1
 
 
