@@ -82,7 +82,7 @@ def test_the_best_of_several_starts_is_as_good_as_scikit_learn_s(jets):
 def test_the_lowest_inertia_is_kept_and_every_start_has_its_own_key(jets):
     keys = jax.random.split(jax.random.key(7), STARTS)
     alone = [
-        float(module._best(jets, jnp.ones(N), keys[np.full(STARTS, i)], K, 300, 1e-4).inertia) for i in range(STARTS)
+        float(module._best_kmeans_run(jets, jnp.ones(N), keys[np.full(STARTS, i)], K, 300, 1e-4).inertia) for i in range(STARTS)
     ]
     together = [float(kmeans(jets, K, jax.random.key(7), starts=STARTS).inertia) for _ in range(2)]
     assert together[0] == together[1] == pytest.approx(min(alone), rel=1e-5)
@@ -92,7 +92,7 @@ def test_the_lowest_inertia_is_kept_and_every_start_has_its_own_key(jets):
 def test_a_second_centre_is_drawn_by_its_squared_distance():
     """Of 2 trials the one of the lower inertia is kept; compared with the probabilities of all outcomes."""
     x = np.array([[0.0], [1.0], [3.0], [7.0]])
-    draw = jax.jit(jax.vmap(lambda key: module._seeds(jnp.asarray(x, jnp.float32), jnp.ones(4), key, 2)))
+    draw = jax.jit(jax.vmap(lambda key: module._kmeans_plus_plus_centers(jnp.asarray(x, jnp.float32), jnp.ones(4), key, 2)))
     samples = np.asarray(draw(jax.random.split(jax.random.key(0), 20_000)))[..., 0]
     expected = {}
     for first in x[:, 0]:
@@ -159,7 +159,7 @@ def test_under_jit_it_is_the_same(jets):
 
 def test_memory_is_that_of_jets_times_clusters(jets):
     keys = jax.random.split(jax.random.key(0), STARTS)
-    compiled = module._best.lower(jets, jnp.ones(N), keys, K, 300, 1e-4).compile()
+    compiled = module._best_kmeans_run.lower(jets, jnp.ones(N), keys, K, 300, 1e-4).compile()
     needed = compiled.memory_analysis().temp_size_in_bytes
     assert 0 < needed < 4 * (4 * STARTS * N * K + 2 * N * 16) < 4 * STARTS * N * K * 16 / 2
 
