@@ -189,14 +189,15 @@ def check_header(path: Path, task: Task, columns: Sequence[str]) -> None:
 
 
 def unsound_rows(values: np.ndarray, task: Task) -> np.ndarray:
-    """Returns the rows of predictions that are no numbers; where a task may say infinite, NaN alone is none.
+    """Returns the rows of predictions that are NaN or infinite; none where that has a meaning for the task.
 
     Args:
       values: (n, K).
       task: that they are of.
     """
-    bad = np.isnan(values) if task.may_be_infinite else ~np.isfinite(values)
-    return np.flatnonzero(bad.any(axis=1))
+    if task.may_lack_predictions:
+        return np.arange(0)
+    return np.flatnonzero(~np.isfinite(values).all(axis=1))
 
 
 def check_sound(what: str, bad: int, jets: int, first: int) -> None:

@@ -28,8 +28,8 @@ class Presentation:
     """The names of datasets and attributes in test.h5 and the files of `hepjax predict`."""
     figures: ClassVar[Any] = Figures
     """The type of metrics.json, a `TypedDict`: `Figures` with those of the task."""
-    may_be_infinite: ClassVar[bool] = False
-    """Whether predictions may be infinite, such as the logarithm of a density that is 0."""
+    may_lack_predictions: ClassVar[bool] = False
+    """Whether a prediction may be NaN or infinite: jets of a class that was not learned, or where a density is 0."""
 
     # Figures of merit.
 

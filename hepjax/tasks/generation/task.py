@@ -48,7 +48,7 @@ class Generation(Task):
     """What is made of a jet; each model makes one of them, which is the default."""
 
     figures: ClassVar[Any] = GenerationFigures
-    may_be_infinite: ClassVar[bool] = True
+    may_lack_predictions: ClassVar[bool] = True
 
     def rules(self) -> Iterator[Rule]:
         """Yields what the options must keep to."""
