@@ -82,7 +82,8 @@ def test_the_best_of_several_starts_is_as_good_as_scikit_learn_s(jets):
 def test_the_lowest_inertia_is_kept_and_every_start_has_its_own_key(jets):
     keys = jax.random.split(jax.random.key(7), STARTS)
     alone = [
-        float(module._best_kmeans_run(jets, jnp.ones(N), keys[np.full(STARTS, i)], K, 300, 1e-4).inertia) for i in range(STARTS)
+        float(module._best_kmeans_run(jets, jnp.ones(N), keys[np.full(STARTS, i)], K, 300, 1e-4).inertia)
+        for i in range(STARTS)
     ]
     together = [float(kmeans(jets, K, jax.random.key(7), starts=STARTS).inertia) for _ in range(2)]
     assert together[0] == together[1] == pytest.approx(min(alone), rel=1e-5)
@@ -92,7 +93,8 @@ def test_the_lowest_inertia_is_kept_and_every_start_has_its_own_key(jets):
 def test_a_second_centre_is_drawn_by_its_squared_distance():
     """Of 2 trials the one of the lower inertia is kept; compared with the probabilities of all outcomes."""
     x = np.array([[0.0], [1.0], [3.0], [7.0]])
-    draw = jax.jit(jax.vmap(lambda key: module._kmeans_plus_plus_centers(jnp.asarray(x, jnp.float32), jnp.ones(4), key, 2)))
+    points, draw_centers = jnp.asarray(x, jnp.float32), module._kmeans_plus_plus_centers
+    draw = jax.jit(jax.vmap(lambda key: draw_centers(points, jnp.ones(4), key, 2)))
     samples = np.asarray(draw(jax.random.split(jax.random.key(0), 20_000)))[..., 0]
     expected = {}
     for first in x[:, 0]:
