@@ -17,7 +17,7 @@ _KINDS = {
     stat.S_IFCHR: "a device, not a file",
     stat.S_IFBLK: "a device, not a file",
 }
-"""What is no regular file → the words for it."""
+"""The kinds of path that are not regular files, and the words for them."""
 
 
 class InputError(ValueError):
@@ -82,7 +82,7 @@ def errors_of_writing(path: str | os.PathLike[str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def reading(path: str | os.PathLike[str]) -> Iterator[None]:
+def errors_of_reading(path: str | os.PathLike[str]) -> Iterator[None]:
     """Converts an OSError in the block to an InputError that names the file.
 
     Args:
@@ -94,7 +94,7 @@ def reading(path: str | os.PathLike[str]) -> Iterator[None]:
     Raises:
       InputError: the block raised an OSError.
 
-    >>> with reading("a.txt"):
+    >>> with errors_of_reading("a.txt"):
     ...     pass
     """
     try:

@@ -213,10 +213,10 @@ def _compare_command(command: Compare, console: Console) -> None:
     _check_output_folder(command.json)
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
-    found = compare.compare_models(command.runs, command.data, allow_external=command.allow_external)
-    console.print(found.task.comparison_table(names, found.metrics, found.differences, found.jets))
+    comparison = compare.compare_models(command.runs, command.data, allow_external=command.allow_external)
+    console.print(comparison.task.comparison_table(names, *comparison[:3]))
     if command.json is not None:
-        numbers = report.comparison_numbers(names, found.metrics, found.differences, found.jets)
+        numbers = report.comparison_numbers(names, *comparison[:3])
         atomic_files.write_text(command.json, json.dumps(numbers, indent=2, allow_nan=False) + "\n")
         console.print(f"{command.json}: all numbers")
 
@@ -336,10 +336,12 @@ def _check_simulate_options(command: Simulate, *, one: bool) -> None:
 def _conditions_of_options(command: Simulate) -> Conditions:
     from hepjax.physics.simulation import PUBLIC
 
-    found = PUBLIC._replace(radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia)
+    conditions = PUBLIC._replace(
+        radius=command.radius, keep=command.keep, pile_up=command.pile_up, pythia=command.pythia
+    )
     if command.pt is not None:
-        found = found._replace(pt=command.pt, unlimited=())
-    return found if command.detector else found._replace(detector=None)
+        conditions = conditions._replace(pt=command.pt, unlimited=())
+    return conditions if command.detector else conditions._replace(detector=None)
 
 
 def _fetch_command(command: Fetch, console: Console) -> None:
@@ -366,10 +368,10 @@ def _bench_command(command: Bench, console: Console) -> None:
     chosen = [kind() for kind in kinds if command.models or not kind.serves]  # the others are no classifiers
     with progress_bar(console, "measuring", len(chosen), "models") as advance:
         sizes = {name: getattr(command, name) for name in ("batch_size", "block", "rounds")}
-        found = bench.measure_speed(chosen, **sizes, show=lambda name: advance(1, name))
-    console.print(report.bench_table(found))
+        speeds = bench.measure_speed(chosen, **sizes, show=lambda name: advance(1, name))
+    console.print(report.bench_table(speeds))
     if command.json is not None:
-        atomic_files.write_text(command.json, json.dumps(found, indent=2, allow_nan=False) + "\n")
+        atomic_files.write_text(command.json, json.dumps(speeds, indent=2, allow_nan=False) + "\n")
         console.print(f"{command.json}: all numbers")
 
 

@@ -25,7 +25,7 @@ Rows = slice | np.ndarray
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
 _INDEX_BYTES = 32
-"""What the places of a jet take while it is read."""
+"""The bytes that the row numbers of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
 """All other fields are float32."""
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
 
 _MOST_THREADS = 16
 """So that memory stays bounded where cores are many; what h5py does under its lock would keep more of them waiting."""
+
+_CGROUPS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
+"""The files in which Linux states the limit of a container or a batch job."""
 
 
 def reader_cores() -> int:
@@ -23,16 +29,20 @@ def reader_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+@functools.cache
 def physical_memory() -> float:
-    """Returns the bytes of memory that this machine has; infinity where the system does not tell.
+    """Returns the bytes of memory that this machine, container or batch job has; infinity where no system tells.
 
     >>> physical_memory() > 0
     True
     """
-    try:
-        return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    except (AttributeError, OSError, ValueError):
-        return math.inf
+    limits = [math.inf]
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        limits.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
+    for path in _CGROUPS:
+        with contextlib.suppress(OSError, ValueError):  # another kind of system, or "max"
+            limits.append(int(path.read_text()))
+    return min(limits)
 
 
 def run_in_threads(tasks: Sequence[Callable[[], None]]) -> None:

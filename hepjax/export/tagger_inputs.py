@@ -56,7 +56,7 @@ class Exported(NamedTuple):
     metadata: dict[str, str]
     """The texts that were stored with it."""
     inputs: tuple[InputSpec, ...]
-    """Of the function in the file."""
+    """The inputs of the function in the file."""
     columns: int
     """C, the columns of its output."""
     output: str | None

@@ -36,7 +36,7 @@ class CloudVelocity(Model):
     outputs: int = 3
     """F, the first columns of a particle, which move; others are only seen."""
     particles: Annotated[int, at_least(1)] = 30
-    """How many particles a jet is made of, the hardest; the network itself takes any number."""
+    """Number of particles that a jet is made of, the hardest; the network itself takes any number."""
     totals: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 64, 64)
     """Widths of the perceptron beside it, which makes the mass and the pT of a jet's particles."""
     width: Annotated[int, at_least(1)] = 64

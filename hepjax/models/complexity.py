@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 from jax.extend.core import jaxpr_as_fun
 
+from hepjax.data.threads import physical_memory
 from hepjax.errors import InputError
-from hepjax.runtime import memory_limit
+from hepjax.runtime import device_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 
 _BYTES = 4
-"""Of a number in float32."""
+"""The bytes of a number in float32."""
 
 
 class Cost(NamedTuple):
@@ -89,6 +90,15 @@ it fewer or narrower layers
         held = f", held {copies} times in training" if copies > 1 else ""
         raise InputError(f"model {name}: has {size:,} numbers{held}, {remedy}")
     return shapes
+
+
+def memory_limit() -> float:
+    """Returns the bytes that a model can take at most, on this machine and on one of its devices.
+
+    >>> memory_limit() > 0
+    True
+    """
+    return min(physical_memory(), device_memory())
 
 
 def _check_largest(program: ClosedJaxpr) -> None:

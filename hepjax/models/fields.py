@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 _NO_OPTIONS = ("outputs", "parent", "name")
 """The task's field, and those of every Flax module."""
 _MOST_NUMBERS = 1000
-"""Of an option with a number a layer: building more layers takes longer than a user waits."""
+"""The most numbers in an option with one a layer: building more layers takes longer than a user waits."""
 
 _MOST_NAMES = 10_000
-"""Of an option with columns."""
+"""The most names in an option with columns."""
 
 
 class Option(NamedTuple):

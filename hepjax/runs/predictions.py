@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Predictions", "is_file", "read_predictions", "read_task", "write_blocks", "write_predictions"]
 
 _OBSERVABLES = "observables/"
-"""Where jet columns are kept."""
+"""The group of the jet columns."""
 _ADDITIONS = "additions/"
-"""Where columns are kept that a task has added by the trained networks."""
+"""The group of the columns that a task has added by the trained networks."""
 _TASK = "task"
 """The attribute that holds the task as JSON; files of version 0.1 have none, and are of a classification."""
 

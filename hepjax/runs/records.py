@@ -10,7 +10,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from hepjax.errors import InputError, reading
+from hepjax.errors import InputError, errors_of_reading
 from hepjax.models.serialization import make_strict_converter
 from hepjax.types import Epoch
 
@@ -120,7 +120,7 @@ def read_bytes(path: Path, most: int) -> bytes:
       InputError: there is no such file, it is something else, too long, or cannot be read.
     """
     _check_file(path)
-    with reading(path):
+    with errors_of_reading(path):
         if (size := path.stat().st_size) > most:
             raise InputError(f"{path}: expected at most {most:,} bytes, found {size:,}; train again")
         return path.read_bytes()
@@ -136,12 +136,12 @@ def checksum(path: Path) -> str:
       InputError: there is no such file, or it cannot be read.
     """
     _check_file(path)
-    with reading(path), path.open("rb") as file:
+    with errors_of_reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _check_file(path: Path) -> None:
-    with reading(path):
+    with errors_of_reading(path):
         if not path.is_file():
             found = "something else" if path.exists() else "none"
             raise InputError(

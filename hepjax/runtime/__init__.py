@@ -13,7 +13,7 @@ from hepjax.runtime.devices import (
     use_cores,
     whole,
 )
-from hepjax.runtime.memory import memory_limit
+from hepjax.runtime.memory import device_memory
 from hepjax.runtime.processes import agree, connect, ends_together, gather, is_first, process, rows_of_process
 
 __all__ = [
@@ -22,11 +22,11 @@ __all__ = [
     "check_shared",
     "compile_on",
     "connect",
+    "device_memory",
     "ends_together",
     "gather",
     "is_first",
     "make_devices",
-    "memory_limit",
     "place_batch",
     "place_state",
     "place_window",

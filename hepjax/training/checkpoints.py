@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
-from hepjax.errors import InputError, errors_of_writing, reading
+from hepjax.errors import InputError, errors_of_reading, errors_of_writing
 from hepjax.types import Ensemble, Epoch, Progress
 
 if TYPE_CHECKING:
@@ -157,7 +157,7 @@ def _read_checkpoint(path: Path, identity: str | None) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected {found}; there is no such checkpoint: train again, or copy the whole folder"
         )
-    with reading(path):
+    with errors_of_reading(path):
         raw = path.read_bytes()
     if not raw.startswith((_MAGIC, _OLD_MAGIC)):
         raise InputError(f"{path}: not a checkpoint of this version of hepjax; upgrade hepjax, or train again")

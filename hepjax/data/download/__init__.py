@@ -108,17 +108,17 @@ def _recorded_sum(path: Path) -> str | None:
     """Reads the checksum of an archive that was fetched before; None where there is none."""
     if not path.exists():
         return None
-    problem, found = file_problem(path), ""
+    problem, checksum = file_problem(path), ""
     if not problem:
         with path.open("rb") as file:
-            found = next(iter(file.read(1000).decode(errors="replace").split()), "")
-        if not found:
+            checksum = next(iter(file.read(1000).decode(errors="replace").split()), "")
+        if not checksum:
             return None
-    if problem or len(found) != 64 or not {*found} <= {*"0123456789abcdef"}:
+    if problem or len(checksum) != 64 or not {*checksum} <= {*"0123456789abcdef"}:
         raise InputError(
-            f"{path}: expected a SHA-256 sum, found {problem or ascii(found[:20])}. Delete it and run again"
+            f"{path}: expected a SHA-256 sum, found {problem or ascii(checksum[:20])}. Delete it and run again"
         )
-    return found
+    return checksum
 
 
 def _download_and_unpack(

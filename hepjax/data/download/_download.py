@@ -37,7 +37,7 @@ _MAX_REDIRECTS = 5
 _PATIENCE = 3
 """The head of an answer may take so many times as long as a server may be silent."""
 _MALFORMED = (ValueError, UnicodeError, urllib3.exceptions.LocationParseError)
-"""What requests raises of an address that is none; some are its own exceptions as well."""
+"""The errors that requests raises for a malformed address; some are of its own exceptions as well."""
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 

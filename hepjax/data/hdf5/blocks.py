@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _LARGEST = float(np.finfo(np.float32).max)
 _ROUNDING = 1e-3
-"""How far a label may be from 0 or 1, as those that were rounded are."""
+"""The largest distance of a label from 0 or 1; rounded labels are off by less."""
 _TASK_ROWS = 1000
 """Small chunks are read together up to so many rows, for each time that a file is opened."""
 
@@ -228,9 +228,9 @@ def _check_label_rows(file: JetFile, block: np.ndarray, start: int) -> None:
     if not good.all():
         wrong = np.flatnonzero(~good)
         listed = ", ".join(map(str, (wrong + start)[:5])) + (", …" if len(wrong) > 5 else "")
-        found = ", ".join(f"{value:g}" for value in flags[wrong[0]].tolist())
+        flagged = ", ".join(f"{value:g}" for value in flags[wrong[0]].tolist())
         remedy = "remove those jets" if len(wrong) < len(flags) else "correct the labels"
         raise InputError(
-            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; the first has {found}; "
+            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; the first has {flagged}; "
             f"{remedy}"
         )

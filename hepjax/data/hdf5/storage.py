@@ -38,7 +38,7 @@ class Place(NamedTuple):
     file: h5py.File
     path: Path
     allow_external: bool
-    """Whether its data may lie in files outside its folder."""
+    """True where its data may lie in files outside its folder."""
 
 
 class _Elsewhere(NamedTuple):
@@ -60,8 +60,8 @@ def root_datasets(place: Place) -> dict[str, h5py.Dataset]:
     Raises:
       InputError: a dataset has data elsewhere that is missing or may not be read, or a filter that cannot be undone.
     """
-    found = {name: find_dataset(place, name) for name in map(_text, place.file.id)}
-    return {name: dataset for name, dataset in found.items() if dataset is not None}
+    datasets = {name: find_dataset(place, name) for name in map(_text, place.file.id)}
+    return {name: dataset for name, dataset in datasets.items() if dataset is not None}
 
 
 def find_dataset(place: Place, name: str) -> h5py.Dataset | None:
@@ -172,8 +172,8 @@ def _in_other_file(place: Place, name: str, target: _Elsewhere, chain: Sequence[
     """Finds the target of a link to another file, and checks it there."""
     source = _source(place, name, target.file)
     with open_hdf5_file(source) as file:
-        found = _find(Place(file, source, place.allow_external), target.name, _longer(place, name, chain))
-        if not isinstance(found, h5py.Dataset):
+        dataset = _find(Place(file, source, place.allow_external), target.name, _longer(place, name, chain))
+        if not isinstance(dataset, h5py.Dataset):
             raise InputError(f"{place.path}: {name} is a link to {target.name} in {source}, which has no such dataset")
     return place.file[os.fsencode(name)]
 
@@ -217,13 +217,13 @@ def _shape_of_source(
 ) -> tuple[int, ...]:
     """Returns the shape of a source of a virtual dataset, and refuses a source that lacks data."""
     with open_hdf5_file(path) as file:
-        found = _find(Place(file, path, place.allow_external), inside, chain)
-        if not isinstance(found, h5py.Dataset):
+        dataset = _find(Place(file, path, place.allow_external), inside, chain)
+        if not isinstance(dataset, h5py.Dataset):
             raise InputError(
                 f"{place.path}: {name} is made of {inside} in {path}, which has no such dataset; make both files again"
             )
-        check_data(path, inside, found)
-        return tuple(found.shape)
+        check_data(path, inside, dataset)
+        return tuple(dataset.shape)
 
 
 def _fits(source: Any, target: Any, shape: tuple[int, ...]) -> bool:
@@ -239,8 +239,8 @@ def _fits(source: Any, target: Any, shape: tuple[int, ...]) -> bool:
 
 def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
     """Returns a chain of datasets that are made of each other with one more, and refuses a closed chain."""
-    found = place.path.stat()
-    link = (found.st_dev, found.st_ino, name.strip("/"))
+    status = place.path.stat()
+    link = (status.st_dev, status.st_ino, name.strip("/"))
     if link in chain or len(chain) >= _MOST_LINKS:
         raise InputError(f"{place.path}: {name} is made of itself, so that it has no data; make the file again")
     return (*chain, link)

@@ -26,15 +26,6 @@ def clouds(jets):
     return generation.make_clouds(particles, tabular(jets, ["j_pt"])[:, 0], jets.labels, jets.classes, CLASSES)
 
 
-def small(rng, count=40, slots=5):
-    """Clouds of 1 to `slots` particles, of two classes."""
-    mask = np.arange(slots) < rng.integers(1, slots + 1, (count, 1))
-    share = -np.sort(-rng.uniform(0.01, 0.3, (count, slots)), axis=1)
-    values = np.concatenate([rng.normal(0, 0.1, (count, slots, 2)), share[..., None]], axis=-1)
-    pt = rng.uniform(900, 1100, count)
-    return generation.Clouds(np.where(mask[..., None], values, 0), mask, pt, np.arange(count) % 2)
-
-
 def test_clouds_have_the_mass_of_their_jets(jets, clouds):
     rows = np.isin(jets.labels, [jets.classes.index(name) for name in CLASSES])
     assert [np.sum(clouds.labels == i) for i in range(3)] == [1000] * 3
@@ -51,8 +42,8 @@ def test_clouds_have_the_mass_of_their_jets(jets, clouds):
     assert np.median(kinematics.mass(p4.sum(axis=1)) - result["j_mass"]) == pytest.approx(0.7, abs=0.3)
 
 
-def test_observables_are_those_of_a_slow_loop(rng):
-    clouds = small(rng, 6)
+def test_observables_are_those_of_a_slow_loop(rng, small_clouds):
+    clouds = small_clouds(rng, 6)
     result = generation.cloud_observables(clouds)
     for i, (values, present) in enumerate(zip(clouds.values, clouds.mask, strict=True)):
         px = py = pz = e = share = 0.0
@@ -151,8 +142,8 @@ def test_mirrored_jets_have_their_mass(clouds):
         ({"fill": np.nan}, "finite angles"),
     ],
 )
-def test_bad_input_is_named(change, words, rng):
-    clouds = small(rng)
+def test_bad_input_is_named(change, words, rng, small_clouds):
+    clouds = small_clouds(rng)
     values = np.where(clouds.mask[..., None], change.get("fill", 1.0) * clouds.values, 0)[
         ..., : change.get("columns", 3)
     ]
@@ -163,8 +154,8 @@ def test_bad_input_is_named(change, words, rng):
         generation.make_clouds(Sequences(values, clouds.mask), **received)
 
 
-def test_jets_without_particles_are_left_out(rng):
-    clouds = small(rng)
+def test_jets_without_particles_are_left_out(rng, small_clouds):
+    clouds = small_clouds(rng)
     mask = clouds.mask & (np.arange(40)[:, None] > 3)
     result = generation.make_clouds(Sequences(clouds.values, mask), clouds.pt, clouds.labels, CLASSES, ("q",))
     np.testing.assert_array_equal(result.pt, clouds.pt[5::2])

@@ -27,15 +27,6 @@ def clouds():
     return generation.make_clouds(particles, pt, jets.labels, jets.classes, ("g", "q", "t"))
 
 
-def small(rng, count=40, slots=5):
-    """Clouds of 1 to `slots` particles, of two classes."""
-    mask = np.arange(slots) < rng.integers(1, slots + 1, (count, 1))
-    share = -np.sort(-rng.uniform(0.01, 0.3, (count, slots)), axis=1)
-    values = np.concatenate([rng.normal(0, 0.1, (count, slots, 2)), share[..., None]], axis=-1)
-    pt = rng.uniform(900, 1100, count)
-    return generation.Clouds(np.where(mask[..., None], values, 0), mask, pt, np.arange(count) % 2)
-
-
 def to(goal):
     """A network whose flow carries any noise to `goal`, its parameters."""
 
@@ -52,8 +43,8 @@ def still(params, inputs):
     return 0 * getattr(inputs.values, "values", inputs.values)
 
 
-def test_jets_are_made_as_asked(rng):
-    like = small(rng)
+def test_jets_are_made_as_asked(rng, small_clouds):
+    like = small_clouds(rng)
     generate = generation.make_generator(to("totals"), to("particles"), PLAIN, 2, steps=30, block=16)
     particles = np.array([[1.5, -1.0, 1.0], [0.5, 0.0, 0.9], [0.5, -1.0, 0.8], [0.5, -1.0, 0.7], [0.5, -1.0, 0.6]])
     goals = {"totals": jnp.array([0.1, -0.2]), "particles": jnp.array(particles)}
@@ -72,16 +63,16 @@ def test_jets_are_made_as_asked(rng):
     np.testing.assert_allclose(angles / angles[:, :1, :1], [particles[:, :2] / 1.5] * len(angles), atol=0.02)
 
 
-def test_jets_depend_on_the_seed_and_every_block_has_noise_of_its_own(rng):
-    like = small(rng, 8)._replace(mask=np.ones((8, 5), bool))
+def test_jets_depend_on_the_seed_and_every_block_has_noise_of_its_own(rng, small_clouds):
+    like = small_clouds(rng, 8)._replace(mask=np.ones((8, 5), bool))
     generate = generation.make_generator(still, still, PLAIN, 2, steps=1, block=3)
     first, again, other = (generate(({}, {}), like, seed).values for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert len(np.unique(np.concatenate([first, other])[..., 0].round(7))) == 80
 
 
-def test_the_numbers_of_like_jets_are_not_looked_at(rng):
-    like = small(rng, 8)
+def test_the_numbers_of_like_jets_are_not_looked_at(rng, small_clouds):
+    like = small_clouds(rng, 8)
     generate = generation.make_generator(still, still, PLAIN, 2, steps=1, block=8)
     bare = like._replace(values=np.zeros_like(like.values))
     np.testing.assert_array_equal(generate(({}, {}), like, 1).values, generate(({}, {}), bare, 1).values)
@@ -119,8 +110,8 @@ def test_independent_particles_have_the_spectra_and_nothing_else(clouds):
 
 
 @pytest.mark.parametrize("which", [0, 1])
-def test_explosion_is_told(which, rng):
-    like = small(rng, 8)
+def test_explosion_is_told(which, rng, small_clouds):
+    like = small_clouds(rng, 8)
 
     def bad(params, inputs):
         return still(params, inputs) + params
