@@ -44,6 +44,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Tests and docstring examples, of the package as it is built and installed."""
     session.install(".[sim,test]")
+    session.env["PYTHONDONTWRITEBYTECODE"] = ""  # where it is set, each process that a test starts compiles all modules
     # On two cores, 700 tests that train took 145 s by worksteal, 157 to 161 s by load, loadscope and loadfile.
     # The console script, unlike `python -m pytest`, leaves the checkout out of sys.path.
     session.run("pytest", *(session.posargs or ["--numprocesses=2", "--dist=worksteal", "tests", "--pyargs", "hepjax"]))
