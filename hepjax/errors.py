@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import stat
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from types import ModuleType
 
 _KINDS = {
     stat.S_IFDIR: "a folder, not a file",
@@ -54,6 +56,31 @@ def file_problem(path: str | os.PathLike[str]) -> str:
     except (OSError, ValueError) as error:  # a loop of links, no permission, a name too long, a zero byte
         return f"cannot be found ({getattr(error, 'strerror', None) or error})"
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Imports a module of a package that only an extra of hepjax installs.
+
+    Args:
+      module: such as "pyarrow.parquet".
+      extra: name of the extra.
+
+    Returns:
+      The module.
+
+    Raises:
+      InputError: the package is not installed; gives the command that installs it.
+
+    >>> import_extra("no_such_package", "parquet")
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: needs the package no_such_package; pip install 'hepjax[parquet]'
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise InputError(f"needs the package {package}; pip install 'hepjax[{extra}]'") from error
 
 
 @contextlib.contextmanager

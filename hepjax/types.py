@@ -44,6 +44,13 @@ class Index(NamedTuple):
     column: str
 
 
+class FileName(NamedTuple):
+    """Labels as the beginning of the names of files, each of which holds jets of one class, such as q150.hdf5."""
+
+    beginnings: tuple[str, ...]
+    """In the order of the classes; digits, _ and - may follow."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A description of the columns of jets, their names and meaning, as a plain value.
@@ -59,7 +66,7 @@ class Dataset:
     """All columns of jets that are neither labels nor weights, in order: the observables."""
     classes: tuple[str, ...] = ()
     """The names of the classes, in the order of the labels; empty where there are no labels."""
-    labels: OneHot | Index | None = None
+    labels: OneHot | Index | FileName | None = None
     """The columns of the labels; None where there are none."""
     weights: str | None = None
     """The jet column, or the dataset of one number a jet, that holds event weights; None is 1 for each jet."""
@@ -73,10 +80,14 @@ class Dataset:
     """The particle columns that models of particles learn from by default; the value of a role is one to derive."""
     images: tuple[str, ...] = ()
     """The images that come with the jets."""
+    observers: tuple[str, ...] = ()
+    """Jet columns that are carried but not learned from by default, such as the truth and the number of the event."""
     background: tuple[str, ...] = ()
     """The classes that are background by default where a task needs some; empty is all."""
     titles: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Column → the label of an axis that shows it, unit included."""
+    arrays: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    """Array of a file that does not name its columns → their names, in the order of its last axis."""
 
 
 @dataclasses.dataclass(frozen=True)

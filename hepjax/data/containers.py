@@ -2,15 +2,50 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
-    from pathlib import Path
 
     import numpy as np
 
     from hepjax.types import Dataset
+
+
+class Array(NamedTuple):
+    """An array of a file, whose first axis is that of the jets."""
+
+    shape: tuple[int | None, ...]
+    """Of one jet: () is a number, (None,) a list of any length, (K,) and (K, F) numbers of fixed shape."""
+    names: tuple[str, ...] = ()
+    """Of its last axis, where the file says them."""
+
+
+class Ragged(NamedTuple):
+    """Lists of any length, one for each of n jets."""
+
+    values: np.ndarray
+    """(sum of counts,) the numbers of all jets, one jet after the other."""
+    counts: np.ndarray
+    """(n,) int64, how many are of each jet."""
+
+
+class Contents(NamedTuple):
+    """The arrays that a file holds, unread."""
+
+    jets: int
+    arrays: Mapping[str, Array]
+    chunk: int
+    """The jets that are read at a time."""
+
+
+class Source(NamedTuple):
+    """The place of a column in a file."""
+
+    array: str
+    place: int | slice | None = None
+    """On the last axis of the array; None is all of an array that is one column."""
 
 
 class Header(NamedTuple):
@@ -18,8 +53,8 @@ class Header(NamedTuple):
 
     path: Path
     jets: int
-    slots: int
-    """The particles kept per jet."""
+    slots: int | None
+    """The particles kept per jet; None where each jet has a list of its own length."""
     particle_names: tuple[str, ...]
     """The columns of particles, in the order of the file."""
     jet_names: tuple[str, ...]
@@ -33,6 +68,10 @@ class Header(NamedTuple):
     """The rows that are read at a time of each part of the file, for its own reader."""
     chunk_bytes: Mapping[str, int]
     """The memory that a chunk of each part takes; 0 where there are no chunks."""
+    sources: Mapping[str, Source] = {}
+    """Column → its place, where a reader goes by columns."""
+    named_by: str | None = None
+    """The known dataset that names the columns, where the file does not."""
 
 
 class JetFile(NamedTuple):
@@ -50,9 +89,9 @@ class Container(NamedTuple):
     """For people, such as HDF5."""
     suffixes: tuple[str, ...]
     """The ends of file names, the first one that of new files."""
-    read_header: Callable[[Path, bool], Header]
-    """(path, whether its data may lie outside its folder) → names and shapes, checked; raises InputError for a file
-    that is not usable."""
+    read_header: Callable[[Path, bool, Mapping[str, tuple[str, ...]]], Header]
+    """(path, whether its data may lie outside its folder, array → names of its columns where a dataset was given) →
+    names and shapes, checked; raises InputError for a file that is not usable."""
     sample: Callable[[Header, Sequence[str]], np.ndarray]
     """(header, jet columns) → (n, columns) values of a few jets from all over the file."""
     image_shape: Callable[[Header, str], tuple[int, int]]
@@ -62,3 +101,13 @@ class Container(NamedTuple):
     read: Callable[[JetFile, int, dict[str, np.ndarray], np.ndarray, np.ndarray], Iterator[Callable[[], None]]]
     """(file, particles per jet, field → array to fill, ascending rows of the file, their places in the arrays) →
     tasks that fill the arrays, in any order and by any thread, and raise InputError for what cannot be read."""
+
+
+def split_tree(path: Path) -> tuple[Path, str | None]:
+    """Splits FILE:TREE into the path of a file and the tree in it; only ROOT files hold several.
+
+    >>> split_tree(Path("jets.root:events/tree"))[1], split_tree(Path("jets.root"))[1]
+    ('events/tree', None)
+    """
+    file, found, tree = str(path).rpartition(".root:")
+    return (Path(file + ".root"), tree) if found else (path, None)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import collections
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import Role
 from hepjax.errors import InputError
-from hepjax.types import Dataset, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -164,6 +165,28 @@ def particle_hardness(values: np.ndarray, names: Sequence[str], roles: Mapping[R
     return None
 
 
+def dataset_in_gev(dataset: Dataset) -> Dataset:
+    """Returns the dataset of jets whose columns in MeV have become columns in GeV.
+
+    >>> dataset_in_gev(Dataset("toy", units={"pt": "MeV", "phi": "rad"})).units
+    {'pt': 'GeV', 'phi': 'rad'}
+    """
+    units = {name: "GeV" if unit == "MeV" else unit for name, unit in dataset.units.items()}
+    return dataclasses.replace(dataset, units=units) if units != dataset.units else dataset
+
+
+def gev_factors(dataset: Dataset, names: Sequence[str]) -> np.ndarray | None:
+    """Returns (F,) float32 factors that make columns in MeV columns in GeV; None where there are none in MeV.
+
+    >>> gev_factors(Dataset("toy", units={"pt": "MeV"}), ["pt", "eta"]).tolist()
+    [0.0010000000474974513, 1.0]
+    """
+    import numpy as np
+
+    in_mev = [dataset.units.get(name) == "MeV" for name in names]
+    return np.where(in_mev, np.float32(1e-3), np.float32(1)) if any(in_mev) else None
+
+
 def check_dataset(dataset: Dataset, where: str = "") -> None:
     """Refuses a dataset that contradicts itself.
 
@@ -194,7 +217,7 @@ def label_columns(dataset: Dataset) -> tuple[str, ...]:
     """
     if isinstance(dataset.labels, OneHot):
         return (*dataset.labels.columns, *([dataset.labels.undefined] if dataset.labels.undefined else []))
-    return (dataset.labels.column,) if dataset.labels is not None else ()
+    return (dataset.labels.column,) if isinstance(dataset.labels, Index) else ()
 
 
 def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
@@ -212,6 +235,7 @@ def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
         "roles": {role.value: name for role, name in dataset.roles.items()},
         "units": dict(dataset.units),
         "titles": dict(dataset.titles),
+        **({"arrays": {name: list(names) for name, names in dataset.arrays.items()}} if dataset.arrays else {}),
     }
 
 
@@ -228,7 +252,7 @@ def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
       InputError: it is none, or has a key that is unknown.
     """
     try:
-        known = {*_TUPLES, "name", "labels", "weights", "roles", "units", "titles"}
+        known = {*_TUPLES, "name", "labels", "weights", "roles", "units", "titles", "arrays"}
         if unknown := sorted({*tree} - known):
             raise InputError(f"dataset: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
         return Dataset(
@@ -239,6 +263,7 @@ def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
             roles={Role(role): _text(name) for role, name in tree.get("roles", {}).items()},
             units={_text(name): _text(unit) for name, unit in tree.get("units", {}).items()},
             titles={_text(name): _text(title) for name, title in tree.get("titles", {}).items()},
+            arrays={_text(name): _texts(names) for name, names in tree.get("arrays", {}).items()},
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -246,13 +271,24 @@ def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
         raise InputError(f"dataset: not a description of one ({error!r}); write it again") from error
 
 
-_TUPLES = ("particle_columns", "jet_columns", "classes", "features", "particle_features", "images", "background")
+_TUPLES = (
+    "particle_columns",
+    "jet_columns",
+    "classes",
+    "features",
+    "particle_features",
+    "images",
+    "background",
+    "observers",
+)
 
 
-def _labels_from_json(tree: Any) -> OneHot | Index | None:
+def _labels_from_json(tree: Any) -> OneHot | Index | FileName | None:
     if tree is None:
         return None
     ((kind, fields),) = tree.items()
+    if kind == "FileName":
+        return FileName(_texts(fields["beginnings"]))
     if kind == "OneHot":
         return OneHot(_texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"]))
     return {"Index": Index}[kind](**{name: _text(value) for name, value in fields.items()})
@@ -295,6 +331,8 @@ def _label_problem(dataset: Dataset) -> Iterator[str]:
         )
     if labels is not None and len(dataset.classes) < 2:
         yield f"has labels but {'only the class ' + classes if classes else 'no classes'}; name two classes or more"
+    if isinstance(labels, FileName) and len(labels.beginnings) != len(dataset.classes):
+        yield f"{len(dataset.classes)} classes ({classes}) but {len(labels.beginnings)} names of files; name one each"
     if isinstance(labels, OneHot) and classes and len(labels.columns) != len(dataset.classes):
         yield (
             f"{len(dataset.classes)} classes ({classes}) but {len(labels.columns)} label columns "

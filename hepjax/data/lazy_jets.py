@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.data.containers import JetFile
+from hepjax.data.dataset import dataset_in_gev, gev_factors
 from hepjax.data.indexing import normalize_index
 from hepjax.data.recognition import check_same_columns, recognize_columns
 from hepjax.data.threads import physical_memory, run_in_threads
@@ -24,6 +25,8 @@ Rows = slice | np.ndarray
 
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
+LIST_PARTICLES = 128
+"""The hardest particles that are kept by default where each jet has a list of its own length, as in published work."""
 _INDEX_BYTES = 32
 """The bytes that the row numbers of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
@@ -62,12 +65,7 @@ def join_lazy_jets(
     files = tuple(JetFile(header, described, kind) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
-    slots = (
-        min(header.slots for header in headers)
-        if shortest and particles is None
-        else _slots_of_all_files(headers, particles)
-    )
-    return _lazy_jets_of_store(_Store(files, slots, sizes))
+    return _lazy_jets_of_store(_Store(files, _slots_of_all_files(headers, particles, shortest), sizes))
 
 
 def with_images(jets: Jets, names: Sequence[str]) -> Jets:
@@ -108,28 +106,28 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
 
 
-def _slots_of_all_files(headers: Sequence[Header], particles: int | None) -> int:
-    """The particles to keep per jet, which every file has."""
-    first, fewest = headers[0], min(headers, key=lambda header: header.slots)
+def _slots_of_all_files(headers: Sequence[Header], particles: int | None, shortest: bool) -> int:
+    """The particles to keep per jet; files in which jets have lists of their own length take any number."""
+    fixed = sorted((header.slots, header.path) for header in headers if header.slots is not None)
+    most, shortest_file = fixed[0] if fixed else (LIST_PARTICLES, headers[0].path)
     if particles is None:
-        for other in headers:
-            if other.slots != first.slots:
-                raise InputError(
-                    f"{other.path}: keeps {other.slots} particles per jet but {first.path} keeps {first.slots}; "
-                    f"give particles={fewest.slots} or fewer"
-                )
-        return first.slots
-    if not 1 <= particles <= fewest.slots:
+        if fixed and fixed[-1][0] != most and not shortest:
+            raise InputError(
+                f"{fixed[-1][1]}: keeps {fixed[-1][0]} particles per jet but {shortest_file} keeps {most}; "
+                f"give particles={most} or fewer"
+            )
+        return most
+    if particles < 1 or (fixed and particles > most):
         raise InputError(
-            f"{fewest.path}: keeps {fewest.slots} particles per jet; asked for particles={particles}; "
-            f"give 1 to {fewest.slots}"
+            f"{shortest_file}: keeps {most if fixed else 'all'} particles per jet; asked for particles={particles}; "
+            f"give 1 {f'to {most}' if fixed else 'or more'}"
         )
     return particles
 
 
 def _lazy_jets_of_store(store: _Store) -> LazyJets:
     """The jets of a store."""
-    dataset = store.files[0].dataset
+    dataset = dataset_in_gev(store.files[0].dataset)
     return LazyJets(
         constituents=_Lazy(store, "constituents"),
         mask=_Lazy(store, "mask"),
@@ -223,6 +221,10 @@ class _Store:
                 tasks += file.container.read(file, self.slots, out, wanted[places] - offset, places)
             offset += count
         run_in_threads(tasks)
+        dataset = self.files[0].dataset
+        for field, names in (("constituents", dataset.particle_columns), ("observables", dataset.jet_columns)):
+            if field in out and (factors := gev_factors(dataset, names)) is not None:
+                out[field] *= factors
         return out
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import glob
 import importlib
 import os
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hepjax.data import datasets
+from hepjax.data.containers import split_tree
 from hepjax.data.lazy_jets import join_lazy_jets
 from hepjax.errors import InputError
 
@@ -17,7 +20,12 @@ if TYPE_CHECKING:
     from hepjax.data.containers import Container, Header
     from hepjax.types import Dataset, Jets
 
-READERS = {".h5": "hepjax.data.hdf5", ".hdf5": "hepjax.data.hdf5", ".hdf": "hepjax.data.hdf5"}
+READERS = {
+    **dict.fromkeys((".h5", ".hdf5", ".hdf"), "hepjax.data.hdf5"),
+    ".root": "hepjax.data.root",
+    **dict.fromkeys((".parquet", ".pq"), "hepjax.data.parquet"),
+    ".npz": "hepjax.data.npz",
+}
 """The end of a file's name → the module whose CONTAINER reads it; a file of any other name is read as HDF5."""
 
 
@@ -58,18 +66,20 @@ def read_jets(
     >>> jets[:3].constituents.shape, jets.dataset.name
     ((3, 20, 16), 'hls4ml')
     """
-    opened = [(read_header(path, allow_external), container_of_file(path)) for path in list_files(paths)]
+    given = datasets.get(dataset) if isinstance(dataset, str) else dataset
+    opened = [(read_header(path, allow_external, given), container_of_file(path)) for path in list_files(paths)]
     return join_lazy_jets(
         opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
     )
 
 
-def read_header(path: Path, allow_external: bool = False) -> Header:
+def read_header(path: Path, allow_external: bool = False, dataset: Dataset | None = None) -> Header:
     """Reads and checks a file's names and shapes, without reading a jet.
 
     Args:
       path: the file.
       allow_external: as in `read_jets`.
+      dataset: says the names of columns that the file does not name; None takes those of the known datasets.
 
     Returns:
       Its header.
@@ -80,7 +90,7 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
     >>> read_header(list_files(None)[0]).slots
     30
     """
-    return container_of_file(path).read_header(path, allow_external)
+    return container_of_file(path).read_header(path, allow_external, {} if dataset is None else dataset.arrays)
 
 
 def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
@@ -102,13 +112,23 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
         return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
     listed: list[Path] = []
     for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
-        inside = _files_in(path) if os.path.isdir(path) else [path]  # noqa: PTH112 - no error for a bad link
+        inside = _files_in(path) if os.path.isdir(path) else _files_of_pattern(path)  # noqa: PTH112 - no error for a bad link
         if not inside:
             raise InputError(f"{path}: a folder without files of jets ({', '.join(f'*{end}' for end in READERS)})")
         listed.extend(inside)
     if not listed:
         raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
     return listed
+
+
+def _files_of_pattern(path: Path) -> list[Path]:
+    """The file of a path, or the files of a pattern such as jets/*.root, sorted."""
+    if not glob.has_magic(str(path)) or path.exists():
+        return [path]
+    file, tree = split_tree(path)
+    if not (paths := sorted(map(Path, glob.glob(str(file), recursive=True)))):  # noqa: PTH207 - a pattern may be absolute))):
+        raise InputError(f"{path}: no file has such a name; check the pattern")
+    return [Path(f"{path}:{tree}") for path in paths] if tree else paths
 
 
 def _files_in(folder: Path) -> list[Path]:
@@ -125,5 +145,5 @@ def container_of_file(path: Path) -> Container:
     >>> container_of_file(Path("jets.hdf5")).name
     'HDF5'
     """
-    container: Container = importlib.import_module(READERS.get(path.suffix, READERS[".h5"])).CONTAINER
+    container: Container = importlib.import_module(READERS.get(split_tree(path)[0].suffix, READERS[".h5"])).CONTAINER
     return container

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from hepjax.choices import Role
 from hepjax.data import datasets
 from hepjax.data.dataset import check_dataset, derivable_roles, label_columns
 from hepjax.errors import InputError
-from hepjax.types import Dataset, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import numpy as np
 
     from hepjax.data.containers import Header
 
@@ -25,6 +25,9 @@ UNNAMED = "unnamed"
 """The name of a dataset that nobody has registered."""
 LABEL = "label_"
 """The beginning of the names of label columns in any dataset."""
+LABELS = {"label", "labels", "class", "target", "truth", "is_signal", "y"}
+"""The names of label columns of whole numbers in any dataset, in small letters."""
+MOST_CLASSES = 1000
 WEIGHTS = "weights"
 """The name of event weights in any dataset."""
 
@@ -51,14 +54,18 @@ def recognize_columns(
     Raises:
       InputError: the dataset that was given contradicts itself or names what the file lacks, or labels are not whole.
     """
-    recognized = datasets.recognize(header.particle_names, header.jet_names) or _dataset_by_role_names(header)
+    recognized = (
+        datasets.get(header.named_by)
+        if header.named_by
+        else datasets.recognize(header.particle_names, header.jet_names) or _dataset_by_role_names(header)
+    )
     narrowed = _narrow_known_dataset(recognized, header)
     dataset = narrowed if given is None else _fit_given_dataset(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
     apart = {*label_columns(dataset), dataset.weights}
     if dataset.labels is None:
         labels = _recognize_labels(header, recognized, dataset, sample)
-        classes = _recognize_classes(recognized, labels)
+        classes = _recognize_classes(recognized, labels, sample)
         background = tuple(name for name in recognized.background if name in classes)
         dataset = dataclasses.replace(dataset, labels=labels, classes=classes, background=background)
         apart |= {*label_columns(recognized), *label_columns(dataset)}
@@ -70,7 +77,7 @@ def recognize_columns(
     )
     dataset = dataclasses.replace(
         dataset,
-        features=dataset.features or dataset.jet_columns,
+        features=dataset.features or tuple(name for name in dataset.jet_columns if name not in dataset.observers),
         particle_features=dataset.particle_features or _recognize_particle_features(dataset),
     )
     check_dataset(dataset, str(header.path))
@@ -125,9 +132,12 @@ def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
         background=(),
         roles=roles,
         features=tuple(name for name in dataset.features if name in jets),
+        observers=tuple(name for name in dataset.observers if name in jets),
     )
     # A preferred column that the file lacks is derived where that is possible.
-    role_of, known = {name: role for role, name in dataset.roles.items() if not role.of_jets}, derivable_roles(narrowed)
+    role_of = {name: role for role, name in dataset.roles.items() if not role.of_jets}
+    role_of |= {role.value: role for role in derivable_roles(narrowed)}
+    known = derivable_roles(narrowed)
     preferred = (
         name if name in particles else role_of[name].value if role_of.get(name) in known else None
         for name in dataset.particle_features
@@ -164,9 +174,15 @@ def _recognize_weights(header: Header) -> str | None:
     return WEIGHTS if places else None
 
 
-def _recognize_labels(header: Header, known: Dataset, narrowed: Dataset, sample: Sample) -> OneHot | Index | None:
+def _recognize_labels(
+    header: Header, known: Dataset, narrowed: Dataset, sample: Sample
+) -> OneHot | Index | FileName | None:
     """Finds the labels of a file; columns of zeros and ones are told by the values of a few jets."""
+    if isinstance(known.labels, FileName):
+        return known.labels
     names = header.jet_names
+    if known.labels is None and (index := _recognize_label_index(names, sample)):
+        return index
     if flags := tuple(name for name in names if name.startswith(LABEL)):
         if len(flags) == 1:
             raise InputError(
@@ -181,7 +197,7 @@ def _recognize_labels(header: Header, known: Dataset, narrowed: Dataset, sample:
     apart = {*narrowed.jet_columns, *narrowed.roles.values(), *expected, narrowed.weights}
     others = [name for name in names if name not in apart]
     if whole and isinstance(known.labels, OneHot):
-        labels: OneHot | Index | None = OneHot(needed, undefined if undefined in names else None)
+        labels: OneHot | Index | FileName | None = OneHot(needed, undefined if undefined in names else None)
     else:
         labels = known.labels if whole else None
     if not others and (whole or not {*needed} & {*names}):
@@ -199,6 +215,16 @@ def _recognize_labels(header: Header, known: Dataset, narrowed: Dataset, sample:
     return labels
 
 
+def _recognize_label_index(names: Sequence[str], sample: Sample) -> Index | None:
+    """The column of whole numbers, two or more, that is called by what labels are called."""
+    for name in names:
+        if name.lower() in LABELS:
+            values = sample([name])
+            if (values == np.floor(values)).all() and values.min() == 0 and 1 <= values.max() < MOST_CLASSES:
+                return Index(name)
+    return None
+
+
 def _recognize_label_flags(names: Sequence[str], sample: Sample, enough: Sequence[str]) -> tuple[str, ...]:
     """The columns of zeros and ones that add up to 1 in each row; none where those of `enough` do so already."""
     if len(names) < 2:
@@ -211,11 +237,13 @@ def _recognize_label_flags(names: Sequence[str], sample: Sample, enough: Sequenc
     return flags if len(flags) >= 2 and (values[:, binary].sum(axis=1) == 1).all() else ()
 
 
-def _recognize_classes(known: Dataset, labels: OneHot | Index | None) -> tuple[str, ...]:
+def _recognize_classes(known: Dataset, labels: OneHot | Index | FileName | None, sample: Sample) -> tuple[str, ...]:
     if labels is None:
         return ()
+    if isinstance(labels, Index) and not known.classes:
+        return tuple(map(str, range(int(sample([labels.column]).max()) + 1)))
     named = dict(zip(label_columns(known), known.classes, strict=False)) if isinstance(known.labels, OneHot) else {}
-    if isinstance(labels, Index):
+    if not isinstance(labels, OneHot):
         return known.classes
     return tuple(named.get(name, name.removeprefix("j_").removeprefix(LABEL)) for name in labels.columns)
 

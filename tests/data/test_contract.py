@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 
 import h5py
@@ -66,7 +67,94 @@ def in_hdf5(folder, arrays):
     return read_jets(folder / "jets.h5", dataset=DATASET)
 
 
-READERS = {"memory": in_memory, "hdf5": in_hdf5}
+def jet_columns(arrays):
+    """Label columns are of three types, as those of JetClass are."""
+    flags = [(arrays["labels"] == i).astype(kind) for i, kind in enumerate((np.float32, bool, np.int32))]
+    columns = {name: arrays["observables"][:, i] for i, name in enumerate(OBSERVABLES)}
+    return columns | dict(zip(LABELS, flags, strict=True)) | {"event_weight": arrays["weights"]}
+
+
+def particle_columns(arrays):
+    return {name: arrays["constituents"][..., i] for i, name in enumerate(PARTICLES)}
+
+
+def in_hdf5_arrays(folder, arrays):
+    with h5py.File(folder / "jets.h5", "w") as file:
+        for name, values in (particle_columns(arrays) | jet_columns(arrays)).items():
+            file.create_dataset(f"deep/{name}", data=values, chunks=(5, *values.shape[1:]), compression="gzip")
+    return read_jets(folder / "jets.h5", dataset=DATASET)
+
+
+def in_hdf5_tables(folder, arrays):
+    """As in flavor tagging: a table of jets, and one of their tracks."""
+    with h5py.File(folder / "jets.h5", "w") as file:
+        for name, columns in (("jets", jet_columns(arrays)), ("tracks", particle_columns(arrays))):
+            table = np.empty(next(iter(columns.values())).shape, [(key, x.dtype) for key, x in columns.items()])
+            for key, values in columns.items():
+                table[key] = values
+            file[name] = table
+    return read_jets(folder / "jets.h5", dataset=DATASET)
+
+
+def in_hdf5_lists(folder, arrays):
+    """As in CMS open data of EnergyFlow: all particles in a row, and where those of each jet begin."""
+    with h5py.File(folder / "jets.h5", "w") as file:
+        file["pfcs"] = arrays["constituents"][arrays["mask"]]
+        file["pfcs"].attrs["cols"] = PARTICLES
+        file["pfcs_index"] = np.concatenate([[0], np.cumsum(arrays["mask"].sum(1))]).astype(np.uint32)
+        columns = jet_columns(arrays)
+        file["jets_f"] = np.stack(list(columns.values()), axis=1).astype(np.float64)
+        file["jets_f"].attrs["cols"] = list(columns)
+    return read_jets(folder / "jets.h5", dataset=DATASET, particles=SLOTS)
+
+
+def in_numpy(folder, arrays):
+    np.savez_compressed(folder / "jets.npz", X=arrays["constituents"].astype(np.float64), **jet_columns(arrays))
+    return read_jets(folder / "jets.npz", dataset=dataclasses.replace(DATASET, arrays={"X": PARTICLES}))
+
+
+def lists(arrays):
+    awkward = pytest.importorskip("awkward")
+    counts = arrays["mask"].sum(1)
+    return {name: awkward.unflatten(x[arrays["mask"]], counts) for name, x in particle_columns(arrays).items()}
+
+
+def in_parquet(folder, arrays):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    arrow = pytest.importorskip("pyarrow")
+    columns = {name: arrow.array(x.tolist(), arrow.list_(arrow.float32())) for name, x in lists(arrays).items()}
+    parquet.write_table(arrow.table(columns | jet_columns(arrays)), folder / "jets.parquet", row_group_size=5)
+    return read_jets(folder / "jets.parquet", dataset=DATASET, particles=SLOTS)
+
+
+def in_root_tree(folder, arrays):
+    uproot = pytest.importorskip("uproot")
+    with uproot.recreate(folder / "jets.root") as file:
+        columns = lists(arrays) | jet_columns(arrays)
+        file["tree"] = {name: x[:9] for name, x in columns.items()}
+        file["tree"].extend({name: x[9:] for name, x in columns.items()})
+        file["other"] = {"x": np.arange(3)}
+    return read_jets(f"{folder}/jets.root:tree", dataset=DATASET, particles=SLOTS)
+
+
+def in_root_ntuple(folder, arrays):
+    uproot = pytest.importorskip("uproot")
+    with uproot.recreate(folder / "jets.root") as file:
+        file.mkrntuple("events", lists(arrays) | jet_columns(arrays))
+    return read_jets(folder / "jets.root", dataset=DATASET, particles=SLOTS)
+
+
+READERS = {
+    "memory": in_memory,
+    "hdf5": in_hdf5,
+    "hdf5 arrays": in_hdf5_arrays,
+    "hdf5 tables": in_hdf5_tables,
+    "hdf5 lists": in_hdf5_lists,
+    "npz": in_numpy,
+    "parquet": in_parquet,
+    "root tree": in_root_tree,
+    "root ntuple": in_root_ntuple,
+}
 """Kind of file → a function that writes `content` into a folder and opens it."""
 
 
@@ -88,7 +176,7 @@ def test_fields_have_their_values_shapes_and_types(opened):
 
 def test_the_dataset_says_what_they_are(opened):
     jets, _ = opened
-    assert jets.dataset == DATASET
+    assert dataclasses.replace(jets.dataset, arrays={}) == DATASET
     assert (jets.particle_names, jets.observable_names, jets.classes) == (PARTICLES, OBSERVABLES, CLASSES)
 
 
@@ -113,7 +201,7 @@ def test_other_processes_can_have_them(opened):
     jets, arrays = opened
     copy = pickle.loads(pickle.dumps(jets))  # noqa: S301 — our own bytes
     np.testing.assert_array_equal(copy[3:9].weights, arrays["weights"][3:9])
-    assert copy.dataset == DATASET
+    assert copy.dataset == jets.dataset
 
 
 def test_chunks_cover_all_rows(opened):

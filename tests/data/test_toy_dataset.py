@@ -53,7 +53,7 @@ def test_it_is_read_trained_on_and_used(files, other_file, tmp_path):
     shown = hepjax(
         ("info", data, *toy), ("train", "deepsets", "--data", data, *toy, "--out", run, *small), folder=tmp_path
     )
-    for words in ("toy", "background 100, signal 100", "event_weight", "jet_mass", "MeV"):
+    for words in ("toy", "background 100, signal 100", "event_weight", "jet_mass", "GeV"):
         assert words in shown
     record = json.loads((run / "experiment.json").read_text())
     assert record["classes"] == ["background", "signal"]

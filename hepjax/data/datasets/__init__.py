@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from hepjax.data.dataset import label_columns
 from hepjax.errors import InputError
 from hepjax.registry import Registry
 from hepjax.types import Dataset
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from hepjax.choices import Role
 
-__all__ = ["DATASETS", "get", "recognize", "register", "role_of", "title_of"]
+__all__ = ["DATASETS", "get", "known_datasets", "recognize", "register", "role_of", "title_of"]
 
 DATASETS: Registry[Dataset] = Registry("dataset", package="hepjax.data.datasets", entry_points="hepjax.datasets")
 
@@ -54,18 +55,19 @@ def recognize(particle_columns: Collection[str], jet_columns: Collection[str]) -
       jet_columns: the names of those of jets, labels included.
 
     Returns:
-      The dataset; None where no known dataset has a role for any column. Of equals it is the first by name.
+      The dataset; None where no known dataset whose files name their columns has a role for any. Of those that know as
+      many columns it is the one that lacks the fewest, and of equals the first by name.
 
     >>> recognize(["j1_pt", "j1_etarel"], []).name
     'hls4ml'
     """
-    best, most = None, 0
-    for dataset in _known_datasets():
-        count = sum(
-            column in (jet_columns if role.of_jets else particle_columns) for role, column in dataset.roles.items()
-        )
-        if count > most:
-            best, most = dataset, count
+    best, most = None, (0, 0)
+    for dataset in known_datasets():
+        known = sum(name in (jet_columns if role.of_jets else particle_columns) for role, name in dataset.roles.items())
+        labels = sum(name in jet_columns for name in label_columns(dataset))
+        fits = (known + labels, known - len(dataset.roles))
+        if known and not dataset.arrays and fits > most:
+            best, most = dataset, fits
     return best
 
 
@@ -81,7 +83,7 @@ def title_of(column: str) -> str | None:
     >>> title_of("j_mass")
     'Jet mass [GeV]'
     """
-    return next((dataset.titles[column] for dataset in _known_datasets() if column in dataset.titles), None)
+    return next((dataset.titles[column] for dataset in known_datasets() if column in dataset.titles), None)
 
 
 def role_of(column: str) -> Role | None:
@@ -96,11 +98,11 @@ def role_of(column: str) -> Role | None:
     >>> role_of("j1_etarel").name
     'ETA_REL'
     """
-    roles = (role for dataset in _known_datasets() for role, name in dataset.roles.items() if name == column)
+    roles = (role for dataset in known_datasets() for role, name in dataset.roles.items() if name == column)
     return next(roles, None)
 
 
-def _known_datasets() -> Iterator[Dataset]:
+def known_datasets() -> Iterator[Dataset]:
     """Lists all known datasets; a package that fails to import is passed over with a warning."""
     for name in DATASETS.names():
         try:

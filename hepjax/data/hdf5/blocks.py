@@ -14,8 +14,8 @@ from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5.chunks import make_chunk_reader
 from hepjax.data.hdf5.storage import LARGEST, check_data, open_dataset
+from hepjax.data.labels import check_labels, classes_of_columns
 from hepjax.errors import InputError
-from hepjax.types import OneHot
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     Decoder = Callable[[np.ndarray], np.ndarray]
 
 _LARGEST = float(np.finfo(np.float32).max)
-_ROUNDING = 1e-3
-"""The largest distance of a label from 0 or 1; rounded labels are off by less."""
 _TASK_ROWS = 1000
 """Small chunks are read together up to so many rows, for each time that a file is opened."""
 
@@ -101,7 +99,8 @@ def _read_rows_of_chunk(
     if "constituents" in decoders or "mask" in decoders:
         block = _sort_particles_by_pt(file, block)[:, :slots]
     elif name == hls4ml.JETS:
-        _check_label_rows(file, block, start)
+        labels = _column_places(file.header.jet_names, label_columns(file.dataset))
+        check_labels(file.header.path, file.dataset, block[:, labels], np.arange(start, start + len(block)))
     if not np.array_equal(local - start, np.arange(len(block))):
         block = block[local - start]
     return {field: decode(block) for field, decode in decoders.items()}
@@ -134,12 +133,9 @@ def _field_decoders(file: JetFile) -> dict[str, dict[str, Decoder]]:
 def _jet_column_decoders(header: Header, dataset: Dataset) -> dict[str, Decoder]:
     observables = _column_places(header.jet_names, dataset.jet_columns)
     decoders: dict[str, Decoder] = {"observables": lambda block: _take_columns(block, observables)}
-    if isinstance(dataset.labels, OneHot):
-        flags = _column_places(header.jet_names, dataset.labels.columns)
-        decoders["labels"] = lambda block: _take_columns(block, flags).argmax(axis=1)
-    elif dataset.labels is not None:
-        index = header.jet_names.index(dataset.labels.column)
-        decoders["labels"] = lambda block: block[:, index]
+    if dataset.labels is not None:
+        flags = _column_places(header.jet_names, label_columns(dataset))
+        decoders["labels"] = lambda block: classes_of_columns(dataset, header.path, _take_columns(block, flags))
     if dataset.weights in header.jet_names:
         place = header.jet_names.index(dataset.weights)
         decoders["weights"] = lambda block: block[:, place]
@@ -205,32 +201,3 @@ def _bad_numbers(name: str, dataset: Any, file: JetFile) -> InputError:
         f"{header.path}: {name} has {count} NaN or infinite values, or beyond float32 (±{_LARGEST:.1e}), "
         f"the first in row {first}{column}; remove those jets"
     )
-
-
-def _check_label_rows(file: JetFile, block: np.ndarray, start: int) -> None:
-    """Refuses rows whose labels name no class."""
-    header, dataset = file.header, file.dataset
-    if dataset.labels is None:
-        return
-    flags = block[:, _column_places(header.jet_names, label_columns(dataset))]
-    classes = len(dataset.classes)
-    if isinstance(dataset.labels, OneHot):
-        # The column of jets without a class is the last; where it is the one that is set, no class is.
-        rounded = np.rint(flags)
-        good = (np.abs(flags - rounded) <= _ROUNDING).all(axis=1) & (np.count_nonzero(rounded, axis=1) == 1)
-        good &= rounded[:, :classes].max(axis=1) == 1
-        undefined = dataset.labels.undefined
-        words = f"one-hot over {', '.join(dataset.labels.columns)}" + (f", or {undefined} = 1" if undefined else "")
-    else:
-        index = flags[:, 0]
-        good = (index >= 0) & (index < classes) & (index == np.floor(index))
-        words = f"whole numbers from 0 to {classes - 1} in {dataset.labels.column}"
-    if not good.all():
-        wrong = np.flatnonzero(~good)
-        listed = ", ".join(map(str, (wrong + start)[:5])) + (", …" if len(wrong) > 5 else "")
-        flagged = ", ".join(f"{value:g}" for value in flags[wrong[0]].tolist())
-        remedy = "remove those jets" if len(wrong) < len(flags) else "correct the labels"
-        raise InputError(
-            f"{header.path}: {hls4ml.JETS} has rows whose labels are not {words}: {listed}; the first has {flagged}; "
-            f"{remedy}"
-        )

@@ -1,0 +1,234 @@
+"""Files that are read by arrays, whatever their kind: rows of arrays become the fields of `Jets`."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepjax.data.columns import PARTICLE, header_of_contents
+from hepjax.data.containers import Container, Ragged
+from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
+from hepjax.data.labels import check_labels, classes_of_columns
+from hepjax.errors import InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from hepjax.data.columns import ReadArrays
+    from hepjax.data.containers import Contents, Header, JetFile
+    from hepjax.types import Dataset
+
+    ReadContents = Callable[[Path, bool], Contents]
+
+_LARGEST = float(np.finfo(np.float32).max)
+_ROWS = 4096
+"""The jets that become arrays of one length at a time."""
+_SAMPLE, _SAMPLES = 100, 10
+"""Jets that follow each other, and how many times so many, in a sample of a file."""
+
+
+def columnar_container(
+    name: str,
+    suffixes: tuple[str, ...],
+    *,
+    contents: ReadContents,
+    read: ReadArrays,
+    attributes: Callable[[Path], dict[str, str]],
+) -> Container:
+    """Makes the reader of a kind of file from functions that list and read its arrays.
+
+    Args:
+      name: of the kind, for people.
+      suffixes: the ends of file names.
+      contents: (path, whether data may lie outside its folder) → the arrays of a file, unread.
+      read: (path, arrays, first row, last row) → their rows.
+      attributes: path → the attributes of the file, as text.
+
+    Returns:
+      The container.
+    """
+    return Container(
+        name,
+        suffixes,
+        functools.partial(_read_header, contents, read),
+        functools.partial(_sample, read),
+        _no_images,
+        attributes,
+        functools.partial(_read_parts, read),
+    )
+
+
+def _read_header(
+    contents: ReadContents, read: ReadArrays, path: Path, allow_external: bool, names: Mapping[str, tuple[str, ...]]
+) -> Header:
+    return header_of_contents(path, contents(path, allow_external), read, names)
+
+
+def _sample(read: ReadArrays, header: Header, columns: Sequence[str]) -> np.ndarray:
+    starts = np.unique(np.linspace(0, max(header.jets - _SAMPLE, 0), _SAMPLES).astype(int)).tolist()
+    parts = [_read_jet_columns(header, read, columns, start, min(start + _SAMPLE, header.jets)) for start in starts]
+    return np.concatenate(parts)
+
+
+def _no_images(header: Header, name: str) -> tuple[int, int]:
+    raise InputError(
+        f"{header.path}: has no images {name}, which only HDF5 files hold; draw them from the particles with "
+        "hepjax.inputs.images"
+    )
+
+
+def _read_parts(
+    read: ReadArrays, file: JetFile, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
+) -> Iterator[Callable[[], None]]:
+    """Divides the reading of rows into chunks that may be read in any order and by several threads."""
+    edges = np.flatnonzero(np.diff(local // file.header.chunk)) + 1
+    for low, high in itertools.pairwise([0, *edges.tolist(), len(local)]):
+        yield functools.partial(_read_chunk, read, file, slots, out, local[low:high], places[low:high])
+
+
+def _read_chunk(
+    read: ReadArrays, file: JetFile, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
+) -> None:
+    """Reads ascending rows of one chunk, particles of a part of them at a time."""
+    header = file.header
+    first, last = int(local[0]), int(local[-1]) + 1
+    jets = {field: names for field, names in _jet_fields(file.dataset).items() if field in out}
+    columns = list(dict.fromkeys(name for names in jets.values() for name in names))
+    particles = file.dataset.particle_columns if {"constituents", "mask"} & {*out} else ()
+    sources = [header.sources[key] for key in (*columns, *(f"{PARTICLE}{name}" for name in particles))]
+    arrays = read(header.path, list(dict.fromkeys(source.array for source in sources)), first, last)
+    rows = local - first
+    for start in range(0, len(rows) if particles else 0, _ROWS):
+        part = slice(start, start + _ROWS)
+        block = _particle_block(file, slots, arrays, rows[part], first)
+        for field in {"constituents", "mask"} & {*out}:
+            out[field][places[part]] = block[field]
+    values = _jet_values(header, arrays, columns, rows, first)
+    for field, names in jets.items():
+        taken = values[:, [columns.index(name) for name in names]]
+        if field == "labels":
+            check_labels(header.path, file.dataset, taken, local)
+            taken = classes_of_columns(file.dataset, header.path, taken)
+        out[field][places] = taken[:, 0] if field == "weights" else taken
+
+
+def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:
+    """Field of jets → the columns that it is made of."""
+    weights = (dataset.weights,) if dataset.weights else ()
+    return {"observables": dataset.jet_columns, "labels": label_columns(dataset), "weights": weights}
+
+
+def _read_jet_columns(header: Header, read: ReadArrays, columns: Sequence[str], first: int, last: int) -> np.ndarray:
+    arrays = read(header.path, list(dict.fromkeys(header.sources[name].array for name in columns)), first, last)
+    return _jet_values(header, arrays, columns, np.arange(last - first), first)
+
+
+def _jet_values(
+    header: Header, arrays: dict[str, np.ndarray | Ragged], columns: Sequence[str], rows: np.ndarray, first: int
+) -> np.ndarray:
+    """(n, columns) float64 values of jets."""
+    values = np.empty((len(rows), len(columns)))
+    for i, name in enumerate(columns):
+        source = header.sources[name]
+        array = arrays[source.array]
+        if isinstance(array, Ragged):
+            raise _changed(header, source.array)
+        values[:, i] = array[rows] if source.place is None else array[rows, source.place]
+    _check_finite(header, values, columns, rows + first)
+    return values
+
+
+def _particle_block(
+    file: JetFile, slots: int, arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
+) -> dict[str, np.ndarray]:
+    """The "constituents" and "mask" of the hardest particles of some rows, by falling pT, padded with 0."""
+    header, dataset = file.header, file.dataset
+    names = dataset.particle_columns
+    if header.slots is None:
+        values = _padded_lists(header, names, arrays, rows, first)
+    else:
+        values = _fixed_lists(header, names, arrays, rows)
+    mask = particle_mask(values, names, dataset.roles)
+    values[~mask] = 0
+    _check_finite(header, values, names, rows + first)
+    hardness = particle_hardness(np.where(mask[..., None], values, 0), names, dataset.roles)
+    if hardness is not None:
+        hardness = np.where(mask, hardness, -np.inf)
+        unsorted = np.flatnonzero((hardness[:, 1:] > hardness[:, :-1]).any(axis=1))
+        order = np.argsort(-hardness[unsorted], axis=1, kind="stable")
+        values[unsorted] = np.take_along_axis(values[unsorted], order[..., None], axis=1)
+        mask[unsorted] = np.take_along_axis(mask[unsorted], order, axis=1)
+    missing = slots - values.shape[1]
+    if missing > 0:
+        values, mask = np.pad(values, ((0, 0), (0, missing), (0, 0))), np.pad(mask, ((0, 0), (0, missing)))
+    return {"constituents": values[:, :slots], "mask": mask[:, :slots]}
+
+
+def _fixed_lists(
+    header: Header, names: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray
+) -> np.ndarray:
+    values = np.empty((len(rows), header.slots or 0, len(names)), np.float32)
+    for i, name in enumerate(names):
+        source = header.sources[f"{PARTICLE}{name}"]
+        array = arrays[source.array]
+        if isinstance(array, Ragged):
+            raise _changed(header, source.array)
+        with np.errstate(over="ignore"):
+            values[..., i] = array[rows] if source.place is None else array[rows][..., source.place]
+    return values
+
+
+def _padded_lists(
+    header: Header, names: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
+) -> np.ndarray:
+    """Lists as rows of the length of the longest."""
+    held = {name: arrays[header.sources[f"{PARTICLE}{name}"].array] for name in names}
+    lists = {name: ragged for name, ragged in held.items() if isinstance(ragged, Ragged)}
+    counts = _common_counts(header, lists, first)
+    starts = np.concatenate([[0], np.cumsum(counts)])[rows]
+    counts = counts[rows]
+    length = int(counts.max(initial=0))
+    # The numbers of all particles of these rows in the lists, and their places in the padded array.
+    jet = np.repeat(np.arange(len(rows)), counts)
+    inside = np.arange(len(jet)) - np.repeat(np.cumsum(counts) - counts, counts)
+    taken, place = np.repeat(starts, counts) + inside, jet * length + inside
+    values = np.zeros((len(rows) * length, len(names)), np.float32)
+    for i, (name, ragged) in enumerate(lists.items()):
+        column = header.sources[f"{PARTICLE}{name}"].place
+        with np.errstate(over="ignore"):
+            values[place, i] = ragged.values[taken] if column is None else ragged.values[taken, column]
+    return values.reshape(len(rows), length, len(names))
+
+
+def _common_counts(header: Header, lists: dict[str, Ragged], first: int) -> np.ndarray:
+    """(n,) the particles of each jet, of which all columns have as many."""
+    (name, reference), *others = lists.items()
+    for other, ragged in others:
+        differ = np.flatnonzero(ragged.counts != reference.counts)
+        if len(differ):
+            row = int(differ[0])
+            raise InputError(
+                f"{header.path}: row {row + first} has {reference.counts[row]} values of {name} but "
+                f"{ragged.counts[row]} of {other} ({len(differ)} such rows near it); give each particle a value in "
+                "every column, or leave a column out"
+            )
+    return np.asarray(reference.counts)
+
+
+def _changed(header: Header, array: str) -> InputError:
+    return InputError(f"{header.path}: {array} has become a list since the file was opened; open it again")
+
+
+def _check_finite(header: Header, values: np.ndarray, names: Sequence[str], rows: np.ndarray) -> None:
+    """Refuses NaN, infinity, and what float32 makes infinite."""
+    if not values.size or (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
+        return
+    bad = np.argwhere(~(np.abs(values) <= _LARGEST))
+    raise InputError(
+        f"{header.path}: column {names[bad[0, -1]]} is NaN, infinite or beyond float32 (±{_LARGEST:.1e}) in row "
+        f"{rows[bad[0, 0]]} ({len(np.unique(bad[:, 0]))} such rows near it); remove those jets"
+    )
