@@ -96,7 +96,7 @@ class TestLabels:
         for bad in (3, -1, 0.5):
             columns["kind"] = np.where(np.arange(60) == 41, bad, 0)
             wrong = other_file(f"{bad}.h5", **with_jet_columns(columns))
-            with pytest.raises(InputError, match=r"jets has rows whose labels are not whole numbers .* in kind: 41;"):
+            with pytest.raises(InputError, match=r"has rows whose labels are not whole numbers .* in kind: 41;"):
                 read_jets(wrong, dataset=dataset)[:]
 
     def test_that_are_no_longer_one_hot_further_on(self, other_file):

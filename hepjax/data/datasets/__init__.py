@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from hepjax.choices import Role
 from hepjax.data.dataset import label_columns
 from hepjax.errors import InputError
 from hepjax.registry import Registry
@@ -13,14 +14,15 @@ from hepjax.types import Dataset
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
-    from hepjax.choices import Role
-
 __all__ = ["DATASETS", "get", "known_datasets", "recognize", "register", "role_of", "title_of"]
 
 DATASETS: Registry[Dataset] = Registry("dataset", package="hepjax.data.datasets", entry_points="hepjax.datasets")
 
 register = DATASETS.register
 """Registers a `Dataset` under a name: `register("my-data", Dataset("my-data", …))`."""
+
+_ROLE_NAMES = {role.value for role in Role}
+"""Names that anybody may give to columns, such as jet_pt, so that they tell no dataset."""
 
 log = logging.getLogger("hepjax")
 
@@ -63,10 +65,12 @@ def recognize(particle_columns: Collection[str], jet_columns: Collection[str]) -
     """
     best, most = None, (0, 0)
     for dataset in known_datasets():
-        known = sum(name in (jet_columns if role.of_jets else particle_columns) for role, name in dataset.roles.items())
+        known = [
+            name for role, name in dataset.roles.items() if name in (jet_columns if role.of_jets else particle_columns)
+        ]
         labels = sum(name in jet_columns for name in label_columns(dataset))
-        fits = (known + labels, known - len(dataset.roles))
-        if known and not dataset.arrays and fits > most:
+        fits = (len(known) + labels, len(known) - len(dataset.roles))
+        if {*known} - _ROLE_NAMES and not dataset.arrays and fits > most:
             best, most = dataset, fits
     return best
 
