@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepjax.data.datasets import register as register_dataset
-    from hepjax.data.lazy_jets import chunk_starts, with_images
+    from hepjax.data.lazy_jets import chunk_starts, with_columns, with_images
     from hepjax.data.readers import list_files, read_header, read_jets
     from hepjax.data.summary import summarize
 
@@ -19,10 +19,14 @@ _HOMES = {
     "read_jets": ("hepjax.data.readers", "read_jets"),
     "register_dataset": ("hepjax.data.datasets", "register"),
     "summarize": ("hepjax.data.summary", "summarize"),
+    "with_columns": ("hepjax.data.lazy_jets", "with_columns"),
     "with_images": ("hepjax.data.lazy_jets", "with_images"),
 }
 
-__all__ = ["chunk_starts", "list_files", "read_header", "read_jets", "register_dataset", "summarize", "with_images"]
+__all__ = [
+    "chunk_starts", "list_files", "read_header", "read_jets", "register_dataset", "summarize", "with_columns",
+    "with_images",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,8 @@ P4 = (Role.PX, Role.PY, Role.PZ, Role.ENERGY)
 """The roles of a four-momentum, in the order of `hepjax.physics.kinematics`."""
 BINNED = (Role.JET_PT, Role.JET_ETA, Role.JET_MASS, Role.JET_MULTIPLICITY)
 """The roles of the jet columns that figures of merit are binned in; a run keeps those of its test jets."""
+PARTICLE_ORDER = (Role.ENERGY, Role.PT, Role.PT_REL, Role.PX, Role.PY)
+"""The roles of columns by which particles are told from padding, and ordered."""
 UNITS = ("GeV", "MeV", "rad", "")
 
 _MOMENTUM = {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}

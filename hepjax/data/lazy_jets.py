@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepjax.choices import Role
 from hepjax.data.containers import JetFile
-from hepjax.data.dataset import dataset_in_gev, gev_factors
+from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev, gev_factors
 from hepjax.data.indexing import normalize_index
 from hepjax.data.recognition import check_same_columns, recognize_columns
 from hepjax.data.threads import physical_memory, run_in_threads
@@ -17,7 +18,7 @@ from hepjax.errors import InputError
 from hepjax.types import Dataset, Jets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
 
     from hepjax.data.containers import Container, Header
 
@@ -84,6 +85,35 @@ def with_images(jets: Jets, names: Sequence[str]) -> Jets:
         return jets
     sizes = {name: _common_image_size(jets.store.files, name) for name in _requested_images(names)}
     return _lazy_jets_of_store(dataclasses.replace(jets.store, image_sizes=sizes))
+
+
+def with_columns(jets: Jets, particles: Collection[str] | None, observables: Collection[str] | None) -> Jets:
+    """Returns lazy jets that read some of their columns only, which many files store apart.
+
+    Args:
+      jets: from files; jets in memory stay as they are.
+      particles: names of columns; those by which particles are told from padding and ordered stay, too. None is all.
+      observables: names of columns of jets. None is all.
+
+    Returns:
+      Jets whose `dataset` names the columns that are left, in their order.
+    """
+    if not isinstance(jets, LazyJets):
+        return jets
+    dataset = jets.store.files[0].dataset
+    kept = {dataset.roles[role] for role in PARTICLE_ORDER if role in dataset.roles}
+    if particles is None or not {Role.ENERGY, Role.PT, Role.PX} & {*dataset.roles}:
+        particles = dataset.particle_columns  # without these, padding is where all columns are 0
+    particle_columns = tuple(name for name in dataset.particle_columns if name in {*particles, *kept})
+    jet_columns = tuple(name for name in dataset.jet_columns if observables is None or name in observables)
+    narrow = dataclasses.replace(
+        dataset,
+        particle_columns=particle_columns,
+        jet_columns=jet_columns,
+        roles={role: name for role, name in dataset.roles.items() if name in (*particle_columns, *jet_columns)},
+    )
+    files = tuple(file._replace(dataset=narrow) for file in jets.store.files)
+    return _lazy_jets_of_store(dataclasses.replace(jets.store, files=files))
 
 
 def chunk_starts(jets: Jets) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax import runtime
+from hepjax.data import with_columns
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,6 +47,7 @@ def read_columns(jets: Jets, rows: np.ndarray, names: Sequence[str]) -> np.ndarr
     Returns:
       (n, F) float32.
     """
+    jets = with_columns(jets, (), names)
     places = [jets.observable_names.index(name) for name in names]
     chosen = np.array_split(rows, max(len(rows) // _ROWS, 1))
     return np.concatenate([np.asarray(jets.observables[block])[:, places] for block in chosen])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.choices import Role
+from hepjax.data import with_columns
 from hepjax.data.dataset import particle_mask
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.types import Jets
+
+_JET_MOMENTUM = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS)
 
 
 def sequences(
@@ -55,7 +58,9 @@ def sequences(
     """
     slots = int(jets.constituents.shape[1])
     derived: tuple[Role, ...] = ()
-    wanted = particle_sources(jets.particle_names if columns is None else columns, jets.dataset, "columns")
+    columns = jets.particle_names if columns is None else columns
+    jets = _with_needed_columns(jets, columns, [] if order_by is None else [order_by])
+    wanted = particle_sources(columns, jets.dataset, "columns")
     chosen, key = wanted.places, None
     if order_by is not None:
         ranked = particle_sources([order_by], jets.dataset, "order_by")
@@ -80,6 +85,18 @@ def sequences(
     return Sequences(np.where(mask[..., None], picked, np.float32(0)), np.ascontiguousarray(mask))
 
 
+def _with_needed_columns(jets: Jets, columns: Sequence[str], order_by: Sequence[str]) -> Jets:
+    """The jets with these columns of particles, and all of momenta where one of these has to be derived."""
+    sources = [particle_sources(columns, jets.dataset, "columns")]
+    sources += [particle_sources(order_by, jets.dataset, "order_by")] if order_by else []
+    roles, names = jets.dataset.roles, jets.particle_names
+    needed = {names[place] for source in sources for place in source.places if place < len(names)}
+    if not any(source.derived for source in sources):
+        return with_columns(jets, needed, ())
+    needed |= {roles[role] for role in MOMENTUM if role in roles}
+    return with_columns(jets, needed, {roles[role] for role in _JET_MOMENTUM if role in roles})
+
+
 def _derived_particle_columns(
     jets: Jets, constituents: np.ndarray, mask: np.ndarray, roles: Sequence[Role], rows: slice | np.ndarray
 ) -> np.ndarray:
@@ -90,7 +107,7 @@ def _derived_particle_columns(
         for role in MOMENTUM
         if role in dataset.roles
     }
-    of_jet = [role for role in (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS) if role in dataset.roles]
+    of_jet = [role for role in _JET_MOMENTUM if role in dataset.roles]
     observables = np.asarray(jets.observables[rows]) if of_jet else np.empty((len(mask), 0), np.float32)
     jet = {role: observables[:, dataset.jet_columns.index(dataset.roles[role])] for role in of_jet}
     return derive_columns(roles, known, mask, jet)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax.data import with_columns
 from hepjax.inputs.column_names import observable_places
 
 if TYPE_CHECKING:
@@ -34,4 +35,6 @@ def tabular(jets: Jets, features: Sequence[str] | None = None, *, rows: slice | 
     (3, 2)
     """
     names = jets.dataset.features if features is None else features
-    return np.asarray(jets.observables[rows])[:, observable_places(names, jets.dataset, "features")]
+    places = observable_places(names, jets.dataset, "features")
+    narrow = with_columns(jets, (), [jets.observable_names[place] for place in places])
+    return np.asarray(narrow.observables[rows])[:, observable_places(names, narrow.dataset, "features")]
