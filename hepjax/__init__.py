@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
+    from hepjax.data.arrays import from_arrays, from_table
     from hepjax.data.readers import read_jets
+    from hepjax.data.writing import write_jets
     from hepjax.errors import InputError
     from hepjax.runs.taggers import load
     from hepjax.types import Jets
@@ -17,8 +19,11 @@ if TYPE_CHECKING:
 _HOMES = {
     "InputError": "hepjax.errors",
     "Jets": "hepjax.types",
+    "from_arrays": "hepjax.data.arrays",
+    "from_table": "hepjax.data.arrays",
     "load": "hepjax.runs.taggers",
     "read_jets": "hepjax.data.readers",
+    "write_jets": "hepjax.data.writing",
 }
 
 __all__ = [
@@ -31,6 +36,8 @@ __all__ = [
     "errors",
     "evaluation",
     "export",
+    "from_arrays",
+    "from_table",
     "inputs",
     "load",
     "models",
@@ -43,6 +50,7 @@ __all__ = [
     "tasks",
     "training",
     "types",
+    "write_jets",
 ]
 
 

@@ -100,7 +100,7 @@ def _read_chunk(
     columns = list(dict.fromkeys(name for names in jets.values() for name in names))
     particles = file.dataset.particle_columns if {"constituents", "mask"} & {*out} else ()
     sources = [header.sources[key] for key in (*columns, *(f"{PARTICLE}{name}" for name in particles))]
-    arrays = read(header.path, list(dict.fromkeys(source.array for source in sources)), first, last)
+    arrays = read(header.path, list(dict.fromkeys(name for source in sources for name in source.arrays)), first, last)
     rows = local - first
     for start in range(0, len(rows) if particles else 0, _ROWS):
         part = slice(start, start + _ROWS)
@@ -123,7 +123,12 @@ def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def _read_jet_columns(header: Header, read: ReadArrays, columns: Sequence[str], first: int, last: int) -> np.ndarray:
-    arrays = read(header.path, list(dict.fromkeys(header.sources[name].array for name in columns)), first, last)
+    arrays = read(
+        header.path,
+        list(dict.fromkeys(array for name in columns for array in header.sources[name].arrays)),
+        first,
+        last,
+    )
     return _jet_values(header, arrays, columns, np.arange(last - first), first)
 
 
@@ -133,11 +138,7 @@ def _jet_values(
     """(n, columns) float64 values of jets."""
     values = np.empty((len(rows), len(columns)))
     for i, name in enumerate(columns):
-        source = header.sources[name]
-        array = arrays[source.array]
-        if isinstance(array, Ragged):
-            raise _changed(header, source.array)
-        values[:, i] = array[rows] if source.place is None else array[rows, source.place]
+        values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
     _check_finite(header, values, columns, rows + first)
     return values
 
@@ -173,12 +174,9 @@ def _fixed_lists(
 ) -> np.ndarray:
     values = np.empty((len(rows), header.slots or 0, len(names)), np.float32)
     for i, name in enumerate(names):
-        source = header.sources[f"{PARTICLE}{name}"]
-        array = arrays[source.array]
-        if isinstance(array, Ragged):
-            raise _changed(header, source.array)
+        column = _fixed(header, name, header.sources[f"{PARTICLE}{name}"].values(arrays))
         with np.errstate(over="ignore"):
-            values[..., i] = array[rows] if source.place is None else array[rows][..., source.place]
+            values[..., i] = column[rows]
     return values
 
 
@@ -186,7 +184,7 @@ def _padded_lists(
     header: Header, names: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
 ) -> np.ndarray:
     """Lists as rows of the length of the longest."""
-    held = {name: arrays[header.sources[f"{PARTICLE}{name}"].array] for name in names}
+    held = {name: header.sources[f"{PARTICLE}{name}"].values(arrays) for name in names}
     lists = {name: ragged for name, ragged in held.items() if isinstance(ragged, Ragged)}
     counts = _common_counts(header, lists, first)
     starts = np.concatenate([[0], np.cumsum(counts)])[rows]
@@ -197,10 +195,9 @@ def _padded_lists(
     inside = np.arange(len(jet)) - np.repeat(np.cumsum(counts) - counts, counts)
     taken, place = np.repeat(starts, counts) + inside, jet * length + inside
     values = np.zeros((len(rows) * length, len(names)), np.float32)
-    for i, (name, ragged) in enumerate(lists.items()):
-        column = header.sources[f"{PARTICLE}{name}"].place
+    for i, ragged in enumerate(lists.values()):
         with np.errstate(over="ignore"):
-            values[place, i] = ragged.values[taken] if column is None else ragged.values[taken, column]
+            values[place, i] = ragged.values[taken]
     return values.reshape(len(rows), length, len(names))
 
 
@@ -219,8 +216,10 @@ def _common_counts(header: Header, lists: dict[str, Ragged], first: int) -> np.n
     return np.asarray(reference.counts)
 
 
-def _changed(header: Header, array: str) -> InputError:
-    return InputError(f"{header.path}: {array} has become a list since the file was opened; open it again")
+def _fixed(header: Header, name: str, values: np.ndarray | Ragged) -> np.ndarray:
+    if isinstance(values, Ragged):
+        raise InputError(f"{header.path}: {name} has become a list since the file was opened; open it again")
+    return values
 
 
 def _check_finite(header: Header, values: np.ndarray, names: Sequence[str], rows: np.ndarray) -> None:

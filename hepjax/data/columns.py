@@ -71,7 +71,7 @@ def header_of_contents(
     named = {name: array for name, array in arrays.items() if array.names and len(array.shape) == 1}
     for name, array in named.items():
         _add_columns(path, jets, {column: Source(name, place) for place, column in enumerate(array.names)})
-    collections_of_particles = [*_numbered_columns(arrays, named, jets), *_padded_columns(path, arrays, titles)]
+    collections_of_particles = [*_numbered_columns(jets), *_padded_columns(path, arrays, titles)]
     collections_of_particles += _ragged_columns(path, arrays, contents, read, titles)
     if not collections_of_particles:
         raise InputError(
@@ -95,6 +95,8 @@ def header_of_contents(
         chunk_bytes={},
         sources={**jets, **{f"{PARTICLE}{name}": source for name, source in particles.sources.items()}},
         named_by=known.name if known else None,
+        description=contents.description,
+        list_particles=contents.list_particles,
     )
 
 
@@ -133,34 +135,39 @@ def _with_names(
     return {name: array._replace(names=names.get(titles[name], array.names)) for name, array in arrays.items()}
 
 
-def _numbered_columns(
-    arrays: Mapping[str, Array], named: Mapping[str, Array], jets: dict[str, Source]
-) -> list[_Columns]:
+def _numbered_columns(jets: dict[str, Source]) -> list[_Columns]:
     """Takes out columns of jets such as E_0, PX_0, …, E_199, PX_199, which are particles."""
+    slots: dict[tuple[str, str], dict[int, str]] = collections.defaultdict(dict)
+    for name, source in jets.items():
+        if match := _NUMBERED.fullmatch(name):
+            table = source.array if isinstance(source.array, str) and source.place is not None else ""
+            slots[table, match[1]][int(match[2])] = name
+    by_count: dict[tuple[str, int], dict[str, Source]] = collections.defaultdict(dict)
+    for (table, stem), names in slots.items():
+        if len(names) >= _FEWEST_NUMBERED and sorted(names) == [*range(len(names))]:
+            sources = [jets[names[slot]] for slot in range(len(names))]
+            if (joined := _joined(sources)) is not None:
+                by_count[table, len(names)][stem] = joined
     found = []
-    for array in named:
-        places: dict[str, dict[int, int]] = collections.defaultdict(dict)
-        for place, name in enumerate(arrays[array].names):
-            if match := _NUMBERED.fullmatch(name):
-                places[match[1]][int(match[2])] = place
-        by_count: dict[int, dict[str, Source]] = collections.defaultdict(dict)
-        for stem, numbers in places.items():
-            steps = {b - a for a, b in itertools.pairwise(numbers.values())}
-            if len(numbers) >= _FEWEST_NUMBERED and [*numbers] == [*range(len(numbers))] and len(steps) == 1:
-                step, first = steps.pop(), numbers[0]
-                by_count[len(numbers)][stem] = Source(array, slice(first, first + step * (len(numbers) - 1) + 1, step))
-        for count, sources in by_count.items():
-            if len(sources) > 1:
-                found.append(_Columns(count, sources))
-                inside = {place for source in sources.values() for place in _range(source, arrays[array])}
-                for name in [name for name, source in jets.items() if source.array == array and source.place in inside]:
+    for (table, count), columns in by_count.items():
+        if len(columns) > 1:
+            found.append(_Columns(count, columns))
+            for stem in columns:
+                for name in slots[table, stem].values():
                     del jets[name]
     return found
 
 
-def _range(source: Source, array: Array) -> range:
-    """The places of a column on the last axis."""
-    return range(*source.place.indices(len(array.names))) if isinstance(source.place, slice) else range(0)
+def _joined(sources: Sequence[Source]) -> Source | None:
+    """The columns of all slots as one: several arrays, or places of one array at equal distances."""
+    places = [source.place for source in sources]
+    if all(place is None for place in places):
+        return Source(tuple(name for source in sources for name in source.arrays))
+    numbers = [place for place in places if isinstance(place, int)]
+    steps = {b - a for a, b in itertools.pairwise(numbers)}
+    if len(numbers) < len(places) or len(steps) > 1 or min(steps) < 1:
+        return None
+    return Source(sources[0].array, slice(numbers[0], numbers[-1] + 1, steps.pop()))
 
 
 def _padded_columns(path: Path, arrays: Mapping[str, Array], titles: Mapping[str, str]) -> list[_Columns]:

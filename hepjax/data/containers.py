@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    import numpy as np
-
     from hepjax.types import Dataset
+
+LIST_PARTICLES = 128
+"""The hardest particles that are kept by default where each jet has a list of its own length, as in published work."""
 
 
 class Array(NamedTuple):
@@ -38,14 +41,35 @@ class Contents(NamedTuple):
     arrays: Mapping[str, Array]
     chunk: int
     """The jets that are read at a time."""
+    description: str | None = None
+    """JSON of the dataset, in files that `write_jets` has written."""
+    list_particles: int = LIST_PARTICLES
+    """The particles that are kept by default where each jet has a list of its own length."""
 
 
 class Source(NamedTuple):
     """The place of a column in a file."""
 
-    array: str
+    array: str | tuple[str, ...]
+    """Several where each slot for a particle has an array of its own."""
     place: int | slice | None = None
     """On the last axis of the array; None is all of an array that is one column."""
+
+    @property
+    def arrays(self) -> tuple[str, ...]:
+        """The arrays to be read."""
+        return (self.array,) if isinstance(self.array, str) else self.array
+
+    def values(self, arrays: Mapping[str, np.ndarray | Ragged]) -> np.ndarray | Ragged:
+        """Takes the column from arrays that were read: (n,) or (n, P) values, or lists."""
+        if not isinstance(self.array, str):
+            return np.stack([arrays[name] for name in self.array], axis=1)
+        values = arrays[self.array]
+        if self.place is None:
+            return values
+        if isinstance(values, Ragged):
+            return Ragged(values.values[:, self.place], values.counts)
+        return values[..., self.place]
 
 
 class Header(NamedTuple):
@@ -72,6 +96,10 @@ class Header(NamedTuple):
     """Column → its place, where a reader goes by columns."""
     named_by: str | None = None
     """The known dataset that names the columns, where the file does not."""
+    description: str | None = None
+    """JSON of the dataset, in files that `write_jets` has written."""
+    list_particles: int = LIST_PARTICLES
+    """The particles that are kept by default where each jet has a list of its own length."""
 
 
 class JetFile(NamedTuple):

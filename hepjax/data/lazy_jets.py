@@ -26,8 +26,6 @@ Rows = slice | np.ndarray
 
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
-LIST_PARTICLES = 128
-"""The hardest particles that are kept by default where each jet has a list of its own length, as in published work."""
 _INDEX_BYTES = 32
 """The bytes that the row numbers of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
@@ -139,7 +137,8 @@ def chunk_starts(jets: Jets) -> np.ndarray:
 def _slots_of_all_files(headers: Sequence[Header], particles: int | None, shortest: bool) -> int:
     """The particles to keep per jet; files in which jets have lists of their own length take any number."""
     fixed = sorted((header.slots, header.path) for header in headers if header.slots is not None)
-    most, shortest_file = fixed[0] if fixed else (LIST_PARTICLES, headers[0].path)
+    lists = max(header.list_particles for header in headers)
+    most, shortest_file = fixed[0] if fixed else (lists, headers[0].path)
     if particles is None:
         if fixed and fixed[-1][0] != most and not shortest:
             raise InputError(

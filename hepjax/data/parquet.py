@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.data.columnar import columnar_container
-from hepjax.data.containers import Array, Contents, Ragged
+from hepjax.data.containers import LIST_PARTICLES, Array, Contents, Ragged
+from hepjax.data.recognition import DESCRIPTION
 from hepjax.errors import InputError, file_problem, import_extra
 
 if TYPE_CHECKING:
@@ -16,7 +17,10 @@ if TYPE_CHECKING:
 
 LARGEST = 2**30
 """The most bytes that the columns of a group of rows may take."""
-_PRIVATE = ("ARROW:schema", "pandas", "ak:parameters", "awkward_array_metadata")
+PARTICLES = "hepjax_particles"
+"""The attribute that says how many particles per jet were kept."""
+_MOST_PARTICLES = 100_000
+_PRIVATE = (DESCRIPTION, PARTICLES, "ARROW:schema", "pandas", "ak:parameters", "awkward_array_metadata")
 """Attributes for programs, not for people."""
 
 
@@ -24,7 +28,15 @@ def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - a
     with _open(path) as file:
         arrays = {field.name: Array(shape) for field in file.schema_arrow if (shape := _shape(field.type)) is not None}
         groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
-        return Contents(file.metadata.num_rows, arrays, max(groups, default=1) or 1)
+        texts = _texts(file)
+        kept = texts.get(PARTICLES, "")
+        return Contents(
+            file.metadata.num_rows,
+            arrays,
+            max(groups, default=1) or 1,
+            texts.get(DESCRIPTION),
+            int(kept) if kept.isdecimal() and 0 < int(kept) <= _MOST_PARTICLES else LIST_PARTICLES,
+        )
 
 
 def _shape(kind: Any) -> tuple[int | None, ...] | None:
@@ -105,11 +117,15 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split())[:200]
 
 
+def _texts(file: Any) -> dict[str, str]:
+    """The attributes of an open file."""
+    held = (file.schema_arrow.metadata or {}).items()
+    return {key.decode(errors="backslashreplace"): value.decode(errors="backslashreplace") for key, value in held}
+
+
 def _attributes(path: Path) -> dict[str, str]:
     with _open(path) as file:
-        held = file.schema_arrow.metadata or {}
-        texts = {key.decode(errors="backslashreplace"): value for key, value in held.items()}
-        return {key: value.decode(errors="backslashreplace") for key, value in texts.items() if key not in _PRIVATE}
+        return {key: value for key, value in _texts(file).items() if key not in _PRIVATE}
 
 
 CONTAINER = columnar_container("Parquet", (".parquet", ".pq"), contents=_contents, read=_read, attributes=_attributes)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hepjax.choices import Role
 from hepjax.data import datasets
-from hepjax.data.dataset import check_dataset, derivable_roles, label_columns
+from hepjax.data.dataset import check_dataset, dataset_from_json, derivable_roles, label_columns
 from hepjax.errors import InputError
 from hepjax.types import Dataset, FileName, Index, OneHot
 
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     Sample = Callable[[Sequence[str]], np.ndarray]
     """Jet columns → (n, columns) values of a few jets of the file."""
 
+DESCRIPTION = "hepjax_dataset"
+"""The attribute of a file that describes its dataset."""
 UNNAMED = "unnamed"
 """The name of a dataset that nobody has registered."""
 LABEL = "label_"
@@ -54,6 +57,8 @@ def recognize_columns(
     Raises:
       InputError: the dataset that was given contradicts itself or names what the file lacks, or labels are not whole.
     """
+    if given is None and header.description is not None:
+        given = _described_by_file(header)
     recognized = (
         datasets.get(header.named_by)
         if header.named_by
@@ -82,6 +87,16 @@ def recognize_columns(
     )
     check_dataset(dataset, str(header.path))
     return dataset
+
+
+def _described_by_file(header: Header) -> Dataset:
+    """The dataset that a file describes itself."""
+    try:
+        return dataset_from_json(json.loads(header.description or ""))
+    except (InputError, RecursionError, ValueError) as error:
+        raise InputError(
+            f"{header.path}: its description of the dataset is damaged ({error}); give the dataset, or make it again"
+        ) from error
 
 
 def check_same_columns(first: Header, other: Header) -> None:

@@ -18,6 +18,7 @@ from hepjax.data.hdf5.storage import (
     root_datasets,
     rows_at_once,
 )
+from hepjax.data.recognition import DESCRIPTION
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -79,6 +80,7 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
             chunk=rows[hls4ml.CONSTITUENTS],
             chunk_rows=rows,
             chunk_bytes={name: chunk_bytes(values) for name, values in read.items()},
+            description=_words(file.attrs[DESCRIPTION]) if DESCRIPTION in file.attrs else None,
         )
 
 
@@ -102,7 +104,7 @@ def sample(header: Header, columns: Sequence[str]) -> np.ndarray:
 def attributes(path: Path) -> dict[str, str]:
     """Returns the file's own attributes, as text."""
     with open_hdf5_file(path) as file:
-        return {str(key): _words(value) for key, value in file.attrs.items()}
+        return {str(key): _words(value) for key, value in file.attrs.items() if key != DESCRIPTION}
 
 
 def _words(value: Any) -> str:
