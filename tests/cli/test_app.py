@@ -253,6 +253,10 @@ class TestSimulate:
         assert call("simulate", "a.h5", "--classes", "t", "w")[0] == 0
         assert asked["classes"] == ("t", "w")
 
+    def test_help_names_the_cuts(self, call):
+        words = " ".join(call("simulate", "--help")[1].replace("│", " ").split())
+        assert "jets of at least 100 GeV and two particles are kept" in words
+
     def test_the_command_in_a_file_makes_it_again(self, call, asked):
         from hepjax.physics.simulation import PUBLIC, Detector, Layout
         from hepjax.physics.simulation.provenance import Sample, describe_events, describe_sample
@@ -280,6 +284,7 @@ class TestSimulate:
 
     def test_bad_input_is_one_line(self, call):
         refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")
+        refused(call("simulate", "a.h5", "--pt", "30", "40"), "pt", "above 100 GeV", "softer jets are not kept")
         refused(call("simulate", "a.h5", "--label", "w"), "--label", "--events")
         refused(call("simulate", "jets", "--events", "x.lhe"), "jets", ".h5")
         refused(call("simulate", "a.h5", "--events", "x.lhe", "--jobs", "1"), "x.lhe", "No such file")
