@@ -271,17 +271,17 @@ def _print_run_info(folder: Path, console: Console) -> None:
             console.print(run.experiment.task.table(run.metrics))
 
 
-_HDF5 = (".h5", ".hdf5")
 _DEFAULT_JETS = 10_000
 _RATED_CALLS = 20
 """Over how many calls jets a second are counted: an earlier run's jets, told at once, are soon out of it."""
 
 
 def _simulate_command(command: Simulate, console: Console) -> None:
+    from hepjax.data.readers import READERS
     from hepjax.physics import simulation, substructure
     from hepjax.runtime import compilation
 
-    one, events = command.out.suffix in _HDF5, command.events
+    one, events = command.out.suffix.lower() in READERS, command.events
     _check_simulate_options(command, one=one)
     compilation.cache_programs()
     common: dict[str, Any] = {

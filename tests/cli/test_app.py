@@ -250,7 +250,8 @@ class TestSimulate:
         assert (asked["function"], asked["label"], asked["jets"]) == ("jets_of_events", 2, None)
         assert call("simulate", "a.h5", "--events", "some.lhe", "--jets", "7")[0] == 0
         assert (asked["label"], asked["jets"]) == (None, 7)
-        assert call("simulate", "a.h5", "--classes", "t", "w")[0] == 0
+        assert call("simulate", "a.hdf", "--classes", "t", "w")[0] == 0
+        assert asked["function"] == "simulate"
         assert asked["classes"] == ("t", "w")
 
     def test_help_names_the_cuts(self, call):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import escape_control_characters, open_hdf5_file
+from hepjax.data.atomic_hdf5 import decode_text, escape_control_characters, open_hdf5_file
 from hepjax.data.containers import Header
 from hepjax.data.dataset import repeated_values
 from hepjax.data.datasets import hls4ml
@@ -34,6 +34,8 @@ _MOST_COLUMNS = 10_000
 """Columns of a dataset."""
 _LONGEST_NAME = 1000
 """Bytes of the name of a column."""
+_SHOWN = 20
+"""The most values of an attribute that are shown."""
 _SAMPLE, _SAMPLES = 100, 10
 """Jets that follow each other, and how many times so many, in a sample of a file."""
 
@@ -106,8 +108,9 @@ def attributes(path: Path) -> dict[str, str]:
 
 
 def _words(value: Any) -> str:
-    """An attribute as text, which may be stored as bytes."""
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    """An attribute as text; of a list its first values."""
+    values = np.ravel(value)
+    return ", ".join(map(decode_text, values[:_SHOWN].tolist())) + (", …" if len(values) > _SHOWN else "")
 
 
 def image_shape(header: Header, name: str) -> tuple[int, int]:
@@ -187,8 +190,7 @@ def _header_column_names(
     if numbers := [name for name in raw if not isinstance(name, bytes | str)]:
         raise InputError(f"{path}: {dataset} holds no names but {type(numbers[0]).__name__}; make the file again")
     # Bytes that are no text stay visible; Fortran fills names up with blanks.
-    names = [name.decode(errors="backslashreplace") if isinstance(name, bytes) else name for name in raw]
-    names = [name.strip(" \0") for name in names]
+    names = [decode_text(name).strip(" \0") for name in raw]
     if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID:
         names.pop()  # the public files name one particle column that they do not have
     if len(names) != width:
