@@ -143,7 +143,7 @@ def decode_text(value: object) -> str:
     ('g', 'g', 'g')
     """
     text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
-    return text[2:-1] if text[:2] in {"b'", 'b"'} and len(text) > 3 and text[-1] == text[1] else text  # noqa: PLR2004
+    return text[2:-1] if text[:2] in {"b'", 'b"'} and len(text) > 3 and text[-1] == text[1] else text
 
 
 def check_new_hdf5_path(path: Path, name: str | None = None) -> None:
