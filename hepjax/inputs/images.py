@@ -15,6 +15,7 @@ import numpy as np
 
 from hepjax.choices import Channels, PixelValue, Role
 from hepjax.data.dataset import P4
+from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import column_places
 from hepjax.inputs.rounding import unfused_product
@@ -218,6 +219,7 @@ def file_images(
     >>> file_images(jets).shape
     (3, 9, 9, 1)
     """
+    check_jets(jets)
     if not names or isinstance(names, str):
         raise InputError(f"names: expected a list of one name or more of image datasets, found {names!r}")
     for name in names:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.data.dataset import P4, column, derivable_roles
+from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
@@ -114,8 +115,9 @@ def from_jets(jets: Jets) -> np.ndarray:
       (N, 53) float32, as from `jet_observables`.
 
     Raises:
-      InputError: a column that is needed is missing.
+      InputError: a column that is needed is missing, or jets in memory are not valid.
     """
+    check_jets(jets)
     known = derivable_roles(jets.dataset)
     roles = [role for role in MOMENTUM if role in jets.dataset.roles]
     for role in P4:
@@ -126,7 +128,9 @@ def from_jets(jets: Jets) -> np.ndarray:
         rows = slice(start, start + _ROWS)
         particles = np.asarray(jets.constituents[rows])
         columns = {role: particles[..., jets.particle_names.index(jets.dataset.roles[role])] for role in roles}
-        blocks.append(jet_observables(particle_momenta(columns), np.asarray(jets.mask[rows])))
+        mask = np.asarray(jets.mask[rows])
+        check_values(jets, "constituents", particles, mask)
+        blocks.append(jet_observables(particle_momenta(columns), mask))
     return np.concatenate(blocks)
 
 
