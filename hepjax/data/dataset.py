@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Role
+from hepjax.choices import Role, choose
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Index, OneHot
 
@@ -25,7 +25,7 @@ _RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELT
 _ENERGIES = (Role.ENERGY, Role.PT, Role.PX, Role.PY, Role.PZ, Role.MASS)
 
 
-def column(dataset: Dataset, role: Role) -> str:
+def column(dataset: Dataset, role: Role | str) -> str:
     """Returns the column that has a role.
 
     Args:
@@ -33,11 +33,12 @@ def column(dataset: Dataset, role: Role) -> str:
       role: of particles or jets.
 
     Raises:
-      InputError: no column has it; names the columns that there are and the remedy.
+      InputError: there is no such role, or no column has it; names the columns that there are and the remedy.
 
     >>> column(Dataset("toy", ("a",), roles={Role.PT: "a"}), Role.PT)
     'a'
     """
+    role = choose(Role, role, "role")
     if role in dataset.roles:
         return dataset.roles[role]
     columns = dataset.jet_columns if role.of_jets else dataset.particle_columns
@@ -272,7 +273,7 @@ def _texts(values: Any) -> tuple[str, ...]:
     return tuple(map(_text, values))
 
 
-def _type_problem(dataset: Dataset) -> Iterator[str]:
+def _type_problem(dataset: Any) -> Iterator[str]:
     """Yields fields whose types are others: a text would count as a list of letters, and the name of a role as none."""
     for name in _TUPLES:
         listed = getattr(dataset, name)

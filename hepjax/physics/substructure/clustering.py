@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import choose
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
 
@@ -96,7 +97,7 @@ def winner_take_all(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) ->
 def cluster(
     p4: jax.Array,
     mask: jax.Array,
-    algorithm: Algorithm | jax.Array,
+    algorithm: Algorithm | str | jax.Array,
     radius: float | jax.Array = inf,
     recombine: Recombine = e_scheme,
 ) -> History:
@@ -121,6 +122,7 @@ def cluster(
     >>> history.kept.tolist(), history.absorbed.tolist()
     ([0, 0, 0], [2, 1, -1])
     """
+    algorithm = choose(Algorithm, algorithm, "algorithm") if isinstance(algorithm, str) else algorithm
     size = p4.shape[0]
     slots = jnp.arange(size)
     nodes = jnp.where(mask, _add_coordinates(p4.T, algorithm), 0)
