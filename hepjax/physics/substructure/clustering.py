@@ -107,6 +107,10 @@ def cluster(
     new object, which are compared at once. The slot with the smallest bound is evaluated again; it merges if it still
     has the smallest distance, otherwise its bound rises. This is exact, and each evaluation takes O(M) work.
 
+    Of distances that are equal to the last bit, those of the first particles come first, as in FastJet. Distances that
+    are equal but for rounding, as between neighboring cells of a grid, are ordered by rounding, and groups may then be
+    others than FastJet's. FastJet differs from itself as often where a jet of such cells is turned about the beam.
+
     Args:
       p4: (M, 4) momenta (px, py, pz, E); any unit.
       mask: (M,) bool, True for a particle.
