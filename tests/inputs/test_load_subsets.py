@@ -185,6 +185,14 @@ class TestWeights:
             for places, batch in subset.blocks([0]):
                 np.testing.assert_array_equal(batch.weights, subset.weights[places])
 
+    def test_a_dataset_of_a_file_of_jets_counts(self, jet_file, rng):
+        weights = rng.exponential(size=100)
+        jets = load(jet_file("jets.h5", count=100, weights=weights))
+        for subset in jets[:3]:
+            np.testing.assert_allclose(
+                subset.weights, weights[subset.rows] / weights[jets.train.rows].mean(), rtol=1e-5
+            )
+
     def test_are_in_the_fingerprint(self, weighted):
         path, _, dataset = weighted
         jets = load_subsets.load_subsets(
