@@ -33,6 +33,8 @@ class Header(NamedTuple):
     """The rows that are read at a time of each part of the file, for its own reader."""
     chunk_bytes: Mapping[str, int]
     """The memory that a chunk of each part takes; 0 where there are no chunks."""
+    unfilled: tuple[str, ...] = ()
+    """Names of particle columns that the file has no column for, as public files name `j1_pdgid`."""
 
 
 class JetFile(NamedTuple):
