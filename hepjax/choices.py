@@ -2,7 +2,69 @@
 
 from __future__ import annotations
 
+import dataclasses
 import enum
+import functools
+import re
+from typing import Any, TypeVar
+
+from hepjax.errors import InputError
+
+E = TypeVar("E", bound=enum.Enum)
+
+
+def choose(kind: type[E], value: E | str, name: str) -> E:
+    """Returns a choice, which may be given by its name on the command line.
+
+    Args:
+      kind: what is chosen from.
+      value: one of them, or its name.
+      name: of the argument, for the message.
+
+    Raises:
+      InputError: there is no such choice; names all.
+
+    >>> choose(Norm, "batch", "norm"), choose(Norm, Norm.BATCH, "norm")
+    (<Norm.BATCH: 'batch'>, <Norm.BATCH: 'batch'>)
+    >>> choose(Norm, "bach", "norm")
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: norm: expected none, batch or layer, or a Norm of hepjax, found 'bach'
+    """
+    if isinstance(value, kind):
+        return value
+    names = {member.value if isinstance(member.value, str) else member.name: member for member in kind}
+    if isinstance(value, str) and value in names:
+        return names[value]
+    *others, last = names
+    raise InputError(f"{name}: expected {', '.join(others)} or {last}, or a {kind.__name__} of hepjax, found {value!r}")
+
+
+def choose_fields(options: Any) -> None:
+    """Sets the fields of a frozen dataclass that choose by name to what the names stand for; for `__post_init__`.
+
+    Args:
+      options: a dataclass, whose fields are annotated with the kinds below.
+
+    Raises:
+      InputError: as `choose`.
+    """
+    fields: Any = _choosing_fields  # mypy: Flax's classes have a __hash__ of another signature
+    for name, kind in fields(type(options)):
+        value = getattr(options, name)
+        if value is not None and not isinstance(value, kind) and not callable(value):
+            object.__setattr__(options, name, choose(kind, value, name))
+
+
+@functools.cache
+def _choosing_fields(options: type[Any]) -> tuple[tuple[str, type[enum.Enum]], ...]:
+    """The fields whose annotation, which may be a text, names a kind of choice; `ActivationLike` names `Activation`."""
+    known = {name: kind for name, kind in globals().items() if isinstance(kind, type) and issubclass(kind, enum.Enum)}
+    found = []
+    for field in dataclasses.fields(options):
+        words = (word.removesuffix("Like") for word in re.findall(r"\w+", str(field.type)))
+        found += [(field.name, known[word]) for word in words if word in known][:1]
+    return tuple(found)
 
 
 class Role(enum.Enum):

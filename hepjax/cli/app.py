@@ -153,7 +153,7 @@ def _train_command(command: Experiment, console: Console) -> None:
         accuracy = "" if math.isnan(row.val_accuracy) else f"  val accuracy {row.val_accuracy:.4f}"
         advance(new, f"val loss {row.val_loss:.4f}{accuracy}")
 
-    with progress_bar(console, "training", command.epochs, "epochs") as advance:
+    with progress_bar(console, "training", command.epochs, "epochs", logged=True) as advance:
         folder, metrics = train.run(command, show)
     console.print(command.task.for_model(command.model).table(metrics))
     if console.is_terminal and runtime.is_first():  # elsewhere the log has said it
@@ -171,14 +171,16 @@ def _evaluate_command(command: Evaluate, console: Console) -> None:
     from hepjax.runtime import compilation
 
     compilation.cache_programs()
-    metrics, task = evaluate.evaluate_model(
-        command.tagger,
-        command.data,
-        command.out,
-        calibrated=command.calibrated,
-        dataset=command.dataset,
-        allow_external=command.allow_external,
-    )
+    with progress_bar(console, "predicting", None, "jets") as advance:
+        metrics, task = evaluate.evaluate_model(
+            command.tagger,
+            command.data,
+            command.out,
+            calibrated=command.calibrated,
+            dataset=command.dataset,
+            allow_external=command.allow_external,
+            show=advance,
+        )
     console.print(task.table(metrics))
     if command.out is not None:
         pictures = ", ".join(sorted(path.name for path in command.out.glob("*.png")))
@@ -213,7 +215,10 @@ def _compare_command(command: Compare, console: Console) -> None:
     _check_output_folder(command.json)
     compilation.cache_programs()
     names = [str(run) for run in command.runs]
-    comparison = compare.compare_models(command.runs, command.data, allow_external=command.allow_external)
+    with progress_bar(console, "predicting", None, "jets") as advance:
+        comparison = compare.compare_models(
+            command.runs, command.data, allow_external=command.allow_external, show=advance
+        )
     console.print(comparison.task.comparison_table(names, *comparison[:3]))
     if command.json is not None:
         numbers = report.comparison_numbers(names, *comparison[:3])
@@ -271,17 +276,17 @@ def _print_run_info(folder: Path, console: Console) -> None:
             console.print(run.experiment.task.table(run.metrics))
 
 
-_HDF5 = (".h5", ".hdf5")
 _DEFAULT_JETS = 10_000
 _RATED_CALLS = 20
 """Over how many calls jets a second are counted: an earlier run's jets, told at once, are soon out of it."""
 
 
 def _simulate_command(command: Simulate, console: Console) -> None:
+    from hepjax.data.readers import READERS
     from hepjax.physics import simulation, substructure
     from hepjax.runtime import compilation
 
-    one, events = command.out.suffix in _HDF5, command.events
+    one, events = command.out.suffix.lower() in READERS, command.events
     _check_simulate_options(command, one=one)
     compilation.cache_programs()
     common: dict[str, Any] = {

@@ -27,6 +27,8 @@ class Label(enum.Enum):
 class Simulate:
     """Simulate jets with Pythia 8 and FastJet, or take others' events (needs `pip install 'hepjax[sim]'`).
 
+    Only jets of at least 100 GeV and two particles are kept; the log says how many each cut leaves.
+
     Example: hepjax simulate jets.h5 --jets 10000
 
     Example: hepjax simulate jets --jets 1000000
@@ -55,7 +57,7 @@ class Simulate:
     pt: tuple[float, float] | None = None
     """Lowest and highest pT of the hard partons and bosons, GeV; by default 995 to 1005, for gluons from 995 on."""
     radius: float = 0.4
-    """Radius of the anti-kT jets; those of at least 100 GeV and two particles are kept."""
+    """Radius of the anti-kT jets."""
     keep: Keep = Keep.LEADING
     """The hardest jet of each collision, whatever it stems from, or each one near a hard parton."""
     detector: bool = True

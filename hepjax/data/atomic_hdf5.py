@@ -136,6 +136,16 @@ def escape_control_characters(text: object) -> str:
     return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
+def decode_text(value: object) -> str:
+    """Returns a text of a file, which may be stored as bytes, or as the text that Python 3 shows of bytes.
+
+    >>> decode_text(b"g"), decode_text("b'g'"), decode_text("g")
+    ('g', 'g', 'g')
+    """
+    text = value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    return text[2:-1] if text[:2] in {"b'", 'b"'} and len(text) > 3 and text[-1] == text[1] else text
+
+
 def check_new_hdf5_path(path: Path, name: str | None = None) -> None:
     """Raises InputError where a new file cannot be made.
 

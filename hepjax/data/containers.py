@@ -100,6 +100,8 @@ class Header(NamedTuple):
     """JSON of the dataset, in files that `write_jets` has written."""
     list_particles: int = LIST_PARTICLES
     """The particles that are kept by default where each jet has a list of its own length."""
+    unfilled: tuple[str, ...] = ()
+    """Names of particle columns that the file has no column for, as public files name `j1_pdgid`."""
 
 
 class JetFile(NamedTuple):

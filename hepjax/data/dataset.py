@@ -6,7 +6,7 @@ import collections
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Role
+from hepjax.choices import Role, choose
 from hepjax.errors import InputError
 from hepjax.types import Dataset, FileName, Index, OneHot
 
@@ -28,7 +28,7 @@ _RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELT
 _ENERGIES = (Role.ENERGY, Role.PT, Role.PX, Role.PY, Role.PZ, Role.MASS)
 
 
-def column(dataset: Dataset, role: Role) -> str:
+def column(dataset: Dataset, role: Role | str) -> str:
     """Returns the column that has a role.
 
     Args:
@@ -36,11 +36,12 @@ def column(dataset: Dataset, role: Role) -> str:
       role: of particles or jets.
 
     Raises:
-      InputError: no column has it; names the columns that there are and the remedy.
+      InputError: there is no such role, or no column has it; names the columns that there are and the remedy.
 
     >>> column(Dataset("toy", ("a",), roles={Role.PT: "a"}), Role.PT)
     'a'
     """
+    role = choose(Role, role, "role")
     if role in dataset.roles:
         return dataset.roles[role]
     columns = dataset.jet_columns if role.of_jets else dataset.particle_columns
@@ -197,8 +198,8 @@ def check_dataset(dataset: Dataset, where: str = "") -> None:
       where: the file or argument that it comes from, for the message.
 
     Raises:
-      InputError: a column has two roles, a name stands twice, classes and labels do not fit, a label is among what is
-        learned from, or a unit is unknown.
+      InputError: a field is of another type, a column has two roles, a name stands twice, classes and labels do not
+        fit, a label is among what is learned from, or a unit is unknown.
 
     >>> check_dataset(Dataset("toy", classes=("a", "b")))
     Traceback (most recent call last):
@@ -207,6 +208,8 @@ def check_dataset(dataset: Dataset, where: str = "") -> None:
 Index(…), or leave the classes out
     """
     start = f"{where}: dataset {dataset.name}" if where else f"dataset {dataset.name}"
+    for problem in _type_problem(dataset):
+        raise InputError(f"{start}: {problem}")
     for problem in (*_repeated_names(dataset), *_label_problem(dataset), *_role_and_unit_problem(dataset)):
         raise InputError(f"{start}: {problem}")
 
@@ -306,6 +309,23 @@ def _texts(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list | tuple):
         raise TypeError(f"expected a list of texts, found {values!r}")
     return tuple(map(_text, values))
+
+
+def _type_problem(dataset: Any) -> Iterator[str]:
+    """Yields fields whose types are others: a text would count as a list of letters, and the name of a role as none."""
+    for name in _TUPLES:
+        listed = getattr(dataset, name)
+        if not isinstance(listed, tuple | list) or not all(isinstance(value, str) for value in listed):
+            yield f"expected {name} to be a tuple of names, such as ('pt', 'eta'), found {listed!r}"
+    if dataset.labels is not None and not isinstance(dataset.labels, OneHot | Index | FileName):
+        yield f"expected labels to be OneHot(…), Index(…) or None, found {dataset.labels!r}"
+    if dataset.weights is not None and not isinstance(dataset.weights, str):
+        yield f"expected weights to be the name of a column, found {dataset.weights!r}"
+    for name, kind in (("roles", Role), ("units", str), ("titles", str)):
+        for key, value in getattr(dataset, name).items():
+            if not isinstance(key, kind) or not isinstance(value, str):
+                meant = "a Role, such as Role.PT" if kind is Role else "a column"
+                yield f"expected {name} to map {meant} to a text, found {key!r}: {value!r}"
 
 
 def _repeated_names(dataset: Dataset) -> Iterator[str]:

@@ -134,7 +134,8 @@ def _files_of_pattern(path: Path) -> list[Path]:
 def _files_in(folder: Path) -> list[Path]:
     """The files of jets in a folder; hidden ones are notes of the system, such as ._x.h5 beside x.h5."""
     try:
-        return sorted(path for path in folder.iterdir() if path.suffix in READERS and not path.name.startswith("."))
+        shown = (path for path in folder.iterdir() if not path.name.startswith("."))
+        return sorted(path for path in shown if path.suffix.lower() in READERS)
     except OSError as error:
         raise InputError(f"{folder}: cannot be read ({error.strerror}); give a folder of files of jets") from error
 
@@ -145,5 +146,7 @@ def container_of_file(path: Path) -> Container:
     >>> container_of_file(Path("jets.hdf5")).name
     'HDF5'
     """
-    container: Container = importlib.import_module(READERS.get(split_tree(path)[0].suffix, READERS[".h5"])).CONTAINER
+    container: Container = importlib.import_module(
+        READERS.get(split_tree(path)[0].suffix.lower(), READERS[".h5"])
+    ).CONTAINER
     return container

@@ -10,7 +10,7 @@ import numpy as np
 
 from hepjax.data import datasets
 from hepjax.data.lazy_jets import chunk_starts
-from hepjax.data.readers import container_of_file, read_jets
+from hepjax.data.readers import container_of_file, read_header, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
 
@@ -67,7 +67,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         mean_particles=multiplicity / (len(jets) - left_out) if left_out < len(jets) else math.nan,
         classes=classes,
         images=described.images,
-        missing=_missing_columns(described),
+        missing=(*_missing_columns(described), *read_header(path, allow_external).unfilled),
         ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items()},
         problems=tuple(
             f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"

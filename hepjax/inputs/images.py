@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.choices import Channels, PixelValue, Role
+from hepjax.choices import Channels, PixelValue, Role, choose
 from hepjax.data.dataset import P4
+from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import column_places
 from hepjax.inputs.rounding import unfused_product
@@ -37,7 +38,7 @@ _ERROR = 6.0  # the largest |Δm²| seen of massless particles in float32, in E�
 _IMPOSSIBLE = 8.0  # float32 momenta of real particles have m² above -4 E² roundings
 
 
-def image_columns(value: PixelValue = PixelValue.PT, channels: Channels = Channels.ALL) -> tuple[str, ...]:
+def image_columns(value: PixelValue | str = PixelValue.PT, channels: Channels | str = Channels.ALL) -> tuple[str, ...]:
     """Returns the particle columns that `draw` needs, by their roles.
 
     Args:
@@ -50,6 +51,7 @@ def image_columns(value: PixelValue = PixelValue.PT, channels: Channels = Channe
     >>> image_columns()
     ('eta_rel', 'phi_rel', 'pt')
     """
+    value, channels = choose(PixelValue, value, "value"), choose(Channels, channels, "channels")
     if channels is Channels.CHARGED_NEUTRAL:
         return (*_PLACE, _PT, *_MOMENTUM)
     return (*_PLACE, _PT, _ENERGY) if value is PixelValue.ENERGY else (*_PLACE, _PT)
@@ -61,8 +63,8 @@ def draw(
     columns: Sequence[str],
     pixels: int = 100,
     size: float = 0.02,
-    value: PixelValue = PixelValue.PT,
-    channels: Channels = Channels.ALL,
+    value: PixelValue | str = PixelValue.PT,
+    channels: Channels | str = Channels.ALL,
     rotate: bool = False,
     flip: bool = False,
 ) -> jax.Array:
@@ -94,6 +96,7 @@ def draw(
     >>> draw(one, columns=image_columns(), pixels=2)[0, ..., 0].tolist()
     [[0.0, 5.0], [0.0, 0.0]]
     """
+    value, channels = choose(PixelValue, value, "value"), choose(Channels, channels, "channels")
     _check_image_window(pixels, size)
     names = image_columns(value, channels)
     mask = jnp.asarray(particles.mask)
@@ -147,8 +150,8 @@ def images(
     *,
     pixels: int = 100,
     size: float = 0.02,
-    value: PixelValue = PixelValue.PT,
-    channels: Channels = Channels.ALL,
+    value: PixelValue | str = PixelValue.PT,
+    channels: Channels | str = Channels.ALL,
     rotate: bool = False,
     flip: bool = False,
     particles: int | None = None,
@@ -177,6 +180,7 @@ def images(
     >>> images(hepjax.read_jets(), pixels=40, rows=slice(8)).shape
     (8, 40, 40, 1)
     """
+    value, channels = choose(PixelValue, value, "value"), choose(Channels, channels, "channels")
     _check_image_window(pixels, size)
     columns = image_columns(value, channels)
     if channels is Channels.CHARGED_NEUTRAL:
@@ -218,6 +222,7 @@ def file_images(
     >>> file_images(jets).shape
     (3, 9, 9, 1)
     """
+    check_jets(jets)
     if not names or isinstance(names, str):
         raise InputError(f"names: expected a list of one name or more of image datasets, found {names!r}")
     for name in names:

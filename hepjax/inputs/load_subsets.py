@@ -128,6 +128,7 @@ def load_subsets(
     if select is not None:
         for name, (jets, rows) in wanted.items():
             chosen = _selected_rows(jets, rows, read_targets, opened.sources[name], lambda t: select(t, seed))
+            batching.log_left_out({part: (len(chosen[part]), len(rows[part])) for part in rows if part != "test"})
             wanted[name] = (jets, chosen)
         split = split._replace(**{name: rows for name, rows in wanted["data"][1].items() if name not in others})
     count, most = sum(len(jets) for jets, _ in wanted.values()), memory * 1e9
@@ -170,6 +171,7 @@ def select_learned_jets(splits: Splits, keep: Callable[[Subset], np.ndarray]) ->
     counts = tuple(_sum_over_processes([np.sum(mask) for mask in kept.values()]).tolist())
     if counts == splits.counts:
         return splits
+    batching.log_left_out(dict(zip(kept, zip(counts, splits.counts, strict=True), strict=True)))
     subsets = {name: _masked_subset(getattr(splits, name), mask) for name, mask in kept.items()}
     split = batching.Split(*(runtime.gather(subset.rows) for subset in subsets.values()))
     train, val, test = subsets.values()
@@ -283,7 +285,7 @@ def _read_process_share(
         lengths[here] = _particle_counts(inputs)
         known = [inputs, targets[here]]
         if jets.weights is not None:
-            weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), source)
+            weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), start, source)
             known.append(weights[here])
         checksum += _rows_checksum(start, known)
         for name, chosen in rows.items():
@@ -309,12 +311,12 @@ def _check_subset_targets(targets: np.ndarray | None, source: str) -> np.ndarray
     return targets
 
 
-def _check_event_weights(weights: np.ndarray, source: str) -> np.ndarray:
+def _check_event_weights(weights: np.ndarray, start: int, source: str) -> np.ndarray:
     wrong = ~np.isfinite(weights) | (weights < 0)
     if wrong.any():
         raise InputError(
-            f"{source}: expected event weights of 0 or more, found {weights[wrong][0]:g} and {wrong.sum() - 1} others; "
-            "leave those jets out, or describe the files by a Dataset without weights"
+            f"{source}: expected event weights of 0 or more, found {weights[wrong][0]:g} in row "
+            f"{start + np.argmax(wrong)}; leave such jets out, or describe the files by a Dataset without weights"
         )
     return weights
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models
-from hepjax.choices import Channels, PixelScale, Precision, Role
+from hepjax.choices import Channels, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments
@@ -124,7 +124,9 @@ def _columns_of_roles(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...
     return tuple(dataset.roles.get(role, role.value) for role in roles)
 
 
-def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision = Precision.FLOAT32) -> models.Apply:
+def make_apply(
+    pipeline: InputPipeline, scaling: Scaling, precision: Precision | str = Precision.FLOAT32
+) -> models.Apply:
     """Makes the pure function from what was loaded to the outputs that the task reads out.
 
     Args:
@@ -135,7 +137,7 @@ def make_apply(pipeline: InputPipeline, scaling: Scaling, precision: Precision =
     Returns:
       (params, model_state, inputs, mask, key) → (outputs, model_state).
     """
-    network = models.make_apply(pipeline.network)
+    precision, network = choose(Precision, precision, "precision"), models.make_apply(pipeline.network)
 
     def cast(tree: PyTree, dtype: Any) -> PyTree:
         return jax.tree.map(lambda x: x.astype(dtype) if jnp.issubdtype(x.dtype, jnp.floating) else x, tree)

@@ -9,6 +9,7 @@ import numpy as np
 from hepjax.choices import Role
 from hepjax.data import with_columns
 from hepjax.data.dataset import particle_mask
+from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
 from hepjax.physics.derivation import MOMENTUM, derive_columns
@@ -49,13 +50,15 @@ def sequences(
       padding, which comes last; and their (N, P) mask.
 
     Raises:
-      InputError: the jets lack a column, one is named twice, or `particles` is not from 1 to the slots there are.
+      InputError: the jets lack a column, one is named twice, or `particles` is not from 1 to the slots there are; or
+        jets in memory are not valid.
 
     >>> import hepjax
     >>> hardest = sequences(hepjax.read_jets(), ["j1_ptrel", "j1_deltaR"], particles=8, rows=slice(3))
     >>> hardest.values.shape, hardest.lengths.tolist()
     ((3, 8, 2), [8, 8, 8])
     """
+    check_jets(jets)
     slots = int(jets.constituents.shape[1])
     derived: tuple[Role, ...] = ()
     columns = jets.particle_names if columns is None else columns
@@ -71,6 +74,7 @@ def sequences(
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
     constituents = np.asarray(jets.constituents[rows])
     mask = _particle_mask_of_rows(jets, constituents, rows)
+    check_values(jets, "constituents", constituents, mask)
     if roles := [*wanted.derived, *derived]:
         constituents = np.concatenate(
             [constituents, _derived_particle_columns(jets, constituents, mask, roles, rows)], axis=-1

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.data import with_columns
+from hepjax.data.validation import check_jets, check_values
 from hepjax.inputs.column_names import observable_places
 
 if TYPE_CHECKING:
@@ -28,13 +29,16 @@ def tabular(jets: Jets, features: Sequence[str] | None = None, *, rows: slice | 
       (N, F) float32, in the order of `features` and in the observables' own units.
 
     Raises:
-      InputError: the jets lack a feature, or one is named twice.
+      InputError: the jets lack a feature, or one is named twice; or jets in memory are not valid.
 
     >>> import hepjax
     >>> tabular(hepjax.read_jets(), ["j_pt", "j_mass_mmdt"], rows=np.array([7, 0, 3])).shape
     (3, 2)
     """
+    check_jets(jets)
     names = jets.dataset.features if features is None else features
     places = observable_places(names, jets.dataset, "features")
     narrow = with_columns(jets, (), [jets.observable_names[place] for place in places])
-    return np.asarray(narrow.observables[rows])[:, observable_places(names, narrow.dataset, "features")]
+    observables = np.asarray(narrow.observables[rows])
+    check_values(narrow, "observables", observables)
+    return observables[:, observable_places(names, narrow.dataset, "features")]

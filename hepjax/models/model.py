@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from flax import linen as nn
 
-from hepjax.choices import Channels, PixelScale, PixelValue
+from hepjax.choices import Channels, PixelScale, PixelValue, choose_fields
 from hepjax.models.bounds import at_least, at_most, more_than
 from hepjax.types import Rule
 
@@ -44,6 +44,11 @@ class Model(nn.Module, kw_only=True):
     """Number of outputs; the task sets it, so that it is no option."""
     serves: ClassVar[tuple[str, ...]] = ()
     """The names of the tasks that the network is for; empty is all whose outputs are (B, outputs) numbers."""
+
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
+        super().__post_init__()
 
     def __init_subclass__(cls, kw_only: bool = True, **kwargs: Any) -> None:
         """Makes the fields of a subclass keyword-only."""

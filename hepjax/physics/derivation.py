@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,8 +18,14 @@ if TYPE_CHECKING:
 
     Columns = Mapping[Role, np.ndarray]
 
+log = logging.getLogger("hepjax")
+
 MOMENTUM = (Role.PX, Role.PY, Role.PZ, Role.ENERGY, Role.PT, Role.ETA, Role.PHI, Role.MASS)
 """The roles that momenta are computed from."""
+_ROUNDING = 2.0**-24
+"""The relative rounding of a float32 number."""
+_COARSE = 0.005
+"""Masses that cannot be told from 0 are worth a word where the smallest that could is above this share of the pT."""
 
 
 def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet: Columns | None = None) -> np.ndarray:
@@ -40,6 +47,11 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
     [[[0.10000000149011612, 0.5], [-0.10000000149011612, 0.5]]]
     """
     p4 = np.where(mask[..., None], particle_momenta(known), 0)
+    if Role.MASS in wanted and (lost := int(jets_without_mass(known, p4).sum())):
+        log.warning(
+            "masses of %d of %d jets are lost: energies and momenta in float32 cannot tell them at such boosts; give a "
+            "column of masses", lost, len(p4),
+        )  # fmt: skip
     total, jet = p4.sum(axis=-2), jet or {}
     eta, phi = (
         _known_coordinates(known, Role.ETA, kinematics.eta(p4)),
@@ -66,11 +78,34 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
     return np.where(mask[..., None], values, 0).astype(np.float32)
 
 
+def jets_without_mass(known: Columns, p4: np.ndarray) -> NDArray[np.bool_]:
+    """Tells which jets have a mass that rounding hides: E² - p² of float32 columns has no digit left at extreme boosts.
+
+    Args:
+      known: role → (N, P) values, as in `derive_columns`; with a column of masses, or without one of energies, nothing
+        is lost.
+      p4: (N, P, 4) float64 momenta (px, py, pz, E) of them; padding is 0.
+
+    Returns:
+      (N,) bool, True where the squared mass is below its largest rounding error, and that is above (0.005 pT)².
+
+    >>> w = kinematics.from_pt_eta_phi_mass(*np.array([[[5000.0]], [[5.0]], [[0.3]], [[80.4]]])).astype(np.float32)
+    >>> jets_without_mass(dict(zip(MOMENTUM, np.moveaxis(w, -1, 0), strict=False)), np.float64(w)).tolist()
+    [True]
+    """
+    if Role.MASS in known or Role.ENERGY not in known:
+        return np.zeros(len(p4), bool)
+    total = p4.sum(axis=-2)
+    error_2 = 4 * _ROUNDING * total[..., 3] ** 2  # at most: of E and of pz, each at most half a unit in the last place
+    lost = (kinematics.mass(total) ** 2 <= error_2) & (error_2 > (_COARSE * kinematics.pt(total)) ** 2)
+    return np.asarray(lost)
+
+
 def particle_momenta(known: Columns) -> NDArray[np.float64]:
     """Returns the (..., 4) momenta (px, py, pz, E) of particles whose coordinates are known, in their unit.
 
     Args:
-      known: role → (...) values, as in `derive_columns`.
+      known: role → (...) values, as in `derive_columns`; of an energy and a mass the mass is taken.
 
     Returns:
       float64.
@@ -86,7 +121,9 @@ def particle_momenta(known: Columns) -> NDArray[np.float64]:
         pt, eta, phi = values[Role.PT], values[Role.ETA], values[Role.PHI]
         p3 = [pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)]
     mass = values.get(Role.MASS, np.zeros_like(p3[0]))
-    energy = values[Role.ENERGY] if Role.ENERGY in values else np.sqrt(sum(p**2 for p in p3) + mass**2)
+    # Masses are more precise: E² - p² of rounded numbers loses those of fast particles.
+    whole = Role.ENERGY in values and Role.MASS not in values
+    energy = values[Role.ENERGY] if whole else np.sqrt(sum(p**2 for p in p3) + mass**2)
     return np.stack([*p3, energy], axis=-1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import ExportFormat
+from hepjax.choices import ExportFormat, choose
 from hepjax.report.labels import class_label
 from hepjax.report.number_text import MISSING, PARTS, SAMPLE, option_list
 
@@ -23,7 +23,7 @@ def model_card(
     record: Mapping[str, Any],
     metrics: Mapping[str, Any],
     columns: Sequence[str],
-    kind: ExportFormat = ExportFormat.ONNX,
+    kind: ExportFormat | str = ExportFormat.ONNX,
     *,
     units: Mapping[str, str] | None = None,
     temperature: float = 1.0,
@@ -54,6 +54,7 @@ def model_card(
     >>> text.splitlines()[0]
     '# tagger.onnx'
     """
+    kind = choose(ExportFormat, kind, "kind")
     classes = [str(each) for each in record.get("classes") or ()]
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
     sections = {

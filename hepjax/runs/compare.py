@@ -14,7 +14,7 @@ from hepjax.runs import predict, predictions, run_folder, stored
 from hepjax.tasks import TASKS, default_task
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hepjax.tasks import Predictions, Task
@@ -36,7 +36,12 @@ class Comparison(NamedTuple):
 
 
 def compare_models(
-    sources: Sequence[Path], data: Sequence[Path] = (), *, dataset: str | None = None, allow_external: bool = False
+    sources: Sequence[Path],
+    data: Sequence[Path] = (),
+    *,
+    dataset: str | None = None,
+    allow_external: bool = False,
+    show: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compares models on the same jets.
 
@@ -46,6 +51,7 @@ def compare_models(
         runs.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      show: called with the number of jets predicted since the last call.
 
     Returns:
       The comparison.
@@ -58,7 +64,7 @@ def compare_models(
     if data:
         log.info("predicting %s", open_files.file_names_text(data))
         known = [
-            predict.predict_known_targets(source, data, dataset=dataset, allow_external=allow_external)
+            predict.predict_known_targets(source, data, show, dataset=dataset, allow_external=allow_external)
             for source in sources
         ]
     else:

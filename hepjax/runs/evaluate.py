@@ -11,7 +11,7 @@ from hepjax.inputs import open_files
 from hepjax.runs import predict, predictions, save_run
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hepjax.tasks import Task
@@ -36,6 +36,7 @@ def evaluate_model(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    show: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Measures a trained model on jets whose targets are known.
 
@@ -46,6 +47,7 @@ def evaluate_model(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      show: called with the number of jets predicted since the last call.
 
     Returns:
       The figures of merit, and the task.
@@ -63,7 +65,7 @@ def evaluate_model(
         raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
         task, test = predict.predict_known_targets(
-            source, data, calibrated=calibrated, dataset=dataset, allow_external=allow_external
+            source, data, show, calibrated=calibrated, dataset=dataset, allow_external=allow_external
         )
         name = open_files.file_names_text(data)
     if test.targets is not None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from hepjax import export as formats
 from hepjax import models, report, tasks
-from hepjax.choices import ExportFormat, Precision, Role
+from hepjax.choices import ExportFormat, Precision, Role, choose
 from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_new_hdf5_path
 from hepjax.data.dataset import dataset_to_json, unit_of_column
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def export_run(
-    folder: Path, out: Path, kind: ExportFormat = ExportFormat.ONNX, *, calibrated: bool = False
+    folder: Path, out: Path, kind: ExportFormat | str = ExportFormat.ONNX, *, calibrated: bool = False
 ) -> tuple[Path, ...]:
     """Writes the model of a run as a file of raw columns in, predictions out, and its model card.
 
@@ -36,6 +36,7 @@ def export_run(
     Raises:
       InputError: the folder is not a run's, its model cannot be exported, or a file exists or cannot be written.
     """
+    kind = choose(ExportFormat, kind, "kind")
     card, beside = (Path(f"{out}.{suffix}") for suffix in ("md", "json"))
     targets = [out, card] + [beside] * (kind is ExportFormat.STABLEHLO)
     for path in targets:

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Optimizer, Precision, Schedule, Strategy
+from hepjax.choices import Optimizer, Precision, Schedule, Strategy, choose_fields
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.tasks.registry import TASKS, default_task
@@ -59,6 +59,10 @@ class Optimization:
     penalties: tuple[tuple[float, float], ...] = ()
     """Pairs of p and strength: adds strength times the sum of |weight|^p to the loss; biases are exempt."""
 
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
+
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
@@ -70,6 +74,10 @@ class Devices:
     """How a step is spread over several: one program for all, or one for each."""
     shard_optimizer: bool = False
     """Divide the optimizer's state among the devices, for models that need the memory."""
+
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +145,10 @@ class Experiment:
     """Go on with the run in --out; the other options are taken from there."""
     plugins: tuple[Path, ...] = ()
     """Python files of your own that register models; imported first, and again wherever this run is opened."""
+
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
 
 
 def check(experiment: Experiment) -> None:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from hepjax.runs.taggers import Predictor
     from hepjax.tasks import Task
+    from hepjax.types import Jets
 
 
 def predict_files(
@@ -48,20 +50,24 @@ def predict_files(
     predictor = taggers.load(source, calibrated=calibrated)
     predictor.task.check_prediction(predictor.pipeline.network)
     jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
-
-    def watched() -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-        for block in taggers.predict_jets_in_blocks(predictor, jets):
-            yield block
-            if show is not None:
-                show(len(block[0]))
-
-    predictions.write_blocks(out, watched(), jets=len(jets), columns=predictor.outputs, task=predictor.task)
+    blocks = _watched_blocks(predictor, jets, show)
+    predictions.write_blocks(out, blocks, jets=len(jets), columns=predictor.outputs, task=predictor.task)
     return len(jets)
+
+
+def _watched_blocks(
+    predictor: Predictor, jets: Jets, show: Callable[[int], None] | None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+    for block in taggers.predict_jets_in_blocks(predictor, jets):
+        yield block
+        if show is not None:
+            show(len(block[0]))
 
 
 def predict_known_targets(
     source: Path,
     data: Sequence[Path],
+    show: Callable[[int], None] | None = None,
     *,
     calibrated: bool = False,
     dataset: str | None = None,
@@ -72,6 +78,7 @@ def predict_known_targets(
     Args:
       source: a run folder, or a file that `hepjax export` made.
       data: files of jets.
+      show: as in `predict_files`.
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
@@ -93,7 +100,7 @@ def predict_known_targets(
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
     row = 0
-    for block, known in taggers.predict_jets_in_blocks(predictor, jets):
+    for block, known in _watched_blocks(predictor, jets, show):
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)

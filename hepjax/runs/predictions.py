@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax import tasks
-from hepjax.data.atomic_hdf5 import escape_control_characters, new_hdf5_file, open_hdf5_file
+from hepjax.data.atomic_hdf5 import decode_text, escape_control_characters, new_hdf5_file, open_hdf5_file
 from hepjax.data.hdf5.storage import Place, check_data, find_dataset, find_group
 from hepjax.data.threads import physical_memory
 from hepjax.errors import InputError
@@ -261,4 +261,4 @@ def _check_numbers(path: Path, name: str, dataset: Any, shape: tuple[int, ...]) 
 
 
 def _text(name: Any) -> str:
-    return escape_control_characters(name.decode(errors="backslashreplace") if isinstance(name, bytes) else str(name))
+    return escape_control_characters(decode_text(name))

@@ -112,17 +112,25 @@ def write_experiment(folder: Path, experiment: options.Experiment, found: dict[s
     return identity
 
 
-def change_record(folder: Path, entries: dict[str, Any], epochs: tuple[int, int | None] | None = None) -> None:
+def change_record(
+    folder: Path,
+    entries: dict[str, Any],
+    epochs: tuple[int, int | None] | None = None,
+    record: Mapping[str, Any] | None = None,
+) -> None:
     """Changes entries of experiment.json, which leave the identity of the training as it is.
 
     Args:
       folder: of the run.
       entries: JSON values by name, which replace those of the same names; None takes one out.
       epochs: how many to train, and those of the schedule; None leaves them as they are.
+      record: what the file holds, where it was read before; None reads it.
     """
-    record = records.read_json(folder / "experiment.json") | entries
+    record = {**(records.read_json(folder / "experiment.json") if record is None else record), **entries}
     if epochs is not None:
-        record["experiment"]["epochs"], record["experiment"]["optimizer"]["schedule_epochs"] = epochs
+        asked = record["experiment"]
+        optimizer = asked["optimizer"] | {"schedule_epochs": epochs[1]}
+        record["experiment"] = asked | {"epochs": epochs[0], "optimizer": optimizer}
     _write_record(folder, {name: value for name, value in record.items() if value is not None or name not in entries})
 
 
@@ -209,10 +217,11 @@ def resumable_experiment(folder: Path | None) -> options.Experiment:
     Raises:
       InputError: there is no such run.
     """
-    return _elsewhere(read_experiment(_folder_of(folder))[0], folder)
+    return _elsewhere(read_experiment(resumable_folder(folder))[0], folder)
 
 
-def _folder_of(out: Path | None) -> Path:
+def resumable_folder(out: Path | None) -> Path:
+    """Returns the folder of a run to go on with; raises InputError where none is named."""
     if out is None:
         raise InputError("--resume: needs --out DIR, the folder of the run to go on with")
     return out
@@ -225,19 +234,16 @@ def _elsewhere(saved: options.Experiment, folder: Path | None) -> options.Experi
     return dataclasses.replace(saved, out=folder, resume=True, **here)
 
 
-def check_same_experiment(given: options.Experiment) -> tuple[options.Experiment, dict[str, Any]]:
+def check_same_experiment(given: options.Experiment, own: options.Experiment) -> None:
     """Refuses to go on with a run under other options than its own.
 
     Args:
       given: the options, of which `epochs` and where it runs may differ from those of the run in `given.out`.
-
-    Returns:
-      The options of the run, and what its experiment.json holds.
+      own: those of the run.
 
     Raises:
-      InputError: there is no such run, or an option differs.
+      InputError: an option differs.
     """
-    own, record = read_experiment(_folder_of(given.out))
     saved, now = (
         _flat_options(_experiment_to_json(_elsewhere(own, given.out))),
         _flat_options(_experiment_to_json(with_absolute_paths(given))),
@@ -250,7 +256,6 @@ def check_same_experiment(given: options.Experiment) -> tuple[options.Experiment
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "
                 "leave the option out, or start a new run"
             )
-    return own, record
 
 
 def _flat_options(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -105,7 +105,13 @@ def gather_run_metadata(jets: Splits, cost: Cost, members: Sequence[Member], tas
 
 
 @contextlib.contextmanager
-def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start: Ensemble) -> Iterator[Opened]:
+def opened(
+    experiment: Experiment,
+    jets: Splits,
+    metadata: dict[str, Any],
+    start: Ensemble,
+    saved: tuple[Experiment, dict[str, Any]] | None = None,
+) -> Iterator[Opened]:
     """Opens the run folder, new or to be gone on with, inside a `with`; the first process makes and locks a new one.
 
     Args:
@@ -113,6 +119,7 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
       jets: what is trained and measured on.
       metadata: from `gather_run_metadata`.
       start: the trainings before the first epoch.
+      saved: of a run that goes on, its options and what experiment.json holds.
 
     Yields:
       The folder, and the trainings as far as they have come.
@@ -120,8 +127,8 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
     Raises:
       InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
     """
-    if experiment.resume and experiment.out is not None:
-        yield _go_on(experiment, metadata, start)
+    if saved is not None:
+        yield _go_on(experiment, metadata, start, saved)
         return
     if not runtime.is_first():
         yield Opened(experiment.out or Path(), start, "")
@@ -138,10 +145,12 @@ def opened(experiment: Experiment, jets: Splits, metadata: dict[str, Any], start
         yield Opened(folder, start, identity)
 
 
-def _go_on(experiment: Experiment, metadata: dict[str, Any], start: Ensemble) -> Opened:
+def _go_on(
+    experiment: Experiment, metadata: dict[str, Any], start: Ensemble, saved: tuple[Experiment, dict[str, Any]]
+) -> Opened:
     """Reads how far the run has come; it is not finished any more then."""
     folder = experiment.out or Path()
-    run = stored.open_run(folder)
+    run = stored.open_run(folder, saved)
     if run.record["fingerprint"] != metadata["fingerprint"]:
         raise InputError(f"--resume: the jets are not those that {folder} was trained on; start a new run")
     identity = run.record.get("identity")
@@ -149,7 +158,7 @@ def _go_on(experiment: Experiment, metadata: dict[str, Any], start: Ensemble) ->
     if runtime.is_first():
         remove_leftovers(folder)
         epochs = (experiment.epochs, experiment.optimizer.schedule_epochs)
-        run_folder.change_record(folder, {"files": None}, epochs)
+        run_folder.change_record(folder, {"files": None}, epochs, run.record)
     return Opened(folder, ensemble, identity or "")
 
 

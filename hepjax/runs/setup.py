@@ -376,13 +376,13 @@ def _select_learned_jets(
     select = experiment.task.selection()
     if select is None or not experiment.folds:
         return members
-    return tuple(
-        member._replace(
-            train=member.train[select(targets[member.train], experiment.seed)],
-            val=member.val[select(targets[member.val], experiment.seed)],
-        )
-        for member in members
-    )
+    chosen = []
+    for member in members:
+        parts = {part: getattr(member, part) for part in ("train", "val")}
+        kept = {part: rows[select(targets[rows], experiment.seed)] for part, rows in parts.items()}
+        batching.log_left_out({part: (len(kept[part]), len(rows)) for part, rows in parts.items()}, member.name)
+        chosen.append(member._replace(**kept))
+    return tuple(chosen)
 
 
 def _targets_of_training_jets(jets: Splits, members: Sequence[Member]) -> np.ndarray:

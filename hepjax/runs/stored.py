@@ -49,11 +49,12 @@ class Run(NamedTuple):
     """Whether the folder has predictions of test jets."""
 
 
-def open_run(folder: Path) -> Run:
+def open_run(folder: Path, known: tuple[Experiment, dict[str, Any]] | None = None) -> Run:
     """Opens a run folder, and validates all that any command reads of it.
 
     Args:
       folder: of the run.
+      known: from `run_folder.read_experiment`, where it was read before; None reads it.
 
     Returns:
       What it holds.
@@ -62,7 +63,7 @@ def open_run(folder: Path) -> Run:
       InputError: it is not a run's, is from a newer hepjax, or a file of it is missing, damaged, or of another
         training.
     """
-    run = _open(folder, None)
+    run = _open(folder, None, known)
     expected = ensembles.member_names(run.experiment) if ensembles.asks_for_ensemble(run.experiment) else ()
     if (found := tuple(run.record.get("members", ()))) != expected:
         raise InputError(
@@ -195,9 +196,9 @@ def _is_lost(record: Mapping[str, Any]) -> bool:
     return record.get("member") in record.get("diverged", {})
 
 
-def _open(folder: Path, whole: Run | None) -> Run:
+def _open(folder: Path, whole: Run | None, known: tuple[Experiment, dict[str, Any]] | None = None) -> Run:
     """Opens the folder of one training, or that of several without the members'."""
-    experiment, record = run_folder.read_experiment(folder)
+    experiment, record = run_folder.read_experiment(folder) if known is None else known
     dataset, path, task = run_folder.dataset_of_run(record), folder / EXPERIMENT, experiment.task
     with _fits(path):
         columns = task.columns(dataset)

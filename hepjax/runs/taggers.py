@@ -14,6 +14,7 @@ import numpy as np
 from hepjax import models, tasks, training
 from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.data.dataset import check_dataset
+from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.fields import check_model
@@ -84,8 +85,9 @@ class Predictor:
           name: for the message.
 
         Raises:
-          InputError: their classes are others.
+          InputError: their classes are others, or they were made by hand and are not valid.
         """
+        check_jets(jets)
         if jets.labels is not None and self.classes and jets.classes != self.classes:
             raise InputError(
                 f"{name}: the jets' classes are {', '.join(jets.classes)}, those of the tagger "
@@ -107,6 +109,11 @@ class Predictor:
         if not listed:
             return values
         mask = np.asarray(given.mask) if isinstance(given, Sequences) else values.any(axis=-1)
+        if mask.shape != values.shape[:2] or mask.dtype != bool:
+            raise InputError(
+                f"jets: expected a mask of True and False of the shape {values.shape[:2]}, found {mask.dtype} of the "
+                f"shape {mask.shape}"
+            )
         if (np.diff(mask.astype(np.int8), axis=1) > 0).any():
             raise InputError("jets: expected a jet's particles first and its padding last, found padding in between")
         missing = expected[0] - values.shape[1]

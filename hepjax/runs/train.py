@@ -51,15 +51,20 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
     if experiment.tensorboard:
         check_tensorboard_installed()
     with contextlib.ExitStack() as stack:
-        if experiment.resume and experiment.out is not None:
-            run_folder.read_experiment(experiment.out)
-            if runtime.is_first():
-                stack.enter_context(locks.locked(experiment.out))
-        return _run(experiment, show, stack)
+        saved = None
+        if experiment.resume:
+            folder = run_folder.resumable_folder(experiment.out)
+            if runtime.is_first() and run_folder.is_run_folder(folder):
+                stack.enter_context(locks.locked(folder))
+            saved = run_folder.read_experiment(folder)  # once, and nobody changes it any more
+        return _run(experiment, saved, show, stack)
 
 
 def _run(
-    experiment: Experiment, show: Callable[[Progress], None] | None, stack: contextlib.ExitStack
+    experiment: Experiment,
+    saved: tuple[Experiment, dict[str, Any]] | None,
+    show: Callable[[Progress], None] | None,
+    stack: contextlib.ExitStack,
 ) -> tuple[Path, dict[str, Any]]:
     opened = open_files.open_split_files(
         experiment.data,
@@ -70,8 +75,9 @@ def _run(
         allow_external=experiment.allow_external,
     )
     experiment = _resolve_experiment(experiment, opened)
-    if experiment.resume:
-        resumed_schedule.check_schedule(experiment, *run_folder.check_same_experiment(experiment))
+    if saved is not None:
+        run_folder.check_same_experiment(experiment, saved[0])
+        resumed_schedule.check_schedule(experiment, *saved)
     else:
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)
@@ -80,7 +86,7 @@ def _run(
     jets = _load_training_jets(experiment, pipeline, opened)
     setup = make_training_setup(experiment, pipeline, jets)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
-    run = stack.enter_context(save_run.opened(experiment, jets, metadata, setup.start))
+    run = stack.enter_context(save_run.opened(experiment, jets, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
     return run.folder, measure_trainings(experiment, run, jets, setup, metadata)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from hepjax.choices import Strategy
+from hepjax.choices import Strategy, choose
 from hepjax.errors import InputError
 from hepjax.types import Batch, EvalMetrics, TrainState, Window
 
@@ -55,7 +55,7 @@ class Devices(NamedTuple):
 
 def make_devices(
     count: int | None = None,
-    strategy: Strategy = Strategy.JIT,
+    strategy: Strategy | str = Strategy.JIT,
     *,
     shard_optimizer: bool = False,
     coupled: bool = False,
@@ -79,7 +79,7 @@ def make_devices(
     >>> make_devices(1).everywhere
     1
     """
-    devices = _all_devices()
+    strategy, devices = choose(Strategy, strategy, "strategy"), _all_devices()
     if count is not None and not 1 <= count <= len(devices):
         raise InputError(f"--devices.count: there are {len(devices)} {devices[0].platform} devices, found {count}")
     if jax.process_count() > 1 and count not in {None, len(devices)}:

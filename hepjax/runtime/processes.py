@@ -6,6 +6,7 @@ import contextlib
 import math
 import os
 import socket
+import time
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -21,6 +22,8 @@ _HEARTBEAT = 20
 """Seconds of silence after which a process counts as lost."""
 _PATIENCE = 120
 """Seconds to wait for all processes at the start."""
+_LONGEST = 300
+"""The most letters of an error of JAX that are shown."""
 _LOST = ("Gloo", "NCCL", "heartbeat", "coordination service", "Connection", "UNAVAILABLE", "DEADLINE_EXCEEDED")
 """Words of the runtime where another process is gone."""
 
@@ -57,6 +60,7 @@ def connect(
         coordinator = _coordinator_host()
     if coordinator is not None:
         _check_address(coordinator)
+    began = time.monotonic()
     known: dict[str, Any] = {"coordinator_address": coordinator, "num_processes": processes, "process_id": process}
     try:
         jax.distributed.initialize(
@@ -65,11 +69,22 @@ def connect(
             heartbeat_timeout_seconds=_HEARTBEAT,
         )
     except (RuntimeError, ValueError) as error:
-        where = f"--coordinator {coordinator}" if coordinator else "--cluster"
-        raise InputError(
-            f"{where}: the processes did not find each other within {_PATIENCE} s; is the address that of process 0, "
-            f"and does each have a number of its own? ({error})"
-        ) from error
+        where = f"--coordinator {coordinator}" if coordinator else "--cluster" if cluster else "srun"
+        raise InputError(f"{where}: {_why_not_joined(error, time.monotonic() - began)}") from error
+
+
+def _why_not_joined(error: Exception, seconds: float) -> str:
+    """The words for what happened when the processes were to join."""
+    said = " ".join(str(error).split())[:_LONGEST]
+    if isinstance(error, ValueError):  # JAX's where it cannot tell the coordinator, the number of processes or its own
+        return (
+            f"JAX finds no cluster here that it knows, such as a TPU pod or SLURM ({said}); give --coordinator, "
+            "--processes and --process"
+        )
+    words = f"the processes did not find each other within {seconds:.0f} s"
+    if seconds < _PATIENCE:
+        words = f"the processes could not be joined, which was known after {seconds:.0f} s"
+    return f"{words}; is the address that of process 0, and does each have a number of its own? ({said})"
 
 
 def _check_address(coordinator: str) -> None:

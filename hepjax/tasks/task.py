@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from hepjax.choices import choose_fields
 from hepjax.errors import InputError
 from hepjax.tasks.presentation import Presentation
 from hepjax.tasks.refusals import Refusals
@@ -47,6 +48,10 @@ class Task(Refusals, Presentation):
     """The keys of what `references` returns."""
     headline: ClassVar[str] = "loss"
     """The figure of merit that is quoted in one line."""
+
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
 
     # What must be written.
 

@@ -10,15 +10,15 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
+from hepjax.choices import Optimizer, choose
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from hepjax.choices import Optimizer
     from hepjax.types import Array, PyTree
 
 
 def make_optimizer(
-    kind: Optimizer,
+    kind: Optimizer | str,
     schedule: optax.Schedule,
     *,
     momentum: float | None = None,
@@ -31,7 +31,7 @@ def make_optimizer(
     """Makes an optax optimizer.
 
     Args:
-      kind: which.
+      kind: which; a name, such as "adam", will do.
       schedule: step → learning rate.
       momentum: for the optimizers that have one.
       weight_decay: for the optimizers that have one; biases are exempt, but for novograd, which cannot exempt them.
@@ -46,7 +46,7 @@ def make_optimizer(
       The transformation; its update takes `value`, the loss.
 
     Raises:
-      InputError: the optimizer has no momentum or weight decay and one is given.
+      InputError: there is no such optimizer, or it has no momentum or weight decay and one is given.
 
     >>> from hepjax.choices import Optimizer
     >>> optimizer = make_optimizer(Optimizer.SGD, optax.constant_schedule(0.5), momentum=0.9)
@@ -54,6 +54,7 @@ def make_optimizer(
     >>> float(updates["w"])
     -0.5
     """
+    kind = choose(Optimizer, kind, "kind")
     make = getattr(optax, kind.value)
     accepted = inspect.signature(make).parameters
     given = {name: x for name, x in (("momentum", momentum), ("weight_decay", weight_decay)) if x is not None}

@@ -11,13 +11,13 @@ import numpy as np
 import optax
 import optax.contrib
 
-from hepjax.choices import Schedule
+from hepjax.choices import Schedule, choose
 
 if TYPE_CHECKING:
     from hepjax.types import TrainState
 
 
-def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_steps: int = 0) -> optax.Schedule:
+def make_schedule(kind: Schedule | str, learning_rate: float, *, steps: int, warmup_steps: int = 0) -> optax.Schedule:
     """Makes a schedule, step → learning rate.
 
     Args:
@@ -31,12 +31,14 @@ def make_schedule(kind: Schedule, learning_rate: float, *, steps: int, warmup_st
       The optax schedule.
 
     Raises:
+      InputError: there is no such schedule.
       ValueError: the warm-up is as long as the training, or one-cycle, which has a warm-up of its own, is given one.
 
     >>> schedule = make_schedule(Schedule.COSINE, 0.1, steps=100)
     >>> [round(float(schedule(step)), 3) for step in (0, 50, 100)]
     [0.1, 0.05, 0.0]
     """
+    kind = choose(Schedule, kind, "kind")
     if not 0 <= warmup_steps < steps:
         raise ValueError(f"warmup_steps: expected 0 to {steps - 1}, found {warmup_steps}")
     if kind is Schedule.ONE_CYCLE:

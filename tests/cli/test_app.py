@@ -250,8 +250,13 @@ class TestSimulate:
         assert (asked["function"], asked["label"], asked["jets"]) == ("jets_of_events", 2, None)
         assert call("simulate", "a.h5", "--events", "some.lhe", "--jets", "7")[0] == 0
         assert (asked["label"], asked["jets"]) == (None, 7)
-        assert call("simulate", "a.h5", "--classes", "t", "w")[0] == 0
+        assert call("simulate", "a.hdf", "--classes", "t", "w")[0] == 0
+        assert asked["function"] == "simulate"
         assert asked["classes"] == ("t", "w")
+
+    def test_help_names_the_cuts(self, call):
+        words = " ".join(call("simulate", "--help")[1].replace("│", " ").split())
+        assert "jets of at least 100 GeV and two particles are kept" in words
 
     def test_the_command_in_a_file_makes_it_again(self, call, asked):
         from hepjax.physics.simulation import PUBLIC, Detector, Layout
@@ -280,6 +285,7 @@ class TestSimulate:
 
     def test_bad_input_is_one_line(self, call):
         refused(call("simulate", "a.h5", "--pt", "900", "800"), "pt", "low < high")
+        refused(call("simulate", "a.h5", "--pt", "30", "40"), "pt", "above 100 GeV", "softer jets are not kept")
         refused(call("simulate", "a.h5", "--label", "w"), "--label", "--events")
         refused(call("simulate", "jets", "--events", "x.lhe"), "jets", ".h5")
         refused(call("simulate", "a.h5", "--events", "x.lhe", "--jobs", "1"), "x.lhe", "No such file")

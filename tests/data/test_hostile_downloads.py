@@ -107,12 +107,11 @@ def get(server, to, retry=QUICK, **known):
     return fetch(Record.JETS_30P, to, sources={Record.JETS_30P: Source(server.page, (archive,))}, retry=retry)
 
 
-def trickle(beginning, rest=b"\x1f", seconds=0.02):
+def trickle(server, beginning, rest=b"\x1f", seconds=0.02):
     def reply(connection):
         connection.sendall(beginning)
-        while True:
+        while not server.over.wait(seconds):
             connection.sendall(rest)
-            time.sleep(seconds)
 
     return reply
 
@@ -123,11 +122,12 @@ def trickle(beginning, rest=b"\x1f", seconds=0.02):
         (head(10**6) + b"\x1f\x8b", "bytes a second came, too few to go on"),
         (b"HTTP/1.1 200 OK\r\nX: ", "no answer in 2 s"),
         (b"", "no answer in 2 s"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0", "nothing whole came in 2 s"),
     ],
-    ids=["body", "head", "status"],
+    ids=["body", "head", "status", "size of a chunk"],
 )
 def test_a_trickle_is_given_up(server, tmp_path, beginning, words):
-    server.replies = [trickle(beginning)]
+    server.replies = [trickle(server, beginning, b"0" if b"chunked" in beginning else b"\x1f")]
     began = time.monotonic()
     with pytest.raises(InputError, match=words):
         get(server, tmp_path, QUICK._replace(delays=(0.0,)))

@@ -134,10 +134,11 @@ class TestColumns:
         with h5py.File(file) as opened:
             particles, jets = opened[hls4ml.CONSTITUENTS][()], opened[hls4ml.JETS][()]
         charge, width = np.ones_like(particles[..., :1]), np.arange(25.0, dtype=np.float32)[:, None]
+        filled = (particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_e")] > 0)[..., None]
         more = jet_file(
             "more.h5",
             **{
-                hls4ml.CONSTITUENTS: np.concatenate([charge, particles, 2 * charge], axis=-1),
+                hls4ml.CONSTITUENTS: np.concatenate([charge, particles, 2 * filled], axis=-1),
                 hls4ml.PARTICLE_NAMES: np.array(["my_charge", *hls4ml.PARTICLE_COLUMNS, hls4ml.PARTICLE_ID], "S"),
                 hls4ml.JETS: np.concatenate([width, jets], axis=-1),
                 hls4ml.JET_NAMES: np.array(["my_width", *hls4ml.JET_COLUMNS], "S"),
@@ -148,6 +149,9 @@ class TestColumns:
         assert b.observable_names == (*hls4ml.OBSERVABLE_COLUMNS, "my_width")
         assert (b.dataset.features, b.dataset.name) == (hls4ml.STANDARD_FEATURES, "hls4ml")
         np.testing.assert_array_equal(b[:].constituents[..., :16], a[:].constituents)
+        np.testing.assert_array_equal(b[:].constituents[..., 17], 2 * b[:].mask)
+        # A name without a column is told, not dropped in silence.
+        assert [summarize(path).missing for path in (file, more)] == [(hls4ml.PARTICLE_ID,), ()]
         np.testing.assert_array_equal(b[:].observables[:, 53], np.arange(25))
         np.testing.assert_array_equal(a[:].labels, b[:].labels)
 

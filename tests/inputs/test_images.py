@@ -196,8 +196,9 @@ def simulated(rng, count=30, jets=2100):
     columns |= {"j1_pt": pt, "j1_etarel": eta, "j1_phirel": phi}
     mask = np.arange(count) < rng.integers(0, count + 1, size=(jets, 1))
     constituents = np.where(mask[..., None], np.stack(list(columns.values()), axis=-1), 0).astype(np.float32)
-    jets = Jets(constituents, mask, np.zeros((jets, 0)), None, dataclasses.replace(hls4ml.HLS4ML, jet_columns=()))
-    return jets, pion & mask
+    roles = {role: name for role, name in hls4ml.ROLES.items() if not role.of_jets}
+    dataset = dataclasses.replace(hls4ml.HLS4ML, jet_columns=(), roles=roles)
+    return Jets(constituents, mask, np.zeros((jets, 0)), None, dataset), pion & mask
 
 
 class TestImages:

@@ -185,6 +185,14 @@ class TestWeights:
             for places, batch in subset.blocks([0]):
                 np.testing.assert_array_equal(batch.weights, subset.weights[places])
 
+    def test_a_dataset_of_a_file_of_jets_counts(self, jet_file, rng):
+        weights = rng.exponential(size=100)
+        jets = load(jet_file("jets.h5", count=100, weights=weights))
+        for subset in jets[:3]:
+            np.testing.assert_allclose(
+                subset.weights, weights[subset.rows] / weights[jets.train.rows].mean(), rtol=1e-5
+            )
+
     def test_are_in_the_fingerprint(self, weighted):
         path, _, dataset = weighted
         jets = load_subsets.load_subsets(
@@ -200,7 +208,28 @@ class TestWeights:
         path, _, dataset = weighted
         with h5py.File(path, "r+") as file:
             file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
-        with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2"):
+        with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2 in row 3;"):
             load_subsets.load_subsets(
                 open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
             )
+
+
+class TestLeftOut:
+    """Jets that are not learned from are counted in the log."""
+
+    def test_by_a_selection(self, jet_file, caplog):
+        opened = open_files.open_split_files([jet_file("jets.h5", count=100)])
+        with caplog.at_level(logging.INFO):
+            splits = load_subsets.load_subsets(
+                opened, PIPELINE, TASK.read, seed=0, memory=4.0, select=lambda targets, _: np.arange(len(targets) - 7)
+            )
+        assert splits.counts == (53, 13, 20)
+        assert "jets to learn from: train 53 of 60, val 13 of 20; others are left out" in caplog.text
+
+    def test_after_reading(self, jet_file, caplog):
+        splits = load(jet_file("jets.h5", count=100))
+        with caplog.at_level(logging.INFO):
+            load_subsets.select_learned_jets(splits, lambda subset: subset.rows >= 0)
+            assert not caplog.text
+            load_subsets.select_learned_jets(splits, lambda subset: subset.rows != splits.test.rows[0])
+        assert "jets to learn from: test 19 of 20; others are left out" in caplog.text

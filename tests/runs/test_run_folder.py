@@ -98,7 +98,7 @@ class TestResume:
         run_folder.write_experiment(tmp_path, chosen, FOUND)
         back = run_folder.resumable_experiment(tmp_path)
         assert back == dataclasses.replace(chosen, out=tmp_path, resume=True)
-        run_folder.check_same_experiment(dataclasses.replace(back, epochs=11))
+        run_folder.check_same_experiment(dataclasses.replace(back, epochs=11), back)
 
     @pytest.mark.parametrize(
         "changes, words",
@@ -112,8 +112,9 @@ class TestResume:
     )
     def test_refuses_others(self, tmp_path, changes, words):
         run_folder.write_experiment(tmp_path, options.Experiment(models.MLP(), out=tmp_path, seed=3), FOUND)
+        own = run_folder.resumable_experiment(tmp_path)
         with pytest.raises(InputError, match=words):
-            run_folder.check_same_experiment(dataclasses.replace(run_folder.resumable_experiment(tmp_path), **changes))
+            run_folder.check_same_experiment(dataclasses.replace(own, **changes), own)
 
 
 def test_new_folder_is_whole_or_absent(tmp_path):

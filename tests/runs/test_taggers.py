@@ -75,7 +75,8 @@ def test_arrays_of_another_kind_are_refused(folders, kind, given, words):
 
 def test_jets_of_other_classes_are_refused(folders):
     jets = read_jets()[:3]
-    others = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, classes=("a", "b")))
+    dataset = dataclasses.replace(jets.dataset, classes=("a", "b"), labels=None, background=())
+    others = dataclasses.replace(jets, labels=np.arange(3) % 2, dataset=dataset)
     with pytest.raises(InputError, match="the jets' classes are a, b, those of the tagger g, q, w, z, t"):
         load(folders["features"])(others)
 

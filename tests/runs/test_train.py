@@ -367,7 +367,7 @@ class TestRefused:
             jets = file[hls4ml.JETS][()]
         jets[:, -6:] = np.eye(6)[np.where(np.arange(300) == 0, 1, 0)]
         rare = jet_file("rare.h5", count=300, **{hls4ml.JETS: jets})
-        with pytest.raises(InputError, match="no jet of class q"):
+        with pytest.raises(InputError, match=r"the (train|val|test) part has no jet of class q among (180|60) jets"):
             experiment.run(small(rare, tmp_path / "run"))
         assert not (tmp_path / "run").exists()
 
@@ -417,9 +417,13 @@ class TestResume:
                     content["members"]["0"]["1"] = content["members"]["0"]["1"][:, :5]
             chex.assert_trees_all_equal(a, b)
 
-    def test_more_epochs(self, path, tmp_path):
+    def test_more_epochs(self, path, tmp_path, monkeypatch):
         experiment.run(small(path, tmp_path / "run"))
-        experiment.run(dataclasses.replace(run_folder.resumable_experiment(tmp_path / "run"), epochs=6))
+        again = dataclasses.replace(run_folder.resumable_experiment(tmp_path / "run"), epochs=6)
+        reads, read = [], run_folder.read_experiment
+        monkeypatch.setattr(run_folder, "read_experiment", lambda folder: reads.append(folder) or read(folder))
+        experiment.run(again)
+        assert reads == [tmp_path / "run"]  # once, while it is locked
         assert len(records.read_history(tmp_path / "run" / "history.csv")) == 6
         assert run_folder.resumable_experiment(tmp_path / "run").epochs == 6
 

@@ -165,3 +165,23 @@ def test_an_address_that_nobody_can_have_is_refused_at_once(coordinator):
 def test_a_process_that_is_not_among_them_is_refused_at_once(process):
     with pytest.raises(InputError, match=f"--process: expected 0 to 1, .* found {process}"):
         runtime.connect("127.0.0.1:29500", 2, process)
+
+
+@pytest.mark.parametrize(
+    "error, seconds, words",
+    [
+        (ValueError("coordinator_address should be defined."), 2.0, "JAX finds no cluster here that it knows, such as"),
+        (RuntimeError("DEADLINE_EXCEEDED: barrier"), 120.4, "did not find each other within 120 s; is the address"),
+        (RuntimeError("UNAVAILABLE:\n refused"), 3.2, "joined, which was known after 3 s; .*UNAVAILABLE: refused"),
+    ],
+)
+def test_what_happened_is_said(monkeypatch, error, seconds, words):
+    clock = iter((10.0, 10.0 + seconds))
+
+    def fail(**_):
+        raise error
+
+    monkeypatch.setattr("jax.distributed.initialize", fail)
+    monkeypatch.setattr("hepjax.runtime.processes.time.monotonic", lambda: next(clock))
+    with pytest.raises(InputError, match=f"^--cluster: .*{words}"):
+        runtime.connect(cluster=True)

@@ -19,36 +19,23 @@ import requests
 import urllib3
 
 from hepjax.data.atomic_hdf5 import escape_control_characters
+from hepjax.data.download._body import GZIP_MAGIC, PATIENCE, TryAgain, pieces
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from hepjax.data.download._records import Archive, Progress, Retry
 
 _log = logging.getLogger(__name__)
 
-_CHUNK = 1 << 16  # small enough that a cut connection loses little
-_GZIP_MAGIC = b"\x1f\x8b"
-_LARGEST, _LARGEST_LISTING = 64 << 30, 1 << 24
-"""Bytes of an archive, and of the list of a record's files, at most."""
+_LARGEST_LISTING = 1 << 24
+"""Bytes of the list of a record's files, at most."""
 _MAX_REDIRECTS = 5
-_PATIENCE = 3
-"""The head of an answer may take so many times as long as a server may be silent."""
 _MALFORMED = (ValueError, UnicodeError, urllib3.exceptions.LocationParseError)
 """The errors that requests raises for a malformed address; some are of its own exceptions as well."""
 _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class _TryAgain(Exception):  # noqa: N818 - it is a signal, not an error
-    """The signal for a failed attempt that is worth repeating."""
-
-    def __init__(self, reason: str, wait: float = 0.0, *, unreachable: bool = False, slow: bool = False) -> None:
-        super().__init__(escape_control_characters(reason)[:300])
-        self.wait = wait
-        self.unreachable = unreachable
-        self.slow = slow
 
 
 def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
@@ -60,13 +47,13 @@ def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
             _open_response(session, address, {"Accept": "application/json"}, retry) as response,
         ):
             response.raise_for_status()
-            text = b"".join(_pieces(response, retry, _LARGEST_LISTING))
+            text = b"".join(pieces(response, retry, _LARGEST_LISTING))
         listed = {file["key"]: file for file in json.loads(text)["files"]}[archive.name]
         algorithm, _, digest = str(listed["checksum"]).rpartition(":")
         return archive._replace(md5=digest if algorithm in ("", "md5") else None, size=int(listed["size"]))
     except (
         requests.RequestException, urllib3.exceptions.HTTPError, InputError, ValueError, LookupError, TypeError,
-        OverflowError, RecursionError, _TryAgain,
+        OverflowError, RecursionError, TryAgain,
     ) as error:  # fmt: skip
         _log.info("%s lists no checksum for %s (%s); trusting the first download", address, archive.name, error)
         return archive
@@ -103,7 +90,7 @@ def download(path: Path, archive: Archive, recorded: str | None, page: str, retr
             try:
                 sha256 = _attempt_and_verify(session, address, part, archive, recorded, retry, report)
                 break
-            except _TryAgain as problem:
+            except TryAgain as problem:
                 if _partial_size(part) > furthest and not problem.slow:
                     failures, furthest = 0, _partial_size(part)
                 # A server that never sent a byte is probably unreachable, so that waiting does not help.
@@ -137,7 +124,7 @@ def _attempt_and_verify(
     if problem:
         _discard_partial_download(part)  # or it would be taken up again for ever
         if resumed:
-            raise _TryAgain(f"the completed download {problem}")
+            raise TryAgain(f"the completed download {problem}")
         raise InputError(
             f"{address}: the download {problem}. It was not kept; the record has changed or the network altered it. "
             "Run again; if it stays so, compare with the sum on the record's page"
@@ -162,7 +149,7 @@ def _attempt_download(
         with _open_response(session, address, headers, retry) as response:
             if start and response.status_code in (400, 412):  # what was noted of the part is wrong
                 _discard_partial_download(part)
-                raise _TryAgain("the part downloaded before cannot be continued")
+                raise TryAgain("the part downloaded before cannot be continued")
             _check_response_header(response, address, part)
             if response.status_code == 206:
                 _check_resumed_response(response, part, start, state)
@@ -177,13 +164,13 @@ def _attempt_download(
     return start > 0
 
 
-def _download_error(cause: BaseException) -> _TryAgain:
+def _download_error(cause: BaseException) -> TryAgain:
     if isinstance(cause, http.client.IncompleteRead):
-        return _TryAgain("the connection ended early")
+        return TryAgain("the connection ended early")
     reason = str(cause).rsplit(": ", 1)[-1]
     if isinstance(cause, urllib3.exceptions.NewConnectionError | urllib3.exceptions.ConnectTimeoutError):
-        return _TryAgain(f"cannot be reached ({reason})", unreachable=True)
-    return _TryAgain(f"the connection failed ({reason})")
+        return TryAgain(f"cannot be reached ({reason})", unreachable=True)
+    return TryAgain(f"the connection failed ({reason})")
 
 
 def _innermost_cause(error: BaseException) -> BaseException:
@@ -223,9 +210,9 @@ def _answer(session: requests.Session, address: str, headers: Mapping[str, str],
 
     threading.Thread(target=ask, daemon=True).start()
     try:
-        answer = done.get(timeout=_PATIENCE * retry.timeout)
+        answer = done.get(timeout=PATIENCE * retry.timeout)
     except queue.Empty:
-        raise _TryAgain(f"no answer in {_PATIENCE * retry.timeout:.0f} s", slow=True) from None
+        raise TryAgain(f"no answer in {PATIENCE * retry.timeout:.0f} s", slow=True) from None
     if isinstance(answer, requests.Response):
         return answer
     if isinstance(answer, _MALFORMED):
@@ -257,10 +244,10 @@ def _check_response_header(response: requests.Response, address: str, part: Path
     status = response.status_code
     if status == 416:  # the requested part does not exist
         _discard_partial_download(part)
-        raise _TryAgain("the part downloaded before does not fit the file any more")
+        raise TryAgain("the part downloaded before does not fit the file any more")
     if status in _TRANSIENT:
         delay = response.headers.get("Retry-After", "")
-        raise _TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
+        raise TryAgain(f"the server answers {status} {response.reason}", float(delay) if delay.isdecimal() else 0.0)
     if status not in (200, 206):
         raise InputError(
             f"{address}: the server answers {status} {escape_control_characters(response.reason)}. The "
@@ -289,7 +276,7 @@ def _check_resumed_response(response: requests.Response, part: Path, start: int,
     same = etag is None or state.get("etag") is None or etag == state["etag"]
     if not (same and unit == "bytes" and piece.startswith(f"{start}-") and total == str(state.get("total"))):
         _discard_partial_download(part)
-        raise _TryAgain("the file changed since the download began")
+        raise TryAgain("the file changed since the download began")
 
 
 def _receive_body(
@@ -304,10 +291,10 @@ def _receive_body(
     report: Progress,
 ) -> None:
     """Appends the body of a response to `part`, or replaces `part` if `start` is 0."""
-    chunks = _pieces(response, retry)
+    chunks = pieces(response, retry)
     first = next(chunks, b"")
     if start == 0:
-        if not first.startswith(_GZIP_MAGIC):  # checked before an older part is discarded
+        if not first.startswith(GZIP_MAGIC):  # checked before an older part is discarded
             raise _not_an_archive_error(address, f"{first[:12]!r}")
         _discard_partial_download(part)
         _write_download_state(part, response, total)
@@ -321,33 +308,7 @@ def _receive_body(
             report(f"downloading {name}", done, total)
             first = next(chunks, b"")
     if total is not None and done != total:  # older releases of urllib3 do not raise an error
-        raise _TryAgain(f"the connection ended after {done} of {total} bytes")
-
-
-def _pieces(response: requests.Response, retry: Retry, most: int = _LARGEST) -> Iterator[bytes]:
-    """Yields the body of a response as it comes; gives up where it comes too slowly, or is longer than `most`."""
-    began, before, done = time.monotonic(), 0, 0
-    while piece := _beginning(response) if not done else response.raw.read1(_CHUNK, decode_content=False):
-        done += len(piece)
-        if done > most:
-            raise _TryAgain(f"the server sent more than {most} bytes")
-        yield piece
-        seconds = time.monotonic() - began
-        if seconds >= retry.timeout:
-            if done - before < retry.slowest * seconds:
-                raise _TryAgain(f"{(done - before) / seconds:.0f} bytes a second came, too few to go on", slow=True)
-            began, before = time.monotonic(), done
-
-
-def _beginning(response: requests.Response) -> bytes:
-    """The first bytes of a body, enough to tell what it is."""
-    piece: bytes = response.raw.read1(_CHUNK, decode_content=False)
-    while piece and len(piece) < len(_GZIP_MAGIC):
-        more = response.raw.read1(_CHUNK, decode_content=False)
-        if not more:
-            break
-        piece += more
-    return piece
+        raise TryAgain(f"the connection ended after {done} of {total} bytes")
 
 
 def _partial_size(path: Path) -> int:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import escape_control_characters, open_hdf5_file
+from hepjax.data.atomic_hdf5 import decode_text, escape_control_characters, open_hdf5_file
 from hepjax.data.containers import Header
 from hepjax.data.dataset import repeated_values
 from hepjax.data.datasets import hls4ml
@@ -35,6 +35,8 @@ _MOST_COLUMNS = 10_000
 """Columns of a dataset."""
 _LONGEST_NAME = 1000
 """Bytes of the name of a column."""
+_SHOWN = 20
+"""The most values of an attribute that are shown."""
 _SAMPLE, _SAMPLES = 100, 10
 """Jets that follow each other, and how many times so many, in a sample of a file."""
 
@@ -68,19 +70,21 @@ def read_header(path: Path, allow_external: bool = False) -> Header:
         images, series = _image_dataset_names(held), _jet_series_names(held, count)
         read = {hls4ml.CONSTITUENTS: constituents, **({} if jets is None else {hls4ml.JETS: jets})}
         read |= {name: held[name] for name in (*images, *series)}
+        particles, unfilled = _header_column_names(held, path, hls4ml.PARTICLE_NAMES, constituents)
         rows = {name: rows_at_once(values, _IMAGES if name in images else ROWS) for name, values in read.items()}
         return Header(
             path=path,
             jets=count,
             slots=constituents.shape[1],
-            particle_names=_header_column_names(held, path, hls4ml.PARTICLE_NAMES, constituents),
-            jet_names=() if jets is None else _header_column_names(held, path, hls4ml.JET_NAMES, jets),
+            particle_names=particles,
+            jet_names=() if jets is None else _header_column_names(held, path, hls4ml.JET_NAMES, jets)[0],
             images=images,
             series=series,
             chunk=rows[hls4ml.CONSTITUENTS],
             chunk_rows=rows,
             chunk_bytes={name: chunk_bytes(values) for name, values in read.items()},
             description=_words(file.attrs[DESCRIPTION]) if DESCRIPTION in file.attrs else None,
+            unfilled=unfilled,
         )
 
 
@@ -108,8 +112,9 @@ def attributes(path: Path) -> dict[str, str]:
 
 
 def _words(value: Any) -> str:
-    """An attribute as text, which may be stored as bytes."""
-    return value.decode(errors="backslashreplace") if isinstance(value, bytes) else str(value)
+    """An attribute as text; of a list its first values."""
+    values = np.ravel(value)
+    return ", ".join(map(decode_text, values[:_SHOWN].tolist())) + (", …" if len(values) > _SHOWN else "")
 
 
 def image_shape(header: Header, name: str) -> tuple[int, int]:
@@ -172,8 +177,8 @@ def _jet_series_names(held: Mapping[str, h5py.Dataset], count: int) -> tuple[str
 
 def _header_column_names(
     held: Mapping[str, h5py.Dataset], path: Path, dataset: str, values: h5py.Dataset
-) -> tuple[str, ...]:
-    """The names of the columns of `values`, each of them unique."""
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The names of the columns of `values`, each of them unique; and those that have no column."""
     listed, width = held.get(dataset), values.shape[-1]
     if listed is None or listed.ndim != 1:
         raise InputError(f"{path}: has no list of names {dataset}, to tell the columns; make the file again with it")
@@ -189,10 +194,9 @@ def _header_column_names(
     if numbers := [name for name in raw if not isinstance(name, bytes | str)]:
         raise InputError(f"{path}: {dataset} holds no names but {type(numbers[0]).__name__}; make the file again")
     # Bytes that are no text stay visible; Fortran fills names up with blanks.
-    names = [name.decode(errors="backslashreplace") if isinstance(name, bytes) else name for name in raw]
-    names = [name.strip(" \0") for name in names]
-    if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID:
-        names.pop()  # the public files name one particle column that they do not have
+    names = [decode_text(name).strip(" \0") for name in raw]
+    # The public files name one particle column that they do not have.
+    unfilled = (names.pop(),) if len(names) == width + 1 and names[-1] == hls4ml.PARTICLE_ID else ()
     if len(names) != width:
         raise InputError(
             f"{path}: {dataset} has {len(names)} names for the {width} columns of {values.name[1:]}; name every column"
@@ -204,4 +208,4 @@ def _header_column_names(
         )
     if twice := sorted(repeated_values(names)):
         raise InputError(f"{path}: {dataset} names {', '.join(twice)} more than once; rename or remove the copies")
-    return tuple(names)
+    return tuple(names), unfilled

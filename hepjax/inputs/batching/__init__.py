@@ -3,7 +3,7 @@
 from hepjax.inputs.batching.arrays import eval_batches, fill_up
 from hepjax.inputs.batching.ensemble_windows import Shared, member_rows, member_windows, share
 from hepjax.inputs.batching.lengths import Buckets, by_length, choose_buckets, even_buckets
-from hepjax.inputs.batching.splits import Split, check_classes, split
+from hepjax.inputs.batching.splits import Split, check_classes, log_left_out, split
 from hepjax.inputs.batching.stream import Block, draw, draw_order, prefetch, stream_windows
 from hepjax.inputs.batching.windows import make_windows, steps_of
 
@@ -20,6 +20,7 @@ __all__ = [
     "eval_batches",
     "even_buckets",
     "fill_up",
+    "log_left_out",
     "make_windows",
     "member_rows",
     "member_windows",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -9,7 +10,9 @@ import numpy as np
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+log = logging.getLogger("hepjax")
 
 
 class Split(NamedTuple):
@@ -76,4 +79,16 @@ def check_classes(labels: np.ndarray, expected: Sequence[int], part: str, names:
     missing = sorted(set(expected) - set(np.unique(labels).tolist()))
     if missing:
         shown = ", ".join(names[i] if names else str(i) for i in missing)
-        raise InputError(f"split: the {part} part has no jet of class {shown} among {len(labels)}; give more jets")
+        jets = f"{len(labels):,} jet{'s' * (len(labels) != 1)}"
+        raise InputError(f"split: the {part} part has no jet of class {shown} among {jets}; give more jets")
+
+
+def log_left_out(counts: Mapping[str, tuple[int, int]], member: str = "") -> None:
+    """Says in the log how many jets are learned from, where some are left out.
+
+    Args:
+      counts: part → how many of its jets are kept, and how many it had.
+      member: the name of the training, where there are several.
+    """
+    if words := [f"{part} {kept:,} of {had:,}" for part, (kept, had) in counts.items() if kept < had]:
+        log.info("%sjets to learn from: %s; others are left out", f"{member}: " if member else "", ", ".join(words))

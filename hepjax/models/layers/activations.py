@@ -11,7 +11,7 @@ from flax import linen as nn
 from jax.nn import elu, gelu, leaky_relu, relu, selu, sigmoid, softplus
 from jax.numpy import arctan, tanh
 
-from hepjax.choices import Activation
+from hepjax.choices import Activation, choose, choose_fields
 from hepjax.models.bounds import OptionType
 
 __all__ = [
@@ -120,12 +120,13 @@ FUNCTIONS: dict[Activation, Callable[..., jax.Array]] = {
 """The function behind each name."""
 
 
-def units(activation: ActivationLike, width: int) -> int:
+def units(activation: ActivationLike | str, width: int) -> int:
     """The dense units needed for `width` outputs after the activation.
 
     >>> units(Activation.MAXOUT, 8), units(Activation.RELU, 8)
     (16, 8)
     """
+    activation = choose(Activation, activation, "activation") if isinstance(activation, str) else activation
     return width * _PIECES if activation is Activation.MAXOUT else width
 
 
@@ -137,6 +138,11 @@ class Activate(nn.Module):
     """
 
     activation: ActivationLike = Activation.RELU
+
+    def __post_init__(self) -> None:
+        """Takes activations by their names too."""
+        choose_fields(self)
+        super().__post_init__()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:

@@ -6,10 +6,10 @@ import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
-from hepjax.choices import Norm
+from hepjax.choices import Norm, choose
 
 
-def normalize_layer(x: jax.Array, norm: Norm, mask: jax.Array | None, train: bool) -> jax.Array:
+def normalize_layer(x: jax.Array, norm: Norm | str, mask: jax.Array | None, train: bool) -> jax.Array:
     """Normalizes the features of x; to be called inside a compact module, which keeps the parameters.
 
     Args:
@@ -30,6 +30,7 @@ def normalize_layer(x: jax.Array, norm: Norm, mask: jax.Array | None, train: boo
     >>> y[:2].round(3).tolist()
     [[-1.0], [1.0]]
     """
+    norm = choose(Norm, norm, "norm")
     if norm is Norm.LAYER:
         x = nn.LayerNorm()(x)
     elif norm is Norm.BATCH:

@@ -88,6 +88,8 @@ def check_conditions(conditions: Conditions) -> None:
         )
     if not 0 < conditions.radius <= _WIDEST:
         raise InputError(f"radius: expected a number above 0 and up to {_WIDEST}, found {conditions.radius}")
+    if not isinstance(conditions.keep, Keep):
+        raise InputError(f"keep: expected Keep.LEADING or Keep.MATCHED of hepjax.choices, found {conditions.keep!r}")
     if not 0 <= conditions.pile_up <= _MOST_PILE_UP:
         raise InputError(f"pile_up: expected a mean of 0 to {_MOST_PILE_UP} collisions, found {conditions.pile_up}")
 

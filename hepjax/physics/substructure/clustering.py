@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hepjax.choices import choose
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
 
@@ -96,7 +97,7 @@ def winner_take_all(harder: jax.Array, softer: jax.Array, delta_r: jax.Array) ->
 def cluster(
     p4: jax.Array,
     mask: jax.Array,
-    algorithm: Algorithm | jax.Array,
+    algorithm: Algorithm | str | jax.Array,
     radius: float | jax.Array = inf,
     recombine: Recombine = e_scheme,
 ) -> History:
@@ -105,6 +106,10 @@ def cluster(
     Each slot stores a lower bound of its smallest distance: a merge can only increase distances, except those to the
     new object, which are compared at once. The slot with the smallest bound is evaluated again; it merges if it still
     has the smallest distance, otherwise its bound rises. This is exact, and each evaluation takes O(M) work.
+
+    Of distances that are equal to the last bit, those of the first particles come first, as in FastJet. Distances that
+    are equal but for rounding, as between neighboring cells of a grid, are ordered by rounding, and groups may then be
+    others than FastJet's. FastJet differs from itself as often where a jet of such cells is turned about the beam.
 
     Args:
       p4: (M, 4) momenta (px, py, pz, E); any unit.
@@ -121,6 +126,7 @@ def cluster(
     >>> history.kept.tolist(), history.absorbed.tolist()
     ([0, 0, 0], [2, 1, -1])
     """
+    algorithm = choose(Algorithm, algorithm, "algorithm") if isinstance(algorithm, str) else algorithm
     size = p4.shape[0]
     slots = jnp.arange(size)
     nodes = jnp.where(mask, _add_coordinates(p4.T, algorithm), 0)

@@ -7,6 +7,7 @@ small angles have full relative accuracy. Masses are computed on the host, where
 
 from __future__ import annotations
 
+import logging
 from math import inf
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from hepjax.data.dataset import P4, column, derivable_roles
+from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
-from hepjax.physics.derivation import MOMENTUM, particle_momenta
+from hepjax.physics.derivation import MOMENTUM, jets_without_mass, particle_momenta
 from hepjax.physics.substructure import correlators, grooming, subjettiness
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from hepjax.types import Array, Jets
+
+log = logging.getLogger("hepjax")
 
 SLOTS = (32, 64, 96, 160, 256, 384)
 """The sizes to which jets are padded; beyond the last, multiples of it."""
@@ -107,6 +111,9 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
 def from_jets(jets: Jets) -> np.ndarray:
     """Computes the jet observables of stored jets, read in slices.
 
+    Of jets whose mass float32 energies cannot tell, such as at a pT of 5 TeV and η of 5, particles count as massless,
+    and the log says of how many.
+
     Args:
       jets: N jets whose particles have momenta: px, py, pz and an energy or mass, or pt, eta and phi.
 
@@ -114,19 +121,32 @@ def from_jets(jets: Jets) -> np.ndarray:
       (N, 53) float32, as from `jet_observables`.
 
     Raises:
-      InputError: a column that is needed is missing.
+      InputError: a column that is needed is missing, or jets in memory are not valid.
     """
+    check_jets(jets)
     known = derivable_roles(jets.dataset)
     roles = [role for role in MOMENTUM if role in jets.dataset.roles]
     for role in P4:
         if role not in known:
             column(jets.dataset, role)
-    blocks = [np.zeros((0, len(OBSERVABLES)), np.float32)]
+    blocks, lost = [np.zeros((0, len(OBSERVABLES)), np.float32)], 0
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
         particles = np.asarray(jets.constituents[rows])
         columns = {role: particles[..., jets.particle_names.index(jets.dataset.roles[role])] for role in roles}
-        blocks.append(jet_observables(particle_momenta(columns), np.asarray(jets.mask[rows])))
+        mask = np.asarray(jets.mask[rows])
+        check_values(jets, "constituents", particles, mask)
+        p4 = np.where(mask[..., None], particle_momenta(columns), 0)
+        hidden = jets_without_mass(columns, p4)
+        # Angles keep their digits, so that massless particles give the mass of the jet.
+        p4[hidden, :, 3] = np.sqrt((p4[hidden, :, :3] ** 2).sum(axis=-1))
+        blocks.append(jet_observables(p4, mask))
+        lost += int(hidden.sum())
+    if lost:
+        log.warning(
+            "energies in float32 cannot tell the masses of %d of %d jets at their boosts: the particles of these jets "
+            "count as massless", lost, len(jets),
+        )  # fmt: skip
     return np.concatenate(blocks)
 
 

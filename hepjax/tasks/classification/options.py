@@ -6,7 +6,7 @@ import dataclasses
 from math import inf
 from typing import TYPE_CHECKING
 
-from hepjax.choices import Decorrelation
+from hepjax.choices import Decorrelation, choose_fields
 from hepjax.errors import InputError
 from hepjax.types import Rule
 
@@ -32,6 +32,10 @@ class Insensitivity:
     """Among jets of these classes, such as the background of a search; the default is what the jets' dataset names."""
     signal: tuple[str, ...] = ()
     """The classes whose predictions against the background count; the default is all others."""
+
+    def __post_init__(self) -> None:
+        """Takes choices by their names too."""
+        choose_fields(self)
 
 
 def asks_for_decorrelation(insensitive: Insensitivity) -> bool:

@@ -101,7 +101,7 @@ class Classification(Task):
             raise InputError(f"{source}: all jets are of class {only}; give jets of two classes or more")
         for name, labels in targets.items():
             where = f"{name} part of {member}" if member else name
-            batching.check_classes(np.unique(labels), present, where, columns)
+            batching.check_classes(labels, present, where, columns)
 
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
         """Gives each jet its nuisance where the predictions shall not tell it."""

@@ -347,6 +347,12 @@ class TestGoodThoughUnusual:
         assert jets.observable_names == hls4ml.OBSERVABLE_COLUMNS
         assert jets.classes == hls4ml.CLASSES
 
+    def test_names_that_are_the_text_of_bytes(self, change):
+        names = np.array([str(name.encode()) for name in hls4ml.JET_COLUMNS], "S")  # b'j_pt', as Python 3 shows it
+        jets = read_jets(change(lambda file, name: file.__setitem__(name, names), JN))
+        assert jets.observable_names == hls4ml.OBSERVABLE_COLUMNS
+        assert jets.classes == hls4ml.CLASSES
+
     @pytest.mark.parametrize("columns", [[0], slice(None), [5, 9]])
     @pytest.mark.parametrize("value", [np.nan, np.inf])
     def test_padding_that_is_no_number(self, change, particles, columns, value):
@@ -401,8 +407,18 @@ def test_a_file_that_is_being_written(tmp_path, jet_file):
 
 
 def test_folders_without_what_a_mac_leaves(tmp_path, jet_file):
-    for end in ("h5", "hdf5", "hdf"):
+    for end in ("h5", "hdf5", "hdf", "H5"):
         jet_file(f"b.{end}")
     (tmp_path / "._b.h5").write_bytes(b"\x00\x05\x16\x07")
-    assert [path.name for path in list_files(tmp_path)] == ["b.h5", "b.hdf", "b.hdf5"]
-    assert len(read_jets(tmp_path)) == 75
+    assert [path.name for path in list_files(tmp_path)] == ["b.H5", "b.h5", "b.hdf", "b.hdf5"]
+    assert len(read_jets(tmp_path)) == 100
+
+
+def test_attributes_are_texts(jet_file):
+    path = jet_file()
+    with h5py.File(path, "r+") as file:
+        file.attrs["classes"], file.attrs["seed"], file.attrs["by"] = np.array(["g", "q"], "S"), 3, "b'me'"
+        file.attrs["many"] = np.arange(100)
+    found = summarize(path).provenance
+    assert (found["classes"], found["seed"], found["by"]) == ("g, q", "3", "me")
+    assert found["many"].endswith("18, 19, …")

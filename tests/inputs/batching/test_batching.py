@@ -59,6 +59,11 @@ class TestSplit:
         with pytest.raises(InputError, match=r"part has no jet of class 1"):
             batching.split(100, seed=0, labels=np.array([1] + [0] * 99))
 
+    @pytest.mark.parametrize("count, words", [(1, "1 jet;"), (1200, "1,200 jets;")])
+    def test_the_number_is_that_of_jets(self, count, words):
+        with pytest.raises(InputError, match=rf"the val part has no jet of class t among {words}"):
+            batching.check_classes(np.zeros(count, int), [0, 1], "val", ("g", "t"))
+
 
 @given(count=st.integers(1, 100), batch_size=st.integers(1, 30))
 def test_eval_batches_keep_the_order(count, batch_size):

@@ -177,7 +177,8 @@ def test_from_jets_finds_its_columns_by_name(jets, computed, monkeypatch):
     )
     monkeypatch.setattr(module, "_ROWS", 4)
     np.testing.assert_array_equal(from_jets(stored), computed)
-    bare = dataclasses.replace(stored, dataset=Dataset("bare", names, roles={Role.PX: "j1_px"}))
+    jet_columns = hls4ml.OBSERVABLE_COLUMNS
+    bare = dataclasses.replace(stored, dataset=Dataset("bare", names, jet_columns, roles={Role.PX: "j1_px"}))
     with pytest.raises(InputError, match="no particle column has the role py; the particle columns are j1_costhetarel"):
         from_jets(bare)
 
