@@ -12,23 +12,26 @@ if TYPE_CHECKING:
     from hepjax.data.readers import read_jets
     from hepjax.data.writing import write_jets
     from hepjax.errors import InputError
-    from hepjax.runs.taggers import load
+    from hepjax.runs.tagger import Tagger, load, train
     from hepjax.types import Jets
 
 # Everything loads on first use: `hepjax --help` must not wait for jax.
 _HOMES = {
     "InputError": "hepjax.errors",
     "Jets": "hepjax.types",
+    "Tagger": "hepjax.runs.tagger",
     "from_arrays": "hepjax.data.arrays",
     "from_table": "hepjax.data.arrays",
-    "load": "hepjax.runs.taggers",
+    "load": "hepjax.runs.tagger",
     "read_jets": "hepjax.data.readers",
+    "train": "hepjax.runs.tagger",
     "write_jets": "hepjax.data.writing",
 }
 
 __all__ = [
     "InputError",
     "Jets",
+    "Tagger",
     "__version__",
     "choices",
     "cli",
@@ -48,6 +51,7 @@ __all__ = [
     "runs",
     "runtime",
     "tasks",
+    "train",
     "training",
     "types",
     "write_jets",

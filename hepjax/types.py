@@ -90,7 +90,7 @@ class Dataset:
     """Array of a file that does not name its columns → their names, in the order of its last axis."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Jets:
     """N jets of at most P particles, in memory or still on disk.
 
@@ -132,6 +132,13 @@ class Jets:
         """The number of jets."""
         return int(self.constituents.shape[0])
 
+    def __repr__(self) -> str:
+        """Says how many jets of which dataset there are, and what they have."""
+        columns = f"{len(self.particle_names)} columns of particles, {len(self.observable_names)} of jets"
+        classes = f", classes {', '.join(self.classes[:10])}{', …' * (len(self.classes) > 10)}" if self.classes else ""
+        slots = self.constituents.shape[1] if len(getattr(self.constituents, "shape", ())) > 1 else "?"
+        return f"<{len(self):,} jets of {self.dataset.name}, up to {slots} particles, {columns}{classes}>"
+
     def __getitem__(self, rows: slice | np.ndarray) -> Jets:
         """The jets of these rows, read into memory.
 
@@ -169,28 +176,6 @@ class Sequences(NamedTuple):
     def lengths(self) -> Any:
         """(N,) integer, the particles of each jet."""
         return self.mask.sum(-1)
-
-
-class FileSummary(NamedTuple):
-    """A file of jets in numbers."""
-
-    path: str
-    jets: int
-    slots: int
-    """The particles kept per jet."""
-    mean_particles: float
-    classes: dict[str, int]
-    """Jets per class; empty for a file without labels."""
-    images: tuple[str, ...]
-    missing: tuple[str, ...]
-    """Columns of the recognized dataset that the file lacks."""
-    ranges: dict[str, tuple[float, float, float]]
-    """Smallest, mean and largest value of each column, padding left out."""
-    problems: tuple[str, ...]
-    provenance: dict[str, str]
-    """The file's own attributes."""
-    dataset: Dataset
-    """The names and meaning of its columns."""
 
 
 class Batch(NamedTuple):

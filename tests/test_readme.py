@@ -23,10 +23,21 @@ def blocks(text, language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-def test_the_readme_example_trains_a_tagger(capsys):
+def test_the_readme_example_trains_a_tagger(tmp_path, monkeypatch, capsys):
     (example,) = blocks(README, "python")
+    monkeypatch.chdir(tmp_path)
     names = {}
     exec(example, names)  # noqa: S102 — the text is our own
+    *_, shape, auc = capsys.readouterr().out.splitlines()
+    assert shape == "(1000, 5)"
+    assert 0.8 < float(auc) < 1
+    assert {"page.html", "tagger.onnx", "my-tagger"} <= {path.name for path in tmp_path.iterdir()}
+
+
+def test_the_example_of_your_own_loop_trains(capsys):
+    names = {}
+    for example in blocks((ROOT / "docs" / "own-loop.md").read_text(), "python"):
+        exec(example, names)  # noqa: S102 — the text is our own
     assert 0.55 < names["metrics"]["accuracy"] < 0.95
     assert capsys.readouterr().out.startswith("accuracy 0.")
 

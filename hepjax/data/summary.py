@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -12,7 +12,6 @@ from hepjax.data import datasets
 from hepjax.data.lazy_jets import chunk_starts
 from hepjax.data.readers import container_of_file, read_header, read_jets
 from hepjax.errors import InputError
-from hepjax.types import FileSummary
 
 if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
@@ -21,6 +20,28 @@ _ROWS = 5000
 """Jets that are looked at together, where chunks are smaller."""
 _BYTES = 2**28
 """The memory that their particles may take."""
+
+
+class FileSummary(NamedTuple):
+    """A file of jets in numbers."""
+
+    path: str
+    jets: int
+    slots: int
+    """The particles kept per jet."""
+    mean_particles: float
+    classes: dict[str, int]
+    """Jets per class; empty for a file without labels."""
+    images: tuple[str, ...]
+    missing: tuple[str, ...]
+    """Columns of the recognized dataset that the file lacks."""
+    ranges: dict[str, tuple[float, float, float]]
+    """Smallest, mean and largest value of each column, padding left out."""
+    problems: tuple[str, ...]
+    provenance: dict[str, str]
+    """The file's own attributes."""
+    dataset: Dataset
+    """The names and meaning of its columns."""
 
 
 def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False) -> FileSummary:

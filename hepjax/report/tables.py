@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Group
     from rich.table import Table
 
-    from hepjax.types import Epoch, FileSummary
+    from hepjax.data.summary import FileSummary
+    from hepjax.types import Epoch
 
 _COLUMNS = (
     ("auc", "AUC", "{:.4f}"),
@@ -99,7 +100,8 @@ def summary_tables(summary: FileSummary) -> Group:
     Returns:
       Its numbers and problems, then the role, unit and range of every column.
 
-    >>> from hepjax.types import Dataset, FileSummary
+    >>> from hepjax.data.summary import FileSummary
+    >>> from hepjax.types import Dataset
     >>> ranges = {"j_pt": (1.0, 2.0, 3.0)}
     >>> group = summary_tables(FileSummary("a.h5", 2, 30, 4.5, {"g": 2}, (), (), ranges, (), {}, Dataset("toy")))
     >>> [table.row_count for table in group.renderables]

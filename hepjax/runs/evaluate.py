@@ -14,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from hepjax.tasks import Task
+    from hepjax.runs.taggers import Predictor
+    from hepjax.tasks import Predictions, Task
+    from hepjax.types import Jets
 
 log = logging.getLogger("hepjax")
 
@@ -68,6 +70,29 @@ def evaluate_model(
             source, data, show, calibrated=calibrated, dataset=dataset, allow_external=allow_external
         )
         name = open_files.file_names_text(data)
+    return _measure(task, test, name, out)
+
+
+def evaluate_jets(predictor: Predictor, jets: Jets, out: Path | None = None) -> Evaluation:
+    """Measures a trained model on jets whose targets are known.
+
+    Args:
+      predictor: the model.
+      jets: lazy, or in memory.
+      out: as in `evaluate_model`.
+
+    Returns:
+      The figures of merit, and the task.
+
+    Raises:
+      InputError: the jets have no targets, or `out` exists.
+    """
+    atomic_files.check_new(out)
+    return _measure(predictor.task, predict.predict_jets_with_targets(predictor, jets, "jets"), "jets", out)
+
+
+def _measure(task: Task, test: Predictions, name: str, out: Path | None) -> Evaluation:
+    """Measures predictions of jets with a name, and writes the results."""
     if test.targets is not None:
         task.check_targets({"test": test.targets}, test.columns, name)
     metrics = task.evaluate(test)

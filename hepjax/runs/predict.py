@@ -90,13 +90,31 @@ def predict_known_targets(
       InputError: the source or the files are not usable, or the jets have no targets.
     """
     predictor = taggers.load(source, calibrated=calibrated)
-    jets, task = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
+    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
+    return predictor.task, predict_jets_with_targets(predictor, jets, open_files.file_names_text(data), show)
+
+
+def predict_jets_with_targets(
+    predictor: Predictor, jets: Jets, name: str, show: Callable[[int], None] | None = None
+) -> Predictions:
+    """Predicts jets whose targets are known.
+
+    Args:
+      predictor: a trained model.
+      jets: lazy, or in memory.
+      name: of the jets, for messages.
+      show: as in `predict_files`.
+
+    Returns:
+      The predictions with what goes with them.
+
+    Raises:
+      InputError: the jets have no targets.
+    """
+    task = predictor.task
     first = task.read(jets, slice(0, 0))
     if first is None:
-        raise InputError(
-            f"{open_files.file_names_text(data)}: no {task.layout.targets}, so nothing can be measured; "
-            "use hepjax predict"
-        )
+        raise InputError(f"{name}: no {task.layout.targets}, so nothing can be measured; use hepjax predict")
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
     row = 0
@@ -108,4 +126,4 @@ def predict_known_targets(
     observables = task.read_observables(jets, rows, predictor.pipeline)
     weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
     predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
-    return task, task.complete(predictions, lambda: predictor.networks, 0)
+    return task.complete(predictions, lambda: predictor.networks, 0)
