@@ -150,7 +150,7 @@ def _particle_block(
     header, dataset = file.header, file.dataset
     names = dataset.particle_columns
     if header.slots is None:
-        values = _padded_lists(header, names, arrays, rows, first)
+        values = _padded_lists(header, names, arrays, rows, first, slots)
     else:
         values = _fixed_lists(header, names, arrays, rows)
     mask = particle_mask(values, names, dataset.roles)
@@ -163,9 +163,6 @@ def _particle_block(
         order = np.argsort(-hardness[unsorted], axis=1, kind="stable")
         values[unsorted] = np.take_along_axis(values[unsorted], order[..., None], axis=1)
         mask[unsorted] = np.take_along_axis(mask[unsorted], order, axis=1)
-    missing = slots - values.shape[1]
-    if missing > 0:
-        values, mask = np.pad(values, ((0, 0), (0, missing), (0, 0))), np.pad(mask, ((0, 0), (0, missing)))
     return {"constituents": values[:, :slots], "mask": mask[:, :slots]}
 
 
@@ -181,15 +178,20 @@ def _fixed_lists(
 
 
 def _padded_lists(
-    header: Header, names: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
+    header: Header,
+    names: Sequence[str],
+    arrays: dict[str, np.ndarray | Ragged],
+    rows: np.ndarray,
+    first: int,
+    slots: int,
 ) -> np.ndarray:
-    """Lists as rows of the length of the longest."""
+    """Lists as rows of the length of the longest, or of all slots where that is more."""
     held = {name: header.sources[f"{PARTICLE}{name}"].values(arrays) for name in names}
     lists = {name: ragged for name, ragged in held.items() if isinstance(ragged, Ragged)}
     counts = _common_counts(header, lists, first)
     starts = np.concatenate([[0], np.cumsum(counts)])[rows]
     counts = counts[rows]
-    length = int(counts.max(initial=0))
+    length = int(counts.max(initial=slots))
     # The numbers of all particles of these rows in the lists, and their places in the padded array.
     jet = np.repeat(np.arange(len(rows)), counts)
     inside = np.arange(len(jet)) - np.repeat(np.cumsum(counts) - counts, counts)

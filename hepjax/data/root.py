@@ -29,9 +29,14 @@ _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::
 
 def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - trees have no data elsewhere
     with _tree(path) as tree:
-        # Names that begin with _ are those by which an RNTuple stores collections.
+        # Names that begin with _ are those by which an RNTuple stores collections; counters repeat what lists tell.
         kinds = {name: kind for name, kind in tree.typenames().items() if not name.startswith("_")}
-        arrays = {name: Array(shape) for name, kind in kinds.items() if (shape := _shape(kind)) is not None}
+        counters = {branch.name for name in kinds if (branch := getattr(tree[name], "count_branch", None)) is not None}
+        arrays = {
+            name: Array(shape)
+            for name, kind in kinds.items()
+            if name not in counters and (shape := _shape(kind)) is not None
+        }
         edges = np.diff(tree.common_entry_offsets()) if hasattr(tree, "common_entry_offsets") else np.array([])
         chunk = int(np.clip(np.median(edges) if edges.size else _CHUNKS[1], *_CHUNKS))
         return Contents(tree.num_entries, arrays, chunk)

@@ -129,11 +129,13 @@ def in_parquet(folder, arrays):
 
 def in_root_tree(folder, arrays):
     uproot = pytest.importorskip("uproot")
+    columns = lists(arrays) | jet_columns(arrays)
+    kinds = {name: "var * float32" if name in PARTICLES else x.dtype for name, x in columns.items()}
     with uproot.recreate(folder / "jets.root") as file:
-        columns = lists(arrays) | jet_columns(arrays)
-        file["tree"] = {name: x[:9] for name, x in columns.items()}
-        file["tree"].extend({name: x[9:] for name, x in columns.items()})
-        file["other"] = {"x": np.arange(3)}
+        tree = file.mktree("tree", kinds)
+        tree.extend({name: x[:9] for name, x in columns.items()})
+        tree.extend({name: x[9:] for name, x in columns.items()})
+        file.mktree("other", {"x": np.int64}).extend({"x": np.arange(3)})
     return read_jets(f"{folder}/jets.root:tree", dataset=DATASET, particles=SLOTS)
 
 
