@@ -93,6 +93,7 @@ GIVEN = {
 """What takes long and has tests of its own: name → a function, and what stands in for it."""
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
+    "top_tagging": "a test of its own",
     "hls4ml_mlp": "test_studies.py, for it needs hls4ml",
     "oracle": "test_studies.py, for it needs the published parameters",
 }
@@ -226,6 +227,18 @@ def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, brief):
         assert float(cell.split("(")[0]) == pytest.approx(auc, abs=6e-4)
     assert int(rows[1][7].replace(",", "")) > 1000
     assert_pictures(tmp_path / "new", "roc.png")
+
+
+def test_top_tagging_has_networks_and_trees_in_one_table(tmp_path, few_jets, brief):
+    module = load("top_tagging")
+    chosen = module.TopTagging((few_jets[1],), ("mlp", "trees"), folds=3, epochs=1, out=tmp_path / "out")
+    table = module.run(chosen)
+    figures = json.loads((chosen.out / "figures.json").read_text())
+    assert (chosen.out / "table.md").read_text() == table
+    assert figures["trees"]["classes"]["t"]["auc"] > 0.8
+    assert figures["mlp"]["jets"] == figures["trees"]["jets"]
+    for name in chosen.networks:
+        assert re.search(rf"^\| {name} \| 0\.\d+ \| 0\.\d+ ± 0\.\d+ \|", table, re.MULTILINE)
 
 
 def test_compare_taggers_without_scikit_learn_ends_before_any_training(tmp_path, monkeypatch):
