@@ -6,8 +6,9 @@
 Takes the top-tagging reference (arXiv:1902.09914, Zenodo 2603256) in any of its forms, or any jets of two classes, of
 which the second is the signal. Each jet is tested once, by the networks that have not seen it. Published figures are of
 1.2 million jets to train on, 404,000 to test.
-Expected in ten minutes on 2,000 jets of the reference: AUC of deepsets 0.95, interaction-network 0.94, trees 0.94 (all
-± 0.01); with 1.2 million jets networks of particles come near the published ones, and trees stay behind.
+Expected in ten minutes on 2,000 jets of the reference: AUC of trees 0.970 ± 0.004, deepsets 0.945 ± 0.014,
+interaction-network 0.93 ± 0.02, gru 0.92 ± 0.02. With so few jets observables made by hand win; of 1.2 million jets
+networks of particles learn more.
 """
 
 from __future__ import annotations
