@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
-from hepjax.runs import predictions, taggers
+from hepjax.runs import predictions, taggers, trained_jets
 from hepjax.tasks import Predictions
 
 if TYPE_CHECKING:
@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from hepjax.tasks import Task
+
+
+class KnownJets(NamedTuple):
+    """A trained model's predictions of jets whose targets are known."""
+
+    task: Task
+    """That they are of."""
+    predictions: Predictions
+    """With what goes with them."""
+    trained_on: dict[str, Any]
+    """The entry of metrics.json on jets that the model was trained on; empty where none is known to be."""
 
 
 def predict_files(
@@ -66,7 +77,7 @@ def predict_known_targets(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
-) -> tuple[Task, Predictions]:
+) -> KnownJets:
     """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
 
     Args:
@@ -77,11 +88,12 @@ def predict_known_targets(
       allow_external: the same.
 
     Returns:
-      The task, and the predictions with what goes with them.
+      The predictions, and what goes with them. Jets that the model was trained on are told in the log.
 
     Raises:
-      InputError: the source or the files are not usable, or the jets have no targets.
+      InputError: the source or the files are not usable, a file is there twice, or the jets have no targets.
     """
+    open_files.check_files_differ({"data": data})
     predictor = taggers.load(source, calibrated=calibrated)
     jets, task = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
     first = task.read(jets, slice(0, 0))
@@ -92,8 +104,14 @@ def predict_known_targets(
         )
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
-    row = 0
-    for block, known in taggers.predict_jets_in_blocks(predictor, jets):
+    row, counts = 0, (0, 0)
+
+    def look(inputs: Any) -> None:
+        nonlocal counts
+        compared, equal = trained_jets.count(predictor.trained, inputs)
+        counts = counts[0] + compared, counts[1] + equal
+
+    for block, known in taggers.predict_jets_in_blocks(predictor, jets, look):
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)
@@ -101,4 +119,5 @@ def predict_known_targets(
     observables = task.read_observables(jets, rows, predictor.pipeline)
     weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
     predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
-    return task, task.complete(predictions, lambda: predictor.networks, 0)
+    trained_on = trained_jets.evaluated(predictor.trained, len(jets), counts)
+    return KnownJets(task, task.complete(predictions, lambda: predictor.networks, 0), trained_on)

@@ -46,6 +46,9 @@ class Figures(_Needed, total=False):
     spread: dict[str, Any]
     """The standard deviation of each figure over them."""
     diverged: dict[str, str]
+    trained_on: dict[str, dict[str, float]]
+    """Of the parts "val" and "test" that have training jets, how many `jets` these are `of` how many, and the `share`.
+    """
 
 
 class Predictions(NamedTuple):
