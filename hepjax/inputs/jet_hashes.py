@@ -157,7 +157,7 @@ def take_jets(hashes: JetHashes, places: np.ndarray) -> JetHashes:
     >>> take_jets(known, np.array([0, 4, 5, 6])).places.tolist()
     [1, 3]
     """
-    ranks = np.full(max(-1, *places[-1:], *hashes.places[-1:]) + 1, -1)
+    ranks = np.full(1 + max((int(x[-1]) for x in (places, hashes.places) if len(x)), default=-1), -1)
     ranks[places] = np.arange(len(places))
     found = ranks[hashes.places]
     inside = found >= 0
