@@ -43,8 +43,8 @@ def assert_pictures(folder, *names):
 
 @pytest.fixture(scope="session")
 def few_jets(tmp_path_factory):
-    """A folder of files to train and to test on, few-data.h5 and few-test.h5 of 300 jets each, and two of light quark and
-    top jets alone, pair-data.h5 and pair-test.h5."""
+    """A folder of jets to train and to test on: few-data.h5 and few-test.h5, 300 each, and of light quark and top jets
+    alone pair-data.h5 and pair-test.h5."""
     folder = tmp_path_factory.mktemp("jets")
     with h5py.File(Path(hepjax.__file__).parent / "data" / "jets_30p.h5") as sample:
         names = [name.decode() for name in sample["jetFeatureNames"][:]]
