@@ -17,7 +17,7 @@ from hepjax import data as jet_files
 from hepjax import inputs as representations
 from hepjax import runtime
 from hepjax.errors import InputError
-from hepjax.inputs import batching
+from hepjax.inputs import batching, jet_hashes
 from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ class Subset(NamedTuple):
     """A seed → all jets in blocks, each with the places of its jets in this subset; random where they are read anew."""
     jets: Jets | None = None
     """Of the files that `rows` are of, lazily; None where there are no files."""
+    hashes: jet_hashes.JetHashes = jet_hashes.join_blocks(())
+    """Of all jets, or of a sample, by their places in this subset."""
 
     @property
     def known_weights(self) -> np.ndarray | None:
@@ -79,6 +81,8 @@ class Splits(NamedTuple):
     """A checksum of all jets, whatever process has read them."""
     dataset: Dataset
     """What the columns of the jets to train on mean."""
+    limit: np.uint64
+    """The largest hash that `hashes` of the subsets have."""
 
 
 class _Pass(NamedTuple):
@@ -139,7 +143,8 @@ def load_subsets(
             f"--memory: {needed_by}, expected {size / processes / 1e9:.2g} GB or more, found {memory:g}; give more, or "
             "fewer jets"
         )
-    shared: dict[str, Any] = {"keep": keep, "at_once": min(most / _SHARE, _AT_ONCE)}
+    limit = jet_hashes.sampling_limit(len(wanted["data"][1]["train"]))
+    shared: dict[str, Any] = {"keep": keep, "at_once": min(most / _SHARE, _AT_ONCE), "limit": limit}
     passes = [
         _read_process_share(jets, rows, pipeline, read_targets, source=opened.sources[name], **shared)
         for name, (jets, rows) in wanted.items()
@@ -154,6 +159,7 @@ def load_subsets(
         scaling=representations.scaling_of(_moments_over_processes(passes[0].moments)),
         fingerprint=zlib.crc32(_sum_over_processes([each.checksum for each in passes]).tobytes()),
         dataset=opened.data.dataset,
+        limit=limit,
     )
 
 
@@ -180,7 +186,8 @@ def select_learned_jets(splits: Splits, keep: Callable[[Subset], np.ndarray]) ->
 
 def _masked_subset(subset: Subset, mask: np.ndarray) -> Subset:
     """The jets of a subset where a mask is True."""
-    arrays = {name: getattr(subset, name)[mask] for name in ("rows", "targets", "weights", "lengths")}
+    arrays: dict[str, Any] = {name: getattr(subset, name)[mask] for name in ("rows", "targets", "weights", "lengths")}
+    arrays["hashes"] = jet_hashes.take_jets(subset.hashes, np.flatnonzero(mask))
     if subset.data is not None:
         data = jax.tree.map(lambda x: x[mask], subset.data)
         return subset._replace(**arrays, data=data, blocks=_subset_in_memory(data))
@@ -269,6 +276,7 @@ def _read_process_share(
     source: str,
     keep: bool,
     at_once: float,
+    limit: np.uint64,
 ) -> _Pass:
     """Reads this process's share of some files once; checks every jet and keeps those that are asked for."""
     mine, size = runtime.rows_of_process(len(jets)), _rows_of_bytes(jets, at_once)
@@ -278,7 +286,7 @@ def _read_process_share(
     targets = _check_subset_targets(read_targets(jets, slice(first, first)), source)
     targets = np.empty((count, *targets.shape[1:]), targets.dtype)
     lengths, weights = np.empty(count, np.int32), np.ones(count, np.float32)
-    moments, checksum = [], 0
+    moments, sampled, checksum = [], [], 0
     for start, stop in _row_spans(jets, mine, size):
         inputs, here = pipeline.load(jets, slice(start, stop)), slice(start - first, stop - first)
         targets[here] = _check_subset_targets(read_targets(jets, slice(start, stop)), source)
@@ -287,7 +295,8 @@ def _read_process_share(
         if jets.weights is not None:
             weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), start, source)
             known.append(weights[here])
-        checksum += _rows_checksum(start, known)
+        checksum += jet_hashes.checksum_of_rows(start, known)
+        sampled.append(jet_hashes.sample_jets(inputs, start - first, limit))
         for name, chosen in rows.items():
             low, high = np.searchsorted(chosen, (start, stop))
             part = jax.tree.map(lambda x, places=chosen[low:high] - start: x[places], inputs)
@@ -295,13 +304,14 @@ def _read_process_share(
                 moments.append(pipeline.statistics(part))
             if keep:
                 jax.tree.map(lambda room, x, low=low, high=high: np.copyto(room[low:high], x), kept[name], part)
-    subsets = {}
+    subsets, hashes = {}, jet_hashes.join_blocks(sampled)
     for name, chosen in rows.items():
         places = chosen - first
         y, w = targets[places], weights[places]
         data = Batch(kept[name], y, w) if keep else None
         stream = _subset_in_memory(data) if data is not None else _stream_subset(jets, chosen, y, w, pipeline, size)
-        subsets[name] = Subset(chosen, y, w, lengths[places], data, stream, jets)
+        of_subset = jet_hashes.take_jets(hashes, places)
+        subsets[name] = Subset(chosen, y, w, lengths[places], data, stream, jets, of_subset)
     return _Pass(subsets, moments, checksum % 2**64, int((lengths == 0).sum()))
 
 
@@ -368,17 +378,6 @@ def _particle_counts(inputs: Any) -> np.ndarray:
     """The particles of each jet; 1 where the model does not look at them."""
     lengths = inputs.lengths if isinstance(inputs, Sequences) else np.ones(len(jax.tree.leaves(inputs)[0]))
     return np.asarray(lengths, np.int32)
-
-
-def _rows_checksum(first: int, known: Any) -> int:
-    """A number that adds up to the same over all rows, in whatever blocks they are read."""
-    count = len(jax.tree.leaves(known)[0])
-    leaves = [np.ascontiguousarray(x).reshape(count, -1) for x in jax.tree.leaves(known)]
-    rows: list[Any] = list(np.concatenate([x.view(np.uint8) for x in leaves], axis=1))
-    odd = 2 * np.arange(first, first + len(rows), dtype=np.uint64) + 1
-    sums = odd * np.array([zlib.crc32(row) for row in rows], np.uint64)
-    total: int = sum(sums.tolist())
-    return total
 
 
 def _sum_over_processes(counts: Sequence[Any]) -> np.ndarray:

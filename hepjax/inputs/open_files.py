@@ -48,9 +48,10 @@ def open_split_files(
       Lazy jets.
 
     Raises:
-      InputError: a file is not usable, or the classes are not the same in all.
+      InputError: a file is there twice or not usable, or the classes are not the same in all.
     """
     own = {name: files for name, files in (("val", val), ("test", test)) if files}
+    check_files_differ({"data": data, **own})
     jets = open_jets(data, images=images, dataset=dataset, allow_external=allow_external)
     others = {
         name: open_jets(files, images=images, dataset=dataset, allow_external=allow_external)
@@ -66,6 +67,37 @@ def open_split_files(
     return Opened(
         jets, others, {"data": file_names_text(data)} | {name: file_names_text(files) for name, files in own.items()}
     )
+
+
+def check_files_differ(files: Mapping[str, Sequence[Path]]) -> None:
+    """Refuses a file that is named twice, whatever its names are: by links, or beside its folder; nothing is opened.
+
+    Args:
+      files: option → its files and folders; none is the sample that comes with hepjax.
+
+    Raises:
+      InputError: names the options and both names.
+    """
+    known: dict[tuple[int, int], tuple[str, Path]] = {}
+    for option, paths in files.items():
+        for path in jet_files.list_files(paths or None):
+            try:
+                status = path.stat()
+            except (OSError, ValueError):  # who opens it says what is wrong
+                continue
+            identity = (status.st_dev, status.st_ino)
+            if identity in known:
+                raise InputError(_same_file_text(*known[identity], option, path))
+            known[identity] = (option, path)
+
+
+def _same_file_text(known_option: str, known: Path, option: str, path: Path) -> str:
+    if option != known_option:
+        return (
+            f"--{option} {path}: is the same file as --{known_option} {known}; give other jets, or leave --{option} out"
+        )
+    names = f"{path} is there twice" if path == known else f"{known} and {path} are the same file"
+    return f"--{option}: {names}; give each file once"
 
 
 def open_jets(

@@ -28,6 +28,7 @@ from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.labels import class_label, column_label
+from hepjax.report.number_text import overlap_text, trained_on_sentence
 from hepjax.report.page import Section, page
 from hepjax.report.page_tables import Table
 from hepjax.report.performance import discriminant_figure, rejection_figure, reliability_figure, significance_figure
@@ -101,6 +102,7 @@ __all__ = [
     "metrics_table",
     "model_card",
     "new_figure",
+    "overlap_text",
     "page",
     "peaks_table",
     "plane_figure",
@@ -129,4 +131,5 @@ __all__ = [
     "summary_tables",
     "taggers_figure",
     "trade_off_figure",
+    "trained_on_sentence",
 ]

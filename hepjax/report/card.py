@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import ExportFormat, choose
 from hepjax.report.labels import class_label
-from hepjax.report.number_text import MISSING, PARTS, SAMPLE, option_list
+from hepjax.report.number_text import MISSING, PARTS, SAMPLE, option_list, trained_on_sentence
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ def model_card(
             f"`probabilities`, (N, {len(classes)}) float32, a column a class: {_card_class_list(classes)}.",
             "Each row adds up to 1. Scaling and softmax are inside." + calibrated,
         ],
-        "Data": _card_data(record, metrics),
+        "Data": [*_card_data(record, metrics), *filter(None, [trained_on_sentence(metrics)])],
         "Training": _card_training(record, metrics),
         "Figures of merit": [] if paragraphs else _card_figures(metrics),
         "Limits": _card_limits(record, classes, pt_range),

@@ -111,6 +111,30 @@ def certainty_sentence(metrics: Mapping[str, Any]) -> str:
     return "Not known: this run has neither intervals nor several trainings."
 
 
+def overlap_text(part: str, jets: int, of: int) -> str:
+    """Says how many jets of a part were trained on.
+
+    >>> overlap_text("test", 1200, 4000), overlap_text("val", 1, 4000)
+    ('1,200 of 4,000 test jets (30.0%)', '1 of 4,000 validation jets (less than 0.1%)')
+    """
+    share = jets / max(of, 1)
+    words = f"{share:.1%}" if share >= 0.001 else "less than 0.1%"
+    return f"{jets:,} of {of:,} {PARTS.get(part, part)} jets ({words})"
+
+
+def trained_on_sentence(metrics: Mapping[str, Any]) -> str:
+    """Says which jets that a model was measured on are among its training jets; "" where there are none.
+
+    >>> trained_on_sentence({"trained_on": {"test": {"jets": 3, "of": 4, "share": 0.75}}})
+    '3 of 4 test jets (75.0%) are among the training jets: figures of merit on them do not hold for new jets.'
+    """
+    found = metrics.get("trained_on") or {}
+    parts = [overlap_text(part, found[part]["jets"], found[part]["of"]) for part in ("test", "val") if part in found]
+    if not parts:
+        return ""
+    return f"{' and '.join(parts)} are among the training jets: figures of merit on them do not hold for new jets."
+
+
 def calibration_sentence(metrics: Mapping[str, Any]) -> str:
     """Returns how well probabilities are calibrated; "" where that was not measured."""
     calibration = metrics.get("calibration") or {}

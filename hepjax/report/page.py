@@ -18,6 +18,7 @@ from hepjax.report.number_text import (
     find_nested_value,
     is_number,
     number_text,
+    trained_on_sentence,
     uncertainty_text,
 )
 from hepjax.report.page_charts import history_charts, reliability_chart, roc_chart
@@ -111,6 +112,7 @@ def page(
         results=summary.sentences,
         cards=summary.cards,
         verdict=_page_verdict(metrics),
+        trained_on=trained_on_sentence(metrics),
         certainty=certainty_sentence(metrics),
         classes=list(metrics.get("jets") or metrics.get("classes") or record.get("classes") or ()),
         sections=[section for section in _page_sections(metrics, history, scores, sections) if any(section[2:])],

@@ -10,7 +10,8 @@ import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
-from hepjax.runs import predict, predictions, run_folder, stored
+from hepjax.runs import predict, predictions, records, run_folder, stored, trained_jets
+from hepjax.runs.predict import KnownJets
 from hepjax.tasks import TASKS, default_task
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ class Comparison(NamedTuple):
     """Several models on the same jets."""
 
     metrics: list[dict[str, Any]]
-    """Of each model the figures of merit with their intervals."""
+    """Of each model the figures of merit with their intervals, and how many test jets it was trained on."""
     differences: list[dict[str, Any]]
     """What each model but the first has more than the first; see `Task.compare`."""
     jets: int
@@ -57,7 +58,8 @@ def compare_models(
       The comparison.
 
     Raises:
-      InputError: there are fewer than two, they are of different tasks, or they have no test jets in common.
+      InputError: there are fewer than two, they are of different tasks, or they have no test jets in common; or a file
+        is there twice.
     """
     if len(sources) < 2:
         raise InputError(f"hepjax compare: expected two runs or more, found {len(sources)}")
@@ -69,36 +71,39 @@ def compare_models(
         ]
     else:
         known = [_read_test_predictions(source) for source in sources]
-    task = known[0][0]
-    for (other, each), source in zip(known[1:], sources[1:], strict=True):
+    task = known[0].task
+    for source, (_, _, trained_on) in zip(sources, known, strict=True):
+        trained_jets.tell(str(source), trained_on)
+    for (other, each, _), source in zip(known[1:], sources[1:], strict=True):
         if type(other) is not type(task):
             names = [TASKS.name_of(type(of)) for of in (other, task)]
             raise InputError(
                 f"{source}: has learned {names[0]}, and {sources[0]} {names[1]}; compare models of the same task"
             )
-        if problem := task.comparison_problem(known[0][1], other, each):
+        if problem := task.comparison_problem(known[0].predictions, other, each):
             raise InputError(f"{source}, beside {sources[0]}: {problem}")
-    predicted = [each for _, each in known]
+    predicted = [each.predictions for each in known]
     if not data:
         predicted = _predictions_of_common_jets(predicted, sources)
-    metrics = [of.evaluate(each) for (of, _), each in zip(known, predicted, strict=True)]
+    metrics = [of.task.evaluate(each) | of.trained_on for of, each in zip(known, predicted, strict=True)]
     return Comparison(
         metrics, [task.compare(predicted[0], each) for each in predicted[1:]], len(predicted[0].values), task
     )
 
 
-def _read_test_predictions(source: Path) -> tuple[Task, Predictions]:
+def _read_test_predictions(source: Path) -> KnownJets:
     if run_folder.is_run_folder(source):
         run = stored.open_run(source)
-        stored.metrics_of(run)
-        task, test = run.experiment.task, stored.predictions_of(run)
+        task, test, metrics = run.experiment.task, stored.predictions_of(run), stored.metrics_of(run)
     else:
         task, test = _read_scores(source)
+        path = source / "metrics.json"
+        metrics = records.read_metrics(path, task.figures) if path.is_file() else {}
     if test is None:
         raise InputError(f"{source}: has no test.h5, the answers to its test jets; give --data, or train again")
     if test.rows is None:
         raise InputError(f"{source}: does not say which jets its scores are of; give --data and the taggers themselves")
-    return task, test
+    return KnownJets(task, test, trained_jets.of_test_part(metrics))
 
 
 def _read_scores(source: Path) -> tuple[Task, Predictions | None]:

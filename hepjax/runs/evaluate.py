@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
-from hepjax.runs import predict, predictions, save_run
+from hepjax.runs import predict, predictions, save_run, trained_jets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,9 +55,10 @@ def evaluate_model(
       The figures of merit, and the task.
 
     Raises:
-      InputError: the source, the files or `out` are not usable.
+      InputError: the source, the files or `out` are not usable, or a file is there twice.
     """
     atomic_files.check_new(out)
+    trained_on: dict[str, Any] = {}
     if predictions.is_file(source):
         if data:
             raise InputError(f"--data: {source} holds scores already, which need no jets; leave --data out")
@@ -66,11 +67,11 @@ def evaluate_model(
     elif not data:
         raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
-        task, test = predict.predict_known_targets(
+        task, test, trained_on = predict.predict_known_targets(
             source, data, show, calibrated=calibrated, dataset=dataset, allow_external=allow_external
         )
         name = open_files.file_names_text(data)
-    return _measure(task, test, name, out)
+    return _measure(task, test, trained_on, name, out)
 
 
 def evaluate_jets(predictor: Predictor, jets: Jets, out: Path | None = None) -> Evaluation:
@@ -88,14 +89,15 @@ def evaluate_jets(predictor: Predictor, jets: Jets, out: Path | None = None) -> 
       InputError: the jets have no targets, or `out` exists.
     """
     atomic_files.check_new(out)
-    return _measure(predictor.task, predict.predict_jets_with_targets(predictor, jets, "jets"), "jets", out)
+    return _measure(*predict.predict_jets_with_targets(predictor, jets, "jets"), "jets", out)
 
 
-def _measure(task: Task, test: Predictions, name: str, out: Path | None) -> Evaluation:
+def _measure(task: Task, test: Predictions, trained_on: dict[str, Any], name: str, out: Path | None) -> Evaluation:
     """Measures predictions of jets with a name, and writes the results."""
     if test.targets is not None:
         task.check_targets({"test": test.targets}, test.columns, name)
-    metrics = task.evaluate(test)
+    metrics = task.evaluate(test) | trained_on
+    trained_jets.tell(name, trained_on)
     for words in task.remarks(test):
         log.warning("%s: %s", name, words)
     if out is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
-from hepjax.runs import run_folder, save_run, stored
+from hepjax.runs import run_folder, save_run, stored, trained_jets
 from hepjax.runs.ensembles import ALONE, asks_for_ensemble, choose_best_member, diverged_members, ensemble_verdict_text
 from hepjax.runs.setup import take_saved_model
 from hepjax.tasks import Predictions, TrainedNetwork, packing
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.load_subsets import Splits, Subset
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
+    from hepjax.runs.trained_jets import Examined
     from hepjax.tasks import Task
     from hepjax.types import Ensemble, Progress, TrainState
 
@@ -38,6 +39,8 @@ def measure_trainings(
     jets: Splits,
     setup: TrainingSetup,
     metadata: dict[str, Any],
+    *,
+    examined: Examined,
 ) -> dict[str, Any]:
     """Measures all trainings that did not diverge, and writes figures of merit, predictions and pictures.
 
@@ -46,7 +49,8 @@ def measure_trainings(
       run: its folder, and the trainings at their end, one of which at least did not diverge.
       jets: what they were trained and are measured on.
       setup: of the trainings.
-      metadata: of experiment.json, from `outputs.metadata_of`.
+      metadata: of experiment.json, from `save_run.gather_run_metadata`.
+      examined: the training jets among those that it is measured on.
 
     Returns:
       The figures of merit of metrics.json: of folds their mean, of an ensemble those of its mean probability, of
@@ -65,10 +69,18 @@ def measure_trainings(
     complete = partial(_complete_predictions, experiment, setup, ensemble)
     tests = [complete(all_tests[i], [i]) for i in good]
     metrics = [experiment.task.evaluate(test) for test in tests]
+    noted = [each | trained_jets.metric(examined.members[i].overlaps) for i, each in zip(good, metrics, strict=True)]
     if together:
-        measured: dict[int, Any] = dict(zip(good, zip(metrics, tests, strict=True), strict=True))
         _write_member_folders(
-            experiment, folder, ensemble, jets, setup, metadata, references=references, measured=measured
+            experiment,
+            folder,
+            ensemble,
+            jets,
+            setup,
+            metadata,
+            references=references,
+            measured=dict(zip(good, zip(noted, tests, strict=True), strict=True)),
+            examined=examined,
         )
         _check_enough_members(experiment, len(members), diverged)
 
@@ -79,7 +91,7 @@ def measure_trainings(
     best = choose_best_member(experiment, good, [row.history for row in progress])
     test, whole = _figures_for_all_members(experiment, tests, metrics, best, val, partial(complete, members=good))
     if together:
-        whole["members"] = {member.name: figures for member, figures in zip(members, metrics, strict=True)}
+        whole["members"] = {member.name: figures for member, figures in zip(members, noted, strict=True)}
         if diverged:
             whole["diverged"] = diverged
         words = ensemble_verdict_text(experiment, members, whole, best, diverged)
@@ -89,6 +101,7 @@ def measure_trainings(
             "best_epoch": _best_epoch_of_member(progress[best]),
             "verdict": experiment.task.verdict(progress[best].history, test.columns),
         }
+    whole |= trained_jets.metric(examined.overlaps)
     if runtime.is_first():
         save_run.write_test_results(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)
@@ -206,6 +219,7 @@ def _write_member_folders(
     *,
     references: Sequence[dict[str, Any]],
     measured: dict[int, Any],
+    examined: Examined,
 ) -> None:
     """Writes each of several trainings as a run folder of its own, and which of them diverged."""
     rows, best = np.concatenate([part.rows for part in jets[:3]]), jax.device_get(ensemble.best)
@@ -229,6 +243,7 @@ def _write_member_folders(
             progress.history,
             None if metrics is None else metrics | {"best_epoch": _best_epoch_of_member(progress)},
             test,
+            trained=examined.members[i].trained,
         )
     if diverged:
         run_folder.change_record(folder, {"diverged": diverged})

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
-from hepjax.runs import predictions, taggers
+from hepjax.runs import predictions, taggers, trained_jets
 from hepjax.tasks import Predictions
 
 if TYPE_CHECKING:
@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from hepjax.runs.taggers import Predictor
     from hepjax.tasks import Task
     from hepjax.types import Jets
+
+
+class KnownJets(NamedTuple):
+    """A trained model's predictions of jets whose targets are known."""
+
+    task: Task
+    """That they are of."""
+    predictions: Predictions
+    """With what goes with them."""
+    trained_on: dict[str, Any]
+    """The entry of metrics.json on jets that the model was trained on; empty where none is known to be."""
 
 
 def predict_files(
@@ -56,9 +67,9 @@ def predict_files(
 
 
 def _watched_blocks(
-    predictor: Predictor, jets: Jets, show: Callable[[int], None] | None
+    predictor: Predictor, jets: Jets, show: Callable[[int], None] | None, look: Callable[[Any], None] = lambda _: None
 ) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
-    for block in taggers.predict_jets_in_blocks(predictor, jets):
+    for block in taggers.predict_jets_in_blocks(predictor, jets, look):
         yield block
         if show is not None:
             show(len(block[0]))
@@ -72,7 +83,7 @@ def predict_known_targets(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
-) -> tuple[Task, Predictions]:
+) -> KnownJets:
     """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
 
     Args:
@@ -84,19 +95,20 @@ def predict_known_targets(
       allow_external: the same.
 
     Returns:
-      The task, and the predictions with what goes with them.
+      The predictions, and what goes with them. Jets that the model was trained on are told in the log.
 
     Raises:
-      InputError: the source or the files are not usable, or the jets have no targets.
+      InputError: the source or the files are not usable, a file is there twice, or the jets have no targets.
     """
+    open_files.check_files_differ({"data": data})
     predictor = taggers.load(source, calibrated=calibrated)
     jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
-    return predictor.task, predict_jets_with_targets(predictor, jets, open_files.file_names_text(data), show)
+    return predict_jets_with_targets(predictor, jets, open_files.file_names_text(data), show)
 
 
 def predict_jets_with_targets(
     predictor: Predictor, jets: Jets, name: str, show: Callable[[int], None] | None = None
-) -> Predictions:
+) -> KnownJets:
     """Predicts jets whose targets are known.
 
     Args:
@@ -106,7 +118,7 @@ def predict_jets_with_targets(
       show: as in `predict_files`.
 
     Returns:
-      The predictions with what goes with them.
+      The predictions, and what goes with them.
 
     Raises:
       InputError: the jets have no targets.
@@ -117,8 +129,14 @@ def predict_jets_with_targets(
         raise InputError(f"{name}: no {task.layout.targets}, so nothing can be measured; use hepjax predict")
     values = np.empty((len(jets), len(predictor.outputs)), np.float32)
     targets = np.empty((len(jets), *first.shape[1:]), first.dtype)
-    row = 0
-    for block, known in _watched_blocks(predictor, jets, show):
+    row, counts = 0, (0, 0)
+
+    def look(inputs: Any) -> None:
+        nonlocal counts
+        compared, equal = trained_jets.count(predictor.trained, inputs)
+        counts = counts[0] + compared, counts[1] + equal
+
+    for block, known in _watched_blocks(predictor, jets, show, look):
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)
@@ -126,4 +144,5 @@ def predict_jets_with_targets(
     observables = task.read_observables(jets, rows, predictor.pipeline)
     weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
     predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
-    return task.complete(predictions, lambda: predictor.networks, 0)
+    trained_on = trained_jets.evaluated(predictor.trained, len(jets), counts)
+    return KnownJets(task, task.complete(predictions, lambda: predictor.networks, 0), trained_on)

@@ -11,7 +11,7 @@ from hepjax import report
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
-from hepjax.runs import stored, taggers
+from hepjax.runs import stored, taggers, trained_jets
 from hepjax.tasks import Case, Results
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def write_run_page(folder: Path, out: Path | None = None, show: Callable[[str], 
     """
     run = stored.open_run(folder)
     metrics, test, task = stored.metrics_of(run), stored.predictions_of(run), run.experiment.task
+    trained_jets.tell(str(folder), metrics)
     if test is None:
         log.warning("%s: has no test.h5, from an older hepjax: the page has nothing of single jets", folder)
     # Of folds each model has seen most of these jets: the first is asked about its own.

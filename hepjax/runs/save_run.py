@@ -16,7 +16,7 @@ from hepjax import report, runtime, training
 from hepjax.data import atomic_files
 from hepjax.data.dataset import dataset_to_json
 from hepjax.errors import InputError, errors_of_writing
-from hepjax.runs import locks, predictions, run_folder, stored
+from hepjax.runs import locks, predictions, run_folder, stored, trained_jets
 from hepjax.runs.log import log_to_handler
 from hepjax.runs.setup import take_saved_model
 from hepjax.runtime.profiling import trace_epoch
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.batching import Split
+    from hepjax.inputs.jet_hashes import TrainedJets
     from hepjax.inputs.load_subsets import Splits
     from hepjax.models import Cost
     from hepjax.runs.ensembles import Member
@@ -108,6 +109,7 @@ def gather_run_metadata(jets: Splits, cost: Cost, members: Sequence[Member], tas
 def opened(
     experiment: Experiment,
     jets: Splits,
+    trained: TrainedJets,
     metadata: dict[str, Any],
     start: Ensemble,
     saved: tuple[Experiment, dict[str, Any]] | None = None,
@@ -117,6 +119,7 @@ def opened(
     Args:
       experiment: the options.
       jets: what is trained and measured on.
+      trained: the training jets.
       metadata: from `gather_run_metadata`.
       start: the trainings before the first epoch.
       saved: of a run that goes on, its options and what experiment.json holds.
@@ -128,7 +131,7 @@ def opened(
       InputError: the folder cannot be used, or holds a run on other jets; nothing new is left behind.
     """
     if saved is not None:
-        yield _go_on(experiment, metadata, start, saved)
+        yield _go_on(experiment, trained, metadata, start, saved)
         return
     if not runtime.is_first():
         yield Opened(experiment.out or Path(), start, "")
@@ -138,6 +141,7 @@ def opened(
         try:
             identity = run_folder.write_experiment(folder, experiment, metadata)
             _write_split_file(folder, jets.split)
+            trained_jets.write(folder, trained, identity)
             save_trainings(folder, start, experiment.task, identity)
         except BaseException:
             shutil.rmtree(folder, ignore_errors=True)
@@ -146,7 +150,11 @@ def opened(
 
 
 def _go_on(
-    experiment: Experiment, metadata: dict[str, Any], start: Ensemble, saved: tuple[Experiment, dict[str, Any]]
+    experiment: Experiment,
+    trained: TrainedJets,
+    metadata: dict[str, Any],
+    start: Ensemble,
+    saved: tuple[Experiment, dict[str, Any]],
 ) -> Opened:
     """Reads how far the run has come; it is not finished any more then."""
     folder = experiment.out or Path()
@@ -157,6 +165,8 @@ def _go_on(
     ensemble = training.restore_ensemble(folder / stored.LAST, start, identity)
     if runtime.is_first():
         remove_leftovers(folder)
+        if run.trained is None:  # an older hepjax began the run
+            trained_jets.write(folder, trained, identity or "")
         epochs = (experiment.epochs, experiment.optimizer.schedule_epochs)
         run_folder.change_record(folder, {"files": None}, epochs, run.record)
     return Opened(folder, ensemble, identity or "")
@@ -229,6 +239,8 @@ def write_member_folder(
     history: Sequence[Epoch],
     metrics: dict[str, Any] | None,
     test: Predictions | None,
+    *,
+    trained: TrainedJets,
 ) -> None:
     """Writes one of several trainings as a run folder of its own, which can be used as any other.
 
@@ -240,11 +252,13 @@ def write_member_folder(
       history: its epochs.
       metrics: its figures of merit; None where it diverged.
       test: its predictions for its test jets; None where it diverged.
+      trained: its training jets.
     """
     folder = experiment.out or Path()
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     identity = run_folder.write_experiment(folder, experiment, metadata)
     _write_split_file(folder, split)
+    trained_jets.write(folder, trained, identity)
     training.save(folder / stored.BEST, take_saved_model(experiment.task, best), identity)
     run_folder.write_history(folder, history)
     if metrics is not None and test is not None:

@@ -11,7 +11,7 @@ import numpy as np
 from hepjax import models, training
 from hepjax.errors import InputError
 from hepjax.inputs import pipelines
-from hepjax.runs import ensembles, predictions, records, run_folder
+from hepjax.runs import ensembles, predictions, records, run_folder, trained_jets
 from hepjax.runs.setup import make_task_pipeline
 from hepjax.tasks import TrainedNetwork, packing
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from hepjax.inputs.jet_hashes import TrainedJets
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
     from hepjax.tasks import Predictions
@@ -47,6 +48,8 @@ class Run(NamedTuple):
     """The runs of several trainings at once; empty until they have ended, and of a single training."""
     measured: bool
     """Whether the folder has predictions of test jets."""
+    trained: TrainedJets | None = None
+    """The training jets, to be recognized; None of a run of an older hepjax."""
 
 
 def open_run(folder: Path, known: tuple[Experiment, dict[str, Any]] | None = None) -> Run:
@@ -186,9 +189,10 @@ def finished_files(experiment: Experiment, record: Mapping[str, Any]) -> tuple[s
       record: what experiment.json holds: whether the training is one of several, and whether it diverged.
     """
     measured = () if _is_lost(record) else (METRICS, TEST)
+    common = (HISTORY, trained_jets.FILE, *measured)
     if ensembles.asks_for_ensemble(experiment):
-        return (LAST, HISTORY, *measured, *(f"{name}/{EXPERIMENT}" for name in ensembles.member_names(experiment)))
-    return (BEST, *(() if "member" in record else (LAST,)), HISTORY, *measured)
+        return (LAST, *common, *(f"{name}/{EXPERIMENT}" for name in ensembles.member_names(experiment)))
+    return (BEST, *(() if "member" in record else (LAST,)), *common)
 
 
 def _is_lost(record: Mapping[str, Any]) -> bool:
@@ -218,7 +222,8 @@ def _open(folder: Path, whole: Run | None, known: tuple[Experiment, dict[str, An
         training.check_ensemble(folder / LAST, identity)
     begun = network is not None or (folder / HISTORY).exists()
     history = records.read_history(folder / HISTORY) if begun else ()
-    run = Run(folder, experiment, record, dataset, history, None, network, (), measured=False)
+    trained = trained_jets.read(folder, identity)
+    run = Run(folder, experiment, record, dataset, history, None, network, (), measured=False, trained=trained)
     lost = _is_lost(record) or (whole is not None and folder.name in whole.record.get("diverged", {}))
     if network is not None and not lost:
         _check_finite(folder / BEST, network)
@@ -254,12 +259,12 @@ def _check_member(folder: Path, experiment: Experiment, record: Mapping[str, Any
 
 def _check_files(folder: Path, files: Mapping[str, str], names: tuple[str, ...]) -> None:
     """Refuses a folder of which a file is not what it was when the training ended."""
-    if {*files} != {*names}:
+    if {*files, trained_jets.FILE} != {*names}:  # an older hepjax did not write it
         raise InputError(
             f"{folder / EXPERIMENT}: damaged, it has checksums of {', '.join(files) or 'no file'}, expected those of "
             f"{', '.join(names)}; train again"
         )
-    for name in names:
+    for name in files:
         if records.checksum(folder / name) != files[name]:
             raise InputError(
                 f"{folder / name}: damaged, or of another training: its checksum is not the one in {EXPERIMENT}; "

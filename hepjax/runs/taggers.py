@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from hepjax.export import Exported
+    from hepjax.inputs.jet_hashes import TrainedJets
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.stored import Run
     from hepjax.tasks import Task, TrainedNetwork
@@ -54,6 +55,8 @@ class Predictor:
     """The name of the dataset that it was told to learn from; jets are read as that unless they are given another."""
     classes: tuple[str, ...] = ()
     """The classes of the jets that it has learned from; empty where they had no labels."""
+    trained: TrainedJets | None = dataclasses.field(default=None, repr=False)
+    """The jets that it has learned from, to be recognized; None of an exported file, or a run of an older hepjax."""
 
     def __call__(self, jets: Jets | Sequences | np.ndarray) -> np.ndarray:
         """Predicts jets.
@@ -184,6 +187,7 @@ def predictor_of(run: Run, *, calibrated: bool = False) -> Predictor:
         temperature,
         run.experiment.dataset,
         dataset.classes,
+        run.trained,
     )
 
 
@@ -251,12 +255,15 @@ def open_tagger_jets(
     return predictor.check(jets, open_files.file_names_text(files))
 
 
-def predict_jets_in_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
+def predict_jets_in_blocks(
+    predictor: Predictor, jets: Jets, look: Callable[[Any], None] = lambda _: None
+) -> Iterator[tuple[np.ndarray, np.ndarray | None]]:
     """Predicts jets in blocks that fit in memory.
 
     Args:
       predictor: that predicts.
       jets: lazy jets.
+      look: called with what the pipeline has loaded of each block.
 
     Yields:
       (n, K) predictions, and (n,) or (n, D) targets where they are known.
@@ -266,6 +273,7 @@ def predict_jets_in_blocks(predictor: Predictor, jets: Jets) -> Iterator[tuple[n
     """
     bad, first, row = 0, 0, 0
     for inputs, targets in load_subsets.subset_blocks(jets, predictor.pipeline, predictor.task.read):
+        look(inputs)
         predicted = predictor.predict(inputs)
         rows = predictions.unsound_rows(predicted, predictor.task)
         if len(rows) and not bad:

@@ -11,7 +11,7 @@ from hepjax import report, runtime, training
 from hepjax.data import atomic_files
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run
+from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, trained_jets
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
@@ -85,11 +85,13 @@ def _run(
     stack.enter_context(runtime.ends_together())
     jets = _load_training_jets(experiment, pipeline, opened)
     setup = make_training_setup(experiment, pipeline, jets)
+    examined = trained_jets.examine(experiment, jets, setup.members)
+    trained_jets.check(examined, opened.sources)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
-    run = stack.enter_context(save_run.opened(experiment, jets, metadata, setup.start, saved))
+    run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
-    return run.folder, measure_trainings(experiment, run, jets, setup, metadata)
+    return run.folder, measure_trainings(experiment, run, jets, setup, metadata, examined=examined)
 
 
 def _resolve_experiment(experiment: Experiment, opened: Opened) -> Experiment:

@@ -29,6 +29,15 @@ class Layout(NamedTuple):
     """The output of an exported file."""
 
 
+class TrainedOn(TypedDict):
+    """How many jets of a part are training jets."""
+
+    jets: int
+    of: int
+    """All jets of the part."""
+    share: float
+
+
 class _Needed(TypedDict):
     loss: float
 
@@ -46,6 +55,8 @@ class Figures(_Needed, total=False):
     spread: dict[str, Any]
     """The standard deviation of each figure over them."""
     diverged: dict[str, str]
+    trained_on: dict[str, TrainedOn]
+    """Of the parts "val" and "test", where they have training jets."""
 
 
 class Predictions(NamedTuple):

@@ -43,16 +43,19 @@ def assert_pictures(folder, *names):
 
 @pytest.fixture(scope="session")
 def few_jets(tmp_path_factory):
-    """A file of the first 300 jets of the sample, and one of 440 of its light quark and top jets."""
+    """A folder of jets to train and to test on: few-data.h5 and few-test.h5, 300 each, and of light quark and top jets
+    alone pair-data.h5 and pair-test.h5."""
     folder = tmp_path_factory.mktemp("jets")
     with h5py.File(Path(hepjax.__file__).parent / "data" / "jets_30p.h5") as sample:
         names = [name.decode() for name in sample["jetFeatureNames"][:]]
         flags = sample["jets"][:, [names.index("j_q"), names.index("j_t")]]
-        pair = np.sort(np.concatenate([np.flatnonzero(flag)[:220] for flag in flags.T]))
-        for path, rows in ((folder / "few.h5", slice(300)), (folder / "pair.h5", pair)):
-            with h5py.File(path, "w") as file:
+        chosen = {"few-data": slice(300), "few-test": slice(300, 600)}
+        for name, some in (("pair-data", slice(220)), ("pair-test", slice(220, 440))):
+            chosen[name] = np.sort(np.concatenate([np.flatnonzero(flag)[some] for flag in flags.T]))
+        for stem, rows in chosen.items():
+            with h5py.File(folder / f"{stem}.h5", "w") as file:
                 for name in ("jetConstituentList", "jets"):
                     file[name] = sample[name][:][rows]
                 for name in ("particleFeatureNames", "jetFeatureNames"):
                     file[name] = sample[name][:]
-    return folder / "few.h5", folder / "pair.h5"
+    return folder

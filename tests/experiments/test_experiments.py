@@ -23,7 +23,7 @@ from .conftest import EXPERIMENTS, NAMES, assert_pictures, load, options_of
 
 FILES = {
     "checkpoints", "experiment.json", "history.csv", "history.jsonl", "log.txt", "metrics.json", "split.npz", "test.h5",
-    "history.png",
+    "history.png", "trained_jets.msgpack",
 }  # fmt: skip
 PICTURES = {
     "anomaly": {"roc.png", "scores.png"},
@@ -116,10 +116,10 @@ def test_each_trains_for_an_epoch_and_leaves_its_results(name, few_jets, tmp_pat
     if name in GIVEN:
         monkeypatch.setattr(*GIVEN[name])
     changes, expected = SMALL[name]
-    kind, (few, pair) = options_of(module), few_jets
+    kind, jets = options_of(module), "pair" if "classes" in changes else "few"
     for field in dataclasses.fields(kind):
         if field.name in ("data", "test"):
-            changes = changes | {field.name: (pair if "classes" in changes else few,)}
+            changes = changes | {field.name: (few_jets / f"{jets}-{field.name}.h5",)}
     out = tmp_path / "a" / "b"
     assert module.run(kind(**changes, out=out))
     assert {path.name for path in out.iterdir()} == expected

@@ -81,6 +81,13 @@ def test_particles_and_images_say_what_padding_is():
     assert "`images`, (N, 8, 8, 1) float32: pT per pixel in GeV" in model_card("t.onnx", PIXELS, METRICS, ["jetImage"])
 
 
+def test_it_says_which_test_jets_were_trained_on():
+    found = {"trained_on": {"test": {"jets": 30, "of": 400, "share": 0.075}}}
+    text = model_card("tagger.onnx", MLP, METRICS | found, ["j_pt", "j_zlogz"], units=UNITS)
+    assert "30 of 400 test jets (7.5%) are among the training jets" in text.split("## Data")[1].split("## Training")[0]
+    assert "training jets:" not in model_card("tagger.onnx", MLP, METRICS, ["j_pt", "j_zlogz"], units=UNITS)
+
+
 def test_it_does_without_what_an_old_run_lacks():
     bare = {"experiment": {"model": {"name": "mlp", "features": ["j_pt"]}, "data": ["a.h5"]}, "classes": ["g", "t"]}
     text = model_card(

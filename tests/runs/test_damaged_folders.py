@@ -353,6 +353,7 @@ def test_each_file_of_a_finished_run_has_a_checksum(trained_run):
         "history.csv",
         "metrics.json",
         "test.h5",
+        "trained_jets.msgpack",
     }
     for name in record["files"]:
         data = (folder / name).read_bytes()

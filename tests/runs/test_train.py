@@ -77,6 +77,7 @@ class TestRunFolder:
     def test_files(self, finished):
         folder, metrics, shown = finished
         names = {"experiment.json", "history.csv", "history.jsonl", "metrics.json", "test.h5", "log.txt", "split.npz"}
+        names |= {"trained_jets.msgpack"}
         pictures = {"roc.png", "history.png", "confusion.png", "scores.png"}
         assert {p.name for p in folder.iterdir()} == names | pictures | {"checkpoints"}
         assert json.loads((folder / "metrics.json").read_text()) == metrics

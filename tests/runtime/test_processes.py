@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,7 +17,7 @@ import pytest
 from hepjax import InputError, models, read_jets, runtime
 from hepjax.cli import parsing
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import records, run_folder, train
+from hepjax.runs import records, run_folder, train, trained_jets
 
 MODEL = ["mlp", "--hidden", "8", "--norm", "layer"]
 PATIENCE = 60
@@ -76,6 +77,8 @@ def alone(*words):
 
 def test_several_processes_train_and_one_writes(path, tmp_path, brief):
     out, other = tmp_path / "run", tmp_path / "alone"
+    with h5py.File(path, "r+") as file:  # each process has seen one half of these jets, which are there twice
+        file[hls4ml.JETS][-60:] = file[hls4ml.JETS][:60]
     ends = finish(begin(2, *arguments(path, out), launcher=True))  # as mpirun starts them
     assert [status for status, _, _ in ends] == [0, 0], ends
     assert "epoch 3/3" in ends[0][1]
@@ -86,6 +89,13 @@ def test_several_processes_train_and_one_writes(path, tmp_path, brief):
     assert several.val_loss == pytest.approx(one.val_loss, rel=0.05)
     fingerprints = [run_folder.read_experiment(folder)[1]["fingerprint"] for folder in (out, other)]
     assert fingerprints[0] == fingerprints[1]
+    trained = [trained_jets.read(folder, None) for folder in (out, other)]
+    np.testing.assert_array_equal(trained[0].hashes, trained[1].hashes)
+    found, expected = (json.loads((folder / "metrics.json").read_text())["trained_on"] for folder in (out, other))
+    assert found == expected
+    assert found["test"]["jets"] > 5
+    assert "test jets" in "".join(ends[0][1:])
+    assert "test jets" not in "".join(ends[1][1:])
     alone("--resume", *arguments(path, out, 4))  # on with another number of processes
     assert len(records.read_history(out / "history.csv")) == 4
 

@@ -133,7 +133,7 @@ class TestLearnedFrom:
 
     def test_an_unfinished_run_says_so(self, jet_file, tmp_path, monkeypatch):
         path = jet_file("jets.h5", count=120)
-        monkeypatch.setattr(train, "measure_trainings", lambda *_: {})
+        monkeypatch.setattr(train, "measure_trainings", lambda *_, **__: {})
         out, _ = run(path, tmp_path / "run")
         with pytest.raises(
             InputError, match=r"its training has not ended, .* go on with: hepjax train --out .* --resume"
