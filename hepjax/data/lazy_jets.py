@@ -108,6 +108,27 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
 
 
+def file_and_row(jets: Jets, row: int) -> tuple[str, int]:
+    """Returns the name of the file that a jet lies in, and its row there, for messages.
+
+    Args:
+      jets: the jets, lazy or in memory.
+      row: of the jet, from 0.
+
+    Returns:
+      "jets" and the same row where they come from no file.
+
+    >>> import hepjax
+    >>> file_and_row(hepjax.read_jets()[:5], 3)
+    ('jets', 3)
+    """
+    for file in jets.store.files if isinstance(jets, LazyJets) else ():
+        if row < file.header.jets:
+            return str(file.header.path), row
+        row -= file.header.jets
+    return "jets", row
+
+
 def _slots_of_all_files(headers: Sequence[Header], particles: int | None) -> int:
     """The particles to keep per jet, which every file has."""
     first, fewest = headers[0], min(headers, key=lambda header: header.slots)
