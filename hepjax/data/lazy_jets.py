@@ -59,7 +59,7 @@ def join_lazy_jets(
     for header, _ in others:
         check_same_columns(first, header)
     described = recognize_columns(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
-    files = tuple(JetFile(header, described, kind) for header, kind in opened)
+    files = tuple(JetFile(header, described, kind, {}) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
     slots = (

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.choices import Role
+from hepjax.data.angles import wrap_in_memory
 from hepjax.data.dataset import particle_mask
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
@@ -65,6 +66,7 @@ def sequences(
     if not 1 <= kept <= slots:
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
     constituents = np.asarray(jets.constituents[rows])
+    constituents = wrap_in_memory(constituents, jets.particle_names, jets.dataset.roles, of_jets=False)
     mask = _particle_mask_of_rows(jets, constituents, rows)
     if roles := [*wanted.derived, *derived]:
         constituents = np.concatenate(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax.data.angles import wrap_in_memory
 from hepjax.inputs.column_names import observable_places
 
 if TYPE_CHECKING:
@@ -34,4 +35,6 @@ def tabular(jets: Jets, features: Sequence[str] | None = None, *, rows: slice | 
     (3, 2)
     """
     names = jets.dataset.features if features is None else features
-    return np.asarray(jets.observables[rows])[:, observable_places(names, jets.dataset, "features")]
+    observables = np.asarray(jets.observables[rows])
+    observables = wrap_in_memory(observables, jets.observable_names, jets.dataset.roles, of_jets=True)
+    return observables[:, observable_places(names, jets.dataset, "features")]

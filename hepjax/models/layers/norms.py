@@ -28,8 +28,8 @@ class BatchNorm(nn.BatchNorm):
     """Batch normalization whose running averages are right from the first step on.
 
     Flax's begin at a mean of 0 and a variance of 1, which stay in them for hundreds of steps. Here batches alone count,
-    as in Adam. The variables are those of Flax, and the collection `batch_steps`, which predictions do not need. A batch
-    of less than two rows has no variance, and does not count.
+    as in Adam. The variables are those of Flax, and the collection `batch_steps`, which predictions do not need. A
+    batch of less than two rows has no variance, and does not count.
 
     Reference: D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980, section 3, for the correction of the bias.
     """
