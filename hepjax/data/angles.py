@@ -19,8 +19,8 @@ AZIMUTHS = (Role.PHI, Role.PHI_REL, Role.JET_PHI)
 """The roles of columns that are azimuths, in radians."""
 ABSURD = 100.0
 """Beyond this, radians, no program means an azimuth: what is there is left as it is."""
-LARGEST = float(np.float32(np.pi))
-"""π as float32 files hold it, a little more than π."""
+LARGEST = float(np.pi) + 2.0**-8
+"""What lies closer to ±π than files round, to half precision or ten bits, is inside."""
 
 
 def azimuth_places(names: Sequence[str], roles: Mapping[Role, str], *, of_jets: bool) -> list[int]:
