@@ -357,7 +357,7 @@ class Ensemble(NamedTuple):
 
 
 class Scaling(NamedTuple):
-    """Statistics of the training part, to standardize by: (x - mean) / std."""
+    """Statistics of the training part, to standardize by: (x - mean) / std; values far outside are not counted."""
 
     mean: Array
     """(F,) float32."""
@@ -371,9 +371,11 @@ class Moments(NamedTuple):
     rows: float
     """How many."""
     mean: Array
-    """(F,) float64."""
+    """(F,) float64, of all values but the suspects."""
     squares: Array
-    """(F,) float64, the sum of squared distances to the mean."""
+    """(F,) float64, the sum of squared distances to the mean, of the same values."""
+    suspects: Any = ()
+    """(K, 2) float64, the columns and values of what may lie far outside the rest; () for none."""
 
 
 class Scores(NamedTuple):

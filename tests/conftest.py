@@ -124,6 +124,8 @@ def public_file(path, count=25, slots=30, seed=0, chunk=7, **changes):
     """Writes a tiny file of the public layout, by hand; `changes` replace whole datasets, None leaves one out."""
     rng = np.random.default_rng(seed)
     particles = rng.normal(size=(count, slots, 16)).astype(np.float32)
+    azimuths = [hls4ml.PARTICLE_COLUMNS.index(name) for name in ("j1_phi", "j1_phirel")]
+    particles[..., azimuths] = particles[..., azimuths].clip(-3, 3)
     filled = rng.integers(2, slots + 1, size=count)
     pt = np.sort(rng.exponential(20, size=(count, slots)).astype(np.float32), axis=1)[:, ::-1]
     particles[..., hls4ml.PARTICLE_COLUMNS.index("j1_pt")] = pt

@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepjax.data.datasets import register as register_dataset
-    from hepjax.data.lazy_jets import chunk_starts, with_columns, with_images
+    from hepjax.data.lazy_jets import chunk_starts, file_and_row, with_columns, with_images
     from hepjax.data.readers import list_files, read_header, read_jets
     from hepjax.data.summary import summarize
 
 # Everything loads on first use: the command line's help needs the datasets' names, and no NumPy.
 _HOMES = {
     "chunk_starts": ("hepjax.data.lazy_jets", "chunk_starts"),
+    "file_and_row": ("hepjax.data.lazy_jets", "file_and_row"),
     "list_files": ("hepjax.data.readers", "list_files"),
     "read_header": ("hepjax.data.readers", "read_header"),
     "read_jets": ("hepjax.data.readers", "read_jets"),
@@ -24,8 +25,8 @@ _HOMES = {
 }
 
 __all__ = [
-    "chunk_starts", "list_files", "read_header", "read_jets", "register_dataset", "summarize", "with_columns",
-    "with_images",
+    "chunk_starts", "file_and_row", "list_files", "read_header", "read_jets", "register_dataset", "summarize",
+    "with_columns", "with_images",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax.data import angles
 from hepjax.data.columns import PARTICLE, header_of_contents
 from hepjax.data.containers import Container, Ragged
 from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
@@ -107,7 +108,7 @@ def _read_chunk(
         block = _particle_block(file, slots, arrays, rows[part], first)
         for field in {"constituents", "mask"} & {*out}:
             out[field][places[part]] = block[field]
-    values = _jet_values(header, arrays, columns, rows, first)
+    values = _wrap_azimuths(file, _jet_values(header, arrays, columns, rows, first), columns, of_jets=True)
     for field, names in jets.items():
         taken = values[:, [columns.index(name) for name in names]]
         if field == "labels":
@@ -143,6 +144,24 @@ def _jet_values(
     return values
 
 
+def _wrap_azimuths(file: JetFile, values: np.ndarray, names: Sequence[str], *, of_jets: bool) -> np.ndarray:
+    """Wraps azimuths into −π to π, says so once, and refuses columns in another unit."""
+    places = angles.azimuth_places(names, file.dataset.roles, of_jets=of_jets)
+    wrapped = angles.wrap_columns(values, places)
+    if wrapped is not values:
+        mine = object()
+        first = file.told.setdefault(f"azimuths of {'jets' if of_jets else 'particles'}", mine) is mine
+        counts = {names[place]: int(angles.outside(values[..., place]).sum()) for place in places}
+        if first:  # of several threads, one
+            words = {
+                name: f"{count:,} of the {len(values):,} jets read first" for name, count in counts.items() if count
+            }
+            angles.warn_of_wrapped(f"{file.header.path}: ", words)
+    for place in places:
+        angles.check_unit(str(file.header.path), names[place], values[..., place])
+    return wrapped
+
+
 def _particle_block(
     file: JetFile, slots: int, arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
 ) -> dict[str, np.ndarray]:
@@ -155,6 +174,7 @@ def _particle_block(
         values = _fixed_lists(header, names, arrays, rows)
     mask = particle_mask(values, names, dataset.roles)
     values[~mask] = 0
+    values = _wrap_azimuths(file, values, names, of_jets=False)
     _check_finite(header, values, names, rows + first)
     hardness = particle_hardness(np.where(mask[..., None], values, 0), names, dataset.roles)
     if hardness is not None:

@@ -110,6 +110,8 @@ class JetFile(NamedTuple):
     header: Header
     dataset: Dataset
     container: Container
+    told: dict[str, object]
+    """Parts of the file of which a warning was given, which is then not repeated."""
 
 
 class Container(NamedTuple):

@@ -61,7 +61,7 @@ def join_lazy_jets(
     for header, _ in others:
         check_same_columns(first, header)
     described = recognize_columns(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
-    files = tuple(JetFile(header, described, kind) for header, kind in opened)
+    files = tuple(JetFile(header, described, kind, {}) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
     return _lazy_jets_of_store(_Store(files, _slots_of_all_files(headers, particles, shortest), sizes))
@@ -132,6 +132,27 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     chunks = [(file.header.jets, file.header.chunk) for file in files] or [(len(jets), ROWS)]
     ends = np.cumsum([count for count, _ in chunks])
     return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
+
+
+def file_and_row(jets: Jets, row: int) -> tuple[str, int]:
+    """Returns the name of the file that a jet lies in, and its row there, for messages.
+
+    Args:
+      jets: the jets, lazy or in memory.
+      row: of the jet, from 0.
+
+    Returns:
+      "jets" and the same row where they come from no file.
+
+    >>> import hepjax
+    >>> file_and_row(hepjax.read_jets()[:5], 3)
+    ('jets', 3)
+    """
+    for file in jets.store.files if isinstance(jets, LazyJets) else ():
+        if row < file.header.jets:
+            return str(file.header.path), row
+        row -= file.header.jets
+    return "jets", row
 
 
 def _slots_of_all_files(headers: Sequence[Header], particles: int | None, shortest: bool) -> int:

@@ -30,7 +30,7 @@ from hepjax.evaluation.comparison import Difference, compare_scores, mean_differ
 from hepjax.evaluation.confusion import accuracy, confusion_matrix, normalize_rows
 from hepjax.evaluation.decorrelation import TradeOff, ranks_in_bins, trade_off
 from hepjax.evaluation.detections import Detections, detections
-from hepjax.evaluation.diagnosis import Fit, Verdict, best_epoch, verdict
+from hepjax.evaluation.diagnosis import Fit, Verdict, add_doubts, best_epoch, verdict
 from hepjax.evaluation.discriminants import class_fractions, discriminant, discriminant_curve
 from hepjax.evaluation.distances import (
     Distance,
@@ -107,6 +107,7 @@ __all__ = [
     "Verdict",
     "WorkingPoint",
     "accuracy",
+    "add_doubts",
     "adjusted_rand_index",
     "anomaly_figures",
     "apply_temperature",

@@ -11,7 +11,7 @@ import numpy as np
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -113,6 +113,27 @@ def verdict(history: Sequence[Epoch], chance_loss: float | None = None) -> Verdi
     if best is None:
         return _diagnose_without_validation(train, chance_loss)
     return _diagnose_with_validation(train[has_val], val[has_val], best, chance_loss)
+
+
+def add_doubts(verdict: Mapping[str, str], doubts: Sequence[str]) -> dict[str, str]:
+    """Adds to a verdict what speaks against trusting it; nothing is called a good fit then.
+
+    Args:
+      verdict: `kind` and `words`, as in metrics.json.
+      doubts: sentences without their full stops.
+
+    Returns:
+      The verdict; the same where there are no doubts.
+
+    >>> add_doubts({"kind": "good fit", "words": "Good fit: all is well."}, ["one jet decides"])
+    {'kind': 'undecided', 'words': 'Undecided: all is well. But one jet decides.'}
+    """
+    kind, words = verdict["kind"], verdict["words"].removesuffix(".")
+    if not doubts:
+        return dict(verdict)
+    if kind == Fit.GOOD_FIT:
+        kind, words = Fit.UNDECIDED.value, words.replace(kind.capitalize(), Fit.UNDECIDED.value.capitalize(), 1)
+    return {"kind": kind, "words": f"{words}. But {'; and '.join(doubts)}."}
 
 
 def _diagnose_with_validation(train: Floats, val: Floats, best: Epoch, chance_loss: float | None) -> Verdict:

@@ -10,7 +10,7 @@ from hepjax.inputs.images import (
     image_columns,
     images,
 )
-from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, scaling_of
+from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, replace_far, scaling_of
 from hepjax.inputs.sequences import sequences
 from hepjax.inputs.tabular import tabular
 
@@ -30,6 +30,7 @@ __all__ = [
     "images",
     "moments",
     "pair_features",
+    "replace_far",
     "scaling_of",
     "sequences",
     "tabular",

@@ -16,7 +16,7 @@ from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.rounding import unfused_product
 from hepjax.inputs.sequences import sequences
-from hepjax.numerics import safe_divide, safe_sqrt
+from hepjax.numerics import asinh_of_ratio, safe_divide, safe_sqrt, wrap_azimuth
 from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def coordinates(
     xp = values.__array_namespace__()
     points = values[..., np.array([names.index(name) for name in by])]
     absolute = xp.asarray([name in azimuths for name in by])
-    return xp.where(absolute, kinematics.wrap_azimuth(points - points[:, :1]), points)
+    return xp.where(absolute, wrap_azimuth(points - points[:, :1]), points)
 
 
 def pair_features(p4_a: Any, p4_b: Any) -> Any:
@@ -282,7 +282,7 @@ def _momentum_coordinates(p4: Any) -> Any:
     px, py, pz, e = xp.moveaxis(p4, -1, 0)
     pt_2 = unfused_product(px**2) + unfused_product(py**2)
     mass_2 = xp.maximum(unfused_product((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
-    rapidity = xp.asinh(safe_divide(pz, safe_sqrt(pt_2 + mass_2)))
+    rapidity = asinh_of_ratio(pz, safe_sqrt(pt_2 + mass_2))
     return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
 
 

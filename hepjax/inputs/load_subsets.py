@@ -14,10 +14,10 @@ import jax
 import numpy as np
 
 from hepjax import data as jet_files
-from hepjax import inputs as representations
 from hepjax import runtime
 from hepjax.errors import InputError
-from hepjax.inputs import batching, jet_hashes
+from hepjax.inputs import batching, far_values, jet_hashes
+from hepjax.inputs.scaling import moments_of_all_processes, scaling_of
 from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
@@ -83,6 +83,8 @@ class Splits(NamedTuple):
     """What the columns of the jets to train on mean."""
     limit: np.uint64
     """The largest hash that `hashes` of the subsets have."""
+    far_values: str = ""
+    """Where values lie far outside the rest; "" where none does."""
 
 
 class _Pass(NamedTuple):
@@ -91,6 +93,8 @@ class _Pass(NamedTuple):
     subsets: dict[str, Subset]
     moments: list[Moments]
     """Of the training jets."""
+    extents: list[far_values.Extent]
+    """Of all jets."""
     checksum: int
     empty: int
     """Jets without a particle."""
@@ -152,14 +156,17 @@ def load_subsets(
     subsets = {name: subset for each in passes for name, subset in each.subsets.items()}
     _normalize_weights(subsets)
     _warn_of_empty_jets(int(_sum_over_processes([each.empty for each in passes]).sum()), count)
+    read = [each.extents for each in passes]
+    scaling = scaling_of(moments_of_all_processes(passes[0].moments))
     return Splits(
         **subsets,
         split=split,
         counts=tuple(_sum_over_processes([len(subsets[name].rows) for name in split._fields]).tolist()),
-        scaling=representations.scaling_of(_moments_over_processes(passes[0].moments)),
+        scaling=scaling,
         fingerprint=zlib.crc32(_sum_over_processes([each.checksum for each in passes]).tobytes()),
         dataset=opened.data.dataset,
         limit=limit,
+        far_values=far_values.warn_of_far_values([jets for jets, _ in wanted.values()], read, pipeline, scaling),
     )
 
 
@@ -286,11 +293,12 @@ def _read_process_share(
     targets = _check_subset_targets(read_targets(jets, slice(first, first)), source)
     targets = np.empty((count, *targets.shape[1:]), targets.dtype)
     lengths, weights = np.empty(count, np.int32), np.ones(count, np.float32)
-    moments, sampled, checksum = [], [], 0
+    moments, extents, sampled, checksum = [], [], [], 0
     for start, stop in _row_spans(jets, mine, size):
         inputs, here = pipeline.load(jets, slice(start, stop)), slice(start - first, stop - first)
         targets[here] = _check_subset_targets(read_targets(jets, slice(start, stop)), source)
         lengths[here] = _particle_counts(inputs)
+        extents += far_values.extent(start, stop, inputs, pipeline)
         known = [inputs, targets[here]]
         if jets.weights is not None:
             weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), start, source)
@@ -312,7 +320,7 @@ def _read_process_share(
         stream = _subset_in_memory(data) if data is not None else _stream_subset(jets, chosen, y, w, pipeline, size)
         of_subset = jet_hashes.take_jets(hashes, places)
         subsets[name] = Subset(chosen, y, w, lengths[places], data, stream, jets, of_subset)
-    return _Pass(subsets, moments, checksum % 2**64, int((lengths == 0).sum()))
+    return _Pass(subsets, moments, extents, checksum % 2**64, int((lengths == 0).sum()))
 
 
 def _check_subset_targets(targets: np.ndarray | None, source: str) -> np.ndarray:
@@ -384,12 +392,6 @@ def _sum_over_processes(counts: Sequence[Any]) -> np.ndarray:
     """The sum over all processes."""
     total: np.ndarray = runtime.gather(np.asarray(counts, np.uint64)[None]).sum(axis=0)
     return total
-
-
-def _moments_over_processes(parts: Sequence[Moments]) -> list[Moments]:
-    """The moments of all processes."""
-    rows = runtime.gather(np.array([[part.rows, *part.mean, *part.squares] for part in parts]))
-    return [Moments(row[0], *np.split(row[1:], 2)) for row in rows]
 
 
 def _warn_of_empty_jets(empty: int, jets: int) -> None:

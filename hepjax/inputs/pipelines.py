@@ -14,7 +14,7 @@ from hepjax import models
 from hepjax.choices import Channels, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
-from hepjax.inputs import apply_scaling, moments
+from hepjax.inputs import apply_scaling, moments, replace_far
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
 from hepjax.types import Moments, Scaling, Sequences
 
@@ -214,13 +214,14 @@ def _graph_pipeline(model: GraphModel, dataset: Dataset) -> InputPipeline:
 
     def graph_transform(scaling: Scaling, x: Sequences) -> Any:
         scaled = apply_scaling(scaling, x.values, x.mask)
+        values = jnp.where(x.mask[..., None], replace_far(scaling, x.values), x.values)
         return representations.build_graph(
             scaled[..., : len(model.columns)],
             x.mask,
             neighbors=model.neighbors,
             radius=model.radius,
-            points=representations.coordinates(x.values, columns, by, azimuths) if by else None,
-            p4=x.values[..., [columns.index(name) for name in p4]] if p4 else None,
+            points=representations.coordinates(values, columns, by, azimuths) if by else None,
+            p4=values[..., [columns.index(name) for name in p4]] if p4 else None,
         )
 
     return InputPipeline(

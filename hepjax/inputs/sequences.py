@@ -8,6 +8,7 @@ import numpy as np
 
 from hepjax.choices import Role
 from hepjax.data import with_columns
+from hepjax.data.angles import wrap_in_memory
 from hepjax.data.dataset import particle_mask
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
@@ -73,6 +74,7 @@ def sequences(
     if not 1 <= kept <= slots:
         raise InputError(f"particles: the jets have {slots} slots, found particles={particles}; give 1 to {slots}")
     constituents = np.asarray(jets.constituents[rows])
+    constituents = wrap_in_memory(constituents, jets.particle_names, jets.dataset.roles, of_jets=False)
     mask = _particle_mask_of_rows(jets, constituents, rows)
     check_values(jets, "constituents", constituents, mask)
     if roles := [*wanted.derived, *derived]:

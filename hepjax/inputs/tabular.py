@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.data import with_columns
+from hepjax.data.angles import wrap_in_memory
 from hepjax.data.validation import check_jets, check_values
 from hepjax.inputs.column_names import observable_places
 
@@ -41,4 +42,5 @@ def tabular(jets: Jets, features: Sequence[str] | None = None, *, rows: slice | 
     narrow = with_columns(jets, (), [jets.observable_names[place] for place in places])
     observables = np.asarray(narrow.observables[rows])
     check_values(narrow, "observables", observables)
+    observables = wrap_in_memory(observables, narrow.observable_names, narrow.dataset.roles, of_jets=True)
     return observables[:, observable_places(names, narrow.dataset, "features")]

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hepjax.models.interaction_network import InteractionNetwork
     from hepjax.models.layers import activations
     from hepjax.models.layers.empty_jets import uniform_where_empty
+    from hepjax.models.layers.norms import without_steps
     from hepjax.models.layers.polynomial import polynomial_basis
     from hepjax.models.linear import Linear
     from hepjax.models.logistic import Logistic
@@ -84,6 +85,7 @@ _HOMES = {
     "register": "registry",
     "to_json": "serialization",
     "uniform_where_empty": "layers.empty_jets",
+    "without_steps": "layers.norms",
 }
 
 __all__ = [
@@ -126,6 +128,7 @@ __all__ = [
     "register",
     "to_json",
     "uniform_where_empty",
+    "without_steps",
 ]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.choices import Role
-from hepjax.numerics import safe_divide
+from hepjax.numerics import safe_divide, wrap_azimuth
 from hepjax.physics import kinematics
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
         Role.PHI: phi,
         Role.MASS: kinematics.mass(p4),
         Role.ETA_REL: eta - jet_eta[:, None],
-        Role.PHI_REL: kinematics.wrap_azimuth(phi - jet_phi[:, None]),
+        Role.PHI_REL: wrap_azimuth(phi - jet_phi[:, None]),
         Role.PT_REL: safe_divide(pt, jet_pt[:, None]),
         Role.ENERGY_REL: safe_divide(p4[..., 3], _energy_of_jet(jet, total)[:, None]),
         Role.DELTA_R: kinematics.delta_r(eta, phi, jet_eta[:, None], jet_phi[:, None]),

@@ -15,6 +15,7 @@ from hepjax import evaluation, report, runtime, training
 from hepjax.errors import InputError
 from hepjax.inputs import batching
 from hepjax.runs import run_folder, save_run, stored, trained_jets
+from hepjax.runs.dominating_jets import find_dominating_jets
 from hepjax.runs.ensembles import ALONE, asks_for_ensemble, choose_best_member, diverged_members, ensemble_verdict_text
 from hepjax.runs.setup import take_saved_model
 from hepjax.tasks import Predictions, TrainedNetwork, packing
@@ -102,6 +103,9 @@ def measure_trainings(
             "verdict": experiment.task.verdict(progress[best].history, test.columns),
         }
     whole |= trained_jets.metric(examined.overlaps)
+    doubts = [jets.far_values] if jets.far_values else []
+    doubts += find_dominating_jets(experiment.task, jets, setup, ensemble, good)
+    whole["verdict"] = evaluation.add_doubts(whole["verdict"], doubts)
     if runtime.is_first():
         save_run.write_test_results(folder, experiment.task, test, whole)
         run_folder.write_history(folder, progress[best].history)

@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Optimizer, Precision, Schedule, Strategy, choose_fields
+from hepjax.choices import Norm, Optimizer, Precision, Schedule, Strategy, choose_fields
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.tasks.registry import TASKS, default_task
@@ -168,6 +168,12 @@ def check(experiment: Experiment) -> None:
     own: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
+        Rule(
+            "--batch-size",
+            e.batch_size,
+            e.batch_size != 1 or getattr(e.model, "norm", None) is not Norm.BATCH,
+            "2 or more for batch normalization, or --norm layer",
+        ),
         Rule("--patience", e.patience, e.patience is None or e.patience >= 1, "1 or more"),
         Rule("--min-change", e.min_change, e.min_change >= 0, "0 or more"),
         Rule("--folds", e.folds, e.folds is None or 3 <= e.folds <= MOST_MEMBERS, f"3 to {MOST_MEMBERS:,}"),

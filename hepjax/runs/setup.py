@@ -201,7 +201,8 @@ def take_saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Sca
     Returns:
       What best.msgpack holds; until the training has ended, what is computed after it is empty.
     """
-    model_state = {name: value for name, value in state.model_state.items() if name != SCALING}
+    others = {name: value for name, value in state.model_state.items() if name != SCALING}
+    model_state = models.without_steps(others)
     known = packing.split_target_statistics(model_state)[1]
     model_state = packing.add_references(model_state, packing.blank_target_statistics(task.reference_names) | known)
     return task.network_parameters(state.params), model_state, state.model_state[SCALING]

@@ -282,6 +282,7 @@ def _read_network(
         params, model_state = models.check_size(
             lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)), name
         )
+    model_state = models.without_steps(model_state)
     blank = packing.blank_target_statistics((*task.statistics_names, *task.reference_names))
     template = (params, packing.add_target_statistics(model_state, blank), pipelines.blank_scaling(pipeline))
     params, model_state, scaling = training.restore(path, template, identity)

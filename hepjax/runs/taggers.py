@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,7 @@ from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.data.dataset import check_dataset
 from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
-from hepjax.inputs import load_subsets, open_files, pipelines
+from hepjax.inputs import far_values, load_subsets, open_files, pipelines
 from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.stored import Run
     from hepjax.tasks import Task, TrainedNetwork
+
+log = logging.getLogger("hepjax")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,15 +274,23 @@ def predict_jets_in_blocks(
     Raises:
       InputError: at the end, that the model gave no numbers for some jets, how many, and the first.
     """
-    bad, first, row = 0, 0, 0
+    bad, first, row, far = 0, 0, 0, far_values.Found(0)
     for inputs, targets in load_subsets.subset_blocks(jets, predictor.pipeline, predictor.task.read):
         look(inputs)
         predicted = predictor.predict(inputs)
         rows = predictions.unsound_rows(predicted, predictor.task)
         if len(rows) and not bad:
             first = row + int(rows[0])
+        for network in predictor.networks[:1]:
+            far = far_values.add_found(far, far_values.far_values_of(inputs, predictor.pipeline, network.scaling), row)
         bad, row = bad + len(rows), row + len(predicted)
         yield predicted, targets
+    if far.number:
+        network = predictor.networks[0]
+        log.warning(
+            "%s; such values count as the mean",
+            far_values.far_values_text(jets, far, network.pipeline, network.scaling),
+        )
     predictions.check_sound("predictions", bad, row, first)
 
 

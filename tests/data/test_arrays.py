@@ -125,6 +125,17 @@ class TestTables:
         assert (jets.constituents.shape, jets.observable_names) == ((4, 12, 3), ("mass",))
         assert set(jets.particle_names) == {"pt", "eta", "phi"}
 
+    def test_azimuths_are_wrapped_and_those_in_degrees_refused(self, caplog):
+        columns = {"pt": [[3.0, 2.0], [5.0]], "eta": [[0.1, 0.2], [0.3]]}
+        jets = hepjax.from_table({**columns, "phi": [[6.0, 1.0], [-4.0]]})
+        place = jets.particle_names.index("phi")
+        np.testing.assert_allclose(
+            jets.constituents[..., place], [[6 - 2 * np.pi, 1], [2 * np.pi - 4, 0]], rtol=1e-5, atol=1e-6
+        )
+        assert "azimuths outside -π to π are wrapped: 2 of the 2 jets read first in phi" in caplog.text
+        with pytest.raises(InputError, match="phi, an azimuth, is beyond ±100 in 2 of 3 places; give radians"):
+            hepjax.from_table({**columns, "phi": [[300.0, 1.0], [180.0]]})
+
     def test_columns_of_other_lengths_are_refused(self):
         with pytest.raises(InputError, match="its columns have 2, 3 rows"):
             hepjax.from_table({"pt": [[1.0], [2.0]], "mass": [1, 2, 3]})

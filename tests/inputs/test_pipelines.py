@@ -14,7 +14,7 @@ from hepjax import inputs as representations
 from hepjax.choices import Channels, Readout
 from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
-from hepjax.physics.kinematics import wrap_azimuth
+from hepjax.numerics import wrap_azimuth
 from hepjax.types import Scaling
 
 SMALL = {

@@ -77,7 +77,7 @@ def test_order_decides_which_are_kept(opened):
 def test_a_mask_of_the_users_own(opened, rng):
     jets = opened[1]
     spoilt = dataclasses.replace(
-        jets, constituents=jets.constituents + 1, mask=jets.mask & (rng.random((25, 30)) < 0.5)
+        jets, constituents=jets.constituents + np.float32(0.1), mask=jets.mask & (rng.random((25, 30)) < 0.5)
     )
     values, mask = slow(spoilt, ["j1_pt", "j1_phi"], 9, None)
     found = sequences(spoilt, ["j1_pt", "j1_phi"], particles=9)

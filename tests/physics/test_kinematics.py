@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import hypothesis
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from hepjax.inputs import pair_features
+from hepjax.numerics import wrap_azimuth
 from hepjax.physics import kinematics
 
 momenta = arrays(np.float64, 3, elements=st.floats(-1e4, 1e4)).filter(lambda p: np.hypot(p[0], p[1]) > 1e-3)
@@ -53,7 +56,7 @@ def test_boost_along_the_beam(p, m, boost):
 
 @given(phi=angles)
 def test_wrap(phi):
-    wrapped = float(kinematics.wrap_azimuth(np.float64(phi)))
+    wrapped = float(wrap_azimuth(np.float64(phi)))
     assert -math.pi <= wrapped < math.pi
     assert math.cos(wrapped) == pytest.approx(math.cos(phi), abs=1e-9)
     assert math.sin(wrapped) == pytest.approx(math.sin(phi), abs=1e-9)
@@ -86,3 +89,123 @@ def test_jax_and_numpy_agree_and_gradients_are_finite(function, rng):
 
 def test_delta_r_gradient_at_coincidence():
     assert jax.grad(lambda x: kinematics.delta_r(x, jnp.float32(1.0), jnp.float32(0.5), jnp.float32(1.0)))(0.5) == 0
+
+
+def powers_of_ten(low, high):
+    """Numbers of both signs and of any size between two powers."""
+    return st.tuples(st.sampled_from([-1.0, 1.0]), st.floats(low, high)).map(lambda pair: pair[0] * 10.0 ** pair[1])
+
+
+components = st.sampled_from([0.0]) | powers_of_ten(-30, 30)
+
+
+many = hypothesis.settings(max_examples=25)  # of 20 momenta each
+
+
+def in_float64(function, x):
+    """What a compiled function of (n, F) rows gives in float64."""
+    with jax.enable_x64(True):
+        return jax.tree.map(np.asarray, function(jnp.asarray(x, jnp.float64)))
+
+
+def plain_momentum(x):
+    pt, eta, phi, mass = x
+    p3 = jnp.stack([pt * jnp.cos(phi), pt * jnp.sin(phi), pt * jnp.sinh(eta)])
+    return jnp.stack([*p3, jnp.sqrt((p3**2).sum() + mass**2)])
+
+
+PLAIN = {
+    kinematics.pt: lambda p: jnp.sqrt(p[0] ** 2 + p[1] ** 2),
+    kinematics.phi: lambda p: jnp.arctan2(p[1], p[0]),
+    kinematics.eta: lambda p: jnp.arcsinh(p[2] / jnp.sqrt(p[0] ** 2 + p[1] ** 2)),
+    kinematics.rapidity: lambda p: jnp.arcsinh(p[2] / jnp.sqrt((p[3] - p[2]) * (p[3] + p[2]))),
+    kinematics.mass: lambda p: jnp.sqrt((p[3] - p[2]) * (p[3] + p[2]) - p[0] ** 2 - p[1] ** 2),
+}
+COMPILED = {function: jax.jit(jax.vmap(jax.value_and_grad(function))) for function in (*PLAIN, *PLAIN.values())}
+
+
+@pytest.mark.parametrize("function", PLAIN)
+@many
+@given(p=arrays(np.float64, (20, 3), elements=components))
+def test_momenta_of_any_size_in_float32(function, p):
+    """Values and gradients are those that plain formulas give in float64, or finite without transverse momentum."""
+    energy = 2 * np.linalg.norm(p, axis=1, keepdims=True)  # of which m² is more than rounding
+    p4 = np.concatenate([p, energy], axis=1).astype(np.float32)
+    value, gradient = COMPILED[function](p4)
+    assert np.isfinite(value).all()
+    assert np.isfinite(gradient).all()
+    least = 1e-37 if function in {kinematics.pt, kinematics.mass} else 1e-20
+    np.testing.assert_allclose(function(p4), value, rtol=1e-5, atol=least)
+    moving = p[:, :2].any(axis=1)
+    expected, slope = (x[moving] for x in in_float64(COMPILED[PLAIN[function]], p4))
+    np.testing.assert_allclose(value[moving], expected, rtol=1e-5, atol=least)
+    largest = np.abs(slope).max(axis=1, keepdims=True, initial=1e-37)
+    np.testing.assert_allclose(gradient[moving] / largest, slope / largest, atol=1e-4)
+
+
+DISTANCE = jax.jit(jax.vmap(jax.value_and_grad(lambda x: kinematics.delta_r(*x))))
+PLAIN_DISTANCE = jax.jit(jax.vmap(lambda x: jnp.hypot(x[0] - x[2], wrap_azimuth(x[1] - x[3]))))
+
+
+@many
+@given(eta=arrays(np.float64, (20, 2), elements=components), phi=arrays(np.float64, 20, elements=st.floats(-3, 3)))
+def test_distances_of_any_size_in_float32(eta, phi):
+    x = np.stack([eta[:, 0], 0 * phi, eta[:, 1], 0 * phi], axis=1).astype(np.float32)
+    x[10:, 1] = phi[10:]
+    x[15:, 2] = x[15:, 0]
+    value, gradient = DISTANCE(x)
+    expected = in_float64(PLAIN_DISTANCE, x)
+    np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-6)
+    assert np.isfinite(gradient).all()
+    assert (np.linalg.norm(np.asarray(gradient, np.float64)[:, :2], axis=1) < 1.001).all()
+
+
+def test_the_gradient_of_tiny_distances_is_a_direction():
+    _, gradient = DISTANCE(np.float32([[1e-25, 0, 0, 0], [-1e-25, 0, 0, 0], [0, 0, 0, 0]]))
+    np.testing.assert_allclose(gradient[:, 0], [1, -1, 0], rtol=1e-5)
+
+
+@many
+@given(
+    sizes=arrays(np.float64, (20, 2), elements=components),
+    angles=arrays(np.float64, (20, 2), elements=st.floats(-3, 3)),
+)
+def test_momenta_from_coordinates_of_any_size_in_float32(sizes, angles):
+    x = np.stack([abs(sizes[:, 0]), angles[:, 0], angles[:, 1], abs(sizes[:, 1])], axis=1).astype(np.float32)
+    value, slopes = MOMENTUM(x)
+    expected = in_float64(PLAIN_MOMENTUM, x)
+    largest = np.abs(expected).max(axis=1, keepdims=True) + 1e-37
+    np.testing.assert_allclose(value / largest, expected / largest, atol=1e-6)
+    assert np.isfinite(slopes).all()
+
+
+def momentum(x):
+    return kinematics.from_pt_eta_phi_mass(*x)
+
+
+PLAIN_MOMENTUM = jax.jit(jax.vmap(plain_momentum))
+MOMENTUM = jax.jit(jax.vmap(lambda x: (momentum(x), jax.jacobian(momentum)(x))))
+
+
+def test_particles_without_pt_have_no_momentum_however_large_their_eta():
+    np.testing.assert_array_equal(kinematics.from_pt_eta_phi_mass(*np.float32([0, 1e11, 0.3, 2])), [0, 0, 0, 2])
+
+
+def test_the_azimuths_gradient_at_tiny_momenta():
+    """The square of pT is no float32 any more."""
+    for size in (1e-19, 1e-20, 1e-30):
+        found = jax.grad(kinematics.phi)(jnp.array([3 * size, 4 * size, 0, 1], jnp.float32))
+        np.testing.assert_allclose(found, np.array([-4, 3, 0, 0]) / 25 / size, rtol=1e-5)
+
+
+FEATURES = jax.jit(jax.value_and_grad(lambda a, b: pair_features(a, b).sum(), argnums=(0, 1)))
+ordinary = st.sampled_from([0.0]) | powers_of_ten(-8, 7)  # GeV; products of two pT are normal float32
+
+
+@many
+@given(p=arrays(np.float64, (2, 20, 3), elements=ordinary))
+def test_features_of_pairs_are_finite(p):
+    p4 = np.concatenate([p, np.linalg.norm(p, axis=-1, keepdims=True)], axis=-1).astype(np.float32)
+    value, gradients = FEATURES(*p4)
+    assert np.isfinite(value)
+    assert np.isfinite(gradients).all()

@@ -56,6 +56,23 @@ def test_one_jet_no_jet_and_shorter_lists(folders):
     np.testing.assert_allclose(tagger(short), tagger(padded), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kind, column", [("features", "j_zlogz"), ("particles", "j1_etarel"), ("graphs", "j1_etarel")])
+def test_an_absurd_value_counts_as_the_mean_and_is_named(folders, kind, column, caplog):
+    tagger, jets = load(folders[kind]), read_jets()[:20]
+    name, names = (
+        ("observables", jets.observable_names) if kind == "features" else ("constituents", jets.particle_names)
+    )
+    place = (3, names.index(column)) if kind == "features" else (3, 1, names.index(column))
+    seen = []
+    for value in (1e30, tagger.networks[0].scaling.mean[tagger.columns.index(column)]):
+        values = np.array(getattr(jets, name))
+        values[place] = value
+        seen.append(tagger(dataclasses.replace(jets, **{name: values})))
+    np.testing.assert_allclose(*seen, rtol=1e-5)
+    (record,) = caplog.records
+    assert f"row 3{', particle 1' if len(place) > 2 else ''}: {column} is 1e+30" in record.getMessage()
+
+
 @pytest.mark.parametrize(
     "kind, given, words",
     [
@@ -99,7 +116,8 @@ def test_calibrated_scores_are_those_of_the_temperature(folders):
     np.testing.assert_allclose(calibrated(read_jets()[:9]), apply_temperature(p, calibrated.temperature), rtol=1e-5)
 
 
-def test_a_value_that_overflows_the_network_is_told_of(folders, jet_file, tmp_path):
+def test_a_value_that_overflows_the_network_is_told_of(folders, jet_file, tmp_path, monkeypatch):
+    monkeypatch.setattr("hepjax.inputs.scaling.FAR", np.inf)  # else it would count as the mean
     path = jet_file("odd.h5", count=30)
     with h5py.File(path, "r+") as file:
         file[hls4ml.CONSTITUENTS][17, 0, : len(hls4ml.PARTICLE_COLUMNS)] = 3e38

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepjax.data import angles
 from hepjax.data.atomic_hdf5 import open_hdf5_file
 from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
 from hepjax.data.datasets import hls4ml
@@ -18,7 +19,7 @@ from hepjax.data.labels import check_labels, classes_of_columns
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 
     from hepjax.data.containers import Header, JetFile
     from hepjax.data.hdf5.chunks import ReadRows
@@ -96,6 +97,7 @@ def _read_rows_of_chunk(
         block = _without_padding(name, file, block)
         if not _is_finite(block):
             raise _bad_numbers(name, dataset, file)
+    block = _wrap_angles(name, dataset, file, block, decoders)
     if "constituents" in decoders or "mask" in decoders:
         block = _sort_particles_by_pt(file, block)[:, :slots]
     elif name == hls4ml.JETS:
@@ -183,6 +185,40 @@ def _without_padding(name: str, file: JetFile, block: np.ndarray) -> np.ndarray:
     names, roles = file.header.particle_names, file.dataset.roles
     padding = ~particle_mask(np.where(nothing[..., None], 0, np.where(bad, 1, block)), names, roles)
     return np.where(padding[..., None], zeroed, block)
+
+
+def _wrap_angles(name: str, dataset: Any, file: JetFile, block: np.ndarray, decoders: Collection[str]) -> np.ndarray:
+    """Wraps azimuths into −π to π, and says so once."""
+    if not {"constituents", "observables"} & {*decoders}:
+        return block
+    names = file.header.jet_names if name == hls4ml.JETS else file.header.particle_names
+    places = angles.azimuth_places(names, file.dataset.roles, of_jets=name == hls4ml.JETS)
+    if not any(angles.reaches_beyond(block[..., place]) for place in places):
+        return block
+    mine = object()
+    if file.told.setdefault(name, mine) is mine:  # of several threads, one
+        _count_wrapped(name, dataset, file, {names[place]: place for place in places})
+    return angles.wrap_columns(block, places)
+
+
+def _count_wrapped(name: str, dataset: Any, file: JetFile, places: Mapping[str, int]) -> None:
+    """Counts in the whole file the azimuths that are wrapped, and refuses columns in another unit."""
+    header, known = file.header, 0
+    wrapped, absurd = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
+    for low in range(0, header.jets, header.chunk_rows[name]):
+        block = dataset[low : low + header.chunk_rows[name]]
+        known += int(np.count_nonzero(block.any(axis=-1)))
+        for column, place in places.items():
+            wrapped[column] += int(angles.outside(block[..., place]).sum())
+            absurd[column] += int((np.abs(block[..., place]) > angles.ABSURD).sum())
+    for column, count in absurd.items():
+        if count > angles.FEW * known:
+            raise InputError(
+                f"{header.path}: column {column}, an azimuth, is beyond ±{angles.ABSURD:g} in {count:,} of {known:,} "
+                "places; give radians, or describe the file by a Dataset in which the column has no such role"
+            )
+    counts = {column: f"{count:,} of {known:,}" for column, count in wrapped.items() if count}
+    angles.warn_of_wrapped(f"{header.path}: ", counts)
 
 
 def _bad_numbers(name: str, dataset: Any, file: JetFile) -> InputError:

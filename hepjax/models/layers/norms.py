@@ -2,11 +2,69 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import Norm, choose
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from hepjax.types import PyTree
+
+_STEPS = "batch_steps"
+"""The collection of variables that counts the batches in the running averages; only training needs it."""
+
+
+_MOMENTUM = 0.95
+"""The weight of a batch's statistics, for each batch since. With more, averages lag behind the parameters; with less,
+those of small batches are noisy."""
+
+
+class BatchNorm(nn.BatchNorm):
+    """Batch normalization whose running averages are right from the first step on.
+
+    Flax's begin at a mean of 0 and a variance of 1, which stay in them for hundreds of steps. Here batches alone count,
+    as in Adam. The variables are those of Flax, and the collection `batch_steps`, which predictions do not need. A
+    batch of less than two rows has no variance, and does not count.
+
+    Reference: D. P. Kingma, J. Ba, "Adam", arXiv:1412.6980, section 3, for the correction of the bias.
+    """
+
+    momentum: float = 0.0
+    """With this, Flax leaves the statistics of the batch alone in its variables."""
+
+    @nn.compact
+    def __call__(self, x: Any, use_running_average: bool | None = None, *, mask: Any = None) -> jax.Array:
+        """Returns x, (..., F), normalized; rows where mask, broadcastable to (..., 1), is False do not count."""
+        average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
+        if average and not self.is_initializing():
+            y: jax.Array = super().__call__(x, use_running_average, mask=mask)
+            return y
+        steps = self.variable(_STEPS, "steps", jnp.zeros, ())
+        before: dict[str, Any] = {name: self.get_variable("batch_stats", name) for name in ("mean", "var")}
+        # Statistics over nothing would be NaN.
+        y = super().__call__(x, use_running_average, mask=None if mask is None else mask | ~jnp.any(mask))
+        if self.is_initializing():
+            return y
+        rows = x.size // x.shape[-1] if mask is None else jnp.sum(jnp.broadcast_to(mask, (*x.shape[:-1], 1)))
+        steps.value += jnp.where(rows > 1, 1.0, 0.0)
+        share = jnp.where(rows > 1, (1 - _MOMENTUM) / (1 - _MOMENTUM ** jnp.maximum(steps.value, 1)), 0.0)
+        for name, old in before.items():
+            self.put_variable("batch_stats", name, old + share * (self.get_variable("batch_stats", name) - old))
+        return y
+
+
+def without_steps(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
+    """Returns a model's other variables without those that only training needs.
+
+    >>> without_steps({"batch_stats": 1, "batch_steps": 2})
+    {'batch_stats': 1}
+    """
+    return {name: value for name, value in variables.items() if name != _STEPS}
 
 
 def normalize_layer(x: jax.Array, norm: Norm | str, mask: jax.Array | None, train: bool) -> jax.Array:
@@ -34,8 +92,6 @@ def normalize_layer(x: jax.Array, norm: Norm | str, mask: jax.Array | None, trai
     if norm is Norm.LAYER:
         x = nn.LayerNorm()(x)
     elif norm is Norm.BATCH:
-        if mask is not None:
-            # Statistics over nothing would be NaN, and stay in the running averages for good.
-            mask = (mask | ~jnp.any(mask)).reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
-        x = nn.BatchNorm(use_running_average=not train)(x, mask=mask)
+        mask = None if mask is None else mask.reshape(mask.shape + (1,) * (x.ndim - mask.ndim))
+        x = BatchNorm(use_running_average=not train)(x, mask=mask)
     return x

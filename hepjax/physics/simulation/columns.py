@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepjax.numerics import safe_divide
+from hepjax.numerics import safe_divide, wrap_azimuth
 from hepjax.physics import kinematics
 
 SECOND_AXIS_MIN = 0.1
@@ -36,7 +36,7 @@ def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) ->
     pt, eta, phi = kinematics.pt(p4), kinematics.eta(p4), kinematics.phi(p4)
     jet_pt, jet_eta, jet_phi = (f(jet_p4)[:, None] for f in (kinematics.pt, kinematics.eta, kinematics.phi))
     energy = p4[..., 3]
-    eta_rel, phi_rel = eta - jet_eta, kinematics.wrap_azimuth(phi - jet_phi)
+    eta_rel, phi_rel = eta - jet_eta, wrap_azimuth(phi - jet_phi)
     eta_rot, phi_rot = _rotated_frame_coordinates(pt, eta, phi)
     columns = np.stack(
         [
@@ -64,7 +64,7 @@ def constituent_columns(p4: np.ndarray, mask: np.ndarray, jet_p4: np.ndarray) ->
 
 def _rotated_frame_coordinates(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Computes (N, P) η and φ in the frame of the leading particle and the second axis."""
-    d_eta, d_phi = eta - eta[:, :1], kinematics.wrap_azimuth(phi - phi[:, :1])
+    d_eta, d_phi = eta - eta[:, :1], wrap_azimuth(phi - phi[:, :1])
     # Boost along the beam, then turn in φ: the leader now points along x.
     a, b, c = np.cos(d_phi), np.sin(d_phi), np.sinh(d_eta)
     away = np.where(np.hypot(d_eta, d_phi) > SECOND_AXIS_MIN, pt, 0.0)

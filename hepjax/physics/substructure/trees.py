@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.numerics import safe_divide
+from hepjax.numerics import safe_divide, wrap_azimuth
 from hepjax.physics import kinematics
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 from hepjax.physics.substructure.jets import (
@@ -53,7 +53,7 @@ def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:
     is_splitting = history.absorbed >= 0
     pairs = jnp.where(is_splitting[:, None, None], pairs, 0)
     pt, y, phi = kinematics.pt(pairs), kinematics.rapidity(pairs), kinematics.phi(pairs)
-    d_y, d_phi = y[:, 1] - y[:, 0], kinematics.wrap_azimuth(phi[:, 1] - phi[:, 0])
+    d_y, d_phi = y[:, 1] - y[:, 0], wrap_azimuth(phi[:, 1] - phi[:, 0])
     return Tree(
         mask=mask,
         jet=momenta.sum(axis=0),

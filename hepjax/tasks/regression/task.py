@@ -94,8 +94,10 @@ class Regression(RegressionOptions):
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""
     ) -> None:
-        """Refuses parts without jets, numbers that are not finite, and targets that are constant in training."""
+        """Refuses parts without jets, targets that are not finite or absurd, and such as are constant in training."""
         import numpy as np
+
+        from hepjax.inputs.scaling import fit_scaling, is_far
 
         for part, values in targets.items():
             where = f"the {part} part of {member}" if member else f"the {part} part"
@@ -113,6 +115,15 @@ class Regression(RegressionOptions):
                         f"{source}: column {name}, a target, is {values[0, d]:g} in all jets of {where}, so that there "
                         "is nothing to learn; choose another target by --target"
                     )
+        scaling = fit_scaling(targets["train"])
+        for part, values in targets.items():
+            far = np.argwhere(is_far(scaling, values))
+            for place, d in far[:1]:
+                raise InputError(
+                    f"{source}: column {self.target[d]}, a target, is {values[place, d]:g} in a jet of the {part} "
+                    f"part, far outside the rest (mean {scaling.mean[d]:.3g}, standard deviation "
+                    f"{scaling.std[d]:.3g}), and {len(far) - 1} other targets are so; leave those jets out"
+                )
 
     def statistics(self, targets: np.ndarray, weights: np.ndarray) -> dict[str, np.ndarray]:
         """Computes the mean and the standard deviation of each training target, to scale by."""

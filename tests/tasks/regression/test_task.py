@@ -118,6 +118,14 @@ class TestTargets:
         with pytest.raises(InputError, match="jets: column j_mass, a target, is not finite in 1 of 120 jets"):
             Regression(target=("j_mass",)).check_targets({"test": masses[:, None]}, ("j_mass",), "jets")
 
+    @pytest.mark.parametrize("part", ["train", "val", "test"])
+    def test_absurd_targets_are_refused(self, part):
+        parts = {name: np.linspace(1, 200, 100, dtype=np.float32)[:, None] for name in ("train", "val", "test")}
+        Regression(target=("j_mass",)).check_targets(parts, ("j_mass",), "jets")
+        parts[part][7] = 1e11
+        with pytest.raises(InputError, match=f"j_mass, a target, is 1e.11 in a jet of the {part} part, far outside"):
+            Regression(target=("j_mass",)).check_targets(parts, ("j_mass",), "jets")
+
     def test_jets_without_the_target_can_be_predicted(self, file, jet_file, tmp_path):
         run(file(), tmp_path / "run", models.DeepSets(particle=(3,), hidden=(), particles=8))
         kept = [i for i, name in enumerate(hls4ml.JET_COLUMNS) if name != "j_mass"]
