@@ -58,12 +58,13 @@ def file_problem(path: str | os.PathLike[str]) -> str:
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
-def import_extra(module: str, extra: str) -> ModuleType:
+def import_extra(module: str, extra: str, path: str | os.PathLike[str] | None = None) -> ModuleType:
     """Imports a module of a package that only an extra of hepjax installs.
 
     Args:
       module: such as "pyarrow.parquet".
       extra: name of the extra.
+      path: of the file that needs it, for the message.
 
     Returns:
       The module.
@@ -80,7 +81,8 @@ def import_extra(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise InputError(f"needs the package {package}; pip install 'hepjax[{extra}]'") from error
+        start = "" if path is None else f"{os.fspath(path)}: "
+        raise InputError(f"{start}needs the package {package}; pip install 'hepjax[{extra}]'") from error
 
 
 @contextlib.contextmanager
@@ -129,3 +131,13 @@ def errors_of_reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read ({reason}); look at its permissions, or copy it again") from error
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    r"""Returns what another library says of a problem, fit for one line of a message.
+
+    >>> one_line(ValueError("bad\n  file\x00"))
+    'bad file\\x00'
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)[:most]

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     ReadContents = Callable[[Path, bool], Contents]
 
 _LARGEST = float(np.finfo(np.float32).max)
-_ROWS = 4096
-"""The jets that become arrays of one length at a time."""
+_ROWS, _AT_ONCE = 4096, 2**26
+"""The most jets that become arrays of one length at a time, and the most bytes of these arrays."""
 _SAMPLE, _SAMPLES = 100, 10
 """Jets that follow each other, and how many times so many, in a sample of a file."""
 
@@ -102,8 +102,7 @@ def _read_chunk(
     sources = [header.sources[key] for key in (*columns, *(f"{PARTICLE}{name}" for name in particles))]
     arrays = read(header.path, list(dict.fromkeys(name for source in sources for name in source.arrays)), first, last)
     rows = local - first
-    for start in range(0, len(rows) if particles else 0, _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in _parts_of_rows(header, particles, arrays, rows):
         block = _particle_block(file, slots, arrays, rows[part], first)
         for field in {"constituents", "mask"} & {*out}:
             out[field][places[part]] = block[field]
@@ -114,6 +113,26 @@ def _read_chunk(
             check_labels(header.path, file.dataset, taken, local)
             taken = classes_of_columns(file.dataset, header.path, taken)
         out[field][places] = taken[:, 0] if field == "weights" else taken
+
+
+def _parts_of_rows(
+    header: Header, particles: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray
+) -> Iterator[slice]:
+    """Divides rows so that the arrays of their particles, as long as the longest list, stay small."""
+    if not particles:
+        return
+    longest = np.full(len(rows), header.slots or 0)
+    if header.slots is None:
+        lists = header.sources[f"{PARTICLE}{particles[0]}"].values(arrays)
+        longest = lists.counts[rows] if isinstance(lists, Ragged) else longest
+    most = max(1, _AT_ONCE // (4 * len(particles)))
+    start = 0
+    while start < len(rows):
+        lengths = np.maximum.accumulate(longest[start : start + _ROWS])
+        size = lengths * np.arange(1, len(lengths) + 1)
+        stop = start + max(1, int(np.searchsorted(size, most, side="right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:

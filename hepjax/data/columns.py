@@ -74,9 +74,11 @@ def header_of_contents(
     collections_of_particles = [*_numbered_columns(jets), *_padded_columns(path, arrays, titles)]
     collections_of_particles += _ragged_columns(path, arrays, contents, read, titles)
     if not collections_of_particles:
+        passed = "; ".join(f"{name} is {problem}" for name, problem in sorted(contents.passed.items())[:5])
         raise InputError(
             f"{path}: holds no particles, that is no array with several values for each jet; its arrays are "
-            f"{', '.join(sorted(contents.arrays)[:20]) or 'none'}; give a file of jets with their particles"
+            f"{', '.join(sorted(contents.arrays)[:20]) or 'none'}{'; ' if passed else ''}{passed}; give a file of jets "
+            "with their particles"
         )
     particles = max(collections_of_particles, key=lambda each: (_known_meanings(each.sources), len(each.sources)))
     for each in collections_of_particles:
@@ -97,6 +99,7 @@ def header_of_contents(
         named_by=known.name if known else None,
         description=contents.description,
         list_particles=contents.list_particles,
+        passed={re.split("[/:]", name)[-1]: problem for name, problem in contents.passed.items()},
     )
 
 

@@ -179,7 +179,7 @@ def _fit_given_dataset(given: Dataset | str, narrowed: Dataset, header: Header, 
 def _recognize_particle_features(dataset: Dataset) -> tuple[str, ...]:
     known = derivable_roles(dataset)
     preferred = tuple(dataset.roles.get(role, role.value) for role in _PARTICLE_FEATURES if role in known)
-    return preferred or dataset.particle_columns
+    return preferred or tuple(name for name in dataset.particle_columns if name != dataset.roles.get(Role.VALID))
 
 
 def _recognize_weights(header: Header) -> str | None:
@@ -277,6 +277,8 @@ def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
         ("jet", jets, header.jet_names),
     ):
         for name, what in wanted.items():
+            if name in header.passed and name not in columns:
+                raise InputError(f"{header.path}: {name} is {header.passed[name]}; write it as numbers, a {kind} column")
             if name not in columns:
                 raise InputError(
                     f"{header.path}: lacks the {kind} column {name}, which the dataset {dataset.name} names as {what}; "
