@@ -144,6 +144,7 @@ def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
         jet_columns=tuple(name for name in dataset.jet_columns if name in jets),
         classes=(),
         labels=None,
+        weights=dataset.weights if dataset.weights in (*header.jet_names, *header.series) else None,
         background=(),
         roles=roles,
         features=tuple(name for name in dataset.features if name in jets),
@@ -199,6 +200,8 @@ def _recognize_labels(
     if known.labels is None and (index := _recognize_label_index(names, sample)):
         return index
     if flags := tuple(name for name in names if name.startswith(LABEL)):
+        if {*flags} == {*label_columns(known)}:
+            return known.labels
         if len(flags) == 1:
             raise InputError(
                 f"{header.path}: {flags[0]} is the only column {LABEL}…, which tells no classes; give each class a "
