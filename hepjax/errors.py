@@ -29,6 +29,22 @@ class InputError(ValueError):
     """
 
 
+class NotFiniteError(InputError):
+    """The error of columns with values that are NaN, infinite, or beyond float32."""
+
+    def __init__(self, message: str, columns: tuple[str, ...], of_jets: bool, row: int) -> None:
+        """Adds to the message what a reader needs to go on without them.
+
+        Args:
+          message: one line.
+          columns: all that have such values, among the rows that were read.
+          of_jets: True for columns of jets, False for those of particles.
+          row: the first of such rows, in its file.
+        """
+        super().__init__(message)
+        self.columns, self.of_jets, self.row = columns, of_jets, row
+
+
 class LostProcessError(RuntimeError):
     """The error that is raised when another process of this run has ended."""
 

@@ -12,7 +12,7 @@ from hepjax.data.columns import PARTICLE, header_of_contents
 from hepjax.data.containers import Container, Ragged
 from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
 from hepjax.data.labels import check_labels, classes_of_columns
-from hepjax.errors import InputError
+from hepjax.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -106,7 +106,8 @@ def _read_chunk(
         block = _particle_block(file, slots, arrays, rows[part], first)
         for field in {"constituents", "mask"} & {*out}:
             out[field][places[part]] = block[field]
-    values = _jet_values(header, arrays, columns, rows, first)
+    values = _jet_values(header, arrays, columns, rows)
+    _check_finite(header, values, columns, local)
     for field, names in jets.items():
         taken = values[:, [columns.index(name) for name in names]]
         if field == "labels":
@@ -148,17 +149,16 @@ def _read_jet_columns(header: Header, read: ReadArrays, columns: Sequence[str], 
         first,
         last,
     )
-    return _jet_values(header, arrays, columns, np.arange(last - first), first)
+    return _jet_values(header, arrays, columns, np.arange(last - first))
 
 
 def _jet_values(
-    header: Header, arrays: dict[str, np.ndarray | Ragged], columns: Sequence[str], rows: np.ndarray, first: int
+    header: Header, arrays: dict[str, np.ndarray | Ragged], columns: Sequence[str], rows: np.ndarray
 ) -> np.ndarray:
-    """(n, columns) float64 values of jets."""
+    """(n, columns) float64 values of jets, which may be anything."""
     values = np.empty((len(rows), len(columns)))
     for i, name in enumerate(columns):
         values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
-    _check_finite(header, values, columns, rows + first)
     return values
 
 
@@ -246,7 +246,11 @@ def _check_finite(header: Header, values: np.ndarray, names: Sequence[str], rows
     if not values.size or (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
         return
     bad = np.argwhere(~(np.abs(values) <= _LARGEST))
-    raise InputError(
-        f"{header.path}: column {names[bad[0, -1]]} is NaN, infinite or beyond float32 (±{_LARGEST:.1e}) in row "
-        f"{rows[bad[0, 0]]} ({len(np.unique(bad[:, 0]))} such rows near it); remove those jets"
+    row = int(rows[bad[0, 0]])
+    raise NotFiniteError(
+        f"{header.path}: column {names[bad[0, -1]]} is NaN, infinite or beyond float32 (±{_LARGEST:.1e}) in row {row} "
+        f"({len(np.unique(bad[:, 0]))} such rows near it); remove those jets",
+        tuple(names[place] for place in np.unique(bad[:, -1])),
+        of_jets=values.ndim == 2,
+        row=row,
     )

@@ -54,7 +54,7 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
     rows = {}
     with _tree(path) as tree:
         for name in names:
-            with _damage(path):
+            with _damage(path, name):
                 branch = tree[name]
                 size = _size(branch, first, last)
             if size > LARGEST:
@@ -62,7 +62,7 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
                     f"{path}: {name} unpacks to {size / 2**30:.1f} GiB for {last - first} jets, more than the "
                     f"{LARGEST >> 30} GiB that are read at once; write the file again in smaller baskets"
                 )
-            with _damage(path):
+            with _damage(path, name):
                 rows[name] = _values(branch.array(entry_start=first, entry_stop=last, library="ak"))
             held = rows[name]
             if (count := len(held.counts if isinstance(held, Ragged) else held)) != last - first:
@@ -107,19 +107,20 @@ def _tree(path: Path) -> Iterator[Any]:
 
 
 @contextlib.contextmanager
-def _damage(path: Path) -> Iterator[None]:
+def _damage(path: Path, name: str = "") -> Iterator[None]:
     """Converts what uproot raises, which has no errors of its own for what is damaged: any may come of any place."""
     try:
         yield
     except ImportError as error:  # of a compression
         package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
         raise InputError(
-            f"{path}: is compressed by what needs the package {package[1] if package else one_line(error)}; "
+            f"{path}: {name or 'it'} is compressed by what needs the package {package[1] if package else one_line(error)}; "
             f"pip install {package[1] if package else 'it'}"
         ) from error
     except Exception as error:
         words = f"{type(error).__name__}: {one_line(error)}"
-        raise InputError(f"{path}: cannot be read as ROOT ({words}); fetch or make it again") from error
+        what = f"{name} cannot be read" if name else "cannot be read as ROOT"
+        raise InputError(f"{path}: {what} ({words}); fetch or make it again") from error
 
 
 def _name_of_tree(file: Path, name: str | None, kinds: dict[str, str]) -> str:
