@@ -158,7 +158,8 @@ def _jet_values(
     """(n, columns) float64 values of jets, which may be anything."""
     values = np.empty((len(rows), len(columns)))
     for i, name in enumerate(columns):
-        values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
+        with np.errstate(invalid="ignore"):  # of NaN in damaged files, which is refused where it matters
+            values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
     return values
 
 
@@ -194,7 +195,7 @@ def _fixed_lists(
     values = np.empty((len(rows), header.slots or 0, len(names)), np.float32)
     for i, name in enumerate(names):
         column = _fixed(header, name, header.sources[f"{PARTICLE}{name}"].values(arrays))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values[..., i] = column[rows]
     return values
 
@@ -215,7 +216,7 @@ def _padded_lists(
     taken, place = np.repeat(starts, counts) + inside, jet * length + inside
     values = np.zeros((len(rows) * length, len(names)), np.float32)
     for i, ragged in enumerate(lists.values()):
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values[place, i] = ragged.values[taken]
     return values.reshape(len(rows), length, len(names))
 

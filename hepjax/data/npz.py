@@ -83,6 +83,8 @@ def _members(path: Path, archive: zipfile.ZipFile) -> Mapping[str, _Member]:
         name = info.filename.removesuffix(".npy")
         if info.is_dir():
             continue
+        if not name.isprintable():
+            raise InputError(f"{path}: an array has the name {ascii(name)[:100]}, which is no text; make it again")
         if name in members or len(members) == _MOST:
             raise InputError(f"{path}: {'two arrays' if name in members else 'too many arrays,'} {name}; make it again")
         with _damage(path, name), archive.open(info) as file:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 LARGEST, _PART = 2**30, 2**27
 """The most bytes of a group of rows that are read at once; larger groups are read in parts of so many bytes."""
+_BYTES, _LEVELS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}, 4
+"""The bytes of a value in memory, if not 8, and those of its place in a list."""
 _RATIO = 30
 """Groups larger than `LARGEST` that unpack to more than so many times their size in the file are refused."""
 PARTICLES = "hepjax_particles"
@@ -90,7 +92,8 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
 def _rows(path: Path, file: Any, number: int, names: Sequence[str], low: int, high: int) -> Any:
     """Reads rows of a group; large groups, as some programs write, are read in parts."""
     group = file.metadata.row_group(number)
-    size, packed = _size(group, names)
+    with _damage(path):
+        size, packed = _size(group, names)
     if size > LARGEST and size > _RATIO * packed:
         raise InputError(
             f"{path}: a group of {group.num_rows} rows unpacks {packed / 2**20:.1f} MiB to {size / 2**30:.1f} GiB, more "
@@ -117,7 +120,8 @@ def _size(group: Any, names: Sequence[str]) -> tuple[int, int]:
     for column in map(group.column, range(group.num_columns)):
         path = column.path_in_schema
         if any(path == name or path.startswith(f"{name}.") for name in names):
-            unpacked += max(column.total_uncompressed_size, 8 * column.num_values)
+            width = _BYTES.get(column.physical_type, 8) + _LEVELS
+            unpacked += max(column.total_uncompressed_size, width * column.num_values)
             packed += column.total_compressed_size
     return unpacked, packed
 

@@ -34,6 +34,7 @@ MOST_CLASSES = 1000
 WEIGHTS = "weights"
 """The name of event weights in any dataset."""
 
+_ROLE_NAMES = tuple(role.value for role in Role if not role.of_jets)
 _PARTICLE_FEATURES = (
     Role.PT, Role.PT_REL, Role.ENERGY, Role.ENERGY_REL, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R,
 )  # fmt: skip
@@ -64,6 +65,9 @@ def recognize_columns(
         if header.named_by
         else datasets.recognize(header.particle_names, header.jet_names) or _dataset_by_role_names(header)
     )
+    for name in () if given else (*recognized.particle_columns, *_ROLE_NAMES):
+        if name in header.passed and name not in (*header.particle_names, *header.jet_names):
+            raise _passed_over(header, name, "particle")
     narrowed = _narrow_known_dataset(recognized, header)
     dataset = narrowed if given is None else _fit_given_dataset(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
@@ -266,6 +270,10 @@ def _recognize_classes(known: Dataset, labels: OneHot | Index | FileName | None,
     return tuple(named.get(name, name.removeprefix("j_").removeprefix(LABEL)) for name in labels.columns)
 
 
+def _passed_over(header: Header, name: str, kind: str) -> InputError:
+    return InputError(f"{header.path}: {name} is {header.passed[name]}; expected a {kind} column of numbers")
+
+
 def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
     """Refuses a dataset that names what the file lacks."""
     derived = {role.value for role in derivable_roles(dataset)}
@@ -281,7 +289,7 @@ def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
     ):
         for name, what in wanted.items():
             if name in header.passed and name not in columns:
-                raise InputError(f"{header.path}: {name} is {header.passed[name]}; write it as numbers, a {kind} column")
+                raise _passed_over(header, name, kind)
             if name not in columns:
                 raise InputError(
                     f"{header.path}: lacks the {kind} column {name}, which the dataset {dataset.name} names as {what}; "

@@ -37,8 +37,13 @@ def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - t
             jets = int(tree.num_entries)
         # Names that begin with _ are those by which an RNTuple stores collections.
         kinds = {name: kind for name, kind in kinds.items() if not name.startswith("_")}
-        arrays = {name: Array(shape) for name, kind in kinds.items() if (shape := _shape(kind)) is not None}
-        passed = {name: f"of the type {kind}" for name, kind in kinds.items() if name not in arrays}
+        passed = {f"n{name}": f"the length of {name}" for name in kinds if f"n{name}" in kinds}  # as uproot writes them
+        arrays = {
+            name: Array(shape)
+            for name, kind in kinds.items()
+            if (shape := _shape(kind)) is not None and name not in passed
+        }
+        passed |= {name: f"of the type {kind}" for name, kind in kinds.items() if name not in {*arrays, *passed}}
         chunk = int(np.clip(np.median(edges) if edges.size else _CHUNKS[1], *_CHUNKS))
         return Contents(jets, arrays, chunk, passed=passed)
 
@@ -73,12 +78,26 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
 
 
 def _size(branch: Any, first: int, last: int) -> int:
-    """The bytes that the baskets of these rows unpack to; 0 where there are no baskets, as in an RNTuple."""
-    if not hasattr(branch, "entry_offsets") or branch.uncompressed_bytes <= LARGEST:
+    """The bytes that the baskets of these rows unpack to, or the clusters of an RNTuple."""
+    if not hasattr(branch, "entry_offsets"):
+        return _size_of_clusters(branch, first, last)
+    if branch.uncompressed_bytes <= LARGEST:
         return 0
     edges = branch.entry_offsets
     overlapping = (number for number in range(branch.num_baskets) if edges[number] < last and edges[number + 1] > first)
     return sum(int(branch.basket_uncompressed_bytes(number)) for number in overlapping)
+
+
+def _size_of_clusters(field: Any, first: int, last: int) -> int:
+    ntuple, fields = field.ntuple, {field.field_id}
+    for number, record in enumerate(ntuple.field_records):  # parents come first
+        fields |= {number} if record.parent_field_id in fields else {*()}
+    columns = [(place, record.nbits) for place, record in enumerate(ntuple.column_records) if record.field_id in fields]
+    bits = 0
+    for cluster, pages in zip(ntuple.cluster_summaries, ntuple.page_link_list, strict=False):
+        if cluster.num_first_entry < last and cluster.num_first_entry + cluster.num_entries > first:
+            bits += sum(width * page.num_elements for place, width in columns for page in pages[place].pages)
+    return bits // 8
 
 
 def _values(array: Any) -> np.ndarray | Ragged:
@@ -97,8 +116,11 @@ def _tree(path: Path) -> Iterator[Any]:
     if problem := file_problem(file):
         raise InputError(f"{file}: {problem}; give a ROOT file of jets")
     with _damage(path):
-        opened = uproot.open(file)
-        kinds = opened.classnames(cycle=False)
+        # Its caches go by a number in the file, which a damaged or changed copy shares.
+        opened = uproot.open(file, array_cache=None, object_cache=None)
+        kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
+    if end > (size := file.stat().st_size):
+        raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
     with opened:
         name = _name_of_tree(file, name, kinds)
         with _damage(path):

@@ -85,7 +85,8 @@ def write_hdf5(path, **arrays):
 def write_root(path, columns):
     uproot = pytest.importorskip("uproot")
     with uproot.recreate(path) as file:
-        file["tree"] = columns
+        kinds = {name: getattr(x, "dtype", None) or x.type.content for name, x in columns.items()}
+        file.mktree("tree", kinds).extend(columns)
     return path
 
 
@@ -106,7 +107,9 @@ def write_parquet(path, jets, columns, **options):
 def jetclass_particles(jets):
     px, py, pz = jets.p3
     deta, dphi = jets.places
-    columns = dict(zip(("px", "py", "pz", "energy", "deta", "dphi"), (px, py, pz, jets.energy, deta, dphi), strict=True))
+    columns = dict(
+        zip(("px", "py", "pz", "energy", "deta", "dphi"), (px, py, pz, jets.energy, deta, dphi), strict=True)
+    )
     columns |= {name: jets.rng.normal(0, 1, jets.pt.shape) for name in ("d0val", "d0err", "dzval", "dzerr")}
     columns["charge"] = jets.rng.choice([-1.0, 0.0, 1.0], jets.pt.shape)
     particles = {f"part_{name}": x.astype(np.float32) for name, x in columns.items()}

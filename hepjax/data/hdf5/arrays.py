@@ -67,6 +67,7 @@ def contents(path: Path, allow_external: bool = False) -> Contents:
                 arrays[name] = Array((None, *item.shape[1:]), _column_names(item))
             elif len(item) == jets and name not in starts.values():
                 check_data(path, name, item)
+                passed |= {f"{name}{FIELD}{field}": problem for field, problem in _passed_fields(item)}
                 arrays.update(_arrays_of_dataset(name, item))
                 chunk = min(chunk, _rows_at_once(item))
         return Contents(jets, arrays, chunk, passed=passed)
@@ -151,6 +152,12 @@ def _arrays_of_dataset(name: str, item: h5py.Dataset) -> Mapping[str, Array]:
         for field in item.dtype.names
         if item.dtype[field].base.kind in "biuf"
     }
+
+
+def _passed_fields(item: h5py.Dataset) -> Iterator[tuple[str, str]]:
+    for field in item.dtype.names or ():
+        if item.dtype[field].base.kind not in "biuf":
+            yield field, f"of the type {item.dtype[field]}"
 
 
 def _column_names(item: h5py.Dataset) -> tuple[str, ...]:
