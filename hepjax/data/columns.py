@@ -224,7 +224,8 @@ def _lengths_of_lists(
     except InputError as error:
         if len(names) == 1:
             return {}, {names[0]: error}
-        each = [_lengths_of_lists(path, [name], last, read) for name in names]
+        half = len(names) // 2  # few are damaged: they are found by halves
+        each = [_lengths_of_lists(path, part, last, read) for part in (names[:half], names[half:])]
         return {k: v for counts, _ in each for k, v in counts.items()}, {k: v for _, e in each for k, v in e.items()}
     return {name: values.counts for name, values in rows.items() if isinstance(values, Ragged)}, {}
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.choices import Role
 from hepjax.data.containers import JetFile
 from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev, gev_factors
 from hepjax.data.indexing import normalize_index

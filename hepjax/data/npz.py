@@ -63,7 +63,9 @@ def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - a
     arrays = {name: Array(member.shape[1:]) for name, member in rows.items()}
     largest = max((member.row for member in rows.values()), default=1)
     if largest > _LARGEST:
-        raise InputError(f"{path}: a jet takes {largest / 2**30:.1f} GiB, more than {_LARGEST >> 30} GiB; make it again")
+        raise InputError(
+            f"{path}: a jet takes {largest / 2**30:.1f} GiB, more than {_LARGEST >> 30} GiB; make it again"
+        )
     return Contents(jets, arrays, max(1, _AT_ONCE // max(largest, 1)), passed=passed)
 
 
@@ -149,7 +151,9 @@ def _damage(path: Path, name: str) -> Iterator[None]:
     except InputError:
         raise
     except _DAMAGED as error:
-        raise InputError(f"{path}: {name} is damaged or no array ({one_line(error)}); fetch or make it again") from error
+        raise InputError(
+            f"{path}: {name} is damaged or no array ({one_line(error)}); fetch or make it again"
+        ) from error
 
 
 def _open(path: Path) -> zipfile.ZipFile:

@@ -11,8 +11,15 @@ import pytest
 
 from hepjax import InputError, read_jets
 from hepjax.choices import Role
-from hepjax.data import datasets
+from hepjax.data import datasets, with_columns
+from hepjax.data.dataset import unit_of_column
 from hepjax.inputs import sequences
+from hepjax.inputs.open_files import open_jets
+from hepjax.models import CloudVelocity
+from hepjax.physics.substructure.jets import from_jets, jet_observables
+from hepjax.tasks.classification import Classification
+from hepjax.tasks.generation.task import Generation
+from hepjax.types import Dataset, Index
 
 COUNT, SLOTS = 12, 9
 DERIVED = ("pt", "eta", "phi", "energy", "pt_rel", "eta_rel", "phi_rel", "delta_r")
@@ -381,3 +388,181 @@ def test_derived_columns(known):
     turn = [DERIVED.index(name) for name in ("phi", "phi_rel")]
     found[..., turn] -= 2 * np.pi * np.round((found[..., turn] - expected[..., turn]) / (2 * np.pi))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=2e-5)
+
+
+def test_the_index_and_the_parts_of_a_table_are_not_learned_from(tmp_path):
+    path, *_ = top_tagging(tmp_path)
+    jets = read_jets(path)
+    assert jets.dataset.observers == ("index", "ttv", "truthE", "truthPX", "truthPY", "truthPZ")
+    assert {*jets.dataset.observers} == {*jets.observable_names}
+    assert jets.dataset.features == ()
+
+
+def test_weights_of_the_generator_are_columns(tmp_path):
+    path, jets, _ = atlas(tmp_path, "weights")
+    with h5py.File(path) as file:
+        expected = file["EventInfo_mcEventWEights"][:, 26]
+    read = read_jets(path)
+    place = read.observable_names.index("EventInfo_mcEventWEights_26")
+    np.testing.assert_array_equal(read.observables[:, place], expected)
+    np.testing.assert_allclose(read.observables[:, 0], jets.axis[:, 0], rtol=1e-6)  # MeV in the file
+
+
+def test_files_of_one_class_each(tmp_path):
+    """The name of a file is the class of its jets."""
+    for name in ("g.hdf5", "t150.hdf5"):
+        jetnet(tmp_path)[0].rename(tmp_path / name)
+    jets = read_jets(tmp_path)
+    np.testing.assert_array_equal(jets.labels, [0] * COUNT + [2] * COUNT)
+    (tmp_path / "g.hdf5").rename(tmp_path / "jets.hdf5")
+    with pytest.raises(InputError, match=r"jets.hdf5: the name of the file tells the class.* begins with none of g, q"):
+        read_jets(tmp_path).labels[:]
+
+
+def test_files_of_other_widths(tmp_path):
+    """Quark and gluon files are as wide as their longest jet; the jets of all have the slots of the narrowest."""
+    quark_gluon(tmp_path)
+    jets = content(3, slots=14)
+    rows = np.stack([jets.pt, jets.eta, jets.phi, 22.0 * jets.mask], axis=-1)
+    np.savez(tmp_path / "QG_jets_19.npz", X=rows, y=1.0 * jets.labels)
+    both = open_jets([tmp_path])
+    assert both.constituents.shape == (2 * COUNT, SLOTS, 4)
+    np.testing.assert_array_equal(both.mask[COUNT:].sum(1), np.minimum(jets.mask.sum(1), SLOTS))
+    np.testing.assert_allclose(both.constituents[COUNT:, 0, 0], jets.pt[:, 0], rtol=1e-6)
+
+
+def test_flavor_tagging(tmp_path):
+    """Tables of jets and tracks; those that are not valid hold anything."""
+    jets = content(slots=40)
+    table = np.zeros((COUNT, 40), [("d0", "f4"), ("deta", "f4"), ("numberOfPixelHits", "u1"), ("valid", "?")])
+    table["d0"], table["valid"] = np.where(jets.mask, 0.25, np.nan), jets.mask
+    heads = np.zeros(COUNT, [("pt", "f4"), ("eta", "f4"), ("mass", "f4"), ("flavour_label", "i4")])
+    heads["pt"], heads["flavour_label"] = jets.axis[:, 0] * 1e3, np.arange(COUNT) % 4
+    path = write_hdf5(tmp_path / "pp_output_train.h5", jets=heads, tracks=table)
+    given = Dataset(
+        "ftag",
+        classes=("b", "c", "light", "tau"),
+        labels=Index("flavour_label"),
+        roles={Role.JET_PT: "pt", Role.JET_ETA: "eta", Role.VALID: "valid"},
+        units={"pt": "MeV"},
+    )
+    for dataset in (None, given):
+        read = read_jets(path, dataset=dataset)
+        np.testing.assert_array_equal(np.asarray(read.mask), jets.mask)
+        assert "valid" not in read.dataset.particle_features
+    np.testing.assert_array_equal(read.labels, np.arange(COUNT) % 4)
+    np.testing.assert_allclose(read.observables[:, 0], jets.axis[:, 0], rtol=1e-6)
+
+
+def test_cms_open_data_of_energyflow(tmp_path):
+    """Columns have their names in the file; particles lie in a row, and there are no labels."""
+    jets = content()
+    count = int(jets.mask.sum())
+    with h5py.File(tmp_path / "CMS_0_compressed.h5", "w") as file:
+        arrays = {
+            "jets_i": (np.ones((COUNT, 6), np.int64), ("fn", "rn", "lbn", "evn", "npv", "quality")),
+            "jets_f": (np.concatenate([jets.axis, np.ones((COUNT, 2))], 1), ("jet_pt", "jet_eta", "jet_phi", "jet_m", "weight")),
+            "pfcs": (np.stack([x[jets.mask] for x in (jets.pt, jets.eta, jets.phi)] + [np.ones(count)] * 3, -1),
+                     ("pt", "y", "phi", "m", "pid", "vertex")),
+        }  # fmt: skip
+        for name, (values, columns) in arrays.items():
+            file[name] = values
+            file[name].attrs["cols"] = np.array(columns, "S")
+        file["pfcs_index"] = np.concatenate([[0], np.cumsum(jets.mask.sum(1))]).astype(np.uint32)
+        file["filenames"] = np.array(["a.root"], "S")
+    read = read_jets(tmp_path / "CMS_0_compressed.h5", particles=SLOTS)
+    assert (read.labels, read.particle_names) == (None, ("pt", "y", "phi", "m", "pid", "vertex"))
+    assert {Role.PT, Role.PHI, Role.JET_PT, Role.JET_ETA, Role.JET_PHI} <= {*read.dataset.roles}
+    np.testing.assert_allclose(read.constituents[..., 0], jets.pt, rtol=1e-6)
+
+
+def test_omnilearned(tmp_path):
+    """The label of a jet is called pid, which a description says."""
+    jets = content()
+    data = np.stack([*jets.places, np.log(np.maximum(jets.pt, 1)), np.log(np.maximum(jets.energy, 1))], -1)
+    path = write_hdf5(tmp_path / "train.h5", data=data * jets.mask[..., None], pid=jets.labels, **{"global": jets.axis})
+    names = ("delta_eta", "delta_phi", "log_pt", "log_energy")
+    dataset = Dataset("top", classes=("qcd", "top"), labels=Index("pid"), arrays={"data": names})
+    read = read_jets(path, dataset=dataset)
+    np.testing.assert_array_equal(read.labels, jets.labels)
+    assert read.particle_names == names
+    np.testing.assert_array_equal(np.asarray(read.mask).sum(1), jets.mask.sum(1))
+
+
+def test_jets_without_labels(tmp_path):
+    """A classifier needs them; a generator learns all jets as one class."""
+    path, *_ = aspen_open_jets(tmp_path)
+    jets = read_jets(path)
+    with pytest.raises(InputError, match=r"jets have no labels, which a classifier learns; .*--task anomaly"):
+        Classification().check_dataset(jets.dataset, "jets")
+    task = Generation().for_model(CloudVelocity()).resolve(jets.dataset)
+    task.check_dataset(jets.dataset, "jets")
+    assert task.classes == ("jets",)
+    np.testing.assert_array_equal(task.read(jets, slice(3, 8)), np.zeros((5, 1)))
+    assert Generation(classes=("a", "b")).read(jets, slice(3)) is None
+
+
+def test_momenta_of_coordinates_relative_to_the_jet(tmp_path):
+    """JetNet names no φ of jets, which is 0; observables are computed from these momenta."""
+    path, written, _ = jetnet(tmp_path)
+    jets = read_jets(path)
+    p4 = np.stack([*written.p3, written.energy], axis=-1).astype(np.float32)
+    found = sequences(jets, ["px", "py", "pz", "energy"]).values
+    np.testing.assert_allclose(found, p4, rtol=2e-5, atol=2e-3)
+    np.testing.assert_allclose(from_jets(jets), jet_observables(p4, written.mask), rtol=1e-3, atol=1e-3)
+    units = [unit_of_column(jets.dataset, name) for name in ("pt", "energy", "px", "pt_rel", "eta")]
+    assert units == ["GeV", "GeV", "GeV", "", ""]
+
+
+REFERENCE = Path(__file__).parents[2] / "shared" / "reference"
+REFERENCE = REFERENCE if REFERENCE.exists() else Path(__file__).parents[3] / "shared" / "reference"
+
+
+class TestPublicFiles:
+    @pytest.fixture(autouse=True)
+    def _files(self):
+        if not REFERENCE.exists():
+            pytest.skip("shared/reference, files of public records, is not here")
+        pytest.importorskip("pyarrow")
+        pytest.importorskip("uproot")
+
+    def test_jetclass2(self):
+        path = REFERENCE / "files" / "JetClassII_example.parquet"
+        jets = read_jets(path)
+        table = pytest.importorskip("pyarrow.parquet").read_table(path)
+        assert (jets.dataset.name, len(jets)) == ("jetclass2", 100)
+        np.testing.assert_array_equal(jets.labels, table["jet_label"].to_numpy())
+        lines = (REFERENCE / "tables" / "jetclass2_labels.txt").read_text().split()
+        assert jets.classes == tuple(line.removeprefix("label_") for line in lines)
+        found = sequences(jets, ["pt", "part_deta", "part_energy"]).values[7]
+        px, py = (np.array(table[f"part_{name}"][7].as_py()) for name in ("px", "py"))
+        pt = np.sort(np.hypot(px, py))[::-1][: len(found)]
+        np.testing.assert_allclose(found[: len(pt), 0], pt, rtol=1e-6)
+
+    def test_a_table_of_pandas(self):
+        path = REFERENCE / "files" / "toptag_pandas_table_synthetic_50.h5"
+        jets = read_jets(path)
+        with h5py.File(path) as file:
+            blocks = file["table/table"]
+            four, labels = blocks["values_block_0"][:, :800].reshape(50, 200, 4), blocks["values_block_1"][:, 1]
+        np.testing.assert_array_equal(jets.labels, labels)
+        np.testing.assert_array_equal(np.sort(jets.constituents[..., 0]), np.sort(four[..., 0]))
+
+    @pytest.mark.parametrize(
+        "name, words",
+        [
+            ("uproot-vectorVectorDouble.root", "holds no particles.*x is of the type std::vector<std::vector<double>>"),
+            ("sophon_events_delphes_example.root", "fBits cannot be read"),
+        ],
+    )
+    def test_a_tree_of_something_else(self, name, words):
+        with pytest.raises(InputError, match=words):
+            read_jets(REFERENCE / "files" / name)[:]
+
+    def test_events_of_cms(self):
+        """A column of theirs is NaN throughout; particles can be read all the same."""
+        jets = read_jets(REFERENCE / "files" / "nanoAOD_2015_CMS_Open_Data_ttbar.root")
+        assert len(jets) == 200
+        assert np.isfinite(with_columns(jets, None, ())[:20].constituents).all()
+        with pytest.raises(InputError, match="column HTXS_Higgs_y is NaN"):
+            jets[:20]

@@ -134,16 +134,12 @@ def from_jets(jets: Jets) -> np.ndarray:
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
         particles = np.asarray(jets.constituents[rows])
-        columns = {
-            role: particles[..., jets.particle_names.index(names[role])] for role in roles if not role.of_jets
-        }
+        columns = {role: particles[..., jets.particle_names.index(names[role])] for role in roles if not role.of_jets}
         mask = np.asarray(jets.mask[rows])
         check_values(jets, "constituents", particles, mask)
         if is_relative(columns):
             observables = np.asarray(jets.observables[rows])
-            jet = {
-                role: observables[:, jets.observable_names.index(names[role])] for role in roles if role.of_jets
-            }
+            jet = {role: observables[:, jets.observable_names.index(names[role])] for role in roles if role.of_jets}
             columns = absolute_coordinates(columns, jet)
         p4 = np.where(mask[..., None], particle_momenta(columns), 0)
         hidden = jets_without_mass(columns, p4)
