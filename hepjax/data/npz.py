@@ -107,12 +107,12 @@ def _part(path: Path, members: Mapping[str, _Member]) -> Mapping[str, _Member]:
     """The arrays of a part, such as X_train and y_train, without its name; all where there are no parts."""
     parts: dict[str, dict[str, _Member]] = collections.defaultdict(dict)
     for name, member in members.items():
-        stem, _, part = name.rpartition("_")
-        parts[part][stem] = member
+        stem, _, end = name.rpartition("_")
+        parts[end][stem] = member
     part = split_tree(path)[1]
     if part is not None and (part not in parts or "" in parts[part]):
-        held = [name for name, arrays in parts.items() if name and "" not in arrays]
-        raise InputError(f"{path}: has no arrays {'…_' + part}; its parts are {', '.join(held) or 'none'}")
+        held = [end for end, arrays in parts.items() if "" not in arrays]
+        raise InputError(f"{path}: has no arrays …_{part}; its parts are {', '.join(held) or 'none'}")
     if part is not None:
         return parts[part]
     divided = len(parts) > 1 and len({frozenset(arrays) for arrays in parts.values()}) == 1

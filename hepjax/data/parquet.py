@@ -159,17 +159,14 @@ def _open(path: Path) -> Any:
 @contextlib.contextmanager
 def _damage(path: Path) -> Iterator[None]:
     """Converts what pyarrow raises for a damaged file, or one that is no Parquet file."""
+    arrow = import_extra("pyarrow", "parquet", path)
     try:
         yield
-    except (OSError, MemoryError, *_errors_of_pyarrow()) as error:
+    except (OSError, MemoryError, UnicodeDecodeError, arrow.ArrowException) as error:
         words = one_line(error)
         if "codec" in words.lower() and "support" in words.lower():
             raise InputError(f"{path}: {words}; install a pyarrow that has it, or write the file with zstd") from error
         raise InputError(f"{path}: cannot be read as Parquet ({words}); fetch or make it again") from error
-
-
-def _errors_of_pyarrow() -> tuple[type[Exception], ...]:
-    return (import_extra("pyarrow", "parquet").ArrowException, UnicodeDecodeError)
 
 
 def _texts(file: Any) -> dict[str, str]:

@@ -17,6 +17,7 @@ from hepjax.types import Sequences
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hepjax.choices import Role
     from hepjax.types import Jets
 
 

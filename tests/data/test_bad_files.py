@@ -155,10 +155,8 @@ class TestTypes:
     @kinds
     def test_flags_of_any_types(self, kind, tmp_path):
         arrays = content()
-        types = {name: (arrays["labels"] == i) for i, name in enumerate(LABELS)}
-        types = {
-            name: x.astype(t) for (name, x), t in zip(types.items(), (np.uint8, np.float64, np.int64), strict=True)
-        }
+        types = zip(LABELS, (np.uint8, np.float64, np.int64), strict=True)
+        types = {name: (arrays["labels"] == i).astype(of) for i, (name, of) in enumerate(types)}
         jets = file_kinds.read(kind, file_kinds.write(kind, tmp_path, arrays, jets=types))
         np.testing.assert_array_equal(jets.labels, arrays["labels"])
 
