@@ -92,6 +92,8 @@ class Role(enum.Enum):
     DELTA_R = "delta_r"
     """The distance to the jet axis in η and φ."""
     CHARGE = "charge"
+    VALID = "valid"
+    """1 for a particle and 0 for padding, where a file says so."""
     JET_PT = "jet_pt"
     JET_ETA = "jet_eta"
     JET_PHI = "jet_phi"

@@ -29,6 +29,22 @@ class InputError(ValueError):
     """
 
 
+class NotFiniteError(InputError):
+    """The error of columns with values that are NaN, infinite, or beyond float32."""
+
+    def __init__(self, message: str, columns: tuple[str, ...], of_jets: bool, row: int) -> None:
+        """Adds to the message what a reader needs to go on without them.
+
+        Args:
+          message: one line.
+          columns: all that have such values, among the rows that were read.
+          of_jets: True for columns of jets, False for those of particles.
+          row: the first of such rows, in its file.
+        """
+        super().__init__(message)
+        self.columns, self.of_jets, self.row = columns, of_jets, row
+
+
 class LostProcessError(RuntimeError):
     """The error that is raised when another process of this run has ended."""
 
@@ -58,12 +74,13 @@ def file_problem(path: str | os.PathLike[str]) -> str:
     return "" if stat.S_ISREG(mode) else _KINDS.get(stat.S_IFMT(mode), "no regular file")
 
 
-def import_extra(module: str, extra: str) -> ModuleType:
+def import_extra(module: str, extra: str, path: str | os.PathLike[str] | None = None) -> ModuleType:
     """Imports a module of a package that only an extra of hepjax installs.
 
     Args:
       module: such as "pyarrow.parquet".
       extra: name of the extra.
+      path: of the file that needs it, for the message.
 
     Returns:
       The module.
@@ -80,7 +97,8 @@ def import_extra(module: str, extra: str) -> ModuleType:
         return importlib.import_module(module)
     except ImportError as error:
         package = module.partition(".")[0]
-        raise InputError(f"needs the package {package}; pip install 'hepjax[{extra}]'") from error
+        start = "" if path is None else f"{os.fspath(path)}: "
+        raise InputError(f"{start}needs the package {package}; pip install 'hepjax[{extra}]'") from error
 
 
 @contextlib.contextmanager
@@ -129,3 +147,13 @@ def errors_of_reading(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or str(error)
         raise InputError(f"{path}: cannot be read ({reason}); look at its permissions, or copy it again") from error
+
+
+def one_line(error: BaseException, most: int = 200) -> str:
+    r"""Returns what another library says of a problem, fit for one line of a message.
+
+    >>> one_line(ValueError("bad\n  file\x00"))
+    'bad file\\x00'
+    """
+    words = " ".join(str(error).split()) or type(error).__name__
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in words)[:most]

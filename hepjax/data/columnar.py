@@ -13,7 +13,7 @@ from hepjax.data.columns import PARTICLE, header_of_contents
 from hepjax.data.containers import Container, Ragged
 from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
 from hepjax.data.labels import check_labels, classes_of_columns
-from hepjax.errors import InputError
+from hepjax.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     ReadContents = Callable[[Path, bool], Contents]
 
 _LARGEST = float(np.finfo(np.float32).max)
-_ROWS = 4096
-"""The jets that become arrays of one length at a time."""
+_ROWS, _AT_ONCE = 4096, 2**26
+"""The most jets that become arrays of one length at a time, and the most bytes of these arrays."""
 _SAMPLE, _SAMPLES = 100, 10
 """Jets that follow each other, and how many times so many, in a sample of a file."""
 
@@ -103,18 +103,38 @@ def _read_chunk(
     sources = [header.sources[key] for key in (*columns, *(f"{PARTICLE}{name}" for name in particles))]
     arrays = read(header.path, list(dict.fromkeys(name for source in sources for name in source.arrays)), first, last)
     rows = local - first
-    for start in range(0, len(rows) if particles else 0, _ROWS):
-        part = slice(start, start + _ROWS)
+    for part in _parts_of_rows(header, particles, arrays, rows):
         block = _particle_block(file, slots, arrays, rows[part], first)
         for field in {"constituents", "mask"} & {*out}:
             out[field][places[part]] = block[field]
-    values = _wrap_azimuths(file, _jet_values(header, arrays, columns, rows, first), columns, of_jets=True)
+    values = _wrap_azimuths(file, _jet_values(header, arrays, columns, rows), columns, of_jets=True)
+    _check_finite(header, values, columns, local)
     for field, names in jets.items():
         taken = values[:, [columns.index(name) for name in names]]
         if field == "labels":
             check_labels(header.path, file.dataset, taken, local)
             taken = classes_of_columns(file.dataset, header.path, taken)
         out[field][places] = taken[:, 0] if field == "weights" else taken
+
+
+def _parts_of_rows(
+    header: Header, particles: Sequence[str], arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray
+) -> Iterator[slice]:
+    """Divides rows so that the arrays of their particles, as long as the longest list, stay small."""
+    if not particles:
+        return
+    longest = np.full(len(rows), header.slots or 0)
+    if header.slots is None:
+        lists = header.sources[f"{PARTICLE}{particles[0]}"].values(arrays)
+        longest = lists.counts[rows] if isinstance(lists, Ragged) else longest
+    most = max(1, _AT_ONCE // (4 * len(particles)))
+    start = 0
+    while start < len(rows):
+        lengths = np.maximum.accumulate(longest[start : start + _ROWS])
+        size = lengths * np.arange(1, len(lengths) + 1)
+        stop = start + max(1, int(np.searchsorted(size, most, side="right")))
+        yield slice(start, stop)
+        start = stop
 
 
 def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:
@@ -130,17 +150,17 @@ def _read_jet_columns(header: Header, read: ReadArrays, columns: Sequence[str], 
         first,
         last,
     )
-    return _jet_values(header, arrays, columns, np.arange(last - first), first)
+    return _jet_values(header, arrays, columns, np.arange(last - first))
 
 
 def _jet_values(
-    header: Header, arrays: dict[str, np.ndarray | Ragged], columns: Sequence[str], rows: np.ndarray, first: int
+    header: Header, arrays: dict[str, np.ndarray | Ragged], columns: Sequence[str], rows: np.ndarray
 ) -> np.ndarray:
-    """(n, columns) float64 values of jets."""
+    """(n, columns) float64 values of jets, which may be anything."""
     values = np.empty((len(rows), len(columns)))
     for i, name in enumerate(columns):
-        values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
-    _check_finite(header, values, columns, rows + first)
+        with np.errstate(invalid="ignore"):  # of NaN in damaged files, which is refused where it matters
+            values[:, i] = _fixed(header, name, header.sources[name].values(arrays))[rows]
     return values
 
 
@@ -192,7 +212,7 @@ def _fixed_lists(
     values = np.empty((len(rows), header.slots or 0, len(names)), np.float32)
     for i, name in enumerate(names):
         column = _fixed(header, name, header.sources[f"{PARTICLE}{name}"].values(arrays))
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values[..., i] = column[rows]
     return values
 
@@ -218,7 +238,7 @@ def _padded_lists(
     taken, place = np.repeat(starts, counts) + inside, jet * length + inside
     values = np.zeros((len(rows) * length, len(names)), np.float32)
     for i, ragged in enumerate(lists.values()):
-        with np.errstate(over="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"):
             values[place, i] = ragged.values[taken]
     return values.reshape(len(rows), length, len(names))
 
@@ -249,7 +269,11 @@ def _check_finite(header: Header, values: np.ndarray, names: Sequence[str], rows
     if not values.size or (float(values.min()) >= -_LARGEST and float(values.max()) <= _LARGEST):
         return
     bad = np.argwhere(~(np.abs(values) <= _LARGEST))
-    raise InputError(
-        f"{header.path}: column {names[bad[0, -1]]} is NaN, infinite or beyond float32 (±{_LARGEST:.1e}) in row "
-        f"{rows[bad[0, 0]]} ({len(np.unique(bad[:, 0]))} such rows near it); remove those jets"
+    row = int(rows[bad[0, 0]])
+    raise NotFiniteError(
+        f"{header.path}: column {names[bad[0, -1]]} is NaN, infinite or beyond float32 (±{_LARGEST:.1e}) in row {row} "
+        f"({len(np.unique(bad[:, 0]))} such rows near it); remove those jets",
+        tuple(names[place] for place in np.unique(bad[:, -1])),
+        of_jets=values.ndim == 2,
+        row=row,
     )

@@ -7,16 +7,16 @@ import itertools
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from hepjax.choices import Role
 from hepjax.data import datasets
 from hepjax.data.containers import Array, Contents, Header, Ragged, Source
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
-
-    import numpy as np
 
     from hepjax.types import Dataset
 
@@ -37,6 +37,8 @@ class _Columns(NamedTuple):
 
     slots: int | None
     sources: dict[str, Source]
+    counts: np.ndarray | None = None
+    """(n,) the particles of the first jets, of lists."""
 
 
 def header_of_contents(
@@ -72,11 +74,19 @@ def header_of_contents(
     for name, array in named.items():
         _add_columns(path, jets, {column: Source(name, place) for place, column in enumerate(array.names)})
     collections_of_particles = [*_numbered_columns(jets), *_padded_columns(path, arrays, titles)]
-    collections_of_particles += _ragged_columns(path, arrays, contents, read, titles)
+    lists, unread = _ragged_columns(path, arrays, contents, read, titles)
+    collections_of_particles += lists
+    columns = [*jets, *(name for each in collections_of_particles for name in each.sources)]
+    if bad := [name for name in columns if not name.isprintable()]:
+        raise InputError(f"{path}: a column has the name {ascii(bad[0])[:100]}, which is no text; rename it")
+    if not collections_of_particles and unread:
+        raise next(iter(unread.values()))
     if not collections_of_particles:
+        passed = "; ".join(f"{name} is {problem}" for name, problem in sorted(contents.passed.items())[:5])
         raise InputError(
             f"{path}: holds no particles, that is no array with several values for each jet; its arrays are "
-            f"{', '.join(sorted(contents.arrays)[:20]) or 'none'}; give a file of jets with their particles"
+            f"{', '.join(sorted(contents.arrays)[:20]) or 'none'}{'; ' if passed else ''}{passed}; give a file of jets "
+            "with their particles"
         )
     particles = max(collections_of_particles, key=lambda each: (_known_meanings(each.sources), len(each.sources)))
     for each in collections_of_particles:
@@ -97,6 +107,11 @@ def header_of_contents(
         named_by=known.name if known else None,
         description=contents.description,
         list_particles=contents.list_particles,
+        passed={
+            **{re.split("[/:]", name)[-1]: problem for name, problem in contents.passed.items()},
+            **{titles[name]: f"not read ({str(error).removeprefix(f'{path}: ')})" for name, error in unread.items()},
+            **dict(_unequal_lists(particles, [each for each in lists if each is not particles])),
+        },
     )
 
 
@@ -185,28 +200,44 @@ def _padded_columns(path: Path, arrays: Mapping[str, Array], titles: Mapping[str
 
 def _ragged_columns(
     path: Path, arrays: Mapping[str, Array], contents: Contents, read: ReadArrays, titles: Mapping[str, str]
-) -> list[_Columns]:
-    """Finds the columns of lists; those belong together whose lists have the same length in the first jets."""
+) -> tuple[list[_Columns], dict[str, InputError]]:
+    """Finds the columns of lists, and the lists that cannot be read, which matters only where they are asked for.
+
+    Those belong together whose lists have the same length in the first jets.
+    """
     names = [
         name for name, array in arrays.items() if array.shape == (None,) or (array.shape[:1] == (None,) and array.names)
     ]
-    by_counts: dict[object, dict[str, Source]] = collections.defaultdict(dict)
-    for name, group in _groups_of_lists(path, names, min(_SAMPLE, contents.jets), read).items():
+    counts, unread = _lengths_of_lists(path, names, min(_SAMPLE, contents.jets), read)
+    groups: dict[bytes, dict[str, Source]] = collections.defaultdict(dict)
+    for name, lengths in counts.items():
         columns = {column: Source(name, place) for place, column in enumerate(arrays[name].names)}
-        _add_columns(path, by_counts[group], columns or {titles[name]: Source(name)})
-    return [_Columns(None, sources) for sources in by_counts.values()]
+        _add_columns(path, groups[lengths.tobytes()], columns or {titles[name]: Source(name)})
+    return [_Columns(None, sources, np.frombuffer(key, np.int64)) for key, sources in groups.items()], unread
 
 
-def _groups_of_lists(path: Path, names: Sequence[str], last: int, read: ReadArrays) -> dict[str, object]:
-    """Tells which lists belong together: by their lengths or, where some are damaged, by the beginnings of their names.
-
-    What is damaged matters only where it is asked for.
-    """
+def _lengths_of_lists(
+    path: Path, names: Sequence[str], last: int, read: ReadArrays
+) -> tuple[dict[str, np.ndarray], dict[str, InputError]]:
     try:
         rows = read(path, names, 0, last) if names else {}
-    except InputError:
-        return {name: re.split(r"[_./]", name)[0] for name in names}
-    return {name: values.counts.tobytes() for name, values in rows.items() if isinstance(values, Ragged)}
+    except InputError as error:
+        if len(names) == 1:
+            return {}, {names[0]: error}
+        half = len(names) // 2  # few are damaged: they are found by halves
+        each = [_lengths_of_lists(path, part, last, read) for part in (names[:half], names[half:])]
+        return {k: v for counts, _ in each for k, v in counts.items()}, {k: v for _, e in each for k, v in e.items()}
+    return {name: values.counts for name, values in rows.items() if isinstance(values, Ragged)}, {}
+
+
+def _unequal_lists(particles: _Columns, others: Iterable[_Columns]) -> Iterator[tuple[str, str]]:
+    """Says of lists where they first have another length than the particles."""
+    for other in others:
+        if particles.counts is not None and other.counts is not None:
+            row, first = int(np.flatnonzero(particles.counts != other.counts)[0]), next(iter(particles.sources))
+            found = f"values of {{}} but {particles.counts[row]} of {first}"
+            for name in other.sources:
+                yield name, f"no column of the particles: row {row} has {other.counts[row]} {found.format(name)}"
 
 
 def _columns_of_numbers(columns: _Columns) -> Iterable[tuple[str, Source]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -45,6 +46,8 @@ class Contents(NamedTuple):
     """JSON of the dataset, in files that `write_jets` has written."""
     list_particles: int = LIST_PARTICLES
     """The particles that are kept by default where each jet has a list of its own length."""
+    passed: Mapping[str, str] = {}
+    """What is no column of numbers → what it is, in words that follow "is"."""
 
 
 class Source(NamedTuple):
@@ -100,6 +103,8 @@ class Header(NamedTuple):
     """JSON of the dataset, in files that `write_jets` has written."""
     list_particles: int = LIST_PARTICLES
     """The particles that are kept by default where each jet has a list of its own length."""
+    passed: Mapping[str, str] = {}
+    """What is no column of numbers → what it is, in words that follow "is"."""
     unfilled: tuple[str, ...] = ()
     """Names of particle columns that the file has no column for, as public files name `j1_pdgid`."""
 
@@ -136,10 +141,12 @@ class Container(NamedTuple):
 
 
 def split_tree(path: Path) -> tuple[Path, str | None]:
-    """Splits FILE:TREE into the path of a file and the tree in it; only ROOT files hold several.
+    """Splits FILE:TREE into the path of a file and the tree in it.
 
-    >>> split_tree(Path("jets.root:events/tree"))[1], split_tree(Path("jets.root"))[1]
-    ('events/tree', None)
+    ROOT files may hold several trees, and NumPy archives several parts, such as train and test.
+
+    >>> split_tree(Path("jets.root:events/tree"))[1], split_tree(Path("jets.npz:train"))[1], split_tree(Path("a.h5"))[1]
+    ('events/tree', 'train', None)
     """
-    file, found, tree = str(path).rpartition(".root:")
-    return (Path(file + ".root"), tree) if found else (path, None)
+    found = re.fullmatch(r"(.*?\.(?:root|npz)):(.+)", str(path), re.DOTALL | re.IGNORECASE)
+    return (Path(found[1]), found[2]) if found else (path, None)

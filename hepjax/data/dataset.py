@@ -19,12 +19,15 @@ P4 = (Role.PX, Role.PY, Role.PZ, Role.ENERGY)
 """The roles of a four-momentum, in the order of `hepjax.physics.kinematics`."""
 BINNED = (Role.JET_PT, Role.JET_ETA, Role.JET_MASS, Role.JET_MULTIPLICITY)
 """The roles of the jet columns that figures of merit are binned in; a run keeps those of its test jets."""
-PARTICLE_ORDER = (Role.ENERGY, Role.PT, Role.PT_REL, Role.PX, Role.PY)
+PARTICLE_ORDER = (Role.VALID, Role.ENERGY, Role.PT, Role.PT_REL, Role.PX, Role.PY)
 """The roles of columns by which particles are told from padding, and ordered."""
 UNITS = ("GeV", "MeV", "rad", "")
 
 _MOMENTUM = {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}
 _RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R}
+_CARTESIAN, _POLAR = (Role.PX, Role.PY, Role.PZ), (Role.PT, Role.ETA, Role.PHI)
+_TO_JET = (Role.PT_REL, Role.ETA_REL, Role.PHI_REL)
+_OF_JET = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS)
 _ENERGIES = (Role.ENERGY, Role.PT, Role.PX, Role.PY, Role.PZ, Role.MASS)
 
 
@@ -64,18 +67,37 @@ def binned_columns(dataset: Dataset) -> tuple[str, ...]:
 def derivable_roles(dataset: Dataset) -> frozenset[Role]:
     """Returns the roles of particles that a column has, or that follow from those that columns have.
 
-    Four-momenta follow from px, py and pz with an energy or a mass, and from pt, eta and phi (without an energy or a
-    mass, particles count as massless); all else follows from four-momenta.
+    All follows from four-momenta, which follow from the columns of `momentum_roles`.
 
     >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"})
     >>> Role.ETA_REL in derivable_roles(toy)
     True
     """
     known = {role for role in dataset.roles if not role.of_jets}
-    cartesian = {Role.PX, Role.PY, Role.PZ} <= known and bool({Role.ENERGY, Role.MASS} & known)
-    if cartesian or {Role.PT, Role.ETA, Role.PHI} <= known:
-        return frozenset(known | _MOMENTUM | _RELATIVE)
-    return frozenset(known)
+    return frozenset(known | _MOMENTUM | _RELATIVE) if momentum_roles(dataset) else frozenset(known)
+
+
+def momentum_roles(dataset: Dataset) -> tuple[Role, ...]:
+    """Returns the roles of the columns of particles and jets that four-momenta are computed from.
+
+    They are px, py and pz with an energy or a mass; or pt, eta and phi; or, with the pT and η of the jet, what is
+    relative to it: pt_rel, eta_rel and phi_rel. Without an energy or a mass, particles count as massless.
+
+    Args:
+      dataset: of the jets.
+
+    Returns:
+      Those that the dataset has, columns of jets last; () where no momenta follow.
+
+    >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c", Role.JET_PT: "d"})
+    >>> [role.value for role in momentum_roles(toy)]
+    ['pt', 'eta', 'phi', 'jet_pt']
+    """
+    known = {*dataset.roles}
+    of_jet = [role for role in _OF_JET if role in known]
+    if ({*_CARTESIAN} <= known and {Role.ENERGY, Role.MASS} & known) or {*_POLAR} <= known:
+        return (*(role for role in (*_CARTESIAN, Role.ENERGY, *_POLAR, Role.MASS) if role in known), *of_jet)
+    return (*_TO_JET, *of_jet) if {*_TO_JET, Role.JET_PT, Role.JET_ETA} <= known else ()
 
 
 def unit_of_column(dataset: Dataset, name: str) -> str:
@@ -102,7 +124,8 @@ def unit_of_column(dataset: Dataset, name: str) -> str:
         return "rad"
     if role not in _ENERGIES:
         return ""
-    return next((unit_of_column(dataset, dataset.roles[other]) for other in _ENERGIES if other in dataset.roles), "")
+    others = (*_ENERGIES, Role.JET_PT)
+    return next((unit_of_column(dataset, dataset.roles[other]) for other in others if other in dataset.roles), "")
 
 
 def grows_with_energy(dataset: Dataset, names: Sequence[str]) -> np.ndarray:
@@ -125,7 +148,8 @@ def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role,
       roles: of the columns.
 
     Returns:
-      (...) bool: E > 0, or else pT > 0, or else px and py not both 0, or else any column that is not 0.
+      (...) bool: what the file says, or else E > 0, pT > 0, relative pT > 0, px and py not both 0, or any column that
+      is not 0.
 
     >>> import numpy as np
     >>> particle_mask(np.array([[0.0, 1.0], [2.0, 0.0]]), ["pt", "eta"], {Role.PT: "pt"}).tolist()
@@ -133,7 +157,7 @@ def particle_mask(values: np.ndarray, names: Sequence[str], roles: Mapping[Role,
     """
     import numpy as np
 
-    for role in (Role.ENERGY, Role.PT):
+    for role in (Role.VALID, Role.ENERGY, Role.PT, Role.PT_REL):
         if role in roles:
             return np.asarray(values[..., names.index(roles[role])] > 0)
     if Role.PX in roles and Role.PY in roles:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.choices import Role
 from hepjax.data.containers import JetFile
 from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev, gev_factors
 from hepjax.data.indexing import normalize_index
@@ -100,7 +99,7 @@ def with_columns(jets: Jets, particles: Collection[str] | None, observables: Col
         return jets
     dataset = jets.store.files[0].dataset
     kept = {dataset.roles[role] for role in PARTICLE_ORDER if role in dataset.roles}
-    if particles is None or not {Role.ENERGY, Role.PT, Role.PX} & {*dataset.roles}:
+    if particles is None or not {*PARTICLE_ORDER} & {*dataset.roles}:
         particles = dataset.particle_columns  # without these, padding is where all columns are 0
     particle_columns = tuple(name for name in dataset.particle_columns if name in {*particles, *kept})
     jet_columns = tuple(name for name in dataset.jet_columns if observables is None or name in observables)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,14 +11,18 @@ import numpy as np
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import LIST_PARTICLES, Array, Contents, Ragged
 from hepjax.data.recognition import DESCRIPTION
-from hepjax.errors import InputError, file_problem, import_extra
+from hepjax.errors import InputError, file_problem, import_extra, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-LARGEST = 2**30
-"""The most bytes that the columns of a group of rows may take."""
+LARGEST, _PART = 2**30, 2**27
+"""The most bytes of a group of rows that are read at once; larger groups are read in parts of so many bytes."""
+_BYTES, _LEVELS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}, 4
+"""The bytes of a value in memory, if not 8, and those of its place in a list."""
+_RATIO = 30
+"""Groups larger than `LARGEST` that unpack to more than so many times their size in the file are refused."""
 PARTICLES = "hepjax_particles"
 """The attribute that says how many particles per jet were kept."""
 _MOST_PARTICLES = 100_000
@@ -26,17 +32,32 @@ _PRIVATE = (DESCRIPTION, PARTICLES, "ARROW:schema", "pandas", "ak:parameters", "
 
 def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - a file has no data elsewhere
     with _open(path) as file:
-        arrays = {field.name: Array(shape) for field in file.schema_arrow if (shape := _shape(field.type)) is not None}
-        groups = [file.metadata.row_group(i).num_rows for i in range(file.metadata.num_row_groups)]
+        with _damage(path):
+            kinds = [(field.name, field.type) for field in file.schema_arrow]
+        if twice := [name for name, count in collections.Counter(name for name, _ in kinds).items() if count > 1]:
+            raise InputError(f"{path}: names {', '.join(twice)} more than once; rename or remove the copies")
+        arrays = {name: Array(shape) for name, kind in kinds if (shape := _shape(kind)) is not None}
         texts = _texts(file)
         kept = texts.get(PARTICLES, "")
         return Contents(
             file.metadata.num_rows,
             arrays,
-            max(groups, default=1) or 1,
+            _chunk(file.metadata),
             texts.get(DESCRIPTION),
             int(kept) if kept.isdecimal() and 0 < int(kept) <= _MOST_PARTICLES else LIST_PARTICLES,
+            {name: f"of the type {kind}" for name, kind in kinds if name not in arrays},
         )
+
+
+def _chunk(metadata: Any) -> int:
+    """The rows that are read at a time: those of a group, or fewer where groups are large."""
+    groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+    rows = [
+        min(group.num_rows, max(1, group.num_rows * LARGEST // max(group.total_byte_size, 1)))
+        for group in groups
+        if group.num_rows
+    ]
+    return int(max(rows, default=1))
 
 
 def _shape(kind: Any) -> tuple[int | None, ...] | None:
@@ -54,67 +75,98 @@ def _shape(kind: Any) -> tuple[int | None, ...] | None:
 def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
     with _open(path) as file:
         start, tables = 0, []
-        for group in range(file.metadata.num_row_groups):
-            count = file.metadata.row_group(group).num_rows
-            low, high = max(first, start), min(last, start + count)
+        for number in range(file.metadata.num_row_groups):
+            group = file.metadata.row_group(number)
+            low, high = max(first - start, 0), min(last - start, group.num_rows)
             if low < high:
-                _check_size(path, file.metadata.row_group(group), names)
-                tables.append(_rows(path, file, group, names).slice(low - start, high - low))
-            start += count
-        table = import_extra("pyarrow", "parquet").concat_tables(tables)
-        return {name: _values(path, name, table.column(name).combine_chunks()) for name in names}
+                tables.append(_rows(path, file, number, names, low, high))
+            start += group.num_rows
+        with _damage(path):
+            table = import_extra("pyarrow", "parquet").concat_tables(tables)
+            columns = {name: table.column(name).combine_chunks() for name in names}
+        if table.num_rows != last - first:
+            raise InputError(f"{path}: damaged, rows {first} to {last} are incomplete; fetch or make it again")
+        return {name: _values(path, name, column, first) for name, column in columns.items()}
 
 
-def _rows(path: Path, file: Any, group: int, names: Sequence[str]) -> Any:
-    try:
-        return file.read_row_group(group, columns=list(names), use_threads=False)
-    except (OSError, ValueError, MemoryError) as error:
-        raise InputError(f"{path}: damaged ({_one_line(error)}); fetch or make it again") from error
+def _rows(path: Path, file: Any, number: int, names: Sequence[str], low: int, high: int) -> Any:
+    """Reads rows of a group; large groups, as some programs write, are read in parts."""
+    group = file.metadata.row_group(number)
+    with _damage(path):
+        size, packed = _size(group, names)
+    if size > LARGEST and size > _RATIO * packed:
+        raise InputError(
+            f"{path}: a group of {group.num_rows} rows unpacks {packed / 2**20:.1f} MiB to {size / 2**30:.1f} GiB, "
+            f"more than the {LARGEST >> 30} GiB that are read at once; write the file again with smaller row groups"
+        )
+    with _damage(path):
+        if size <= LARGEST:
+            return file.read_row_group(number, columns=list(names), use_threads=False).slice(low, high - low)
+        batch = max(1, group.num_rows * _PART // size)
+        tables, start = [], 0
+        batches = file.iter_batches(batch, row_groups=[number], columns=list(names), use_threads=False)
+        for part in batches:
+            if start + len(part) > low:
+                tables.append(part.slice(max(low - start, 0), high - max(low, start)))
+            start += len(part)
+            if start >= high:
+                break
+        return import_extra("pyarrow", "parquet").Table.from_batches(tables)
 
 
-def _values(path: Path, name: str, column: Any) -> np.ndarray | Ragged:
+def _size(group: Any, names: Sequence[str]) -> tuple[int, int]:
+    """The bytes of columns of a group of rows, in memory and in the file."""
+    unpacked = packed = 0
+    for column in map(group.column, range(group.num_columns)):
+        path = column.path_in_schema
+        if any(path == name or path.startswith(f"{name}.") for name in names):
+            width = _BYTES.get(column.physical_type, 8) + _LEVELS
+            unpacked += max(column.total_uncompressed_size, width * column.num_values)
+            packed += column.total_compressed_size
+    return unpacked, packed
+
+
+def _values(path: Path, name: str, column: Any, first: int) -> np.ndarray | Ragged:
     types = import_extra("pyarrow.types", "parquet")
-    if column.null_count:
-        raise InputError(f"{path}: column {name} has {column.null_count} missing values; remove those jets")
     if not types.is_list(column.type) and not types.is_large_list(column.type):
         if types.is_fixed_size_list(column.type):
+            _check_present(path, name, column, first)
             return _numbers(path, name, column.flatten()).reshape(len(column), column.type.list_size)
-        return _numbers(path, name, column)
+        return _numbers(path, name, column, first)
+    _check_present(path, name, column, first)
     return Ragged(_numbers(path, name, column.flatten()), np.diff(column.offsets.to_numpy()).astype(np.int64))
 
 
-def _numbers(path: Path, name: str, column: Any) -> np.ndarray:
-    if column.null_count:
-        raise InputError(f"{path}: column {name} has {column.null_count} missing values; remove those jets")
+def _numbers(path: Path, name: str, column: Any, first: int | None = None) -> np.ndarray:
+    _check_present(path, name, column, first)
     return np.asarray(column.to_numpy(zero_copy_only=False))
 
 
-def _check_size(path: Path, group: Any, names: Sequence[str]) -> None:
-    """Refuses a group of rows that unpacks to more than memory is set aside for."""
-    wanted, size = {*names}, 0
-    for i in range(group.num_columns):
-        column = group.column(i)
-        if column.path_in_schema.split(".")[0] in wanted:
-            size += max(column.total_uncompressed_size, 8 * column.num_values)
-    if size > LARGEST:
-        raise InputError(
-            f"{path}: a group of {group.num_rows} rows unpacks to {size / 2**30:.1f} GiB, more than the "
-            f"{LARGEST >> 30} GiB that are read at once; write the file again with smaller row groups"
-        )
+def _check_present(path: Path, name: str, column: Any, first: int | None) -> None:
+    if column.null_count:
+        row = "" if first is None else f", the first in row {first + int(np.argmax(column.is_null().to_numpy(False)))}"
+        raise InputError(f"{path}: column {name} has {column.null_count} missing values{row}; remove those jets")
 
 
 def _open(path: Path) -> Any:
-    parquet = import_extra("pyarrow.parquet", "parquet")
+    parquet = import_extra("pyarrow.parquet", "parquet", path)
     if problem := file_problem(path):
         raise InputError(f"{path}: {problem}; give a Parquet file of jets")
+    with _damage(path):
+        return parquet.ParquetFile(path, page_checksum_verification=True)
+
+
+@contextlib.contextmanager
+def _damage(path: Path) -> Iterator[None]:
+    """Converts what pyarrow raises for a damaged file, or one that is no Parquet file."""
+    arrow = import_extra("pyarrow", "parquet", path)
     try:
-        return parquet.ParquetFile(path)
-    except (OSError, ValueError, MemoryError) as error:
-        raise InputError(f"{path}: cannot be read as Parquet ({_one_line(error)}); fetch or make it again") from error
-
-
-def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split())[:200]
+        yield
+    except (OSError, MemoryError, UnicodeDecodeError, arrow.ArrowException) as error:
+        words = one_line(error)
+        if "codec" in words.lower() and "support" in words.lower():
+            raise InputError(f"{path}: {words}; install a pyarrow that has it, or write the file with zstd") from error
+        raise InputError(f"{path}: cannot be read as Parquet ({words}); fetch or make it again") from error
 
 
 def _texts(file: Any) -> dict[str, str]:

@@ -34,6 +34,7 @@ MOST_CLASSES = 1000
 WEIGHTS = "weights"
 """The name of event weights in any dataset."""
 
+_ROLE_NAMES = tuple(role.value for role in Role if not role.of_jets)
 _PARTICLE_FEATURES = (
     Role.PT, Role.PT_REL, Role.ENERGY, Role.ENERGY_REL, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R,
 )  # fmt: skip
@@ -64,6 +65,9 @@ def recognize_columns(
         if header.named_by
         else datasets.recognize(header.particle_names, header.jet_names) or _dataset_by_role_names(header)
     )
+    for name in () if given else (*recognized.particle_columns, *_ROLE_NAMES):
+        if name in header.passed and name not in (*header.particle_names, *header.jet_names):
+            raise _passed_over(header, name, "particle")
     narrowed = _narrow_known_dataset(recognized, header)
     dataset = narrowed if given is None else _fit_given_dataset(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
@@ -144,6 +148,7 @@ def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
         jet_columns=tuple(name for name in dataset.jet_columns if name in jets),
         classes=(),
         labels=None,
+        weights=dataset.weights if dataset.weights in (*header.jet_names, *header.series) else None,
         background=(),
         roles=roles,
         features=tuple(name for name in dataset.features if name in jets),
@@ -179,7 +184,7 @@ def _fit_given_dataset(given: Dataset | str, narrowed: Dataset, header: Header, 
 def _recognize_particle_features(dataset: Dataset) -> tuple[str, ...]:
     known = derivable_roles(dataset)
     preferred = tuple(dataset.roles.get(role, role.value) for role in _PARTICLE_FEATURES if role in known)
-    return preferred or dataset.particle_columns
+    return preferred or tuple(name for name in dataset.particle_columns if name != dataset.roles.get(Role.VALID))
 
 
 def _recognize_weights(header: Header) -> str | None:
@@ -193,12 +198,13 @@ def _recognize_labels(
     header: Header, known: Dataset, narrowed: Dataset, sample: Sample
 ) -> OneHot | Index | FileName | None:
     """Finds the labels of a file; columns of zeros and ones are told by the values of a few jets."""
-    if isinstance(known.labels, FileName):
-        return known.labels
     names = header.jet_names
-    if known.labels is None and (index := _recognize_label_index(names, sample)):
-        return index
+    index = _recognize_label_index(names, sample) if known.labels is None else None
+    if index is not None or isinstance(known.labels, FileName):
+        return index or known.labels
     if flags := tuple(name for name in names if name.startswith(LABEL)):
+        if {*flags} == {*label_columns(known)}:
+            return known.labels
         if len(flags) == 1:
             raise InputError(
                 f"{header.path}: {flags[0]} is the only column {LABEL}…, which tells no classes; give each class a "
@@ -263,6 +269,10 @@ def _recognize_classes(known: Dataset, labels: OneHot | Index | FileName | None,
     return tuple(named.get(name, name.removeprefix("j_").removeprefix(LABEL)) for name in labels.columns)
 
 
+def _passed_over(header: Header, name: str, kind: str) -> InputError:
+    return InputError(f"{header.path}: {name} is {header.passed[name]}; expected a {kind} column of numbers")
+
+
 def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
     """Refuses a dataset that names what the file lacks."""
     derived = {role.value for role in derivable_roles(dataset)}
@@ -277,6 +287,8 @@ def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
         ("jet", jets, header.jet_names),
     ):
         for name, what in wanted.items():
+            if name in header.passed and name not in columns:
+                raise _passed_over(header, name, kind)
             if name not in columns:
                 raise InputError(
                     f"{header.path}: lacks the {kind} column {name}, which the dataset {dataset.name} names as {what}; "

@@ -10,7 +10,7 @@ import numpy as np
 
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Array, Contents, Ragged, split_tree
-from hepjax.errors import InputError, file_problem, import_extra
+from hepjax.errors import InputError, file_problem, import_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 _CHUNKS = (1_000, 20_000)
 """The fewest and most jets that are read at a time."""
+LARGEST = 2**30
+"""The most bytes of a column that are read at once."""
 _NUMBER = r"(?:std::)?(?:u?int(?:8|16|32|64)_t|float|double|bool|char|short|int|long|unsigned \w+|[A-Z]\w+_t)"
 _SHAPES = {
     (): re.compile(_NUMBER),
@@ -29,17 +31,21 @@ _TREES = ("TTree", "TNtuple", "TNtupleD", "ROOT::RNTuple", "ROOT::Experimental::
 
 def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - trees have no data elsewhere
     with _tree(path) as tree:
-        # Names that begin with _ are those by which an RNTuple stores collections; counters repeat what lists tell.
-        kinds = {name: kind for name, kind in tree.typenames().items() if not name.startswith("_")}
-        counters = {branch.name for name in kinds if (branch := getattr(tree[name], "count_branch", None)) is not None}
+        with _damage(path):
+            # Names that begin with _ are those by which an RNTuple stores collections.
+            kinds = {name: kind for name, kind in tree.typenames().items() if not name.startswith("_")}
+            branches = {name: getattr(tree[name], "count_branch", None) for name in kinds}
+            edges = np.diff(tree.common_entry_offsets()) if hasattr(tree, "common_entry_offsets") else np.array([])
+            jets = int(tree.num_entries)
+        passed = {branch.name: f"the length of {name}" for name, branch in branches.items() if branch is not None}
         arrays = {
             name: Array(shape)
             for name, kind in kinds.items()
-            if name not in counters and (shape := _shape(kind)) is not None
+            if (shape := _shape(kind)) is not None and name not in passed
         }
-        edges = np.diff(tree.common_entry_offsets()) if hasattr(tree, "common_entry_offsets") else np.array([])
+        passed |= {name: f"of the type {kind}" for name, kind in kinds.items() if name not in {*arrays, *passed}}
         chunk = int(np.clip(np.median(edges) if edges.size else _CHUNKS[1], *_CHUNKS))
-        return Contents(tree.num_entries, arrays, chunk)
+        return Contents(jets, arrays, chunk, passed=passed)
 
 
 def _shape(kind: str) -> tuple[int | None, ...] | None:
@@ -50,8 +56,48 @@ def _shape(kind: str) -> tuple[int | None, ...] | None:
 
 
 def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
+    rows = {}
     with _tree(path) as tree:
-        return {name: _values(tree[name].array(entry_start=first, entry_stop=last, library="ak")) for name in names}
+        for name in names:
+            with _damage(path, name):
+                branch = tree[name]
+                size = _size(branch, first, last)
+            if size > LARGEST:
+                raise InputError(
+                    f"{path}: {name} unpacks to {size / 2**30:.1f} GiB for {last - first} jets, more than the "
+                    f"{LARGEST >> 30} GiB that are read at once; write the file again in smaller baskets"
+                )
+            with _damage(path, name):
+                rows[name] = _values(branch.array(entry_start=first, entry_stop=last, library="ak"))
+            held = rows[name]
+            if (count := len(held.counts if isinstance(held, Ragged) else held)) != last - first:
+                raise InputError(
+                    f"{path}: damaged; {name} has {count} of {last - first} rows from {first}; fetch or make it again"
+                )
+    return rows
+
+
+def _size(branch: Any, first: int, last: int) -> int:
+    """The bytes that the baskets of these rows unpack to, or the clusters of an RNTuple."""
+    if not hasattr(branch, "entry_offsets"):
+        return _size_of_clusters(branch, first, last)
+    if branch.uncompressed_bytes <= LARGEST:
+        return 0
+    edges = branch.entry_offsets
+    overlapping = (number for number in range(branch.num_baskets) if edges[number] < last and edges[number + 1] > first)
+    return sum(int(branch.basket_uncompressed_bytes(number)) for number in overlapping)
+
+
+def _size_of_clusters(field: Any, first: int, last: int) -> int:
+    ntuple, fields = field.ntuple, {field.field_id}
+    for number, record in enumerate(ntuple.field_records):  # parents come first
+        fields |= {number} if record.parent_field_id in fields else {*()}
+    columns = [(place, record.nbits) for place, record in enumerate(ntuple.column_records) if record.field_id in fields]
+    bits = 0
+    for cluster, pages in zip(ntuple.cluster_summaries, ntuple.page_link_list, strict=False):
+        if cluster.num_first_entry < last and cluster.num_first_entry + cluster.num_entries > first:
+            bits += sum(width * page.num_elements for place, width in columns for page in pages[place].pages)
+    return bits // 8
 
 
 def _values(array: Any) -> np.ndarray | Ragged:
@@ -64,21 +110,39 @@ def _values(array: Any) -> np.ndarray | Ragged:
 
 @contextlib.contextmanager
 def _tree(path: Path) -> Iterator[Any]:
-    """Opens the tree of a file; uproot has no errors of its own for what is damaged."""
-    uproot = import_extra("uproot", "root")
+    """Opens the tree of a file."""
+    uproot = import_extra("uproot", "root", path)
     file, name = split_tree(path)
     if problem := file_problem(file):
         raise InputError(f"{file}: {problem}; give a ROOT file of jets")
+    with _damage(path):
+        # Its caches go by a number in the file, which a damaged or changed copy shares.
+        opened = uproot.open(file, array_cache=None, object_cache=None)
+        kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
+    if end > (size := file.stat().st_size):
+        raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
+    with opened:
+        name = _name_of_tree(file, name, kinds)
+        with _damage(path):
+            tree = opened[name]
+        yield tree
+
+
+@contextlib.contextmanager
+def _damage(path: Path, name: str = "") -> Iterator[None]:
+    """Converts what uproot raises, which has no errors of its own for what is damaged: any may come of any place."""
     try:
-        with uproot.open(file) as opened:
-            yield opened[_name_of_tree(file, name, opened.classnames(cycle=False))]
-    except InputError:
-        raise
-    except Exception as error:
-        words = " ".join(str(error).split())[:200]
+        yield
+    except ImportError as error:  # of a compression
+        package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
+        needed = package[1] if package else one_line(error)
         raise InputError(
-            f"{file}: cannot be read as ROOT ({type(error).__name__}: {words}); fetch or make it again"
+            f"{path}: {name or 'it'} is compressed by what needs the package {needed}; pip install {needed}"
         ) from error
+    except Exception as error:
+        words = f"{type(error).__name__}: {one_line(error)}"
+        what = f"{name} cannot be read" if name else "cannot be read as ROOT"
+        raise InputError(f"{path}: {what} ({words}); fetch or make it again") from error
 
 
 def _name_of_tree(file: Path, name: str | None, kinds: dict[str, str]) -> str:

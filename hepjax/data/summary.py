@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.data import datasets
-from hepjax.data.lazy_jets import chunk_starts
+from hepjax.data.lazy_jets import chunk_starts, with_columns
 from hepjax.data.readers import container_of_file, read_header, read_jets
-from hepjax.errors import InputError
+from hepjax.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
 """Jets that are looked at together, where chunks are smaller."""
+_SHOWN = 10
+"""Columns that a problem names."""
 _BYTES = 2**28
 """The memory that their particles may take."""
 
@@ -67,10 +69,11 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
     classes = dict.fromkeys(described.classes, 0)
     ranges: dict[str, np.ndarray] = {}
     problems: dict[str, int] = {}
+    left: dict[str, int] = {}
     multiplicity = left_out = 0
     for start in range(0, len(jets), rows):
         try:
-            part = jets[start : start + rows]
+            jets, part = _read_finite_columns(jets, slice(start, start + rows), left)
         except InputError as error:
             problem, lost = str(error).removeprefix(f"{path}: "), min(rows, len(jets) - start)
             problems[problem] = problems.get(problem, 0) + lost
@@ -89,13 +92,45 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         classes=classes,
         images=described.images,
         missing=(*_missing_columns(described), *read_header(path, allow_external).unfilled),
-        ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items()},
-        problems=tuple(
-            f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"
-            for problem, lost in problems.items()
+        ranges={name: (float(v[0]), float(v[1] / v[3]), float(v[2])) for name, v in ranges.items() if name not in left},
+        problems=(
+            *(
+                f"{problem} ({lost} of {len(jets)} jets around them are left out of the classes, means and ranges)"
+                for problem, lost in problems.items()
+            ),
+            *_columns_left_out(left),
         ),
         provenance=container_of_file(path).attributes(path),
         dataset=described,
+    )
+
+
+def _read_finite_columns(jets: Jets, rows: slice, left: dict[str, int]) -> tuple[Jets, Jets]:
+    """Reads rows without the columns that are not finite there, whose first such row is added to those left out."""
+    try:
+        return jets, jets[rows]
+    except NotFiniteError as error:
+        particles, observables = (
+            [name for name in names if of_jets != error.of_jets or name not in error.columns]
+            for of_jets, names in ((False, jets.particle_names), (True, jets.observable_names))
+        )
+        narrow = with_columns(jets, particles, observables)
+        lost = {*error.columns} - {*(narrow.observable_names if error.of_jets else narrow.particle_names)}
+        if not lost:  # labels, weights, and what tells particles from padding cannot be left out
+            raise
+        left |= {name: error.row for name in error.columns if name in lost}
+        return _read_finite_columns(narrow, rows, left)
+
+
+def _columns_left_out(left: dict[str, int]) -> tuple[str, ...]:
+    if not left:
+        return ()
+    names = ", ".join(list(left)[:_SHOWN]) + (f", … ({len(left)} columns)" if len(left) > _SHOWN else "")
+    return (
+        (
+            f"NaN, infinite or beyond float32: {names}, from row {min(left.values())}; they are left out here, and such "
+            "rows are refused where a model reads them"
+        ),
     )
 
 

@@ -6,22 +6,20 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hepjax.choices import Role
 from hepjax.data import with_columns
 from hepjax.data.angles import wrap_in_memory
-from hepjax.data.dataset import particle_mask
+from hepjax.data.dataset import momentum_roles, particle_mask
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
-from hepjax.physics.derivation import MOMENTUM, derive_columns
+from hepjax.physics.derivation import derive_columns
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from hepjax.choices import Role
     from hepjax.types import Jets
-
-_JET_MOMENTUM = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS)
 
 
 def sequences(
@@ -99,8 +97,9 @@ def _with_needed_columns(jets: Jets, columns: Sequence[str], order_by: Sequence[
     needed = {names[place] for source in sources for place in source.places if place < len(names)}
     if not any(source.derived for source in sources):
         return with_columns(jets, needed, ())
-    needed |= {roles[role] for role in MOMENTUM if role in roles}
-    return with_columns(jets, needed, {roles[role] for role in _JET_MOMENTUM if role in roles})
+    momenta = momentum_roles(jets.dataset)
+    needed |= {roles[role] for role in momenta if not role.of_jets}
+    return with_columns(jets, needed, {roles[role] for role in momenta if role.of_jets})
 
 
 def _derived_particle_columns(
@@ -108,12 +107,13 @@ def _derived_particle_columns(
 ) -> np.ndarray:
     """Columns that the jets lack, from those that they have; what the jets' own columns say of a jet is taken."""
     dataset = jets.dataset
+    momenta = momentum_roles(dataset)
     known = {
         role: constituents[..., dataset.particle_columns.index(dataset.roles[role])]
-        for role in MOMENTUM
-        if role in dataset.roles
+        for role in momenta
+        if not role.of_jets
     }
-    of_jet = [role for role in _JET_MOMENTUM if role in dataset.roles]
+    of_jet = [role for role in momenta if role.of_jets]
     observables = np.asarray(jets.observables[rows]) if of_jet else np.empty((len(mask), 0), np.float32)
     jet = {role: observables[:, dataset.jet_columns.index(dataset.roles[role])] for role in of_jet}
     return derive_columns(roles, known, mask, jet)

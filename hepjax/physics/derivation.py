@@ -33,11 +33,11 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
 
     Args:
       wanted: F roles of particles.
-      known: role → (N, P) values: px, py and pz with an energy or a mass, or pt, eta and phi, where particles without
-        an energy or a mass are massless; of any others that are wanted, the values are taken as they are.
+      known: role → (N, P) values, those of `hepjax.data.dataset.momentum_roles`; of any others that are wanted, the
+        values are taken as they are.
       mask: (N, P) bool, True for a particle.
       jet: role of jets → (N,) values of the whole jet, where they are known. Otherwise the jet is the sum of its
-        particles, which leaves out those that a file does not keep.
+        particles, which leaves out those that a file does not keep; where all is relative to it, its φ is 0.
 
     Returns:
       (N, P, F) float32 in the unit of the momenta, and 0 in the padding.
@@ -46,13 +46,16 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
     >>> derive_columns([Role.ETA_REL, Role.PT_REL], p4, np.ones((1, 2), bool)).round(3).tolist()
     [[[0.10000000149011612, 0.5], [-0.10000000149011612, 0.5]]]
     """
+    jet = jet or {}
+    if is_relative(known):
+        known, jet = {**known, **absolute_coordinates(known, jet)}, {Role.JET_PHI: np.zeros(len(mask)), **jet}
     p4 = np.where(mask[..., None], particle_momenta(known), 0)
     if Role.MASS in wanted and (lost := int(jets_without_mass(known, p4).sum())):
         log.warning(
             "masses of %d of %d jets are lost: energies and momenta in float32 cannot tell them at such boosts; give a "
             "column of masses", lost, len(p4),
         )  # fmt: skip
-    total, jet = p4.sum(axis=-2), jet or {}
+    total = p4.sum(axis=-2)
     eta, phi = (
         _known_coordinates(known, Role.ETA, kinematics.eta(p4)),
         _known_coordinates(known, Role.PHI, kinematics.phi(p4)),
@@ -99,6 +102,34 @@ def jets_without_mass(known: Columns, p4: np.ndarray) -> NDArray[np.bool_]:
     error_2 = 4 * _ROUNDING * total[..., 3] ** 2  # at most: of E and of pz, each at most half a unit in the last place
     lost = (kinematics.mass(total) ** 2 <= error_2) & (error_2 > (_COARSE * kinematics.pt(total)) ** 2)
     return np.asarray(lost)
+
+
+def is_relative(known: Columns) -> bool:
+    """Tells whether particles have no momenta of their own, only relative to their jet."""
+    return not {Role.PX, Role.PT} & known.keys()
+
+
+def absolute_coordinates(known: Columns, jet: Columns) -> dict[Role, NDArray[np.float64]]:
+    """Returns the pt, eta and phi of particles that are known relative to their jet.
+
+    Args:
+      known: pt_rel, eta_rel and phi_rel → (N, P) values.
+      jet: jet_pt and jet_eta → (N,) values; without jet_phi, the φ of the jet is 0.
+
+    Returns:
+      Role → (N, P) float64, the pt in the unit of the jet's, phi in ±π.
+
+    >>> known = dict.fromkeys((Role.PT_REL, Role.ETA_REL, Role.PHI_REL), np.array([[0.5]]))
+    >>> jet = {Role.JET_PT: np.array([100.0]), Role.JET_ETA: np.array([1.0])}
+    >>> [float(values[0, 0]) for values in absolute_coordinates(known, jet).values()]
+    [50.0, 1.5, 0.5]
+    """
+    pt, eta, phi = (np.asarray(known[role], np.float64) for role in (Role.PT_REL, Role.ETA_REL, Role.PHI_REL))
+    jet_pt, jet_eta, jet_phi = (
+        np.asarray(jet.get(role, 0.0), np.float64)[..., None] for role in (Role.JET_PT, Role.JET_ETA, Role.JET_PHI)
+    )
+    phi = wrap_azimuth(phi + jet_phi)
+    return {Role.PT: pt * jet_pt, Role.ETA: eta + jet_eta, Role.PHI: phi}
 
 
 def particle_momenta(known: Columns) -> NDArray[np.float64]:

@@ -22,6 +22,7 @@ _ROLES = {
     Role.ENERGY_REL: "$E$ / $E$(jet)",
     Role.DELTA_R: "ΔR to the jet axis",
     Role.CHARGE: "Charge",
+    Role.VALID: "Particle or padding",
     Role.JET_PT: "Jet $p_T$",
     Role.JET_ETA: "Jet η",
     Role.JET_PHI: "Jet φ [rad]",

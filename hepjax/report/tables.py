@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from hepjax.data.summary import FileSummary
     from hepjax.types import Epoch
 
+_MOST_CLASSES = 30
+"""Of more classes, only those that have jets are listed."""
 _COLUMNS = (
     ("auc", "AUC", "{:.4f}"),
     ("tpr_at_fpr_0.1", "TPR at\nFPR 10%", "{:.4f}"),
@@ -118,7 +120,7 @@ def summary_tables(summary: FileSummary) -> Group:
     metadata.add_row("dataset", Text(dataset.name))
     metadata.add_row("jets", f"{summary.jets:,}")
     metadata.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
-    classes = ", ".join(f"{class_label(name)} {count:,}" for name, count in summary.classes.items())
+    classes = _class_counts(summary.classes)
     metadata.add_row("classes", Text(classes or "no labels"))
     if dataset.weights is not None:
         metadata.add_row("weights", Text(dataset.weights))
@@ -138,6 +140,17 @@ def summary_tables(summary: FileSummary) -> Group:
         what = (name, roles.get(name, ""), dataset.units.get(name, ""))
         ranges.add_row(*map(Text, what), *(f"{value:.4g}" for value in values))
     return Group(metadata, ranges)
+
+
+def _class_counts(counts: Mapping[str, int]) -> str:
+    """Jets per class; of many classes only those that have jets.
+
+    >>> _class_counts({"g": 2, "q": 0}), _class_counts({"a": 1} | {str(number): 0 for number in range(40)})
+    ('g 2, q 0', 'a 1, and 40 classes without jets')
+    """
+    shown = {name: count for name, count in counts.items() if count or len(counts) <= _MOST_CLASSES}
+    rest = [f"and {len(counts) - len(shown)} classes without jets"] if len(shown) < len(counts) else []
+    return ", ".join([*(f"{class_label(name)} {count:,}" for name, count in shown.items()), *rest])
 
 
 def epoch_line(epoch: Epoch, epochs: int) -> str:

@@ -96,13 +96,13 @@ def _run(
 
 def _resolve_experiment(experiment: Experiment, opened: Opened) -> Experiment:
     """Fills in the options that are left to the jets' dataset, and whole paths."""
-    dataset = opened.data.dataset
+    dataset, task = opened.data.dataset, experiment.task.for_model(experiment.model)
     for name, jets in {"data": opened.data, **opened.others}.items():
-        experiment.task.check_dataset(jets.dataset, opened.sources[name])
+        task.check_dataset(jets.dataset, opened.sources[name])
     return dataclasses.replace(
         run_folder.with_absolute_paths(experiment),
-        model=pipelines.resolve_model_columns(experiment.model, experiment.task.visible(dataset)),
-        task=experiment.task.for_model(experiment.model).resolve(dataset),
+        model=pipelines.resolve_model_columns(experiment.model, task.visible(dataset)),
+        task=task.resolve(dataset),
     )
 
 

@@ -252,7 +252,9 @@ class TestHost:
 
     def test_missing_momenta_are_named(self, jet_file):
         jets = read_jets(jet_file())[:2]
-        roles = {role: name for role, name in jets.dataset.roles.items() if role not in {Role.PX, Role.PHI}}
+        roles = {
+            role: name for role, name in jets.dataset.roles.items() if role not in {Role.PX, Role.PHI, Role.PHI_REL}
+        }
         jets = dataclasses.replace(jets, dataset=dataclasses.replace(jets.dataset, roles=roles))
         with pytest.raises(InputError, match="columns: the jets have no px"):
             graphs(jets, self.COLUMNS, edge_features=True)

@@ -87,7 +87,7 @@ def trained(tmp_path_factory, write_other):
 
 def test_jets_without_labels(trained, other_file, tmp_path):
     bare = other_file("bare.h5", classes=())
-    with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be learned"):
+    with pytest.raises(InputError, match=r"bare.h5: the jets have no labels, which a classifier learns"):
         run(bare, tmp_path / "new")
     assert predict.predict_files(trained, [bare], tmp_path / "scores.h5") == 60
     with pytest.raises(InputError, match=r"bare.h5: no labels, so nothing can be measured"):

@@ -68,8 +68,8 @@ def recognize(particle_columns: Collection[str], jet_columns: Collection[str]) -
         known = [
             name for role, name in dataset.roles.items() if name in (jet_columns if role.of_jets else particle_columns)
         ]
-        labels = sum(name in jet_columns for name in label_columns(dataset))
-        fits = (len(known) + labels, len(known) - len(dataset.roles))
+        apart = sum(name in jet_columns for name in (*label_columns(dataset), dataset.weights))
+        fits = (len(known) + apart, len(known) - len(dataset.roles))
         if {*known} - _ROLE_NAMES and not dataset.arrays and fits > most:
             best, most = dataset, fits
     return best

@@ -23,6 +23,7 @@ JETNET = register(
             Role.ETA_REL: "etarel",
             Role.PHI_REL: "phirel",
             Role.PT_REL: "ptrel",
+            Role.VALID: "mask",
             Role.JET_PT: "pt",
             Role.JET_ETA: "eta",
             Role.JET_MASS: "mass",

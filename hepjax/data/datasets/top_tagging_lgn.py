@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
+from hepjax.choices import Role
 from hepjax.data.datasets import register
 from hepjax.data.datasets.top_tagging import MOMENTUM, TOP_TAGGING, TRUTH
 from hepjax.types import Index
@@ -14,6 +15,8 @@ TOP_TAGGING_LGN = register(
         TOP_TAGGING,
         name="top-tagging-lgn",
         labels=Index("is_signal"),
+        roles={**TOP_TAGGING.roles, Role.VALID: "label", Role.JET_PT: "jet_pt"},
+        units={**TOP_TAGGING.units, "jet_pt": "GeV"},
         observers=(*TRUTH, "Nobj"),
         arrays={"Pmu": MOMENTUM, "truth_Pmu": TRUTH},
     ),

@@ -6,6 +6,7 @@ import collections
 import math
 from typing import TYPE_CHECKING, Any
 
+import h5py
 import numpy as np
 
 from hepjax.data.atomic_hdf5 import open_hdf5_file
@@ -16,8 +17,6 @@ from hepjax.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
-
-    import h5py
 
 FIELD = ":"
 """Between the path of a table and one of its fields."""
@@ -30,9 +29,9 @@ _PYTABLES = b"_i_"
 _MOST, _DEEPEST = 10_000, 5
 """Datasets of a file, and groups inside each other."""
 _CHUNKS = (100, 20_000)
-"""The fewest and most jets that are read at a time."""
-_AT_ONCE = 2**26
-"""The bytes of a dataset without chunks that are read at a time."""
+"""The fewest and most jets that are read at a time, if they are not too large."""
+_AT_ONCE, _FEW_AT_ONCE = 2**26, 2**28
+"""The bytes of a dataset that are read at a time, and those of the fewest jets."""
 
 
 def contents(path: Path, allow_external: bool = False) -> Contents:
@@ -50,7 +49,9 @@ def contents(path: Path, allow_external: bool = False) -> Contents:
       InputError: a dataset is damaged, has data elsewhere that may not be read, or there are too many.
     """
     with open_hdf5_file(path) as file:
-        datasets = dict(_numeric_datasets(Place(file, path, allow_external)))
+        found = dict(_datasets(Place(file, path, allow_external)))
+        passed = {name: problem for name, item in found.items() if (problem := _problem(item))}
+        datasets = {name: item for name, item in found.items() if name not in passed}
         starts = {name: f"{name}{_INDEX}" for name in datasets if f"{name}{_INDEX}" in datasets}
         counts: collections.Counter[int] = collections.Counter()
         for name, item in datasets.items():
@@ -66,9 +67,10 @@ def contents(path: Path, allow_external: bool = False) -> Contents:
                 arrays[name] = Array((None, *item.shape[1:]), _column_names(item))
             elif len(item) == jets and name not in starts.values():
                 check_data(path, name, item)
+                passed |= {f"{name}{FIELD}{field}": problem for field, problem in _passed_fields(item)}
                 arrays.update(_arrays_of_dataset(name, item))
                 chunk = min(chunk, _rows_at_once(item))
-        return Contents(jets, arrays, max(chunk, _CHUNKS[0]))
+        return Contents(jets, arrays, chunk, passed=passed)
 
 
 def read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
@@ -114,8 +116,8 @@ def _lists(path: Path, name: str, dataset: Any, starts: np.ndarray) -> Ragged:
     return Ragged(dataset[int(starts[0]) : int(starts[-1])], counts)
 
 
-def _numeric_datasets(place: Place, group: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
-    """The datasets of numbers, or of tables of numbers, at any depth, by their paths."""
+def _datasets(place: Place, group: str = "", depth: int = 0) -> Iterator[tuple[str, h5py.Dataset]]:
+    """All datasets, at any depth, by their paths."""
     opened = place.file["/"] if not group else find_group(place, group)
     if opened is None or depth > _DEEPEST:
         return
@@ -129,11 +131,17 @@ def _numeric_datasets(place: Place, group: str = "", depth: int = 0) -> Iterator
         if raw.startswith(_PYTABLES):
             continue
         if (item := find_dataset(place, name)) is not None:
-            kinds = [item.dtype[field].base.kind for field in item.dtype.names or ()] or [item.dtype.kind]
-            if item.ndim >= 1 and {*kinds} & {*"biuf"} and 0 not in item.shape[1:]:
-                yield name, item
+            yield name, item
         else:
-            yield from _numeric_datasets(place, name, depth + 1)
+            yield from _datasets(place, name, depth + 1)
+
+
+def _problem(item: h5py.Dataset) -> str:
+    """Why a dataset is passed over, in words that follow "is"; of a table, some fields may be."""
+    kinds = [item.dtype[field].base.kind for field in item.dtype.names or ()] or [item.dtype.kind]
+    if not {*kinds} & {*"biuf"}:
+        return "text" if h5py.check_string_dtype(item.dtype) else f"of the type {item.dtype}"
+    return f"of the shape {item.shape}" if item.ndim == 0 or 0 in item.shape[1:] else ""
 
 
 def _arrays_of_dataset(name: str, item: h5py.Dataset) -> Mapping[str, Array]:
@@ -146,6 +154,12 @@ def _arrays_of_dataset(name: str, item: h5py.Dataset) -> Mapping[str, Array]:
     }
 
 
+def _passed_fields(item: h5py.Dataset) -> Iterator[tuple[str, str]]:
+    for field in item.dtype.names or ():
+        if item.dtype[field].base.kind not in "biuf":
+            yield field, f"of the type {item.dtype[field]}"
+
+
 def _column_names(item: h5py.Dataset) -> tuple[str, ...]:
     """The names of the last axis, where an attribute has them."""
     listed = item.attrs.get(_NAMES)
@@ -155,7 +169,8 @@ def _column_names(item: h5py.Dataset) -> tuple[str, ...]:
 
 
 def _rows_at_once(item: h5py.Dataset) -> int:
+    """The rows of whole chunks that are read at a time, or parts of large chunks."""
     row = max(math.prod(item.shape[1:]) * item.dtype.itemsize, 1)
-    if not item.chunks:
-        return int(max(1, _AT_ONCE // row))
-    return int(item.chunks[0] * max(1, _AT_ONCE // max(chunk_bytes(item), row * item.chunks[0], 1)))
+    rows = item.chunks[0] if item.chunks else 1
+    rows *= max(1, _AT_ONCE // max(chunk_bytes(item), row * rows))
+    return int(max(rows, min(_CHUNKS[0], _FEW_AT_ONCE // row), 1))

@@ -15,12 +15,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.data.dataset import P4, column, derivable_roles
+from hepjax.data.dataset import P4, column, derivable_roles, momentum_roles
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
 from hepjax.physics import kinematics
-from hepjax.physics.derivation import MOMENTUM, jets_without_mass, particle_momenta
+from hepjax.physics.derivation import absolute_coordinates, is_relative, jets_without_mass, particle_momenta
 from hepjax.physics.substructure import correlators, grooming, subjettiness
 from hepjax.physics.substructure.clustering import Algorithm, History, cluster
 
@@ -115,7 +115,7 @@ def from_jets(jets: Jets) -> np.ndarray:
     and the log says of how many.
 
     Args:
-      jets: N jets whose particles have momenta: px, py, pz and an energy or mass, or pt, eta and phi.
+      jets: N jets whose particles have momenta, or what these follow from (`hepjax.data.dataset.momentum_roles`).
 
     Returns:
       (N, 53) float32, as from `jet_observables`.
@@ -125,17 +125,22 @@ def from_jets(jets: Jets) -> np.ndarray:
     """
     check_jets(jets)
     known = derivable_roles(jets.dataset)
-    roles = [role for role in MOMENTUM if role in jets.dataset.roles]
+    roles = momentum_roles(jets.dataset)
     for role in P4:
         if role not in known:
             column(jets.dataset, role)
+    names = jets.dataset.roles
     blocks, lost = [np.zeros((0, len(OBSERVABLES)), np.float32)], 0
     for start in range(0, len(jets), _ROWS):
         rows = slice(start, start + _ROWS)
         particles = np.asarray(jets.constituents[rows])
-        columns = {role: particles[..., jets.particle_names.index(jets.dataset.roles[role])] for role in roles}
+        columns = {role: particles[..., jets.particle_names.index(names[role])] for role in roles if not role.of_jets}
         mask = np.asarray(jets.mask[rows])
         check_values(jets, "constituents", particles, mask)
+        if is_relative(columns):
+            observables = np.asarray(jets.observables[rows])
+            jet = {role: observables[:, jets.observable_names.index(names[role])] for role in roles if role.of_jets}
+            columns = absolute_coordinates(columns, jet)
         p4 = np.where(mask[..., None], particle_momenta(columns), 0)
         hidden = jets_without_mass(columns, p4)
         # Angles keep their digits, so that massless particles give the mass of the jet.

@@ -85,7 +85,10 @@ class Classification(Task):
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
         if not dataset.classes:
-            raise InputError(f"{source}: no labels, so nothing can be learned; give labeled jets")
+            raise InputError(
+                f"{source}: the jets have no labels, which a classifier learns; give labeled jets, or "
+                "train for --task anomaly or generation, which need none"
+            )
 
     def check_targets(
         self, targets: Mapping[str, np.ndarray], columns: Sequence[str], source: str, member: str = ""

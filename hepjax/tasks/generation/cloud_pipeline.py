@@ -8,6 +8,7 @@ import numpy as np
 
 from hepjax import runtime
 from hepjax.choices import Role
+from hepjax.data import with_columns
 from hepjax.errors import InputError
 from hepjax.inputs import sequences
 from hepjax.inputs.column_names import particle_sources
@@ -106,7 +107,7 @@ def read_clouds(jets: Jets, rows: slice | np.ndarray, particles: int) -> Clouds:
       InputError: an angle is not finite, or a pT not positive.
     """
     lists = sequences(jets, _ROLES, particles=particles, rows=rows)
-    pt = np.asarray(jets.observables[rows])[:, jets.dataset.jet_columns.index(jets.dataset.roles[Role.JET_PT])]
+    pt = np.asarray(with_columns(jets, (), [jets.dataset.roles[Role.JET_PT]]).observables[rows])[:, 0]
     return check_clouds(
         Clouds(lists.values.astype(np.float64), lists.mask, pt.astype(np.float64), np.zeros(len(pt), int))
     )

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from hepjax.types import Jets
 
 
+UNLABELED = ("jets",)
+"""The classes of files without labels: all jets are of one."""
+
+
 def observables() -> tuple[str, ...]:
     """Returns the names of the jet columns that are generated."""
     names: tuple[str, ...] = datasets.get("hls4ml").features
@@ -65,10 +69,12 @@ def read_generator_labels(jets: Jets, rows: slice | np.ndarray, classes: Sequenc
       classes: the names of the classes to learn.
 
     Returns:
-      (n,) int32 indices into `classes`, −1 for jets of others; None where there are no labels.
+      (n,) int32 indices into `classes`, −1 for jets of others; None where there are no labels, unless all jets are
+      learned alike.
     """
     if jets.labels is None:
-        return None
+        count = len(range(len(jets))[rows]) if isinstance(rows, slice) else len(rows)
+        return np.zeros(count, np.int32) if tuple(classes) == UNLABELED else None
     places = [classes.index(name) if name in classes else -1 for name in jets.classes]
     labels: np.ndarray = np.array(places, np.int32)[np.asarray(jets.labels[rows])]
     return labels

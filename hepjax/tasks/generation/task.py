@@ -55,8 +55,10 @@ class Generation(Task):
         yield Rule("--classes", self.classes, len({*self.classes}) == len(self.classes), "different classes")
 
     def resolve(self, dataset: Dataset) -> Generation:
-        """Returns the task with all classes of the dataset where none are chosen."""
-        return dataclasses.replace(self, classes=self.classes or dataset.classes)
+        """Returns the task with all classes of the dataset where none are chosen; jets without labels are one class."""
+        from hepjax.tasks.generation.pipeline import UNLABELED
+
+        return dataclasses.replace(self, classes=self.classes or dataset.classes or UNLABELED)
 
     def outputs(self, dataset: Dataset) -> int:
         """Returns 1."""
@@ -123,14 +125,15 @@ class Generation(Task):
         return dataclasses.replace(dataset, features=pipeline.observables())
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
-        """Refuses files without labels, without a class that is asked for, or without what is generated."""
-        if not dataset.classes:
-            raise InputError(f"{source}: the jets have no labels, and jets of each class are made; give other files")
+        """Refuses files without a class that is asked for, or without what is generated."""
+        from hepjax.tasks.generation.pipeline import UNLABELED
+
         for name in self.classes:
-            if name not in dataset.classes:
+            if name not in (dataset.classes or UNLABELED):
+                held = f"which hold {', '.join(dataset.classes)}; choose of these"
                 raise InputError(
-                    f"{source}: --classes: {name} is not in the files, which hold {', '.join(dataset.classes)}; "
-                    "choose of these"
+                    f"{source}: --classes: {name} is not in the files, "
+                    f"{held if dataset.classes else 'which have no labels; leave --classes out'}"
                 )
         if dataset.weights is not None:
             raise InputError(
