@@ -96,8 +96,8 @@ def _rows(path: Path, file: Any, number: int, names: Sequence[str], low: int, hi
         size, packed = _size(group, names)
     if size > LARGEST and size > _RATIO * packed:
         raise InputError(
-            f"{path}: a group of {group.num_rows} rows unpacks {packed / 2**20:.1f} MiB to {size / 2**30:.1f} GiB, more "
-            f"than the {LARGEST >> 30} GiB that are read at once; write the file again with smaller row groups"
+            f"{path}: a group of {group.num_rows} rows unpacks {packed / 2**20:.1f} MiB to {size / 2**30:.1f} GiB, "
+            f"more than the {LARGEST >> 30} GiB that are read at once; write the file again with smaller row groups"
         )
     with _damage(path):
         if size <= LARGEST:

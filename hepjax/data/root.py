@@ -37,7 +37,8 @@ def _contents(path: Path, allow_external: bool) -> Contents:  # noqa: ARG001 - t
             jets = int(tree.num_entries)
         # Names that begin with _ are those by which an RNTuple stores collections.
         kinds = {name: kind for name, kind in kinds.items() if not name.startswith("_")}
-        passed = {f"n{name}": f"the length of {name}" for name in kinds if f"n{name}" in kinds}  # as uproot writes them
+        # As uproot writes them, lists have their lengths beside them.
+        passed = {f"n{name}": f"the length of {name}" for name in kinds if f"n{name}" in kinds}
         arrays = {
             name: Array(shape)
             for name, kind in kinds.items()
@@ -135,9 +136,9 @@ def _damage(path: Path, name: str = "") -> Iterator[None]:
         yield
     except ImportError as error:  # of a compression
         package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
+        wanted = package[1] if package else one_line(error)
         raise InputError(
-            f"{path}: {name or 'it'} is compressed by what needs the package {package[1] if package else one_line(error)}; "
-            f"pip install {package[1] if package else 'it'}"
+            f"{path}: {name or 'it'} is compressed by what needs the package {wanted}; pip install {wanted}"
         ) from error
     except Exception as error:
         words = f"{type(error).__name__}: {one_line(error)}"

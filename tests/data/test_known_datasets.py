@@ -553,7 +553,7 @@ class TestPublicFiles:
         np.testing.assert_array_equal(np.sort(jets.constituents[..., 0]), np.sort(np.where(energy > 0, energy, 0)))
 
     def test_a_tree_of_something_else(self):
-        with pytest.raises(InputError, match="holds no particles.*x is of the type std::vector<std::vector<double>>"):
+        with pytest.raises(InputError, match=r"holds no particles.*x is of the type std::vector<std::vector<double>>"):
             read_jets(REFERENCE / "files" / "uproot-vectorVectorDouble.root")
 
     def test_events_of_cms(self):
