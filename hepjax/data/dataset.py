@@ -23,11 +23,6 @@ PARTICLE_ORDER = (Role.VALID, Role.ENERGY, Role.PT, Role.PT_REL, Role.PX, Role.P
 """The roles of columns by which particles are told from padding, and ordered."""
 UNITS = ("GeV", "MeV", "rad", "")
 
-_MOMENTUM = {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}
-_RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R}
-_CARTESIAN, _POLAR = (Role.PX, Role.PY, Role.PZ), (Role.PT, Role.ETA, Role.PHI)
-_TO_JET = (Role.PT_REL, Role.ETA_REL, Role.PHI_REL)
-_OF_JET = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS)
 _ENERGIES = (Role.ENERGY, Role.PT, Role.PX, Role.PY, Role.PZ, Role.MASS)
 
 
@@ -62,42 +57,6 @@ def binned_columns(dataset: Dataset) -> tuple[str, ...]:
     ('m',)
     """
     return tuple(dataset.roles[role] for role in BINNED if role in dataset.roles)
-
-
-def derivable_roles(dataset: Dataset) -> frozenset[Role]:
-    """Returns the roles of particles that a column has, or that follow from those that columns have.
-
-    All follows from four-momenta, which follow from the columns of `momentum_roles`.
-
-    >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"})
-    >>> Role.ETA_REL in derivable_roles(toy)
-    True
-    """
-    known = {role for role in dataset.roles if not role.of_jets}
-    return frozenset(known | _MOMENTUM | _RELATIVE) if momentum_roles(dataset) else frozenset(known)
-
-
-def momentum_roles(dataset: Dataset) -> tuple[Role, ...]:
-    """Returns the roles of the columns of particles and jets that four-momenta are computed from.
-
-    They are px, py and pz with an energy or a mass; or pt, eta and phi; or, with the pT and η of the jet, what is
-    relative to it: pt_rel, eta_rel and phi_rel. Without an energy or a mass, particles count as massless.
-
-    Args:
-      dataset: of the jets.
-
-    Returns:
-      Those that the dataset has, columns of jets last; () where no momenta follow.
-
-    >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c", Role.JET_PT: "d"})
-    >>> [role.value for role in momentum_roles(toy)]
-    ['pt', 'eta', 'phi', 'jet_pt']
-    """
-    known = {*dataset.roles}
-    of_jet = [role for role in _OF_JET if role in known]
-    if ({*_CARTESIAN} <= known and {Role.ENERGY, Role.MASS} & known) or {*_POLAR} <= known:
-        return (*(role for role in (*_CARTESIAN, Role.ENERGY, *_POLAR, Role.MASS) if role in known), *of_jet)
-    return (*_TO_JET, *of_jet) if {*_TO_JET, Role.JET_PT, Role.JET_ETA} <= known else ()
 
 
 def unit_of_column(dataset: Dataset, name: str) -> str:

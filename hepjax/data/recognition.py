@@ -10,7 +10,8 @@ import numpy as np
 
 from hepjax.choices import Role
 from hepjax.data import datasets
-from hepjax.data.dataset import check_dataset, dataset_from_json, derivable_roles, label_columns
+from hepjax.data.dataset import check_dataset, dataset_from_json, label_columns
+from hepjax.data.momenta import derivable_roles
 from hepjax.errors import InputError
 from hepjax.types import Dataset, FileName, Index, OneHot
 
@@ -199,12 +200,12 @@ def _recognize_labels(
 ) -> OneHot | Index | FileName | None:
     """Finds the labels of a file; columns of zeros and ones are told by the values of a few jets."""
     names = header.jet_names
-    index = _recognize_label_index(names, sample) if known.labels is None else None
-    if index is not None or isinstance(known.labels, FileName):
-        return index or known.labels
-    if flags := tuple(name for name in names if name.startswith(LABEL)):
-        if {*flags} == {*label_columns(known)}:
-            return known.labels
+    flags = tuple(name for name in names if name.startswith(LABEL))
+    if isinstance(known.labels, FileName) or (flags and {*flags} == {*label_columns(known)}):
+        return known.labels
+    if known.labels is None and (index := _recognize_label_index(names, sample)):
+        return index
+    if flags:
         if len(flags) == 1:
             raise InputError(
                 f"{header.path}: {flags[0]} is the only column {LABEL}…, which tells no classes; give each class a "

@@ -135,9 +135,9 @@ def _damage(path: Path, name: str = "") -> Iterator[None]:
         yield
     except ImportError as error:  # of a compression
         package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
-        needed = package[1] if package else one_line(error)
+        wanted = package[1] if package else one_line(error)
         raise InputError(
-            f"{path}: {name or 'it'} is compressed by what needs the package {needed}; pip install {needed}"
+            f"{path}: {name or 'it'} is compressed by what needs the package {wanted}; pip install {wanted}"
         ) from error
     except Exception as error:
         words = f"{type(error).__name__}: {one_line(error)}"

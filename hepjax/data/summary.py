@@ -126,12 +126,8 @@ def _columns_left_out(left: dict[str, int]) -> tuple[str, ...]:
     if not left:
         return ()
     names = ", ".join(list(left)[:_SHOWN]) + (f", … ({len(left)} columns)" if len(left) > _SHOWN else "")
-    return (
-        (
-            f"NaN, infinite or beyond float32: {names}, from row {min(left.values())}; they are left out here, and such "
-            "rows are refused where a model reads them"
-        ),
-    )
+    start = f"NaN, infinite or beyond float32: {names}, from row {min(left.values())}"
+    return (f"{start}; they are left out here, and such rows are refused where a model reads them",)
 
 
 def _missing_columns(described: Dataset) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax.choices import Role
-from hepjax.data.dataset import derivable_roles
+from hepjax.data.momenta import derivable_roles
 from hepjax.errors import InputError
 from hepjax.registry import similar_names_hint
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from hepjax.data import with_columns
 from hepjax.data.angles import wrap_in_memory
-from hepjax.data.dataset import momentum_roles, particle_mask
+from hepjax.data.dataset import particle_mask
+from hepjax.data.momenta import momentum_roles
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources

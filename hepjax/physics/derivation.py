@@ -33,7 +33,7 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
 
     Args:
       wanted: F roles of particles.
-      known: role → (N, P) values, those of `hepjax.data.dataset.momentum_roles`; of any others that are wanted, the
+      known: role → (N, P) values, those of `hepjax.data.momenta.momentum_roles`; of any others that are wanted, the
         values are taken as they are.
       mask: (N, P) bool, True for a particle.
       jet: role of jets → (N,) values of the whole jet, where they are known. Otherwise the jet is the sum of its

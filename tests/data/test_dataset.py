@@ -16,13 +16,13 @@ from hepjax.data.dataset import (
     column,
     dataset_from_json,
     dataset_to_json,
-    derivable_roles,
     grows_with_energy,
     particle_hardness,
     particle_mask,
     unit_of_column,
 )
 from hepjax.data.datasets import hls4ml
+from hepjax.data.momenta import derivable_roles
 from hepjax.types import Dataset, Index, OneHot
 
 TOY = Dataset(

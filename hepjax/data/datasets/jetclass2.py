@@ -35,7 +35,7 @@ CLASSES = (
     *(f"X_YY_{decay}" for decay in _RESONANT.split()),
     *QCD_CLASSES,
 )
-"""Decays of a resonance X to two partons or leptons, or by two Y to three or four; then QCD jets by flavor."""
+"""Decays of a resonance X to two partons or leptons, or by two resonances Y to three or four; then QCD by flavor."""
 
 JETCLASS2 = register(
     "jetclass2",

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hepjax.data.dataset import P4, column, derivable_roles, momentum_roles
+from hepjax.data.dataset import P4, column
+from hepjax.data.momenta import derivable_roles, momentum_roles
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.numerics import safe_divide
@@ -115,7 +116,7 @@ def from_jets(jets: Jets) -> np.ndarray:
     and the log says of how many.
 
     Args:
-      jets: N jets whose particles have momenta, or what these follow from (`hepjax.data.dataset.momentum_roles`).
+      jets: N jets whose particles have momenta, or what these follow from (`hepjax.data.momenta.momentum_roles`).
 
     Returns:
       (N, 53) float32, as from `jet_observables`.

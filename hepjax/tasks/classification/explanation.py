@@ -11,7 +11,7 @@ import numpy as np
 from hepjax import inputs as representations
 from hepjax import models, report
 from hepjax.choices import Role
-from hepjax.data.dataset import derivable_roles
+from hepjax.data.momenta import derivable_roles
 from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.report import Picture, Section, Table, class_label
