@@ -38,6 +38,7 @@ def read_jets(
     images: Sequence[str] = (),
     unlabeled: bool = False,
     allow_external: bool = False,
+    where: str = "",
 ) -> Jets:
     """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
 
@@ -53,6 +54,8 @@ def read_jets(
       unlabeled: accept files that have none of the labels of the `dataset` that is given, and no weights then, rather
         than refusing them.
       allow_external: let files have data in other files outside their own folder; refused otherwise.
+      where: an expression over columns that tells which jets stay, such as "jet_pt > 500 and abs(jet_eta) < 2", beside
+        the selection of the dataset; see `hepjax.data.expressions`. The columns that it needs are read at once.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -69,7 +72,13 @@ def read_jets(
     given = datasets.get(dataset) if isinstance(dataset, str) else dataset
     opened = [(read_header(path, allow_external, given), container_of_file(path)) for path in list_files(paths)]
     return join_lazy_jets(
-        opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
+        opened,
+        dataset=given,
+        particles=particles,
+        shortest=shortest,
+        images=images,
+        unlabeled=unlabeled,
+        where=where,
     )
 
 

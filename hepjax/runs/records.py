@@ -32,7 +32,7 @@ _DEEPEST = 16
 
 
 class DatasetRecord(TypedDict, total=False):
-    """A dataset, as `hepjax.data.dataset.dataset_to_json` writes it."""
+    """A dataset, as `hepjax.data.dataset_json.dataset_to_json` writes it."""
 
     name: str
     particle_columns: tuple[str, ...]
@@ -47,6 +47,8 @@ class DatasetRecord(TypedDict, total=False):
     roles: dict[str, str]
     units: dict[str, str]
     titles: dict[str, str]
+    derived: dict[str, str]
+    selection: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

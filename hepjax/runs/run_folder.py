@@ -290,10 +290,11 @@ def dataset_of_run(record: Mapping[str, Any]) -> Dataset:
     """
     if "dataset" not in record:
         return datasets.get("hls4ml")
-    from hepjax.data import dataset as described  # it brings numpy, which help must not wait for
+    from hepjax.data.dataset import check_dataset  # it brings numpy, which help must not wait for
+    from hepjax.data.dataset_json import dataset_from_json
 
-    dataset = described.dataset_from_json(record["dataset"])
-    described.check_dataset(dataset)
+    dataset = dataset_from_json(record["dataset"])
+    check_dataset(dataset)
     return dataset
 
 
