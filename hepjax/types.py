@@ -195,6 +195,8 @@ class FileSummary(NamedTuple):
     """The file's own attributes."""
     dataset: Dataset
     """The names and meaning of its columns."""
+    cut_flow: Mapping[str, int] = {}
+    """Cut of a selection → the jets that it left; empty where there is none."""
 
 
 class Batch(NamedTuple):

@@ -190,6 +190,15 @@ def gev_factors(dataset: Dataset, names: Sequence[str]) -> np.ndarray | None:
     return np.where(in_mev, np.float32(1e-3), np.float32(1)) if any(in_mev) else None
 
 
+def as_description(dataset: Dataset) -> Dataset:
+    """Returns the dataset of some jets as it describes other files, which may have other columns beside those it names.
+
+    >>> as_description(Dataset("toy", ("pt", "x"), roles={Role.PT: "pt"})).particle_columns
+    ()
+    """
+    return dataclasses.replace(dataset, particle_columns=(), jet_columns=(), images=())
+
+
 def check_dataset(dataset: Dataset, where: str = "") -> None:
     """Refuses a dataset that contradicts itself.
 

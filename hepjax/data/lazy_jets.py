@@ -97,7 +97,7 @@ def _select(store: Store, cuts: Sequence[str]) -> Store:
     words = cut_flow_text(flow)
     if not flow[cuts[-1]]:
         raise InputError(f"{first.header.path}: the selection leaves no jet: {words}; loosen it")
-    log.info("%s: selected %s", first.header.path, words)
+    log.info("%s: selection: %s", first.header.path, words)
     return dataclasses.replace(store, rows=np.flatnonzero(passed[:, -1]), cut_flow=flow)
 
 

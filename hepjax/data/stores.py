@@ -60,8 +60,8 @@ class Store:
     def shape(self, field: str) -> tuple[int, ...]:
         """The shape of a field."""
         dataset = self.files[0].dataset
-        columns = dataset.particle_columns if field == "constituents" else dataset.jet_columns
-        return (len(self), *self._tail(field, len(columns)))
+        columns = {"constituents": dataset.particle_columns, "observables": dataset.jet_columns}
+        return (len(self), *self._tail(field, len(columns.get(field, ()))))
 
     def bytes_read(self, fields: Sequence[str]) -> int:
         """Counts the bytes of a jet that are read and made for some fields."""

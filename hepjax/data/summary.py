@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepjax.data import datasets
-from hepjax.data.lazy_jets import chunk_starts
+from hepjax.data.lazy_jets import chunk_starts, cut_flow
 from hepjax.data.readers import container_of_file, read_header, read_jets
 from hepjax.errors import InputError
 from hepjax.types import FileSummary
@@ -23,13 +23,16 @@ _BYTES = 2**28
 """The memory that their particles may take."""
 
 
-def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False) -> FileSummary:
+def summarize(
+    path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False, where: str = ""
+) -> FileSummary:
     """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:
       path: the file.
       dataset: as in `hepjax.read_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       Its summary; a problem that does not stop a reader of other rows is listed in `problems`, not raised.
@@ -38,7 +41,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
       InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
     path = Path(path)
-    jets = read_jets(path, dataset=dataset, allow_external=allow_external)
+    jets = read_jets(path, dataset=dataset, allow_external=allow_external, where=where)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
     # A chunk is read as a whole, so that looking at a part of it would read it again and again.
     chunk = int(np.diff([*chunk_starts(jets), len(jets)]).max())
@@ -75,6 +78,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         ),
         provenance=container_of_file(path).attributes(path),
         dataset=described,
+        cut_flow=cut_flow(jets),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax import data as jet_files
@@ -33,6 +34,7 @@ def open_split_files(
     images: Sequence[str] = (),
     dataset: Dataset | str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> Opened:
     """Opens the files of a run.
 
@@ -43,19 +45,17 @@ def open_split_files(
       images: that are needed.
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
       allow_external: let files have data in other files outside their own folder.
+      where: which jets stay, beside the selection of the dataset; as in `hepjax.read_jets`.
 
     Returns:
       Lazy jets.
 
     Raises:
-      InputError: a file is not usable, or the classes are not the same in all.
+      InputError: a file is not usable, no jet stays, or the classes are not the same in all.
     """
     own = {name: files for name, files in (("val", val), ("test", test)) if files}
-    jets = open_jets(data, images=images, dataset=dataset, allow_external=allow_external)
-    others = {
-        name: open_jets(files, images=images, dataset=dataset, allow_external=allow_external)
-        for name, files in own.items()
-    }
+    open_as = functools.partial(open_jets, images=images, dataset=dataset, allow_external=allow_external, where=where)
+    jets, others = open_as(data), {name: open_as(files) for name, files in own.items()}
     for name, other in others.items():
         if other.classes != jets.classes:
             raise InputError(
@@ -75,6 +75,7 @@ def open_jets(
     dataset: Dataset | str | None = None,
     unlabeled: bool = False,
     allow_external: bool = False,
+    where: str = "",
 ) -> Jets:
     """Opens the files' jets, with as many particles as all of them keep.
 
@@ -84,6 +85,7 @@ def open_jets(
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
       unlabeled: accept files without the labels and weights of the dataset.
       allow_external: let files have data in other files outside their own folder.
+      where: which jets stay, beside the selection of the dataset; as in `hepjax.read_jets`.
 
     Returns:
       Lazy jets.
@@ -98,6 +100,7 @@ def open_jets(
         images=images,
         unlabeled=unlabeled,
         allow_external=allow_external,
+        where=where,
     )
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax.data import cut_flow, rows_of_files
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
 from hepjax.runs import predictions, taggers
@@ -29,8 +30,9 @@ def predict_files(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> int:
-    """Writes a trained model's predictions, row for row in the files' order.
+    """Writes a trained model's predictions, row for row in the files' order; of a selection also their `rows` there.
 
     Args:
       source: a run folder, or a file that `hepjax export` made.
@@ -40,6 +42,7 @@ def predict_files(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       The number of jets.
@@ -49,9 +52,10 @@ def predict_files(
     """
     predictor = taggers.load(source, calibrated=calibrated)
     predictor.task.check_prediction(predictor.pipeline.network)
-    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
+    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external, where=where)
     blocks = _watched_blocks(predictor, jets, show)
-    predictions.write_blocks(out, blocks, jets=len(jets), columns=predictor.outputs, task=predictor.task)
+    rows = rows_of_files(jets) if cut_flow(jets) else None
+    predictions.write_blocks(out, blocks, jets=len(jets), columns=predictor.outputs, task=predictor.task, rows=rows)
     return len(jets)
 
 
@@ -72,6 +76,7 @@ def predict_known_targets(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> tuple[Task, Predictions]:
     """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
 
@@ -82,6 +87,7 @@ def predict_known_targets(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       The task, and the predictions with what goes with them.
@@ -90,7 +96,10 @@ def predict_known_targets(
       InputError: the source or the files are not usable, or the jets have no targets.
     """
     predictor = taggers.load(source, calibrated=calibrated)
-    jets, task = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external), predictor.task
+    jets, task = (
+        taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external, where=where),
+        predictor.task,
+    )
     first = task.read(jets, slice(0, 0))
     if first is None:
         raise InputError(
@@ -104,8 +113,8 @@ def predict_known_targets(
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)
-    rows = np.arange(len(jets))
-    observables = task.read_observables(jets, rows, predictor.pipeline)
-    weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
-    predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
+    everything = np.arange(len(jets))
+    observables = task.read_observables(jets, everything, predictor.pipeline)
+    weights = None if jets.weights is None else np.asarray(jets.weights[everything], np.float64)
+    predictions = Predictions(values, targets, predictor.outputs, rows_of_files(jets), observables, weights)
     return task, task.complete(predictions, lambda: predictor.networks, 0)

@@ -64,6 +64,8 @@ class Record:
     """A checksum of the jets."""
     jets: dict[str, int] = dataclasses.field(default_factory=dict)
     """The number of jets in each part."""
+    cut_flow: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    """data, val and test → each cut of a selection, in order → the number of jets that it left."""
     cost: dict[str, int] = dataclasses.field(default_factory=dict)
     devices: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)
