@@ -6,6 +6,7 @@ import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax import data as jet_files
+from hepjax.data.descriptions import dataset_of
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def open_split_files(
     Raises:
       InputError: a file is not usable, no jet stays, or the classes are not the same in all.
     """
+    dataset = dataset_of(dataset)  # once, so that a remark on its file is made once
     own = {name: files for name, files in (("val", val), ("test", test)) if files}
     open_as = functools.partial(open_jets, images=images, dataset=dataset, allow_external=allow_external, where=where)
     jets, others = open_as(data), {name: open_as(files) for name, files in own.items()}

@@ -7,7 +7,8 @@ import pytest
 
 from hepjax import InputError, read_jets
 from hepjax.choices import Role
-from hepjax.data.descriptions import dataset_of, read_toml
+from hepjax.data.descriptions import dataset_of
+from hepjax.data.toml_descriptions import read_toml
 from hepjax.types import Dataset, FileName, Index, OneHot
 
 WHOLE = """
@@ -100,7 +101,7 @@ def test_kinds_of_labels(tmp_path, text, labels, classes):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('wieghts = "w"', "wieghts: unknown; did you mean weights?"),
+        ('weightz = "w"', "weightz: unknown; did you mean weights?"),
         ('[particles]\nptt = "a"', "[particles] ptt: unknown; did you mean pt"),
         ('[jets]\njet_pt = "a"', "[jets] jet_pt: unknown; there are pt, eta"),
         ("weights = 3", "weights: expected a text, found 3"),
