@@ -251,6 +251,8 @@ def _info_command(command: Info, console: Console) -> None:
     for folder in folders:
         _print_run_info(folder, console)
     files = [path for path in command.files if path not in folders]
+    if command.draft is not None:
+        data.write_draft(command.draft, files, command.dataset, allow_external=command.allow_external)
     problems = []
     for path in data.list_files(files or None) if files or not folders else ():
         try:

@@ -90,12 +90,16 @@ class Info:
     """Tell what files of jets or the folders of runs hold: columns, classes, ranges, problems; model, cost, results.
 
     Example: hepjax info jets.h5 runs/mlp-1
+
+    Example: hepjax info jets.root --draft mine.toml
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """What the files' columns mean: a name, or a description in a file, .toml or .yaml; recognized by default."""
+    draft: Path | None = None
+    """A new TOML file for a first description of the one file, with guessed roles, to be edited."""
     where: str = ""
     """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False

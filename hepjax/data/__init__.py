@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hepjax.data.datasets import register as register_dataset
+    from hepjax.data.drafts import draft, write_draft
     from hepjax.data.lazy_jets import chunk_starts, cut_flow, row_spans, rows_of_files, with_columns, with_images
     from hepjax.data.readers import list_files, read_header, read_jets
     from hepjax.data.summary import summarize
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "chunk_starts": ("hepjax.data.lazy_jets", "chunk_starts"),
     "cut_flow": ("hepjax.data.lazy_jets", "cut_flow"),
+    "draft": ("hepjax.data.drafts", "draft"),
     "list_files": ("hepjax.data.readers", "list_files"),
     "read_header": ("hepjax.data.readers", "read_header"),
     "read_jets": ("hepjax.data.readers", "read_jets"),
@@ -22,13 +24,14 @@ _HOMES = {
     "row_spans": ("hepjax.data.lazy_jets", "row_spans"),
     "rows_of_files": ("hepjax.data.lazy_jets", "rows_of_files"),
     "summarize": ("hepjax.data.summary", "summarize"),
+    "write_draft": ("hepjax.data.drafts", "write_draft"),
     "with_columns": ("hepjax.data.lazy_jets", "with_columns"),
     "with_images": ("hepjax.data.lazy_jets", "with_images"),
 }
 
 __all__ = [
-    "chunk_starts", "cut_flow", "list_files", "read_header", "read_jets", "register_dataset", "row_spans",
-    "rows_of_files", "summarize", "with_columns", "with_images",
+    "chunk_starts", "cut_flow", "draft", "list_files", "read_header", "read_jets", "register_dataset", "row_spans",
+    "rows_of_files", "summarize", "with_columns", "with_images", "write_draft",
 ]  # fmt: skip
 
 

@@ -93,7 +93,8 @@ def recognize_columns(
     )
     dataset = dataclasses.replace(
         dataset,
-        features=dataset.features or tuple(name for name in dataset.jet_columns if name not in dataset.observers),
+        features=dataset.features
+        or tuple(name for name in dataset.jet_columns if name not in dataset.observers and not name.startswith(LABEL)),
         particle_features=dataset.particle_features or _recognize_particle_features(dataset),
     )
     check_dataset(dataset, str(header.path))

@@ -118,7 +118,7 @@ def read_yaml(path: str | Path) -> Dataset:
         weights=weights,
         roles=roles,
         units=default_units(roles),
-        features=tuple(features[True]),
+        features=tuple(features[True]) or tuple(name for role, name in roles.items() if role.of_jets),
         particle_features=tuple(features[False]),
         observers=tuple(dict.fromkeys(observers)),
         derived=kept,
