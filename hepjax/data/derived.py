@@ -188,12 +188,13 @@ def derived_blocks(
       rows: which of them.
 
     Returns:
-      Field → (n, F) or (n, P, F) float64 values of its columns; those of padding have no meaning. And (n, P) bool,
-      which are particles.
+      Field → (n, F) or (n, M, F) float64 values of its columns; those of padding have no meaning. And (n, M) bool,
+      which are particles; all beyond the first M are padding.
     """
     dataset, count = what.dataset, len(range(*rows.indices(len(next(iter(read.values()))))))
-    particles = read["constituents"][rows] if "constituents" in read else np.zeros((count, 0, 0))
     mask = read["mask"][rows] if "mask" in read else np.zeros((count, 0), bool)
+    mask = mask[:, : int(np.flatnonzero(mask.any(0)).max(initial=-1)) + 1]  # no jet has more particles
+    particles = read["constituents"][rows, : mask.shape[1]] if "constituents" in read else np.zeros((count, 0, 0))
     jets = read["observables"][rows] if "observables" in read else np.zeros((count, 0))
     of_particles = dict(zip(dataset.particle_columns, np.moveaxis(particles, -1, 0), strict=False))
     of_jets = dict(zip(dataset.jet_columns, np.moveaxis(jets, -1, 0), strict=False))

@@ -28,7 +28,7 @@ _INDEX_BYTES = 32
 """The bytes that the row numbers of a jet take while it is read."""
 _DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
 """All other fields are float32."""
-_ROWS = 2000
+_ROWS = 500
 """The jets whose columns are computed at a time."""
 
 
@@ -158,6 +158,8 @@ class Store:
                 )
             if field == "labels":
                 out[field][part] = self._labels(values, rows)
+            elif field == "constituents":
+                out[field][part, : mask.shape[1]], out[field][part, mask.shape[1] :] = values, 0
             else:
                 out[field][part] = values[:, 0] if field == "weights" else values
 

@@ -12,7 +12,7 @@ import pytest
 from hepjax import InputError, load, models, read_jets
 from hepjax import data as data_module
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import evaluate, export, predict, report, run_folder, taggers
+from hepjax.runs import compare, evaluate, export, predict, report, run_folder, taggers
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 
@@ -179,7 +179,26 @@ def test_a_described_and_selected_run_is_repeated_as_it_was(other_file, tmp_path
     evaluate.evaluate_model(folder, [data], tmp_path / "few", where="j_pt > 1")
     with h5py.File(tmp_path / "few" / "test.h5") as file:
         np.testing.assert_array_equal(file["rows"], data_module.rows_of_files(read_jets(data, where="j_pt > 1")))
+    compared = compare.compare_models([folder, folder], [data], where="j_pt > 1").jets
+    assert compared == len(read_jets(data, where="j_pt > 1"))
     export.export_run(folder, tmp_path / "tagger.onnx")
     predict.predict_files(tmp_path / "tagger.onnx", [data], tmp_path / "exported.h5")
     with h5py.File(tmp_path / "all.h5") as every, h5py.File(tmp_path / "exported.h5") as exported:
         np.testing.assert_allclose(exported["scores"], every["scores"], atol=1e-4)
+
+
+def test_streamed_selected_jets_train_as_those_in_memory(other_file, tmp_path, brief):
+    data, where = other_file(count=400, classes=("a", "b")), "j_mass < 0.5"
+    files = {"val": (other_file("val.h5", count=200, classes=("a", "b"), seed=1),), "where": where}
+    records = []
+    for memory in (4.0, 1e-5):
+        folder, _ = run(data, tmp_path / f"run{memory}", memory=memory, **files)
+        records.append(json.loads((folder / "experiment.json").read_text()))
+    assert records[0]["fingerprint"] == records[1]["fingerprint"]
+    assert records[0]["jets"] == records[1]["jets"]
+    flow = {
+        name: data_module.cut_flow(read_jets(path, where=where))
+        for name, path in (("data", data), ("val", *files["val"]))
+    }
+    assert records[0]["cut_flow"] == records[1]["cut_flow"] == flow
+    assert records[0]["jets"]["val"] == flow["val"][where]
