@@ -13,7 +13,7 @@ from hepjax.choices import Role
 from hepjax.data.atomic_files import write_text
 from hepjax.data.guesses import guess_roles
 from hepjax.data.readers import read_jets
-from hepjax.data.toml_descriptions import default_units
+from hepjax.data.toml_descriptions import default_units, shown
 from hepjax.errors import InputError
 from hepjax.types import FileName, Index, OneHot
 
@@ -88,7 +88,7 @@ def _lines(path: Path, jets: Jets) -> Iterator[str]:
     observers = [name for name in dict.fromkeys([*known.observers, *apart]) if name != weights]
     features = [name for name in known.features if name not in {*observers, weights}]
     mev = _in_mev(jets, of_particles)
-    yield f"# A draft of {_comment(path.name)}: edit what was guessed wrong, and read it with --dataset."
+    yield f"# A draft of {shown(path.name)}: edit what was guessed wrong, and read it with --dataset."
     yield f"name = {_text(path.stem)}"
     yield from (
         [f"weights = {_text(weights)}"] if weights else ['# weights = "…"               # a column of event weights']
@@ -161,7 +161,3 @@ def _text(value: Any) -> str:
 
 def _texts(values: Iterable[str]) -> str:
     return f"[{', '.join(map(_text, values))}]"
-
-
-def _comment(text: str) -> str:
-    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -60,8 +60,9 @@ def read_toml(path: str | Path) -> Dataset:
     path = Path(path)
     try:
         tree = tomllib.loads(text_of_description(path))
-    except tomllib.TOMLDecodeError as error:
-        raise InputError(f"{path}: no TOML ({error}); correct it") from error
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        words = "it is nested too deeply" if isinstance(error, RecursionError) else shown(error)
+        raise InputError(f"{path}: no TOML ({words}); correct it") from error
     for name, keys in _KEYS.items():
         _check_keys(path, name, tree if not name else tree.get(name, {}), keys)
     particles, jets = tree.get("particles", {}), tree.get("jets", {})
@@ -106,6 +107,16 @@ def text_of_description(path: Path) -> str:
             raise InputError(f"{path}: no text ({error.reason}); give a description in UTF-8") from error
 
 
+def shown(value: object) -> str:
+    """Returns what a description says as words of one line for a message.
+
+    >>> shown("a  b")
+    'a b'
+    """
+    text = " ".join(str(value).split())[:200]
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
 def default_units(roles: Mapping[Role, str]) -> dict[str, str]:
     """Returns the usual units of columns, by their roles: GeV for momenta, energies and masses, and radians.
 
@@ -134,9 +145,10 @@ def _check_keys(path: Path, name: str, table: Mapping[str, Any], keys: Mapping[s
     start = f"{path}: [{name}] " if name else f"{path}: "
     for key, value in table.items():
         if key not in keys:
-            raise InputError(f"{start}{key}: unknown; {similar_names_hint(key, tuple(keys))}")
+            raise InputError(f"{start}{shown(key)}: unknown; {similar_names_hint(key, tuple(keys))}")
         if not _FITS[keys[key]](value):
-            raise InputError(f"{start}{key}: expected {keys[key]}, found {value!r:.80}")
+            found = type(value).__name__ if isinstance(value, dict | list) else repr(value)
+            raise InputError(f"{start}{key}: expected {keys[key]}, found {shown(found)}")
 
 
 def _is_text(value: Any) -> bool:

@@ -11,7 +11,7 @@ from hepjax.data.containers import LIST_PARTICLES
 from hepjax.data.dataset import check_dataset
 from hepjax.data.expressions import parse_expression
 from hepjax.data.guesses import guess_roles, is_jet_name
-from hepjax.data.toml_descriptions import class_names, default_units, text_of_description
+from hepjax.data.toml_descriptions import class_names, default_units, shown, text_of_description
 from hepjax.errors import InputError, import_extra
 from hepjax.registry import similar_names_hint
 from hepjax.types import Dataset, OneHot
@@ -82,12 +82,12 @@ def read_yaml(path: str | Path) -> Dataset:
     yaml = import_extra("yaml", "weaver")
     try:
         tree = yaml.safe_load(text_of_description(path))
-    except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise InputError(f"{path}: no YAML ({' '.join(str(error).split())[:200]}); correct it") from error
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+        raise InputError(f"{path}: no YAML ({shown(error)}); correct it") from error
     tree = _expect(path, "the file", tree, dict)
     for key in tree:
         if key not in _KEYS:
-            raise InputError(f"{path}: {str(key)[:40]}: unknown; {similar_names_hint(str(key), _KEYS)}")
+            raise InputError(f"{path}: {shown(key)}: unknown; {similar_names_hint(str(key), _KEYS)}")
     inputs = [_input(path, str(name), group) for name, group in _table(path, tree, "inputs").items()]
     new = _texts_of(path, "new_variables", _table(path, tree, "new_variables"))
     particles, remarks = _particle_input(inputs)
@@ -165,7 +165,7 @@ def _labels(path: Path, table: Mapping[str, Any], derived: dict[str, str]) -> tu
         derived |= {name: name for name in columns if not name.isidentifier()}
         return OneHot(columns), []
     if kind != "custom":
-        raise InputError(f"{path}: labels: type: expected simple or custom, found {str(kind)[:40]!r}")
+        raise InputError(f"{path}: labels: type: expected simple or custom, found {_scalar(kind)}")
     custom = _texts_of(path, "labels: value", _expect(path, "labels: value", value, dict))
     derived |= {name: text for name, text in custom.items() if name != text}
     return None, list(custom)
@@ -187,7 +187,7 @@ def _weights(path: Path, table: Mapping[str, Any], derived: dict[str, str]) -> t
 
 
 def _remarks_on_standardization(path: Path, tree: Mapping[str, Any], particles: _Input | None) -> Iterator[str]:
-    method = str(_table(path, tree, "preprocess").get("method", "manual")).lower()
+    method = _text(path, "preprocess: method", _table(path, tree, "preprocess").get("method")).lower()
     automatic = particles is not None and any(isinstance(v.subtract, str) for v in particles.variables)
     if method.startswith("auto") or automatic:
         yield "automatic standardization (columns are scaled to mean 0 and standard deviation 1 in training)"
@@ -198,7 +198,7 @@ def _input(path: Path, name: str, group: Any) -> _Input:
     group = _expect(path, where, group, dict)
     length = group.get("length")
     if length is not None and (not isinstance(length, int) or length < 1):
-        raise InputError(f"{path}: {where}: length: expected a whole number of at least 1, found {str(length)[:40]}")
+        raise InputError(f"{path}: {where}: length: expected a whole number of at least 1, found {_scalar(length)}")
     variables = [_variable(path, where, each) for each in _expect(path, f"{where}: vars", group.get("vars"), list)]
     return _Input(name, length, tuple(variables))
 
@@ -207,7 +207,8 @@ def _variable(path: Path, where: str, given: Any) -> _Variable:
     values = given if isinstance(given, list) else [given]
     expected = "a name, or [name, subtract_by, multiply_by, clip_min, clip_max, pad_value]"
     numbers = [isinstance(x, int | float) and math.isfinite(x) for x in values[2:]]
-    centered = len(values) < 2 or values[1] in {None, "auto"} or isinstance(values[1], int | float)
+    center = values[1] if len(values) > 1 else None
+    centered = center is None or center == "auto" or (isinstance(center, int | float) and math.isfinite(center))
     if not 1 <= len(values) <= 6 or not isinstance(values[0], str) or not all(numbers) or not centered:
         raise InputError(f"{path}: {where}: vars: expected {expected}")
     return _Variable(*values)
@@ -257,6 +258,11 @@ def _text(path: Path, where: str, value: Any) -> str:
     if not isinstance(value, str | int | float):
         raise InputError(f"{path}: {where}: expected a text, found {type(value).__name__}")
     return " ".join(str(value).split())
+
+
+def _scalar(value: Any) -> str:
+    """A value for messages; of tables and lists, which may repeat themselves, their type."""
+    return type(value).__name__ if isinstance(value, dict | list) else shown(repr(value))
 
 
 def _expect(path: Path, where: str, value: Any, kind: type) -> Any:

@@ -117,6 +117,9 @@ def test_kinds_of_labels(tmp_path, text, labels, classes):
         ('selection = "a >"', "selection: expression 'a >': cannot be read"),
         ('[jets.units]\nm = "TeV"', "column m has the unknown unit 'TeV'"),
         ("a = ", "no TOML"),
+        ("a = " + "[" * 50_000, "no TOML"),
+        ('"a\\u001b[31m" = 1', "a?[31m: unknown"),
+        ("[particles]\npt = {a = 1}", "[particles] pt: expected a text, found dict"),
         ('[particles]\npt = "a"\neta = "a"', "column a has two roles"),
     ],
 )

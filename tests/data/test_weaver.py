@@ -6,6 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from hepjax import InputError, inputs, read_jets
 from hepjax.choices import Role
@@ -60,6 +62,7 @@ labels:{LABELS}
 observers: [jet_pt, n_parts]
 weights:
 """
+SCRAPS = ["\0", "null", "[", "]", "{", ": ", "- ", "&a ", "*a", "!!int ", "\n", "1e999", ".nan", "[[]]", "~", "é", "|"]
 
 
 def described(folder, text):
@@ -187,6 +190,21 @@ def test_what_is_wrong_is_named_with_the_file(tmp_path, old, new, message):
     assert str(error.value).startswith(f"{tmp_path / 'data.yaml'}: ")
     assert message in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(st.integers(0, len(KINEMATIC)), st.sampled_from(SCRAPS)), min_size=1, max_size=4))
+def test_a_damaged_file_gives_a_dataset_or_one_clear_line(tmp_path, edits):
+    text = KINEMATIC
+    for place, scrap in edits:
+        text = text[:place] + scrap + text[place + len(scrap) :]
+    message = ""
+    try:
+        assert described(tmp_path, text).name == "data"
+    except InputError as error:
+        message = str(error)
+    assert not message or message.startswith(f"{tmp_path / 'data.yaml'}: ")
+    assert message.isprintable()
 
 
 def test_a_missing_package_is_named(tmp_path, monkeypatch):
