@@ -48,6 +48,15 @@ class Needs(NamedTuple):
     """Field that is computed → its columns, in order."""
 
 
+def cut_column(cut: str) -> str:
+    """Returns the name of the column that a cut is computed as, which no other column has.
+
+    >>> cut_column("pt > 1")
+    'cut pt > 1'
+    """
+    return f"cut {cut}"
+
+
 def with_derived(header: Header, derived: Mapping[str, str]) -> Header:
     """Adds columns that are computed to a header; they take the places of columns of the same name.
 
@@ -93,7 +102,7 @@ def derivation(wanted: Collection[str], derived: Mapping[str, str], header: Head
         if column in steps:
             return
         expression = _parsed(derived[column])
-        title = column if column == expression.text else f"{column} = {expression.text}"
+        title = expression.text if column == cut_column(expression.text) else f"{column} = {expression.text}"
         for name in expression.columns:
             if name in derived:
                 add(name, (*path, column))
@@ -154,16 +163,21 @@ def needs(dataset: Dataset, header: Header, fields: Sequence[str]) -> Needs:
     of_jets = dict.fromkeys(name for name in columns["observables"] if name not in derived and "observables" in fields)
     of_jets |= dict.fromkeys([*found.jets.values(), *others])
     looks_at_particles = bool({"constituents", "mask"} & {*fields} or found.particles)
-    read = {field for field in fields if field not in computed}
-    read |= {"observables"} if of_jets and (computed or "observables" in fields) else set()
-    read |= {"constituents", "mask"} if looks_at_particles and ("constituents" in fields or found.particles) else set()
     wanted = {*columns["constituents"], *found.particles.values()} - {*derived}
     names = {role: name for role, name in dataset.roles.items() if name not in derived}
     if {Role.ENERGY, Role.PT, Role.PX} & {*names}:
         wanted |= {names[role] for role in PARTICLE_ORDER if role in names}
     else:
         wanted = {*header.particle_names}  # padding is where all columns are 0
-    particles = tuple(name for name in header.particle_names if name in wanted) if looks_at_particles else ()
+    ordered = dict.fromkeys([*columns["constituents"], *header.particle_names])
+    particles = tuple(name for name in ordered if name in wanted) if looks_at_particles else ()
+    # What is read beside the columns of the jets is left out again.
+    for field, held in (("constituents", particles), ("observables", tuple(of_jets))):
+        if field in fields and held != columns[field]:
+            computed[field] = columns[field]
+    read = {field for field in fields if field not in computed}
+    read |= {"observables"} if of_jets else set()
+    read |= {"constituents", "mask"} if "constituents" in fields or found.particles else set()
     narrow = dataclasses.replace(
         dataset,
         particle_columns=particles,
@@ -268,6 +282,6 @@ def _source(name: str, header: Header, derived: Mapping[str, str], where: str) -
                 f"{header.path}: {where}: {column} may be {listed}; write particles.{column} or jets.{column}"
             )
     columns = [held for names in looked.values() for held in names]
-    computed = [each for each, text in derived.items() if each != text and not found]
+    computed = [each for each, text in derived.items() if each != cut_column(text) and not found]
     hint = similar_names_hint(column, [*columns, *computed])
     raise InputError(f"{header.path}: {where}: there is no column {name}; {hint}")

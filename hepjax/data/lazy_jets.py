@@ -12,6 +12,7 @@ import numpy as np
 from hepjax.choices import Role
 from hepjax.data.containers import JetFile
 from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev
+from hepjax.data.derived import cut_column, with_derived
 from hepjax.data.expressions import conjuncts
 from hepjax.data.indexing import normalize_index
 from hepjax.data.recognition import check_same_columns, recognize_columns
@@ -79,13 +80,19 @@ def _select(store: Store, cuts: Sequence[str]) -> Store:
     first = store.files[0]
     dataset = dataclasses.replace(
         first.dataset,
-        jet_columns=tuple(cuts),
-        derived={**first.dataset.derived, **{cut: cut for cut in cuts}},
+        jet_columns=tuple(map(cut_column, cuts)),
+        derived={**first.dataset.derived, **{cut_column(cut): cut for cut in cuts}},
         labels=None,
         classes=(),
         background=(),
         weights=None,
     )
+    of_particles = with_derived(first.header, dataset.derived).particle_names
+    if wrong := [cut for cut in cuts if cut_column(cut) in of_particles]:
+        raise InputError(
+            f"{first.header.path}: {wrong[0]}: has a value for each particle, and a selection one for each jet; write "
+            "any(…) or all(…)"
+        )
     files = tuple(file._replace(dataset=dataset) for file in store.files)
     jets = _lazy_jets_of_store(dataclasses.replace(store, files=files, image_sizes={}))
     passed = np.empty((len(store), len(cuts)), bool)

@@ -14,6 +14,7 @@ from hepjax.choices import Role
 from hepjax.data import chunk_starts, cut_flow, rows_of_files, with_columns
 from hepjax.data.dataset_json import dataset_from_json, dataset_to_json
 from hepjax.data.datasets import hls4ml
+from hepjax.data.validation import check_jets
 from hepjax.types import Dataset, Index, OneHot
 
 COUNT, SLOTS = 50, 4
@@ -187,6 +188,28 @@ def test_a_selection_may_leave_out_jets_whose_labels_or_columns_are_bad(file):
 def test_no_jet_left_is_refused_with_the_numbers(file):
     with pytest.raises(InputError, match=r"leaves no jet: 50 jets; jet_pt > 0: 50; jet_pt < 0: 0; loosen it"):
         read_jets(file, dataset=DATASET, where="jet_pt > 0 and jet_pt < 0")
+
+
+@pytest.mark.parametrize("derived", [{"is_top": "truth == 6", "is_qcd": "truth == 0"}, {"pt_frac": "px / jet_pt"}])
+def test_what_is_read_for_expressions_alone_is_no_column_of_the_jets(file, derived):
+    labels = {"classes": DATASET.classes, "labels": DATASET.labels} if "is_top" in derived else {}
+    roles = {Role.PX: "px", Role.PY: "py"}
+    jets = read_jets(file, dataset=Dataset("toy", roles=roles, derived=derived, weights="w0", **labels))
+    narrow = with_columns(jets, ["pt_frac"], ["event"])
+    for part in (jets, narrow):
+        memory = part[:]
+        check_jets(memory)
+        assert memory.constituents.shape[-1] == len(part.particle_names)
+        assert memory.observables.shape[-1] == len(part.observable_names)
+        np.testing.assert_array_equal(memory.observables, np.asarray(part.observables))
+        np.testing.assert_array_equal(memory.constituents, np.asarray(part.constituents))
+    np.testing.assert_array_equal(column(narrow[:], "event"), arrays()["event"].astype(np.float32))
+
+
+def test_a_cut_may_be_a_column_and_is_one_of_jets(file):
+    assert len(read_jets(file, where="truth")) == (arrays()["truth"] != 0).sum()
+    with pytest.raises(InputError, match=r"px > 1: has a value for each particle, .* write any\(…\) or all\(…\)"):
+        read_jets(file, where="px > 1")
 
 
 @pytest.mark.parametrize(
