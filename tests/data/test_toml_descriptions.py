@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -65,6 +68,13 @@ def test_every_key(tmp_path):
         derived={"pt": "hypot(px, py)", "log_pt": "log(pt)", "label_qcd": "truth == 0", "is_top": "truth == 6"},
         selection="jet_pt > 5",
     )
+
+
+def test_the_example_of_the_documentation(tmp_path):
+    text = (Path(__file__).parents[2] / "docs" / "own-jets.md").read_text()
+    dataset = described(tmp_path, re.search(r"```toml\n(.*?)```", text, re.DOTALL)[1])
+    assert dataset.classes == ("qcd", "top")
+    assert dataset.particle_features == ("log_pt", "eta_rel", "phi_rel", "cand_charge")
 
 
 def test_a_file_is_read_as_it_is_described(tmp_path):
