@@ -88,6 +88,10 @@ class Dataset:
     """Column → the label of an axis that shows it, unit included."""
     arrays: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
     """Array of a file that does not name its columns → their names, in the order of its last axis."""
+    derived: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Column → the expression over columns, in GeV, that it is computed by when files are read; also of labels."""
+    selection: str = ""
+    """The expression that tells which jets of files stay; "" is all."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -215,37 +219,6 @@ class Reconstruction(NamedTuple):
     """(B, L) float32, of the latent distribution; the code itself where there is no distribution."""
     log_variance: Array
     """(B, L) float32, of the latent distribution; (B, 0) where there is none."""
-
-
-class Tree(NamedTuple):
-    """The splittings of a jet of M particles, as its Cambridge/Aachen clustering read backwards has them.
-
-    Splitting s undoes step s of the clustering, so that a branch's own splitting has a smaller number; jets with n
-    particles have the splittings 0 to n - 2, the rest is padding. N jets have one more axis in front.
-    """
-
-    mask: Array
-    """(M,) bool, True for a particle."""
-    jet: Array
-    """(4,) float, the momentum (px, py, pz, E) of all particles, GeV."""
-    first: Array
-    """() int32, the jet's own splitting; -1 for a jet of one particle."""
-    particles: Array
-    """(M, 2) int32, the particle at the end of the hardest line of the harder and of the softer branch; padding -1."""
-    branches: Array
-    """(M, 2) int32, the splitting of the harder and of the softer branch; -1 where it is a particle, padding -1."""
-    softer: Array
-    """(M, 4) float, the momentum of the softer branch, GeV; padding 0."""
-    delta_r: Array
-    """(M,) float, ΔR of the two branches in rapidity and azimuth; padding 0."""
-    z: Array
-    """(M,) float, the softer branch's share of the two transverse momenta; padding 0."""
-    psi: Array
-    """(M,) float, atan(Δy / Δφ) from the harder to the softer branch, radians; padding 0."""
-    mass: Array
-    """(M,) float, of both branches together, GeV; padding 0."""
-    kt: Array
-    """(M,) float, pT of the softer branch times ΔR, GeV; padding 0."""
 
 
 class Window(NamedTuple):

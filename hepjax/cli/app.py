@@ -26,6 +26,7 @@ from hepjax.cli.options import (
     Predict,
     Report,
     Simulate,
+    reading_options,
 )
 from hepjax.cli.progress import progress_bar, transfer_bar
 from hepjax.data import atomic_files
@@ -177,8 +178,7 @@ def _evaluate_command(command: Evaluate, console: Console) -> None:
             command.data,
             command.out,
             calibrated=command.calibrated,
-            dataset=command.dataset,
-            allow_external=command.allow_external,
+            **reading_options(command),
             show=advance,
         )
     console.print(task.table(metrics))
@@ -199,8 +199,7 @@ def _predict_command(command: Predict, console: Console) -> None:
             command.out,
             advance,
             calibrated=command.calibrated,
-            dataset=command.dataset,
-            allow_external=command.allow_external,
+            **reading_options(command),
         )
     console.print(f"{command.out}: predictions of {jets:,} jets")
 
@@ -217,7 +216,7 @@ def _compare_command(command: Compare, console: Console) -> None:
     names = [str(run) for run in command.runs]
     with progress_bar(console, "predicting", None, "jets") as advance:
         comparison = compare.compare_models(
-            command.runs, command.data, allow_external=command.allow_external, show=advance
+            command.runs, command.data, allow_external=command.allow_external, where=command.where, show=advance
         )
     console.print(comparison.task.comparison_table(names, *comparison[:3]))
     if command.json is not None:
@@ -252,10 +251,12 @@ def _info_command(command: Info, console: Console) -> None:
     for folder in folders:
         _print_run_info(folder, console)
     files = [path for path in command.files if path not in folders]
+    if command.draft is not None:
+        data.write_draft(command.draft, files, command.dataset, allow_external=command.allow_external)
     problems = []
     for path in data.list_files(files or None) if files or not folders else ():
         try:
-            summary = data.summarize(path, command.dataset, allow_external=command.allow_external)
+            summary = data.summarize(path, **reading_options(command))
         except InputError as error:
             problems.append(str(error))
         else:

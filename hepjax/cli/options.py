@@ -90,12 +90,18 @@ class Info:
     """Tell what files of jets or the folders of runs hold: columns, classes, ranges, problems; model, cost, results.
 
     Example: hepjax info jets.h5 runs/mlp-1
+
+    Example: hepjax info jets.root --draft mine.toml
     """
 
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default recognizes it by the columns."""
+    """What the files' columns mean: a name, or a description in a file, .toml or .yaml; recognized by default."""
+    draft: Path | None = None
+    """A new TOML file for a first description of the one file, with guessed roles, to be edited."""
+    where: str = ""
+    """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
 
@@ -112,7 +118,9 @@ class Evaluate:
     data: tuple[Path, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default is as the tagger learned from."""
+    """What the files' columns mean: a name, or a file, .toml or .yaml; the default is as the tagger learned from."""
+    where: str = ""
+    """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     out: Path | None = None
@@ -131,11 +139,13 @@ class Predict:
     tagger: tyro.conf.Positional[Path]
     """The folder of a run, or an exported file."""
     out: Path
-    """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`."""
+    """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`; of --where also `rows`."""
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default is as the tagger learned from."""
+    """What the files' columns mean: a name, or a file, .toml or .yaml; the default is as the tagger learned from."""
+    where: str = ""
+    """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     calibrated: bool = False
@@ -155,6 +165,8 @@ class Compare:
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
     data: tuple[Path, ...] = ()
     """Files of labeled jets that none of them was trained on."""
+    where: str = ""
+    """Which jets of --data stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     json: Path | None = None
@@ -220,3 +232,12 @@ class Bench:
 
 Command: Any = Evaluate | Predict | Compare | Report | Export | Info | Simulate | Fetch | Bench
 """All commands but `hepjax train`, whose options depend on its model."""
+
+
+def reading_options(command: Evaluate | Predict | Info) -> dict[str, Any]:
+    """Returns the options that say how files of jets are read.
+
+    >>> reading_options(Info())
+    {'dataset': None, 'allow_external': False, 'where': ''}
+    """
+    return {name: getattr(command, name) for name in ("dataset", "allow_external", "where")}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.choices import Role
-from hepjax.data import datasets
 from hepjax.data.columnar import columnar_container
 from hepjax.data.columns import PARTICLE
 from hepjax.data.containers import Array, Contents, Ragged
 from hepjax.data.dataset import P4
+from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
 from hepjax.errors import InputError, import_extra
 from hepjax.types import Dataset, Index, Jets
@@ -143,7 +143,7 @@ def from_table(table: Any, *, dataset: Dataset | str | None = None, particles: i
         read=functools.partial(_rows_of_columns, columns),
         attributes=lambda path: {},  # noqa: ARG005
     )
-    given = datasets.get(dataset) if isinstance(dataset, str) else dataset
+    given = dataset_of(dataset)
     header = container.read_header(_TABLE, False, {} if given is None else given.arrays)
     if particles is None and header.slots is None:
         lists = [

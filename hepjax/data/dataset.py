@@ -1,4 +1,4 @@
-"""Functions on a `Dataset`: columns by role, what follows from them, checks, and JSON."""
+"""Functions on a `Dataset`: columns by role, what follows from them, and checks."""
 
 from __future__ import annotations
 
@@ -173,6 +173,15 @@ def gev_factors(dataset: Dataset, names: Sequence[str]) -> np.ndarray | None:
     return np.where(in_mev, np.float32(1e-3), np.float32(1)) if any(in_mev) else None
 
 
+def as_description(dataset: Dataset) -> Dataset:
+    """Returns the dataset of some jets as it describes other files, which may have other columns beside those it names.
+
+    >>> as_description(Dataset("toy", ("pt", "x"), roles={Role.PT: "pt"})).particle_columns
+    ()
+    """
+    return dataclasses.replace(dataset, particle_columns=(), jet_columns=(), images=())
+
+
 def check_dataset(dataset: Dataset, where: str = "") -> None:
     """Refuses a dataset that contradicts itself.
 
@@ -193,7 +202,11 @@ Index(…), or leave the classes out
     start = f"{where}: dataset {dataset.name}" if where else f"dataset {dataset.name}"
     for problem in _type_problem(dataset):
         raise InputError(f"{start}: {problem}")
-    for problem in (*_repeated_names(dataset), *_label_problem(dataset), *_role_and_unit_problem(dataset)):
+    from hepjax.data.expressions import expression_problems  # it brings numpy, which help must not wait for
+
+    problems = (*_repeated_names(dataset), *_label_problem(dataset), *_role_and_unit_problem(dataset))
+    expressions = {f"derived column {name}": text for name, text in dataset.derived.items()}
+    for problem in (*problems, *expression_problems(expressions | {"selection": dataset.selection or "True"})):
         raise InputError(f"{start}: {problem}")
 
 
@@ -208,58 +221,7 @@ def label_columns(dataset: Dataset) -> tuple[str, ...]:
     return (dataset.labels.column,) if isinstance(dataset.labels, Index) else ()
 
 
-def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
-    """Returns a dataset as plain dicts and lists; `dataset_from_json` reads them.
-
-    >>> dataset_from_json(dataset_to_json(Dataset("toy", roles={Role.PT: "a"}))) == Dataset("toy", roles={Role.PT: "a"})
-    True
-    """
-    labels = dataset.labels
-    return {
-        "name": dataset.name,
-        **{name: list(getattr(dataset, name)) for name in _TUPLES},
-        "labels": None if labels is None else {type(labels).__name__: labels._asdict()},
-        "weights": dataset.weights,
-        "roles": {role.value: name for role, name in dataset.roles.items()},
-        "units": dict(dataset.units),
-        "titles": dict(dataset.titles),
-        **({"arrays": {name: list(names) for name, names in dataset.arrays.items()}} if dataset.arrays else {}),
-    }
-
-
-def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
-    """Reads a dataset from what `dataset_to_json` made.
-
-    Args:
-      tree: dicts and lists.
-
-    Returns:
-      The dataset.
-
-    Raises:
-      InputError: it is none, or has a key that is unknown.
-    """
-    try:
-        known = {*_TUPLES, "name", "labels", "weights", "roles", "units", "titles", "arrays"}
-        if unknown := sorted({*tree} - known):
-            raise InputError(f"dataset: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
-        return Dataset(
-            name=_text(tree["name"]),
-            **{name: _texts(tree.get(name, ())) for name in _TUPLES},
-            labels=_labels_from_json(tree.get("labels")),
-            weights=None if tree.get("weights") is None else _text(tree["weights"]),
-            roles={Role(role): _text(name) for role, name in tree.get("roles", {}).items()},
-            units={_text(name): _text(unit) for name, unit in tree.get("units", {}).items()},
-            titles={_text(name): _text(title) for name, title in tree.get("titles", {}).items()},
-            arrays={_text(name): _texts(names) for name, names in tree.get("arrays", {}).items()},
-        )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"dataset: not a description of one ({error!r}); write it again") from error
-
-
-_TUPLES = (
+TUPLES = (
     "particle_columns",
     "jet_columns",
     "classes",
@@ -269,34 +231,12 @@ _TUPLES = (
     "background",
     "observers",
 )
-
-
-def _labels_from_json(tree: Any) -> OneHot | Index | FileName | None:
-    if tree is None:
-        return None
-    ((kind, fields),) = tree.items()
-    if kind == "FileName":
-        return FileName(_texts(fields["beginnings"]))
-    if kind == "OneHot":
-        return OneHot(_texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"]))
-    return {"Index": Index}[kind](**{name: _text(value) for name, value in fields.items()})
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"expected a text, found {value!r}")
-    return value
-
-
-def _texts(values: Any) -> tuple[str, ...]:
-    if not isinstance(values, list | tuple):
-        raise TypeError(f"expected a list of texts, found {values!r}")
-    return tuple(map(_text, values))
+"""The fields that are tuples of names."""
 
 
 def _type_problem(dataset: Any) -> Iterator[str]:
     """Yields fields whose types are others: a text would count as a list of letters, and the name of a role as none."""
-    for name in _TUPLES:
+    for name in TUPLES:
         listed = getattr(dataset, name)
         if not isinstance(listed, tuple | list) or not all(isinstance(value, str) for value in listed):
             yield f"expected {name} to be a tuple of names, such as ('pt', 'eta'), found {listed!r}"
@@ -304,7 +244,9 @@ def _type_problem(dataset: Any) -> Iterator[str]:
         yield f"expected labels to be OneHot(…), Index(…) or None, found {dataset.labels!r}"
     if dataset.weights is not None and not isinstance(dataset.weights, str):
         yield f"expected weights to be the name of a column, found {dataset.weights!r}"
-    for name, kind in (("roles", Role), ("units", str), ("titles", str)):
+    if not isinstance(dataset.selection, str):
+        yield f"expected selection to be an expression, such as 'jet_pt > 500', found {dataset.selection!r}"
+    for name, kind in (("roles", Role), ("units", str), ("titles", str), ("derived", str)):
         for key, value in getattr(dataset, name).items():
             if not isinstance(key, kind) or not isinstance(value, str):
                 meant = "a Role, such as Role.PT" if kind is Role else "a column"
@@ -312,7 +254,7 @@ def _type_problem(dataset: Any) -> Iterator[str]:
 
 
 def _repeated_names(dataset: Dataset) -> Iterator[str]:
-    names = {name: getattr(dataset, name) for name in _TUPLES} | {"labels": label_columns(dataset)}
+    names = {name: getattr(dataset, name) for name in TUPLES} | {"labels": label_columns(dataset)}
     for what, listed in names.items():
         if twice := repeated_values(listed):
             yield f"{what} names {', '.join(twice)} more than once; name each once"
@@ -369,3 +311,5 @@ def _role_and_unit_problem(dataset: Dataset) -> Iterator[str]:
     for name, unit in dataset.units.items():
         if unit not in UNITS:
             yield f"column {name} has the unknown unit {unit!r}; give GeV, MeV, rad, or none"
+        if unit == "MeV" and name in dataset.derived:
+            yield f"derived column {name} has the unit MeV, but expressions are of columns in GeV; give GeV"

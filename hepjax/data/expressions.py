@@ -12,7 +12,7 @@ import numpy as np
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     Compute = Callable[[Mapping[str, np.ndarray], np.ndarray], Any]
     """(columns, which are particles) → the values."""
@@ -22,6 +22,8 @@ _LONGEST, _DEEPEST = 10_000, 50
 
 _MODULES = {"np", "numpy", "ak", "awkward", "math"}
 """The prefixes that functions may have; all of them mean the same function."""
+_KINDS_OF_COLUMNS = {"jets", "particles"}
+"""The prefixes that tell a column of jets from a column of particles of the same name."""
 _CONSTANTS = {"pi": np.pi, "e": np.e, "inf": np.inf}
 
 _FUNCTIONS: dict[str, tuple[int, Callable[..., Any]]] = {
@@ -105,7 +107,8 @@ def parse_expression(text: str) -> Expression:
 
     It may have numbers, names of columns, `+ - * / // % **`, comparisons, `and or not & | ~`, and functions of NumPy
     and awkward by name, with or without `np.` or `ak.`. Functions such as `sum`, `max` and `num` go over the particles
-    of each jet; `part_pt[:, 0]` is the value of its first particle.
+    of each jet; `part_pt[:, 0]` is the value of its first particle. `jets.pt` and `particles.pt` tell columns of the
+    same name apart.
 
     Args:
       text: such as "jet_pt > 500 and abs(jet_eta) < 2".
@@ -130,6 +133,49 @@ def parse_expression(text: str) -> Expression:
         what = error.msg if isinstance(error, SyntaxError) else str(error)
         raise InputError(f"expression {text[:200]!r}: cannot be read ({what}); write it as in Python") from error
     return Expression(text, tuple(sorted(names)), compute)
+
+
+def expression_problems(texts: Mapping[str, str]) -> Iterator[str]:
+    """Yields what is wrong with expressions.
+
+    Args:
+      texts: what each is of, for messages → the expression.
+    """
+    for name, text in texts.items():
+        try:
+            parse_expression(text)
+        except InputError as error:
+            yield f"{name}: {error}"
+
+
+def conjuncts(text: str) -> tuple[str, ...]:
+    """Splits an expression into the parts that `and` or `&` joins, each one once.
+
+    Args:
+      text: such as "jet_pt > 500 and abs(jet_eta) < 2".
+
+    Returns:
+      The parts, in order; none of an empty text.
+
+    Raises:
+      InputError: as `parse_expression`.
+
+    >>> conjuncts("jet_pt > 500 and abs(jet_eta) < 2")
+    ('jet_pt > 500', 'abs(jet_eta) < 2')
+    """
+
+    def parts(node: ast.AST) -> list[str]:
+        match node:
+            case ast.BoolOp(op=ast.And(), values=values):
+                return [part for value in values for part in parts(value)]
+            case ast.BinOp(op=ast.BitAnd(), left=left, right=right):
+                return [*parts(left), *parts(right)]
+        return [ast.unparse(node)]
+
+    if not text.strip():
+        return ()
+    parse_expression(text)
+    return tuple(dict.fromkeys(parts(ast.parse(text.strip(), mode="eval").body)))
 
 
 def evaluate(expression: Expression, columns: Mapping[str, np.ndarray], mask: np.ndarray) -> np.ndarray:
@@ -193,7 +239,11 @@ def _name(node: ast.Name, names: set[str], _: Any) -> Compute:
     return lambda columns, _: columns[node.id]
 
 
-def _attribute(node: ast.Attribute, _: set[str], __: Any) -> Compute:
+def _attribute(node: ast.Attribute, names: set[str], _: Any) -> Compute:
+    if isinstance(node.value, ast.Name) and node.value.id in _KINDS_OF_COLUMNS:
+        name = f"{node.value.id}.{node.attr}"
+        names.add(name)
+        return lambda columns, _: columns[name]
     if _without_module(node) not in _CONSTANTS:
         raise _not_allowed(node)
     return lambda *_: _CONSTANTS[node.attr]
@@ -277,6 +327,8 @@ def _without_module(node: ast.AST) -> str | None:
     match node:
         case ast.Attribute(value=ast.Name(id=module), attr=name) if module in _MODULES:
             return name
+        case ast.Attribute(value=ast.Attribute(value=ast.Name(id=module), attr="JaggedArray"), attr=name):
+            return name if module in _MODULES else None
     return None
 
 

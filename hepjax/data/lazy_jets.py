@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import dataclasses
-import math
+import itertools
+import logging
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepjax.data.containers import JetFile
-from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev, gev_factors
+from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev
+from hepjax.data.derived import cut_column, with_derived
+from hepjax.data.expressions import conjuncts
 from hepjax.data.indexing import normalize_index
 from hepjax.data.recognition import check_same_columns, recognize_columns
-from hepjax.data.threads import physical_memory, run_in_threads
+from hepjax.data.stores import Store, field_dtype
 from hepjax.errors import InputError
 from hepjax.types import Dataset, Jets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from hepjax.data.containers import Container, Header
-
-Rows = slice | np.ndarray
+    from hepjax.data.stores import Rows
 
 ROWS = 1000
 """The jets in a chunk where there are no chunks."""
-_INDEX_BYTES = 32
-"""The bytes that the row numbers of a jet take while it is read."""
-_DTYPES = {"mask": np.dtype(bool), "labels": np.dtype(np.int32)}
-"""All other fields are float32."""
+ALL = "all"
+"""What stands for all jets in a cut flow."""
+_SELECT_BYTES = 2**27
+"""The memory for the columns that a selection reads at a time."""
+
+log = logging.getLogger("hepjax")
 
 
 def join_lazy_jets(
@@ -39,6 +43,7 @@ def join_lazy_jets(
     shortest: bool = False,
     images: Sequence[str] = (),
     unlabeled: bool = False,
+    where: str = "",
 ) -> Jets:
     """Joins files whose headers were read to lazy jets.
 
@@ -49,12 +54,13 @@ def join_lazy_jets(
       shortest: keep as many as all files have.
       images: which images to read too.
       unlabeled: accept files without the labels and weights of the dataset.
+      where: which jets stay, beside the selection of the dataset.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
 
     Raises:
-      InputError: files differ in columns, particles or the size of images, or do not fit the dataset.
+      InputError: files differ in columns, particles or the size of images, or do not fit the dataset; or no jet stays.
     """
     (first, container), *others = opened
     for header, _ in others:
@@ -63,7 +69,79 @@ def join_lazy_jets(
     files = tuple(JetFile(header, described, kind, {}) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
-    return _lazy_jets_of_store(_Store(files, _slots_of_all_files(headers, particles, shortest), sizes))
+    store = Store(files, _slots_of_all_files(headers, particles, shortest), sizes)
+    cuts = tuple(dict.fromkeys([*conjuncts(described.selection), *conjuncts(where)]))
+    return _lazy_jets_of_store(_select(store, cuts) if cuts else store)
+
+
+def _select(store: Store, cuts: Sequence[str]) -> Store:
+    """The store with the jets that all cuts leave; a cut is computed as a column of the jets would be."""
+    first = store.files[0]
+    dataset = dataclasses.replace(
+        first.dataset,
+        jet_columns=tuple(map(cut_column, cuts)),
+        derived={**first.dataset.derived, **{cut_column(cut): cut for cut in cuts}},
+        labels=None,
+        classes=(),
+        background=(),
+        weights=None,
+    )
+    of_particles = with_derived(first.header, dataset.derived).particle_names
+    if wrong := [cut for cut in cuts if cut_column(cut) in of_particles]:
+        raise InputError(
+            f"{first.header.path}: {wrong[0]}: has a value for each particle, and a selection one for each jet; write "
+            "any(…) or all(…)"
+        )
+    files = tuple(file._replace(dataset=dataset) for file in store.files)
+    jets = _lazy_jets_of_store(dataclasses.replace(store, files=files, image_sizes={}))
+    passed = np.empty((len(store), len(cuts)), bool)
+    size = max(1, _SELECT_BYTES // jets.store.bytes_read(["observables"]))
+    for start, stop in row_spans(jets, slice(0, len(store)), size):
+        passed[start:stop] = np.asarray(jets.observables[start:stop]) != 0
+    passed = np.logical_and.accumulate(passed, axis=1)
+    flow = {ALL: len(store), **dict(zip(cuts, passed.sum(0).tolist(), strict=True))}
+    words = cut_flow_text(flow)
+    if not flow[cuts[-1]]:
+        raise InputError(f"{first.header.path}: the selection leaves no jet: {words}; loosen it")
+    log.info("%s: selection: %s", first.header.path, words)
+    return dataclasses.replace(store, rows=np.flatnonzero(passed[:, -1]), cut_flow=flow)
+
+
+def cut_flow(jets: Jets) -> dict[str, int]:
+    """Returns how many jets each cut of a selection leaves, beside those before it.
+
+    Args:
+      jets: lazy or in memory.
+
+    Returns:
+      "all", then each cut, in order → the number of jets; nothing where nothing was selected.
+
+    >>> import hepjax
+    >>> jets = hepjax.read_jets(where="j_pt > 1000 and abs(j_eta) < 1")
+    >>> [*cut_flow(jets)], len(jets) == cut_flow(jets)["abs(j_eta) < 1"]
+    (['all', 'j_pt > 1000', 'abs(j_eta) < 1'], True)
+    """
+    return dict(jets.store.cut_flow) if isinstance(jets, LazyJets) else {}
+
+
+def cut_flow_text(flow: Mapping[str, int]) -> str:
+    """Returns a cut flow in words.
+
+    >>> cut_flow_text({"all": 2000, "jet_pt > 500": 1500})
+    '2,000 jets; jet_pt > 500: 1,500'
+    """
+    return "; ".join(f"{count:,} jets" if cut == ALL else f"{cut}: {count:,}" for cut, count in flow.items())
+
+
+def rows_of_files(jets: Jets) -> np.ndarray:
+    """Returns (N,) int64, the rows of jets in their files, counted over all of them; some are left out by a selection.
+
+    >>> import hepjax
+    >>> rows_of_files(hepjax.read_jets())[:3].tolist()
+    [0, 1, 2]
+    """
+    rows = jets.store.rows if isinstance(jets, LazyJets) else None
+    return np.arange(len(jets)) if rows is None else rows
 
 
 def with_images(jets: Jets, names: Sequence[str]) -> Jets:
@@ -130,7 +208,33 @@ def chunk_starts(jets: Jets) -> np.ndarray:
     files = jets.store.files if isinstance(jets, LazyJets) else ()
     chunks = [(file.header.jets, file.header.chunk) for file in files] or [(len(jets), ROWS)]
     ends = np.cumsum([count for count, _ in chunks])
-    return np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
+    starts = np.concatenate([np.arange(0, n, size) + end - n for (n, size), end in zip(chunks, ends, strict=True)])
+    if not isinstance(jets, LazyJets) or jets.store.rows is None:
+        return starts
+    # A chunk begins with the first of its jets that stays; it is left out where none does.
+    starts = np.unique(np.searchsorted(jets.store.rows, starts))
+    return np.asarray(starts[starts < len(jets)])
+
+
+def row_spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
+    """Divides rows into parts of some `size`, cut where chunks end, so that none is read twice.
+
+    Args:
+      jets: lazy or in memory.
+      rows: which rows, from `start` to `stop`.
+      size: of the parts, about.
+
+    Yields:
+      The first row of a part, and the one after its last.
+
+    >>> import hepjax
+    >>> list(row_spans(hepjax.read_jets()[:2500], slice(500, 2500), 1500))
+    [(500, 2000), (2000, 2500)]
+    """
+    starts = chunk_starts(jets)
+    edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
+    kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
+    return itertools.pairwise([*kept, rows.stop])
 
 
 def file_and_row(jets: Jets, row: int) -> tuple[str, int]:
@@ -147,10 +251,13 @@ def file_and_row(jets: Jets, row: int) -> tuple[str, int]:
     >>> file_and_row(hepjax.read_jets()[:5], 3)
     ('jets', 3)
     """
-    for file in jets.store.files if isinstance(jets, LazyJets) else ():
-        if row < file.header.jets:
-            return str(file.header.path), row
-        row -= file.header.jets
+    if not isinstance(jets, LazyJets):
+        return "jets", row
+    place = row if jets.store.rows is None else int(jets.store.rows[row])
+    for file in jets.store.files:
+        if place < file.header.jets:
+            return str(file.header.path), place
+        place -= file.header.jets
     return "jets", row
 
 
@@ -174,7 +281,7 @@ def _slots_of_all_files(headers: Sequence[Header], particles: int | None, shorte
     return particles
 
 
-def _lazy_jets_of_store(store: _Store) -> LazyJets:
+def _lazy_jets_of_store(store: Store) -> LazyJets:
     """The jets of a store."""
     dataset = dataset_in_gev(store.files[0].dataset)
     return LazyJets(
@@ -207,82 +314,12 @@ def _common_image_size(files: Sequence[JetFile], name: str) -> tuple[int, int]:
     return first[1]
 
 
-def _row_numbers(rows: Rows, count: int) -> np.ndarray:
-    """The numbers of the rows, from 0, of so many in all; the others cost nothing."""
-    if isinstance(rows, slice):
-        return np.arange(*rows.indices(count))
-    if rows.dtype == bool:
-        return np.arange(count)[rows]
-    if rows.size and not (-count <= rows.min() and rows.max() < count):
-        raise IndexError(f"rows {rows.min()} to {rows.max()} are not all among {count} jets")
-    numbers: np.ndarray = np.where(rows < 0, rows + count, rows).astype(np.int64)
-    return numbers
-
-
-def _common_dtype(field: str) -> np.dtype[Any]:
-    return _DTYPES.get(field, np.dtype(np.float32))
-
-
-@dataclasses.dataclass(frozen=True)
-class _Store:
-    """The files that hold the rows of lazy jets."""
-
-    files: tuple[JetFile, ...]
-    slots: int
-    image_sizes: dict[str, tuple[int, int]]
-
-    def __len__(self) -> int:
-        """The number of jets."""
-        return sum(file.header.jets for file in self.files)
-
-    def shape(self, field: str) -> tuple[int, ...]:
-        dataset = self.files[0].dataset
-        tail = {
-            "constituents": (self.slots, len(dataset.particle_columns)),
-            "mask": (self.slots,),
-            "observables": (len(dataset.jet_columns),),
-            "labels": (),
-            "weights": (),
-            **self.image_sizes,
-        }[field]
-        return (len(self), *tail)
-
-    def read(self, fields: Sequence[str], rows: Rows) -> dict[str, np.ndarray]:
-        """Reads the fields' rows; each chunk is read once, several at a time."""
-        count = len(range(*rows.indices(len(self)))) if isinstance(rows, slice) else len(rows)
-        each = sum(math.prod(self.shape(field)[1:]) * _common_dtype(field).itemsize for field in fields)
-        needed = count * (each + _INDEX_BYTES)
-        if needed > physical_memory():
-            raise InputError(
-                f"{self.files[0].header.path}: {count:,} jets take {needed / 1e9:,.1f} GB, more than the memory "
-                "of this machine; read fewer at a time, such as jets[:1000]"
-            )
-        wanted = _row_numbers(rows, len(self))
-        out = {field: np.empty((len(wanted), *self.shape(field)[1:]), _common_dtype(field)) for field in fields}
-        order = np.argsort(wanted, kind="stable")
-        tasks: list[Callable[[], None]] = []
-        offset = 0
-        for file in self.files:
-            count = file.header.jets
-            low, high = np.searchsorted(wanted, (offset, offset + count), sorter=order)
-            if low < high:
-                places = order[low:high]
-                tasks += file.container.read(file, self.slots, out, wanted[places] - offset, places)
-            offset += count
-        run_in_threads(tasks)
-        dataset = self.files[0].dataset
-        for field, names in (("constituents", dataset.particle_columns), ("observables", dataset.jet_columns)):
-            if field in out and (factors := gev_factors(dataset, names)) is not None:
-                out[field] *= factors
-        return out
-
-
 class _Lazy:
     """A field of a lazy `Jets`: it stays on disk until it is indexed or turned into an array."""
 
-    def __init__(self, store: _Store, field: str) -> None:
+    def __init__(self, store: Store, field: str) -> None:
         self._store, self._field = store, field
-        self.shape, self.dtype, self.ndim = store.shape(field), _common_dtype(field), len(store.shape(field))
+        self.shape, self.dtype, self.ndim = store.shape(field), field_dtype(field), len(store.shape(field))
 
     def __len__(self) -> int:
         """The number of jets."""
@@ -313,7 +350,7 @@ class _Lazy:
 class LazyJets(Jets):
     """`Jets` on disk; a slice reads each part of a file once for all its fields."""
 
-    store: _Store = dataclasses.field(kw_only=True)
+    store: Store = dataclasses.field(kw_only=True)
 
     def _take(self, rows: Rows) -> Jets:
         optional = {"labels": self.labels, "weights": self.weights}

@@ -9,8 +9,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepjax.data import datasets
 from hepjax.data.containers import split_tree
+from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
 from hepjax.errors import InputError
 
@@ -38,6 +38,7 @@ def read_jets(
     images: Sequence[str] = (),
     unlabeled: bool = False,
     allow_external: bool = False,
+    where: str = "",
 ) -> Jets:
     """Opens files of jets; rows are read when `jets[rows]` or a field asks for them.
 
@@ -46,13 +47,16 @@ def read_jets(
     Args:
       paths: one file, a folder of files, or several files, which follow each other; None is the sample of simulated
         jets that comes with hepjax.
-      dataset: what the columns mean: a `Dataset`, or the name of one; None recognizes it by the columns.
+      dataset: what the columns mean: a `Dataset`, the name of one, or the path of a file, .toml or .yaml, that
+        describes one; None recognizes it by the columns.
       particles: how many of the hardest particles to keep per jet; None keeps all.
       shortest: keep as many particles as all files have, where they differ, rather than refusing them.
       images: images to read too, by name; `jets[rows]` then holds their rows.
       unlabeled: accept files that have none of the labels of the `dataset` that is given, and no weights then, rather
         than refusing them.
       allow_external: let files have data in other files outside their own folder; refused otherwise.
+      where: an expression over columns that tells which jets stay, such as "jet_pt > 500 and abs(jet_eta) < 2", beside
+        the selection of the dataset; see `hepjax.data.expressions`. The columns that it needs are read at once.
 
     Returns:
       Lazy `Jets` with the files' jets in order.
@@ -66,10 +70,16 @@ def read_jets(
     >>> jets[:3].constituents.shape, jets.dataset.name
     ((3, 20, 16), 'hls4ml')
     """
-    given = datasets.get(dataset) if isinstance(dataset, str) else dataset
+    given = dataset_of(dataset)
     opened = [(read_header(path, allow_external, given), container_of_file(path)) for path in list_files(paths)]
     return join_lazy_jets(
-        opened, dataset=dataset, particles=particles, shortest=shortest, images=images, unlabeled=unlabeled
+        opened,
+        dataset=given,
+        particles=particles,
+        shortest=shortest,
+        images=images,
+        unlabeled=unlabeled,
+        where=where,
     )
 
 

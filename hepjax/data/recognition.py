@@ -10,7 +10,9 @@ import numpy as np
 
 from hepjax.choices import Role
 from hepjax.data import datasets
-from hepjax.data.dataset import check_dataset, dataset_from_json, label_columns
+from hepjax.data.dataset import check_dataset, label_columns
+from hepjax.data.dataset_json import dataset_from_json
+from hepjax.data.derived import can_be_derived, file_columns, with_derived
 from hepjax.data.momenta import derivable_roles
 from hepjax.errors import InputError
 from hepjax.types import Dataset, FileName, Index, OneHot
@@ -61,6 +63,12 @@ def recognize_columns(
     """
     if given is None and header.description is not None:
         given = _described_by_file(header)
+    given = datasets.get(given) if isinstance(given, str) else given
+    held = header
+    if given is not None:
+        check_dataset(given)
+        given = _derivable_part(given, header) if unlabeled else given
+        header = with_derived(header, given.derived)
     recognized = (
         datasets.get(header.named_by)
         if header.named_by
@@ -73,8 +81,11 @@ def recognize_columns(
     dataset = narrowed if given is None else _fit_given_dataset(given, narrowed, header, unlabeled)
     dataset = dataclasses.replace(dataset, weights=dataset.weights or _recognize_weights(header))
     apart = {*label_columns(dataset), dataset.weights}
+    # What labels are computed from would tell the class.
+    named = {*dataset.jet_columns, *dataset.features, *dataset.observers, *dataset.roles.values()}
+    apart |= file_columns(label_columns(dataset), dataset, held) - named
     if dataset.labels is None:
-        labels = _recognize_labels(header, recognized, dataset, sample)
+        labels = _recognize_labels(held, recognized, dataset, sample)
         classes = _recognize_classes(recognized, labels, sample)
         background = tuple(name for name in recognized.background if name in classes)
         dataset = dataclasses.replace(dataset, labels=labels, classes=classes, background=background)
@@ -87,7 +98,8 @@ def recognize_columns(
     )
     dataset = dataclasses.replace(
         dataset,
-        features=dataset.features or tuple(name for name in dataset.jet_columns if name not in dataset.observers),
+        features=dataset.features
+        or tuple(name for name in dataset.jet_columns if name not in dataset.observers and not name.startswith(LABEL)),
         particle_features=dataset.particle_features or _recognize_particle_features(dataset),
     )
     check_dataset(dataset, str(header.path))
@@ -166,10 +178,17 @@ def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
     return dataclasses.replace(narrowed, particle_features=tuple(filter(None, preferred)))
 
 
-def _fit_given_dataset(given: Dataset | str, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
+def _derivable_part(dataset: Dataset, header: Header) -> Dataset:
+    """The dataset without labels and weights that would be computed from columns which the file lacks."""
+    known = {*label_columns(dataset), dataset.weights}
+    lost = {name for name in dataset.derived if name in known and not can_be_derived(name, dataset, header)}
+    return dataclasses.replace(
+        dataset, derived={name: text for name, text in dataset.derived.items() if name not in lost}
+    )
+
+
+def _fit_given_dataset(dataset: Dataset, narrowed: Dataset, header: Header, unlabeled: bool) -> Dataset:
     """A dataset that was given, if the file has all that it names; roles that it does not know are the usual ones."""
-    dataset = datasets.get(given) if isinstance(given, str) else given
-    check_dataset(dataset)
     if isinstance(dataset.labels, OneHot) and dataset.labels.undefined not in header.jet_names:
         dataset = dataclasses.replace(dataset, labels=dataset.labels._replace(undefined=None))
     if unlabeled and label_columns(dataset) and not {*label_columns(dataset)} & {*header.jet_names}:

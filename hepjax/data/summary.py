@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.data import datasets
-from hepjax.data.lazy_jets import chunk_starts, with_columns
+from hepjax.data.lazy_jets import chunk_starts, cut_flow, with_columns
 from hepjax.data.readers import container_of_file, read_header, read_jets
 from hepjax.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from hepjax.types import Dataset, Jets
 
 _ROWS = 5000
@@ -44,15 +46,20 @@ class FileSummary(NamedTuple):
     """The file's own attributes."""
     dataset: Dataset
     """The names and meaning of its columns."""
+    cut_flow: Mapping[str, int] = {}
+    """Cut of a selection → the jets that it left; empty where there is none."""
 
 
-def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False) -> FileSummary:
+def summarize(
+    path: str | Path, dataset: Dataset | str | None = None, *, allow_external: bool = False, where: str = ""
+) -> FileSummary:
     """Reads a whole file, some thousand jets at a time, and says what is in it.
 
     Args:
       path: the file.
       dataset: as in `hepjax.read_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       Its summary; a problem that does not stop a reader of other rows is listed in `problems`, not raised.
@@ -61,7 +68,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
       InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
     path = Path(path)
-    jets = read_jets(path, dataset=dataset, allow_external=allow_external)
+    jets = read_jets(path, dataset=dataset, allow_external=allow_external, where=where)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
     # A chunk is read as a whole, so that looking at a part of it would read it again and again.
     chunk = int(np.diff([*chunk_starts(jets), len(jets)]).max())
@@ -102,6 +109,7 @@ def summarize(path: str | Path, dataset: Dataset | str | None = None, *, allow_e
         ),
         provenance=container_of_file(path).attributes(path),
         dataset=described,
+        cut_flow=cut_flow(jets),
     )
 
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepjax.data.atomic_hdf5 import check_new_hdf5_path, new_hdf5_file
-from hepjax.data.dataset import dataset_to_json, label_columns
+from hepjax.data.dataset import label_columns
+from hepjax.data.dataset_json import dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.data.parquet import PARTICLES
 from hepjax.data.recognition import DESCRIPTION
@@ -57,7 +58,7 @@ def write_jets(path: str | Path, jets: Jets) -> None:
 
 def _described(jets: Jets) -> Dataset:
     """What the columns of the new file mean; each label and weight has a column in it."""
-    dataset = dataclasses.replace(jets.dataset, arrays={})
+    dataset = dataclasses.replace(jets.dataset, arrays={}, derived={}, selection="")
     if isinstance(dataset.labels, FileName):
         dataset = dataclasses.replace(dataset, labels=Index("label"))
     if isinstance(dataset.labels, OneHot) and dataset.labels.undefined:

@@ -222,7 +222,8 @@ def subset_blocks(
       What it loaded, and the targets where they are known.
     """
     empty = 0
-    for rows in itertools.starmap(slice, _row_spans(jets, slice(0, len(jets)), _rows_of_bytes(jets, _AT_ONCE))):
+    spans = jet_files.row_spans(jets, slice(0, len(jets)), _rows_of_bytes(jets, _AT_ONCE))
+    for rows in itertools.starmap(slice, spans):
         inputs = pipeline.load(jets, rows)
         empty += int((_particle_counts(inputs) == 0).sum())
         yield inputs, read_targets(jets, rows)
@@ -294,7 +295,7 @@ def _read_process_share(
     targets = np.empty((count, *targets.shape[1:]), targets.dtype)
     lengths, weights = np.empty(count, np.int32), np.ones(count, np.float32)
     moments, extents, sampled, checksum = [], [], [], 0
-    for start, stop in _row_spans(jets, mine, size):
+    for start, stop in jet_files.row_spans(jets, mine, size):
         inputs, here = pipeline.load(jets, slice(start, stop)), slice(start - first, stop - first)
         targets[here] = _check_subset_targets(read_targets(jets, slice(start, stop)), source)
         lengths[here] = _particle_counts(inputs)
@@ -346,14 +347,6 @@ def _normalize_weights(subsets: Mapping[str, Subset]) -> None:
     if sums[0] > 0 and sums[0] != sums[1]:
         for subset in subsets.values():
             np.multiply(subset.weights, sums[1] / sums[0], out=subset.weights)
-
-
-def _row_spans(jets: Jets, rows: slice, size: int) -> Iterator[tuple[int, int]]:
-    """The rows in order, some `size` at a time, cut where chunks end: none is read twice."""
-    starts = jet_files.chunk_starts(jets)
-    edges = np.array([rows.start, *starts[(rows.start < starts) & (starts < rows.stop)]])
-    kept = edges[np.diff((edges - rows.start) // size, prepend=-1) > 0].tolist()
-    return itertools.pairwise([*kept, rows.stop])
 
 
 def _subset_in_memory(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax import data as jet_files
+from hepjax.data.descriptions import dataset_of
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -33,6 +35,7 @@ def open_split_files(
     images: Sequence[str] = (),
     dataset: Dataset | str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> Opened:
     """Opens the files of a run.
 
@@ -43,20 +46,19 @@ def open_split_files(
       images: that are needed.
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
       allow_external: let files have data in other files outside their own folder.
+      where: which jets stay, beside the selection of the dataset; as in `hepjax.read_jets`.
 
     Returns:
       Lazy jets.
 
     Raises:
-      InputError: a file is there twice or not usable, or the classes are not the same in all.
+      InputError: a file is there twice or not usable, no jet stays, or the classes are not the same in all.
     """
+    dataset = dataset_of(dataset)  # once, so that a remark on its file is made once
     own = {name: files for name, files in (("val", val), ("test", test)) if files}
     check_files_differ({"data": data, **own})
-    jets = open_jets(data, images=images, dataset=dataset, allow_external=allow_external)
-    others = {
-        name: open_jets(files, images=images, dataset=dataset, allow_external=allow_external)
-        for name, files in own.items()
-    }
+    open_as = functools.partial(open_jets, images=images, dataset=dataset, allow_external=allow_external, where=where)
+    jets, others = open_as(data), {name: open_as(files) for name, files in own.items()}
     for name, other in others.items():
         if other.classes != jets.classes:
             raise InputError(
@@ -107,6 +109,7 @@ def open_jets(
     dataset: Dataset | str | None = None,
     unlabeled: bool = False,
     allow_external: bool = False,
+    where: str = "",
 ) -> Jets:
     """Opens the files' jets, with as many particles as all of them keep.
 
@@ -116,6 +119,7 @@ def open_jets(
       dataset: what the columns mean, or the name of that; None recognizes it by the columns.
       unlabeled: accept files without the labels and weights of the dataset.
       allow_external: let files have data in other files outside their own folder.
+      where: which jets stay, beside the selection of the dataset; as in `hepjax.read_jets`.
 
     Returns:
       Lazy jets.
@@ -130,6 +134,7 @@ def open_jets(
         images=images,
         unlabeled=unlabeled,
         allow_external=allow_external,
+        where=where,
     )
 
 

@@ -119,6 +119,8 @@ def summary_tables(summary: FileSummary) -> Group:
     dataset = summary.dataset
     metadata.add_row("dataset", Text(dataset.name))
     metadata.add_row("jets", f"{summary.jets:,}")
+    for cut, count in summary.cut_flow.items():
+        metadata.add_row("selected", Text(f"{cut}: {count:,}"))
     metadata.add_row("particles per jet", f"up to {summary.slots}, {summary.mean_particles:.1f} on average")
     classes = _class_counts(summary.classes)
     metadata.add_row("classes", Text(classes or "no labels"))
@@ -298,6 +300,9 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
         table.add_row("cost", cost_line(**record["cost"]))
     table.add_row("classes", ", ".join(map(class_label, record["classes"])))
     table.add_row("jets", ", ".join(f"{part} {count:,}" for part, count in record["jets"].items()))
+    for part, flow in record.get("cut_flow", {}).items():
+        if flow:
+            table.add_row("selected", Text(f"{part}: " + "; ".join(f"{cut}: {count:,}" for cut, count in flow.items())))
     table.add_row("data", Text(", ".join(chosen["data"]) or SAMPLE))
     table.add_row("epochs", f"{epochs} of at most {chosen['epochs']}, seed {chosen['seed']}")
     table.add_row("command", Text(record["command"]))

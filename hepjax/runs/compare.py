@@ -42,6 +42,7 @@ def compare_models(
     *,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
     show: Callable[[int], None] | None = None,
 ) -> Comparison:
     """Compares models on the same jets.
@@ -52,6 +53,7 @@ def compare_models(
         runs.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
       show: called with the number of jets predicted since the last call.
 
     Returns:
@@ -66,7 +68,9 @@ def compare_models(
     if data:
         log.info("predicting %s", open_files.file_names_text(data))
         known = [
-            predict.predict_known_targets(source, data, show, dataset=dataset, allow_external=allow_external)
+            predict.predict_known_targets(
+                source, data, show, dataset=dataset, allow_external=allow_external, where=where
+            )
             for source in sources
         ]
     else:

@@ -38,6 +38,7 @@ def evaluate_model(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
     show: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Measures a trained model on jets whose targets are known.
@@ -49,6 +50,7 @@ def evaluate_model(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
       show: called with the number of jets predicted since the last call.
 
     Returns:
@@ -68,7 +70,7 @@ def evaluate_model(
         raise InputError("--data: expected files of labeled jets, other than those it was trained on; found none")
     else:
         task, test, trained_on = predict.predict_known_targets(
-            source, data, show, calibrated=calibrated, dataset=dataset, allow_external=allow_external
+            source, data, show, calibrated=calibrated, dataset=dataset, allow_external=allow_external, where=where
         )
         name = open_files.file_names_text(data)
     return _measure(task, test, trained_on, name, out)

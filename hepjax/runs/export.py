@@ -11,7 +11,8 @@ from hepjax import models, report, tasks
 from hepjax.choices import ExportFormat, Precision, Role, choose
 from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_new_hdf5_path
-from hepjax.data.dataset import dataset_to_json, unit_of_column
+from hepjax.data.dataset import unit_of_column
+from hepjax.data.dataset_json import dataset_to_json
 from hepjax.runs import stored, taggers
 from hepjax.version import __version__
 

@@ -92,7 +92,9 @@ class Experiment:
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
     dataset: str | None = None
-    """The dataset that says what the files' columns mean, by name; the default recognizes it by the columns."""
+    """What the files' columns mean: a name, or a description in a file, .toml or .yaml; recognized by default."""
+    where: str = ""
+    """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     val: tuple[Path, ...] = ()
     """Files to validate on; without any, a fifth of the jets is set apart."""
     test: tuple[Path, ...] = ()

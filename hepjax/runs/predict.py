@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from hepjax.data import cut_flow, rows_of_files
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
 from hepjax.runs import predictions, taggers, trained_jets
@@ -40,8 +41,9 @@ def predict_files(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> int:
-    """Writes a trained model's predictions, row for row in the files' order.
+    """Writes a trained model's predictions, row for row in the files' order; of a selection also their `rows` there.
 
     Args:
       source: a run folder, or a file that `hepjax export` made.
@@ -51,6 +53,7 @@ def predict_files(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       The number of jets.
@@ -60,9 +63,10 @@ def predict_files(
     """
     predictor = taggers.load(source, calibrated=calibrated)
     predictor.task.check_prediction(predictor.pipeline.network)
-    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
+    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external, where=where)
     blocks = _watched_blocks(predictor, jets, show)
-    predictions.write_blocks(out, blocks, jets=len(jets), columns=predictor.outputs, task=predictor.task)
+    rows = rows_of_files(jets) if cut_flow(jets) else None
+    predictions.write_blocks(out, blocks, jets=len(jets), columns=predictor.outputs, task=predictor.task, rows=rows)
     return len(jets)
 
 
@@ -83,6 +87,7 @@ def predict_known_targets(
     calibrated: bool = False,
     dataset: str | None = None,
     allow_external: bool = False,
+    where: str = "",
 ) -> KnownJets:
     """Predicts jets whose targets are known, and holds them once: ten million of five classes take 200 MB.
 
@@ -93,6 +98,7 @@ def predict_known_targets(
       calibrated: as in `taggers.load`.
       dataset: as in `taggers.open_tagger_jets`.
       allow_external: the same.
+      where: the same.
 
     Returns:
       The predictions, and what goes with them. Jets that the model was trained on are told in the log.
@@ -102,7 +108,7 @@ def predict_known_targets(
     """
     open_files.check_files_differ({"data": data})
     predictor = taggers.load(source, calibrated=calibrated)
-    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external)
+    jets = taggers.open_tagger_jets(predictor, data, dataset, allow_external=allow_external, where=where)
     return predict_jets_with_targets(predictor, jets, open_files.file_names_text(data), show)
 
 
@@ -140,9 +146,9 @@ def predict_jets_with_targets(
         values[row : row + len(block)] = block
         targets[row : row + len(block)] = known
         row += len(block)
-    rows = np.arange(len(jets))
-    observables = task.read_observables(jets, rows, predictor.pipeline)
-    weights = None if jets.weights is None else np.asarray(jets.weights[rows], np.float64)
-    predictions = Predictions(values, targets, predictor.outputs, rows, observables, weights)
+    everything = np.arange(len(jets))
+    observables = task.read_observables(jets, everything, predictor.pipeline)
+    weights = None if jets.weights is None else np.asarray(jets.weights[everything], np.float64)
+    predictions = Predictions(values, targets, predictor.outputs, rows_of_files(jets), observables, weights)
     trained_on = trained_jets.evaluated(predictor.trained, len(jets), counts)
     return KnownJets(task, task.complete(predictions, lambda: predictor.networks, 0), trained_on)

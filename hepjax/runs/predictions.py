@@ -50,6 +50,7 @@ def write_blocks(
     jets: int,
     columns: Sequence[str],
     task: Task,
+    rows: np.ndarray | None = None,
 ) -> None:
     """Writes predictions as they come, under the names of the task's layout.
 
@@ -59,6 +60,7 @@ def write_blocks(
       jets: how many there are in all.
       columns: the K names.
       task: that the predictions are of.
+      rows: (jets,) int64, their rows in the files; None where they are all.
 
     Raises:
       InputError: the file exists, or cannot be written.
@@ -68,6 +70,8 @@ def write_blocks(
         new.file.attrs[layout.columns] = list(columns)
         new.file.attrs[_TASK] = json.dumps(tasks.to_json(task))
         values = new.file.create_dataset(layout.values, (jets, len(columns)), np.float32)
+        if rows is not None:
+            new.file.create_dataset("rows", data=rows, dtype=np.int64)
         row = 0
         for block, targets in blocks:
             values[row : row + len(block)] = block

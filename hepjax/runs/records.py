@@ -32,7 +32,7 @@ _DEEPEST = 16
 
 
 class DatasetRecord(TypedDict, total=False):
-    """A dataset, as `hepjax.data.dataset.dataset_to_json` writes it."""
+    """A dataset, as `hepjax.data.dataset_json.dataset_to_json` writes it."""
 
     name: str
     particle_columns: tuple[str, ...]
@@ -47,6 +47,8 @@ class DatasetRecord(TypedDict, total=False):
     roles: dict[str, str]
     units: dict[str, str]
     titles: dict[str, str]
+    derived: dict[str, str]
+    selection: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,8 @@ class Record:
     """A checksum of the jets."""
     jets: dict[str, int] = dataclasses.field(default_factory=dict)
     """The number of jets in each part."""
+    cut_flow: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
+    """data, val and test → each cut of a selection, in order → the number of jets that it left."""
     cost: dict[str, int] = dataclasses.field(default_factory=dict)
     devices: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)

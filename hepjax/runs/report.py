@@ -67,7 +67,9 @@ def _read_report_case(source: Run, folder: Path) -> Case:
     if (test := stored.predictions_of(source)) is None:
         raise InputError(f"{source.folder}: has no test.h5, from an older hepjax; train again")
     files = experiment.test or experiment.data
-    jets = taggers.open_tagger_jets(predictor, files, allow_external=experiment.allow_external)
+    jets = taggers.open_tagger_jets(
+        predictor, files, allow_external=experiment.allow_external, where=experiment.where, own=True
+    )
     rows, targets = np.asarray(test.rows), np.asarray(test.targets)
     if rows.max() >= len(jets):
         raise InputError(f"{open_files.file_names_text(files)}: holds fewer jets than when it was tested")

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hepjax import tasks
 from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
+from hepjax.data.descriptions import is_description
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.models.serialization import from_json, make_strict_converter, to_json
@@ -76,7 +77,9 @@ def with_absolute_paths(experiment: options.Experiment) -> options.Experiment:
       The options.
     """
     paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test", "plugins")}
-    return dataclasses.replace(experiment, **paths)  # type: ignore[arg-type]
+    described = experiment.dataset is not None and is_description(experiment.dataset)
+    dataset = str(Path(experiment.dataset or "").resolve()) if described else experiment.dataset
+    return dataclasses.replace(experiment, dataset=dataset, **paths)  # type: ignore[arg-type]
 
 
 def _make_run_folder(folder: Path) -> None:
@@ -290,10 +293,11 @@ def dataset_of_run(record: Mapping[str, Any]) -> Dataset:
     """
     if "dataset" not in record:
         return datasets.get("hls4ml")
-    from hepjax.data import dataset as described  # it brings numpy, which help must not wait for
+    from hepjax.data.dataset import check_dataset  # it brings numpy, which help must not wait for
+    from hepjax.data.dataset_json import dataset_from_json
 
-    dataset = described.dataset_from_json(record["dataset"])
-    described.check_dataset(dataset)
+    dataset = dataset_from_json(record["dataset"])
+    check_dataset(dataset)
     return dataset
 
 
@@ -325,3 +329,18 @@ def _experiment_converter() -> cattrs.Converter:
     converter.register_unstructure_hook(Path, str)
     converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))
     return converter
+
+
+def description_of_run(experiment: options.Experiment, dataset: Dataset) -> Dataset | str | None:
+    """Returns what the columns of files mean that are opened for a run again.
+
+    Args:
+      experiment: the options of the run.
+      dataset: of its jets, as it is recorded; a file that described it may have changed or gone.
+
+    >>> description_of_run(options.Experiment(dataset="jetclass"), Dataset("jetclass"))
+    'jetclass'
+    """
+    if experiment.dataset is None or not is_description(experiment.dataset):
+        return experiment.dataset
+    return dataset

@@ -14,7 +14,7 @@ import numpy as np
 
 from hepjax import report, runtime, training
 from hepjax.data import atomic_files
-from hepjax.data.dataset import dataset_to_json
+from hepjax.data.dataset_json import dataset_to_json
 from hepjax.errors import InputError, errors_of_writing
 from hepjax.runs import locks, predictions, run_folder, stored, trained_jets
 from hepjax.runs.log import log_to_handler

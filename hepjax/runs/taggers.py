@@ -14,7 +14,8 @@ import numpy as np
 
 from hepjax import models, tasks, training
 from hepjax.data.atomic_hdf5 import escape_control_characters
-from hepjax.data.dataset import check_dataset
+from hepjax.data.dataset import as_description, check_dataset
+from hepjax.data.datasets import DATASETS
 from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs import far_values, load_subsets, open_files, pipelines
@@ -22,7 +23,7 @@ from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
 from hepjax.runs.setup import make_scorer, make_task_pipeline
-from hepjax.types import Jets, Sequences, TrainState
+from hepjax.types import Dataset, Jets, Sequences, TrainState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -54,8 +55,8 @@ class Predictor:
     """Their predictions are combined; none where it comes from an exported file."""
     temperature: float = 1.0
     """Logarithms of probabilities were divided by this to calibrate them."""
-    dataset: str | None = None
-    """The name of the dataset that it was told to learn from; jets are read as that unless they are given another."""
+    dataset: Dataset | str | None = None
+    """What it was told that columns mean, or its name; jets are read as that unless they are given another."""
     classes: tuple[str, ...] = ()
     """The classes of the jets that it has learned from; empty where they had no labels."""
     trained: TrainedJets | None = dataclasses.field(default=None, repr=False)
@@ -188,7 +189,7 @@ def predictor_of(run: Run, *, calibrated: bool = False) -> Predictor:
         predict,
         networks,
         temperature,
-        run.experiment.dataset,
+        run_folder.description_of_run(run.experiment, dataset),
         dataset.classes,
         run.trained,
     )
@@ -240,21 +241,39 @@ def make_predict(
 
 
 def open_tagger_jets(
-    predictor: Predictor, files: Sequence[Path], dataset: str | None = None, *, allow_external: bool = False
+    predictor: Predictor,
+    files: Sequence[Path],
+    dataset: str | None = None,
+    *,
+    allow_external: bool = False,
+    where: str = "",
+    own: bool = False,
 ) -> Jets:
     """Opens files of jets, lazily.
 
     Args:
       predictor: for which they are opened.
       files: none is the sample that comes with hepjax.
-      dataset: the name of what their columns mean; None is as the model learned from, or recognized by the columns.
+      dataset: what their columns mean, by name, or a file that describes it; None is as the model learned from, or
+        recognized by the columns.
       allow_external: let files have data in other files outside their own folder.
+      where: which jets stay; as in `hepjax.read_jets`.
+      own: the model learned from them, so that the selection of its dataset holds.
 
     Raises:
       InputError: a file is not usable, or the classes are not those of the model.
     """
-    images, name = predictor.pipeline.images, dataset or predictor.dataset
-    jets = open_files.open_jets(files, images=images, dataset=name, unlabeled=True, allow_external=allow_external)
+    given = dataset or predictor.dataset
+    if isinstance(given, Dataset) and not own:
+        given = dataclasses.replace(as_description(given), selection="")
+    jets = open_files.open_jets(
+        files,
+        images=predictor.pipeline.images,
+        dataset=given,
+        unlabeled=True,
+        allow_external=allow_external,
+        where=where,
+    )
     return predictor.check(jets, open_files.file_names_text(files))
 
 
@@ -338,6 +357,7 @@ def _load_exported_file(path: Path) -> Predictor:
     except Exception as error:  # whatever json and cattrs say of words that hepjax did not write
         raise InputError(f"{path}: its metadata is damaged ({export.one_line(error)}); export again") from error
     outputs = task.columns(dataset)
+    known = dataset.name if dataset.name in DATASETS.names() else as_description(dataset)
     _check_exported(path, exported, said, pipeline, {"classes": dataset.classes, "outputs": outputs})
     if exported.output not in (None, task.layout.exported):
         raise InputError(
@@ -345,7 +365,7 @@ def _load_exported_file(path: Path) -> Predictor:
             "again"
         )
     return Predictor(
-        outputs, pipeline.columns, task, pipeline, exported.predict, dataset=dataset.name, classes=dataset.classes
+        outputs, pipeline.columns, task, pipeline, exported.predict, dataset=known, classes=dataset.classes
     )
 
 

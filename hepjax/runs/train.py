@@ -8,7 +8,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from hepjax import report, runtime, training
-from hepjax.data import atomic_files
+from hepjax.data import atomic_files, cut_flow
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
 from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, trained_jets
@@ -71,8 +71,11 @@ def _run(
         experiment.val,
         experiment.test,
         images=getattr(experiment.model, "images", ()),
-        dataset=experiment.dataset,
+        dataset=experiment.dataset
+        if saved is None
+        else run_folder.description_of_run(saved[0], run_folder.dataset_of_run(saved[1])),
         allow_external=experiment.allow_external,
+        where=experiment.where,
     )
     experiment = _resolve_experiment(experiment, opened)
     if saved is not None:
@@ -88,6 +91,8 @@ def _run(
     examined = trained_jets.examine(experiment, jets, setup.members)
     trained_jets.check(examined, opened.sources)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
+    flows = {name: cut_flow(of) for name, of in {"data": opened.data, **opened.others}.items()}
+    metadata |= {"cut_flow": flows} if any(flows.values()) else {}
     run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))

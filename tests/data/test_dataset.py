@@ -14,13 +14,12 @@ from hepjax.data import datasets, register_dataset
 from hepjax.data.dataset import (
     check_dataset,
     column,
-    dataset_from_json,
-    dataset_to_json,
     grows_with_energy,
     particle_hardness,
     particle_mask,
     unit_of_column,
 )
+from hepjax.data.dataset_json import dataset_from_json, dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.data.momenta import derivable_roles
 from hepjax.types import Dataset, Index, OneHot

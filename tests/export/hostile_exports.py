@@ -19,7 +19,7 @@ import onnx
 from onnx import TensorProto, helper
 
 from hepjax import InputError, export, load, models, tasks
-from hepjax.data.dataset import dataset_to_json
+from hepjax.data.dataset_json import dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.export import onnx_files, stablehlo
 from hepjax.inputs import pipelines

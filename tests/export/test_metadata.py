@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, export, load, models, tasks
-from hepjax.data.dataset import dataset_to_json
+from hepjax.data.dataset_json import dataset_to_json
 from hepjax.data.datasets import hls4ml
 from hepjax.tasks.regression import Regression
 from hepjax.types import Dataset, OneHot

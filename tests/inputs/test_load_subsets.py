@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, models, read_jets
-from hepjax.data import lazy_jets
+from hepjax.data import stores
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.tasks.classification import Classification
@@ -126,9 +126,9 @@ class TestStream:
             chex.assert_trees_all_equal(block, expected)
 
     def test_no_row_is_read_twice_in_the_first_pass(self, jet_file, monkeypatch):
-        seen, read = [], lazy_jets._Store.read
+        seen, read = [], stores.Store.read
         monkeypatch.setattr(
-            lazy_jets._Store,
+            stores.Store,
             "read",
             lambda self, fields, rows: seen.append((tuple(fields), rows)) or read(self, fields, rows),
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import h5py
@@ -9,8 +10,9 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, load, models, read_jets
+from hepjax import data as data_module
 from hepjax.data.datasets import hls4ml
-from hepjax.runs import evaluate, export, predict, report, run_folder, taggers
+from hepjax.runs import compare, evaluate, export, predict, report, run_folder, taggers
 from hepjax.runs import train as experiment
 from hepjax.runs.options import Experiment
 
@@ -132,3 +134,71 @@ def test_many_trainings_at_once(other_file, tmp_path, brief):
     folder, metrics = run(other_file(count=240, classes=("a", "b", "c")), tmp_path / "run", folds=3)
     assert set(metrics["classes"]) == {"a", "b", "c"}
     assert load(folder).classes == ("a", "b", "c")
+
+
+DESCRIPTION = """
+selection = "j_pt > -1.5"
+[particles]
+px = "j1_px"
+py = "j1_py"
+pz = "j1_pz"
+energy = "j1_e"
+features = ["log_pt", "eta_rel"]
+[labels]
+columns = ["label_a", "label_b"]
+[derived]
+log_pt = "log(hypot(j1_px, j1_py))"
+"""
+
+
+def test_a_described_and_selected_run_is_repeated_as_it_was(other_file, tmp_path, brief):
+    data = other_file(count=400, classes=("a", "b"))
+    (tmp_path / "mine.toml").write_text(DESCRIPTION)
+    told = {"dataset": str(tmp_path / "mine.toml"), "where": "abs(j_mass) < 2 and num(j1_e) > 3"}
+    jets = read_jets(data, **told)
+    flow = data_module.cut_flow(jets)
+    assert [*flow] == ["all", "j_pt > -1.5", "abs(j_mass) < 2", "num(j1_e) > 3"]
+    assert 0 < len(jets) < 400
+    folder, _ = run(data, tmp_path / "run", **told)
+    record = json.loads((folder / "experiment.json").read_text())
+    assert record["cut_flow"] == {"data": flow}
+    assert sum(record["jets"].values()) == len(jets)
+    assert record["experiment"]["model"]["columns"] == ["log_pt", "eta_rel"]
+    (tmp_path / "mine.toml").unlink()  # the run knows what it said
+    experiment.run(dataclasses.replace(run_folder.resumable_experiment(folder), epochs=2))
+    report.write_run_page(folder, tmp_path / "page.html")
+    rows = data_module.rows_of_files(jets)
+    predict.predict_files(folder, [data], tmp_path / "all.h5")
+    predict.predict_files(
+        folder, [data], tmp_path / "some.h5", where="j_pt > -1.5 and abs(j_mass) < 2 and num(j1_e) > 3"
+    )
+    with h5py.File(tmp_path / "all.h5") as every, h5py.File(tmp_path / "some.h5") as some:
+        assert len(every["scores"]) == 400
+        np.testing.assert_array_equal(some["rows"], rows)
+        np.testing.assert_allclose(some["scores"][()], every["scores"][()][rows], rtol=1e-5)
+    evaluate.evaluate_model(folder, [data], tmp_path / "few", where="j_pt > 1")
+    with h5py.File(tmp_path / "few" / "test.h5") as file:
+        np.testing.assert_array_equal(file["rows"], data_module.rows_of_files(read_jets(data, where="j_pt > 1")))
+    compared = compare.compare_models([folder, folder], [data], where="j_pt > 1").jets
+    assert compared == len(read_jets(data, where="j_pt > 1"))
+    export.export_run(folder, tmp_path / "tagger.onnx")
+    predict.predict_files(tmp_path / "tagger.onnx", [data], tmp_path / "exported.h5")
+    with h5py.File(tmp_path / "all.h5") as every, h5py.File(tmp_path / "exported.h5") as exported:
+        np.testing.assert_allclose(exported["scores"], every["scores"], atol=1e-4)
+
+
+def test_streamed_selected_jets_train_as_those_in_memory(other_file, tmp_path, brief):
+    data, where = other_file(count=400, classes=("a", "b")), "j_mass < 0.5"
+    files = {"val": (other_file("val.h5", count=200, classes=("a", "b"), seed=1),), "where": where}
+    records = []
+    for memory in (4.0, 1e-5):
+        folder, _ = run(data, tmp_path / f"run{memory}", memory=memory, **files)
+        records.append(json.loads((folder / "experiment.json").read_text()))
+    assert records[0]["fingerprint"] == records[1]["fingerprint"]
+    assert records[0]["jets"] == records[1]["jets"]
+    flow = {
+        name: data_module.cut_flow(read_jets(path, where=where))
+        for name, path in (("data", data), ("val", *files["val"]))
+    }
+    assert records[0]["cut_flow"] == records[1]["cut_flow"] == flow
+    assert records[0]["jets"]["val"] == flow["val"][where]

@@ -93,6 +93,8 @@ def _read_rows_of_chunk(
     """Reads, checks and decodes ascending rows that lie in one chunk."""
     start = int(local[0])
     block = read(start, int(local[-1]) + 1)
+    if not np.array_equal(local - start, np.arange(len(block))):
+        block = block[local - start]
     if not _is_finite(block):
         block = _without_padding(name, file, block)
         if not _is_finite(block):
@@ -102,9 +104,7 @@ def _read_rows_of_chunk(
         block = _sort_particles_by_pt(file, block)[:, :slots]
     elif name == hls4ml.JETS:
         labels = _column_places(file.header.jet_names, label_columns(file.dataset))
-        check_labels(file.header.path, file.dataset, block[:, labels], np.arange(start, start + len(block)))
-    if not np.array_equal(local - start, np.arange(len(block))):
-        block = block[local - start]
+        check_labels(file.header.path, file.dataset, block[:, labels], local)
     return {field: decode(block) for field, decode in decoders.items()}
 
 

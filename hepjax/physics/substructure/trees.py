@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,10 +17,40 @@ from hepjax.physics.substructure.jets import (
     _sort_jet_by_pt,
     _to_jet_frame,
 )
-from hepjax.types import Tree
 
 if TYPE_CHECKING:
     from hepjax.types import Array
+
+
+class Tree(NamedTuple):
+    """The splittings of a jet of M particles, as its Cambridge/Aachen clustering read backwards has them.
+
+    Splitting s undoes step s of the clustering, so that a branch's own splitting has a smaller number; jets with n
+    particles have the splittings 0 to n - 2, the rest is padding. N jets have one more axis in front.
+    """
+
+    mask: Array
+    """(M,) bool, True for a particle."""
+    jet: Array
+    """(4,) float, the momentum (px, py, pz, E) of all particles, GeV."""
+    first: Array
+    """() int32, the jet's own splitting; -1 for a jet of one particle."""
+    particles: Array
+    """(M, 2) int32, the particle at the end of the hardest line of the harder and of the softer branch; padding -1."""
+    branches: Array
+    """(M, 2) int32, the splitting of the harder and of the softer branch; -1 where it is a particle, padding -1."""
+    softer: Array
+    """(M, 4) float, the momentum of the softer branch, GeV; padding 0."""
+    delta_r: Array
+    """(M,) float, ΔR of the two branches in rapidity and azimuth; padding 0."""
+    z: Array
+    """(M,) float, the softer branch's share of the two transverse momenta; padding 0."""
+    psi: Array
+    """(M,) float, atan(Δy / Δφ) from the harder to the softer branch, radians; padding 0."""
+    mass: Array
+    """(M,) float, of both branches together, GeV; padding 0."""
+    kt: Array
+    """(M,) float, pT of the softer branch times ΔR, GeV; padding 0."""
 
 
 def jet_tree(history: History, p4: jax.Array, mask: jax.Array) -> Tree:

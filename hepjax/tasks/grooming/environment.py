@@ -20,8 +20,9 @@ from hepjax.physics import kinematics
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from hepjax.physics.substructure.trees import Tree
     from hepjax.tasks.grooming.rewards import Reward
-    from hepjax.types import Array, Tree
+    from hepjax.types import Array
 
 OBSERVED = ("ln z", "ln ΔR", "ψ", "ln m", "ln kT")
 """The observables of a splitting; m and kT in GeV."""
@@ -78,7 +79,7 @@ def observe(tree: Tree) -> jax.Array:
     Returns:
       (..., M, 5) float observations; padding has the lower bounds of z, ΔR, m and kT.
 
-    >>> from hepjax.types import Tree
+    >>> from hepjax.physics.substructure.trees import Tree
     >>> tree = Tree(*[jnp.ones(())] * 6, delta_r=jnp.ones(1), z=jnp.ones(1), psi=jnp.zeros(1),
     ...             mass=jnp.array([np.exp(2.0)]), kt=jnp.zeros(1))
     >>> observe(tree).round(3).tolist()

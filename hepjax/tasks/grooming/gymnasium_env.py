@@ -14,8 +14,9 @@ from hepjax.tasks.grooming.environment import groomed, grooming
 if TYPE_CHECKING:
     import gymnasium
 
+    from hepjax.physics.substructure.trees import Tree
     from hepjax.tasks.grooming.rewards import Reward
-    from hepjax.types import Array, Tree
+    from hepjax.types import Array
 
 
 def gymnasium_environment(

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from hepjax import InputError, read_jets
-from hepjax.data import lazy_jets, list_files, summarize
+from hepjax.data import list_files, stores, summarize
 from hepjax.data.datasets import hls4ml
 from hepjax.data.hdf5 import storage
 
@@ -284,7 +284,7 @@ def test_large_chunks_are_read_few_at_a_time(jet_file, monkeypatch, use_cores):
 
 
 def test_more_jets_than_memory_holds(jet_file, monkeypatch):
-    monkeypatch.setattr(lazy_jets, "physical_memory", lambda: 20_000.0)
+    monkeypatch.setattr(stores, "physical_memory", lambda: 20_000.0)
     jets = read_jets(jet_file())
     assert len(jets[:5]) == 5
     with pytest.raises(InputError, match=r"25 jets take 0.0 GB, more than the memory of this machine; read fewer"):
