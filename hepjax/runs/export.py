@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
 
 from hepjax import export as formats
 from hepjax import models, report, tasks
@@ -13,11 +15,17 @@ from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_new_hdf5_path
 from hepjax.data.dataset import unit_of_column
 from hepjax.data.dataset_json import dataset_to_json
+from hepjax.inputs import pipelines
 from hepjax.runs import stored, taggers
 from hepjax.version import __version__
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import jax
+
     from hepjax.runs.stored import Run
+    from hepjax.tasks import Task, TrainedNetwork
 
 
 def export_run(
@@ -49,7 +57,7 @@ def export_run(
     networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
     temperature = taggers.temperature_of(run) if calibrated else 1.0
     pt_range = _test_pt_range(run)
-    predict, pipeline = taggers.make_predict(networks, task, temperature), networks[0].pipeline
+    predict, pipeline = make_predict(networks, task, temperature), networks[0].pipeline
     metadata = {
         "model": json.dumps(models.to_json(experiment.model)),
         "task": json.dumps(tasks.to_json(task)),
@@ -83,6 +91,33 @@ def export_run(
         )
     atomic_files.write_text(card, words)
     return tuple(targets)
+
+
+def make_predict(
+    networks: Sequence[TrainedNetwork], task: Task, temperature: float = 1.0
+) -> Callable[[Any], jax.Array]:
+    """Makes the pure function from what a pipeline loads to predictions, scaling and units included.
+
+    Args:
+      networks: whose predictions are combined.
+      task: that they have learned.
+      temperature: divides the logarithms of probabilities.
+
+    Returns:
+      What `pipeline.load` gives of N jets → (N, K) predictions; to be compiled or exported.
+    """
+
+    def predict(inputs: Any) -> jax.Array:
+        mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
+        predicted = []
+        for network in networks:
+            apply = pipelines.make_apply(network.pipeline, network.scaling, network.precision)
+            outputs = apply(network.params, network.model_state, inputs, mask, None)[0]
+            predicted.append(task.predict(outputs, network.statistics))
+        combined: jax.Array = predicted[0] if len(predicted) == 1 else task.combine(jnp.stack(predicted))  # type: ignore[assignment]
+        return combined if temperature == 1 else jnp.asarray(task.calibrate(combined, temperature))
+
+    return predict
 
 
 def _test_pt_range(run: Run) -> tuple[float, float] | None:

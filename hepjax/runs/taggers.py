@@ -213,33 +213,6 @@ def temperature_of(run: Run) -> float:
     return float(temperature)
 
 
-def make_predict(
-    networks: Sequence[TrainedNetwork], task: Task, temperature: float = 1.0
-) -> Callable[[Any], jax.Array]:
-    """Makes the pure function from what a pipeline loads to predictions, scaling and units included.
-
-    Args:
-      networks: whose predictions are combined.
-      task: that they have learned.
-      temperature: divides the logarithms of probabilities.
-
-    Returns:
-      What `pipeline.load` gives of N jets → (N, K) predictions; to be compiled or exported.
-    """
-
-    def predict(inputs: Any) -> jax.Array:
-        mask = jnp.ones(jax.tree.leaves(inputs)[0].shape[0], bool)
-        predicted = []
-        for network in networks:
-            apply = pipelines.make_apply(network.pipeline, network.scaling, network.precision)
-            outputs = apply(network.params, network.model_state, inputs, mask, None)[0]
-            predicted.append(task.predict(outputs, network.statistics))
-        combined: jax.Array = predicted[0] if len(predicted) == 1 else task.combine(jnp.stack(predicted))  # type: ignore[assignment]
-        return combined if temperature == 1 else jnp.asarray(task.calibrate(combined, temperature))
-
-    return predict
-
-
 def open_tagger_jets(
     predictor: Predictor,
     files: Sequence[Path],

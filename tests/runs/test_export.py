@@ -10,7 +10,7 @@ import pytest
 
 from hepjax import InputError, load, read_jets
 from hepjax.choices import ExportFormat, Precision
-from hepjax.runs import export, taggers
+from hepjax.runs import export
 
 pytestmark = pytest.mark.usefixtures("undrawn")
 
@@ -25,7 +25,7 @@ def test_an_exported_file_is_the_tagger(trained_runs, tmp_path, name, kind):
     assert (tagger.classes, tagger.columns) == (own.classes, own.columns)
     # A run in bfloat16 is exported in float32.
     networks = [one._replace(precision=Precision.FLOAT32) for one in own.networks]
-    expected = taggers.make_predict(networks, own.task)(own.pipeline.load(jets, slice(None)))
+    expected = export.make_predict(networks, own.task)(own.pipeline.load(jets, slice(None)))
     np.testing.assert_allclose(tagger(jets), expected, atol=1e-5)
     assert tagger(jets[:0]).shape == (0, 5)
 

@@ -14,7 +14,7 @@ import pytest
 from hepjax import InputError, load, read_jets, training
 from hepjax.data.datasets import hls4ml
 from hepjax.evaluation import apply_temperature
-from hepjax.runs import evaluate, predict, records, run_folder, stored, taggers
+from hepjax.runs import evaluate, export, predict, records, run_folder, stored
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
@@ -102,9 +102,9 @@ def test_jets_of_other_classes_are_refused(folders):
 def test_the_pure_answer_is_the_tagger(folders, kind):
     tagger, jets = load(folders[kind]), read_jets()
     inputs = tagger.pipeline.load(jets, slice(30))
-    answer = jax.jit(taggers.make_predict(tagger.networks, tagger.task))
+    answer = jax.jit(export.make_predict(tagger.networks, tagger.task))
     np.testing.assert_allclose(answer(inputs), tagger(inputs), rtol=1e-5, atol=1e-7)
-    warm = taggers.make_predict(tagger.networks, tagger.task, temperature=2.0)(inputs)
+    warm = export.make_predict(tagger.networks, tagger.task, temperature=2.0)(inputs)
     np.testing.assert_allclose(warm, apply_temperature(tagger(inputs), 2.0), rtol=1e-4, atol=1e-6)
 
 
