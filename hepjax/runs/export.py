@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import jax
 import jax.numpy as jnp
 
 from hepjax import export as formats
@@ -21,8 +22,6 @@ from hepjax.version import __version__
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-    import jax
 
     from hepjax.runs.stored import Run
     from hepjax.tasks import Task, TrainedNetwork
