@@ -52,7 +52,9 @@ def choose_fields(options: Any) -> None:
     fields: Any = _choosing_fields  # mypy: Flax's classes have a __hash__ of another signature
     for name, kind in fields(type(options)):
         value = getattr(options, name)
-        if value is not None and not isinstance(value, kind) and not callable(value):
+        if isinstance(value, tuple | list):  # one for each layer
+            object.__setattr__(options, name, tuple(x if callable(x) else choose(kind, x, name) for x in value))
+        elif value is not None and not isinstance(value, kind) and not callable(value):
             object.__setattr__(options, name, choose(kind, value, name))
 
 

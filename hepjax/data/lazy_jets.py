@@ -166,7 +166,7 @@ def with_columns(jets: Jets, particles: Collection[str] | None, observables: Col
     """Returns lazy jets that read some of their columns only, which many files store apart.
 
     Args:
-      jets: from files; jets in memory stay as they are.
+      jets: from files; jets in memory stay as they are, so take columns by their names.
       particles: names of columns; those by which particles are told from padding and ordered stay, too. None is all.
       observables: names of columns of jets. None is all.
 

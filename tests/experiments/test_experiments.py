@@ -231,7 +231,7 @@ def test_compare_taggers_tells_what_each_was_measured_at(tmp_path, brief):
 
 def test_top_tagging_has_networks_and_trees_in_one_table(tmp_path, few_jets, brief):
     module = load("top_tagging")
-    chosen = module.TopTagging((few_jets[1],), ("mlp", "trees"), folds=3, epochs=1, out=tmp_path / "out")
+    chosen = module.TopTagging((few_jets / "pair-data.h5",), ("mlp", "trees"), folds=3, epochs=1, out=tmp_path / "out")
     table = module.run(chosen)
     figures = json.loads((chosen.out / "figures.json").read_text())
     assert (chosen.out / "table.md").read_text() == table

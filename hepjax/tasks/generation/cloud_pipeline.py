@@ -107,7 +107,9 @@ def read_clouds(jets: Jets, rows: slice | np.ndarray, particles: int) -> Clouds:
       InputError: an angle is not finite, or a pT not positive.
     """
     lists = sequences(jets, _ROLES, particles=particles, rows=rows)
-    pt = np.asarray(with_columns(jets, (), [jets.dataset.roles[Role.JET_PT]]).observables[rows])[:, 0]
+    name = jets.dataset.roles[Role.JET_PT]
+    narrow = with_columns(jets, (), [name])
+    pt = np.asarray(narrow.observables[rows])[:, narrow.observable_names.index(name)]
     return check_clouds(
         Clouds(lists.values.astype(np.float64), lists.mask, pt.astype(np.float64), np.zeros(len(pt), int))
     )

@@ -115,6 +115,8 @@ class Regression(RegressionOptions):
                         f"{source}: column {name}, a target, is {values[0, d]:g} in all jets of {where}, so that there "
                         "is nothing to learn; choose another target by --target"
                     )
+        if "train" not in targets:  # those of an evaluation are measured as they are
+            return
         scaling = fit_scaling(targets["train"])
         for part, values in targets.items():
             far = np.argwhere(is_far(scaling, values))
