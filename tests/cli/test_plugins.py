@@ -44,7 +44,9 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def clean(monkeypatch):
-    """What a test registers or imports is forgotten after it."""
+    """What a test registers or imports is forgotten after it, but for our own models, which register when imported."""
+    for name in models.MODELS.names():
+        models.MODELS.get(name)
     monkeypatch.setattr(models.MODELS, "_values", dict(models.MODELS._values))
     monkeypatch.setattr(models.MODELS, "_places", dict(models.MODELS._places))
     known = set(sys.modules)
