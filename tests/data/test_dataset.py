@@ -135,6 +135,8 @@ def test_masks_and_order():
 @pytest.fixture
 def registry(monkeypatch):
     """The registry, which forgets after the test what was registered."""
+    for name in datasets.DATASETS.names():  # which register when they are imported, once
+        datasets.get(name)
     for name in ("_values", "_places"):
         monkeypatch.setattr(datasets.DATASETS, name, dict(getattr(datasets.DATASETS, name)))
 
