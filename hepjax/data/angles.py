@@ -12,7 +12,9 @@ from hepjax.errors import InputError
 from hepjax.numerics import wrap_azimuth
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    Blocks = Callable[[], Iterable[np.ndarray]]
 
 log = logging.getLogger("hepjax")
 
@@ -23,7 +25,7 @@ ABSURD = 100.0
 FEW = 0.01
 """The part of the azimuths of a column that may be absurd; more are of another unit."""
 LARGEST = float(np.pi) + 2.0**-8
-"""What lies closer to ±π than files round, to half precision or ten bits, is inside."""
+"""The largest azimuth that counts as inside: files round, to half precision or ten bits."""
 
 
 def azimuth_places(names: Sequence[str], roles: Mapping[Role, str], *, of_jets: bool) -> list[int]:
@@ -97,33 +99,45 @@ def wrap_in_memory(values: np.ndarray, names: Sequence[str], roles: Mapping[Role
       The same array where nothing is outside, else a copy.
     """
     places = azimuth_places(names, roles, of_jets=of_jets)
-    found = wrap_columns(values, places)
-    if found is not values:
+    wrapped = wrap_columns(values, places)
+    if wrapped is not values:
         counts = {names[place]: int(outside(values[..., place]).sum()) for place in places}
         warn_of_wrapped("", {name: f"{count:,}" for name, count in counts.items() if count})
-    return found
+    return wrapped
 
 
-def check_unit(file: str, name: str, values: np.ndarray) -> None:
-    """Refuses a column of which more than a few values cannot be azimuths in radians.
+def check_once(told: dict[str, object], key: str, file: str, places: Mapping[str, int], blocks: Blocks) -> None:
+    """Counts the azimuths of a whole file that are wrapped, once: says how many, and refuses columns in another unit.
 
     Args:
+      told: what was counted before, to which the key is added; of several threads, one counts.
+      key: of these columns.
       file: its name.
-      name: of the column.
-      values: of the column; 0 is padding.
+      places: column → its place in the blocks.
+      blocks: gives (..., F) values, all of the file's in turn; padding is 0.
 
     Raises:
-      InputError: more than a hundredth of them lie beyond ±100.
+      InputError: more than a hundredth of the azimuths of a column lie beyond ±100.
 
-    >>> check_unit("jets.h5", "phi", np.array([1.0, -3.0, 0.0]))
+    >>> check_once({}, "particles", "jets.h5", {"phi": 0}, lambda: [np.array([[1.0], [-3.0], [0.0]])])
     """
-    absurd = int((np.abs(values) > ABSURD).sum())
-    known = int(np.count_nonzero(values)) if absurd else 0
-    if absurd > FEW * known:
-        raise InputError(
-            f"{file}: column {name}, an azimuth, is beyond ±{ABSURD:g} in {absurd:,} of {known:,} places; "
-            "give radians, or describe the file by a Dataset in which the column has no such role"
-        )
+    mine = object()
+    if told.setdefault(key, mine) is not mine:
+        return
+    known, wrapped, absurd = 0, dict.fromkeys(places, 0), dict.fromkeys(places, 0)
+    for block in blocks():
+        known += int(np.count_nonzero(block.any(axis=-1)))
+        for column, place in places.items():
+            wrapped[column] += int(outside(block[..., place]).sum())
+            absurd[column] += int((np.abs(block[..., place]) > ABSURD).sum())
+    for column, count in absurd.items():
+        if count > FEW * known:
+            del told[key]  # whoever reads again is refused again
+            raise InputError(
+                f"{file}: column {column}, an azimuth, is beyond ±{ABSURD:g} in {count:,} of {known:,} places; "
+                "give radians, or describe the file by a Dataset in which the column has no such role"
+            )
+    warn_of_wrapped(f"{file}: ", {name: f"{count:,} of {known:,}" for name, count in wrapped.items() if count})
 
 
 def warn_of_wrapped(file: str, counts: Mapping[str, str]) -> None:

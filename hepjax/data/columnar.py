@@ -100,14 +100,14 @@ def _read_chunk(
     jets = {field: names for field, names in _jet_fields(file.dataset).items() if field in out}
     columns = list(dict.fromkeys(name for names in jets.values() for name in names))
     particles = file.dataset.particle_columns if {"constituents", "mask"} & {*out} else ()
-    sources = [header.sources[key] for key in (*columns, *(f"{PARTICLE}{name}" for name in particles))]
-    arrays = read(header.path, list(dict.fromkeys(name for source in sources for name in source.arrays)), first, last)
+    keys = [*columns, *(f"{PARTICLE}{name}" for name in particles)]
+    arrays = read(header.path, _arrays_of(header, keys), first, last)
     rows = local - first
     for part in _parts_of_rows(header, particles, arrays, rows):
-        block = _particle_block(file, slots, arrays, rows[part], first)
+        block = _particle_block(read, file, slots, arrays, rows[part], first)
         for field in {"constituents", "mask"} & {*out}:
             out[field][places[part]] = block[field]
-    values = _wrap_azimuths(file, _jet_values(header, arrays, columns, rows), columns, of_jets=True)
+    values = _wrap_azimuths(read, file, _jet_values(header, arrays, columns, rows), columns, of_jets=True)
     _check_finite(header, values, columns, local)
     for field, names in jets.items():
         taken = values[:, [columns.index(name) for name in names]]
@@ -137,6 +137,11 @@ def _parts_of_rows(
         start = stop
 
 
+def _arrays_of(header: Header, keys: Sequence[str]) -> list[str]:
+    """The arrays that columns lie in, each once."""
+    return list(dict.fromkeys(array for key in keys for array in header.sources[key].arrays))
+
+
 def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:
     """Field of jets → the columns that it is made of."""
     weights = (dataset.weights,) if dataset.weights else ()
@@ -144,12 +149,7 @@ def _jet_fields(dataset: Dataset) -> dict[str, tuple[str, ...]]:
 
 
 def _read_jet_columns(header: Header, read: ReadArrays, columns: Sequence[str], first: int, last: int) -> np.ndarray:
-    arrays = read(
-        header.path,
-        list(dict.fromkeys(array for name in columns for array in header.sources[name].arrays)),
-        first,
-        last,
-    )
+    arrays = read(header.path, _arrays_of(header, columns), first, last)
     return _jet_values(header, arrays, columns, np.arange(last - first))
 
 
@@ -164,37 +164,52 @@ def _jet_values(
     return values
 
 
-def _wrap_azimuths(file: JetFile, values: np.ndarray, names: Sequence[str], *, of_jets: bool) -> np.ndarray:
+def _wrap_azimuths(
+    read: ReadArrays, file: JetFile, values: np.ndarray, names: Sequence[str], *, of_jets: bool
+) -> np.ndarray:
     """Wraps azimuths into −π to π, says so once, and refuses columns in another unit."""
     places = angles.azimuth_places(names, file.dataset.roles, of_jets=of_jets)
-    wrapped = angles.wrap_columns(values, places)
-    if wrapped is not values:
-        mine = object()
-        first = file.told.setdefault(f"azimuths of {'jets' if of_jets else 'particles'}", mine) is mine
-        counts = {names[place]: int(angles.outside(values[..., place]).sum()) for place in places}
-        if first:  # of several threads, one
-            words = {
-                name: f"{count:,} of the {len(values):,} jets read first" for name, count in counts.items() if count
-            }
-            angles.warn_of_wrapped(f"{file.header.path}: ", words)
-    for place in places:
-        angles.check_unit(str(file.header.path), names[place], values[..., place])
-    return wrapped
+    if not any(angles.reaches_beyond(values[..., place]) for place in places):
+        return values
+    columns = [names[place] for place in places]
+    angles.check_once(
+        file.told,
+        "jets" if of_jets else "particles",
+        str(file.header.path),
+        {name: place for place, name in enumerate(columns)},
+        lambda: _blocks_of_file(read, file.header, columns, of_jets=of_jets),
+    )
+    return angles.wrap_columns(values, places)
+
+
+def _blocks_of_file(read: ReadArrays, header: Header, columns: Sequence[str], *, of_jets: bool) -> Iterator[np.ndarray]:
+    """Reads columns of all jets of a file in turn."""
+    for first in range(0, header.jets, header.chunk):
+        last = min(first + header.chunk, header.jets)
+        if of_jets:
+            yield _read_jet_columns(header, read, columns, first, last)
+            continue
+        arrays = read(header.path, _arrays_of(header, [f"{PARTICLE}{name}" for name in columns]), first, last)
+        rows = np.arange(last - first)
+        for part in _parts_of_rows(header, columns, arrays, rows):
+            yield _particle_values(header, columns, arrays, rows[part], first, 1)
 
 
 def _particle_block(
-    file: JetFile, slots: int, arrays: dict[str, np.ndarray | Ragged], rows: np.ndarray, first: int
+    read: ReadArrays,
+    file: JetFile,
+    slots: int,
+    arrays: dict[str, np.ndarray | Ragged],
+    rows: np.ndarray,
+    first: int,
 ) -> dict[str, np.ndarray]:
     """The "constituents" and "mask" of the hardest particles of some rows, by falling pT, padded with 0."""
     header, dataset = file.header, file.dataset
     names = dataset.particle_columns
-    if header.slots is None:
-        values = _padded_lists(header, names, arrays, rows, first, slots)
-    else:
-        values = _fixed_lists(header, names, arrays, rows)
+    values = _particle_values(header, names, arrays, rows, first, slots)
     mask = particle_mask(values, names, dataset.roles)
     values[~mask] = 0
-    values = _wrap_azimuths(file, values, names, of_jets=False)
+    values = _wrap_azimuths(read, file, values, names, of_jets=False)
     _check_finite(header, values, names, rows + first)
     hardness = particle_hardness(np.where(mask[..., None], values, 0), names, dataset.roles)
     if hardness is not None:
@@ -204,6 +219,20 @@ def _particle_block(
         values[unsorted] = np.take_along_axis(values[unsorted], order[..., None], axis=1)
         mask[unsorted] = np.take_along_axis(mask[unsorted], order, axis=1)
     return {"constituents": values[:, :slots], "mask": mask[:, :slots]}
+
+
+def _particle_values(
+    header: Header,
+    names: Sequence[str],
+    arrays: dict[str, np.ndarray | Ragged],
+    rows: np.ndarray,
+    first: int,
+    slots: int,
+) -> np.ndarray:
+    """(n, P, F) float32 values of particles, as many as the file keeps."""
+    if header.slots is None:
+        return _padded_lists(header, names, arrays, rows, first, slots)
+    return _fixed_lists(header, names, arrays, rows)
 
 
 def _fixed_lists(

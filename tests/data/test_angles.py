@@ -108,6 +108,43 @@ def test_single_absurd_azimuths_are_left_to_the_scaling(jet_file, caplog):
     assert not caplog.records
 
 
+class TestOtherKindsOfFile:
+    """What a part of a file gives does not depend on which other jets are read with it."""
+
+    @pytest.fixture
+    def columns(self, rng):
+        phi = rng.uniform(0.1, 3, (400, 3)).astype(np.float32)
+        return {"pt": phi, "eta": phi, "phi": phi, "jet_phi": phi[:, 0], "label": np.arange(400) % 2}
+
+    def test_a_single_absurd_azimuth_refuses_no_part(self, columns, tmp_path):
+        columns["phi"], columns["jet_phi"] = columns["phi"].copy(), columns["jet_phi"].copy()
+        columns["phi"][7, 1] = columns["jet_phi"][7] = 1e11
+        np.savez(tmp_path / "jets.npz", **columns)
+        jets = read_jets(tmp_path / "jets.npz")
+        for rows in (slice(7, 8), slice(0, 20), slice(None)):
+            place, of_jet = jets.particle_names.index("phi"), jets.observable_names.index("jet_phi")
+            assert np.float32(1e11) in jets[rows].constituents[..., place]
+            assert np.float32(1e11) in jets[rows].observables[:, of_jet]
+
+    def test_wrapped_ones_are_counted_in_the_whole_file_once(self, columns, tmp_path, caplog):
+        columns["phi"] = columns["phi"] + np.float32(2)
+        np.savez(tmp_path / "jets.npz", **columns)
+        jets = read_jets(tmp_path / "jets.npz")
+        for rows in (slice(0, 5), slice(None)):
+            assert np.abs(jets[rows].constituents[..., jets.particle_names.index("phi")]).max() <= angles.LARGEST
+        count = int(angles.outside(columns["phi"]).sum())
+        (record,) = caplog.records
+        assert f"{count:,} of 1,200 in phi" in record.getMessage()
+
+    def test_degrees_are_refused_again_and_again(self, columns, tmp_path):
+        columns["phi"] = columns["phi"] * np.float32(100)
+        np.savez(tmp_path / "jets.npz", **columns)
+        jets = read_jets(tmp_path / "jets.npz")
+        for _ in range(2):
+            with pytest.raises(InputError, match=r"phi, an azimuth, is beyond ±100 in .* of 1,200 places; give radians"):
+                jets[:5]
+
+
 def test_jets_made_by_hand_go_the_same_way(turned, caplog):
     expected, jets = (read_jets(path)[:] for path in turned)
     caplog.clear()

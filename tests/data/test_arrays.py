@@ -132,7 +132,7 @@ class TestTables:
         np.testing.assert_allclose(
             jets.constituents[..., place], [[6 - 2 * np.pi, 1], [2 * np.pi - 4, 0]], rtol=1e-5, atol=1e-6
         )
-        assert "azimuths outside -π to π are wrapped: 2 of the 2 jets read first in phi" in caplog.text
+        assert "table: azimuths outside -π to π are wrapped: 2 of 3 in phi" in caplog.text
         with pytest.raises(InputError, match="phi, an azimuth, is beyond ±100 in 2 of 3 places; give radians"):
             hepjax.from_table({**columns, "phi": [[300.0, 1.0], [180.0]]})
 

@@ -19,7 +19,7 @@ from hepjax.data.labels import check_labels, classes_of_columns
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from hepjax.data.containers import Header, JetFile
     from hepjax.data.hdf5.chunks import ReadRows
@@ -195,30 +195,16 @@ def _wrap_angles(name: str, dataset: Any, file: JetFile, block: np.ndarray, deco
     places = angles.azimuth_places(names, file.dataset.roles, of_jets=name == hls4ml.JETS)
     if not any(angles.reaches_beyond(block[..., place]) for place in places):
         return block
-    mine = object()
-    if file.told.setdefault(name, mine) is mine:  # of several threads, one
-        _count_wrapped(name, dataset, file, {names[place]: place for place in places})
+    header = file.header
+    starts = range(0, header.jets, header.chunk_rows[name])
+    angles.check_once(
+        file.told,
+        name,
+        str(header.path),
+        {names[place]: place for place in places},
+        lambda: (dataset[start : start + header.chunk_rows[name]] for start in starts),
+    )
     return angles.wrap_columns(block, places)
-
-
-def _count_wrapped(name: str, dataset: Any, file: JetFile, places: Mapping[str, int]) -> None:
-    """Counts in the whole file the azimuths that are wrapped, and refuses columns in another unit."""
-    header, known = file.header, 0
-    wrapped, absurd = dict.fromkeys(places, 0), dict.fromkeys(places, 0)
-    for low in range(0, header.jets, header.chunk_rows[name]):
-        block = dataset[low : low + header.chunk_rows[name]]
-        known += int(np.count_nonzero(block.any(axis=-1)))
-        for column, place in places.items():
-            wrapped[column] += int(angles.outside(block[..., place]).sum())
-            absurd[column] += int((np.abs(block[..., place]) > angles.ABSURD).sum())
-    for column, count in absurd.items():
-        if count > angles.FEW * known:
-            raise InputError(
-                f"{header.path}: column {column}, an azimuth, is beyond ±{angles.ABSURD:g} in {count:,} of {known:,} "
-                "places; give radians, or describe the file by a Dataset in which the column has no such role"
-            )
-    counts = {column: f"{count:,} of {known:,}" for column, count in wrapped.items() if count}
-    angles.warn_of_wrapped(f"{header.path}: ", counts)
 
 
 def _bad_numbers(name: str, dataset: Any, file: JetFile) -> InputError:
