@@ -27,7 +27,7 @@ from hepjax.physics.substructure.jets import OBSERVABLES, from_jets
 from hepjax.tasks.classification import baselines
 
 FEATURES = ("mass", "mass_mmdt", "tau1_b1", "tau2_b1", "tau3_b1", "tau32_b1", "multiplicity")
-"""What trees see: masses, n-subjettiness with the axes of its own minimum, and how many particles there are."""
+"""The observables that trees see: masses, n-subjettiness, and the number of particles."""
 KEYS = ("auc", "background_rejection_at_0.5", "background_rejection_at_0.3")
 TABLE = """| tagger | accuracy | AUC | 1/ε_B at ε_S 50 % | 1/ε_B at ε_S 30 % |
 | --- | --- | --- | --- | --- |
@@ -48,7 +48,7 @@ class TopTagging:
     folds: int = 5
     """Parts of the jets, each of which is tested by networks that have learned from the others."""
     epochs: int = 30
-    """Of each network; the best one counts."""
+    """Epochs of each network; the best one counts."""
     seed: int = 0
     """Seed of the folds, the first parameters and the order of jets."""
     out: Path = Path("runs/top-tagging")

@@ -26,6 +26,7 @@ from hepjax.cli.options import (
     Predict,
     Report,
     Simulate,
+    check_simulate,
     reading_options,
 )
 from hepjax.cli.progress import progress_bar, transfer_bar
@@ -283,12 +284,13 @@ _RATED_CALLS = 20
 
 
 def _simulate_command(command: Simulate, console: Console) -> None:
-    from hepjax.data.readers import READERS
+    from hepjax.data.atomic_hdf5 import SUFFIXES
     from hepjax.physics import simulation, substructure
     from hepjax.runtime import compilation
 
-    one, events = command.out.suffix.lower() in READERS, command.events
-    _check_simulate_options(command, one=one)
+    one = command.out.suffix.lower() in SUFFIXES
+    events = command.events
+    check_simulate(command, one=one)
     compilation.cache_programs()
     common: dict[str, Any] = {
         "layout": simulation.Layout(command.particles, command.truth, command.mantissa_bits),
@@ -324,19 +326,6 @@ def _simulate_command(command: Simulate, console: Console) -> None:
     others = jets - done if events is None and jets is not None else 0
     words = f", and {others:,} that other runs are making" if others else ""
     console.print(f"{command.out}: {done:,} simulated jets{words}")
-
-
-def _check_simulate_options(command: Simulate, *, one: bool) -> None:
-    """Raises InputError where options do not go together."""
-    if command.events is None and command.label is not None:
-        raise InputError("--label is for --events: simulated jets know their classes; leave it out")
-    if command.events is not None:
-        if not one:
-            raise InputError(f"{command.out}: jets of --events go into one file; give a name that ends in .h5")
-        if command.pt is not None or set(command.classes) != set(Label):
-            raise InputError("--pt and --classes choose what is simulated, not which of --events count; leave them out")
-    if command.per_file < 1:
-        raise InputError(f"--per-file: expected an integer of at least 1, found {command.per_file}")
 
 
 def _conditions_of_options(command: Simulate) -> Conditions:

@@ -11,6 +11,7 @@ import tyro  # noqa: TC002 — it reads the annotations at run time
 
 from hepjax.choices import ExportFormat, Keep
 from hepjax.data.download import Record  # noqa: TC001 — the same
+from hepjax.errors import InputError
 
 
 class Label(enum.Enum):
@@ -72,6 +73,31 @@ class Simulate:
     """Round the particles' numbers to so many bits, for smaller files; the default loses nothing."""
 
 
+def check_simulate(command: Simulate, *, one: bool) -> None:
+    """Refuses options of `hepjax simulate` that do not go together.
+
+    Args:
+      command: the options.
+      one: whether the jets go into one file.
+
+    Raises:
+      InputError: names the option, and what to do.
+    """
+    from hepjax.data.readers import READERS
+
+    if not one and command.out.suffix.lower() in READERS:
+        raise InputError(f"{command.out}: jets are written as HDF5; give a name that ends in .h5, or a folder")
+    if command.events is None and command.label is not None:
+        raise InputError("--label is for --events: simulated jets know their classes; leave it out")
+    if command.events is not None:
+        if not one:
+            raise InputError(f"{command.out}: jets of --events go into one file; give a name that ends in .h5")
+        if command.pt is not None or set(command.classes) != set(Label):
+            raise InputError("--pt and --classes choose what is simulated, not which of --events count; leave them out")
+    if command.per_file < 1:
+        raise InputError(f"--per-file: expected an integer of at least 1, found {command.per_file}")
+
+
 @dataclasses.dataclass(frozen=True)
 class Fetch:
     """Download a public record of jets, verified; a second call goes on where the first stopped.
@@ -97,7 +123,7 @@ class Info:
     files: tyro.conf.Positional[tuple[Path, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
-    """What the files' columns mean: a name, or a description in a file, .toml or .yaml; recognized by default."""
+    """The dataset that says what columns mean: its name, or a file, .toml or .yaml; recognized by default."""
     draft: Path | None = None
     """A new TOML file for a first description of the one file, with guessed roles, to be edited."""
     where: str = ""
@@ -118,7 +144,7 @@ class Evaluate:
     data: tuple[Path, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
-    """What the files' columns mean: a name, or a file, .toml or .yaml; the default is as the tagger learned from."""
+    """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
     where: str = ""
     """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False
@@ -143,7 +169,7 @@ class Predict:
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
-    """What the files' columns mean: a name, or a file, .toml or .yaml; the default is as the tagger learned from."""
+    """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
     where: str = ""
     """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     allow_external: bool = False

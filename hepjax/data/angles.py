@@ -106,11 +106,11 @@ def wrap_in_memory(values: np.ndarray, names: Sequence[str], roles: Mapping[Role
     return wrapped
 
 
-def check_once(told: dict[str, object], key: str, file: str, places: Mapping[str, int], blocks: Blocks) -> None:
+def check_once(warned: dict[str, object], key: str, file: str, places: Mapping[str, int], blocks: Blocks) -> None:
     """Counts the azimuths of a whole file that are wrapped, once: says how many, and refuses columns in another unit.
 
     Args:
-      told: what was counted before, to which the key is added; of several threads, one counts.
+      warned: what was counted before, to which the key is added; of several threads, one counts.
       key: of these columns.
       file: its name.
       places: column → its place in the blocks.
@@ -122,7 +122,7 @@ def check_once(told: dict[str, object], key: str, file: str, places: Mapping[str
     >>> check_once({}, "particles", "jets.h5", {"phi": 0}, lambda: [np.array([[1.0], [-3.0], [0.0]])])
     """
     mine = object()
-    if told.setdefault(key, mine) is not mine:
+    if warned.setdefault(key, mine) is not mine:
         return
     known, wrapped, absurd = 0, dict.fromkeys(places, 0), dict.fromkeys(places, 0)
     for block in blocks():
@@ -132,7 +132,7 @@ def check_once(told: dict[str, object], key: str, file: str, places: Mapping[str
             absurd[column] += int((np.abs(block[..., place]) > ABSURD).sum())
     for column, count in absurd.items():
         if count > FEW * known:
-            del told[key]  # whoever reads again is refused again
+            del warned[key]  # whoever reads again is refused again
             raise InputError(
                 f"{file}: column {column}, an azimuth, is beyond ±{ABSURD:g} in {count:,} of {known:,} places; "
                 "give radians, or describe the file by a Dataset in which the column has no such role"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,7 @@ from hepjax.data.containers import Array, Contents, Ragged
 from hepjax.data.dataset import P4
 from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
+from hepjax.data.recognition import default_particle_features
 from hepjax.errors import InputError, import_extra
 from hepjax.types import Dataset, Index, Jets
 
@@ -95,20 +97,16 @@ def from_arrays(
         roles=roles,
         units=units,
         features=tuple(values),
-        particle_features=(*_KINEMATICS, *(particles or {})),
     )
+    seen = dict.fromkeys((*default_particle_features(dataset), *(particles or {})))
     return Jets(
         constituents=np.take_along_axis(constituents, order[..., None], axis=1),
         mask=np.take_along_axis(held, order, axis=1),
         observables=np.stack(list(values.values()), axis=1) if values else np.zeros((count, 0), np.float32),
         labels=index,
-        dataset=dataset,
+        dataset=dataclasses.replace(dataset, particle_features=tuple(seen)),
         weights=None if weights is None else _array("weights", weights, (count,)),
     )
-
-
-_KINEMATICS = ("pt", "pt_rel", "energy", "energy_rel", "eta_rel", "phi_rel", "delta_r")
-"""What networks of particles see by default: how hard a particle is, and its place in the jet."""
 
 
 def from_table(table: Any, *, dataset: Dataset | str | None = None, particles: int | None = None) -> Jets:
@@ -139,9 +137,9 @@ def from_table(table: Any, *, dataset: Dataset | str | None = None, particles: i
     container = columnar_container(
         "table",
         (),
-        contents=lambda path, allow_external: contents,  # noqa: ARG005
+        contents=lambda *_: contents,
         read=functools.partial(_rows_of_columns, columns),
-        attributes=lambda path: {},  # noqa: ARG005
+        attributes=lambda _: {},
     )
     given = dataset_of(dataset)
     header = container.read_header(_TABLE, False, {} if given is None else given.arrays)

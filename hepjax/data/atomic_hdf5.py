@@ -21,6 +21,8 @@ _BROKEN = (OSError, RuntimeError, LookupError, TypeError, ValueError, Arithmetic
 """What h5py raises for a file whose structure is damaged, depending on where."""
 
 
+SUFFIXES = (".h5", ".hdf5", ".hdf")
+"""The ends of the names of HDF5 files, the first one that of new files."""
 _PARTIAL = ".{}.{}.part"
 
 

@@ -173,7 +173,7 @@ def _wrap_azimuths(
         return values
     columns = [names[place] for place in places]
     angles.check_once(
-        file.told,
+        file.warned,
         "jets" if of_jets else "particles",
         str(file.header.path),
         {name: place for place, name in enumerate(columns)},

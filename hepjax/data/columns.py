@@ -163,14 +163,14 @@ def _numbered_columns(jets: dict[str, Source]) -> list[_Columns]:
             sources = [jets[names[slot]] for slot in range(len(names))]
             if (joined := _joined(sources)) is not None:
                 by_count[table, len(names)][stem] = joined
-    found = []
+    collections_of_particles = []
     for (table, count), columns in by_count.items():
         if len(columns) > 1:
-            found.append(_Columns(count, columns))
+            collections_of_particles.append(_Columns(count, columns))
             for stem in columns:
                 for name in slots[table, stem].values():
                     del jets[name]
-    return found
+    return collections_of_particles
 
 
 def _joined(sources: Sequence[Source]) -> Source | None:
@@ -235,9 +235,10 @@ def _unequal_lists(particles: _Columns, others: Iterable[_Columns]) -> Iterator[
     for other in others:
         if particles.counts is not None and other.counts is not None:
             row, first = int(np.flatnonzero(particles.counts != other.counts)[0]), next(iter(particles.sources))
-            found = f"values of {{}} but {particles.counts[row]} of {first}"
+            fewer_or_more = f"but {particles.counts[row]} of {first}"
             for name in other.sources:
-                yield name, f"no column of the particles: row {row} has {other.counts[row]} {found.format(name)}"
+                values = f"{other.counts[row]} values of {name}"
+                yield name, f"no column of the particles: row {row} has {values} {fewer_or_more}"
 
 
 def _columns_of_numbers(columns: _Columns) -> Iterable[tuple[str, Source]]:

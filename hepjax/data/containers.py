@@ -21,9 +21,9 @@ class Array(NamedTuple):
     """An array of a file, whose first axis is that of the jets."""
 
     shape: tuple[int | None, ...]
-    """Of one jet: () is a number, (None,) a list of any length, (K,) and (K, F) numbers of fixed shape."""
+    """The shape for one jet: () is a number, (None,) a list of any length, (K,) and (K, F) are of fixed length."""
     names: tuple[str, ...] = ()
-    """Of its last axis, where the file says them."""
+    """The names of its last axis, where the file says them."""
 
 
 class Ragged(NamedTuple):
@@ -47,7 +47,7 @@ class Contents(NamedTuple):
     list_particles: int = LIST_PARTICLES
     """The particles that are kept by default where each jet has a list of its own length."""
     passed: Mapping[str, str] = {}
-    """What is no column of numbers → what it is, in words that follow "is"."""
+    """Names of the file that are no columns of numbers → the reason, in words that follow "is"."""
 
 
 class Source(NamedTuple):
@@ -104,7 +104,7 @@ class Header(NamedTuple):
     list_particles: int = LIST_PARTICLES
     """The particles that are kept by default where each jet has a list of its own length."""
     passed: Mapping[str, str] = {}
-    """What is no column of numbers → what it is, in words that follow "is"."""
+    """Names of the file that are no columns of numbers → the reason, in words that follow "is"."""
     unfilled: tuple[str, ...] = ()
     """Names of particle columns that the file has no column for, as public files name `j1_pdgid`."""
 
@@ -115,8 +115,8 @@ class JetFile(NamedTuple):
     header: Header
     dataset: Dataset
     container: Container
-    told: dict[str, object]
-    """Parts of the file of which a warning was given, which is then not repeated."""
+    warned: dict[str, object]
+    """The parts of the file of which a warning was given, which is not repeated."""
 
 
 class Container(NamedTuple):
@@ -148,5 +148,5 @@ def split_tree(path: Path) -> tuple[Path, str | None]:
     >>> split_tree(Path("jets.root:events/tree"))[1], split_tree(Path("jets.npz:train"))[1], split_tree(Path("a.h5"))[1]
     ('events/tree', 'train', None)
     """
-    found = re.fullmatch(r"(.*?\.(?:root|npz)):(.+)", str(path), re.DOTALL | re.IGNORECASE)
-    return (Path(found[1]), found[2]) if found else (path, None)
+    parts = re.fullmatch(r"(.*?\.(?:root|npz)):(.+)", str(path), re.DOTALL | re.IGNORECASE)
+    return (Path(parts[1]), parts[2]) if parts else (path, None)

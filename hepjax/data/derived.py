@@ -158,12 +158,14 @@ def needs(dataset: Dataset, header: Header, fields: Sequence[str]) -> Needs:
     computed = {
         field: names for field, names in columns.items() if field in fields and any(name in derived for name in names)
     }
-    found = derivation([name for names in computed.values() for name in names if name in derived], derived, header)
+    derived_from = derivation(
+        [name for names in computed.values() for name in names if name in derived], derived, header
+    )
     others = [name for field in ("labels", "weights") for name in computed.get(field, ()) if name not in derived]
     of_jets = dict.fromkeys(name for name in columns["observables"] if name not in derived and "observables" in fields)
-    of_jets |= dict.fromkeys([*found.jets.values(), *others])
-    looks_at_particles = bool({"constituents", "mask"} & {*fields} or found.particles)
-    wanted = {*columns["constituents"], *found.particles.values()} - {*derived}
+    of_jets |= dict.fromkeys([*derived_from.jets.values(), *others])
+    looks_at_particles = bool({"constituents", "mask"} & {*fields} or derived_from.particles)
+    wanted = {*columns["constituents"], *derived_from.particles.values()} - {*derived}
     names = {role: name for role, name in dataset.roles.items() if name not in derived}
     if {Role.ENERGY, Role.PT, Role.PX} & {*names}:
         wanted |= {names[role] for role in PARTICLE_ORDER if role in names}
@@ -177,7 +179,7 @@ def needs(dataset: Dataset, header: Header, fields: Sequence[str]) -> Needs:
             computed[field] = columns[field]
     read = {field for field in fields if field not in computed}
     read |= {"observables"} if of_jets else set()
-    read |= {"constituents", "mask"} if "constituents" in fields or found.particles else set()
+    read |= {"constituents", "mask"} if "constituents" in fields or derived_from.particles else set()
     narrow = dataclasses.replace(
         dataset,
         particle_columns=particles,
@@ -188,7 +190,7 @@ def needs(dataset: Dataset, header: Header, fields: Sequence[str]) -> Needs:
     )
     if {*label_columns(dataset)} & {*derived}:
         narrow = dataclasses.replace(narrow, labels=None, classes=(), background=())
-    return Needs(narrow, tuple(read), found, computed)
+    return Needs(narrow, tuple(read), derived_from, computed)
 
 
 def derived_blocks(
@@ -212,13 +214,13 @@ def derived_blocks(
     jets = read["observables"][rows] if "observables" in read else np.zeros((count, 0))
     of_particles = dict(zip(dataset.particle_columns, np.moveaxis(particles, -1, 0), strict=False))
     of_jets = dict(zip(dataset.jet_columns, np.moveaxis(jets, -1, 0), strict=False))
-    found = _values(what.derivation, of_particles, of_jets, mask)
+    derived = _values(what.derivation, of_particles, of_jets, mask)
     fields = {}
     for field, names in what.columns.items():
         plain, tail = (of_particles, mask.shape[1:]) if field == "constituents" else (of_jets, ())
         values = np.empty((count, *tail, len(names)))
         for place, name in enumerate(names):
-            values[..., place] = found[name] if name in found else plain[name]
+            values[..., place] = derived[name] if name in derived else plain[name]
         fields[field] = values
     return fields, mask
 

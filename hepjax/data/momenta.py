@@ -1,4 +1,4 @@
-"""What follows from the columns of a dataset: four-momenta of particles, and all that follows from these."""
+"""The roles of particles that follow from the columns of a dataset: four-momenta, and all that follows from these."""
 
 from __future__ import annotations
 

@@ -9,6 +9,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hepjax.data.atomic_hdf5 import SUFFIXES
 from hepjax.data.containers import split_tree
 from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from hepjax.types import Dataset, Jets
 
 READERS = {
-    **dict.fromkeys((".h5", ".hdf5", ".hdf"), "hepjax.data.hdf5"),
+    **dict.fromkeys(SUFFIXES, "hepjax.data.hdf5"),
     ".root": "hepjax.data.root",
     **dict.fromkeys((".parquet", ".pq"), "hepjax.data.parquet"),
     ".npz": "hepjax.data.npz",
@@ -136,7 +137,7 @@ def _files_of_pattern(path: Path) -> list[Path]:
     if not glob.has_magic(str(path)) or path.exists():
         return [path]
     file, tree = split_tree(path)
-    if not (paths := sorted(map(Path, glob.glob(str(file), recursive=True)))):  # noqa: PTH207 - a pattern may be absolute))):
+    if not (paths := sorted(map(Path, glob.glob(str(file), recursive=True)))):  # noqa: PTH207 - a pattern may be absolute
         raise InputError(f"{path}: no file has such a name; check the pattern")
     return [Path(f"{path}:{tree}") for path in paths] if tree else paths
 
@@ -157,6 +158,6 @@ def container_of_file(path: Path) -> Container:
     'HDF5'
     """
     container: Container = importlib.import_module(
-        READERS.get(split_tree(path)[0].suffix.lower(), READERS[".h5"])
+        READERS.get(split_tree(path)[0].suffix.lower(), READERS[SUFFIXES[0]])
     ).CONTAINER
     return container

@@ -100,7 +100,7 @@ def recognize_columns(
         dataset,
         features=dataset.features
         or tuple(name for name in dataset.jet_columns if name not in dataset.observers and not name.startswith(LABEL)),
-        particle_features=dataset.particle_features or _recognize_particle_features(dataset),
+        particle_features=dataset.particle_features or default_particle_features(dataset),
     )
     check_dataset(dataset, str(header.path))
     return dataset
@@ -201,7 +201,12 @@ def _fit_given_dataset(dataset: Dataset, narrowed: Dataset, header: Header, unla
     return dataclasses.replace(dataset, roles=narrowed.roles, units=units, titles={**narrowed.titles, **dataset.titles})
 
 
-def _recognize_particle_features(dataset: Dataset) -> tuple[str, ...]:
+def default_particle_features(dataset: Dataset) -> tuple[str, ...]:
+    """Returns what networks of particles see where a dataset does not say it: kinematics, or else all columns.
+
+    >>> default_particle_features(Dataset("toy", ("a",), roles={Role.PT_REL: "a"}))
+    ('a',)
+    """
     known = derivable_roles(dataset)
     preferred = tuple(dataset.roles.get(role, role.value) for role in _PARTICLE_FEATURES if role in known)
     return preferred or tuple(name for name in dataset.particle_columns if name != dataset.roles.get(Role.VALID))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepjax.data.atomic_hdf5 import check_new_hdf5_path, new_hdf5_file
+from hepjax.data.atomic_hdf5 import SUFFIXES, check_new_hdf5_path, new_hdf5_file
 from hepjax.data.dataset import label_columns
 from hepjax.data.dataset_json import dataset_to_json
 from hepjax.data.datasets import hls4ml
@@ -37,7 +37,7 @@ def write_jets(path: str | Path, jets: Jets) -> None:
       jets: in memory, or lazy ones, which may be more than memory holds.
 
     Raises:
-      InputError: the file exists, cannot be written, or is of another kind; the jets cannot be read.
+      InputError: there are no jets, or they cannot be read; the file exists, cannot be written, or is of another kind.
 
     >>> import hepjax, tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
@@ -46,14 +46,15 @@ def write_jets(path: str | Path, jets: Jets) -> None:
     5
     """
     path = Path(path)
-    dataset = _described(jets)
-    match path.suffix:
-        case ".h5" | ".hdf5" | ".hdf":
-            _write_hdf5(path, jets, dataset)
-        case ".parquet" | ".pq":
-            _write_parquet(path, jets, dataset)
-        case _:
-            raise InputError(f"{path}: expected a name that ends in .h5 or .parquet; give another name")
+    if not len(jets):
+        raise InputError(f"{path}: there are no jets to write; give one or more")
+    suffix = path.suffix.lower()
+    if suffix in SUFFIXES:
+        _write_hdf5(path, jets, _described(jets))
+    elif suffix in (".parquet", ".pq"):
+        _write_parquet(path, jets, _described(jets))
+    else:
+        raise InputError(f"{path}: expected a name that ends in .h5 or .parquet; give another name")
 
 
 def _described(jets: Jets) -> Dataset:
@@ -123,7 +124,7 @@ def _write_parquet(path: Path, jets: Jets, dataset: Dataset) -> None:
                 writer.write_table(table)
             if writer is not None:
                 writer.close()
-                part.replace(path)
+            part.replace(path)
         finally:
             part.unlink(missing_ok=True)
 

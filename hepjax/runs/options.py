@@ -92,7 +92,7 @@ class Experiment:
     data: tuple[Path, ...] = ()
     """Files or folders of jets to train on."""
     dataset: str | None = None
-    """What the files' columns mean: a name, or a description in a file, .toml or .yaml; recognized by default."""
+    """The dataset that says what columns mean: its name, or a file, .toml or .yaml; recognized by default."""
     where: str = ""
     """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
     val: tuple[Path, ...] = ()

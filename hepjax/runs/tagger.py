@@ -121,7 +121,7 @@ class Tagger(Predictor):
 
 
 def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
-    """Reads a trained model.
+    """Reads a trained model, ready for use.
 
     Args:
       path: a run folder, of which the best network is taken, and of folds or an ensemble all, whose predictions are
@@ -193,9 +193,12 @@ def train(
     folder = Path(tempfile.mkdtemp(prefix="hepjax-")) / "run" if out is None else Path(out)
     atomic_files.check_new(folder)
     names: set[str | None] = set()
+    written = []
     for part, given in (("data", jets), ("val", val), ("test", test)):
-        fields[part], name = _files_of_jets(given, folder.with_name(f"{folder.name}-{part}.h5"))
+        new = folder.with_name(f"{folder.name}-{part}.h5")
+        fields[part], name = _files_of_jets(given, new)
         names.add(name)
+        written += [new] if new in fields[part] else []
     fields.setdefault("dataset", next(iter(names - {None}), None))
     experiment = Experiment(model=chosen, task=learned, out=folder, **fields)
 
@@ -203,7 +206,13 @@ def train(
         if show is not None:
             show(report.epoch_line(progress.history[-1], experiment.epochs))
 
-    training.run(experiment, show_epoch)
+    try:
+        training.run(experiment, show_epoch)
+    except InputError:
+        if not folder.exists():
+            for path in written:
+                path.unlink(missing_ok=True)
+        raise
     return load(folder)
 
 

@@ -128,25 +128,7 @@ class Predictor:
 
 
 def load(path: str | Path, *, calibrated: bool = False) -> Predictor:
-    """Reads a trained model.
-
-    Args:
-      path: a run folder, of which the best network is taken, and of folds or an ensemble all, whose predictions are
-        combined; or a file that `hepjax export` made.
-      calibrated: divide the logarithms of the probabilities by the temperature that fits the validation part best.
-
-    Returns:
-      The model.
-
-    Raises:
-      InputError: the folder is not a run's, is damaged, or comes from a newer hepjax; it has no temperature; or the
-        file cannot be used.
-
-    >>> load("no-such-run")
-    Traceback (most recent call last):
-    ...
-    hepjax.errors.InputError: no-such-run: no such folder or file; give a run folder or an exported tagger
-    """
+    """Reads a trained model as a function of jets; arguments and errors are those of `hepjax.load`."""
     path = Path(path)
     if not path.exists():
         raise InputError(f"{path}: no such folder or file; give a run folder or an exported tagger")

@@ -289,6 +289,8 @@ class TestSimulate:
         refused(call("simulate", "a.h5", "--pt", "30", "40"), "pt", "above 100 GeV", "softer jets are not kept")
         refused(call("simulate", "a.h5", "--label", "w"), "--label", "--events")
         refused(call("simulate", "jets", "--events", "x.lhe"), "jets", ".h5")
+        for other in ("jets.root", "jets.parquet", "jets.npz"):
+            refused(call("simulate", other), other, "jets are written as HDF5")
         refused(call("simulate", "a.h5", "--events", "x.lhe", "--jobs", "1"), "x.lhe", "No such file")
         refused(call("simulate", "a.h5", "--events", "x.lhe", "--pt", "9", "99"), "--pt", "--events")
         refused(call("simulate", "a.h5", "--per-file", "0"), "--per-file", "found 0")

@@ -141,7 +141,9 @@ class TestOtherKindsOfFile:
         np.savez(tmp_path / "jets.npz", **columns)
         jets = read_jets(tmp_path / "jets.npz")
         for _ in range(2):
-            with pytest.raises(InputError, match=r"phi, an azimuth, is beyond ±100 in .* of 1,200 places; give radians"):
+            with pytest.raises(
+                InputError, match=r"phi, an azimuth, is beyond ±100 in .* of 1,200 places; give radians"
+            ):
                 jets[:5]
 
 

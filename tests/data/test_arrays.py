@@ -68,6 +68,12 @@ class TestArrays:
         assert (jets.dataset.roles[Role.JET_MASS], jets.dataset.weights) == ("jet_mass", "weights")
         np.testing.assert_array_equal(jets.weights, [1, -1, 2])
 
+    def test_columns_that_are_called_by_their_roles_are_seen_once(self, lists):
+        jets = hepjax.from_arrays(padded(lists), particles={"eta_rel": np.zeros((3, 3)), "charge": np.ones((3, 3))})
+        features = jets.dataset.particle_features
+        assert (len(features), features[-1]) == (len({*features}), "charge")
+        assert sequences(jets, features).values.shape == (3, 3, len(features))
+
     @pytest.mark.parametrize(
         "labels, classes, index, names",
         [
@@ -172,6 +178,11 @@ class TestWriting:
         monkeypatch.setattr("hepjax.data.writing._jet_columns", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             hepjax.write_jets(path, hepjax.read_jets()[:3])
+        assert not [*tmp_path.iterdir()]
+
+    def test_no_jets_are_no_file(self, suffix, tmp_path):
+        with pytest.raises(InputError, match="there are no jets to write"):
+            hepjax.write_jets(tmp_path / f"jets{suffix}", hepjax.read_jets()[:0])
         assert not [*tmp_path.iterdir()]
 
 

@@ -37,7 +37,7 @@ UNITS = {
     **dict.fromkeys(("part_dphi", "jet_phi"), "rad"),
 }
 KINEMATICS = ("pt", "pt_rel", "energy", "energy_rel", "part_deta", "part_dphi", "delta_r")
-"""How hard a particle is, and its place in the jet."""
+"""The columns that say how hard a particle is, and where it lies in the jet."""
 FEATURES = ("jet_pt", "jet_nparticles", "jet_sdmass", "jet_tau1", "jet_tau2", "jet_tau3", "jet_tau4")
 
 _TRUTH = ("genpart_eta", "genpart_phi", "genpart_pid", "genpart_pt", "truth_match")

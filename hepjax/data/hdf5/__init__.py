@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hepjax.data.atomic_hdf5 import open_hdf5_file
+from hepjax.data.atomic_hdf5 import SUFFIXES, open_hdf5_file
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Container
 from hepjax.data.datasets import hls4ml
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CONTAINER"]
 
-SUFFIXES = (".h5", ".hdf5", ".hdf")
 OTHERS = columnar_container("HDF5", SUFFIXES, contents=arrays.contents, read=arrays.read, attributes=attributes)
 """Reads files of other layouts than the public one."""
 

@@ -198,7 +198,7 @@ def _wrap_angles(name: str, dataset: Any, file: JetFile, block: np.ndarray, deco
     header = file.header
     starts = range(0, header.jets, header.chunk_rows[name])
     angles.check_once(
-        file.told,
+        file.warned,
         name,
         str(header.path),
         {names[place]: place for place in places},
