@@ -207,6 +207,17 @@ class Channels(enum.Enum):
     """Two: particles with a mass, which charged ones have, and those without."""
 
 
+class FurtherInput(enum.Enum):
+    """What networks of particles may ask for beside scaled columns."""
+
+    POINTS = "points"
+    """The places of particles relative to the jet, Δη and Δφ."""
+    MOMENTA = "momenta"
+    """Four-momenta, in GeV."""
+    PAIRS = "pairs"
+    """Four features of each pair of particles: ln kT, ln z, ln ΔR and ln m² (arXiv:2202.03772)."""
+
+
 class Decorrelation(enum.Enum):
     """The methods that make predictions independent of a nuisance."""
 

@@ -1,6 +1,6 @@
 """`Jets` → model input."""
 
-from hepjax.inputs.graphs import azimuths, build_graph, coordinates, graphs, pair_features
+from hepjax.inputs.graphs import azimuths, build_graph, coordinates, graphs
 from hepjax.inputs.images import (
     amplitudes,
     check_masses_known,
@@ -10,11 +10,13 @@ from hepjax.inputs.images import (
     image_columns,
     images,
 )
+from hepjax.inputs.pairs import all_pair_features, pair_features
 from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, replace_far, scaling_of
 from hepjax.inputs.sequences import sequences
 from hepjax.inputs.tabular import tabular
 
 __all__ = [
+    "all_pair_features",
     "amplitudes",
     "apply_scaling",
     "azimuths",

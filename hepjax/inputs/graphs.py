@@ -14,18 +14,16 @@ from hepjax.choices import Role
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
+from hepjax.inputs.pairs import features_of_pairs, momentum_coordinates
 from hepjax.inputs.rounding import unfused_product
 from hepjax.inputs.sequences import sequences
-from hepjax.numerics import asinh_of_ratio, safe_divide, safe_sqrt, wrap_azimuth
-from hepjax.physics import kinematics
+from hepjax.numerics import wrap_azimuth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from hepjax.types import Dataset, Jets
 
-_FLOOR = 1e-8
-"""The smallest argument of the logarithms of `pair_features`, as in the code of arXiv:2202.03772."""
 _P4 = tuple(role.value for role in P4)
 _ANGLES = (Role.ETA_REL.value, Role.PHI_REL.value)
 _BLOCK = 1_000_000
@@ -56,7 +54,7 @@ def build_graph(
         the first in the list counts. A jet of n ≤ k particles has n − 1 edges to each.
       radius: each particle receives from all others closer than this in `points`. Without `neighbors` and `radius`
         each receives from all others.
-      p4: (B, P, 4) momenta (px, py, pz, E), GeV, for edge features; see `pair_features`.
+      p4: (B, P, 4) momenta (px, py, pz, E), GeV, for edge features; see `hepjax.inputs.pair_features`.
       globals_: (B, G) features of the jets; None is one column, ln(1 + number of particles).
 
     Returns:
@@ -123,7 +121,7 @@ def graphs(
       neighbors: k nearest others that each particle receives from; see `build_graph`.
       radius: receive from all others closer than this. Without `neighbors` and `radius`, from all others.
       by: the columns to measure distances in. The azimuth φ is taken relative to the jet's first particle.
-      edge_features: give the edges the four features of `pair_features`.
+      edge_features: give the edges the four features of `hepjax.inputs.pair_features`.
       rows: which N jets; the default is all.
 
     Returns:
@@ -200,28 +198,6 @@ def coordinates(
     return xp.where(absolute, wrap_azimuth(points - points[:, :1]), points)
 
 
-def pair_features(p4_a: Any, p4_b: Any) -> Any:
-    """Computes four features of pairs of particles (arXiv:2202.03772, eq. 3 to 6).
-
-    The mass is summed up from terms that are never negative, so that collinear particles do not lose their digits.
-    Logarithms stop at ln 1e-8, as in that paper's code: values and gradients are finite for coincident, massless or
-    absent particles too.
-
-    Args:
-      p4_a: (..., 4) momenta (px, py, pz, E), GeV; NumPy or JAX.
-      p4_b: (..., 4) of the others.
-
-    Returns:
-      (..., 4) with ln ΔR, where ΔR is in rapidity and azimuth; ln kT, where kT = min(pT)·ΔR in GeV; ln z, where
-      z = min(pT) / (pT_a + pT_b); and ln m², where m is the mass of the pair in GeV.
-
-    >>> p4_a, p4_b = np.array([[3.0, 0.0, 0.0, 3.0], [0.0, 3.0, 0.0, 3.0]])
-    >>> np.exp(pair_features(p4_a, p4_b)).round(4).tolist()
-    [1.5708, 4.7124, 0.5, 18.0]
-    """
-    return _features_of_pairs(_momentum_coordinates(p4_a), _momentum_coordinates(p4_b))
-
-
 def _check_graph_options(slots: int, neighbors: int | None, radius: float | None) -> None:
     if neighbors is not None and radius is not None:
         raise InputError(f"neighbors={neighbors} and radius={radius}: give one of them, or none to join all particles")
@@ -269,36 +245,8 @@ def _pick_particles(x: jax.Array, particles: jax.Array) -> jax.Array:
 
 
 def _edge_features(p4: jax.Array, senders: jax.Array, receivers: jax.Array, real: jax.Array) -> jax.Array:
-    particles = _momentum_coordinates(p4)
-    return jnp.where(real[:, None], _features_of_pairs(particles[receivers], particles[senders]), 0)
-
-
-def _momentum_coordinates(p4: Any) -> Any:
-    """(..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair.
-
-    As in `kinematics`, but for products that are not fused: of a light particle, m² is what rounding leaves.
-    """
-    xp = p4.__array_namespace__()
-    px, py, pz, e = xp.moveaxis(p4, -1, 0)
-    pt_2 = unfused_product(px**2) + unfused_product(py**2)
-    mass_2 = xp.maximum(unfused_product((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
-    rapidity = asinh_of_ratio(pz, safe_sqrt(pt_2 + mass_2))
-    return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
-
-
-def _features_of_pairs(a: Any, b: Any) -> Any:
-    xp = a.__array_namespace__()
-    (pt_a, y_a, phi_a, m_a), (pt_b, y_b, phi_b, m_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
-    distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
-    softer = xp.minimum(pt_a, pt_b)
-    # m² = m_a² + m_b² + 2 (mT_a mT_b cosh Δy − pT_a pT_b cos Δφ), with cosh x = 1 + 2 sinh²(x/2), cos likewise.
-    mt_mt = safe_sqrt((pt_a**2 + m_a**2) * (pt_b**2 + m_b**2))
-    above = safe_divide((m_a * m_b) ** 2 + (m_a * pt_b) ** 2 + (m_b * pt_a) ** 2, mt_mt + pt_a * pt_b)
-    opening = mt_mt * xp.sinh((y_a - y_b) / 2) ** 2 + pt_a * pt_b * xp.sin((phi_a - phi_b) / 2) ** 2
-    mass_squared = m_a**2 + m_b**2 + 2 * above + 4 * opening
-    quantities = xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), mass_squared], axis=-1)
-    large = quantities > _FLOOR
-    return xp.log(xp.where(large, quantities, xp.full_like(quantities, _FLOOR)))
+    particles = momentum_coordinates(p4)
+    return jnp.where(real[:, None], features_of_pairs(particles[receivers], particles[senders]), 0)
 
 
 _compiled = jax.jit(build_graph, static_argnames=("neighbors", "radius"))

@@ -191,9 +191,9 @@ def images(
     depth = 2 if channels is Channels.CHARGED_NEUTRAL else 1
     painted = np.empty((len(listed.mask), pixels, pixels, depth), np.float32)
     for start in range(0, len(painted), _BLOCK):
-        part = Sequences(*(array[start : start + _BLOCK] for array in listed))
+        part = Sequences(listed.values[start : start + _BLOCK], listed.mask[start : start + _BLOCK])
         missing = _BLOCK - len(part.mask) if len(painted) > _BLOCK else 0  # one shape, one program
-        full = Sequences(*(np.pad(array, [(0, missing)] + [(0, 0)] * (array.ndim - 1)) for array in part))
+        full = Sequences(np.pad(part.values, ((0, missing), (0, 0), (0, 0))), np.pad(part.mask, ((0, missing), (0, 0))))
         block = _draw_block(
             full, columns=columns, pixels=pixels, size=size, value=value, channels=channels, rotate=rotate, flip=flip
         )

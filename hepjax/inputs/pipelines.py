@@ -11,7 +11,7 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models
-from hepjax.choices import Channels, PixelScale, Precision, Role, choose
+from hepjax.choices import Channels, FurtherInput, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
@@ -80,7 +80,7 @@ def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline
     if isinstance(network, GraphModel):
         return _graph_pipeline(network, dataset)
     if isinstance(network, ParticleModel):
-        return _sequence_pipeline(network)
+        return _sequence_pipeline(network, dataset)
     raise InputError(
         f"model {type(model).__name__}: does not say what it sees; make it a subclass of hepjax.models.FeatureModel, "
         "ParticleModel, SequenceModel, GraphModel or ImageModel"
@@ -193,15 +193,36 @@ def _feature_pipeline(model: FeatureModel) -> InputPipeline:
     )
 
 
-def _sequence_pipeline(model: ParticleModel) -> InputPipeline:
+def _sequence_pipeline(model: ParticleModel, dataset: Dataset) -> InputPipeline:
+    asked = model.further_inputs()
+    angles = _columns_of_roles(_ANGLES, dataset) if FurtherInput.POINTS in asked else ()
+    p4 = _columns_of_roles(P4, dataset) if {FurtherInput.MOMENTA, FurtherInput.PAIRS} & {*asked} else ()
+    columns = tuple(dict.fromkeys((*model.columns, *angles, *p4)))
+
+    def sequence_transform(scaling: Scaling, x: Sequences) -> Sequences:
+        scaled = apply_scaling(scaling, x.values, x.mask)[..., : len(model.columns)]
+        if not asked:
+            return x._replace(values=scaled)
+        values = jnp.where(x.mask[..., None], replace_far(scaling, x.values), 0)
+        points, momenta = (
+            values[..., [columns.index(name) for name in names]] if names else None for names in (angles, p4)
+        )
+        return Sequences(
+            scaled,
+            x.mask,
+            points=points,
+            momenta=momenta if FurtherInput.MOMENTA in asked else None,
+            pairs=representations.all_pair_features(momenta) if FurtherInput.PAIRS in asked else None,
+        )
+
     return InputPipeline(
         network=model,
-        load=partial(_read_sequences, model.columns, model.particles, getattr(model, "order_by", None)),
+        load=partial(_read_sequences, columns, model.particles, getattr(model, "order_by", None)),
         statistics=lambda x: moments(x.values, x.mask),
-        transform=lambda scaling, x: x._replace(values=apply_scaling(scaling, x.values, x.mask)),
-        example=_no_particles_error(model.particles, model.columns),
-        columns=model.columns,
-        scaled=len(model.columns),
+        transform=sequence_transform,
+        example=_no_particles_error(model.particles, columns),
+        columns=columns,
+        scaled=len(columns),
         spare=model.min_padding(),
     )
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         Reconstructing,
         SequenceModel,
     )
+    from hepjax.models.particle_net import ParticleNet
     from hepjax.models.registry import MODELS, register
     from hepjax.models.serialization import from_json, to_json
     from hepjax.models.variational_autoencoder import VariationalAutoencoder
@@ -70,6 +71,7 @@ _HOMES = {
     "MODELS": "registry",
     "Model": "model",
     "ParticleModel": "model",
+    "ParticleNet": "particle_net",
     "Reconstructing": "model",
     "SequenceModel": "model",
     "VariationalAutoencoder": "variational_autoencoder",
@@ -112,6 +114,7 @@ __all__ = [
     "Logistic",
     "Model",
     "ParticleModel",
+    "ParticleNet",
     "Reconstructing",
     "SequenceModel",
     "VariationalAutoencoder",

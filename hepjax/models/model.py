@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from flax import linen as nn
 
-from hepjax.choices import Channels, PixelScale, PixelValue, choose_fields
+from hepjax.choices import Channels, FurtherInput, PixelScale, PixelValue, choose_fields
 from hepjax.models.bounds import at_least, at_most, more_than
 from hepjax.types import Rule
 
@@ -104,6 +104,11 @@ class ParticleModel(Model):
         which padding changes nothing return 0; jets of few particles are then computed faster.
         """
         return None
+
+    @nn.nowrap
+    def further_inputs(self) -> tuple[FurtherInput, ...]:
+        """Returns what the model sees beside its scaled columns, as further fields of `Sequences`; here nothing."""
+        return ()
 
 
 class SequenceModel(ParticleModel):

@@ -1,0 +1,84 @@
+"""Features of pairs of particles, once a pair."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hepjax.inputs.rounding import unfused_product
+from hepjax.numerics import asinh_of_ratio, safe_divide, safe_sqrt
+from hepjax.physics import kinematics
+
+_FLOOR = 1e-8
+"""The smallest argument of the logarithms of `pair_features`, as in the code of arXiv:2202.03772."""
+
+
+def pair_features(p4_a: Any, p4_b: Any) -> Any:
+    """Computes four features of pairs of particles (arXiv:2202.03772, eq. 3 to 6).
+
+    The mass is summed up from terms that are never negative, so that collinear particles do not lose their digits.
+    Logarithms stop at ln 1e-8, as in that paper's code: values and gradients are finite for coincident, massless or
+    absent particles too.
+
+    Args:
+      p4_a: (..., 4) momenta (px, py, pz, E), GeV; NumPy or JAX.
+      p4_b: (..., 4) of the others.
+
+    Returns:
+      (..., 4) with ln ΔR, where ΔR is in rapidity and azimuth; ln kT, where kT = min(pT)·ΔR in GeV; ln z, where
+      z = min(pT) / (pT_a + pT_b); and ln m², where m is the mass of the pair in GeV.
+
+    >>> p4_a, p4_b = np.array([[3.0, 0.0, 0.0, 3.0], [0.0, 3.0, 0.0, 3.0]])
+    >>> np.exp(pair_features(p4_a, p4_b)).round(4).tolist()
+    [1.5708, 4.7124, 0.5, 18.0]
+    """
+    return features_of_pairs(momentum_coordinates(p4_a), momentum_coordinates(p4_b))
+
+
+def all_pair_features(p4: Any) -> Any:
+    """Computes the features of all pairs of a jet's particles, each pair once.
+
+    Args:
+      p4: (B, P, 4) momenta (px, py, pz, E), GeV; NumPy or JAX.
+
+    Returns:
+      (B, P (P + 1) / 2, 4) with ln kT, ln z, ln ΔR and ln m² of particle i and j ≤ i at i (i + 1) / 2 + j; those that
+      `pair_features` gives, in the order of the code of arXiv:2202.03772.
+
+    >>> p4 = np.array([[[3.0, 0.0, 0.0, 3.0], [0.0, 3.0, 0.0, 3.0]]])
+    >>> np.exp(all_pair_features(p4))[0, 1].round(4).tolist()
+    [4.7124, 0.5, 1.5708, 18.0]
+    """
+    later, earlier = np.tril_indices(p4.shape[1])
+    particles = momentum_coordinates(p4)
+    return features_of_pairs(particles[:, later], particles[:, earlier])[..., np.array([1, 2, 0, 3])]
+
+
+def momentum_coordinates(p4: Any) -> Any:
+    """Returns (..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair.
+
+    As in `kinematics`, but for products that are not fused: of a light particle, m² is what rounding leaves.
+    """
+    xp = p4.__array_namespace__()
+    px, py, pz, e = xp.moveaxis(p4, -1, 0)
+    pt_2 = unfused_product(px**2) + unfused_product(py**2)
+    mass_2 = xp.maximum(unfused_product((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
+    rapidity = asinh_of_ratio(pz, safe_sqrt(pt_2 + mass_2))
+    return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
+
+
+def features_of_pairs(a: Any, b: Any) -> Any:
+    """Returns the `pair_features` of particles whose `momentum_coordinates` are known, (..., 4)."""
+    xp = a.__array_namespace__()
+    (pt_a, y_a, phi_a, m_a), (pt_b, y_b, phi_b, m_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
+    distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
+    softer = xp.minimum(pt_a, pt_b)
+    # m² = m_a² + m_b² + 2 (mT_a mT_b cosh Δy − pT_a pT_b cos Δφ), with cosh x = 1 + 2 sinh²(x/2), cos likewise.
+    mt_mt = safe_sqrt((pt_a**2 + m_a**2) * (pt_b**2 + m_b**2))
+    above = safe_divide((m_a * m_b) ** 2 + (m_a * pt_b) ** 2 + (m_b * pt_a) ** 2, mt_mt + pt_a * pt_b)
+    opening = mt_mt * xp.sinh((y_a - y_b) / 2) ** 2 + pt_a * pt_b * xp.sin((phi_a - phi_b) / 2) ** 2
+    mass_squared = m_a**2 + m_b**2 + 2 * above + 4 * opening
+    quantities = xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), mass_squared], axis=-1)
+    large = quantities > _FLOOR
+    return xp.log(xp.where(large, quantities, xp.full_like(quantities, _FLOOR)))

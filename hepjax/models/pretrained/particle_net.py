@@ -1,0 +1,109 @@
+"""ParticleNet as weaver-core saves it, such as the released weights of arXiv:2202.03772, in `ParticleNet`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+
+from hepjax.errors import InputError
+from hepjax.models.particle_net import ParticleNet
+from hepjax.models.pretrained.pytorch import read_pytorch
+from hepjax.models.pretrained.state_dicts import StateDict
+
+if TYPE_CHECKING:
+    import os
+    from collections.abc import Mapping
+
+    import numpy as np
+
+    from hepjax.types import PyTree
+
+_LAYERS = 3
+
+
+def particle_net(path: str | os.PathLike[str]) -> tuple[ParticleNet, PyTree, PyTree]:
+    """A ParticleNet that was trained with weaver-core, of one cloud of particles.
+
+    The file is read without executing anything in it. It does not say how many neighbors its blocks look at: that is
+    `neighbors`, 16 unless changed, and 7 of ParticleNet-Lite.
+
+    Args:
+      path: a state dict of PyTorch, such as `ParticleNet_kin.pt`.
+
+    Returns:
+      The module, its parameters, and its running averages.
+
+    Raises:
+      InputError: the file cannot be read, or holds another network.
+
+    >>> particle_net("ParticleNet_kin.pt")
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: ParticleNet_kin.pt: cannot be read (no such file); give a file of torch.save
+    """
+    return from_arrays(read_pytorch(path), str(path))
+
+
+def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tuple[ParticleNet, PyTree, PyTree]:
+    """A ParticleNet from its arrays under PyTorch's names.
+
+    Args:
+      arrays: the state dict of weaver-core's `ParticleNet`, with a prefix that all names share, or without.
+      source: what messages call the arrays.
+
+    Returns:
+      As `particle_net`.
+
+    Raises:
+      InputError: as `particle_net`.
+
+    >>> from_arrays({"fc.weight": np.zeros((2, 3))})
+    Traceback (most recent call last):
+    ...
+    hepjax.errors.InputError: arrays: has no edge_convs.0.convs.0.weight; give the weights of this network
+    """
+    state = StateDict(arrays, source)
+    blocks = state.count("edge_convs.", ".convs.0.weight")
+    features = (state.shape("edge_convs.0.convs.0.weight") or (0, 0))[1] // 2
+    params: dict[str, Any] = {"BatchNorm_0": state.norm("bn_fts", features)}
+    averages: dict[str, Any] = {"BatchNorm_0": state.averages("bn_fts", features)}
+    widths: list[int] = []
+    for i in range(max(blocks, 1)):
+        inputs = widths[-1] if widths else features
+        params[f"block_{i}"], averages[f"block_{i}"] = _edge_convolution(state, f"edge_convs.{i}", inputs)
+        widths.append(len(averages[f"block_{i}"]["BatchNorm_0"]["mean"]))
+    last = widths[-1]
+    fusion = "fusion_block.0.weight" in state
+    if fusion:
+        params["fusion"] = {"kernel": state.kernel("fusion_block.0", sum(widths), axes=3)}
+        last = params["fusion"]["kernel"].shape[1]
+        params["BatchNorm_1"] = state.norm("fusion_block.1", last)
+        averages["BatchNorm_1"] = state.averages("fusion_block.1", last)
+    hidden: list[int] = []
+    names = [f"fc.{i}.0" for i in range(state.count("fc.", ".0.weight"))]
+    for i, name in enumerate([*names, "fc_out" if "fc_out.weight" in state else f"fc.{len(names)}"]):
+        params[f"Dense_{i}"] = state.dense(name, last)
+        last = params[f"Dense_{i}"]["kernel"].shape[1]
+        hidden.append(last)
+    state.check_all_taken("ParticleNet")
+    model = ParticleNet(blocks=tuple(widths), fusion=fusion, hidden=tuple(hidden[:-1]), outputs=hidden[-1])
+    return model, params, {"batch_stats": averages}
+
+
+def _edge_convolution(state: StateDict, name: str, inputs: int) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The parameters and running averages of a block."""
+    kernels = [state.kernel(f"{name}.convs.0", 2 * inputs, axes=4)]
+    width = kernels[0].shape[1]
+    kernels += [state.kernel(f"{name}.convs.{i}", width, axes=4) for i in range(1, _LAYERS)]
+    wrong = {kernel.shape[1] for kernel in kernels} - {width}
+    if wrong or state.count(f"{name}.convs.", ".weight") != _LAYERS:
+        raise InputError(f"{state.source}: {name}: expected three layers of one width; others cannot be taken")
+    params: dict[str, Any] = {"layer_0": kernels[0]}
+    params |= {f"layer_{i}": {"kernel": kernel} for i, kernel in enumerate(kernels[1:], start=1)}
+    norms = [f"{name}.bns.{i}" for i in range(_LAYERS)]
+    if inputs != width:
+        params["shortcut"] = {"kernel": state.kernel(f"{name}.sc", inputs, axes=3)}
+        norms.append(f"{name}.sc_bn")
+    params |= {f"BatchNorm_{i}": state.norm(norm, width) for i, norm in enumerate(norms)}
+    return params, {f"BatchNorm_{i}": state.averages(norm, width) for i, norm in enumerate(norms)}
