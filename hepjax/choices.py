@@ -207,6 +207,18 @@ class Channels(enum.Enum):
     """Two: particles with a mass, which charged ones have, and those without."""
 
 
+class TransformerBlock(enum.Enum):
+    """The forms of a transformer's blocks."""
+
+    NORMFORMER = "normformer"
+    """GELU, and layer norms after attention and hidden layer too, with a scale a head (arXiv:2110.09456): as published
+    in arXiv:2202.03772."""
+    SWIGLU = "swiglu"
+    """Gated hidden layers (arXiv:2002.05202), and layer norms before attention and hidden layers alone."""
+    RMS_SWIGLU = "rms-swiglu"
+    """The same with root mean square norms (arXiv:1910.07467) and without biases."""
+
+
 class FurtherInput(enum.Enum):
     """What networks of particles may ask for beside scaled columns."""
 

@@ -56,29 +56,51 @@ def all_pair_features(p4: Any) -> Any:
 
 
 def momentum_coordinates(p4: Any) -> Any:
-    """Returns (..., 4) with pT, rapidity, azimuth and mass: once per particle rather than per pair.
+    """Returns (..., 4) with pT, rapidity, azimuth and m²: once per particle rather than per pair.
 
-    As in `kinematics`, but for products that are not fused: of a light particle, m² is what rounding leaves.
+    As in `kinematics`, but m² is what the given numbers say, which rounding may have made negative.
     """
     xp = p4.__array_namespace__()
-    px, py, pz, e = xp.moveaxis(p4, -1, 0)
-    pt_2 = unfused_product(px**2) + unfused_product(py**2)
-    mass_2 = xp.maximum(unfused_product((e - pz) * (e + pz)) - pt_2, xp.zeros_like(pt_2))
+    px, py, pz, _ = xp.moveaxis(p4, -1, 0)
+    pt_2 = px**2 + py**2
+    mass_2 = _squared_masses(p4)
     rapidity = asinh_of_ratio(pz, safe_sqrt(pt_2 + mass_2))
-    return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), safe_sqrt(mass_2)], axis=-1)
+    return xp.stack([safe_sqrt(pt_2), rapidity, kinematics.phi(p4), mass_2], axis=-1)
+
+
+def _squared_masses(p4: Any) -> Any:
+    """E² − p², with the error of a rounded difference instead of that of rounded squares, which hides light particles.
+
+    Each component is split into two halves of its digits, whose products are exact (T. J. Dekker, Numer. Math. 18
+    (1971) 224), and what the sum of these loses by rounding is summed up too (D. E. Knuth, TAOCP 2, section 4.2.2).
+    """
+    xp = p4.__array_namespace__()
+    splitter = 2 ** ((xp.finfo(p4.dtype).nmant + 2) // 2) + 1
+    total = lost = xp.zeros_like(p4[..., 0])
+    for i, sign in ((3, 1), (2, -1), (0, -1), (1, -1)):
+        x = p4[..., i]
+        large = unfused_product(splitter * x)
+        high = large - (large - x)
+        low = x - high
+        for term in (high * high, 2 * high * low, low * low):
+            added = total + sign * term
+            part = added - total
+            lost = lost + ((total - (added - part)) + (sign * term - part))
+            total = added
+    return total + lost
 
 
 def features_of_pairs(a: Any, b: Any) -> Any:
     """Returns the `pair_features` of particles whose `momentum_coordinates` are known, (..., 4)."""
     xp = a.__array_namespace__()
-    (pt_a, y_a, phi_a, m_a), (pt_b, y_b, phi_b, m_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
+    (pt_a, y_a, phi_a, m2_a), (pt_b, y_b, phi_b, m2_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
     distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
     softer = xp.minimum(pt_a, pt_b)
     # m² = m_a² + m_b² + 2 (mT_a mT_b cosh Δy − pT_a pT_b cos Δφ), with cosh x = 1 + 2 sinh²(x/2), cos likewise.
-    mt_mt = safe_sqrt((pt_a**2 + m_a**2) * (pt_b**2 + m_b**2))
-    above = safe_divide((m_a * m_b) ** 2 + (m_a * pt_b) ** 2 + (m_b * pt_a) ** 2, mt_mt + pt_a * pt_b)
+    mt_mt = safe_sqrt((pt_a**2 + m2_a) * (pt_b**2 + m2_b))
+    above = safe_divide(m2_a * m2_b + m2_a * pt_b**2 + m2_b * pt_a**2, mt_mt + pt_a * pt_b)
     opening = mt_mt * xp.sinh((y_a - y_b) / 2) ** 2 + pt_a * pt_b * xp.sin((phi_a - phi_b) / 2) ** 2
-    mass_squared = m_a**2 + m_b**2 + 2 * above + 4 * opening
+    mass_squared = m2_a + m2_b + 2 * above + 4 * opening
     quantities = xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), mass_squared], axis=-1)
     large = quantities > _FLOOR
     return xp.log(xp.where(large, quantities, xp.full_like(quantities, _FLOOR)))

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         SequenceModel,
     )
     from hepjax.models.particle_net import ParticleNet
+    from hepjax.models.particle_transformer import ParticleTransformer
     from hepjax.models.registry import MODELS, register
     from hepjax.models.serialization import from_json, to_json
     from hepjax.models.variational_autoencoder import VariationalAutoencoder
@@ -72,6 +73,7 @@ _HOMES = {
     "Model": "model",
     "ParticleModel": "model",
     "ParticleNet": "particle_net",
+    "ParticleTransformer": "particle_transformer",
     "Reconstructing": "model",
     "SequenceModel": "model",
     "VariationalAutoencoder": "variational_autoencoder",
@@ -115,6 +117,7 @@ __all__ = [
     "Model",
     "ParticleModel",
     "ParticleNet",
+    "ParticleTransformer",
     "Reconstructing",
     "SequenceModel",
     "VariationalAutoencoder",

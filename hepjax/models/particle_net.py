@@ -92,9 +92,7 @@ class EdgeConvolution(nn.Module):
     neighbors: int
 
     @nn.compact
-    def __call__(
-        self, x: jax.Array, points: jax.Array, mask: jax.Array, counted: jax.Array, train: bool
-    ) -> jax.Array:
+    def __call__(self, x: jax.Array, points: jax.Array, mask: jax.Array, counted: jax.Array, train: bool) -> jax.Array:
         """Returns (B, P, width) of x (B, P, C), 0 in the padding, and points (B, P, D) to find neighbors by.
 
         Batch statistics count the particles where counted, (B, P) bool, is True.

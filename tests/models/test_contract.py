@@ -27,11 +27,11 @@ OF_PARTICLES = [name for name in NAMES if not issubclass(models.MODELS.get(name)
 
 def small(kind, **changes):
     """A model of this class with few and narrow layers."""
-    few: dict[str, Any] = {"pixels": 12, "pixel_size": 0.06}
+    few: dict[str, Any] = {"pixels": 12, "pixel_size": 0.06, "heads": 1, "layers": 1, "class_layers": 1, "neighbors": 3}
     for option in options_in(kind):
         if isinstance(option.default, tuple) and all(isinstance(width, int) for width in option.default):
             few[option.name] = tuple(min(width, 3) for width in option.default)
-    known = {option.name for option in options_in(kind)}
+    known = {option.name for option in options_in(kind) if option.default is not None}
     return kind(**{name: value for name, value in few.items() if name in known} | changes)
 
 
@@ -58,6 +58,7 @@ def ready(name):
     shapes = jax.eval_shape(lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)))
     rng = np.random.default_rng(0)
     params, state = jax.tree.map(lambda a: rng.uniform(-0.5, 0.5, a.shape).astype(a.dtype), shapes)
+    state = jax.tree.map(lambda a: np.abs(a) + np.float32(0.5), state)  # of variances
 
     def answer(params, inputs):
         traces.append(1)

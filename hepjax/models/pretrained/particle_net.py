@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import jax.numpy as jnp
-
 from hepjax.errors import InputError
 from hepjax.models.particle_net import ParticleNet
 from hepjax.models.pretrained.pytorch import read_pytorch
