@@ -175,18 +175,27 @@ class Sequences(NamedTuple):
     """(N, P, F) float32; padding is 0."""
     mask: Any
     """(N, P) bool, True for a particle; a jet's particles come first, its padding last."""
-    points: Any = None
-    """(N, P, 2) float32 places relative to the jet, Δη and Δφ in radians, for networks that ask for them."""
-    momenta: Any = None
-    """(N, P, 4) float32 px, py, pz and energy, GeV, for networks that ask for them."""
-    pairs: Any = None
-    """(N, P (P + 1) / 2, 4) float32 features of pairs, for networks that ask for them: those of particle i and j ≤ i
-    stand at i (i + 1) / 2 + j."""
 
     @property
     def lengths(self) -> Any:
         """(N,) integer, the particles of each jet."""
         return self.mask.sum(-1)
+
+
+class ParticleInputs(NamedTuple):
+    """The particles of N jets for a network that asks for more than scaled columns."""
+
+    values: Any
+    """(N, P, F) float32, scaled; padding is 0."""
+    mask: Any
+    """(N, P) bool, True for a particle; a jet's particles come first, its padding last."""
+    points: Any = None
+    """(N, P, 2) float32 places relative to the jet, Δη and Δφ in radians; None where they are not asked for."""
+    momenta: Any = None
+    """(N, P, 4) float32 px, py, pz and energy, GeV; None where they are not asked for."""
+    pairs: Any = None
+    """(N, P (P + 1) / 2, 4) float32 features of pairs, those of particle i and j ≤ i at i (i + 1) / 2 + j; None where
+    they are not asked for."""
 
 
 class Batch(NamedTuple):

@@ -16,7 +16,7 @@ from hepjax.data.dataset import P4
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
-from hepjax.types import Moments, Scaling, Sequences
+from hepjax.types import Moments, ParticleInputs, Scaling, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -199,7 +199,7 @@ def _sequence_pipeline(model: ParticleModel, dataset: Dataset) -> InputPipeline:
     p4 = _columns_of_roles(P4, dataset) if {FurtherInput.MOMENTA, FurtherInput.PAIRS} & {*asked} else ()
     columns = tuple(dict.fromkeys((*model.columns, *angles, *p4)))
 
-    def sequence_transform(scaling: Scaling, x: Sequences) -> Sequences:
+    def sequence_transform(scaling: Scaling, x: Sequences) -> Sequences | ParticleInputs:
         scaled = apply_scaling(scaling, x.values, x.mask)[..., : len(model.columns)]
         if not asked:
             return x._replace(values=scaled)
@@ -207,7 +207,7 @@ def _sequence_pipeline(model: ParticleModel, dataset: Dataset) -> InputPipeline:
         points, momenta = (
             values[..., [columns.index(name) for name in names]] if names else None for names in (angles, p4)
         )
-        return Sequences(
+        return ParticleInputs(
             scaled,
             x.mask,
             points=points,

@@ -107,7 +107,7 @@ class ParticleModel(Model):
 
     @nn.nowrap
     def further_inputs(self) -> tuple[FurtherInput, ...]:
-        """Returns what the model sees beside its scaled columns, as further fields of `Sequences`; here nothing."""
+        """Returns what the model sees beside its scaled columns, in `ParticleInputs` instead of `Sequences`."""
         return ()
 
 

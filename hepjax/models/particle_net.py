@@ -18,7 +18,7 @@ from hepjax.models.registry import register
 from hepjax.numerics import masked_sum
 
 if TYPE_CHECKING:
-    from hepjax.types import Sequences
+    from hepjax.types import ParticleInputs
 
 _LAYERS = 3
 """Layers of an edge convolution."""
@@ -57,7 +57,7 @@ class ParticleNet(ParticleModel):
         return (FurtherInput.POINTS,)
 
     @nn.compact
-    def __call__(self, x: Sequences, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
+    def __call__(self, x: ParticleInputs, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Returns (B, outputs), 0 for a jet without particles, of values (B, P, F), their mask and points (B, P, 2).
 
         Batch statistics leave out rows where mask, (B,) bool, is False. Training draws from the rng `dropout`.

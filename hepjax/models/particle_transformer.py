@@ -21,7 +21,7 @@ from hepjax.types import Rule
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from hepjax.types import Sequences
+    from hepjax.types import ParticleInputs
 
 _EPSILON = 1e-5
 """What layer norms add to the variance, as in the authors' code."""
@@ -76,7 +76,7 @@ class ParticleTransformer(ParticleModel):
         return (FurtherInput.PAIRS,) if self.pair_embed else ()
 
     @nn.compact
-    def __call__(self, x: Sequences, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
+    def __call__(self, x: ParticleInputs, mask: jax.Array | None = None, train: bool = False) -> jax.Array:
         """Returns (B, outputs), 0 for a jet without particles, of values (B, P, F), their mask and pairs (B, T, 4).
 
         Batch statistics leave out rows where mask, (B,) bool, is False. Training draws from the rng `dropout`.
@@ -149,8 +149,8 @@ class Block(nn.Module):
     def __call__(self, x: jax.Array, context: jax.Array, bias: jax.Array, train: bool) -> jax.Array:
         """Returns (B, Q, C) of x, (B, Q, C), which attends to context, (B, K, C), by scores plus bias.
 
-        The bias broadcasts to (B, heads, Q, K) and is −∞ for padding. Where x is the context, its queries are normalized
-        as well; a class token's are not, as published.
+        The bias broadcasts to (B, heads, Q, K) and is −∞ for padding. Where x is the context, its queries are
+        normalized as well; a class token's are not, as published.
         """
         scaled, biased = self.form is TransformerBlock.NORMFORMER, self.form is not TransformerBlock.RMS_SWIGLU
         width, drop = x.shape[-1], nn.Dropout(self.dropout, deterministic=not train)
@@ -166,12 +166,12 @@ class Block(nn.Module):
         hidden = nn.Dense(wide, use_bias=biased, kernel_init=_xavier, name="hidden")(y)
         if scaled:
             hidden = _norm(self.form, "hidden_out_norm")(drop(nn.gelu(hidden, approximate=False)))
-            x_scale = self.param("residual_scale", nn.initializers.ones, (width,))
+            x = x * self.param("residual_scale", nn.initializers.ones, (width,))
         else:
             gate = nn.Dense(wide, use_bias=biased, kernel_init=_xavier, name="gate")(y)
-            hidden, x_scale = drop(nn.silu(gate) * hidden), 1.0
+            hidden = drop(nn.silu(gate) * hidden)
         y = nn.Dense(width, use_bias=biased, kernel_init=small, name="hidden_out")(hidden)
-        return x * x_scale + self._sometimes(drop(y), train)
+        return x + self._sometimes(drop(y), train)
 
     def _attend(self, x: jax.Array, context: jax.Array, bias: jax.Array, biased: bool, train: bool) -> jax.Array:
         """(B, Q, C): softmax of scaled products of queries and keys (arXiv:1706.03762, eq. 1), head by head."""
@@ -188,7 +188,8 @@ class Block(nn.Module):
 
     def _sometimes(self, x: jax.Array, train: bool) -> jax.Array:
         """Stochastic depth (arXiv:1603.09382): 0 for some jets."""
-        return nn.Dropout(self.drop_path, broadcast_dims=(1, 2), deterministic=not train)(x)
+        kept: jax.Array = nn.Dropout(self.drop_path, broadcast_dims=(1, 2), deterministic=not train)(x)
+        return kept
 
 
 def _norm(form: TransformerBlock, name: str) -> nn.Module:

@@ -11,7 +11,6 @@ from flax import linen as nn
 from hepjax.errors import InputError
 from hepjax.evaluation.explanation._ranks import ranks
 from hepjax.numerics import weighted_mean
-from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -148,7 +147,7 @@ def _mean_outputs_per_jet(x: np.ndarray, inputs: Any) -> np.ndarray:
     """Averages outputs over the particles, pixels, nodes or edges of each jet, to (N, width)."""
     if hasattr(inputs, "n_node"):
         return _mean_outputs_per_graph(x, inputs)
-    if isinstance(inputs, Sequences) and x.ndim == 3 and x.shape[:2] == inputs.mask.shape:
+    if hasattr(inputs, "mask") and x.ndim == 3 and x.shape[:2] == inputs.mask.shape:
         means: np.ndarray = weighted_mean(x, np.asarray(inputs.mask)[..., None], axis=1)
     else:
         means = x.mean(axis=tuple(range(1, x.ndim - 1)))

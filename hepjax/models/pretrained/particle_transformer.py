@@ -80,7 +80,8 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
     if not embed:
         raise InputError(f"{source}: has no embed.embed.0.weight; give the weights of this network")
     width, form = embed[-1], _form(state)
-    pairs, heads = [], width // _HEAD_WIDTH
+    pairs: list[int] = []
+    heads = width // _HEAD_WIDTH
     if "pair_embed.embed.0.weight" in state:
         params["pair_embedding"], averages["pair_embedding"], pairs = _pair_embedding(state)
         heads = pairs.pop()

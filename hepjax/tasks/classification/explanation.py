@@ -15,12 +15,12 @@ from hepjax.data.momenta import derivable_roles
 from hepjax.errors import InputError
 from hepjax.evaluation import explanation
 from hepjax.report import Picture, Section, Table, class_label
-from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from hepjax.tasks.task_types import Case, TrainedNetwork
+    from hepjax.types import Sequences
 
 _PLANE = (Role.ETA_REL, Role.PHI_REL)
 _SIZES = (Role.PT, Role.PT_REL)
@@ -107,7 +107,7 @@ def _draw_relevance_in_jet(
 ) -> Iterator[tuple[Any, str]]:
     seen, mask = network.pipeline.transform(network.scaling, jet), np.asarray(jet.mask)
     relevance = explanation.gradient_times_input(_relative_logits(network, 1), seen, label)
-    if not isinstance(seen, Sequences):
+    if hasattr(seen, "n_node"):
         relevance = explanation.by_particle(relevance, mask)
     particles, values = relevance[0].sum(axis=-1)[mask[0]], np.asarray(jet.values)[mask]
     columns, roles = case.pipeline.columns, case.jets.dataset.roles
