@@ -14,7 +14,7 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hepjax.cli import output, parsing
+from hepjax.cli import observables, output, parsing
 from hepjax.cli.options import (
     Bench,
     Compare,
@@ -23,6 +23,7 @@ from hepjax.cli.options import (
     Fetch,
     Info,
     Label,
+    Observables,
     Predict,
     Report,
     Simulate,
@@ -383,6 +384,7 @@ _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Report: _report_command,
     Export: _export_command,
     Info: _info_command,
+    Observables: observables.observables_command,
     Simulate: _simulate_command,
     Fetch: _fetch_command,
     Bench: _bench_command,

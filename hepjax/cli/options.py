@@ -234,6 +234,31 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True)
+class Observables:
+    """Compute substructure observables of jets, and write the jets with them added; all else stays.
+
+    Example: hepjax observables jets.root --out more.parquet
+
+    Example: hepjax observables jets.h5 --out more.h5 --observables j_mass j_tau32_b1
+    """
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """Files of jets whose particles have momenta, which become one file."""
+    out: Path
+    """The new file, .h5 or .parquet."""
+    observables: tuple[str, ...] = ()
+    """Which of the 53 of the public files, such as j_mass or j_tau32_b1; none is all that the jets lack."""
+    particles: int | None = None
+    """Particles to keep per jet, the hardest first; the default is all, of lists of any length the 128 hardest."""
+    dataset: str | None = None
+    """The dataset that says what columns mean: its name, or a file, .toml or .yaml; recognized by default."""
+    where: str = ""
+    """Which jets stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
+    allow_external: bool = False
+    """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Bench:
     """Measure how fast models train and answer here, and how near that is to the fastest these devices can.
 
@@ -256,11 +281,11 @@ class Bench:
     """A file for the numbers; an older one is replaced."""
 
 
-Command: Any = Evaluate | Predict | Compare | Report | Export | Info | Simulate | Fetch | Bench
+Command: Any = Evaluate | Predict | Compare | Report | Export | Info | Observables | Simulate | Fetch | Bench
 """All commands but `hepjax train`, whose options depend on its model."""
 
 
-def reading_options(command: Evaluate | Predict | Info) -> dict[str, Any]:
+def reading_options(command: Evaluate | Predict | Info | Observables) -> dict[str, Any]:
     """Returns the options that say how files of jets are read.
 
     >>> reading_options(Info())

@@ -25,12 +25,18 @@ _OF_PARTICLES = {
     Role.ENERGY_REL: ("energy_rel", "erel", "e_rel"),
     Role.DELTA_R: ("delta_r", "deltar", "dr"),
     Role.CHARGE: ("charge", "q"),
+    Role.PDG_ID: ("pdg_id", "pdgid", "pid"),
+    Role.D0: ("d0val",),
+    Role.D0_ERROR: ("d0err",),
+    Role.DZ: ("dzval",),
+    Role.DZ_ERROR: ("dzerr",),
 }
 _OF_JETS = {
     Role.JET_PT: ("pt",),
     Role.JET_ETA: ("eta",),
     Role.JET_PHI: ("phi",),
     Role.JET_MASS: ("mass", "m"),
+    Role.JET_ENERGY: ("energy", "e"),
     Role.JET_MULTIPLICITY: ("multiplicity", "nparticles", "n_particles", "nparts", "n_parts"),
 }
 _JET = re.compile(r"(jets?|fj|fatjets?|j|ak\d+|large_?r)[_:./]", re.IGNORECASE)

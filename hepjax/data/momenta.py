@@ -10,25 +10,42 @@ from hepjax.data.dataset import P4
 if TYPE_CHECKING:
     from hepjax.types import Dataset
 
-_MOMENTUM = {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}
-_RELATIVE = {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R}
+FROM_MOMENTA = frozenset(
+    {*P4, Role.PT, Role.ETA, Role.PHI, Role.MASS}
+    | {Role.ETA_REL, Role.PHI_REL, Role.PT_REL, Role.ENERGY_REL, Role.DELTA_R}
+)
+"""The roles of particles that follow from four-momenta."""
 _CARTESIAN, _POLAR = (Role.PX, Role.PY, Role.PZ), (Role.PT, Role.ETA, Role.PHI)
 _TO_JET = (Role.PT_REL, Role.ETA_REL, Role.PHI_REL)
-_OF_JET = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS)
+_OF_JET = (Role.JET_PT, Role.JET_ETA, Role.JET_PHI, Role.JET_MASS, Role.JET_ENERGY)
 
 
 def derivable_roles(dataset: Dataset) -> frozenset[Role]:
     """Returns the roles of particles that a column has, or that follow from those that columns have.
 
-    All follows from four-momenta, which follow from the columns of `momentum_roles`.
+    All but charges, which follow from PDG ids, follows from four-momenta, and these from the columns of
+    `momentum_roles`.
 
     >>> from hepjax.types import Dataset
     >>> toy = Dataset("toy", tuple("abc"), roles={Role.PT: "a", Role.ETA: "b", Role.PHI: "c"})
     >>> Role.ETA_REL in derivable_roles(toy)
     True
     """
-    known = {role for role in dataset.roles if not role.of_jets}
-    return frozenset(known | _MOMENTUM | _RELATIVE) if momentum_roles(dataset) else frozenset(known)
+    return frozenset(role for role in Role if not role.of_jets and roles_behind(role, dataset))
+
+
+def roles_behind(role: Role, dataset: Dataset) -> tuple[Role, ...]:
+    """Returns the roles of columns of a dataset that a role of particles follows from; () where it does not.
+
+    >>> from hepjax.types import Dataset
+    >>> roles_behind(Role.CHARGE, Dataset("toy", ("id",), roles={Role.PDG_ID: "id"}))
+    (<Role.PDG_ID: 'pdg_id'>,)
+    """
+    if role in dataset.roles:
+        return (role,)
+    if role in FROM_MOMENTA:
+        return momentum_roles(dataset)
+    return (Role.PDG_ID,) if role is Role.CHARGE and Role.PDG_ID in dataset.roles else ()
 
 
 def momentum_roles(dataset: Dataset) -> tuple[Role, ...]:

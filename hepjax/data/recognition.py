@@ -13,7 +13,8 @@ from hepjax.data import datasets
 from hepjax.data.dataset import check_dataset, label_columns
 from hepjax.data.dataset_json import dataset_from_json
 from hepjax.data.derived import can_be_derived, file_columns, with_derived
-from hepjax.data.momenta import derivable_roles
+from hepjax.data.momenta import FROM_MOMENTA, derivable_roles
+from hepjax.data.standard_columns import STANDARD_COLUMNS, can_be_computed, expand_sets, standard_sources
 from hepjax.errors import InputError
 from hepjax.types import Dataset, FileName, Index, OneHot
 
@@ -37,7 +38,7 @@ MOST_CLASSES = 1000
 WEIGHTS = "weights"
 """The name of event weights in any dataset."""
 
-_ROLE_NAMES = tuple(role.value for role in Role if not role.of_jets)
+_ROLE_NAMES = tuple(role.value for role in Role if role in FROM_MOMENTA | {Role.CHARGE, Role.VALID})
 _PARTICLE_FEATURES = (
     Role.PT, Role.PT_REL, Role.ENERGY, Role.ENERGY_REL, Role.ETA_REL, Role.PHI_REL, Role.DELTA_R,
 )  # fmt: skip
@@ -171,10 +172,12 @@ def _narrow_known_dataset(dataset: Dataset, header: Header) -> Dataset:
     role_of = {name: role for role, name in dataset.roles.items() if not role.of_jets}
     role_of |= {role.value: role for role in derivable_roles(narrowed)}
     known = derivable_roles(narrowed)
+    whole = dataclasses.replace(narrowed, particle_columns=header.particle_names)
     preferred = (
-        name if name in particles else role_of[name].value if role_of.get(name) in known else None
+        name if name in particles or can_be_computed(name, whole)
+        else role_of[name].value if role_of.get(name) in known else None
         for name in dataset.particle_features
-    )
+    )  # fmt: skip
     return dataclasses.replace(narrowed, particle_features=tuple(filter(None, preferred)))
 
 
@@ -194,11 +197,12 @@ def _fit_given_dataset(dataset: Dataset, narrowed: Dataset, header: Header, unla
     if unlabeled and label_columns(dataset) and not {*label_columns(dataset)} & {*header.jet_names}:
         weights = dataset.weights if dataset.weights in (*header.jet_names, *header.series) else None
         dataset = dataclasses.replace(dataset, classes=(), labels=None, background=(), weights=weights)
+    dataset = dataclasses.replace(dataset, particle_features=expand_sets(dataset.particle_features))
+    if not dataset.roles:
+        units, titles = {**narrowed.units, **dataset.units}, {**narrowed.titles, **dataset.titles}
+        dataset = dataclasses.replace(dataset, roles=narrowed.roles, units=units, titles=titles)
     _check_dataset_columns(dataset, header)
-    if dataset.roles:
-        return dataset
-    units = {**narrowed.units, **dataset.units}
-    return dataclasses.replace(dataset, roles=narrowed.roles, units=units, titles={**narrowed.titles, **dataset.titles})
+    return dataset
 
 
 def default_particle_features(dataset: Dataset) -> tuple[str, ...]:
@@ -301,6 +305,10 @@ def _passed_over(header: Header, name: str, kind: str) -> InputError:
 def _check_dataset_columns(dataset: Dataset, header: Header) -> None:
     """Refuses a dataset that names what the file lacks."""
     derived = {role.value for role in derivable_roles(dataset)}
+    whole = dataclasses.replace(dataset, particle_columns=header.particle_names)
+    for name in STANDARD_COLUMNS.intersection(dataset.particle_features) - {*header.passed}:
+        standard_sources(name, whole, f"{header.path}: features")
+        derived.add(name)
     particles = dict.fromkeys(dataset.particle_columns, "a particle column")
     particles |= {name: "one to learn from" for name in dataset.particle_features if name not in derived}
     jets = dict.fromkeys(dataset.jet_columns, "a jet column") | dict.fromkeys(dataset.features, "a feature")

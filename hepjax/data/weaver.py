@@ -82,7 +82,7 @@ def read_yaml(path: str | Path) -> Dataset:
     yaml = import_extra("yaml", "weaver")
     try:
         tree = yaml.safe_load(text_of_description(path))
-    except (yaml.YAMLError, RecursionError, TypeError, ValueError) as error:
+    except (yaml.YAMLError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise InputError(f"{path}: no YAML ({shown(error)}); correct it") from error
     tree = _expect(path, "the file", tree, dict)
     for key in tree:

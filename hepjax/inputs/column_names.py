@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from hepjax.choices import Role
 from hepjax.data.momenta import derivable_roles
+from hepjax.data.standard_columns import STANDARD_COLUMNS, expand_sets, standard_sources
 from hepjax.errors import InputError
 from hepjax.registry import similar_names_hint
 
@@ -22,8 +23,8 @@ class Sources(NamedTuple):
 
     places: list[int]
     """The place of each among the columns of the jets, with those that are derived behind them."""
-    derived: tuple[Role, ...]
-    """Roles to derive from the momenta."""
+    derived: tuple[str, ...]
+    """The names of roles and standard columns to compute."""
 
 
 def column_places(wanted: Sequence[str], names: Sequence[str], what: str) -> list[int]:
@@ -71,10 +72,10 @@ def observable_places(wanted: Sequence[str], dataset: Dataset, what: str) -> lis
 
 
 def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sources:
-    """Finds columns of particles, by their names, by those of their roles, or as what follows from the momenta.
+    """Finds columns of particles, by their names, by those of their roles, or as what follows from other columns.
 
     Args:
-      wanted: one or more different names.
+      wanted: one or more different names, also of the sets of `hepjax.data.standard_columns`.
       dataset: of the jets.
       what: the argument that holds the wanted names, for messages.
 
@@ -82,18 +83,22 @@ def particle_sources(wanted: Sequence[str], dataset: Dataset, what: str) -> Sour
       Their places.
 
     Raises:
-      InputError: as `column_places`.
+      InputError: as `column_places`, or a standard column needs a role that no column has.
 
     >>> from hepjax.data import datasets
     >>> particle_sources(["j1_e", "pt", "mass"], datasets.get("hls4ml"), "columns")
-    Sources(places=[3, 5, 16], derived=(<Role.MASS: 'mass'>,))
+    Sources(places=[3, 5, 16], derived=('mass',))
     """
     _check_distinct_columns(wanted, what)
-    columns, known = dataset.particle_columns, derivable_roles(dataset)
-    names = [_column_of_role(name, columns, dataset) for name in wanted]
-    derived = tuple(_ROLES[name] for name in names if name not in columns and _ROLES.get(name) in known)
-    everything = (*columns, *(role.value for role in derived))
-    return Sources([_place_of_column(name, everything, what) for name in names], derived)
+    columns, known = dataset.particle_columns, {role.value for role in derivable_roles(dataset)}
+    expanded = expand_sets(wanted)
+    _check_distinct_columns(expanded, what)
+    names = [_column_of_role(name, columns, dataset) for name in expanded]
+    derived = tuple(name for name in names if name not in columns and (name in known or name in STANDARD_COLUMNS))
+    for name in derived:
+        if name not in known:
+            standard_sources(name, dataset, what)
+    return Sources([_place_of_column(name, (*columns, *derived), what) for name in names], derived)
 
 
 def _check_distinct_columns(wanted: Sequence[str], what: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 
 from hepjax.choices import Role
 from hepjax.data.dataset import P4
+from hepjax.data.standard_columns import expand_sets
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.pairs import features_of_pairs, momentum_coordinates
@@ -137,7 +138,7 @@ def graphs(
     >>> graph.nodes.shape == (graph.n_node.sum(), 3), (graph.n_edge == 4 * graph.n_node).all()
     (True, np.True_)
     """
-    columns = jets.particle_names if columns is None else columns
+    columns = jets.particle_names if columns is None else expand_sets(columns)
     particle_sources(columns, jets.dataset, "columns")
     near = neighbors is not None or radius is not None
     if near:

@@ -13,6 +13,7 @@ from hepjax import inputs as representations
 from hepjax import models
 from hepjax.choices import Channels, FurtherInput, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
+from hepjax.data.standard_columns import expand_sets
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
@@ -112,8 +113,8 @@ def resolve_model_columns(model: Model, dataset: Dataset) -> Model:
                 "of particles, such as deepsets, or give files with jet columns"
             )
         columns["features"] = dataset.features
-    if isinstance(model, ParticleModel) and not model.columns:
-        columns["columns"] = dataset.particle_features
+    if isinstance(model, ParticleModel):
+        columns["columns"] = expand_sets(model.columns or dataset.particle_features)
     if isinstance(model, GraphModel) and not model.by:
         columns["by"] = _columns_of_roles(_ANGLES, dataset)
     return model.clone(**columns)

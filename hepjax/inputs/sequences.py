@@ -6,21 +6,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hepjax.choices import Role
 from hepjax.data import with_columns
 from hepjax.data.angles import wrap_in_memory
 from hepjax.data.dataset import particle_mask
-from hepjax.data.momenta import momentum_roles
+from hepjax.data.momenta import roles_behind
+from hepjax.data.standard_columns import STANDARD_COLUMNS, standard_sources
 from hepjax.data.validation import check_jets, check_values
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
-from hepjax.physics.derivation import derive_columns
+from hepjax.physics.standard_columns import standard_columns
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from hepjax.choices import Role
-    from hepjax.types import Jets
+    from hepjax.types import Dataset, Jets
 
 
 def sequences(
@@ -38,8 +39,10 @@ def sequences(
 
     Args:
       jets: the jets; of lazy ones the particles of these rows are read, once.
-      columns: F names of `jets.particle_names`, or of roles, such as "eta_rel"; None is all columns. Where no column
-        has a role, it is derived from the momenta, as `hepjax.physics.derivation` says.
+      columns: F names of `jets.particle_names`, of roles, such as "eta_rel", or of the standard columns of
+        `hepjax.data.standard_columns`, such as "part_pt_log"; one of its sets, such as "jetclass_kin", stands for all
+        its columns. None is all columns of the jets. Where no column has a role, it is derived from the momenta, as
+        `hepjax.physics.derivation` says.
       particles: how many particles P to keep per jet; None keeps all slots.
       order_by: a column name, for particles by its falling value, equal ones as they were; None keeps the order of the
         jets, which is falling pT.
@@ -60,7 +63,7 @@ def sequences(
     """
     check_jets(jets)
     slots = int(jets.constituents.shape[1])
-    derived: tuple[Role, ...] = ()
+    derived: tuple[str, ...] = ()
     columns = jets.particle_names if columns is None else columns
     jets = _with_needed_columns(jets, columns, [] if order_by is None else [order_by])
     wanted = particle_sources(columns, jets.dataset, "columns")
@@ -76,9 +79,9 @@ def sequences(
     constituents = wrap_in_memory(constituents, jets.particle_names, jets.dataset.roles, of_jets=False)
     mask = _particle_mask_of_rows(jets, constituents, rows)
     check_values(jets, "constituents", constituents, mask)
-    if roles := [*wanted.derived, *derived]:
+    if names := [*wanted.derived, *derived]:
         constituents = np.concatenate(
-            [constituents, _derived_particle_columns(jets, constituents, mask, roles, rows)], axis=-1
+            [constituents, _derived_particle_columns(jets, constituents, mask, names, rows)], axis=-1
         )
     if key is not None or (mask[:, 1:] & ~mask[:, :-1]).any():
         values = np.zeros_like(mask, np.float32) if key is None else -constituents[..., key]
@@ -94,30 +97,37 @@ def _with_needed_columns(jets: Jets, columns: Sequence[str], order_by: Sequence[
     """The jets with these columns of particles, and all of momenta where one of these has to be derived."""
     sources = [particle_sources(columns, jets.dataset, "columns")]
     sources += [particle_sources(order_by, jets.dataset, "order_by")] if order_by else []
-    roles, names = jets.dataset.roles, jets.particle_names
+    names = jets.particle_names
     needed = {names[place] for source in sources for place in source.places if place < len(names)}
-    if not any(source.derived for source in sources):
-        return with_columns(jets, needed, ())
-    momenta = momentum_roles(jets.dataset)
-    needed |= {roles[role] for role in momenta if not role.of_jets}
-    return with_columns(jets, needed, {roles[role] for role in momenta if role.of_jets})
+    roles, own = _sources_of([name for source in sources for name in source.derived], jets.dataset)
+    needed |= own | {jets.dataset.roles[role] for role in roles if not role.of_jets}
+    return with_columns(jets, needed, {jets.dataset.roles[role] for role in roles if role.of_jets})
+
+
+def _sources_of(derived: Sequence[str], dataset: Dataset) -> tuple[set[Role], set[str]]:
+    """The roles of the dataset's columns, and its standard columns, that derived columns are computed from."""
+    roles: set[Role] = set()
+    own: set[str] = set()
+    for name in derived:
+        found = standard_sources(name, dataset) if name in STANDARD_COLUMNS else (roles_behind(Role(name), dataset), ())
+        roles.update(found[0])
+        own.update(found[1])
+    return roles, own
 
 
 def _derived_particle_columns(
-    jets: Jets, constituents: np.ndarray, mask: np.ndarray, roles: Sequence[Role], rows: slice | np.ndarray
+    jets: Jets, constituents: np.ndarray, mask: np.ndarray, names: Sequence[str], rows: slice | np.ndarray
 ) -> np.ndarray:
     """Columns that the jets lack, from those that they have; what the jets' own columns say of a jet is taken."""
     dataset = jets.dataset
-    momenta = momentum_roles(dataset)
-    known = {
-        role: constituents[..., dataset.particle_columns.index(dataset.roles[role])]
-        for role in momenta
-        if not role.of_jets
-    }
-    of_jet = [role for role in momenta if role.of_jets]
+    roles, own = _sources_of(names, dataset)
+    places: dict[Role | str, str] = {role: dataset.roles[role] for role in roles if not role.of_jets}
+    places |= {name: name for name in own}
+    known = {key: constituents[..., dataset.particle_columns.index(name)] for key, name in places.items()}
+    of_jet = [role for role in roles if role.of_jets]
     observables = np.asarray(jets.observables[rows]) if of_jet else np.empty((len(mask), 0), np.float32)
     jet = {role: observables[:, dataset.jet_columns.index(dataset.roles[role])] for role in of_jet}
-    return derive_columns(roles, known, mask, jet)
+    return standard_columns(names, known, mask, jet)
 
 
 def _particle_mask_of_rows(jets: Jets, constituents: np.ndarray, rows: slice | np.ndarray) -> np.ndarray:

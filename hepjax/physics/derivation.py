@@ -46,11 +46,31 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
     >>> derive_columns([Role.ETA_REL, Role.PT_REL], p4, np.ones((1, 2), bool)).round(3).tolist()
     [[[0.10000000149011612, 0.5], [-0.10000000149011612, 0.5]]]
     """
+    columns = momentum_values(known, mask, jet, lose_masses=Role.MASS in wanted)
+    values = np.stack([columns[role] for role in wanted], axis=-1)
+    return np.where(mask[..., None], values, 0).astype(np.float32)
+
+
+def momentum_values(
+    known: Columns, mask: np.ndarray, jet: Columns | None = None, *, lose_masses: bool = False
+) -> dict[Role, NDArray[np.float64]]:
+    """Computes all that follows from momenta.
+
+    Args:
+      known: as in `derive_columns`.
+      mask: (N, P) bool, True for a particle.
+      jet: as in `derive_columns`.
+      lose_masses: masses are wanted, so that those which are lost are worth a warning.
+
+    Returns:
+      Role → (N, P) float64, of particles and, the same number for each of its particles, the η of the jet; what stands
+      in the padding means nothing.
+    """
     jet = jet or {}
     if is_relative(known):
         known, jet = {**known, **absolute_coordinates(known, jet)}, {Role.JET_PHI: np.zeros(len(mask)), **jet}
     p4 = np.where(mask[..., None], particle_momenta(known), 0)
-    if Role.MASS in wanted and (lost := int(jets_without_mass(known, p4).sum())):
+    if lose_masses and (lost := int(jets_without_mass(known, p4).sum())):
         log.warning(
             "masses of %d of %d jets are lost: energies and momenta in float32 cannot tell them at such boosts; give a "
             "column of masses", lost, len(p4),
@@ -64,7 +84,7 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
     jet_eta = _known_coordinates(jet, Role.JET_ETA, kinematics.eta(total))
     jet_phi = _known_coordinates(jet, Role.JET_PHI, kinematics.phi(total))
     pt = _known_coordinates(known, Role.PT, kinematics.pt(p4))
-    columns = {
+    return {
         **dict(zip((Role.PX, Role.PY, Role.PZ, Role.ENERGY), np.moveaxis(p4, -1, 0), strict=True)),
         Role.PT: pt,
         Role.ETA: eta,
@@ -75,10 +95,9 @@ def derive_columns(wanted: Sequence[Role], known: Columns, mask: np.ndarray, jet
         Role.PT_REL: safe_divide(pt, jet_pt[:, None]),
         Role.ENERGY_REL: safe_divide(p4[..., 3], _energy_of_jet(jet, total)[:, None]),
         Role.DELTA_R: kinematics.delta_r(eta, phi, jet_eta[:, None], jet_phi[:, None]),
-        **known,
+        Role.JET_ETA: np.broadcast_to(jet_eta[:, None], mask.shape),
+        **{role: np.asarray(column, np.float64) for role, column in known.items()},
     }
-    values = np.stack([columns[role] for role in wanted], axis=-1)
-    return np.where(mask[..., None], values, 0).astype(np.float32)
 
 
 def jets_without_mass(known: Columns, p4: np.ndarray) -> NDArray[np.bool_]:
@@ -164,6 +183,8 @@ def _known_coordinates(columns: Columns, role: Role, derived: np.ndarray) -> np.
 
 def _energy_of_jet(jet: Columns, total: np.ndarray) -> np.ndarray:
     """The energy of the jet, from its own columns where these tell it."""
+    if Role.JET_ENERGY in jet:
+        return np.asarray(jet[Role.JET_ENERGY], np.float64)
     if {Role.JET_PT, Role.JET_ETA, Role.JET_MASS} <= jet.keys():
         pt, eta, mass = (np.asarray(jet[role], np.float64) for role in (Role.JET_PT, Role.JET_ETA, Role.JET_MASS))
         return np.sqrt((pt * np.cosh(eta)) ** 2 + mass**2)

@@ -22,11 +22,17 @@ _ROLES = {
     Role.ENERGY_REL: "$E$ / $E$(jet)",
     Role.DELTA_R: "ΔR to the jet axis",
     Role.CHARGE: "Charge",
+    Role.PDG_ID: "PDG identity",
+    Role.D0: "$d_0$ [mm]",
+    Role.D0_ERROR: "Error of $d_0$ [mm]",
+    Role.DZ: "$d_z$ [mm]",
+    Role.DZ_ERROR: "Error of $d_z$ [mm]",
     Role.VALID: "Particle or padding",
     Role.JET_PT: "Jet $p_T$",
     Role.JET_ETA: "Jet η",
     Role.JET_PHI: "Jet φ [rad]",
     Role.JET_MASS: "Jet mass",
+    Role.JET_ENERGY: "Jet energy",
     Role.JET_MULTIPLICITY: "Particles in the jet",
 }
 """The titles of columns that are called by their role."""

@@ -179,6 +179,7 @@ def test_inputs_of_jets_and_what_has_no_counterpart(tmp_path, jets_file, caplog)
         ("observers: [jet_pt, n_parts]", "observers: jet_pt", "observers: expected a list, found str"),
         ("length: 128", "length: many", "length: expected a whole number of at least 1"),
         ("observers: [", "observers: [[", "no YAML"),
+        ("length: 128", "length: !!int ''", "no YAML"),
         ("observers: [jet_pt, n_parts]", "observers: !!python/name:os.system", "no YAML"),
         ("weights:", "weights: {use_precomputed_weights: true}", "weight_branches: expected the names of columns"),
     ],

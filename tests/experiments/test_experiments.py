@@ -13,7 +13,7 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, evaluation
+from hepjax import InputError, evaluation, types
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.models import MODELS
@@ -93,6 +93,8 @@ GIVEN = {
 """What takes long and has tests of its own: name → a function, and what stands in for it."""
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
+    "jetclass": "a test of its own",
+    "quark_gluon": "a test of its own",
     "top_tagging": "a test of its own",
     "hls4ml_mlp": "test_studies.py, for it needs hls4ml",
     "oracle": "test_studies.py, for it needs the published parameters",
@@ -239,6 +241,52 @@ def test_top_tagging_has_networks_and_trees_in_one_table(tmp_path, few_jets, bri
     assert figures["mlp"]["jets"] == figures["trees"]["jets"]
     for name in chosen.networks:
         assert re.search(rf"^\| {name} \| 0\.\d+ \| 0\.\d+ ± 0\.\d+ \|", table, re.MULTILINE)
+
+
+def test_quark_gluon_states_the_inputs_beside_every_figure(tmp_path, brief):
+    """Gluon jets have more particles here, and quark jets more photons."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(80) % 2
+    held = np.arange(12) < 6 + 4 * (1 - labels[:, None]) + rng.integers(0, 3, (80, 1))
+    ids = np.where(rng.random((80, 12)) < 0.2 + 0.6 * labels[:, None], 22, rng.choice([211, -211, 130], (80, 12)))
+    pt, eta, phi = rng.uniform(1, 90, (80, 12)), rng.normal(0, 0.1, (80, 12)), rng.normal(3, 0.1, (80, 12))
+    jets = np.stack([pt, eta, phi, ids], axis=-1) * held[..., None]
+    np.savez(tmp_path / "QG_jets.npz", X=jets, y=1.0 * labels)
+    module = load("quark_gluon")
+    chosen = module.QuarkGluon((tmp_path / "QG_jets.npz",), folds=3, epochs=1, particles=8, out=tmp_path / "out")
+    table = module.run(chosen)
+    assert (chosen.out / "table.md").read_text() == table
+    for columns, count in (("jetclass_kin", 7), ("jetclass_kinpid", 13)):
+        assert re.search(rf"^\| deepsets \| {columns} \| 0\.\d+ \| 0\.\d+ ± 0\.\d+ \|", table, re.MULTILINE)
+        seen = run_folder.read_experiment(chosen.out / f"deepsets-{columns}")[0].model
+        assert (len(seen.columns), seen.particles) == (count, 8)
+
+
+REFERENCE = EXPERIMENTS.parents[1] / "shared" / "reference"
+REAL_JETS = REFERENCE / "real_jets" / "jetclass_500.npz"
+
+
+@pytest.mark.skipif(not REAL_JETS.is_file(), reason="the real jets of JetClass are not there")
+def test_jetclass_trains_on_real_jets(tmp_path, brief):
+    module = load("jetclass")
+    chosen = module.JetClass((REAL_JETS,), folds=3, epochs=1, batch_size=32, out=tmp_path / "out")
+    table = module.run(chosen)
+    assert (chosen.out / "table.md").read_text() == table
+    figures = json.loads((chosen.out / "figures.json").read_text())["deepsets"]
+    assert list(figures) == ["accuracy", "auc", *module.EFFICIENCIES]
+    assert 0.3 < figures["auc"] < 1
+    rows = [line for line in table.splitlines() if line.startswith("|")]
+    assert {row.count("|") for row in rows} == {13}
+
+
+@pytest.mark.skipif(not REFERENCE.is_dir(), reason="the published scores are not there")
+def test_jetclass_has_the_figures_that_were_published_of_published_scores():
+    """By scikit-learn, of what ParticleNet's published weights say of 500 jets."""
+    with np.load(REFERENCE / "particlenet" / "kin_jetclass_500.npz") as file, np.load(REAL_JETS) as jets:
+        p = np.asarray(jax.nn.softmax(file["logits"], axis=1))
+        found = load("jetclass").judge(types.Scores(p, file["labels"], None, tuple(map(str, jets["classes"]))))
+    assert found["accuracy"] == pytest.approx(0.718)
+    assert found["auc"] == pytest.approx(0.9570, abs=5e-5)
 
 
 def test_compare_taggers_without_scikit_learn_ends_before_any_training(tmp_path, monkeypatch):

@@ -26,6 +26,7 @@ ASPEN_OPEN_JETS = register(
             Role.PZ: "pz",
             Role.ENERGY: "E",
             Role.CHARGE: "charge",
+            Role.PDG_ID: "pdgId",
             Role.JET_PT: "pt",
             Role.JET_ETA: "eta",
             Role.JET_PHI: "phi",

@@ -27,9 +27,14 @@ ROLES = {
     Role.ETA_REL: "part_deta",
     Role.PHI_REL: "part_dphi",
     Role.CHARGE: "part_charge",
+    Role.D0: "part_d0val",
+    Role.D0_ERROR: "part_d0err",
+    Role.DZ: "part_dzval",
+    Role.DZ_ERROR: "part_dzerr",
     Role.JET_PT: "jet_pt",
     Role.JET_ETA: "jet_eta",
     Role.JET_PHI: "jet_phi",
+    Role.JET_ENERGY: "jet_energy",
     Role.JET_MULTIPLICITY: "jet_nparticles",
 }
 UNITS = {

@@ -14,7 +14,7 @@ QUARK_GLUON = register(
         classes=("gluon", "quark"),
         labels=Index("y"),
         # Without masses, as all published networks take them, the rapidity is the pseudorapidity.
-        roles={Role.PT: "pt", Role.ETA: "rapidity", Role.PHI: "phi"},
+        roles={Role.PT: "pt", Role.ETA: "rapidity", Role.PHI: "phi", Role.PDG_ID: "pdg_id"},
         units={"pt": "GeV", "phi": "rad"},
         background=("gluon",),
         arrays={"X": ("pt", "rapidity", "phi", "pdg_id")},

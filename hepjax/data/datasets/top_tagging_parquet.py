@@ -15,6 +15,7 @@ ROLES = {
     Role.JET_ETA: "jet_eta",
     Role.JET_PHI: "jet_phi",
     Role.JET_MASS: "jet_mass",
+    Role.JET_ENERGY: "jet_energy",
     Role.JET_MULTIPLICITY: "jet_nparticles",
 }
 """The roles of the columns that weaver-core's converter writes."""

@@ -12,6 +12,7 @@ import numpy as np
 from hepjax.data.atomic_hdf5 import new_hdf5_file
 from hepjax.data.datasets import hls4ml
 from hepjax.errors import InputError
+from hepjax.physics import particle_ids
 
 CHUNK_ROWS = 1000
 WEIGHTS = "weights"
@@ -205,31 +206,11 @@ def jet_columns(observables: np.ndarray, labels: np.ndarray) -> np.ndarray:
     return np.concatenate([observables, one_hot, undefined], axis=1).astype(np.float32)
 
 
-_CHARGES = {11: -1, 13: -1, 15: -1, 211: 1, 321: 1, 2212: 1, 3112: -1, 3222: 1, 3312: -1, 3334: -1}
-
-
-def particle_charges(ids: np.ndarray) -> np.ndarray:
-    """Returns the electric charges of particles that a detector sees.
-
-    Args:
-      ids: PDG identities of any shape.
-
-    Returns:
-      int8 of that shape, in units of the positron's charge; 0 for what is neutral, for cells and padding.
-
-    >>> particle_charges(np.array([211, -211, 11, 22, 0])).tolist()
-    [1, -1, -1, 0, 0]
-    """
-    kind = np.abs(ids)
-    positive = sum(np.where(kind == known, charge, 0) for known, charge in _CHARGES.items())
-    return np.asarray(np.sign(ids) * positive, np.int8)
-
-
 def _truth_datasets(rows: Rows) -> dict[str, np.ndarray]:
     ids = np.asarray(rows.ids, np.int32)
     return {
         hls4ml.PARTICLE_TYPE: ids,
-        hls4ml.PARTICLE_CHARGE: particle_charges(ids),
+        hls4ml.PARTICLE_CHARGE: particle_ids.charges(ids),
         hls4ml.JET_PARTON: np.asarray(rows.parton, np.float32),
         hls4ml.JET_DECAYS: np.asarray(rows.decays, np.float32),
     }

@@ -20,6 +20,7 @@ from hepjax.physics.substructure.correlators import (
     ratios,
     zlogz,
 )
+from hepjax.physics.substructure.extended_jets import with_observables, write_with_observables
 from hepjax.physics.substructure.grooming import prune, pruned, pruning, pruning_radius, soft_drop, trim, trimmed
 from hepjax.physics.substructure.jets import OBSERVABLES, from_jets, jet_observables, substructure, survivors
 from hepjax.physics.substructure.subjettiness import n_subjettiness, winner_take_all_axes
@@ -55,5 +56,7 @@ __all__ = [
     "trimmed",
     "winner_take_all",
     "winner_take_all_axes",
+    "with_observables",
+    "write_with_observables",
     "zlogz",
 ]

@@ -109,7 +109,7 @@ def jet_observables(p4: Array, mask: Array, *, jet_pt_reference: Array | None = 
     return finite.astype(np.float32)
 
 
-def from_jets(jets: Jets) -> np.ndarray:
+def from_jets(jets: Jets, show: Callable[[int], None] | None = None) -> np.ndarray:
     """Computes the jet observables of stored jets, read in slices.
 
     Of jets whose mass float32 energies cannot tell, such as at a pT of 5 TeV and η of 5, particles count as massless,
@@ -117,6 +117,7 @@ def from_jets(jets: Jets) -> np.ndarray:
 
     Args:
       jets: N jets whose particles have momenta, or what these follow from (`hepjax.data.momenta.momentum_roles`).
+      show: called with the number of jets newly done.
 
     Returns:
       (N, 53) float32, as from `jet_observables`.
@@ -148,6 +149,8 @@ def from_jets(jets: Jets) -> np.ndarray:
         p4[hidden, :, 3] = np.sqrt((p4[hidden, :, :3] ** 2).sum(axis=-1))
         blocks.append(jet_observables(p4, mask))
         lost += int(hidden.sum())
+        if show is not None:
+            show(len(p4))
     if lost:
         log.warning(
             "energies in float32 cannot tell the masses of %d of %d jets at their boosts: the particles of these jets "
