@@ -14,13 +14,14 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hepjax.cli import observables, output, parsing
+from hepjax.cli import imports, observables, output, parsing
 from hepjax.cli.options import (
     Bench,
     Compare,
     Evaluate,
     Export,
     Fetch,
+    Import,
     Info,
     Label,
     Observables,
@@ -383,6 +384,7 @@ _ACTIONS: dict[type, Callable[[Any, Console], None]] = {
     Compare: _compare_command,
     Report: _report_command,
     Export: _export_command,
+    Import: imports.import_command,
     Info: _info_command,
     Observables: observables.observables_command,
     Simulate: _simulate_command,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import enum
 from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
-from typing import Any
+from typing import Annotated, Any
 
-import tyro  # noqa: TC002 — it reads the annotations at run time
+import tyro
 
 from hepjax.choices import ExportFormat, Keep
 from hepjax.data.download import Record  # noqa: TC001 — the same
@@ -234,6 +234,31 @@ class Export:
 
 
 @dataclasses.dataclass(frozen=True)
+class Import:
+    """Take weights that others trained with PyTorch as a run folder, to evaluate, predict, explain and export.
+
+    The file is read without executing anything in it.
+
+    Example: hepjax import ParticleNet_kin.pt --as particle-net --dataset jetclass --out runs/published
+    """
+
+    weights: tyro.conf.Positional[Path]
+    """A state dict that torch.save has written."""
+    network: Annotated[str, tyro.conf.arg(name="as")]
+    """Its architecture: particle-net or particle-transformer, as weaver-core has them."""
+    dataset: str
+    """The dataset of the jets that it classifies: its name, or a file, .toml or .yaml."""
+    out: Path
+    """The new folder."""
+    classes: tuple[str, ...] = ()
+    """The classes of its outputs, in their order; the default is that of the dataset."""
+    columns: tuple[str, ...] = ()
+    """Its inputs in their order; the default is jetclass_kin, jetclass_kinpid or jetclass_full, whichever fits."""
+    particles: int = 128
+    """How many particles of a jet it sees, the first in order."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Observables:
     """Compute substructure observables of jets, and write the jets with them added; all else stays.
 
@@ -281,7 +306,7 @@ class Bench:
     """A file for the numbers; an older one is replaced."""
 
 
-Command: Any = Evaluate | Predict | Compare | Report | Export | Info | Observables | Simulate | Fetch | Bench
+Command: Any = Evaluate | Predict | Compare | Report | Export | Import | Info | Observables | Simulate | Fetch | Bench
 """All commands but `hepjax train`, whose options depend on its model."""
 
 

@@ -13,7 +13,7 @@ from hepjax import inputs as representations
 from hepjax import models
 from hepjax.choices import Channels, FurtherInput, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
-from hepjax.data.standard_columns import expand_sets
+from hepjax.data.standard_columns import can_be_computed, expand_sets
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
@@ -114,10 +114,17 @@ def resolve_model_columns(model: Model, dataset: Dataset) -> Model:
             )
         columns["features"] = dataset.features
     if isinstance(model, ParticleModel):
-        columns["columns"] = expand_sets(model.columns or dataset.particle_features)
+        columns["columns"] = expand_sets(model.columns or _default_columns(model, dataset))
     if isinstance(model, GraphModel) and not model.by:
         columns["by"] = _columns_of_roles(_ANGLES, dataset)
     return model.clone(**columns)
+
+
+def _default_columns(model: ParticleModel, dataset: Dataset) -> tuple[str, ...]:
+    """The columns that a model prefers, if the jets have what they follow from; else those the dataset names."""
+    preferred = expand_sets(model.default_columns)
+    known = preferred and all(name in dataset.particle_columns or can_be_computed(name, dataset) for name in preferred)
+    return preferred if known else dataset.particle_features
 
 
 def _columns_of_roles(roles: Sequence[Role], dataset: Dataset) -> tuple[str, ...]:
@@ -304,7 +311,11 @@ def _check_image_inputs(images: np.ndarray, model: ImageModel) -> np.ndarray:
 def _read_sequences(
     columns: tuple[str, ...], particles: int, order_by: str | None, jets: Jets, rows: slice | np.ndarray
 ) -> Sequences:
-    return representations.sequences(jets, columns, particles=particles, order_by=order_by, rows=rows)
+    """The first particles of jets; files whose jets have fewer slots are filled up with padding."""
+    slots = int(jets.constituents.shape[1])
+    read = representations.sequences(jets, columns, particles=min(particles, slots), order_by=order_by, rows=rows)
+    missing = ((0, 0), (0, max(particles - slots, 0)))
+    return Sequences(np.pad(read.values, (*missing, (0, 0))), np.pad(read.mask, missing)) if missing[1][1] else read
 
 
 def _no_particles_error(particles: int, columns: tuple[str, ...]) -> Sequences:

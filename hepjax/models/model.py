@@ -95,6 +95,8 @@ class ParticleModel(Model):
     """How many particles of each jet the model sees, the first in order."""
     columns: tuple[str, ...] = ()
     """The particle columns to learn from, by name; `hepjax info` lists them. Default: those the data set names."""
+    default_columns: ClassVar[tuple[str, ...]] = ()
+    """The columns to learn from where none are named, if the jets have what they follow from."""
 
     @nn.nowrap
     def min_padding(self) -> int | None:

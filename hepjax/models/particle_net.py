@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
 
 from hepjax.choices import FurtherInput, Norm
-from hepjax.models.bounds import at_least, below, each_value, more_than, not_empty
+from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
 from hepjax.models.layers.neighbors import nearest_others
 from hepjax.models.layers.norms import normalize_layer
@@ -43,8 +43,7 @@ class ParticleNet(ParticleModel):
     """Widths of the layers after the mean over particles."""
     dropout: Annotated[float, at_least(0), below(1)] = 0.1
     """Probability of dropping a unit of these layers while training."""
-    clip: Annotated[float | None, more_than(0)] = 5.0
-    """Scaled columns beyond this are cut to it; None leaves them."""
+    default_columns: ClassVar[tuple[str, ...]] = ("jetclass_kin",)
 
     @nn.nowrap
     def min_padding(self) -> int | None:
@@ -67,7 +66,6 @@ class ParticleNet(ParticleModel):
         there = jnp.any(x.mask, axis=1)
         counted = x.mask & jets_of_batch_statistics(there, mask)[:, None]
         y = jnp.where(x.mask[..., None], x.values, 0)
-        y = y if self.clip is None else jnp.clip(y, -self.clip, self.clip)
         y, points, outputs = normalize_layer(y, Norm.BATCH, counted, train), x.points, []
         for i, width in enumerate(self.blocks):
             y = jnp.where(x.mask[..., None], y, 0)
@@ -82,7 +80,7 @@ class ParticleNet(ParticleModel):
         for width in self.hidden:
             y = nn.relu(nn.Dense(width)(y))
             y = nn.Dropout(self.dropout, deterministic=not train)(y)
-        return uniform_where_empty(nn.Dense(self.outputs)(y), there)
+        return uniform_where_empty(nn.Dense(self.outputs, name="head")(y), there)
 
 
 class EdgeConvolution(nn.Module):

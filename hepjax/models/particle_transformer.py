@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ import numpy as np
 from flax import linen as nn
 
 from hepjax.choices import FurtherInput, Norm, TransformerBlock
-from hepjax.models.bounds import at_least, below, each_value, more_than, not_empty
+from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
 from hepjax.models.layers.norms import normalize_layer
 from hepjax.models.model import ParticleModel
@@ -56,8 +56,7 @@ class ParticleTransformer(ParticleModel):
     """Probability of dropping a unit of the blocks among particles, and an attention weight, while training."""
     drop_path: Annotated[float, at_least(0), below(1)] = 0.0
     """Probability that a jet passes by a block's attention, or by its hidden layer, while training."""
-    clip: Annotated[float | None, more_than(0)] = 5.0
-    """Scaled columns beyond this are cut to it; None leaves them."""
+    default_columns: ClassVar[tuple[str, ...]] = ("jetclass_kin",)
 
     @nn.nowrap
     def rules(self) -> Iterable[Rule]:
@@ -84,7 +83,6 @@ class ParticleTransformer(ParticleModel):
         there = jnp.any(x.mask, axis=1)
         examples = jets_of_batch_statistics(there, mask)
         y = jnp.where(x.mask[..., None], x.values, 0)
-        y = y if self.clip is None else jnp.clip(y, -self.clip, self.clip)
         y = normalize_layer(y, Norm.BATCH, x.mask & examples[:, None], train)
         for width in self.embed:
             y = nn.gelu(nn.Dense(width, kernel_init=_xavier)(nn.LayerNorm(_EPSILON)(y)), approximate=False)

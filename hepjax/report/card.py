@@ -72,6 +72,12 @@ def model_card(
         "How to repeat it": _card_repeating(record),
         **(paragraphs or {}),
     }
+    if imported := record.get("imported"):
+        sections = {title: parts for title, parts in sections.items() if title not in {"Training", "Figures of merit"}}
+        sections["Data"] = [
+            f"Weights of the file `{imported['file']}` (SHA-256 `{imported['sha256']}`), which others have trained.",
+            "What on, and how good they are, was not recorded. Measure them with `hepjax evaluate`.",
+        ]
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
     return f"# {name}\n\nA {'model' if paragraphs else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
 

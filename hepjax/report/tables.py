@@ -299,6 +299,10 @@ def run_table(folder: str, record: dict[str, Any], epochs: int) -> Table:
     if "cost" in record:  # the first versions did not count it
         table.add_row("cost", cost_line(**record["cost"]))
     table.add_row("classes", ", ".join(map(class_label, record["classes"])))
+    if imported := record.get("imported"):
+        table.add_row("weights", Text(f"{imported['file']}, SHA-256 {imported['sha256']}"))
+        table.add_row("command", Text(record["command"]))
+        return table
     table.add_row("jets", ", ".join(f"{part} {count:,}" for part, count in record["jets"].items()))
     for part, flow in record.get("cut_flow", {}).items():
         if flow:

@@ -50,7 +50,8 @@ def export_run(
     for path in targets:
         check_new_hdf5_path(path, f"--out {path}")
     run = stored.open_run(folder)
-    experiment, task, dataset, metrics = run.experiment, run.experiment.task, run.dataset, stored.metrics_of(run)
+    experiment, task, dataset = run.experiment, run.experiment.task, run.dataset
+    metrics = {} if "imported" in run.record else stored.metrics_of(run)
     task.check_export()
     trained = stored.networks_of(run)
     networks = [network._replace(precision=Precision.FLOAT32) for network in trained]  # what every runtime has
@@ -86,7 +87,7 @@ def export_run(
             temperature=temperature,
             pt_range=pt_range,
             output=task.layout.exported,
-            paragraphs=task.card(run.record, metrics),
+            paragraphs=task.card(run.record, metrics) if metrics else None,
         )
     atomic_files.write_text(card, words)
     return tuple(targets)

@@ -81,6 +81,8 @@ class Record:
     """The members that diverged, and how."""
     identity: str | None = None
     """The identity of the training, from `identity_of`; its checkpoints have the same."""
+    imported: dict[str, str] | None = None
+    """The name and the checksum of the file of weights that others trained; None of a training."""
     files: dict[str, str] | None = None
     """The checksum of each file that belongs to a finished training; None until it is finished."""
 

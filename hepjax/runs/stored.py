@@ -129,6 +129,11 @@ def metrics_of(run: Run) -> dict[str, Any]:
     Raises:
       InputError: the training has not ended.
     """
+    if "imported" in run.record:
+        raise InputError(
+            f"{run.folder}: has weights of {run.record['imported']['file']}, which were not trained here; measure them "
+            f"by hepjax evaluate {run.folder} --data FILE"
+        )
     if run.metrics is None:
         raise InputError(f"{run.folder}: has no metrics.json, its training has not ended; go on with it by --resume")
     return run.metrics
@@ -188,6 +193,8 @@ def finished_files(experiment: Experiment, record: Mapping[str, Any]) -> tuple[s
       experiment: the options.
       record: what experiment.json holds: whether the training is one of several, and whether it diverged.
     """
+    if "imported" in record:
+        return (BEST,)
     measured = () if _is_lost(record) else (METRICS, TEST)
     common = (HISTORY, trained_jets.FILE, *measured)
     if ensembles.asks_for_ensemble(experiment):
@@ -220,14 +227,15 @@ def _open(folder: Path, whole: Run | None, known: tuple[Experiment, dict[str, An
     needed = LAST in files if files is not None else identity is not None and "member" not in record
     if needed or (folder / LAST).exists():
         training.check_ensemble(folder / LAST, identity)
-    begun = network is not None or (folder / HISTORY).exists()
+    imported = "imported" in record
+    begun = not imported and (network is not None or (folder / HISTORY).exists())
     history = records.read_history(folder / HISTORY) if begun else ()
     trained = trained_jets.read(folder, identity)
     run = Run(folder, experiment, record, dataset, history, None, network, (), measured=False, trained=trained)
     lost = _is_lost(record) or (whole is not None and folder.name in whole.record.get("diverged", {}))
     if network is not None and not lost:
         _check_finite(folder / BEST, network)
-    if lost or not _has_ended(run):
+    if lost or imported or not _has_ended(run):
         return run
     measured = files is not None or (folder / TEST).exists()
     if measured:
@@ -259,7 +267,7 @@ def _check_member(folder: Path, experiment: Experiment, record: Mapping[str, Any
 
 def _check_files(folder: Path, files: Mapping[str, str], names: tuple[str, ...]) -> None:
     """Refuses a folder of which a file is not what it was when the training ended."""
-    if {*files, trained_jets.FILE} != {*names}:  # an older hepjax did not write it
+    if {*files, trained_jets.FILE} != {*names, trained_jets.FILE}:  # an older hepjax did not write it
         raise InputError(
             f"{folder / EXPERIMENT}: damaged, it has checksums of {', '.join(files) or 'no file'}, expected those of "
             f"{', '.join(names)}; train again"

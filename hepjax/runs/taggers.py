@@ -16,6 +16,7 @@ from hepjax import models, tasks, training
 from hepjax.data.atomic_hdf5 import escape_control_characters
 from hepjax.data.dataset import as_description, check_dataset
 from hepjax.data.datasets import DATASETS
+from hepjax.data.descriptions import dataset_of
 from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs import far_values, load_subsets, open_files, pipelines
@@ -218,8 +219,10 @@ def open_tagger_jets(
     Raises:
       InputError: a file is not usable, or the classes are not those of the model.
     """
-    given = dataset or predictor.dataset
-    if isinstance(given, Dataset) and not own:
+    given = dataset_of(dataset or predictor.dataset)
+    if given is not None:  # the model has its own columns, and files need no others to learn from
+        given = dataclasses.replace(given, features=(), particle_features=())
+    if given is not None and not isinstance(dataset or predictor.dataset, str) and not own:
         given = dataclasses.replace(as_description(given), selection="")
     jets = open_files.open_jets(
         files,

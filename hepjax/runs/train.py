@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax import report, runtime, training
 from hepjax.data import atomic_files, cut_flow
+from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
 from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, trained_jets
@@ -57,6 +58,8 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
             if runtime.is_first() and run_folder.is_run_folder(folder):
                 stack.enter_context(locks.locked(folder))
             saved = run_folder.read_experiment(folder)  # once, and nobody changes it any more
+            if "imported" in saved[1]:
+                raise InputError(f"--resume: {folder} has weights that others trained, there is nothing to go on with")
         return _run(experiment, saved, show, stack)
 
 

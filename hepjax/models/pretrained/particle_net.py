@@ -79,13 +79,14 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
         params["BatchNorm_1"] = state.norm("fusion_block.1", last)
         averages["BatchNorm_1"] = state.averages("fusion_block.1", last)
     hidden: list[int] = []
-    names = [f"fc.{i}.0" for i in range(state.count("fc.", ".0.weight"))]
-    for i, name in enumerate([*names, "fc_out" if "fc_out.weight" in state else f"fc.{len(names)}"]):
-        params[f"Dense_{i}"] = state.dense(name, last)
+    for i in range(state.count("fc.", ".0.weight")):
+        params[f"Dense_{i}"] = state.dense(f"fc.{i}.0", last)
         last = params[f"Dense_{i}"]["kernel"].shape[1]
         hidden.append(last)
+    params["head"] = state.dense("fc_out" if "fc_out.weight" in state else f"fc.{len(hidden)}", last)
+    outputs = params["head"]["kernel"].shape[1]
     state.check_all_taken("ParticleNet")
-    model = ParticleNet(blocks=tuple(widths), fusion=fusion, hidden=tuple(hidden[:-1]), outputs=hidden[-1])
+    model = ParticleNet(blocks=tuple(widths), fusion=fusion, hidden=tuple(hidden), outputs=outputs)
     return model, params, {"batch_stats": averages}
 
 
