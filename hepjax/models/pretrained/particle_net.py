@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _LAYERS = 3
 
 
-def particle_net(path: str | os.PathLike[str]) -> tuple[ParticleNet, PyTree, PyTree]:
+def load_particle_net(path: str | os.PathLike[str]) -> tuple[ParticleNet, PyTree, PyTree]:
     """A ParticleNet that was trained with weaver-core, of one cloud of particles.
 
     The file is read without executing anything in it. It does not say how many neighbors its blocks look at: that is
@@ -35,7 +35,7 @@ def particle_net(path: str | os.PathLike[str]) -> tuple[ParticleNet, PyTree, PyT
     Raises:
       InputError: the file cannot be read, or holds another network.
 
-    >>> particle_net("ParticleNet_kin.pt")
+    >>> load_particle_net("ParticleNet_kin.pt")
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: ParticleNet_kin.pt: cannot be read (no such file); give a file of torch.save
@@ -51,10 +51,10 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
       source: what messages call the arrays.
 
     Returns:
-      As `particle_net`.
+      As `load_particle_net`.
 
     Raises:
-      InputError: as `particle_net`.
+      InputError: as `load_particle_net`.
 
     >>> from_arrays({"fc.weight": np.zeros((2, 3))})
     Traceback (most recent call last):

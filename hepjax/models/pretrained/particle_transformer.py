@@ -26,7 +26,7 @@ _PER_LAYER = 3
 """A layer that embeds particles is three of PyTorch: norm, dense layer, activation; so is one that embeds pairs."""
 
 
-def particle_transformer(path: str | os.PathLike[str]) -> tuple[ParticleTransformer, PyTree, PyTree]:
+def load_particle_transformer(path: str | os.PathLike[str]) -> tuple[ParticleTransformer, PyTree, PyTree]:
     """A Particle Transformer that was trained with weaver-core, of one cloud of particles.
 
     The file is read without executing anything in it. Features of pairs are the four published ones, and the last
@@ -41,7 +41,7 @@ def particle_transformer(path: str | os.PathLike[str]) -> tuple[ParticleTransfor
     Raises:
       InputError: the file cannot be read, or holds another network.
 
-    >>> particle_transformer("ParT_full.pt")
+    >>> load_particle_transformer("ParT_full.pt")
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: ParT_full.pt: cannot be read (no such file); give a file of torch.save
@@ -57,10 +57,10 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
       source: what messages call the arrays.
 
     Returns:
-      As `particle_transformer`.
+      As `load_particle_transformer`.
 
     Raises:
-      InputError: as `particle_transformer`.
+      InputError: as `load_particle_transformer`.
 
     >>> from_arrays({"fc.weight": jnp.zeros((2, 3))})
     Traceback (most recent call last):

@@ -106,7 +106,7 @@ def test_released_particle_net():
     weights, jets = REFERENCE / "particlenet/ParticleNet_kin.pt", REFERENCE / "particlenet/kin_jetclass_500.npz"
     if not (weights.exists() and jets.exists()):
         pytest.skip("the released weights and their logits are not here")
-    model, params, state = particle_net.particle_net(weights)
+    model, params, state = particle_net.load_particle_net(weights)
     with np.load(jets) as file:
         mask = file["mask"][:100].astype(bool)
         values, points = (np.moveaxis(file[name][:100], 1, 2) * mask[..., None] for name in ("features", "points"))
