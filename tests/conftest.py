@@ -13,6 +13,8 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # as the command line does, before jax is imported
 # Tests compile much and compute little, so that most optimizations take longer than they save.
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "true")
+# Half of the compiler's time goes into its MLIR emitters of fused loops. Versions without the older ones ignore this.
+os.environ.setdefault("XLA_FLAGS", "--xla_backend_extra_options=xla_cpu_disable_new_fusion_emitters")
 
 import h5py
 import hypothesis
@@ -95,17 +97,28 @@ def many_devices(monkeypatch):
     monkeypatch.setattr(devices, "_all_devices", jax.devices)
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _undrawn():
     """Figures are made but not drawn, which takes most of the time of a short run: their files hold a pixel."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Figure, "savefig", save_pixel)
+        yield
 
 
 @pytest.fixture
-def brief(monkeypatch, undrawn):
+def drawn(monkeypatch):
+    """What the test is about is drawn."""
+    monkeypatch.setattr(Figure, "savefig", DRAW)
+
+
+@pytest.fixture
+def brief(monkeypatch):
     """Training is what the test is about: classifiers get blank pictures."""
     blank = dict.fromkeys(("roc.png", "confusion.png", "scores.png"), Figure())
     monkeypatch.setattr("hepjax.tasks.classification.Classification.pictures", lambda *_: blank)
+
+
+DRAW = Figure.savefig
 
 
 def save_pixel(figure, target, **_):
@@ -263,9 +276,8 @@ def trained_runs(tmp_path_factory):
         with locked(shared / "lock"):
             if not jets.exists():
                 public_file(jets, count=200)
-        with locked(shared / f"{name}.lock"), pytest.MonkeyPatch.context() as patch:
+        with locked(shared / f"{name}.lock"):
             if not (folder / "metrics.json").exists():
-                patch.setattr("matplotlib.figure.Figure.savefig", save_pixel)
                 train.run(parsing.parse(["train", *RUNS[name], *FEW, "--data", str(jets), "--out", str(folder)]))
         return folder
 

@@ -70,7 +70,7 @@ def test_transfers_tell_how_far_they_are(clock, batch_log):
 
 
 @pytest.mark.parametrize("command", ["evaluate", "predict", "compare", "report"])
-def test_long_commands_are_not_silent(command, trained_runs, tmp_path, monkeypatch, capsys, undrawn):
+def test_long_commands_are_not_silent(command, trained_runs, tmp_path, monkeypatch, capsys):
     run, jets = str(trained_runs("mlp")), ("--data", str(trained_runs("mlp").parent / "jets.h5"))
     words = {
         "evaluate": (run, *jets), "predict": (run, *jets, "--out", str(tmp_path / "scores.h5")),

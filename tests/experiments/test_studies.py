@@ -14,7 +14,7 @@ from hepjax.tasks.classification import baselines
 
 from .conftest import EXPERIMENTS, assert_pictures, load
 
-pytestmark = pytest.mark.study
+pytestmark = [pytest.mark.study, pytest.mark.usefixtures("drawn")]
 
 
 def test_oracle_judges_simulated_jets(tmp_path):
@@ -130,7 +130,7 @@ def recorded_model(folder):
 
 
 @pytest.mark.parametrize("loss", ["gaussian", "quantiles", "huber", "squared-error"])
-def test_mass_regression_beats_the_mean_by_far_and_knows_its_errors(tmp_path, loss, undrawn):
+def test_mass_regression_beats_the_mean_by_far_and_knows_its_errors(tmp_path, loss):
     module = load("mass_regression")
     metrics = module.run(module.MassRegression(loss=module.RegressionLoss(loss), out=tmp_path / "new"))
     figures = metrics["targets"]["j_mass"]
@@ -203,7 +203,7 @@ def test_compare_taggers_puts_all_on_the_same_jets_in_one_table(tmp_path):
     np.testing.assert_array_equal(*splits)
 
 
-def test_compare_taggers_has_trees_and_support_vectors_on_the_very_same_jets(tmp_path, undrawn):
+def test_compare_taggers_has_trees_and_support_vectors_on_the_very_same_jets(tmp_path):
     module = load("compare_taggers")
     chosen = (module.Network["mlp"], module.Classical["svm"], module.Classical["trees"])
     table = module.run(module.CompareTaggers(networks=chosen, epochs=2, out=tmp_path / "new"))
@@ -257,7 +257,7 @@ def test_an_agent_learns_to_groom_w_jets_at_least_as_well_as_mmdt(tmp_path, caps
     assert_pictures(tmp_path / "new", "masses.png")
 
 
-def test_decorrelated_tagger_pays_for_what_it_does_not_know(tmp_path, undrawn):
+def test_decorrelated_tagger_pays_for_what_it_does_not_know(tmp_path):
     module = load("decorrelated_tagger")
     options = module.DecorrelatedTagger(correlation=(10.0,), adversary=(), epochs=30, out=tmp_path / "new")
     found = module.run(options)
@@ -270,7 +270,7 @@ def test_decorrelated_tagger_pays_for_what_it_does_not_know(tmp_path, undrawn):
     assert {path.name for path in (tmp_path / "new").glob("*.png")} == {"trade_off_50.png", "trade_off_80.png"}
 
 
-def test_energy_scale_moves_a_plain_tagger_most(tmp_path, undrawn):
+def test_energy_scale_moves_a_plain_tagger_most(tmp_path):
     module = load("energy_scale")
     found = module.run(module.EnergyScale(shift=0.1, correlation=30.0, epochs=8, out=tmp_path / "new"))
     assert set(found) == {"plain", "shifted jets", "distance correlation", "adversary"}
@@ -279,7 +279,7 @@ def test_energy_scale_moves_a_plain_tagger_most(tmp_path, undrawn):
     assert found["distance correlation"]["efficiency"] < found["plain"]["efficiency"]
 
 
-def test_jets_cluster_better_in_what_a_tagger_has_learnt(tmp_path, undrawn):
+def test_jets_cluster_better_in_what_a_tagger_has_learnt(tmp_path):
     module = load("jet_structure")
     found = module.run(module.JetStructure(epochs=25, starts=4, components=(16,), out=tmp_path / "new"))
     purity, rand = ({name: one[key] for name, one in found.items()} for key in ("purity", "adjusted_rand_index"))
@@ -322,7 +322,7 @@ def test_generated_particles_have_the_masses_of_simulated_jets(tmp_path, monkeyp
     assert np.isfinite(flow.values).all()
 
 
-def test_a_network_finds_chirps_and_does_not_beat_the_likelihood_ratio(tmp_path, monkeypatch, capsys, undrawn):
+def test_a_network_finds_chirps_and_does_not_beat_the_likelihood_ratio(tmp_path, monkeypatch, capsys):
     module = load("transient_search")
     small = module.models.ConvNet1D(filters=(16, 16), kernels=(16, 16), hidden=(16,), outputs=2)
     monkeypatch.setattr(module, "NETWORKS", {"ConvNet": (small, 8)})  # one is enough
@@ -356,7 +356,7 @@ def test_generated_observables_are_like_simulated_ones_and_the_flow_beats_its_ba
     assert_pictures(tmp_path / "new", "distances.png", "spectra.png")
 
 
-def test_autoencoders_find_what_they_have_not_seen(tmp_path, undrawn, monkeypatch):
+def test_autoencoders_find_what_they_have_not_seen(tmp_path, monkeypatch):
     module = load("anomaly_detection")
     monkeypatch.setattr(
         module, "KINDS", {"convolutional": module.KINDS["convolutional"]}

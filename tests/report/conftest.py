@@ -8,6 +8,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from hepjax.report import style
 
 
+@pytest.fixture(autouse=True)
+def _drawn(drawn):
+    """Pictures are what these tests are about."""
+
+
 @pytest.fixture
 def assert_legible():
     """A function that fails where a figure's text leaves the page or covers another."""

@@ -12,8 +12,6 @@ from hepjax import InputError, load, read_jets
 from hepjax.choices import ExportFormat, Precision
 from hepjax.runs import export
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 @pytest.mark.parametrize("kind", ExportFormat)
 @pytest.mark.parametrize("name", ["mlp", "bfloat16", "ensemble"])

@@ -35,7 +35,7 @@ def sample(tmp_path_factory):
     return folder
 
 
-def test_a_page_tells_the_whole_run(sample):
+def test_a_page_tells_the_whole_run(sample, drawn):
     seen = []
     page = report.write_run_page(sample, show=seen.append)
     assert page == sample / "report.html"
@@ -64,7 +64,7 @@ def test_a_page_tells_the_whole_run(sample):
 
 
 @pytest.mark.parametrize("name", EXPECTED)
-def test_what_the_network_looks_at(name, trained_runs, tmp_path, undrawn):
+def test_what_the_network_looks_at(name, trained_runs, tmp_path):
     text = report.write_run_page(trained_runs(name), tmp_path / "page.html").read_text()
     assert "What the network looks at" in headings(text)
     for words in EXPECTED[name]:
@@ -72,7 +72,7 @@ def test_what_the_network_looks_at(name, trained_runs, tmp_path, undrawn):
     assert not (trained_runs(name) / "report.html").exists()
 
 
-def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path, undrawn):
+def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path):
     path = jet_file(count=150)
     with h5py.File(path, "r+") as file:
         file[hls4ml.CONSTITUENTS][::4] = 0
@@ -87,7 +87,7 @@ def test_one_column_and_jets_without_particles_draw_no_plane(jet_file, tmp_path,
     "name, title",
     [("folds", "What the network looks at"), ("ensemble", "Bias and variance"), ("sizes", "Learning curve")],
 )
-def test_many_trainings(name, title, trained_runs, tmp_path, undrawn):
+def test_many_trainings(name, title, trained_runs, tmp_path):
     text = report.write_run_page(trained_runs(name), tmp_path / "page.html").read_text()
     assert title in headings(text)
     assert ("of fold-1" in text) == (name == "folds")
@@ -103,7 +103,6 @@ def trained(tmp_path_factory, write_jets):
     return folder
 
 
-@pytest.mark.usefixtures("undrawn")
 class TestJetsAreGone:
     @pytest.fixture
     def run(self, trained, tmp_path, write_jets):
@@ -140,7 +139,7 @@ class TestJetsAreGone:
         assert "from an older hepjax" in caplog.text
 
 
-def test_a_run_that_has_not_ended_has_no_page(sample, tmp_path, undrawn):
+def test_a_run_that_has_not_ended_has_no_page(sample, tmp_path):
     shutil.copytree(sample, tmp_path / "run")
     run_folder.change_record(tmp_path / "run", {"files": None})
     with pytest.raises(InputError, match="its training has not ended"):

@@ -12,7 +12,6 @@ from hepjax.choices import Schedule
 from hepjax.cli import parsing
 from hepjax.runs import options, records, resumed_schedule, stored, train
 
-pytestmark = pytest.mark.usefixtures("undrawn")
 RECORD = {"jets": {"train": 1000}}
 
 

@@ -18,8 +18,6 @@ from hepjax.runs import evaluate, export, predict, records, run_folder, stored
 from hepjax.runs.predictions import read_predictions
 from hepjax.types import Sequences
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 KINDS = {"features": "mlp", "particles": "deepsets", "graphs": "graph-network", "pixels": "convnet"}
 
 

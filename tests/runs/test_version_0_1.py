@@ -18,8 +18,6 @@ import pytest
 from hepjax import load, read_jets
 from hepjax.cli import app
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 RUNS = (
     "convnet", "convnet1d", "ensemble", "folds", "graph-network", "gru", "interaction-network", "logistic", "lstm",
     "mlp", "rates", "sizes",

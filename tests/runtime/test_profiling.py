@@ -13,8 +13,6 @@ from hepjax import models
 from hepjax.runs import options, train
 from hepjax.runtime.profiling import trace_epoch
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 
 @pytest.mark.parametrize("done, epochs, traced", [(0, 5, 2), (0, 1, 1), (3, 9, 5), (3, 4, 4)])
 def test_the_second_epoch_is_traced_or_the_only_one(tmp_path, monkeypatch, done, epochs, traced):

@@ -12,8 +12,6 @@ from hepjax.runs import options, records, run_folder, train
 from hepjax.runtime.tensorboard import write_tensorboard_events
 from hepjax.types import Epoch
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 accumulator = pytest.importorskip(
     "tensorboard.backend.event_processing.event_accumulator", reason="the events need tensorboard"
 )

@@ -23,8 +23,6 @@ from hepjax.tasks.classification import Classification
 from hepjax.tasks.generation import Generation
 from hepjax.tasks.regression import Regression
 
-pytestmark = pytest.mark.usefixtures("undrawn")
-
 TOY = Path(__file__).with_name("toy_task.py")
 
 

@@ -148,7 +148,7 @@ class TestJets:
         run(path, out, task=Anomaly(background=("qcd",)), batch_size=0, epochs=2, **changes)
         return predictions.read_predictions(out / "test.h5")
 
-    def test_streamed_and_weighted(self, other_file, tmp_path, undrawn):
+    def test_streamed_and_weighted(self, other_file, tmp_path):
         path = other_file(count=240, weights=np.linspace(0.5, 2, 240), observables=("j_pt", "j_mass"))
         kept, streamed = (self.scores(path, tmp_path / f"{memory}", memory=memory) for memory in (4.0, 1e-5))
         np.testing.assert_array_equal(kept.rows, streamed.rows)
@@ -159,7 +159,7 @@ class TestJets:
         mean = np.average(kept.values[background, 0], weights=np.linspace(0.5, 2, 240)[kept.rows[background]])
         assert metrics["loss"] == pytest.approx(mean, rel=1e-5)
 
-    def test_divided_among_devices(self, other_file, tmp_path, undrawn, many_devices):
+    def test_divided_among_devices(self, other_file, tmp_path, many_devices):
         path = other_file(count=240, observables=("j_pt", "j_mass"))
         devices = (options.Devices(1), options.Devices(2, Strategy.PMAP))
         one, two = (self.scores(path, tmp_path / f"{chosen.count}", devices=chosen) for chosen in devices)

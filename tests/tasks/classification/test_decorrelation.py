@@ -121,7 +121,7 @@ def dependence(folder):
     return distance_correlation(answers, np.log(found.observables["j_mass"][background]), answers)
 
 
-def test_both_ways_keep_the_mass_to_themselves(tmp_path, undrawn):
+def test_both_ways_keep_the_mass_to_themselves(tmp_path):
     shared = {"model": models.MLP(features=("j_mass", *hls4ml.STANDARD_FEATURES)), "epochs": 30, "batch_size": 512}
     mass = {"to": "j_mass", "signal": ("w",)}
     chosen = {
@@ -143,7 +143,7 @@ def test_both_ways_keep_the_mass_to_themselves(tmp_path, undrawn):
     np.testing.assert_allclose(tagger(hepjax.read_jets()[np.asarray(test.rows)[:50]]), test.values[:50], atol=1e-5)
 
 
-def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp_path, undrawn):
+def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp_path):
     chosen = Classification(insensitive=Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
     first = Experiment(MODEL, task=chosen, data=(jet_file(count=200),), epochs=1, out=tmp_path / "new")
     train.run(first)
@@ -152,7 +152,7 @@ def test_a_contest_goes_on_and_is_not_judged_by_losses_that_differ(jet_file, tmp
     assert "adversary" in metrics["verdict"]["words"]
 
 
-def test_folds_are_insensitive_each(jet_file, tmp_path, undrawn):
+def test_folds_are_insensitive_each(jet_file, tmp_path):
     chosen = Classification(insensitive=Insensitivity(to="j_mass", by=Decorrelation.ADVERSARY))
     asked = Experiment(MODEL, task=chosen, data=(jet_file(count=100),), folds=3, epochs=1, out=tmp_path / "new")
     folder, metrics = train.run(asked)
