@@ -110,14 +110,14 @@ def reweighted(
       are `effective`.
 
     Raises:
-      InputError: the files lack a column, it is not a number in some jets, the spectrum is of no class, or no bin has
-        jets of every class.
+      InputError: the files lack a column, the spectrum is of no class, or no bin has jets of every class.
     """
     learned = splits._fields[: 3 if tested_too else 2]
     places = {name: _bins_of_jets(getattr(splits, name), reweighting) for name in learned}
     counted = learned if tested_too else learned[:1]
     sums = _spectra(splits, {name: places[name] for name in counted}, groups, len(names), reweighting)
-    factors = _factors(sums, reweighting, names)
+    present = sum(runtime.gather(np.bincount(groups[name], minlength=len(names))[None]).sum(axis=0) for name in counted)
+    factors = _factors(sums, np.flatnonzero(present), reweighting, names)
     of_jets = {name: factors[groups[name], np.maximum(places[name], 0)] * (places[name] >= 0) for name in learned}
     weights = {name: getattr(splits, name).weights * factor for name, factor in of_jets.items()}
     totals = np.zeros(5)
@@ -156,11 +156,7 @@ def _bins_of_jets(subset: Subset, reweighting: Reweighting) -> np.ndarray:
     if subset.jets is None or (missing := [name for name in names if name not in subset.jets.observable_names]):
         lacking = ", ".join(names if subset.jets is None else missing)
         raise InputError(f"--reweight: expected jet columns of the files, found {lacking}; hepjax info lists them")
-    values = read_columns(subset.jets, subset.rows, names)
-    if (wrong := np.isnan(values)).any():
-        name = names[int(np.argmax(wrong.any(axis=0)))]
-        raise InputError(f"--reweight: {name} is NaN in {wrong.any(axis=1).sum()} jets; leave them out")
-    return spectra.bin_numbers(values, reweighting.bins)
+    return spectra.bin_numbers(read_columns(subset.jets, subset.rows, names), reweighting.bins)
 
 
 def _spectra(
@@ -181,11 +177,10 @@ def _spectra(
     return sums.reshape(classes, bins)
 
 
-def _factors(sums: np.ndarray, reweighting: Reweighting, names: Sequence[str]) -> np.ndarray:
-    """(C, B) the factors on weights; rows of classes without jets are 0."""
+def _factors(sums: np.ndarray, present: np.ndarray, reweighting: Reweighting, names: Sequence[str]) -> np.ndarray:
+    """(C, B) the factors on weights; rows of classes that are not present are 0."""
     if reweighting.factors:
         return np.array([reweighting.factors.get(name, np.zeros(sums.shape[1])) for name in names])
-    present = np.flatnonzero((sums != 0).any(axis=1))
     found = spectra.spectrum_factors(sums[present], _target(reweighting, names, present))
     for number in np.flatnonzero(found.empty.any(axis=0)) if reweighting.bins else ():
         lacking = ", ".join(names[present[c]] for c in np.flatnonzero(found.empty[:, number]))

@@ -204,11 +204,11 @@ class TestWeights:
         assert plain.fingerprint != jets.fingerprint
 
     @pytest.mark.parametrize("memory", [4.0, 1e-5])
-    def test_below_0_are_refused(self, weighted, memory):
+    def test_that_are_not_finite_are_refused(self, weighted, memory):
         path, _, dataset = weighted
         with h5py.File(path, "r+") as file:
-            file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
-        with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2 in row 3;"):
+            file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = np.inf
+        with pytest.raises(InputError, match=r"jets\.h5: expected finite event weights, found inf in row 3;"):
             load_subsets.load_subsets(
                 open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
             )
