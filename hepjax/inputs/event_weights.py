@@ -144,8 +144,9 @@ def reweighted(
 def _words(reweighting: Reweighting) -> str:
     if not reweighting.bins:
         return "equal sums of weights of all classes"
-    to = reweighting.to if reweighting.to in {each.value for each in Spectrum} else f"{reweighting.to}'s"
-    return f"the {'given' if reweighting.factors else to} spectrum in {' and '.join(reweighting.bins)}"
+    of_class = reweighting.to not in {each.value for each in Spectrum}
+    spectrum = f"the spectrum of {reweighting.to}" if of_class else f"the {reweighting.to} spectrum"
+    return f"{'given factors' if reweighting.factors else spectrum} in {' and '.join(reweighting.bins)}"
 
 
 def _bins_of_jets(subset: Subset, reweighting: Reweighting) -> np.ndarray:
