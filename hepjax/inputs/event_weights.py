@@ -23,42 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("hepjax")
 
 
-def check_event_weights(weights: np.ndarray, start: int, source: str) -> np.ndarray:
-    """Refuses weights that are not finite.
-
-    Args:
-      weights: (n,) of rows of files.
-      start: the first row.
-      source: the files, for the message.
-
-    Returns:
-      The same.
-
-    Raises:
-      InputError: names the first row.
-    """
-    wrong = ~np.isfinite(weights)
-    if wrong.any():
-        raise InputError(
-            f"{source}: expected finite event weights, found {weights[wrong][0]:g} in row {start + np.argmax(wrong)}; "
-            "leave such jets out, or describe the files by a Dataset without weights"
-        )
-    return weights
-
-
-def normalize_weights(subsets: Mapping[str, Subset]) -> None:
-    """Divides all weights, in place, by their mean over the training jets of all processes.
-
-    Args:
-      subsets: name → jets; one is "train".
-    """
-    train = subsets["train"].weights
-    sums = runtime.gather(np.array([[train.sum(dtype=np.float64), len(train)]])).sum(axis=0)
-    if sums[0] > 0 and sums[0] != sums[1]:
-        for subset in subsets.values():
-            np.multiply(subset.weights, sums[1] / sums[0], out=subset.weights)
-
-
 def weight_figures(splits: Splits) -> dict[str, float]:
     """Tells how far the event weights of files leave jets their statistical power, and warns of negative ones.
 

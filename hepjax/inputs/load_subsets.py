@@ -17,7 +17,7 @@ from hepjax import data as jet_files
 from hepjax import runtime
 from hepjax.errors import InputError
 from hepjax.inputs import batching, far_values, jet_hashes
-from hepjax.inputs.event_weights import check_event_weights, normalize_weights
+from hepjax.inputs.file_weights import check_event_weights, normalize_weights
 from hepjax.inputs.scaling import moments_of_all_processes, scaling_of
 from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
@@ -162,7 +162,7 @@ def load_subsets(
         for name, (jets, rows) in wanted.items()
     ]
     subsets = {name: subset for each in passes for name, subset in each.subsets.items()}
-    normalize_weights(subsets)
+    normalize_weights({name: subset.weights for name, subset in subsets.items()})
     _warn_of_empty_jets(int(_sum_over_processes([each.empty for each in passes]).sum()), count)
     read = [each.extents for each in passes]
     scaling = scaling_of(moments_of_all_processes(passes[0].moments))

@@ -232,13 +232,13 @@ class TestNegativeWeights:
     def test_a_jet_of_weight_minus_one_takes_an_equal_one_away(self, rng):
         score, signal = np.round(rng.random(200), 2), rng.random(200) < 0.5
         plain = roc_curve(score, signal, np.ones(200))
-        cancelled = roc_curve(
+        canceled = roc_curve(
             np.concatenate([score, score[:40], score[:40]]),
             np.concatenate([signal, signal[:40], signal[:40]]),
             np.repeat([1.0, -1.0], [240, 40]),
         )
-        np.testing.assert_allclose(cancelled.tpr, plain.tpr, atol=1e-12)
-        np.testing.assert_allclose(cancelled.fpr, plain.fpr, atol=1e-12)
+        np.testing.assert_allclose(canceled.tpr, plain.tpr, atol=1e-12)
+        np.testing.assert_allclose(canceled.fpr, plain.fpr, atol=1e-12)
 
     @pytest.mark.parametrize("share", [0.1, 0.3])
     def test_the_curve_rises_and_is_near_that_of_the_same_jets_without(self, rng, share):
