@@ -223,6 +223,8 @@ def _reweighting(path: Path, table: Mapping[str, Any], labels: OneHot | None) ->
     remarks = ["reweight_classes (all classes are reweighted)"] if {*listed} ^ {*columns} else []
     if len({*_numbers(path, "weights: class_weights", table.get("class_weights") or [], depth=1)}) > 1:
         remarks.append("class_weights (all classes have the same sum of weights)")
+    if "reweight_threshold" in table:
+        remarks.append("reweight_threshold (no jet counts more than 100 times the mean)")
     return Reweighting(bins, names[listed[0]] if method == "ref" else Spectrum.FLAT.value, factors), remarks
 
 

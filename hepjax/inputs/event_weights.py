@@ -95,8 +95,10 @@ def reweighted(
         raise InputError(f"--reweight: the weights of all training jets add up to {total:g} then; give other bins")
     figures = {"outside": outside_bins / jets, "unmatched": lost / jets, "effective_training": total**2 / squares}
     log.info(
-        "training jets reweighted to %s: %.1f%% lie outside of the bins and do not count; worth %d of %d jets",
-        *(_words(reweighting), 100 * figures["outside"], figures["effective_training"], jets),
+        "training jets reweighted to %s%s; worth %d of %d jets",
+        _words(reweighting),
+        f": {figures['outside']:.1%} lie outside of the bins and do not count" if reweighting.bins else "",
+        *(figures["effective_training"], jets),
     )
     changed: dict[str, Any] = {
         name: _with_weights(getattr(splits, name), (w * (jets / total)).astype(np.float32))
@@ -147,10 +149,13 @@ def _factors(sums: np.ndarray, present: np.ndarray, reweighting: Reweighting, na
     if reweighting.factors:
         return np.array([reweighting.factors.get(name, np.zeros(sums.shape[1])) for name in names])
     found = spectra.spectrum_factors(sums[present], _target(reweighting, names, present))
-    for number in np.flatnonzero(found.empty.any(axis=0)) if reweighting.bins else ():
-        lacking = ", ".join(names[present[c]] for c in np.flatnonzero(found.empty[:, number]))
-        words = spectra.bin_text(int(number), reweighting.bins)
-        log.warning("--reweight: %s has no weight in the bin %s: no training jet counts there", lacking, words)
+    if len(lacking := np.flatnonzero(found.empty.any(axis=0))) and reweighting.bins:
+        of_first = ", ".join(names[present[c]] for c in np.flatnonzero(found.empty[:, lacking[0]]))
+        log.warning(
+            "--reweight: %s has no weight in the bin %s%s: no training jet counts there",
+            *(of_first, spectra.bin_text(int(lacking[0]), reweighting.bins)),
+            f", and a class has none in {len(lacking) - 1} other bins" if len(lacking) > 1 else "",
+        )
     if found.limited.any():
         log.warning(
             "--reweight: %d of %d bins count less than the spectrum says, so that no jet counts more than %g times the "
