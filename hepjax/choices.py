@@ -290,6 +290,15 @@ class RegressionLoss(enum.Enum):
     """The quantile loss: several quantiles of what the target may be (Econometrica 46 (1978) 33)."""
 
 
+class Spectrum(enum.Enum):
+    """The spectra, in bins of jet columns, that the classes may be reweighted to."""
+
+    FLAT = "flat"
+    """Every bin counts the same."""
+    MEAN = "mean"
+    """The mean of the classes' own spectra."""
+
+
 class Optimizer(enum.Enum):
     """The optimizers of optax that need nothing but gradients and a learning rate; values are their names there."""
 

@@ -51,6 +51,17 @@ class FileName(NamedTuple):
     """In the order of the classes; digits, _ and - may follow."""
 
 
+class Reweighting(NamedTuple):
+    """A spectrum that the jets of every class shall have in training, by a factor on the weights of each bin."""
+
+    bins: Mapping[str, tuple[float, ...]]
+    """Jet column → the rising edges of its bins, in its unit; several make a grid. Jets outside count nothing."""
+    to: str = "flat"
+    """The value of `hepjax.choices.Spectrum`, or the class whose spectrum all shall have."""
+    factors: Mapping[str, tuple[float, ...]] = {}
+    """Class → the factor of each bin of the grid, the last column fastest; {} is computed from the training jets."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """A description of the columns of jets, their names and meaning, as a plain value.
@@ -92,6 +103,8 @@ class Dataset:
     """Column → the expression over columns, in GeV, that it is computed by when files are read; also of labels."""
     selection: str = ""
     """The expression that tells which jets of files stay; "" is all."""
+    reweighting: Reweighting | None = None
+    """The spectrum that classes shall have in training where options name none; None leaves weights as they are."""
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -206,7 +219,7 @@ class Batch(NamedTuple):
     targets: Array
     """(B,) int32 class indices, or (B, D) float32 for regression; padding is 0."""
     weights: Array
-    """(B,) float32 example weights; padding is 0 and therefore counts nowhere."""
+    """(B,) float32 example weights of any sign; padding is 0 and therefore counts nowhere."""
     nuisance: Array | None = None
     """(B,) float32 ranks, from 0 to 1, of what the answers shall not tell; None where there is no such thing."""
 
@@ -269,6 +282,8 @@ class StepMetrics(NamedTuple):
     """() the batch's loss, penalty left out."""
     weight: Array
     """() the batch's total weight."""
+    size: Array
+    """() the sum of the absolute values of its weights, by which the loss counts; 0 for a step that takes nothing."""
     largest_gradient: PyTree
     """() the largest absolute gradient in each parameter array."""
     finite: Array

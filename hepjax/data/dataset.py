@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax.choices import Role, choose
 from hepjax.errors import InputError
-from hepjax.types import Dataset, FileName, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot, Reweighting
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -203,8 +203,10 @@ Index(…), or leave the classes out
     for problem in _type_problem(dataset):
         raise InputError(f"{start}: {problem}")
     from hepjax.data.expressions import expression_problems  # it brings numpy, which help must not wait for
+    from hepjax.data.reweighting import reweighting_problems
 
     problems = (*_repeated_names(dataset), *_label_problem(dataset), *_role_and_unit_problem(dataset))
+    problems += tuple(reweighting_problems(dataset))
     expressions = {f"derived column {name}": text for name, text in dataset.derived.items()}
     for problem in (*problems, *expression_problems(expressions | {"selection": dataset.selection or "True"})):
         raise InputError(f"{start}: {problem}")
@@ -244,6 +246,8 @@ def _type_problem(dataset: Any) -> Iterator[str]:
         yield f"expected labels to be OneHot(…), Index(…) or None, found {dataset.labels!r}"
     if dataset.weights is not None and not isinstance(dataset.weights, str):
         yield f"expected weights to be the name of a column, found {dataset.weights!r}"
+    if dataset.reweighting is not None and not isinstance(dataset.reweighting, Reweighting):
+        yield f"expected reweighting to be Reweighting(…), found {dataset.reweighting!r}"
     if not isinstance(dataset.selection, str):
         yield f"expected selection to be an expression, such as 'jet_pt > 500', found {dataset.selection!r}"
     for name, kind in (("roles", Role), ("units", str), ("titles", str), ("derived", str)):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hepjax.choices import Role
 from hepjax.data.dataset import TUPLES
 from hepjax.errors import InputError
-from hepjax.types import Dataset, FileName, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot, Reweighting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,6 +31,7 @@ def dataset_to_json(dataset: Dataset) -> dict[str, Any]:
         **({"arrays": {name: list(names) for name, names in dataset.arrays.items()}} if dataset.arrays else {}),
         **({"derived": dict(dataset.derived)} if dataset.derived else {}),
         **({"selection": dataset.selection} if dataset.selection else {}),
+        **({"reweighting": _reweighting_to_json(dataset.reweighting)} if dataset.reweighting else {}),
     }
 
 
@@ -48,6 +49,7 @@ def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
     """
     try:
         known = {*TUPLES, "name", "labels", "weights", "roles", "units", "titles", "arrays", "derived", "selection"}
+        known |= {"reweighting"}
         if unknown := sorted({*tree} - known):
             raise InputError(f"dataset: unknown {', '.join(unknown)}; expected {', '.join(sorted(known))}")
         return Dataset(
@@ -61,6 +63,7 @@ def dataset_from_json(tree: Mapping[str, Any]) -> Dataset:
             arrays={_text(name): _texts(names) for name, names in tree.get("arrays", {}).items()},
             derived={_text(name): _text(expression) for name, expression in tree.get("derived", {}).items()},
             selection=_text(tree.get("selection", "")),
+            reweighting=_reweighting_from_json(tree.get("reweighting")),
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         if isinstance(error, InputError):
@@ -77,6 +80,23 @@ def _labels_from_json(tree: Any) -> OneHot | Index | FileName | None:
     if kind == "OneHot":
         return OneHot(_texts(fields["columns"]), None if fields["undefined"] is None else _text(fields["undefined"]))
     return {"Index": Index}[kind](**{name: _text(value) for name, value in fields.items()})
+
+
+def _reweighting_to_json(reweighting: Reweighting) -> dict[str, Any]:
+    """Edges become texts, for JSON has no infinite numbers."""
+    edges = {name: [repr(float(edge)) for edge in edges] for name, edges in reweighting.bins.items()}
+    factors = {name: [repr(float(factor)) for factor in each] for name, each in reweighting.factors.items()}
+    return {"bins": edges, "to": reweighting.to, "factors": factors}
+
+
+def _reweighting_from_json(tree: Any) -> Reweighting | None:
+    if tree is None:
+        return None
+    bins, factors = (
+        {_text(name): tuple(map(float, _texts(values))) for name, values in tree[key].items()}
+        for key in ("bins", "factors")
+    )
+    return Reweighting(bins, _text(tree["to"]), factors)
 
 
 def _text(value: Any) -> str:

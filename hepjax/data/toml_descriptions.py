@@ -6,11 +6,11 @@ import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Role
+from hepjax.choices import Role, Spectrum
 from hepjax.data.dataset import check_dataset
 from hepjax.errors import InputError, errors_of_reading, file_problem
 from hepjax.registry import similar_names_hint
-from hepjax.types import Dataset, FileName, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot, Reweighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -21,18 +21,20 @@ _RAD = (Role.PHI, Role.PHI_REL, Role.JET_PHI)
 
 _TEXT, _TEXTS, _TABLE = "a text", "a list of texts", "a table"
 _TABLE_OF_TEXTS, _TABLE_OF_LISTS, _UNITS = "a table of texts", "a table of lists of texts", "a unit or a table of units"
+_TABLE_OF_EDGES = "a table of lists of numbers"
 _PARTICLES = {role.value: _TEXT for role in Role if not role.of_jets}
 _JETS = {role.value.removeprefix("jet_"): _TEXT for role in Role if role.of_jets}
 _KEYS: dict[str, dict[str, str]] = {
     "": {
         **dict.fromkeys(("name", "selection", "weights"), _TEXT),
         **dict.fromkeys(("background", "observers"), _TEXTS),
-        **dict.fromkeys(("particles", "jets", "labels"), _TABLE),
+        **dict.fromkeys(("particles", "jets", "labels", "reweight"), _TABLE),
         **dict.fromkeys(("derived", "titles"), _TABLE_OF_TEXTS),
         "arrays": _TABLE_OF_LISTS,
     },
     "particles": _PARTICLES | {"columns": _TEXTS, "features": _TEXTS, "units": _UNITS},
     "jets": _JETS | {"columns": _TEXTS, "features": _TEXTS, "units": _UNITS},
+    "reweight": {"bins": _TABLE_OF_EDGES, "to": _TEXT},
     "labels": {"columns": _TEXTS, "undefined": _TEXT, "column": _TEXT, "files": _TEXTS, "classes": _TEXTS},
 }
 """Table of a description → its keys, and what each of them is."""
@@ -85,6 +87,7 @@ def read_toml(path: str | Path) -> Dataset:
         arrays={name: tuple(columns) for name, columns in tree.get("arrays", {}).items()},
         derived=derived,
         selection=tree.get("selection", ""),
+        reweighting=_reweighting(tree.get("reweight")),
     )
     check_dataset(dataset, str(path))
     return dataset
@@ -163,14 +166,26 @@ def _is_table_of_texts(value: Any) -> bool:
     return isinstance(value, dict) and all(map(_is_text, value.values()))
 
 
+def _is_edges(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(x, int | float) and not isinstance(x, bool) for x in value)
+
+
 _FITS: dict[str, Callable[[Any], bool]] = {
     _TEXT: _is_text,
     _TEXTS: _is_texts,
     _TABLE: lambda value: isinstance(value, dict),
     _TABLE_OF_TEXTS: _is_table_of_texts,
     _TABLE_OF_LISTS: lambda value: isinstance(value, dict) and all(map(_is_texts, value.values())),
+    _TABLE_OF_EDGES: lambda value: isinstance(value, dict) and all(map(_is_edges, value.values())),
     _UNITS: lambda value: _is_text(value) or _is_table_of_texts(value),
 }
+
+
+def _reweighting(table: Mapping[str, Any] | None) -> Reweighting | None:
+    if table is None:
+        return None
+    bins = {name: tuple(map(float, edges)) for name, edges in table.get("bins", {}).items()}
+    return Reweighting(bins, table.get("to", Spectrum.FLAT.value))
 
 
 def _labels(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hepjax.choices import Spectrum
 from hepjax.data.containers import LIST_PARTICLES
 from hepjax.data.dataset import check_dataset
 from hepjax.data.expressions import parse_expression
@@ -14,7 +15,7 @@ from hepjax.data.guesses import guess_roles, is_jet_name
 from hepjax.data.toml_descriptions import class_names, default_units, shown, text_of_description
 from hepjax.errors import InputError, import_extra
 from hepjax.registry import similar_names_hint
-from hepjax.types import Dataset, OneHot
+from hepjax.types import Dataset, OneHot, Reweighting
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -97,7 +98,8 @@ def read_yaml(path: str | Path) -> Dataset:
         if group.of_jets or group is particles:
             features[group.of_jets].extend(_scaled(group.variables, derived))
     labels, targets = _labels(path, _table(path, tree, "labels"), derived)
-    weights, more = _weights(path, _table(path, tree, "weights"), derived)
+    weights = _weights(path, _table(path, tree, "weights"), derived)
+    reweighting, more = _reweighting(path, _table(path, tree, "weights"), labels)
     selection = _text(path, "selection", tree.get("selection"))
     observers = [*_names(path, tree, "observers"), *_names(path, tree, "monitor_variables"), *targets]
     stem = particles.name.split("_")[0] if particles else ""
@@ -105,6 +107,8 @@ def read_yaml(path: str | Path) -> Dataset:
         v.name for group in inputs if group.name.split("_")[0] == stem and not group.of_jets for v in group.variables
     ]
     wanted = [*features[True], *features[False], *(labels.columns if labels else ()), *targets]
+    binned = [name for name in (reweighting.bins if reweighting else ()) if name not in {*features[True], *observers}]
+    observers += binned
     wanted += [*([weights] if weights else []), *(name for name in observers if name in derived)]
     momenta = [name for name in own if not name.endswith("mask")]
     kept = _needed(path, [*wanted, *momenta], selection, derived)
@@ -123,6 +127,7 @@ def read_yaml(path: str | Path) -> Dataset:
         observers=tuple(dict.fromkeys(observers)),
         derived=kept,
         selection=selection,
+        reweighting=reweighting,
     )
     check_dataset(dataset, str(path))
     unused = [f"{key} ({words})" for key, words in _UNUSED.items() if tree.get(key)]
@@ -171,19 +176,71 @@ def _labels(path: Path, table: Mapping[str, Any], derived: dict[str, str]) -> tu
     return None, list(custom)
 
 
-def _weights(path: Path, table: Mapping[str, Any], derived: dict[str, str]) -> tuple[str | None, list[str]]:
-    """The column of weights, and words on what weights cannot be."""
+def _weights(path: Path, table: Mapping[str, Any], derived: dict[str, str]) -> str | None:
+    """The column of weights; products and expressions are added to the derived columns."""
     if not table:
-        return None, []
+        return None
     if not table.get("use_precomputed_weights"):
-        return None, ["reweight_vars (jets are not reweighted to equal spectra: give weights in a column)"]
+        base = _text(path, "weights: reweight_basewgt", table.get("reweight_basewgt"))
+        if not base or base.isidentifier():
+            return base or None
+        derived["base_weight"] = base
+        return "base_weight"
     branches = _names(path, table, "weight_branches")
     if not branches:
         raise InputError(f"{path}: weights: weight_branches: expected the names of columns, found none")
     if len(branches) == 1:
-        return branches[0], []
+        return branches[0]
     derived["precomputed_weight"] = " * ".join(f"({name})" for name in branches)
-    return "precomputed_weight", []
+    return "precomputed_weight"
+
+
+def _reweighting(path: Path, table: Mapping[str, Any], labels: OneHot | None) -> tuple[Reweighting | None, list[str]]:
+    """The spectrum that classes shall have, and words on what is done otherwise."""
+    if not table or table.get("use_precomputed_weights"):
+        return None, []
+    bins = {name: _edges(path, name, edges) for name, edges in _table(path, table, "reweight_vars").items()}
+    if not bins:
+        raise InputError(f"{path}: weights: reweight_vars: expected columns with edges of bins, found none")
+    if table.get("reweight_discard_under_overflow") is False:  # the outermost bins hold all beyond
+        bins = {name: (-math.inf, *edges[1:-1], math.inf) for name, edges in bins.items()}
+    columns = labels.columns if labels else ()
+    names = dict(zip(columns, class_names(columns), strict=True))
+    listed = _names(path, table, "reweight_classes")
+    method = _text(path, "reweight_method", table.get("reweight_method"))
+    if method not in {"", "flat", "ref"}:
+        raise InputError(f"{path}: weights: reweight_method: expected flat or ref, found {shown(method)}")
+    if method == "ref" and (not listed or listed[0] not in names):
+        found = shown(listed[0]) if listed else "none"
+        raise InputError(f"{path}: weights: reweight_classes: expected a label first, the ref of all, found {found}")
+    hists = _table(path, table, "reweight_hists")
+    if unknown := [shown(name) for name in hists if name not in names]:
+        raise InputError(f"{path}: weights: reweight_hists: {unknown[0]} is none of the labels; leave it out")
+    factors = {
+        names[key]: tuple(_numbers(path, f"weights: reweight_hists: {key}", hist, depth=len(bins)))
+        for key, hist in hists.items()
+    }
+    remarks = ["reweight_classes (all classes are reweighted)"] if {*listed} ^ {*columns} else []
+    if len({*_numbers(path, "weights: class_weights", table.get("class_weights") or [], depth=1)}) > 1:
+        remarks.append("class_weights (all classes have the same sum of weights)")
+    if "reweight_threshold" in table:
+        remarks.append("reweight_threshold (no jet counts more than 100 times the mean)")
+    return Reweighting(bins, names[listed[0]] if method == "ref" else Spectrum.FLAT.value, factors), remarks
+
+
+def _edges(path: Path, name: str, edges: Any) -> tuple[float, ...]:
+    return tuple(_numbers(path, f"weights: reweight_vars: {name}", edges, depth=1))
+
+
+def _numbers(path: Path, where: str, values: Any, *, depth: int) -> Iterator[float]:
+    """All numbers of a list of numbers, or of lists that are so deep."""
+    for value in _expect(path, where, values, list):
+        if depth > 1:
+            yield from _numbers(path, where, value, depth=depth - 1)
+        elif not isinstance(value, int | float) or isinstance(value, bool):
+            raise InputError(f"{path}: {where}: expected numbers, found {_scalar(value)}")
+        else:
+            yield float(value)
 
 
 def _remarks_on_standardization(path: Path, tree: Mapping[str, Any], particles: _Input | None) -> Iterator[str]:

@@ -9,6 +9,8 @@ import numpy as np
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from hepjax.types import Scores
@@ -52,8 +54,11 @@ def checked_class_scores(scores: Scores) -> CheckedScores:
         raise InputError("scores: expected one jet or more, found none")
     for start in range(0, len(p), _BLOCK):
         _check_score_rows(p[start : start + _BLOCK], start)
-    weights = None if scores.weights is None else checked_weights(scores.weights, p.shape[0])
-    return CheckedScores(p, _checked_labels(scores.labels, p.shape[0], len(classes)), weights, classes)
+    weights = None if scores.weights is None else checked_weights(scores.weights, p.shape[0], signed=True)
+    labels = _checked_labels(scores.labels, p.shape[0], len(classes))
+    if weights is not None and (weights < 0).any():
+        check_positive_sums(weights, labels, classes)
+    return CheckedScores(p, labels, weights, classes)
 
 
 def _check_score_rows(p: NDArray[np.floating[Any]], start: int) -> None:
@@ -68,16 +73,38 @@ def _check_score_rows(p: NDArray[np.floating[Any]], start: int) -> None:
         )
 
 
-def checked_weights(weights: Any, n: int) -> NDArray[np.float64]:
-    """Returns (n,) float64 weights that are finite, non-negative and have a positive sum; None gives ones."""
+def check_positive_sums(weights: NDArray[np.float64], groups: NDArray[Any], names: Sequence[str]) -> None:
+    """Refuses groups of jets that have weights, but all together none above 0: they have no rates."""
+    for group, name in enumerate(names):
+        of_group = weights[groups == group]
+        if of_group.any() and not of_group.sum() > 0:
+            raise InputError(
+                f"weights: expected a positive sum for the jets of {name}, found {of_group.sum():g}; give more jets, "
+                "or leave negative weights out"
+            )
+
+
+def checked_weights(weights: Any, n: int, *, signed: bool = False) -> NDArray[np.float64]:
+    """Returns (n,) float64 weights that are finite and have a positive sum; None gives ones.
+
+    They are not negative either, unless they are `signed`.
+    """
     if weights is None:
         return np.ones(n)
+    w = finite_weights(weights, n)
+    if not signed and (w < 0).any():
+        raise InputError(f"weights: expected none below 0, found {(w < 0).sum()}, first at row {np.argmax(w < 0)}")
+    if w.size and not w.sum() > 0:
+        raise InputError(f"weights: expected a positive sum, found {w.sum():g}; give more jets, or no negative weights")
+    return w
+
+
+def finite_weights(weights: Any, n: int) -> NDArray[np.float64]:
+    """Returns (n,) float64 weights that are finite and not all 0."""
     w = _real_array(weights, "weights")
     if w.shape != (n,):
         raise InputError(f"weights: expected shape ({n},), one weight per jet, found {w.shape}")
     _require_finite_scores(w, "weights")
-    if (w < 0).any():
-        raise InputError(f"weights: expected none below 0, found {(w < 0).sum()}, first at row {np.argmax(w < 0)}")
     if w.size and not w.any():
         raise InputError("weights: expected a positive sum, found all 0; give one jet or more a weight")
     return w

@@ -99,7 +99,7 @@ def rate_in_bins(
       selected: (N,) bool, True for the selected jets.
       values: (N,) values of the observable.
       edges: (B + 1,) rising bin edges, in the observable's unit; None uses `bin_edges`.
-      weights: (N,) non-negative jet weights; None means 1 for each jet.
+      weights: (N,) jet weights; None means 1 for each jet. Bins where they add up to 0 or less have no rate.
       level: confidence level of the intervals.
 
     Returns:
@@ -115,7 +115,7 @@ def rate_in_bins(
     observed = _checked_observable(values)
     taken = _checked_selection(selected, observed.size)
     limits = bin_edges(observed) if edges is None else _checked_bin_edges(edges)
-    w = None if weights is None else checked_weights(weights, observed.size)
+    w = None if weights is None else checked_weights(weights, observed.size, signed=True)
     return _rates_in_bins(taken, _observable_bin_numbers(observed, limits), limits, w, level)
 
 
@@ -200,7 +200,7 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
       selected: (N,) bool, True for the selected jets.
       values: (N,) values of the observable, such as the mass in GeV.
       edges: (B + 1,) rising bin edges; None uses 40 bins of equally many jets.
-      weights: (N,) non-negative jet weights; None means 1 for each jet.
+      weights: (N,) jet weights; None means 1 for each jet. Bins where they add up to less than 0 count as empty.
       seed: seed of the random selections.
 
     Returns:
@@ -221,10 +221,10 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
     taken = _checked_selection(selected, observed.size)
     if not observed.size:
         return None
-    w = checked_weights(weights, observed.size)
+    w = checked_weights(weights, observed.size, signed=True)
     limits = bin_edges(observed, MASS_BINS) if edges is None else _checked_bin_edges(edges)
     places, cells = _observable_bin_numbers(observed, limits), limits.size + 1
-    before, after, squares = (_weight_sums_in_bins(places, cells, x) for x in (w, w * taken, w**2))
+    before, after, squares = (np.maximum(_weight_sums_in_bins(places, cells, x), 0) for x in (w, w * taken, w**2))
     if not after.any():
         return None
     random_sums = _random_selections_in_bins(before, squares, after.sum() / before.sum(), seed)
@@ -246,7 +246,7 @@ def sculpting(selected: Any, values: Any, edges: Any = None, weights: Any = None
 
 def _random_selections_in_bins(sums: Floats, squares: Floats, rate: float, seed: int) -> Floats:
     """Returns (200, B) sums of weights of jets selected at random with probability `rate`."""
-    size = np.divide(squares, sums, out=np.ones_like(sums), where=squares > 0)
+    size = np.divide(squares, sums, out=np.ones_like(sums), where=(squares > 0) & (sums > 0))
     jets = np.ceil(sums / size - 1e-9).astype(np.int64)
     selected = np.random.default_rng(seed).binomial(jets, min(rate, 1.0), (_SAMPLES, len(sums)))
     return np.asarray(selected * np.divide(sums, jets, out=np.zeros_like(sums), where=jets > 0))
@@ -263,7 +263,7 @@ def _rates_in_bins(
         each = (w, w**2, w * taken, w**2 * taken)
         total, squares, passed, passed_squares = (_weight_sums_in_bins(places, cells, x) for x in each)
     with np.errstate(invalid="ignore"):
-        rate = np.minimum(passed / total, 1)
+        rate = np.where(total > 0, np.clip(passed / total, 0, 1), np.nan)
         jets = np.divide(total**2, squares, out=np.zeros(cells), where=squares > 0)
     trials = effective_trials(passed, passed_squares, total, squares)
     low, high = binomial_interval(np.where(total > 0, rate, 0) * trials, trials, level)

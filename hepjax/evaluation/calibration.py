@@ -299,8 +299,8 @@ def _reliability_of_confidences(confidence: Floats, right: NDArray[np.bool_], w:
         np.bincount(numbers, x, bins).astype(np.float64) for x in (w, w**2, w * confidence, w * right, w**2 * right)
     )
     with np.errstate(invalid="ignore"):
-        accuracy = np.minimum(hits / total, 1)
-        confidence = confidence_sums / total
+        full = np.where(total > 0, total, np.nan)  # negative weights may leave less than nothing, which has no rate
+        accuracy, confidence = (np.clip(sums / full, 0, 1) for sums in (hits, confidence_sums))
     jets = effective_trials(hits, hit_squares, total, squares)
     low, high = binomial_interval(np.where(total > 0, accuracy, 0) * jets, jets)
     return Reliability(np.linspace(0, 1, bins + 1), confidence, accuracy, total, low, high)

@@ -8,7 +8,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import checked_class_scores
 from hepjax.evaluation.calibration import expected_calibration_error, fit_temperature, scale_scores
 from hepjax.evaluation.figure_intervals import figure_intervals
-from hepjax.evaluation.intervals import FEWEST
+from hepjax.evaluation.intervals import FEWEST, effective_count
 from hepjax.evaluation.metrics import figures_of_merit
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ def remarks(scores: Scores) -> list[str]:
       scores: class probabilities, labels and weights.
 
     Returns:
-      A line for each class without jets, with fewer than ten, or whose score is the same for all jets.
+      A line for each class without jets, with fewer than ten, or whose score is the same for all jets; and one on
+      negative weights.
 
     Raises:
       InputError: scores are not valid.
@@ -79,6 +80,11 @@ def remarks(scores: Scores) -> list[str]:
     """
     checked = checked_class_scores(scores)
     lines = []
+    if checked.weights is not None and (negative := float((checked.weights < 0).mean())):
+        lines.append(
+            f"{negative:.1%} of the jets have negative weights: all are worth {effective_count(checked.weights):,.0f} "
+            f"of {len(checked.weights):,} jets, and there is no largest significance improvement"
+        )
     for c, name in enumerate(checked.classes):
         count = checked.effective[c]
         low, high = checked.p[:, c].min(), checked.p[:, c].max()

@@ -105,7 +105,7 @@ def mean_difference(values: Any, weights: Any) -> Difference:
 
     Args:
       values: (N,).
-      weights: (N,) not negative.
+      weights: (N,) of any sign, with a positive sum.
 
     >>> mean_difference([1.0, 1.0, 1.0], np.ones(3))
     Difference(value=1.0, error=0.0, p=0.0)
@@ -156,7 +156,7 @@ def _structural_components(s: NDArray[Any], selected: NDArray[np.bool_], rest_we
 
 def _delong_error(values: Floats, w: Floats) -> float:
     """Returns the standard error of a weighted mean, with DeLong's factor n - 1."""
-    used = int((w > 0).sum())
+    used = int((w != 0).sum())
     return standard_error(values, w) * math.sqrt(used / max(used - 1, 1))
 
 

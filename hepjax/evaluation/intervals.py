@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
-from hepjax.evaluation._score_checks import checked_weights
+from hepjax.evaluation._score_checks import finite_weights
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,23 +39,29 @@ def effective_count(weights: Any) -> float:
     """Computes the number of unweighted jets with the same statistical power, (Σw)² / Σw².
 
     Args:
-      weights: (N,) non-negative weights.
+      weights: (N,) weights of any sign.
 
     Returns:
-      A number from 1 to N; 0 for no jets.
+      A number from 1 to N, below 1 only with negative weights; 0 for no jets, and where weights add up to 0 or less.
 
     Raises:
-      InputError: weights are negative, not finite or all 0.
+      InputError: weights are not finite or all 0.
 
     Reference: L. Kish, Survey Sampling (1965), section 11.7.
 
     >>> effective_count([1, 1, 2]), effective_count([])
     (2.6666666666666665, 0.0)
     """
-    w = checked_weights(weights, np.shape(weights)[0] if np.ndim(weights) else 0)
-    if not w.size:
+    w = finite_weights(weights, np.shape(weights)[0] if np.ndim(weights) else 0)
+    if not w.sum() > 0:
         return 0.0
-    w = w / w.max()  # avoids overflow and underflow of the squares
+    return _effective(w)
+
+
+def _effective(weights: Floats) -> float:
+    """Returns (Σw)²/Σw² of weights of any sign."""
+    w = np.asarray(weights, np.float64)
+    w = w / np.abs(w).max()  # avoids overflow and underflow of the squares
     return float(w.sum() ** 2 / (w**2).sum())
 
 
@@ -125,7 +131,7 @@ def share_interval(passed: Any, weights: Any = None, level: float = ONE_SIGMA) -
 
     Args:
       passed: (N,) bool, True for the jets that pass; one jet or more.
-      weights: (N,) non-negative jet weights; None means 1 for each jet.
+      weights: (N,) jet weights of any sign, with a positive sum; None means 1 for each jet.
       level: confidence level, between 0 and 1; the interval is central.
 
     Returns:
@@ -142,7 +148,7 @@ def share_interval(passed: Any, weights: Any = None, level: float = ONE_SIGMA) -
     flags = np.asarray(passed, bool)
     w = np.ones(flags.size) if weights is None else np.asarray(weights, np.float64)
     trials = effective_trials(w[flags].sum(), (w[flags] ** 2).sum(), w.sum(), (w**2).sum())
-    k = min(w[flags].sum() / w.sum(), 1.0) * trials
+    k = np.clip(w[flags].sum() / w.sum(), 0.0, 1.0) * trials
     return Interval(*(betaincinv(k + 0.5, trials - k + 0.5, (1 + sign * level) / 2) for sign in (-1, 1)))
 
 
@@ -151,7 +157,7 @@ def mean_interval(values: Any, weights: Any = None, level: float = ONE_SIGMA) ->
 
     Args:
       values: (N,) numbers, one or more.
-      weights: (N,) non-negative weights; None means 1 for each.
+      weights: (N,) weights of any sign, with a positive sum; None means 1 for each.
       level: confidence level, between 0 and 1.
 
     Returns:
@@ -164,7 +170,7 @@ def mean_interval(values: Any, weights: Any = None, level: float = ONE_SIGMA) ->
     from scipy.special import stdtrit
 
     x = np.asarray(values, np.float64)
-    mean, freedom = np.average(x, weights=weights), (x.size if weights is None else effective_count(weights)) - 1
+    mean, freedom = np.average(x, weights=weights), (x.size if weights is None else _effective(weights)) - 1
     if freedom <= 0:
         return Interval(-np.inf, np.inf)
     half = stdtrit(freedom, (1 + level) / 2) * standard_error(x, weights) * np.sqrt((freedom + 1) / freedom)

@@ -113,7 +113,7 @@ def compare_regressions(first: Estimates, second: Estimates, first_losses: Any, 
     -3.0
     """
     a, b = check_estimates(first), check_estimates(second)
-    weights = [checked_weights(one.weights, len(one.truth)) for one in (a, b)]
+    weights = [np.ones(len(one.truth)) if one.weights is None else one.weights for one in (a, b)]
     if a.names != b.names or a.truth.shape != b.truth.shape or (a.truth != b.truth).any():
         raise InputError("truth: expected the same jets and targets for both; predict one set of jets with both")
     if (weights[0] != weights[1]).any():
@@ -136,7 +136,7 @@ def squared_error_parts(members: Any, truth: Any, weights: Any = None) -> dict[s
     Args:
       members: (M, N, D) predictions of M trainings, M at least 2; divided by the spread of each target where D > 1.
       truth: (N, D), likewise.
-      weights: (N,) not negative; None is 1.
+      weights: (N,) of any sign, with a positive sum; None is 1.
 
     Returns:
       squared_error: the members' mean; bias_and_noise and variance, which add up to it; members, M.
@@ -150,7 +150,7 @@ def squared_error_parts(members: Any, truth: Any, weights: Any = None) -> dict[s
     p, y = np.asarray(members, np.float64), np.asarray(truth, np.float64)
     if p.ndim != 3 or len(p) < 2 or p.shape[1:] != y.shape:
         raise InputError(f"members: expected shape (M, N, D) of two or more trainings, found {p.shape} for {y.shape}")
-    w = checked_weights(weights, len(y))
+    w = checked_weights(weights, len(y), signed=True)
     error, variance = (
         float(np.average(squares.mean(axis=(0, 2)), weights=w)) for squares in ((p - y) ** 2, (p - p.mean(axis=0)) ** 2)
     )
@@ -184,6 +184,7 @@ def check_estimates(estimates: Estimates) -> Estimates:
         raise InputError(f"widths: expected shape {truth.shape} and numbers above 0, found {widths.shape}")
     if quantiles is not None and quantiles.shape != (*truth.shape, len(estimates.levels)):
         raise InputError(f"quantiles: expected shape {(*truth.shape, len(estimates.levels))}, found {quantiles.shape}")
+    weights = None if estimates.weights is None else checked_weights(estimates.weights, len(truth), signed=True)
     return Estimates(
         predicted,
         truth,
@@ -191,7 +192,7 @@ def check_estimates(estimates: Estimates) -> Estimates:
         widths,
         quantiles,
         tuple(estimates.levels),
-        None if estimates.weights is None else checked_weights(estimates.weights, len(truth)),
+        weights,
     )
 
 
@@ -212,8 +213,11 @@ def _regression_target_figures(e: Estimates, d: int, losses: Floats, rng: np.ran
         pairs["relative_bias"] = (core.bias, core.bias_interval)
         pairs["relative_resolution"] = (core.resolution, core.resolution_interval)
     square, interval = _mean_with_interval(residual**2, w)
-    spread = float(np.sqrt(np.average((truth - np.average(truth, weights=w)) ** 2, weights=w)))
-    pairs["root_mean_squared_error"] = math.sqrt(square), _map_estimates(interval, lambda x: math.sqrt(max(x, 0.0)))
+    spread = math.sqrt(max(np.average((truth - np.average(truth, weights=w)) ** 2, weights=w), 0.0))
+    pairs["root_mean_squared_error"] = (
+        math.sqrt(max(square, 0.0)),
+        _map_estimates(interval, lambda x: math.sqrt(max(x, 0.0))),
+    )
     pairs["mean_absolute_error"] = _mean_with_interval(np.abs(residual), w)
     pairs["truth_spread"] = spread, None
     explained = (lambda x: 1 - x / spread**2) if spread > 0 else None
@@ -264,7 +268,7 @@ def _covered_share(passed: NDArray[np.bool_], w: Floats | None) -> tuple[float, 
     share = float(np.average(passed, weights=weights))
     taken = weights[passed]
     trials = effective_trials(taken.sum(), (taken**2).sum(), weights.sum(), (weights**2).sum())
-    low, high = binomial_interval(share * trials, trials)
+    low, high = binomial_interval(np.clip(share, 0, 1) * trials, trials)
     return share, [float(low), float(high)] if effective_count(weights) >= FEWEST else None
 
 

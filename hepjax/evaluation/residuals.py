@@ -11,6 +11,7 @@ from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import checked_weights
 from hepjax.evaluation.binned import bin_edges
 from hepjax.evaluation.intervals import FEWEST, ONE_SIGMA, REPLICATES, effective_count
+from hepjax.evaluation.roc import rising_sums
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,7 @@ def bias_and_resolution(
 
     Args:
       values: (N,) predicted - true, or (predicted - true) / true.
-      weights: (N,) not negative; None is 1.
+      weights: (N,) of any sign, with a positive sum; None is 1.
       rng: of the bootstrap; None is one of seed 0.
 
     Returns:
@@ -77,18 +78,22 @@ def bias_and_resolution(
     (0.0, 341.7)
     """
     residuals = checked_numbers("values", values, 1)
-    w = checked_weights(weights, len(residuals))
+    w = checked_weights(weights, len(residuals), signed=True)
     order = np.argsort(residuals, kind="stable")
-    residuals, w = residuals[order][w[order] > 0], w[order][w[order] > 0]
+    residuals, w = residuals[order][w[order] != 0], w[order][w[order] != 0]
     low, middle, high = core_quantiles(residuals, w)
     if effective_count(w) < FEWEST:
         return BiasAndResolution(float(middle), float(high - low) / 2, None, None)
     generator = np.random.default_rng(0) if rng is None else rng
     starts = np.unique(np.linspace(0, len(w), min(_GROUPS, len(w)) + 1).astype(int))[:-1]
     sums, squares, products = (np.add.reduceat(x, starts) for x in (w, w**2, w * residuals))
-    centers, size = products / sums, squares / sums
-    samples = size * generator.poisson(sums / size, (REPLICATES, len(sums)))
-    drawn = np.array([core_quantiles(centers, sample) for sample in samples if sample.any()])
+    if (w < 0).any():  # a group may weigh nothing or less
+        centers = np.add.reduceat(residuals, starts) / np.diff(starts, append=len(w))
+        samples = generator.normal(sums, np.sqrt(squares), (REPLICATES, len(sums)))
+    else:
+        centers, size = products / sums, squares / sums
+        samples = size * generator.poisson(sums / size, (REPLICATES, len(sums)))
+    drawn = np.array([core_quantiles(centers, sample) for sample in samples if sample.sum() > 0])
     exact = core_quantiles(centers, sums)
     medians, halves = drawn[:, 1] - exact[1], (drawn[:, 2] - drawn[:, 0] - exact[2] + exact[0]) / 2
     return BiasAndResolution(
@@ -108,7 +113,7 @@ def bias_and_resolution_in_bins(
       residuals: (N,) predicted - true, or (predicted - true) / true.
       values: (N,) the observable.
       edges: (B + 1,) rising, in the observable's unit; None is `bin_edges`.
-      weights: (N,) not negative; None is 1.
+      weights: (N,) of any sign, with a positive sum; None is 1.
       bins: how many where no edges are given.
 
     Returns:
@@ -127,12 +132,12 @@ def bias_and_resolution_in_bins(
     limits = bin_edges(x, bins) if edges is None else np.asarray(edges, np.float64)
     if limits.ndim != 1 or len(limits) < 2 or not (np.diff(limits) > 0).all():
         raise InputError("edges: expected two or more rising numbers; sort them and leave out repeated ones")
-    w = checked_weights(weights, len(r))
+    w = checked_weights(weights, len(r), signed=True)
     places = np.searchsorted(limits, x, side="right") - 1
     places[x == limits[-1]] = len(limits) - 2
     rows, rng = [], np.random.default_rng(0)
     for b in range(len(limits) - 1):
-        inside = (places == b) & (w > 0)
+        inside = (places == b) & (w != 0)
         count = effective_count(w[inside])
         row = bias_and_resolution(r[inside], w[inside], rng=rng) if count >= FEWEST else None
         rows.append((count, row))
@@ -163,8 +168,9 @@ def relative_residuals(predicted: Any, truth: Any) -> tuple[NDArray[np.bool_], F
 
 def core_quantiles(values: Floats, w: Floats) -> Floats:
     """The 16 %, 50 % and 84 % quantiles of sorted values; a value lies in the middle of its own weight."""
-    total = np.cumsum(w)
-    return np.interp(_LEVELS, (total - w / 2) / total[-1], values)
+    total = rising_sums(w)
+    middle = (total + np.concatenate([[0.0], total[:-1]])) / 2 if (w < 0).any() else total - w / 2
+    return np.interp(_LEVELS, middle / total[-1], values)
 
 
 def _residual_quantile_interval(value: float, shifts: Floats) -> Interval:

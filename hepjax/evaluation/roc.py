@@ -11,6 +11,7 @@ import numpy as np
 from hepjax.errors import InputError
 from hepjax.evaluation._score_checks import (
     CheckedScores,
+    check_positive_sums,
     checked_class_scores,
     checked_flags,
     checked_scores,
@@ -42,13 +43,15 @@ def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
     Args:
       scores: (N,) finite scores of any scale, larger for signal.
       is_signal: (N,) bool, or zeros and ones.
-      weights: (N,) non-negative jet weights; None means 1 for each. Jets of weight 0 are ignored.
+      weights: (N,) jet weights; None means 1 for each. Jets of weight 0 are ignored. With negative ones, sums of
+        weights over falling scores do not only rise; each is replaced by the value of `rising_sums`.
 
     Returns:
       A RocCurve with float64 arrays.
 
     Raises:
-      InputError: shapes differ, scores are not finite, weights are negative, or there is no signal or no background.
+      InputError: shapes differ, scores are not finite, there is no signal or no background, or the weights of one
+        add up to 0 or less.
 
     Reference: T. Fawcett, Pattern Recognition Letters 27 (2006) 861, algorithm 2.
 
@@ -58,7 +61,9 @@ def roc_curve(scores: Any, is_signal: Any, weights: Any = None) -> RocCurve:
     """
     s = checked_scores(scores)
     signal = checked_flags(is_signal, s.size)
-    w = None if weights is None else checked_weights(weights, s.size)
+    w = None if weights is None else checked_weights(weights, s.size, signed=True)
+    if w is not None and (w < 0).any():
+        check_positive_sums(w, signal.astype(int), ("background", "signal"))
     return _roc_curve_points(s, signal, w)
 
 
@@ -265,10 +270,10 @@ def thin_curve(curve: RocCurve, points: int = 1000) -> RocCurve:
 
 def _roc_curve_points(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve:
     if w is not None and not w.all():
-        s, signal, w = s[w > 0], signal[w > 0], w[w > 0]
+        s, signal, w = s[w != 0], signal[w != 0], w[w != 0]
     for present, name in ((signal.any(), "signal"), (not signal.all(), "background")):
         if not present:
-            raise InputError(f"is_signal: expected both kinds of jets with positive weight, found no {name}")
+            raise InputError(f"is_signal: expected both kinds of jets with a weight, found no {name}")
     order = np.argsort(s)[::-1]
     s, signal = s[order], signal[order]
     ends = np.append(np.flatnonzero(s[1:] != s[:-1]), s.size - 1)  # the last jet of each distinct score
@@ -277,8 +282,7 @@ def _roc_curve_points(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w
         false = ends + 1 - true  # counting in integers keeps unweighted curves exact
     else:
         w = w[order]
-        true = np.cumsum(np.where(signal, w, 0.0))[ends]
-        false = np.cumsum(np.where(signal, 0.0, w))[ends]
+        true, false = (rising_sums(np.where(kind, w, 0.0), ends) for kind in (signal, ~signal))
     return RocCurve(
         np.concatenate([[0.0], false / false[-1]]),
         np.concatenate([[0.0], true / true[-1]]),
@@ -286,9 +290,32 @@ def _roc_curve_points(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w
     )
 
 
+def rising_sums(values: Floats, ends: NDArray[np.intp] | None = None) -> Floats:
+    """Computes the cumulative sums of values, which rise to their total also where some values are negative.
+
+    Rates of a true cut rise; sums of negative weights do not. Each sum is then replaced by the middle between the
+    largest up to it and the smallest from it on, within 0 and the total. Of all rising functions this one is nearest to
+    the sums in the largest distance, so that it is no farther from the truth than they are where they are farthest.
+
+    Args:
+      values: (N,), with a sum above 0.
+      ends: (K,) rising places whose sums are wanted, the last among them; None is all.
+
+    Reference: R. Barlow et al., Statistical Inference under Order Restrictions (1972), for isotonic regression.
+
+    >>> rising_sums(np.array([1.0, 2.0, -1.0, 2.0])).tolist()
+    [1.0, 2.5, 2.5, 4.0]
+    """
+    sums: Floats = np.cumsum(values) if ends is None else np.cumsum(values)[ends]
+    if not (values < 0).any():
+        return sums
+    highest, lowest = np.maximum.accumulate(sums), np.minimum.accumulate(sums[::-1])[::-1]
+    return np.asarray(np.clip((highest + lowest) / 2, 0.0, sums[-1]))
+
+
 def roc_curve_of_arrays(s: NDArray[np.floating[Any]], signal: NDArray[np.bool_], w: Floats | None) -> RocCurve | None:
     """Computes `roc_curve` of arrays that passed the checks; None without signal or without background."""
-    counted = signal if w is None else signal[w > 0]
+    counted = signal if w is None else signal[w != 0]
     if not counted.any() or counted.all():
         return None
     return _roc_curve_points(s, signal, w)

@@ -121,7 +121,8 @@ def improvement(jets: Spectra) -> ImprovementEstimate | None:
       jets: signal and background in bins of falling score.
 
     Returns:
-      The estimate; None for fewer than ten effective jets of signal or of background.
+      The estimate; None for fewer than ten effective jets of signal or of background, and with negative weights, for
+      which the bias of a maximum is not known.
 
     >>> rng = np.random.default_rng(0)
     >>> signal = np.arange(4000) < 2000
@@ -130,6 +131,8 @@ def improvement(jets: Spectra) -> ImprovementEstimate | None:
     >>> bool(best.value < best.observed), bool(best.interval.low < 1.2587 < best.interval.high)  # max Φ(1 - t)/√Φ(-t)
     (True, True)
     """
+    if jets.weights is not None and (jets.weights < 0).any():
+        return None
     kinds = cuts_of(jets)
     if min(kind.effective for kind in kinds) < FEWEST * (1 - 1e-9):
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from hepjax.evaluation.intervals import FEWEST
-from hepjax.evaluation.roc import RocCurve, roc_curve_of_arrays, thin_curve
+from hepjax.evaluation.roc import RocCurve, rising_sums, roc_curve_of_arrays, thin_curve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -122,13 +122,13 @@ def cuts_of(jets: Spectra) -> tuple[Cuts, Cuts]:
     >>> [kind.rates.tolist() for kind in cuts_of(jets)]
     [[0.0, 1.0, 1.0], [0.0, 0.5, 1.0]]
     """
-    passed = [np.concatenate([[0.0], np.cumsum(sums)]) for sums in jets.sums()]
+    passed = [np.concatenate([[0.0], rising_sums(sums)]) for sums in jets.sums()]
     squares = passed if jets.weights is None else [np.concatenate([[0.0], np.cumsum(sums)]) for sums in jets.sums(2)]
     return Cuts(passed[0], squares[0]), Cuts(passed[1], squares[1])
 
 
 def curve_of_sums(signal: Floats, background: Floats) -> RocCurve:
     """Builds a ROC curve from (K,) sums of weights in bins of falling score; rates are NaN if a sum is 0."""
-    rising = (np.concatenate([[0.0], np.cumsum(sums)]) for sums in (signal, background))
+    rising = (np.concatenate([[0.0], rising_sums(sums)]) for sums in (signal, background))
     tpr, fpr = (sums / (sums[-1] or np.nan) for sums in rising)
     return RocCurve(fpr, tpr, np.empty(0))

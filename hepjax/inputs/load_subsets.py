@@ -17,11 +17,12 @@ from hepjax import data as jet_files
 from hepjax import runtime
 from hepjax.errors import InputError
 from hepjax.inputs import batching, far_values, jet_hashes
+from hepjax.inputs.file_weights import check_event_weights, normalize_weights
 from hepjax.inputs.scaling import moments_of_all_processes, scaling_of
 from hepjax.types import Batch, Dataset, Jets, Moments, Scaling, Sequences
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from hepjax.inputs.open_files import Opened
     from hepjax.inputs.pipelines import InputPipeline
@@ -47,7 +48,7 @@ class Subset(NamedTuple):
     targets: np.ndarray
     """(n,) int32 class indices, or (n, D) float32."""
     weights: np.ndarray
-    """(n,) float32 event weights, not negative, with a mean of 1 over all training jets."""
+    """(n,) float32 weights of any sign to learn with, with a mean of 1 over all training jets."""
     lengths: np.ndarray
     """(n,) int32, the particles of each; 1 where the model does not look at particles."""
     data: Batch | None
@@ -58,11 +59,18 @@ class Subset(NamedTuple):
     """Of the files that `rows` are of, lazily; None where there are no files."""
     hashes: jet_hashes.JetHashes = jet_hashes.join_blocks(())
     """Of all jets, or of a sample, by their places in this subset."""
+    measured: np.ndarray | None = None
+    """(n,) float32 event weights of the files, where those to learn with are others; None where they are the same."""
+
+    @property
+    def event_weights(self) -> np.ndarray:
+        """(n,) the event weights of the files, by which jets are measured; 1 where they have none."""
+        return self.weights if self.measured is None else self.measured
 
     @property
     def known_weights(self) -> np.ndarray | None:
         """(n,) the event weights; None where the files have none."""
-        return None if self.jets is None or self.jets.weights is None else self.weights
+        return None if self.jets is None or self.jets.weights is None else self.event_weights
 
 
 class Splits(NamedTuple):
@@ -125,8 +133,8 @@ def load_subsets(
       The splits.
 
     Raises:
-      InputError: a file is not usable, has no targets, or has weights that are negative or not finite; or the jets do
-        not fit into memory and are needed there, before any is read.
+      InputError: a file is not usable, has no targets, or has weights that are not finite; or the jets do not fit into
+        memory and are needed there, before any is read.
     """
     others = opened.others
     shares = (0.6 + 0.2 * len(others), 0.0 if "val" in others else 0.2, 0.0 if "test" in others else 0.2)
@@ -154,7 +162,7 @@ def load_subsets(
         for name, (jets, rows) in wanted.items()
     ]
     subsets = {name: subset for each in passes for name, subset in each.subsets.items()}
-    _normalize_weights(subsets)
+    normalize_weights({name: subset.weights for name, subset in subsets.items()})
     _warn_of_empty_jets(int(_sum_over_processes([each.empty for each in passes]).sum()), count)
     read = [each.extents for each in passes]
     scaling = scaling_of(moments_of_all_processes(passes[0].moments))
@@ -195,6 +203,7 @@ def _masked_subset(subset: Subset, mask: np.ndarray) -> Subset:
     """The jets of a subset where a mask is True."""
     arrays: dict[str, Any] = {name: getattr(subset, name)[mask] for name in ("rows", "targets", "weights", "lengths")}
     arrays["hashes"] = jet_hashes.take_jets(subset.hashes, np.flatnonzero(mask))
+    arrays["measured"] = None if subset.measured is None else subset.measured[mask]
     if subset.data is not None:
         data = jax.tree.map(lambda x: x[mask], subset.data)
         return subset._replace(**arrays, data=data, blocks=_subset_in_memory(data))
@@ -302,7 +311,7 @@ def _read_process_share(
         extents += far_values.extent(start, stop, inputs, pipeline)
         known = [inputs, targets[here]]
         if jets.weights is not None:
-            weights[here] = _check_event_weights(np.asarray(jets.weights[start:stop]), start, source)
+            weights[here] = check_event_weights(np.asarray(jets.weights[start:stop]), start, source)
             known.append(weights[here])
         checksum += jet_hashes.checksum_of_rows(start, known)
         sampled.append(jet_hashes.sample_jets(inputs, start - first, limit))
@@ -328,25 +337,6 @@ def _check_subset_targets(targets: np.ndarray | None, source: str) -> np.ndarray
     if targets is None:
         raise InputError(f"{source}: has no targets, so nothing can be learned; give jets that have them")
     return targets
-
-
-def _check_event_weights(weights: np.ndarray, start: int, source: str) -> np.ndarray:
-    wrong = ~np.isfinite(weights) | (weights < 0)
-    if wrong.any():
-        raise InputError(
-            f"{source}: expected event weights of 0 or more, found {weights[wrong][0]:g} in row "
-            f"{start + np.argmax(wrong)}; leave such jets out, or describe the files by a Dataset without weights"
-        )
-    return weights
-
-
-def _normalize_weights(subsets: Mapping[str, Subset]) -> None:
-    """Divides all weights, in place, by their mean over the training jets of all processes."""
-    train = subsets["train"].weights
-    sums = runtime.gather(np.array([[train.sum(dtype=np.float64), len(train)]])).sum(axis=0)
-    if sums[0] > 0 and sums[0] != sums[1]:
-        for subset in subsets.values():
-            np.multiply(subset.weights, sums[1] / sums[0], out=subset.weights)
 
 
 def _subset_in_memory(data: Batch) -> Callable[[Sequence[int]], Iterator[batching.Block]]:

@@ -125,7 +125,7 @@ def sculpting_figure(
     if values.shape != rows.shape:
         raise InputError(f"mass: expected shape {rows.shape}, one for each jet, found {values.shape}")
     values, w = values[rows], np.ones(rows.sum()) if scores.weights is None else np.asarray(scores.weights)[rows]
-    passing = {efficiency: effective_count(w[selected[rows] & (w > 0)]) for efficiency, selected in cuts.items()}
+    passing = {efficiency: effective_count(w[selected[rows] & (w != 0)]) for efficiency, selected in cuts.items()}
     bins = int(np.clip(1.5 * math.sqrt(max(passing.values(), default=0)), 8, _SPECTRUM))
     whole = rate_in_bins(np.ones(values.size, bool), values, even_bin_edges(values, bins), w)  # checks, too
     heights = whole.sums / max(whole.sums.sum(), 1e-300)

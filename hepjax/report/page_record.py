@@ -93,6 +93,26 @@ def _files_record(experiment: Mapping[str, Any]) -> Iterator[tuple[str, list[str
             yield title, files
 
 
+def _weights_record(weights: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields what event weights and reweighting leave of the jets.
+
+    >>> dict(_weights_record({"jets": 1000.0, "effective": 360.0, "negative": 0.2}))
+    {'Event weights': 'all jets are worth 360 of 1,000 jets of one weight; 20.0% are negative'}
+    """
+    if "effective" in weights:
+        words = f"all jets are worth {weights['effective']:,.0f} of {weights['jets']:,.0f} jets of one weight"
+        negative = weights.get("negative", 0.0)
+        yield "Event weights", words + (f"; {negative:.1%} are negative" if negative else "")
+    if "effective_training" in weights:
+        lost = [
+            f"{weights[key]:.1%} {words}"
+            for key, words in (("outside", "lie outside of the bins"), ("unmatched", "lie where a class has none"))
+            if weights.get(key)
+        ]
+        words = f"reweighted, they are worth {weights['effective_training']:,.0f} jets of one weight"
+        yield "Weights of training jets", "; ".join([words, *lost])
+
+
 def _metadata_record(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for part, count in (record.get("jets") or {}).items():
         yield f"{PARTS.get(part, part).capitalize()} jets", number_text(count)
@@ -102,6 +122,7 @@ def _metadata_record(record: Mapping[str, Any], metrics: Mapping[str, Any]) -> I
             "Test jets by class",
             ", ".join(f"{class_label(name)} {number_text(count)}" for name, count in counts.items()),
         )
+    yield from _weights_record(record.get("weights") or {})
     if seed is not None:
         yield "Seed", str(seed)
     if record.get("devices"):

@@ -91,10 +91,10 @@ def losses_of_jets(task: Task, outputs: jax.Array, targets: np.ndarray, statisti
 
 
 def share_of_each(losses: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Computes the part of the weighted sum of absolute losses that each jet carries; 0 where all losses are 0.
+    """Computes the part of the sum of absolute weighted losses that each jet carries; 0 where all losses are 0.
 
     >>> share_of_each(np.array([1.0, 3.0]), np.ones(2)).tolist()
     [0.25, 0.75]
     """
-    sizes: np.ndarray = np.abs(losses) * weights
+    sizes: np.ndarray = np.abs(losses * weights)
     return np.asarray(sizes / (sizes.sum() or 1))

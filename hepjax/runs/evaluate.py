@@ -98,6 +98,8 @@ def _measure(task: Task, test: Predictions, trained_on: dict[str, Any], name: st
     """Measures predictions of jets with a name, and writes the results."""
     if test.targets is not None:
         task.check_targets({"test": test.targets}, test.columns, name)
+        if test.weights is not None:
+            task.check_weights({"test": test.weights}, {"test": test.targets}, test.columns, name)
     metrics = task.evaluate(test) | trained_on
     trained_jets.tell(name, trained_on)
     for words in task.remarks(test):

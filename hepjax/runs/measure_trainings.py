@@ -130,7 +130,8 @@ def _references_of_members(task: Task, jets: Splits, setup: TrainingSetup, ensem
     """Computes the task's references from each member's outputs for its training jets."""
     if not task.reference_names:
         return [{} for _ in setup.members]
-    outputs, weights = task.outputs(jets.dataset), np.concatenate([runtime.gather(p.weights) for p in jets[:3]])
+    outputs = task.outputs(jets.dataset)
+    weights = np.concatenate([runtime.gather(part.event_weights) for part in jets[:3]])
     packed = [setup.predict(ensemble.best, name) for name in ("train", "val")]
     references: list[dict[str, Any]] = []
     for member, *of_member in zip(setup.members, *packed, strict=True):
@@ -179,7 +180,7 @@ def _predict_members(
     targets, rows = (np.concatenate([runtime.gather(getattr(p, of)) for p in parts]) for of in ("targets", "rows"))
     of_parts = [task.read_observables(p.jets, p.rows, setup.pipeline) for p in parts if observed and p.jets is not None]
     weighted = any(p.known_weights is not None for p in parts)
-    weights = np.concatenate([runtime.gather(p.weights) for p in parts]).astype(np.float64) if weighted else None
+    weights = np.concatenate([runtime.gather(p.event_weights) for p in parts]).astype(np.float64) if weighted else None
     observables = {key: np.concatenate([part[key] for part in of_parts]) for part in of_parts[:1] for key in part}
     predictions = []
     for member, packed, known in zip(setup.members, setup.predict(ensemble.best, name), references, strict=True):

@@ -103,6 +103,10 @@ class Experiment:
     """Let files have data in other files outside their own folder, by links or virtual datasets; refused otherwise."""
     task: Task = dataclasses.field(default_factory=default_task)
     """What it shall learn of the jets."""
+    reweight: tuple[str, ...] = ()
+    """Give all classes the same spectrum in training: columns, each with the edges of its bins, jet_pt 500 700 1000."""
+    reweight_to: str = "flat"
+    """That spectrum: flat, the mean of the classes' own, or that of the class that is named."""
     out: Path | None = None
     """Folder for the results; the default is the next free one of runs/MODEL-1, runs/MODEL-2, …"""
     epochs: int = 50
@@ -149,8 +153,9 @@ class Experiment:
     """Python files of your own that register models; imported first, and again wherever this run is opened."""
 
     def __post_init__(self) -> None:
-        """Takes choices by their names too."""
+        """Takes choices by their names too, and edges of bins as numbers."""
         choose_fields(self)
+        object.__setattr__(self, "reweight", tuple(f"{x}" for x in self.reweight))
 
 
 def check(experiment: Experiment) -> None:
@@ -208,6 +213,8 @@ def check(experiment: Experiment) -> None:
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),
     )
     _check_task_and_model(e.task, e.model)
+    if e.reweight:
+        _check_reweighting(e)
     for option, value, good, expected in (
         *own,
         *_optimizer_rules(e.optimizer, e.epochs),
@@ -216,6 +223,18 @@ def check(experiment: Experiment) -> None:
     ):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {value}")
+
+
+def _check_reweighting(experiment: Experiment) -> None:
+    """Refuses bins that are none, and tasks that take no weights."""
+    from hepjax.data.reweighting import parse_bins
+
+    if problem := experiment.task.weights_problem():
+        raise InputError(f"--reweight: {problem}; leave it out")
+    try:
+        parse_bins(experiment.reweight)
+    except InputError as error:
+        raise InputError(f"--reweight: {error}") from error
 
 
 def _optimizer_rules(o: Optimization, epochs: int) -> tuple[Rule, ...]:

@@ -49,6 +49,7 @@ class DatasetRecord(TypedDict, total=False):
     titles: dict[str, str]
     derived: dict[str, str]
     selection: str
+    reweighting: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,9 @@ class Record:
     """The number of jets in each part."""
     cut_flow: dict[str, dict[str, int]] = dataclasses.field(default_factory=dict)
     """data, val and test → each cut of a selection, in order → the number of jets that it left."""
+    weights: dict[str, float] = dataclasses.field(default_factory=dict)
+    """Of event weights the numbers of `jets` and of `effective` ones and the `negative` share; of reweighted training
+    jets the shares `outside` of the bins and `unmatched` by another class, and the `effective_training` jets."""
     cost: dict[str, int] = dataclasses.field(default_factory=dict)
     devices: tuple[str, ...] = ()
     versions: dict[str, str] = dataclasses.field(default_factory=dict)

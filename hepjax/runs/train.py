@@ -16,6 +16,7 @@ from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, 
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
+from hepjax.runs.training_weights import weigh_training_jets
 from hepjax.runtime.tensorboard import check_tensorboard_installed
 from hepjax.types import Ensemble
 
@@ -89,13 +90,16 @@ def _run(
     pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)
     check_size(experiment, pipeline, opened.data.dataset)
     stack.enter_context(runtime.ends_together())
-    jets = _load_training_jets(experiment, pipeline, opened)
+    jets, weights = weigh_training_jets(
+        experiment, _load_training_jets(experiment, pipeline, opened), opened.sources["data"]
+    )
     setup = make_training_setup(experiment, pipeline, jets)
     examined = trained_jets.examine(experiment, jets, setup.members)
     trained_jets.check(examined, opened.sources)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
     flows = {name: cut_flow(of) for name, of in {"data": opened.data, **opened.others}.items()}
     metadata |= {"cut_flow": flows} if any(flows.values()) else {}
+    metadata |= {"weights": weights} if weights else {}
     run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING
 
+from hepjax.errors import InputError
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -38,6 +40,66 @@ class Refusals:
     def folds_problem(self) -> str:
         """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
         return ""
+
+    def weights_problem(self) -> str:
+        """Returns why jets cannot have weights, in words for a message, or "" as by default."""
+        return ""
+
+    def negative_weights_problem(self) -> str:
+        """Returns why weights cannot be negative, in words that follow "weights, ", or "" as by default."""
+        return ""
+
+    def weight_groups(self, targets: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Tells which jets belong together where they are reweighted: by default all.
+
+        Args:
+          targets: (n,) or (n, D).
+          columns: from `columns`.
+
+        Returns:
+          (n,) int numbers of groups, and the groups' names.
+        """
+        import numpy as np
+
+        return np.zeros(len(targets), np.int64), ("all",)
+
+    def check_weights(
+        self,
+        weights: Mapping[str, np.ndarray],
+        targets: Mapping[str, np.ndarray],
+        columns: Sequence[str],
+        source: str,
+        member: str = "",
+    ) -> None:
+        """Refuses negative weights where they cannot be, and parts or groups of jets that all together weigh nothing.
+
+        Args:
+          weights: part → (n,).
+          targets: part → (n,) or (n, D).
+          columns: from `columns`.
+          source: the files, for the message.
+          member: the name of the training, where there are several.
+
+        Raises:
+          InputError: names the part and the remedy.
+        """
+        for part, w in weights.items():
+            where = f"the {part} part{f' of {member}' if member else ''}"
+            if (w < 0).any() and (problem := self.negative_weights_problem()):
+                raise InputError(
+                    f"{source}: {(w < 0).sum()} of {len(w)} jets of {where} have negative weights, {problem}; leave "
+                    "such jets out, or describe the files by a Dataset without weights"
+                )
+            groups, names = self.weight_groups(targets[part], columns)
+            for group, name in [(None, ""), *enumerate(names)]:
+                of_group = w if group is None else w[groups == group]
+                total = of_group.sum(dtype="float64")
+                if (of_group.any() or group is None) and not total > 0:
+                    of = f" of class {name}" if group is not None and len(names) > 1 else ""
+                    raise InputError(
+                        f"{source}: the weights of the {len(of_group)} jets{of} in {where} add up to {total:g}, "
+                        "expected more than 0; give more jets, or leave negative weights out"
+                    )
 
     def check_inputs(self, columns: Sequence[str], dataset: Dataset) -> None:
         """Refuses inputs that give the targets away; none by default.

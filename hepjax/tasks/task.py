@@ -158,6 +158,10 @@ class Task(Refusals, Presentation):
         """Returns what says which jets of the training and validation parts are learned from; None is all of them."""
         return None
 
+    def balances_classes(self) -> bool:
+        """Tells whether all `weight_groups` shall have the same sum of weights in training; not by default."""
+        return False
+
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
         """Changes the jets once they are split; leaves them as they are by default.
 

@@ -187,7 +187,7 @@ def _train_epoch(programs: Programs, ensemble: Ensemble, active: np.ndarray, win
             steps_done = np.atleast_1d(state.step)[i]
             divergences[int(i)] = _describe_diverged_step(steps_done, jax.tree.map(lambda x, i=i: x[i], metrics))
         active = active & finite
-        loss[active] += np.sum(metrics.loss[active] * metrics.weight[active], axis=1, dtype=np.float64)
+        loss[active] += np.sum(metrics.loss[active] * metrics.size[active], axis=1, dtype=np.float64)
         weight[active] += np.sum(metrics.weight[active], axis=1, dtype=np.float64)
     return _Trained(state, active, loss, weight, divergences, time.perf_counter() - start, waiting)
 

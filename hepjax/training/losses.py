@@ -1,6 +1,7 @@
-"""Masked, weighted losses, and penalties on parameters. Every loss is Σ w·loss / Σ w over the examples that count.
+"""Masked, weighted losses, and penalties on parameters. Every loss is Σ w·loss / Σ |w| over the examples that count.
 
-The others do not matter, neither for the loss nor for gradients, even where their outputs or targets are NaN.
+The others do not matter, neither for the loss nor for gradients, even where their outputs or targets are NaN. Weights
+may be negative: those of a batch may add up to 0 or less, but their |w| does not, so that no loss or gradient explodes.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hepjax.numerics import weighted_mean
+from hepjax.numerics import safe_divide
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -30,7 +31,7 @@ def binary_cross_entropy(
     Args:
       logits: (B,) log odds of class 1.
       labels: (B,) 0 or 1.
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
       class_weights: (2,) a factor on the weights of each class; None is 1.
 
@@ -56,7 +57,7 @@ def categorical_cross_entropy(
     Args:
       logits: (B, C).
       labels: (B,) class indices.
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
       class_weights: (C,) a factor on the weights of each class; None is 1.
 
@@ -81,7 +82,7 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
     Args:
       predictions: (B, D).
       targets: (B, D).
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
 
     Returns:
@@ -107,7 +108,7 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
     Args:
       outputs: (B, 2D): D means, then D log-variances.
       targets: (B, D).
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
 
     Returns:
@@ -136,7 +137,7 @@ def huber_loss(predictions: Any, targets: Any, weights: Any = None, *, mask: Any
     Args:
       predictions: (B, D).
       targets: (B, D).
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
       delta: above 0, in the targets' unit.
 
@@ -164,7 +165,7 @@ def quantile_loss(
     Args:
       outputs: (B, D Q), for each target component its Q quantiles.
       targets: (B, D).
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
       levels: the Q levels τ, between 0 and 1.
 
@@ -235,7 +236,7 @@ def mean_network_loss(outputs: Any, targets: Any, weights: Any) -> jax.Array:  #
     Args:
       outputs: (B,) float.
       targets: anything; what counts is among the inputs.
-      weights: (B,) example weights.
+      weights: (B,) example weights of any sign.
 
     Returns:
       () the mean.
@@ -252,7 +253,7 @@ def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = N
     Args:
       outputs: of an autoencoder, values (B, ...).
       targets: (B, ...), its inputs.
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
 
     Returns:
       () the mean.
@@ -278,7 +279,7 @@ def negative_elbo(
     Args:
       outputs: of a variational autoencoder.
       targets: (B, ...), its inputs.
-      weights: (B,) example weights; None is 1.
+      weights: (B,) example weights of any sign; None is 1.
       beta: β, how much the code's distance from the prior counts.
       variance: σ², of an input about what is decoded.
 
@@ -393,7 +394,7 @@ def _example_weights(examples: Any, weights: Any, mask: Any, class_weights: Any 
 
 def _mean_loss(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
     """Averages `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
-    counts = factor > 0
+    counts = factor != 0
     zeroed = [jnp.where(counts.reshape(counts.shape + (1,) * (jnp.ndim(x) - 1)), x, 0) for x in (outputs, *targets)]
-    mean: jax.Array = weighted_mean(values(*zeroed), factor)
+    mean: jax.Array = safe_divide(jnp.sum(jnp.where(counts, values(*zeroed), 0) * factor), jnp.sum(jnp.abs(factor)))
     return mean

@@ -48,7 +48,7 @@ def make_train_step(
         def objective(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
             key = jax.random.fold_in(state.key, state.step)
             key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
-            outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights > 0, key)
+            outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights != 0, key)
             value = loss(*_gather_device_shares((outputs, *batch.truth), axis))
             return value + penalty(params), (value, model_state)
 
@@ -59,7 +59,8 @@ def make_train_step(
         largest = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), grads)
         nothing = sum(jnp.sum(0 * x) for x in jax.tree.leaves(params))  # NaN where a parameter is not finite
         finite = jnp.isfinite(jnp.stack([value, nothing, *jax.tree.leaves(largest)])).all()
-        metrics = StepMetrics(value, jnp.sum(_gather_device_shares(batch.weights, axis)), largest, finite)
+        weights = _gather_device_shares(batch.weights, axis)
+        metrics = StepMetrics(value, jnp.sum(weights), jnp.sum(jnp.abs(weights)), largest, finite)
         return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
 
     return step
@@ -78,11 +79,11 @@ def make_eval_step(apply: Callable[..., Any], loss: Callable[..., jax.Array], *,
     """
 
     def step(state: TrainState, batch: Batch) -> EvalMetrics:
-        outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights > 0, None)
+        outputs, _ = apply(state.params, state.model_state, batch.inputs, batch.weights != 0, None)
         together, targets, weights, *nuisance = _gather_device_shares((outputs, *batch.truth), axis)
-        weight, value = jnp.sum(weights), loss(together, targets, weights, *nuisance)
+        total, value = jnp.sum(jnp.abs(weights)), loss(together, targets, weights, *nuisance)
         correct = jnp.sum(_count_correct(together, targets) * weights)
-        return EvalMetrics(value * weight, correct, weight, outputs)
+        return EvalMetrics(value * total, correct, jnp.sum(weights), outputs)
 
     return step
 

@@ -51,7 +51,7 @@ def over_window(train_step: TrainStep) -> TrainWindow:
       train_step: from `make_train_step`.
 
     Returns:
-      The function (state, window) → (state, metrics of K steps). A step that only fills up has weight 0.
+      The function (state, window) → (state, metrics of K steps). A step that only fills up has size 0.
     """
 
     def run(state: TrainState, window: Window) -> tuple[TrainState, StepMetrics]:
@@ -59,14 +59,14 @@ def over_window(train_step: TrainStep) -> TrainWindow:
             state, good = carry
             new, metrics = train_step(state, take_device_jets(data, examples))
             # Of several trainings at once, one may have no example left where another has.
-            empty = metrics.weight == 0
+            empty = metrics.size == 0
             metrics = metrics._replace(finite=metrics.finite | empty)
             good = good & metrics.finite
             return (jax.tree.map(lambda a, b: jnp.where(good & ~empty, a, b), new, state), good), metrics
 
         def skip(carry: Carry, _: jax.Array) -> tuple[Carry, StepMetrics]:
             zero = jnp.zeros(())
-            return carry, StepMetrics(zero, zero, jax.tree.map(lambda _: zero, carry[0].params), jnp.array(True))
+            return carry, StepMetrics(zero, zero, zero, jax.tree.map(lambda _: zero, carry[0].params), jnp.array(True))
 
         def body(carry: Carry, turn: tuple[Any, Any]) -> tuple[Carry, StepMetrics]:
             bucket, examples = turn

@@ -12,7 +12,7 @@ from hepjax import InputError, read_jets
 from hepjax.choices import Role
 from hepjax.data.descriptions import dataset_of
 from hepjax.data.toml_descriptions import read_toml
-from hepjax.types import Dataset, FileName, Index, OneHot
+from hepjax.types import Dataset, FileName, Index, OneHot, Reweighting
 
 WHOLE = """
 name = "mine"
@@ -44,6 +44,10 @@ is_top = "truth == 6"
 
 [titles]
 jet_pt = "Jet pT [GeV]"
+
+[reweight]
+bins = {jet_pt = [500, 700, inf]}
+to = "top"
 """
 
 
@@ -67,6 +71,7 @@ def test_every_key(tmp_path):
         titles={"jet_pt": "Jet pT [GeV]"},
         derived={"pt": "hypot(px, py)", "log_pt": "log(pt)", "label_qcd": "truth == 0", "is_top": "truth == 6"},
         selection="jet_pt > 5",
+        reweighting=Reweighting({"jet_pt": (500.0, 700.0, np.inf)}, "top"),
     )
 
 
@@ -111,7 +116,7 @@ def test_kinds_of_labels(tmp_path, text, labels, classes):
 @pytest.mark.parametrize(
     "text, message",
     [
-        ('weightz = "w"', "weightz: unknown; did you mean weights?"),
+        ('weightz = "w"', "weightz: unknown; did you mean weights"),
         ('[particles]\nptt = "a"', "[particles] ptt: unknown; did you mean pt"),
         ('[jets]\njet_pt = "a"', "[jets] jet_pt: unknown; there are pt, eta"),
         ("weights = 3", "weights: expected a text, found 3"),
@@ -126,6 +131,9 @@ def test_kinds_of_labels(tmp_path, text, labels, classes):
         ('[derived]\na = "__import__(1)"', 'derived column a: expression "__import__(1)"'.replace('"', "'")),
         ('selection = "a >"', "selection: expression 'a >': cannot be read"),
         ('[jets.units]\nm = "TeV"', "column m has the unknown unit 'TeV'"),
+        ('[reweight]\nbins = {pt = ["a"]}', "[reweight] bins: expected a table of lists of numbers"),
+        ("[reweight]\nbins = {pt = [2, 1]}", "reweighting: pt: expected two rising edges of bins or more, found 2 1"),
+        ('[reweight]\nto = "w"', "reweighting is to w, expected flat, mean or a class"),
         ("a = ", "no TOML"),
         ("a = " + "[" * 50_000, "no TOML"),
         ('"a\\u001b[31m" = 1', "a?[31m: unknown"),

@@ -13,7 +13,7 @@ from hepjax import InputError, inputs, read_jets
 from hepjax.choices import Role
 from hepjax.data import cut_flow
 from hepjax.data.datasets import jetclass
-from hepjax.types import OneHot
+from hepjax.types import OneHot, Reweighting
 
 yaml = pytest.importorskip("yaml")
 from hepjax.data.weaver import read_yaml  # noqa: E402 - after the package that it needs
@@ -157,16 +157,90 @@ def test_custom_labels_are_columns_of_jets(tmp_path, jets_file):
 def test_inputs_of_jets_and_what_has_no_counterpart(tmp_path, jets_file, caplog):
     more = "\n   jet_features:\n      length: null\n      vars: [[jet_pt, 500, 0.01], jet_energy]"
     more += "\n   sv_features:\n      length: 10\n      vars: [sv_pt]"
-    reweight = "weights:\n   use_precomputed_weights: false\n   reweight_vars: {jet_pt: [500, 700, 1000]}"
-    text = KINEMATIC.replace("inputs:", f"inputs:{more}").replace("weights:", reweight).replace("manual", "auto")
+    text = KINEMATIC.replace("inputs:", f"inputs:{more}").replace("manual", "auto")
     (tmp_path / "data.yaml").write_text(text)
     jets = read_jets(jets_file, dataset=str(tmp_path / "data.yaml"))
     assert jets.dataset.features == ("jet_pt_scaled", "jet_energy")
     scaled = np.asarray(jets.observables)[:, jets.observable_names.index("jet_pt_scaled")]
     with np.load(jets_file) as file:
         np.testing.assert_allclose(scaled, np.clip((file["jet_pt"] - 500) / 100, -5, 5), rtol=1e-5)
-    for words in ("input sv_features", "reweight_vars (jets are not reweighted", "automatic standardization"):
+    for words in ("input sv_features", "automatic standardization"):
         assert words in caplog.text
+
+
+REWEIGHT = """weights:
+   use_precomputed_weights: false
+   reweight_method: flat
+   reweight_vars:
+      jet_pt: [500, 600, 800]
+      jet_boost: [0, 0.5, 1.0, 2.0]
+   reweight_classes: [label_QCD, label_Hbb]
+"""
+MASS = "new_variables:\n   jet_boost: jet_energy / jet_pt"
+
+
+class TestReweighting:
+    """Spectra that weaver-core would sample classes to are those that classes are reweighted to."""
+
+    text = KINEMATIC.replace("new_variables:", MASS).replace("weights:", REWEIGHT)
+
+    def test_to_flat_spectra(self, tmp_path, jets_file, caplog):
+        dataset = described(tmp_path, self.text)
+        bins = {"jet_pt": (500.0, 600.0, 800.0), "jet_boost": (0.0, 0.5, 1.0, 2.0)}
+        assert dataset.reweighting == Reweighting(bins, "flat")
+        assert "reweight_classes (all classes are reweighted)" in caplog.text
+        jets = read_jets(jets_file, dataset=dataset)
+        assert jets.dataset.reweighting == dataset.reweighting
+        column = np.asarray(jets.observables)[:, jets.observable_names.index("jet_boost")]
+        with np.load(jets_file) as file:
+            np.testing.assert_allclose(column, file["jet_energy"] / file["jet_pt"], rtol=1e-6)
+        assert "jet_boost" not in jets.dataset.features
+
+    def test_to_that_of_the_first_class_from_base_weights_and_with_overflow(self, tmp_path):
+        text = self.text.replace("flat", "ref\n   reweight_basewgt: w1 * w2\n   reweight_discard_under_overflow: false")
+        dataset = described(tmp_path, text)
+        assert dataset.reweighting.to == "QCD"
+        assert dataset.reweighting.bins["jet_pt"] == (-np.inf, 600.0, np.inf)
+        assert dataset.derived[dataset.weights] == "w1 * w2"
+        assert described(tmp_path, self.text.replace("flat", "flat\n   reweight_basewgt: w1")).weights == "w1"
+
+    def test_by_factors_that_it_has_written_down(self, tmp_path, caplog):
+        hists = "   reweight_hists:\n      label_QCD: [[0.1, 0.2, 0.3], [0.4, 0.5, 0.6]]\n   class_weights: [1, 2]\n"
+        dataset = described(tmp_path, self.text.replace(REWEIGHT, REWEIGHT + hists))
+        assert dataset.reweighting.factors == {"QCD": (0.1, 0.2, 0.3, 0.4, 0.5, 0.6)}
+        assert "class_weights (all classes have the same sum of weights)" in caplog.text
+
+    @pytest.mark.parametrize(
+        "old, new, message",
+        [
+            (
+                "[500, 600, 800]",
+                "[500, 400]",
+                "reweighting: jet_pt: expected two rising edges of bins or more, found 500",
+            ),
+            ("[500, 600, 800]", "[500, x]", "weights: reweight_vars: jet_pt: expected numbers, found 'x'"),
+            ("[500, 600, 800]", "500", "weights: reweight_vars: jet_pt: expected a list, found int"),
+            ("flat", "other", "weights: reweight_method: expected flat or ref, found other"),
+            ("flat\n", "ref\n", "weights: reweight_classes: expected a label first, the ref of all, found nothing"),
+            ("flat", "flat\n   reweight_hists: {label_x: [[1]]}", "reweight_hists: label_x is none of the labels"),
+            (
+                "flat",
+                "flat\n   reweight_hists: {label_QCD: [[1]]}",
+                "reweighting: expected 6 factors of 0 or more of QCD",
+            ),
+            ("flat", "flat\n   reweight_hists: {label_QCD: &a [*a]}", "reweight_hists: label_QCD: expected numbers"),
+            (
+                "reweight_vars:",
+                "reweight_xs:",
+                "weights: reweight_vars: expected columns with edges of bins, found none",
+            ),
+        ],
+    )
+    def test_what_is_wrong(self, tmp_path, old, new, message):
+        text = self.text.replace("[label_QCD, label_Hbb]", "[nothing]") if "found nothing" in message else self.text
+        with pytest.raises(InputError) as error:
+            described(tmp_path, text.replace(old, new, 1))
+        assert message in str(error.value)
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ def test_nothing_selected_has_no_spectrum():
         (lambda: rate_in_bins([True], [1.0], [1]), "edges: expected two or more rising numbers"),
         (lambda: rate_in_bins([True], [1.0], [1, 1]), "edges"),
         (lambda: rate_in_bins([True], [1.0], [0, np.inf]), "edges"),
-        (lambda: rate_in_bins([True], [1.0], [0, 2], [-1.0]), "weights: expected none below 0"),
+        (lambda: rate_in_bins([True], [1.0], [0, 2], [-1.0]), "weights: expected a positive sum, found -1"),
         (lambda: rate_in_bins([True], [1.0], [0, 2], [0.0]), "weights: expected a positive sum"),
         (lambda: rate_in_bins([], []), "selected|values: expected one jet or more"),
         (lambda: bin_edges([1.0], bins=0), "bins: expected one or more"),

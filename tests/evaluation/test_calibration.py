@@ -232,7 +232,7 @@ def test_five_equal_probabilities_are_refused_too():
     [
         (lambda toy: reliability(toy, 0), "bins: expected one or more, found 0"),
         (lambda toy: reliability(toy, of_class="x"), "of_class: expected one of g, q, w, z, t, found 'x'"),
-        (lambda toy: reliability(toy._replace(weights=-toy.weights)), "weights: expected none below 0"),
+        (lambda toy: reliability(toy._replace(weights=-toy.weights)), "weights: expected a positive sum"),
         (lambda toy: reliability(toy._replace(weights=0 * toy.weights)), "weights: expected a positive sum"),
         (lambda toy: scale_scores(toy, 0.0), "temperature: expected a positive number, found 0"),
         (lambda toy: scale_scores(toy, math.nan), "temperature"),

@@ -107,16 +107,17 @@ def test_all_jets_right_do_not_make_the_accuracy_certain():
 # exp(tilt · score) with scores shifted so that the weighted distributions are the same.
 
 
-def pseudo_experiment(seed, signal, background, distance, width=0.0, tilt=0.0):
+def pseudo_experiment(seed, signal, background, distance, width=0.0, tilt=0.0, negative=0.0):
     rng = np.random.default_rng(seed)
     is_signal = np.arange(signal + background) < signal
     noise = rng.normal(size=is_signal.size)
-    w = np.exp(tilt * noise + width * rng.normal(size=is_signal.size)) if width or tilt else None
+    w = np.exp(tilt * noise + width * rng.normal(size=is_signal.size)) if width or tilt or negative else None
+    w = np.where(rng.random(is_signal.size) < negative, -w, w) if negative else w
     return noise - tilt + distance * is_signal, is_signal, w
 
 
-def truth_of(background, distance, width=0.0, tilt=0.0):
-    effective = background * math.exp(-(width**2) - tilt**2)
+def truth_of(background, distance, width=0.0, tilt=0.0, negative=0.0):
+    effective = background * math.exp(-(width**2) - tilt**2) * (1 - 2 * negative) ** 2
     normal, rates = stats.norm, np.geomspace(10 / effective, 1, 5000)
     return (
         {"auc": normal.cdf(distance / math.sqrt(2))}
@@ -158,6 +159,8 @@ STUDY = {
     "weights": ((1000, 1000, 1.5, 1.0), ("auc", BEST, *REJECTIONS, *RATES)),
     "weights that rise with the score": ((1000, 2000, 2.0, 0.5, 0.5), ("auc", BEST, *REJECTIONS, *RATES)),
     "weights that fall with the score": ((1000, 2000, 2.0, 0.5, -0.5), (BEST, *REJECTIONS, *RATES)),
+    "weights of which a fifth is negative": ((1000, 1000, 1.5, 0.0, 0.0, 0.2), ("auc", *REJECTIONS, *RATES)),
+    "weights of two signs and all sizes": ((2000, 4000, 1.5, 0.5, 0.0, 0.1), ("auc", *REJECTIONS, *RATES)),
 }
 
 

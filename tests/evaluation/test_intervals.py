@@ -154,7 +154,7 @@ def test_trials_of_equal_weights_are_the_number(passed, failed, w):
         (lambda: rejection_bound(3, 2), "passed"),
         (lambda: poisson_upper(-1), "count: expected numbers of 0 or more, found -1"),
         (lambda: poisson_upper(1, 95), "level"),
-        (lambda: effective_count([1, -1]), "weights: expected none below 0"),
+        (lambda: effective_count([1, np.nan]), "weights: expected finite numbers"),
         (lambda: effective_count([0, 0]), "weights: expected a positive sum"),
         (lambda: effective_count([np.nan]), "weights: expected finite"),
         (lambda: effective_count(3.0), "weights: expected shape"),

@@ -10,7 +10,17 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from hepjax.errors import InputError
-from hepjax.evaluation import class_curve, cross_entropy, figures_of_merit, max_significance_improvement
+from hepjax.evaluation import (
+    calibration_figures,
+    class_curve,
+    compare_scores,
+    cross_entropy,
+    expected_calibration_error,
+    figures_of_merit,
+    max_significance_improvement,
+    measure,
+    remarks,
+)
 from hepjax.types import Scores
 
 KEYS = {
@@ -166,7 +176,7 @@ def test_scores_from_jax_are_welcome(toy, dtype):
         ({"labels": np.full(2000, -1)}, "found -1"),
         ({"labels": np.zeros(2000)}, "integer class indices, found dtype float64"),
         ({"labels": np.zeros((2000, 5), int)}, r"labels: expected shape \(2000,\)"),
-        ({"weights": np.full(2000, -1.0)}, "weights: expected none below 0, found 2000"),
+        ({"weights": np.full(2000, -1.0)}, "weights: expected a positive sum, found -2000"),
         ({"weights": np.zeros(2000)}, "positive sum"),
         ({"weights": np.ones(3)}, r"weights: expected shape \(2000,\)"),
         ({"scores": np.full((2000, 5), 3.0)}, "found row 0 with sum 15"),
@@ -190,3 +200,46 @@ def test_negative_probabilities_are_refused_even_if_the_sum_is_one(toy):
     p[3] = [1.5, -0.5, 0, 0, 0]
     with pytest.raises(InputError, match=r"found row 3 with sum 1 and minimum -0\.5"):
         figures_of_merit(toy._replace(scores=p))
+
+
+class TestNegativeWeights:
+    """Jets of weight -1 take away what equal jets give."""
+
+    @staticmethod
+    def doubled(toy, rng):
+        """The jets, and some of them twice more with opposite weights."""
+        rows = np.concatenate([np.arange(2000), np.repeat(rng.permutation(2000)[:300], 2)])
+        weights = np.concatenate([toy.weights, np.tile([1.0, -1.0], 300)])
+        return toy._replace(scores=toy.scores[rows], labels=toy.labels[rows], weights=weights)
+
+    def test_figures_are_those_without_pairs(self, toy, rng):
+        plain, found = figures_of_merit(toy), figures_of_merit(self.doubled(toy, rng))
+        for key in ("accuracy", "loss"):
+            assert found[key] == pytest.approx(plain[key], rel=1e-9)
+        np.testing.assert_allclose(found["confusion"], plain["confusion"], rtol=1e-9)
+        for name, of_class in found["classes"].items():
+            assert of_class["max_significance_improvement"] is None
+            for key in ("auc", "tpr_at_fpr_0.1", "background_rejection_at_0.5"):
+                assert of_class[key] == pytest.approx(plain["classes"][name][key], rel=1e-6)
+            assert found["effective_jets"][name] < plain["effective_jets"][name]
+
+    def test_intervals_are_wider_and_json(self, toy, rng):
+        found, plain = (measure(scores) for scores in (self.doubled(toy, rng), toy))
+        json.dumps(found, allow_nan=False)
+        for width in (found["intervals"]["accuracy"], found["intervals"]["classes"]["t"]["auc"]):
+            assert width[1] > width[0]
+        both = [np.ptp(each["intervals"]["classes"]["t"]["auc"]) for each in (found, plain)]
+        assert both[0] > both[1]
+
+    def test_calibration_remarks_and_comparison(self, toy, rng):
+        scores = self.doubled(toy, rng)
+        figures = calibration_figures(scores, scores)
+        assert 0.5 < figures["temperature"] < 2
+        assert figures["expected_calibration_error"] == pytest.approx(expected_calibration_error(toy), rel=1e-6)
+        assert remarks(scores)[0].startswith("11.5% of the jets have negative weights: all are worth ")
+        assert compare_scores(scores, scores)["accuracy"].value == 0
+
+    def test_a_class_that_weighs_nothing_is_refused(self, toy):
+        weights = np.where(toy.labels == 2, -toy.weights, toy.weights)
+        with pytest.raises(InputError, match="weights: expected a positive sum for the jets of w, found -"):
+            figures_of_merit(toy._replace(weights=weights))

@@ -150,9 +150,27 @@ def test_squared_errors_are_taken_apart(rng):
         ({"predicted": np.full((4000, 2), np.nan)}, "predicted: expected finite"),
         ({"widths": np.zeros((4000, 2))}, "numbers above 0"),
         ({"quantiles": np.zeros((4000, 2, 1))}, "quantiles: expected shape"),
-        ({"weights": np.full(4000, -1.0)}, "weights: expected none below 0"),
+        ({"weights": np.full(4000, -1.0)}, "weights: expected a positive sum, found -4000"),
     ],
 )
 def test_unsound_estimates_are_refused(toy, change, words):
     with pytest.raises(InputError, match=words):
         regression_figures(toy._replace(**change), np.zeros((4000, 2)))
+
+
+def test_negative_weights_take_equal_jets_away(rng):
+    truth = rng.uniform(50, 150, (3000, 1))
+    predicted = truth + 1 + 2 * rng.normal(size=truth.shape)
+    rows = np.concatenate([np.arange(3000), np.repeat(np.arange(400), 2)])
+    weights = np.concatenate([np.ones(3000), np.tile([1.0, -1.0], 400)])
+    plain = Estimates(predicted, truth, ("pt",))
+    signed = Estimates(predicted[rows], truth[rows], ("pt",), weights=weights)
+    found, true = (regression_figures(e, (e.predicted - e.truth) ** 2) for e in (signed, plain))
+    for key in ("bias", "resolution", "root_mean_squared_error", "mean_absolute_error"):
+        value, (low, high) = found["targets"]["pt"][key], found["intervals"]["targets"]["pt"][key]
+        assert value == pytest.approx(true["targets"]["pt"][key], rel=1e-2)
+        assert low < value < high
+        assert high - low > 0.8 * np.ptp(true["intervals"]["targets"]["pt"][key])
+    in_bins = bias_and_resolution_in_bins((signed.predicted - truth[rows])[:, 0], truth[rows, 0], weights=weights)
+    assert np.isfinite(in_bins.bias).all()
+    assert compare_regressions(signed, signed, weights[:, None], weights[:, None])["loss"].value == 0

@@ -7,7 +7,7 @@ import math
 import chex
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn import metrics as sk
@@ -22,6 +22,7 @@ from hepjax.evaluation import (
     roc_curve,
     tpr_at_fpr,
 )
+from hepjax.evaluation.roc import rising_sums
 from hepjax.types import Scores
 
 
@@ -207,7 +208,7 @@ def test_jets_without_weight_do_not_make_a_class():
         ([0.1, 0.2], [1, 1], None, "found no background"),
         ([0.1, 0.2], [0, 0], None, "found no signal"),
         ([0.1, 0.2], [0, 1], [1, 0], "found no signal"),
-        ([0.1, 0.2], [0, 1], [1, -1], "weights: expected none below 0, found 1, first at row 1"),
+        ([0.1, 0.2], [0, 1], [1, -1], "weights: expected a positive sum, found 0"),
         ([0.1, 0.2], [0, 1], [1, np.nan], "weights: expected finite"),
         ([0.1, 0.2], [0, 1], [0, 0], "weights: expected a positive sum"),
         ([0.1, 0.2], [0, 1], [1], r"weights: expected shape \(2,\)"),
@@ -223,3 +224,40 @@ def test_bad_input_is_named(scores, signal, weights, words):
 def test_an_efficiency_is_a_fraction(read, value):
     with pytest.raises(InputError, match="from 0 to 1"):
         read(roc_curve([0.1, 0.2], [0, 1]), value)
+
+
+class TestNegativeWeights:
+    """Sums of weights over falling scores, which do not only rise."""
+
+    def test_a_jet_of_weight_minus_one_takes_an_equal_one_away(self, rng):
+        score, signal = np.round(rng.random(200), 2), rng.random(200) < 0.5
+        plain = roc_curve(score, signal, np.ones(200))
+        canceled = roc_curve(
+            np.concatenate([score, score[:40], score[:40]]),
+            np.concatenate([signal, signal[:40], signal[:40]]),
+            np.repeat([1.0, -1.0], [240, 40]),
+        )
+        np.testing.assert_allclose(canceled.tpr, plain.tpr, atol=1e-12)
+        np.testing.assert_allclose(canceled.fpr, plain.fpr, atol=1e-12)
+
+    @pytest.mark.parametrize("share", [0.1, 0.3])
+    def test_the_curve_rises_and_is_near_that_of_the_same_jets_without(self, rng, share):
+        signal = np.arange(40_000) % 2 == 0
+        score = rng.normal(size=40_000) + signal
+        curve = roc_curve(score, signal, np.where(rng.random(40_000) < share, -1.0, 1.0))
+        for rates in (curve.fpr, curve.tpr):
+            assert (rates[0], rates[-1]) == (0, 1)
+            assert (np.diff(rates) >= 0).all()
+        assert auc(curve) == pytest.approx(auc(roc_curve(score, signal)), abs=0.02)
+
+    @given(st.lists(st.integers(-3, 4), min_size=2, max_size=12))
+    def test_rising_sums_are_as_near_as_any_rising_function(self, values):
+        sums = np.cumsum(values)
+        assume(sums[-1] > 0)
+        found = rising_sums(np.array(values, float))
+        assert (np.diff(found) >= 0).all()
+        assert found[-1] == sums[-1]
+        drops = max([0, *(sums[i] - sums[j] for j in range(len(sums)) for i in range(j))])
+        inside = np.clip(sums, 0, sums[-1])
+        # No rising function can be nearer than half of the deepest drop.
+        assert np.abs(found - inside).max() <= drops / 2 + 1e-12

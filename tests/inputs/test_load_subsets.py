@@ -204,14 +204,18 @@ class TestWeights:
         assert plain.fingerprint != jets.fingerprint
 
     @pytest.mark.parametrize("memory", [4.0, 1e-5])
-    def test_below_0_are_refused(self, weighted, memory):
-        path, _, dataset = weighted
-        with h5py.File(path, "r+") as file:
-            file[hls4ml.JETS][3, hls4ml.JET_COLUMNS.index("j_eta")] = -2
-        with pytest.raises(InputError, match=r"jets\.h5: expected event weights of 0 or more, found -2 in row 3;"):
-            load_subsets.load_subsets(
-                open_files.open_split_files([path], dataset=dataset), PIPELINE, TASK.read, seed=0, memory=memory
-            )
+    def test_below_0_are_kept(self, jet_file, rng, memory):
+        weights = rng.exponential(size=100) * rng.choice([1, 1, -1], size=100)
+        jets = load(jet_file("jets.h5", count=100, weights=weights), memory=memory)
+        mean = weights[jets.train.rows].mean()
+        np.testing.assert_allclose(jets.val.weights, weights[jets.val.rows] / mean, rtol=1e-4)
+        np.testing.assert_array_equal(jets.val.event_weights, jets.val.weights)
+
+    @pytest.mark.parametrize("memory", [4.0, 1e-5])
+    def test_that_are_not_finite_are_refused(self, jet_file, memory):
+        path = jet_file("jets.h5", count=100, weights=np.where(np.arange(100) == 3, np.inf, 1.0))
+        with pytest.raises(InputError, match=r"jets\.h5: .*(infinite|finite event weights, found inf in row 3;)"):
+            load(path, memory=memory)
 
 
 class TestLeftOut:

@@ -282,3 +282,44 @@ def test_the_mean_of_what_a_network_answers_has_no_gradient_where_nothing_counts
     assert losses.mean_network_loss(answers, None, weights) == 2
     np.testing.assert_allclose(jax.grad(losses.mean_network_loss)(answers, None, weights), [2 / 3, 1 / 3, 0, 0])
     assert losses.mean_network_loss(answers, None, jnp.ones(4)) != 2
+
+
+class TestNegativeWeights:
+    """Jets of negative weight take away what others have given."""
+
+    @staticmethod
+    def gradient(logits, labels, weights):
+        return jax.value_and_grad(losses.categorical_cross_entropy)(logits, labels, weights)
+
+    def test_opposite_weights_of_one_jet_cancel(self, rng):
+        logits, labels = jnp.asarray(rng.normal(size=(4, 3))), jnp.array([0, 1, 2, 2])
+        loss, of_each = self.gradient(logits, labels, jnp.ones(4))
+        doubled, with_pair = self.gradient(
+            jnp.concatenate([logits, logits[:1], logits[:1]]),
+            jnp.concatenate([labels, labels[:1], labels[:1]]),
+            jnp.array([1.0, 1, 1, 1, 1, -1]),
+        )
+        # The pair adds its size, 2, to the 4 that the sum is divided by, and nothing else.
+        assert float(doubled) == pytest.approx(float(loss) * 4 / 6, rel=1e-6)
+        np.testing.assert_allclose(with_pair[1:4], of_each[1:4] * 4 / 6, rtol=1e-6)
+        np.testing.assert_array_equal(with_pair[4], -with_pair[5])
+
+    def test_are_a_weighted_sum_over_sizes(self, rng):
+        logits, labels = jnp.asarray(rng.normal(size=(B, 3))), jnp.asarray(rng.integers(0, 3, B))
+        weights = rng.integers(-2, 4, B)
+        each = -np.log(np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[np.arange(B), labels]
+        repeated = np.repeat(np.sign(weights) * each, np.abs(weights))
+        found = losses.categorical_cross_entropy(logits, labels, jnp.asarray(weights, jnp.float32))
+        assert float(found) == pytest.approx(float(repeated.mean()), rel=1e-5)
+
+    @pytest.mark.parametrize("weights", [[1.0, -1.0], [1.0, -1.0 - 1e-6], [-1.0, -1.0], [0.0, 0.0]])
+    def test_batches_of_little_weight_do_not_explode(self, weights):
+        loss, gradient = self.gradient(jnp.array([[0.0, 3.0], [1.0, 0.0]]), jnp.array([0, 1]), jnp.array(weights))
+        assert abs(float(loss)) <= 3.1
+        assert float(jnp.abs(gradient).max()) <= 1
+
+    def test_nan_of_weight_0_has_no_effect_among_them(self):
+        logits = jnp.array([[0.0, 3.0], [jnp.nan, 0.0]])
+        loss, gradient = self.gradient(logits, jnp.array([0, 1]), jnp.array([-1.0, 0.0]))
+        assert float(loss) < 0
+        assert not gradient[1].any()

@@ -79,6 +79,28 @@ class TestStep:
             step(progress.state, twice)[0].params, step(progress.state, weighted)[0].params, rtol=1e-5, atol=1e-6
         )
 
+    def test_weights_of_opposite_sign_cancel(self, data):
+        """Adam does not see the size of a gradient, by which a pair of jets lowers it."""
+        progress, step, _ = set_up(
+            data, optimizer=training.make_optimizer(Optimizer.ADAM, optax.constant_schedule(0.1))
+        )
+        added = jax.tree.map(lambda x: np.concatenate([x, x[:50], x[:50]]), data)
+        added = added._replace(weights=np.concatenate([np.ones(N + 50), -np.ones(50)]).astype(np.float32))
+        (plain, alone), (new, metrics) = (jax.jit(step)(progress.state, batch) for batch in (data, added))
+        chex.assert_trees_all_close(new.params, plain.params, rtol=1e-3, atol=1e-4)
+        assert float(metrics.weight) == N
+        assert float(metrics.size) == N + 100
+        np.testing.assert_allclose(metrics.loss * metrics.size, alone.loss * alone.size, rtol=1e-5)
+
+    def test_evaluation_of_negative_weights_is_a_weighted_mean(self, data):
+        progress, _, evaluate = set_up(data)
+        signs = data._replace(weights=np.where(np.arange(N) % 4, 1, -1).astype(np.float32))
+        whole, of_each = evaluate(progress.state, signs), evaluate(progress.state, data).outputs
+        losses_of_jets = optax.softmax_cross_entropy_with_integer_labels(of_each, data.targets)
+        np.testing.assert_allclose(
+            whole.loss / whole.weight, np.average(losses_of_jets, weights=signs.weights), rtol=1e-4
+        )
+
     def test_evaluation_sums(self, data):
         progress, _, evaluate = set_up(data)
         whole = jax.jit(evaluate)(progress.state, data)

@@ -127,6 +127,10 @@ class Anomaly(AnomalyOptions):
                     )
                     raise InputError(f"{option}: {source} has no class {name}; {remedy}")
 
+    def negative_weights_problem(self) -> str:
+        """Refuses negative weights."""
+        return "with which the distributions of scores and codes are none"
+
     def read(self, jets: Jets, rows: slice | np.ndarray) -> np.ndarray | None:
         """Reads (n,) float32 numbers of classes: background first, then anomalies, -1 for others; 0 if all are one."""
         import numpy as np

@@ -50,7 +50,7 @@ class Classification(Task):
 
     insensitive: Insensitivity = Insensitivity()  # noqa: RUF009 — it is frozen
     balance: bool = False
-    """Weight classes so that all count the same, whatever their numbers."""
+    """Weight classes so that all count the same in training and validation, whatever their numbers and weights."""
 
     layout: ClassVar[Layout] = Layout("scores", "labels", "classes", "probabilities")
     figures: ClassVar[Any] = ClassificationFigures
@@ -73,6 +73,19 @@ class Classification(Task):
     def rules(self) -> Iterable[Rule]:
         """Returns what the options of insensitivity must keep to."""
         return options.decorrelation_rules(self.insensitive)
+
+    def negative_weights_problem(self) -> str:
+        """Refuses negative weights where predictions shall not tell a quantity."""
+        asked = options.asks_for_decorrelation(self.insensitive)
+        return "under which --insensitive has no distance correlation" if asked else ""
+
+    def weight_groups(self, targets: np.ndarray, columns: Sequence[str]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Returns the classes."""
+        return targets, tuple(columns)
+
+    def balances_classes(self) -> bool:
+        """Tells whether `balance` asks for it."""
+        return self.balance
 
     def folds_problem(self) -> str:
         """Refuses folds where energies are shifted."""
@@ -116,13 +129,10 @@ class Classification(Task):
 
     def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
         """Returns the network and the cross-entropy, with the terms that insensitivity adds."""
-        from functools import partial
-
         from hepjax.tasks.classification import decorrelation
         from hepjax.training import losses
 
-        weights = losses.balanced_class_weights(targets, len(dataset.classes)) if self.balance else None
-        loss = partial(losses.categorical_cross_entropy, class_weights=weights)
+        loss = losses.categorical_cross_entropy
         if not options.asks_for_decorrelation(self.insensitive):
             return Objective(apply, loss, apply, loss)
         return decorrelation.make_decorrelation_objective(self.insensitive, dataset, apply, loss)

@@ -54,6 +54,10 @@ class Generation(Task):
         """Yields what the options must keep to."""
         yield Rule("--classes", self.classes, len({*self.classes}) == len(self.classes), "different classes")
 
+    def weights_problem(self) -> str:
+        """Refuses weights."""
+        return "generators do not take event weights"
+
     def resolve(self, dataset: Dataset) -> Generation:
         """Returns the task with all classes of the dataset where none are chosen; jets without labels are one class."""
         from hepjax.tasks.generation.pipeline import UNLABELED

@@ -56,7 +56,7 @@ def regression_losses_per_jet(task: RegressionOptions, estimates: Estimates) -> 
     """
     truth, predicted = (np.asarray(x, np.float64) for x in (estimates.truth, estimates.predicted))
     mean = np.average(truth, axis=0, weights=estimates.weights)
-    spread = np.sqrt(np.average((truth - mean) ** 2, axis=0, weights=estimates.weights))
+    spread = np.sqrt(np.maximum(np.average((truth - mean) ** 2, axis=0, weights=estimates.weights), 0))
     spread = np.where(spread > 0, spread, 1.0)
     residual = (truth - predicted) / spread
     if task.loss is RegressionLoss.HUBER:

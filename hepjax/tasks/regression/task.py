@@ -133,7 +133,7 @@ class Regression(RegressionOptions):
 
         y = targets.astype(np.float64)
         mean = np.average(y, axis=0, weights=weights)
-        width = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weights))
+        width = np.sqrt(np.maximum(np.average((y - mean) ** 2, axis=0, weights=weights), 0))
         return {"mean": mean.astype(np.float32), "width": np.where(width > 0, width, 1).astype(np.float32)}
 
     def mean_loss(
