@@ -27,6 +27,10 @@ SMALL = {
     "logistic": models.Logistic(),
     "lstm": models.LSTM(units=(4, 3), bidirectional=True, hidden=(), particles=8),
     "mlp": models.MLP(hidden=(8,)),
+    "particle-net": models.ParticleNet(blocks=(4, 6), neighbors=3, hidden=(4,), particles=8),
+    "particle-transformer": models.ParticleTransformer(
+        embed=(4, 8), pair_embed=(4,), heads=2, layers=1, class_layers=1, particles=8
+    ),
 }
 """One of each, small."""
 MORE = {

@@ -13,10 +13,10 @@ import pytest
 from sklearn.preprocessing import PolynomialFeatures
 
 from hepjax import models
-from hepjax.choices import Activation, Norm, Readout
-from hepjax.inputs import build_graph
+from hepjax.choices import Activation, Norm, Readout, TransformerBlock
+from hepjax.inputs import all_pair_features, build_graph
 from hepjax.models.layers import activations
-from hepjax.types import Sequences
+from hepjax.types import ParticleInputs, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +50,19 @@ def image(jets):
 
 def particles(jets):
     return jets
+
+
+def with_points(jets):
+    """The first two columns are places."""
+    return ParticleInputs(jets.values, jets.mask, points=jets.values[..., :2])
+
+
+def with_pairs(jets):
+    """The first four columns are momenta, of light particles."""
+    p3 = jets.values[..., :3]
+    p4 = jnp.concatenate([p3, jnp.sqrt(jnp.sum(p3**2, -1, keepdims=True) + 0.1)], -1)
+    p4 = jnp.where(jets.mask[..., None], p4, 0)
+    return ParticleInputs(jets.values, jets.mask, pairs=all_pair_features(p4))
 
 
 def graph(jets):
@@ -107,6 +120,37 @@ MODELS = {
     ),
     "interaction network of outputs one after another": Case(
         models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), readout=Readout.FLATTEN, outputs=5), particles
+    ),
+    "ParticleNet": Case(
+        models.ParticleNet(blocks=(6, 6), neighbors=3, hidden=(5,), dropout=0.0, outputs=5),
+        with_points,
+        ignores_padding=True,
+        ignores_order=True,
+    ),
+    "ParticleNet with fusion": Case(
+        models.ParticleNet(blocks=(4, 6), neighbors=P + 2, fusion=True, hidden=(), dropout=0.0, outputs=5),
+        with_points,
+        ignores_padding=True,
+        ignores_order=True,
+    ),
+    **{
+        f"Particle Transformer, {form.value}": Case(
+            models.ParticleTransformer(
+                embed=(6, 8), pair_embed=(5,), heads=2, layers=1, class_layers=1, block=form, dropout=0.0, outputs=5
+            ),
+            with_pairs,
+            ignores_padding=True,
+            ignores_order=True,
+        )
+        for form in TransformerBlock
+    },
+    "plain transformer": Case(
+        models.ParticleTransformer(
+            embed=(8,), pair_embed=(), heads=2, layers=1, class_layers=1, hidden=(4,), dropout=0.0, outputs=5
+        ),
+        particles,
+        ignores_padding=True,
+        ignores_order=True,
     ),
     "graph network": Case(
         models.GraphNetwork(
