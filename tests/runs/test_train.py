@@ -246,7 +246,10 @@ class TestMeasured:
         metrics = evaluate.evaluate_model(tmp_path / "s.h5").metrics
         assert metrics["loss"] == figures_of_merit(scores_of(given))["loss"]
         assert metrics["effective_jets"]["q"] < 30 == metrics["jets"]["q"]
-        for weights, words in ((np.full(60, -1.0), "more than 0"), (np.zeros(60), "more than 0")):
+        for weights, words in (
+            (np.full(60, -1.0), "add up to -60, expected more"),
+            (np.zeros(60), "add up to 0, expected more"),
+        ):
             write_predictions(tmp_path / f"{words}.h5", given._replace(weights=weights), Classification())
             with pytest.raises(InputError, match=words):
                 evaluate.evaluate_model(tmp_path / f"{words}.h5")
