@@ -28,8 +28,8 @@ def commands(text):
 
 
 def run(page, names):
-    """Runs the commands and the Python of a page in order."""
-    for language, text in LINE.findall((DOCS / f"{page}.md").read_text()):
+    """Runs the commands and the Python of a page in order, up to where a description of all keys begins."""
+    for language, text in LINE.findall((DOCS / f"{page}.md").read_text().split("## The description")[0]):
         for words in commands(text) if language == "sh" else ():
             app.main(words)
         if language == "python":
@@ -136,9 +136,11 @@ def test_commands_are_understood(page):
     """Also those in the text and in tables, which name options."""
     text = (DOCS / f"{page}.md").read_text()
     told = [words for block in blocks(page, "sh") for words in commands(block)]
-    told += [shlex.split(words)[1:] for words in re.findall(r"`(hepjax (?:train|info|observables) [^`…A-Z]+)`", text)]
+    told += [
+        shlex.split(words)[1:] for words in re.findall(r"`(hepjax (?:train|import|info|observables) [^`…]+)`", text)
+    ]
     assert told
-    for words in (words for words in told if "--plugins" not in words):
+    for words in (words for words in told if not {"--plugins", "--help"} & {*words}):
         command = parsing.parse(words)
         if isinstance(command, options.Experiment):
             options.check(command)
@@ -151,4 +153,4 @@ def test_options_that_the_page_for_weaver_core_names_are_there():
     train |= {f"--optimizer.{name.replace('_', '-')}" for name in options.Optimization.__dataclass_fields__}
     train |= {f"--devices.{name.replace('_', '-')}" for name in options.Devices.__dataclass_fields__}
     named = {word for cell in ours for word in re.findall(r"--[a-z][a-z.-]+", cell)}
-    assert named - train <= {"--target", "--help"}
+    assert named - train <= {"--as", "--help", "--target"}
