@@ -58,6 +58,7 @@ ORDER = (
 )  # fmt: skip
 INNER = {
     "hepjax.physics.simulation": ("conditions", "processes", "detector", "clustering", "columns"),
+    "hepjax.inputs": ("jetclass_inputs",),
     "hepjax.training": ("losses", "decorrelation", "step", "stopping"),
     "hepjax.runtime": ("compilation", "profiling", "tensorboard"),
     "hepjax.models": ("model",),

@@ -1,7 +1,7 @@
 """Quark jets against gluon jets: networks of particles, with kinematics alone and with the particles' types.
 
     python experiments/quark_gluon.py --data QG_jets.npz QG_jets_1.npz
-    python experiments/quark_gluon.py --data train.parquet --test test.parquet --networks deepsets gru
+    python experiments/quark_gluon.py --data train.parquet --test test.parquet --networks deepsets particle-net
 
 Takes the quark/gluon jets of EnergyFlow (arXiv:1810.05165, Zenodo 3164691; 500 < pT < 550 GeV) as NumPy archives or as
 weaver-core's Parquet files; the published split is 1.6 million jets to train on, 200,000 to validate, 200,000 to test.
