@@ -225,7 +225,7 @@ def _sequence_pipeline(model: ParticleModel, dataset: Dataset) -> InputPipeline:
 
     return InputPipeline(
         network=model,
-        load=partial(_read_sequences, columns, model.particles, getattr(model, "order_by", None)),
+        load=partial(_read_sequences, columns, model),
         statistics=lambda x: moments(x.values, x.mask),
         transform=sequence_transform,
         example=_no_particles_error(model.particles, columns),
@@ -255,7 +255,7 @@ def _graph_pipeline(model: GraphModel, dataset: Dataset) -> InputPipeline:
 
     return InputPipeline(
         network=model,
-        load=partial(_read_sequences, columns, model.particles, None),
+        load=partial(_read_sequences, columns, model),
         statistics=lambda x: moments(x.values, x.mask),
         transform=graph_transform,
         example=_no_particles_error(model.particles, columns),
@@ -275,7 +275,7 @@ def _image_pipeline(model: ImageModel, dataset: Dataset) -> InputPipeline:
     def load_image_particles(jets: Jets, rows: slice | np.ndarray) -> Any:
         if model.images:
             return _check_image_inputs(representations.file_images(jets, model.images, rows=rows), model)
-        particles = _read_sequences(columns, model.particles, None, jets, rows)
+        particles = _read_sequences(columns, model, jets, rows)
         if model.channels is Channels.CHARGED_NEUTRAL:
             representations.check_masses_known(particles.values[..., [roles.index(role.value) for role in P4]])
         return particles
@@ -309,13 +309,15 @@ def _check_image_inputs(images: np.ndarray, model: ImageModel) -> np.ndarray:
 
 
 def _read_sequences(
-    columns: tuple[str, ...], particles: int, order_by: str | None, jets: Jets, rows: slice | np.ndarray
+    columns: tuple[str, ...], model: ParticleModel | ImageModel, jets: Jets, rows: slice | np.ndarray
 ) -> Sequences:
-    """The first particles of jets; files whose jets have fewer slots are filled up with padding."""
-    slots = int(jets.constituents.shape[1])
-    read = representations.sequences(jets, columns, particles=min(particles, slots), order_by=order_by, rows=rows)
-    missing = ((0, 0), (0, max(particles - slots, 0)))
-    return Sequences(np.pad(read.values, (*missing, (0, 0))), np.pad(read.mask, missing)) if missing[1][1] else read
+    """The first particles of jets; for models that pass over padding, jets of few slots are filled up with it."""
+    asked, order_by = model.particles, getattr(model, "order_by", None)
+    fills = isinstance(model, ParticleModel) and model.min_padding() == 0
+    particles = min(asked, int(jets.constituents.shape[1])) if fills else asked
+    read = representations.sequences(jets, columns, particles=particles, order_by=order_by, rows=rows)
+    missing = ((0, 0), (0, asked - particles))
+    return Sequences(np.pad(read.values, (*missing, (0, 0))), np.pad(read.mask, missing)) if particles < asked else read
 
 
 def _no_particles_error(particles: int, columns: tuple[str, ...]) -> Sequences:

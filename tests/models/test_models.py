@@ -59,10 +59,9 @@ def with_points(jets):
 
 def with_pairs(jets):
     """The first four columns are momenta, of light particles."""
-    p3 = jets.values[..., :3]
+    p3 = jnp.where(jets.mask[..., None], jets.values[..., :3], 0)
     p4 = jnp.concatenate([p3, jnp.sqrt(jnp.sum(p3**2, -1, keepdims=True) + 0.1)], -1)
-    p4 = jnp.where(jets.mask[..., None], p4, 0)
-    return ParticleInputs(jets.values, jets.mask, pairs=all_pair_features(p4))
+    return ParticleInputs(jets.values, jets.mask, pairs=all_pair_features(p4 * jets.mask[..., None]))
 
 
 def graph(jets):
