@@ -11,6 +11,7 @@ from flax import linen as nn
 from hepjax.choices import FurtherInput, Norm
 from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
+from hepjax.models.layers.inspection import sow_for_inspection
 from hepjax.models.layers.neighbors import nearest_others
 from hepjax.models.layers.norms import normalize_layer
 from hepjax.models.model import ParticleModel
@@ -100,6 +101,8 @@ class EdgeConvolution(nn.Module):
         for i in range(_LAYERS):
             y = nn.Dense(self.width, use_bias=False, name=f"layer_{i}")(y) if i else y
             y = nn.relu(normalize_layer(y, Norm.BATCH, jnp.broadcast_to(counted[..., None], near.shape), train))
+        self.sow("intermediates", "neighbors", (near, exist))
+        y = sow_for_inspection(self, "messages", y)
         if x.shape[-1] != self.width:
             x = nn.Dense(self.width, use_bias=False, name="shortcut")(x)
             x = normalize_layer(x, Norm.BATCH, counted, train)

@@ -13,6 +13,7 @@ from flax import linen as nn
 from hepjax.choices import FurtherInput, Norm, TransformerBlock
 from hepjax.models.bounds import at_least, below, each_value, not_empty
 from hepjax.models.layers.empty_jets import jets_of_batch_statistics, uniform_where_empty
+from hepjax.models.layers.inspection import sow_for_inspection
 from hepjax.models.layers.norms import normalize_layer
 from hepjax.models.model import ParticleModel
 from hepjax.models.registry import register
@@ -181,7 +182,10 @@ class Block(nn.Module):
             for i, what in enumerate((x, context, context))
         )
         scores = jnp.einsum("bqhd,bkhd->bhqk", queries / math.sqrt(size), keys) + bias
-        weights = nn.Dropout(self.dropout, deterministic=not train)(jax.nn.softmax(scores, axis=-1))
+        weights = jax.nn.softmax(scores, axis=-1)
+        if x is context:
+            weights = jnp.moveaxis(sow_for_inspection(self, "messages", jnp.moveaxis(weights, 1, -1)), -1, 1)
+        weights = nn.Dropout(self.dropout, deterministic=not train)(weights)
         return jnp.einsum("bhqk,bkhd->bqhd", weights, values).reshape(x.shape)
 
     def _sometimes(self, x: jax.Array, train: bool) -> jax.Array:

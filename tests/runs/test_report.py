@@ -17,8 +17,8 @@ EXPECTED = {
     "mlp": ["Permutation importance", "Which observables the last hidden layer"],
     "logistic": ["Permutation importance"],
     "deepsets": ["Permutation importance", "Which particles of one t jet speak for t", "the last hidden layer"],
-    "interaction-network": ["Which particles of one t jet", "the learned edges", "the last hidden layer"],
-    "graph-network": ["Which particles of one t jet", "the learned edges", "the last hidden layer"],
+    "interaction-network": ["Which particles of one t jet", "edges, neighbors or attention", "the last hidden layer"],
+    "graph-network": ["Which particles of one t jet", "edges, neighbors or attention", "the last hidden layer"],
     "convnet": ["Permutation importance", "Which pixels speak for the true class", "the last hidden layer"],
 }
 

@@ -118,13 +118,17 @@ def _draw_relevance_in_jet(
     }
     figure = report.relevance_figure(values, columns, particles=particles, **places)
     yield figure, f"Which particles of one {name} jet speak for {name}: gradient times input"
-    if isinstance(network.pipeline.network, models.InteractionNetwork | models.GraphNetwork):
+    kinds = models.InteractionNetwork, models.GraphNetwork, models.ParticleNet, models.ParticleTransformer
+    if isinstance(network.pipeline.network, kinds):
         rounds = explanation.message_relevance(
             network.pipeline.network, network.params, network.model_state, seen, label, mask
         )
         messages = sum(each.relevance[0] for each in rounds)[np.ix_(mask[0], mask[0])]
         figure = report.relevance_figure(values, columns, particles=particles, messages=messages, **places)
-        yield figure, f"Which messages between particles of that jet speak for {name}: the learned edges"
+        yield (
+            figure,
+            f"Which messages between particles of that jet speak for {name}: edges, neighbors or attention, of all layers",
+        )
 
 
 def _relative_logits(network: TrainedNetwork, jets: int) -> Callable[[Any], jax.Array]:

@@ -48,7 +48,7 @@ class ClassificationFigures(_Needed, total=False):
 class Classification(Task):
     """Tells which class a jet is of, by probabilities."""
 
-    insensitive: Insensitivity = Insensitivity()  # noqa: RUF009 — it is frozen
+    insensitive: Insensitivity = dataclasses.field(default_factory=Insensitivity)
     balance: bool = False
     """Weight classes so that all count the same in training and validation, whatever their numbers and weights."""
 

@@ -11,7 +11,7 @@ from hepjax.choices import Activation, PairForm, Readout
 from hepjax.evaluation.explanation import message_relevance
 from hepjax.inputs import build_graph
 from hepjax.models import GraphNetwork, InteractionNetwork, graph_network, interaction_network
-from hepjax.types import Sequences
+from hepjax.types import ParticleInputs, Sequences
 
 B, P, F, C = 4, 5, 3, 4
 WHICH = np.array([1, 3, 0, 2])
@@ -172,6 +172,37 @@ class TestGraphNetwork:
         network = GraphNetwork(rounds=1, edge=(5,), node=(4,), jet=(5,), hidden=(6,), outputs=C)
         with pytest.raises(InputError, match=r"mask: expected \(N, P\), True for the 5, 3, 1"):
             message_relevance(network, start(network, graph), {}, graph, 0, spoil(jets.mask))
+
+
+def variables_of(network, inputs):
+    variables = jax.jit(network.init)(jax.random.key(0), inputs)
+    return variables["params"], {name: value for name, value in variables.items() if name != "params"}
+
+
+class TestNeighborsAndAttention:
+    def test_neighbors_of_a_particle_net(self, jets):
+        network = models.ParticleNet(blocks=(4, 5, 6), neighbors=3, hidden=(), outputs=C)
+        inputs = ParticleInputs(*jets, points=np.where(jets.mask[..., None], jets.values[..., :2], 0))
+        rounds = message_relevance(network, *variables_of(network, inputs), inputs, WHICH)
+        assert len(rounds) == 3
+        points = np.float64(inputs.points[0])
+        distance = np.linalg.norm(points[:, None] - points, axis=-1) + 9 * np.eye(P)
+        nearest = distance <= np.sort(distance, axis=1)[:, 2:3]
+        # A ReLU may have made a message 0.
+        assert not rounds[0].size[0][~nearest].any()
+        assert np.count_nonzero(rounds[0].size[0]) > P
+        assert not any(each.size[2:].any() for each in rounds)  # one particle, or none
+
+    def test_attention_of_a_transformer(self, jets):
+        network = models.ParticleTransformer(embed=(6,), pair_embed=(), heads=1, layers=11, class_layers=1, outputs=C)
+        inputs = ParticleInputs(*jets)
+        rounds = message_relevance(network, *variables_of(network, inputs), inputs, WHICH)
+        assert len(rounds) == 11
+        for each in rounds:
+            np.testing.assert_allclose(each.size.sum(axis=2), jets.mask, atol=1e-6)
+            assert np.count_nonzero(each.relevance[1]) == 9
+        # Blocks in their order: the relevance of scaling all weights of a block is a derivative of the logit.
+        assert not np.allclose(rounds[1].size, rounds[10].size)
 
 
 def test_a_network_without_messages(jets):
