@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from hepjax.choices import ExportFormat, Keep
 from hepjax.data.download import Record  # noqa: TC001 — the same
+from hepjax.data.remote import path_of
 from hepjax.errors import InputError
+
+JetPath = Annotated[
+    Path,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: path_of(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    ),
+]
+"""A file of jets, or its address on another machine."""
 
 
 class Label(enum.Enum):
@@ -120,7 +133,7 @@ class Info:
     Example: hepjax info jets.root --draft mine.toml
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    files: tyro.conf.Positional[tuple[JetPath, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; recognized by default."""
@@ -141,7 +154,7 @@ class Evaluate:
 
     tagger: tyro.conf.Positional[Path]
     """The folder of a run, an exported file, or scores of labeled jets by hepjax predict."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
@@ -166,7 +179,7 @@ class Predict:
     """The folder of a run, or an exported file."""
     out: Path
     """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`; of --where also `rows`."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
@@ -189,7 +202,7 @@ class Compare:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of labeled jets that none of them was trained on."""
     where: str = ""
     """Which jets of --data stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""

@@ -17,7 +17,8 @@ from numpy.lib import format as npy
 
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Array, Contents, split_tree
-from hepjax.errors import InputError, file_problem, one_line
+from hepjax.data.remote import open_source
+from hepjax.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -156,16 +157,20 @@ def _damage(path: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     file, _ = split_tree(path)
-    if problem := file_problem(file):
-        raise InputError(f"{file}: {problem}; give a NumPy archive of jets")
-    try:
-        return zipfile.ZipFile(file)
-    except _DAMAGED as error:
-        raise InputError(
-            f"{file}: cannot be read as a NumPy archive ({one_line(error)}); fetch or make it again"
-        ) from error
+    with open_source(file, "a NumPy archive of jets") as source:
+        try:
+            archive = zipfile.ZipFile(source)
+        except InputError:
+            raise
+        except _DAMAGED as error:
+            raise InputError(
+                f"{file}: cannot be read as a NumPy archive ({one_line(error)}); fetch or make it again"
+            ) from error
+        with archive:
+            yield archive
 
 
 def _attributes(path: Path) -> dict[str, str]:

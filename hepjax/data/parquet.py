@@ -11,7 +11,8 @@ import numpy as np
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import LIST_PARTICLES, Array, Contents, Ragged
 from hepjax.data.recognition import DESCRIPTION
-from hepjax.errors import InputError, file_problem, import_extra, one_line
+from hepjax.data.remote import open_source
+from hepjax.errors import InputError, import_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -148,12 +149,14 @@ def _check_present(path: Path, name: str, column: Any, first: int | None) -> Non
         raise InputError(f"{path}: column {name} has {column.null_count} missing values{row}; remove those jets")
 
 
-def _open(path: Path) -> Any:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
     parquet = import_extra("pyarrow.parquet", "parquet", path)
-    if problem := file_problem(path):
-        raise InputError(f"{path}: {problem}; give a Parquet file of jets")
-    with _damage(path):
-        return parquet.ParquetFile(path, page_checksum_verification=True)
+    with open_source(path, "a Parquet file of jets") as source:
+        with _damage(path):
+            file = parquet.ParquetFile(source, page_checksum_verification=True)
+        with file:
+            yield file
 
 
 @contextlib.contextmanager

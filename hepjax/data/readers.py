@@ -13,6 +13,7 @@ from hepjax.data.atomic_hdf5 import SUFFIXES
 from hepjax.data.containers import split_tree
 from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
+from hepjax.data.remote import RemotePath, path_of
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,8 +47,8 @@ def read_jets(
     Columns are identified by name, never by position; those that nobody knows are carried by name.
 
     Args:
-      paths: one file, a folder of files, or several files, which follow each other; None is the sample of simulated
-        jets that comes with hepjax.
+      paths: one file, a folder of files, or several files, which follow each other; a file may be an address such as
+        https://host/jets.root; None is the sample of simulated jets that comes with hepjax.
       dataset: what the columns mean: a `Dataset`, the name of one, or the path of a file, .toml or .yaml, that
         describes one; None recognizes it by the columns.
       particles: how many of the hardest particles to keep per jet; None keeps all.
@@ -122,7 +123,10 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     if paths is None:
         return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
     listed: list[Path] = []
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+    for path in map(path_of, [paths] if isinstance(paths, str | Path) else paths):
+        if isinstance(path, RemotePath):
+            listed.append(path)
+            continue
         inside = _files_in(path) if os.path.isdir(path) else _files_of_pattern(path)  # noqa: PTH112 - no error for a bad link
         if not inside:
             raise InputError(f"{path}: a folder without files of jets ({', '.join(f'*{end}' for end in READERS)})")

@@ -10,7 +10,8 @@ import numpy as np
 
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Array, Contents, Ragged, split_tree
-from hepjax.errors import InputError, file_problem, import_extra, one_line
+from hepjax.data.remote import open_source, source_size
+from hepjax.errors import InputError, import_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -113,19 +114,18 @@ def _tree(path: Path) -> Iterator[Any]:
     """Opens the tree of a file."""
     uproot = import_extra("uproot", "root", path)
     file, name = split_tree(path)
-    if problem := file_problem(file):
-        raise InputError(f"{file}: {problem}; give a ROOT file of jets")
-    with _damage(path):
-        # Its caches go by a number in the file, which a damaged or changed copy shares.
-        opened = uproot.open(file, array_cache=None, object_cache=None)
-        kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
-    if end > (size := file.stat().st_size):
-        raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
-    with opened:
-        name = _name_of_tree(file, name, kinds)
+    with open_source(file, "a ROOT file of jets") as source:
         with _damage(path):
-            tree = opened[name]
-        yield tree
+            # Its caches go by a number in the file, which a damaged or changed copy shares.
+            opened = uproot.open(source, array_cache=None, object_cache=None)
+            kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
+        if end > (size := source_size(source)):
+            raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
+        with opened:
+            name = _name_of_tree(file, name, kinds)
+            with _damage(path):
+                tree = opened[name]
+            yield tree
 
 
 @contextlib.contextmanager
@@ -133,6 +133,8 @@ def _damage(path: Path, name: str = "") -> Iterator[None]:
     """Converts what uproot raises, which has no errors of its own for what is damaged: any may come of any place."""
     try:
         yield
+    except InputError:
+        raise
     except ImportError as error:  # of a compression
         package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
         wanted = package[1] if package else one_line(error)
