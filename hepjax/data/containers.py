@@ -13,6 +13,7 @@ from hepjax.data.remote import RemotePath, split_address
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from hepjax.data.kept import Kept
     from hepjax.types import Dataset
 
 _WITH_TREES = "root|npz"
@@ -121,6 +122,8 @@ class JetFile(NamedTuple):
     container: Container
     warned: dict[str, object]
     """The parts of the file of which a warning was given, which is not repeated."""
+    kept: Kept
+    """What stays open and decoded between two reads, of all files that are read together."""
 
 
 class Container(NamedTuple):
