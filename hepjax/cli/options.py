@@ -115,13 +115,49 @@ def check_simulate(command: Simulate, *, one: bool) -> None:
 class Fetch:
     """Download a public record of jets, verified; a second call goes on where the first stopped.
 
+    Checksums are pinned for top-tagging, jetclass, quark-gluon, jetnet-30, atlas-top and jets-150p. Those of jets-30p,
+    jets-100p and jetnet-150 are what their record lists. Those of jetclass2 and of the example of jetclass are unknown:
+    the sum of the first download is kept, and later ones must have the same.
+
     Example: hepjax fetch jets-30p --to data
+
+    Example: hepjax fetch jetclass --part val test --to data
+
+    Example: hepjax fetch quark-gluon --part train --files 0-3 --to data
     """
 
     record: tyro.conf.Positional[Record]
-    """Which record, by its particles per jet."""
+    """Which record."""
+    part: tuple[str, ...] = ()
+    """Which parts: train, val or test, as the record has them; the default is all. jetclass has an example of 100,000
+    jets, too."""
+    files: str | None = None
+    """Which files of each part, counted from 0, such as 0-3 or 5; the default is all."""
     to: Path | None = None
     """The folder to put it in; the default is the user's cache folder."""
+
+
+def file_numbers(words: str | None) -> range | None:
+    """Returns the numbers of the files to fetch.
+
+    Args:
+      words: such as 0-3, whose last counts too, or 5; None is all.
+
+    Raises:
+      InputError: they are no such words.
+
+    >>> file_numbers("0-3"), file_numbers("5"), file_numbers(None)
+    (range(0, 4), range(5, 6), None)
+    """
+    if words is None:
+        return None
+    first, dash, last = words.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() or not dash) and len(words) < 20):
+        raise InputError(f"--files: expected a number or a range such as 0-3, found {words!a}")
+    numbers = range(int(first), int(last or first) + 1)
+    if not numbers:
+        raise InputError(f"--files: expected the first number before the last, found {words}")
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True)

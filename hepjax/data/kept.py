@@ -9,7 +9,6 @@ import threading
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax.data.containers import split_tree
 from hepjax.data.remote import RemotePath
 
 if TYPE_CHECKING:
@@ -155,7 +154,7 @@ def _stamp(path: Path) -> Hashable:
     if isinstance(path, RemotePath):
         return os.getpid(), path.address
     try:
-        status = split_tree(path)[0].stat()
+        status = path.stat()
     except OSError:  # whoever opens it says what is wrong
         return os.getpid(), str(path)
     return os.getpid(), str(path), status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import gc
 import io
 import os
 import re
 import sys
+import threading
 import time
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,8 @@ _PACKAGES = {
     "gcs": "gcsfs", "abfs": "adlfs", "az": "adlfs", "sftp": "paramiko", "ssh": "paramiko", "hf": "huggingface_hub",
 }  # fmt: skip
 """Protocol → what pip installs for it."""
+_ONE_READER = threading.RLock()
+"""Of HDF5 files on other machines."""
 
 
 class RemotePath(type(Path())):  # type: ignore[misc]  # the class of this system's paths
@@ -157,7 +161,7 @@ def open_source(path: Path, kind: str, *, raises: bool = True) -> Iterator[Path 
             raise InputError(f"{path}: {problem}; give {kind}")
         yield path
         return
-    with RemoteFile(path, raises=raises) as file:
+    with contextlib.nullcontext() if raises else _without_collection(), RemoteFile(path, raises=raises) as file:
         try:
             yield file
         except Exception as error:
@@ -166,6 +170,24 @@ def open_source(path: Path, kind: str, *, raises: bool = True) -> Iterator[Path 
             raise
         if file.failure:
             raise InputError(file.failure)
+
+
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Keeps other threads from collecting garbage, one reader at a time.
+
+    h5py holds its lock while it waits for the network, and fsspec's thread would wait for that lock where it collects an
+    object of h5py, for ever. Opening the file inside of this context waits for that thread, so that no collection of
+    its own is going on.
+    """
+    with _ONE_READER:
+        enabled = gc.isenabled()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if enabled:
+                gc.enable()
 
 
 def source_size(source: Path | RemoteFile) -> int:

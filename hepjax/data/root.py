@@ -60,7 +60,7 @@ def _shape(kind: str) -> tuple[int | None, ...] | None:
 
 def _read(path: Path, names: Sequence[str], first: int, last: int, kept: Kept) -> dict[str, np.ndarray | Ragged]:
     rows = {}
-    with kept.opened(path, lambda: _tree(path)) as tree:
+    with kept.opened(split_tree(path)[0], lambda: _tree(path), str(path)) as tree:
         for name in names:
             with _damage(path, name):
                 branch = tree[name]
@@ -96,7 +96,9 @@ def _pieces(
         def decode(begin: int = begin, end: int = end) -> np.ndarray | Ragged:
             return _values(branch.array(entry_start=begin, entry_stop=end, library="ak"))
 
-        values = kept.decoded(path, (name, begin), decode, _bytes) if low in cuts else decode()
+        values = (
+            kept.decoded(split_tree(path)[0], (str(path), name, begin), decode, _bytes) if low in cuts else decode()
+        )
         yield values, max(first - begin, 0), min(last, end) - begin
 
 
