@@ -125,7 +125,7 @@ def _part(path: Path, members: Mapping[str, _Member]) -> Mapping[str, _Member]:
 
 
 def _read(path: Path, names: Sequence[str], first: int, last: int, kept: Kept) -> dict[str, np.ndarray | Ragged]:
-    with kept.opened(path, lambda: _open_with_members(path)) as (archive, members):
+    with kept.opened(split_tree(path)[0], lambda: _open_with_members(path), str(path)) as (archive, members):
         if gone := [name for name in names if name not in members]:
             raise InputError(f"{path}: has lost {gone[0]} since it was opened; open it again")
         return {name: _rows(path, archive, members[name], first, last, kept) for name in names}
@@ -144,7 +144,7 @@ def _rows(path: Path, archive: zipfile.ZipFile, member: _Member, first: int, las
         start, stop = header + first * member.row, header + last * member.row
         if info.compress_type == zipfile.ZIP_DEFLATED:
             states = kept.decoded(
-                path, member.file, lambda: InflateStates(archive, info), lambda _: info.file_size // 1000
+                split_tree(path)[0], member.file, lambda: InflateStates(archive, info), lambda _: info.file_size // 1000
             )
             data = states.read(archive, start, stop)
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import importlib
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +30,11 @@ READERS = {
     ".npz": "hepjax.data.npz",
 }
 """The end of a file's name → the module whose CONTAINER reads it; a file of any other name is read as HDF5."""
+
+
+_PARTS = {"train": "data", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""The beginning of a name → the part of a dataset."""
+_PART = re.compile(rf"({'|'.join(sorted(_PARTS, reverse=True))})(?![a-z])")
 
 
 def read_jets(
@@ -134,6 +140,34 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     if not listed:
         raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
     return listed
+
+
+def reference_split(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Finds the parts that a dataset comes with: files or folders of jets that are named after them.
+
+    Args:
+      folder: with files such as train.h5, val.h5 and test.h5, or folders such as train_100M and test_20M.
+
+    Returns:
+      "data", "val" and "test" → files and folders, sorted; empty where anything else is there, too, or nothing but
+      training jets. Names begin with train, val, valid, validation or test.
+
+    >>> reference_split(Path("no-such-folder"))
+    {}
+    """
+    found: dict[str, list[Path]] = {}
+    try:
+        listed = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # whoever opens it says what is wrong
+        return {}
+    for path in listed:
+        if not (path.suffix.lower() in READERS or (path.is_dir() and _files_in(path))):
+            continue
+        if (name := _PART.match(path.name.lower())) is None:
+            return {}
+        found.setdefault(_PARTS[name[1]], []).append(path)
+    whole = "data" in found and len(found) > 1
+    return {part: tuple(paths) for part, paths in found.items()} if whole else {}
 
 
 def _files_of_pattern(path: Path) -> list[Path]:

@@ -176,9 +176,9 @@ def open_source(path: Path, kind: str, *, raises: bool = True) -> Iterator[Path 
 def _without_collection() -> Iterator[None]:
     """Keeps other threads from collecting garbage, one reader at a time.
 
-    h5py holds its lock while it waits for the network, and fsspec's thread would wait for that lock where it collects an
-    object of h5py, for ever. Opening the file inside of this context waits for that thread, so that no collection of
-    its own is going on.
+    h5py holds its lock while it waits for the network, and fsspec's thread, where it collects an object of h5py, would
+    wait for that lock for ever. Opening the file inside of this context waits for that thread first, so that it is
+    collecting nothing.
     """
     with _ONE_READER:
         enabled = gc.isenabled()
