@@ -222,7 +222,7 @@ def _particle_block(
     values[~mask] = 0
     values = _wrap_azimuths(read, file, values, names, of_jets=False)
     _check_finite(header, values, names, rows + first)
-    hardness = particle_hardness(np.where(mask[..., None], values, 0), names, dataset.roles)
+    hardness = particle_hardness(values, names, dataset.roles)
     if hardness is not None:
         hardness = np.where(mask, hardness, -np.inf)
         unsorted = np.flatnonzero((hardness[:, 1:] > hardness[:, :-1]).any(axis=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +16,6 @@ from hepjax.errors import InputError, import_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     from hepjax.data.kept import Kept
 
@@ -165,10 +165,12 @@ def _tree(path: Path) -> Iterator[Any]:
     """Opens the tree of a file."""
     uproot = import_extra("uproot", "root", path)
     file, name = split_tree(path)
-    with open_source(file, "a ROOT file of jets") as source:
+    with open_source(file, "a ROOT file of jets") as source, contextlib.ExitStack() as stack:
         with _damage(path):
+            # A file that is open already is read by this thread; uproot would ask a thread of its own for each basket.
+            held = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
             # Its caches go by a number in the file, which a damaged or changed copy shares.
-            opened = uproot.open(source, array_cache=None, object_cache=None)
+            opened = uproot.open(held, array_cache=None, object_cache=None, use_threads=False)
             kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
         if end > (size := source_size(source)):
             raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")

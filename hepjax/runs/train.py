@@ -67,7 +67,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
 
 
 def _with_reference_split(experiment: Experiment) -> Experiment:
-    """The experiment with the parts of a folder that has files or folders named after them, as --data, --val, --test."""
+    """Takes the parts of a folder that has files or folders named after them as --data, --val and --test."""
     if len(experiment.data) != 1 or experiment.val or experiment.test:
         return experiment
     parts = reference_split(experiment.data[0])
