@@ -18,7 +18,8 @@ random numbers as lists of their own length; Parquet with groups of 5,000 rows a
 and zlib. weaver-core reads file after file, shuffled, in two worker processes of torch's DataLoader; hepjax four chunks
 at a time, shuffled, in its threads. Both give padded batches of 128 jets and their labels; they take turns, and the
 first turn of each is left out. Aimed at: twice weaver-core's jets per second. Expected before the first run: 1.5 for
-Parquet, 1 for ROOT, where both wait for uproot. Without weaver-core (`pip install weaver-core torch`) hepjax runs alone.
+Parquet, 1 for ROOT, where both wait for uproot. Without weaver-core (`pip install weaver-core torch`) hepjax runs
+alone.
 
 Last the memory while jets are streamed from Parquet files of 10,000 (`--no-memory` leaves it out), each number of jets
 in a process of its own. Expected: the same for all.

@@ -347,14 +347,8 @@ def _fetch_command(command: Fetch, console: Console) -> None:
     from hepjax.data import download
 
     with transfer_bar(console) as show:
-        files = download.fetch(
-            command.record,
-            command.to,
-            progress=show,
-            check=data.read_header,
-            parts=command.part,
-            numbers=file_numbers(command.files),
-        )
+        chosen: dict[str, Any] = {"parts": command.part, "numbers": file_numbers(command.files)}
+        files = download.fetch(command.record, command.to, progress=show, check=data.read_header, **chosen)
     console.print(f"{len(files)} files of jets:")
     for file in files:
         console.print(f"  {file}", soft_wrap=True)

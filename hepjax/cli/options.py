@@ -316,7 +316,7 @@ class Observables:
     Example: hepjax observables jets.h5 --out more.h5 --observables j_mass j_tau32_b1
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[tuple[JetPath, ...]]
     """Files of jets whose particles have momenta, which become one file."""
     out: Path
     """The new file, .h5 or .parquet."""
