@@ -29,6 +29,7 @@ from hepjax.cli.options import (
     Report,
     Simulate,
     check_simulate,
+    file_numbers,
     reading_options,
 )
 from hepjax.cli.progress import progress_bar, transfer_bar
@@ -346,10 +347,12 @@ def _fetch_command(command: Fetch, console: Console) -> None:
     from hepjax.data import download
 
     with transfer_bar(console) as show:
-        files = download.fetch(command.record, command.to, progress=show, check=data.read_header)
+        chosen: dict[str, Any] = {"parts": command.part, "numbers": file_numbers(command.files)}
+        files = download.fetch(command.record, command.to, progress=show, check=data.read_header, **chosen)
     console.print(f"{len(files)} files of jets:")
     for file in files:
         console.print(f"  {file}", soft_wrap=True)
+    console.print(download.train_line(files), soft_wrap=True)
 
 
 def _bench_command(command: Bench, console: Console) -> None:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from pathlib import Path  # noqa: TC003 — tyro reads the annotations at run time
+from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
 from hepjax.choices import ExportFormat, Keep
 from hepjax.data.download import Record  # noqa: TC001 — the same
+from hepjax.data.remote import path_of
 from hepjax.errors import InputError
+
+JetPath = Annotated[
+    Path,
+    tyro.constructors.PrimitiveConstructorSpec(
+        nargs=1,
+        metavar="PATH",
+        instance_from_str=lambda words: path_of(words[0]),
+        is_instance=lambda value: isinstance(value, Path),
+        str_from_instance=lambda path: [str(path)],
+    ),
+]
+"""A file of jets, or its address on another machine."""
 
 
 class Label(enum.Enum):
@@ -102,13 +115,49 @@ def check_simulate(command: Simulate, *, one: bool) -> None:
 class Fetch:
     """Download a public record of jets, verified; a second call goes on where the first stopped.
 
+    Checksums are pinned for top-tagging, jetclass, quark-gluon, jetnet-30, atlas-top and jets-150p. Those of jets-30p,
+    jets-100p and jetnet-150 are what their record lists. Those of jetclass2 and of the example of jetclass are unknown:
+    the sum of the first download is kept, and later ones must have the same.
+
     Example: hepjax fetch jets-30p --to data
+
+    Example: hepjax fetch jetclass --part val test --to data
+
+    Example: hepjax fetch quark-gluon --part train --files 0-3 --to data
     """
 
     record: tyro.conf.Positional[Record]
-    """Which record, by its particles per jet."""
+    """Which record."""
+    part: tuple[str, ...] = ()
+    """Which parts: train, val or test, as the record has them; the default is all. jetclass has an example of 100,000
+    jets, too."""
+    files: str | None = None
+    """Which files of each part, counted from 0, such as 0-3 or 5; the default is all."""
     to: Path | None = None
     """The folder to put it in; the default is the user's cache folder."""
+
+
+def file_numbers(words: str | None) -> range | None:
+    """Returns the numbers of the files to fetch.
+
+    Args:
+      words: such as 0-3, whose last counts too, or 5; None is all.
+
+    Raises:
+      InputError: they are no such words.
+
+    >>> file_numbers("0-3"), file_numbers("5"), file_numbers(None)
+    (range(0, 4), range(5, 6), None)
+    """
+    if words is None:
+        return None
+    first, dash, last = words.partition("-")
+    if not (first.isdecimal() and (last.isdecimal() or not dash) and len(words) < 20):
+        raise InputError(f"--files: expected a number or a range such as 0-3, found {words!a}")
+    numbers = range(int(first), int(last or first) + 1)
+    if not numbers:
+        raise InputError(f"--files: expected the first number before the last, found {words}")
+    return numbers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +169,7 @@ class Info:
     Example: hepjax info jets.root --draft mine.toml
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]] = ()
+    files: tyro.conf.Positional[tuple[JetPath, ...]] = ()
     """The files or folders; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; recognized by default."""
@@ -141,7 +190,7 @@ class Evaluate:
 
     tagger: tyro.conf.Positional[Path]
     """The folder of a run, an exported file, or scores of labeled jets by hepjax predict."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of jets, other than those it was trained on; none for scores."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
@@ -166,7 +215,7 @@ class Predict:
     """The folder of a run, or an exported file."""
     out: Path
     """The HDF5 file to write, with `scores` (N, classes) and, where known, `labels`; of --where also `rows`."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     dataset: str | None = None
     """The dataset that says what columns mean: its name, or a file, .toml or .yaml; default: the tagger's own."""
@@ -189,7 +238,7 @@ class Compare:
 
     runs: tyro.conf.Positional[tuple[Path, ...]]
     """The folders of runs, or, with --data, exported files; the first is the one that the others are compared with."""
-    data: tuple[Path, ...] = ()
+    data: tuple[JetPath, ...] = ()
     """Files of labeled jets that none of them was trained on."""
     where: str = ""
     """Which jets of --data stay, by an expression over columns: "jet_pt > 500 and abs(jet_eta) < 2"."""
@@ -267,7 +316,7 @@ class Observables:
     Example: hepjax observables jets.h5 --out more.h5 --observables j_mass j_tau32_b1
     """
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: tyro.conf.Positional[tuple[JetPath, ...]]
     """Files of jets whose particles have momenta, which become one file."""
     out: Path
     """The new file, .h5 or .parquet."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_type_hi
 
 import tyro
 
-from hepjax.cli.options import Command
+from hepjax.cli.options import Command, JetPath
 from hepjax.errors import InputError
 from hepjax.models.fields import attribute_docs, options_in, options_of
 from hepjax.models.registry import MODELS
@@ -33,6 +33,8 @@ _CONFIG = (
     tyro.conf.HelptextFromCommentsOff,
 )
 _HELP = ("--help", "-h")
+_JETS = ("data", "val", "test")
+"""The fields of `Experiment` that are files of jets."""
 
 
 class Choice(NamedTuple):
@@ -157,7 +159,7 @@ def _train_options_type(choices: dict[str, tuple[Any, Any]], saved: Experiment |
     fields: list[Any] = []
     for field in dataclasses.fields(Experiment):
         default = field.default if saved is None else getattr(saved, field.name)
-        plain: Any = hints[field.name]
+        plain: Any = tuple[JetPath, ...] if field.name in _JETS else hints[field.name]
         hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name))]
         fields.append((field.name, *choices.get(field.name, (hint, default))))
     for choice in CHOICES:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike
 
+    from hepjax.data.kept import Kept
+
 _LARGEST = float(np.finfo(np.float32).max)
 _CHUNK = 4096
 """The jets of a table that become arrays of one length at a time."""
@@ -179,7 +181,12 @@ def _column(name: str, values: Any) -> np.ndarray | Ragged:
 
 
 def _rows_of_columns(
-    columns: Mapping[str, np.ndarray | Ragged], _: Path, names: Sequence[str], first: int, last: int
+    columns: Mapping[str, np.ndarray | Ragged],
+    _: Path,
+    names: Sequence[str],
+    first: int,
+    last: int,
+    kept: Kept,  # noqa: ARG001 - there is nothing to open
 ) -> dict[str, np.ndarray | Ragged]:
     def rows(values: np.ndarray | Ragged) -> np.ndarray | Ragged:
         if not isinstance(values, Ragged):

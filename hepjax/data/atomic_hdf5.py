@@ -8,7 +8,8 @@ import io
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hepjax.errors import InputError, file_problem
+from hepjax.data.remote import RemotePath, open_source
+from hepjax.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -93,19 +94,18 @@ def open_hdf5_file(path: Path, kind: str = "file of the public jet layout") -> I
     """
     import h5py
 
-    if problem := file_problem(path):
-        raise InputError(f"{path}: {problem}; give the path of a {kind}")
-    try:
-        file = h5py.File(path, "r")
-    except _BROKEN as error:
-        raise InputError(f"{path}: {_why_not_open(path, error, kind)}") from error
-    try:
-        with file:
-            yield file
-    except InputError:
-        raise
-    except _BROKEN as error:
-        raise InputError(f"{path}: damaged; fetch or make it again ({escape_control_characters(error)})") from error
+    with open_source(path, f"the path of a {kind}", raises=False) as source:
+        try:
+            file = h5py.File(source, "r")
+        except _BROKEN as error:
+            raise InputError(f"{path}: {_why_not_open(path, error, kind)}") from error
+        try:
+            with file:
+                yield file
+        except InputError:
+            raise
+        except _BROKEN as error:
+            raise InputError(f"{path}: damaged; fetch or make it again ({escape_control_characters(error)})") from error
 
 
 def _why_not_open(path: Path, error: Exception, kind: str) -> str:
@@ -122,7 +122,7 @@ def _why_not_open(path: Path, error: Exception, kind: str) -> str:
             f"a copy by h5clear -s ({said})"
         )
     try:
-        if not h5py.is_hdf5(path):
+        if "signature not found" in said if isinstance(path, RemotePath) else not h5py.is_hdf5(path):
             return f"not an HDF5 file; give a {kind}"
     except OSError as unread:  # such as of /proc
         return f"cannot be read ({os.strerror(unread.errno) if unread.errno else said}); give a {kind}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import itertools
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from hepjax.data import angles
 from hepjax.data.columns import PARTICLE, header_of_contents
 from hepjax.data.containers import Container, Ragged
 from hepjax.data.dataset import label_columns, particle_hardness, particle_mask
+from hepjax.data.kept import Kept
 from hepjax.data.labels import check_labels, classes_of_columns
 from hepjax.errors import InputError, NotFiniteError
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from hepjax.types import Dataset
 
     ReadContents = Callable[[Path, bool], Contents]
+    ReadKept = Callable[..., dict[str, np.ndarray | Ragged]]
+    """(path, arrays, first row, last row, kept=what stays open between two reads) → each array's rows."""
 
 _LARGEST = float(np.finfo(np.float32).max)
 _ROWS, _AT_ONCE = 4096, 2**26
@@ -37,7 +41,7 @@ def columnar_container(
     suffixes: tuple[str, ...],
     *,
     contents: ReadContents,
-    read: ReadArrays,
+    read: ReadKept,
     attributes: Callable[[Path], dict[str, str]],
 ) -> Container:
     """Makes the reader of a kind of file from functions that list and read its arrays.
@@ -46,7 +50,7 @@ def columnar_container(
       name: of the kind, for people.
       suffixes: the ends of file names.
       contents: (path, whether data may lie outside its folder) → the arrays of a file, unread.
-      read: (path, arrays, first row, last row) → their rows.
+      read: (path, arrays, first row, last row, what stays open between two reads) → their rows.
       attributes: path → the attributes of the file, as text.
 
     Returns:
@@ -64,12 +68,18 @@ def columnar_container(
 
 
 def _read_header(
-    contents: ReadContents, read: ReadArrays, path: Path, allow_external: bool, names: Mapping[str, tuple[str, ...]]
+    contents: ReadContents, read: ReadKept, path: Path, allow_external: bool, names: Mapping[str, tuple[str, ...]]
 ) -> Header:
-    return header_of_contents(path, contents(path, allow_external), read, names)
+    with contextlib.closing(Kept()) as kept:
+        return header_of_contents(path, contents(path, allow_external), functools.partial(read, kept=kept), names)
 
 
-def _sample(read: ReadArrays, header: Header, columns: Sequence[str]) -> np.ndarray:
+def _sample(read: ReadKept, header: Header, columns: Sequence[str]) -> np.ndarray:
+    with contextlib.closing(Kept()) as kept:
+        return _sample_rows(functools.partial(read, kept=kept), header, columns)
+
+
+def _sample_rows(read: ReadArrays, header: Header, columns: Sequence[str]) -> np.ndarray:
     starts = np.unique(np.linspace(0, max(header.jets - _SAMPLE, 0), _SAMPLES).astype(int)).tolist()
     parts = [_read_jet_columns(header, read, columns, start, min(start + _SAMPLE, header.jets)) for start in starts]
     return np.concatenate(parts)
@@ -83,12 +93,13 @@ def _no_images(header: Header, name: str) -> tuple[int, int]:
 
 
 def _read_parts(
-    read: ReadArrays, file: JetFile, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
+    read: ReadKept, file: JetFile, slots: int, out: dict[str, np.ndarray], local: np.ndarray, places: np.ndarray
 ) -> Iterator[Callable[[], None]]:
     """Divides the reading of rows into chunks that may be read in any order and by several threads."""
     edges = np.flatnonzero(np.diff(local // file.header.chunk)) + 1
     for low, high in itertools.pairwise([0, *edges.tolist(), len(local)]):
-        yield functools.partial(_read_chunk, read, file, slots, out, local[low:high], places[low:high])
+        read_kept = functools.partial(read, kept=file.kept)
+        yield functools.partial(_read_chunk, read_kept, file, slots, out, local[low:high], places[low:high])
 
 
 def _read_chunk(
@@ -211,7 +222,7 @@ def _particle_block(
     values[~mask] = 0
     values = _wrap_azimuths(read, file, values, names, of_jets=False)
     _check_finite(header, values, names, rows + first)
-    hardness = particle_hardness(np.where(mask[..., None], values, 0), names, dataset.roles)
+    hardness = particle_hardness(values, names, dataset.roles)
     if hardness is not None:
         hardness = np.where(mask, hardness, -np.inf)
         unsorted = np.flatnonzero((hardness[:, 1:] > hardness[:, :-1]).any(axis=1))

@@ -8,11 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from hepjax.data.remote import RemotePath, split_address
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+    from hepjax.data.kept import Kept
     from hepjax.types import Dataset
 
+_WITH_TREES = "root|npz"
+"""The ends of the names of files in which a tree or part may be named."""
 LIST_PARTICLES = 128
 """The hardest particles that are kept by default where each jet has a list of its own length, as in published work."""
 
@@ -117,6 +122,8 @@ class JetFile(NamedTuple):
     container: Container
     warned: dict[str, object]
     """The parts of the file of which a warning was given, which is not repeated."""
+    kept: Kept
+    """What stays open and decoded between two reads, of all files that are read together."""
 
 
 class Container(NamedTuple):
@@ -143,10 +150,13 @@ class Container(NamedTuple):
 def split_tree(path: Path) -> tuple[Path, str | None]:
     """Splits FILE:TREE into the path of a file and the tree in it.
 
-    ROOT files may hold several trees, and NumPy archives several parts, such as train and test.
+    ROOT files may hold several trees, and NumPy archives several parts, such as train and test. In an address the tree
+    stands before the query.
 
     >>> split_tree(Path("jets.root:events/tree"))[1], split_tree(Path("jets.npz:train"))[1], split_tree(Path("a.h5"))[1]
     ('events/tree', 'train', None)
     """
-    parts = re.fullmatch(r"(.*?\.(?:root|npz)):(.+)", str(path), re.DOTALL | re.IGNORECASE)
+    if isinstance(path, RemotePath):
+        return split_address(path, _WITH_TREES)
+    parts = re.fullmatch(rf"(.*?\.(?:{_WITH_TREES})):(.+)", str(path), re.DOTALL | re.IGNORECASE)
     return (Path(parts[1]), parts[2]) if parts else (path, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,12 +12,14 @@ from hepjax.choices import Role
 from hepjax.data.atomic_files import write_text
 from hepjax.data.guesses import guess_roles
 from hepjax.data.readers import read_jets
+from hepjax.data.remote import path_of
 from hepjax.data.toml_descriptions import default_units, shown
 from hepjax.errors import InputError
 from hepjax.types import FileName, Index, OneHot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from hepjax.types import Dataset, Jets
 
@@ -76,7 +77,7 @@ def draft(path: str | Path, *, dataset: Dataset | str | None = None, allow_exter
     ['[particles]                  # role = "column"', 'px = "j1_px"', 'py = "j1_py"']
     """
     jets = read_jets(path, dataset=dataset, allow_external=allow_external)
-    return "\n".join(_lines(Path(path), jets)) + "\n"
+    return "\n".join(_lines(path_of(path), jets)) + "\n"
 
 
 def _lines(path: Path, jets: Jets) -> Iterator[str]:

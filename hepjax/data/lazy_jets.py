@@ -14,6 +14,7 @@ from hepjax.data.dataset import PARTICLE_ORDER, dataset_in_gev
 from hepjax.data.derived import cut_column, with_derived
 from hepjax.data.expressions import conjuncts
 from hepjax.data.indexing import normalize_index
+from hepjax.data.kept import Kept
 from hepjax.data.recognition import check_same_columns, recognize_columns
 from hepjax.data.stores import Store, field_dtype
 from hepjax.errors import InputError
@@ -66,7 +67,8 @@ def join_lazy_jets(
     for header, _ in others:
         check_same_columns(first, header)
     described = recognize_columns(first, dataset, lambda columns: container.sample(first, columns), unlabeled=unlabeled)
-    files = tuple(JetFile(header, described, kind, {}) for header, kind in opened)
+    kept = Kept()
+    files = tuple(JetFile(header, described, kind, {}, kept) for header, kind in opened)
     headers = [file.header for file in files]
     sizes = {name: _common_image_size(files, name) for name in _requested_images(images)}
     store = Store(files, _slots_of_all_files(headers, particles, shortest), sizes)

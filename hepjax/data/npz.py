@@ -17,13 +17,16 @@ from numpy.lib import format as npy
 
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Array, Contents, split_tree
-from hepjax.errors import InputError, file_problem, one_line
+from hepjax.data.inflate import InflateStates
+from hepjax.data.remote import open_source
+from hepjax.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from hepjax.data.containers import Ragged
+    from hepjax.data.kept import Kept
 
 _AT_ONCE = 2**26
 """The bytes of an array that are read at a time."""
@@ -121,23 +124,33 @@ def _part(path: Path, members: Mapping[str, _Member]) -> Mapping[str, _Member]:
     return members
 
 
-def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
-    with _open(path) as archive:
-        members = _members(path, archive)
+def _read(path: Path, names: Sequence[str], first: int, last: int, kept: Kept) -> dict[str, np.ndarray | Ragged]:
+    with kept.opened(split_tree(path)[0], lambda: _open_with_members(path), str(path)) as (archive, members):
         if gone := [name for name in names if name not in members]:
             raise InputError(f"{path}: has lost {gone[0]} since it was opened; open it again")
-        return {name: _rows(path, archive, members[name], first, last) for name in names}
+        return {name: _rows(path, archive, members[name], first, last, kept) for name in names}
 
 
-def _rows(path: Path, archive: zipfile.ZipFile, member: _Member, first: int, last: int) -> np.ndarray:
-    with _damage(path, member.file), archive.open(member.file) as file:
-        header = archive.getinfo(member.file).file_size - math.prod(member.shape) * member.dtype.itemsize
-        file.read(header)
-        if first:  # the checksum of what was not read whole is not compared
-            file.seek(header + first * member.row)
-        data = file.read((last - first) * member.row)
-        if last == member.shape[0]:
-            file.read(1)  # at the end of an array its checksum is compared
+@contextlib.contextmanager
+def _open_with_members(path: Path) -> Iterator[tuple[zipfile.ZipFile, Mapping[str, _Member]]]:
+    with _open(path) as archive:
+        yield archive, _members(path, archive)
+
+
+def _rows(path: Path, archive: zipfile.ZipFile, member: _Member, first: int, last: int, kept: Kept) -> np.ndarray:
+    with _damage(path, member.file):
+        info = archive.getinfo(member.file)
+        header = info.file_size - math.prod(member.shape) * member.dtype.itemsize
+        start, stop = header + first * member.row, header + last * member.row
+        if info.compress_type == zipfile.ZIP_DEFLATED:
+            states = kept.decoded(
+                split_tree(path)[0], member.file, lambda: InflateStates(archive, info), lambda _: info.file_size // 1000
+            )
+            data = states.read(archive, start, stop)
+        else:
+            with archive.open(member.file) as file:
+                file.seek(start)  # the checksum of what was not read whole is not compared
+                data = file.read(stop - start)
     if len(data) != (last - first) * member.row:
         raise InputError(f"{path}: {member.file} is incomplete; fetch or make it again")
     return np.frombuffer(data, member.dtype).reshape(last - first, *member.shape[1:])
@@ -156,16 +169,20 @@ def _damage(path: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-def _open(path: Path) -> zipfile.ZipFile:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[zipfile.ZipFile]:
     file, _ = split_tree(path)
-    if problem := file_problem(file):
-        raise InputError(f"{file}: {problem}; give a NumPy archive of jets")
-    try:
-        return zipfile.ZipFile(file)
-    except _DAMAGED as error:
-        raise InputError(
-            f"{file}: cannot be read as a NumPy archive ({one_line(error)}); fetch or make it again"
-        ) from error
+    with open_source(file, "a NumPy archive of jets") as source:
+        try:
+            archive = zipfile.ZipFile(source)
+        except InputError:
+            raise
+        except _DAMAGED as error:
+            raise InputError(
+                f"{file}: cannot be read as a NumPy archive ({one_line(error)}); fetch or make it again"
+            ) from error
+        with archive:
+            yield archive
 
 
 def _attributes(path: Path) -> dict[str, str]:

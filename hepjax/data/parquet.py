@@ -11,11 +11,14 @@ import numpy as np
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import LIST_PARTICLES, Array, Contents, Ragged
 from hepjax.data.recognition import DESCRIPTION
-from hepjax.errors import InputError, file_problem, import_extra, one_line
+from hepjax.data.remote import open_source
+from hepjax.errors import InputError, import_extra, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Generator, Iterator, Sequence
     from pathlib import Path
+
+    from hepjax.data.kept import Kept
 
 LARGEST, _PART = 2**30, 2**27
 """The most bytes of a group of rows that are read at once; larger groups are read in parts of so many bytes."""
@@ -72,14 +75,14 @@ def _shape(kind: Any) -> tuple[int | None, ...] | None:
     return None
 
 
-def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
-    with _open(path) as file:
+def _read(path: Path, names: Sequence[str], first: int, last: int, kept: Kept) -> dict[str, np.ndarray | Ragged]:
+    with kept.opened(path, lambda: _open(path)) as file:
         start, tables = 0, []
         for number in range(file.metadata.num_row_groups):
             group = file.metadata.row_group(number)
             low, high = max(first - start, 0), min(last - start, group.num_rows)
             if low < high:
-                tables.append(_rows(path, file, number, names, low, high))
+                tables.append(_rows(path, file, number, tuple(names), slice(low, high), kept))
             start += group.num_rows
         with _damage(path):
             table = import_extra("pyarrow", "parquet").concat_tables(tables)
@@ -89,8 +92,8 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
         return {name: _values(path, name, column, first) for name, column in columns.items()}
 
 
-def _rows(path: Path, file: Any, number: int, names: Sequence[str], low: int, high: int) -> Any:
-    """Reads rows of a group; large groups, as some programs write, are read in parts."""
+def _rows(path: Path, file: Any, number: int, names: tuple[str, ...], rows: slice, kept: Kept) -> Any:
+    """Reads rows of a group: a small one is decoded and kept for the next rows, a large one is read in a line."""
     group = file.metadata.row_group(number)
     with _damage(path):
         size, packed = _size(group, names)
@@ -99,19 +102,47 @@ def _rows(path: Path, file: Any, number: int, names: Sequence[str], low: int, hi
             f"{path}: a group of {group.num_rows} rows unpacks {packed / 2**20:.1f} MiB to {size / 2**30:.1f} GiB, "
             f"more than the {LARGEST >> 30} GiB that are read at once; write the file again with smaller row groups"
         )
-    with _damage(path):
-        if size <= LARGEST:
-            return file.read_row_group(number, columns=list(names), use_threads=False).slice(low, high - low)
-        batch = max(1, group.num_rows * _PART // size)
-        tables, start = [], 0
-        batches = file.iter_batches(batch, row_groups=[number], columns=list(names), use_threads=False)
-        for part in batches:
-            if start + len(part) > low:
-                tables.append(part.slice(max(low - start, 0), high - max(low, start)))
-            start += len(part)
-            if start >= high:
-                break
-        return import_extra("pyarrow", "parquet").Table.from_batches(tables)
+
+    def decode() -> Any:
+        with _damage(path):
+            return file.read_row_group(number, columns=list(names), use_threads=False)
+
+    count = rows.stop - rows.start
+    if count == group.num_rows and size <= LARGEST:
+        return decode()
+    if size <= kept.most:
+        whole = kept.decoded(path, (number, names), decode, lambda table: int(table.nbytes))
+        return whole.slice(rows.start, count)
+    batch = max(1, group.num_rows * _PART // size)
+    return _next_rows(path, number, names, rows, batch, kept)
+
+
+def _next_rows(path: Path, number: int, names: tuple[str, ...], rows: slice, batch: int, kept: Kept) -> Any:
+    """Goes on in a group where an earlier read has ended, or begins anew."""
+    handle = kept.take(path, (number, names, rows.start))
+    if handle is None:
+        handle = kept.open(path, contextlib.closing(_decoded_in_line(path, number, names, batch)))
+        next(handle.value)
+        for start in range(0, rows.start, batch):
+            handle.value.send(min(batch, rows.start - start))
+    with handle.stack:
+        table = handle.value.send(rows.stop - rows.start)
+        kept.give_back((number, names, rows.stop), handle)
+    return table
+
+
+def _decoded_in_line(path: Path, number: int, names: tuple[str, ...], batch: int) -> Generator[Any, int, None]:
+    """Gives as many of the next rows of a group as it is sent; part by part is decoded, each once."""
+    arrow, left = import_extra("pyarrow", "parquet"), []
+    with _open(path) as file, _damage(path):
+        count = yield
+        for part in file.iter_batches(batch, row_groups=[number], columns=list(names), use_threads=False):
+            left.append(part)
+            while sum(map(len, left)) >= count:
+                table = arrow.Table.from_batches(left)
+                left = table.slice(count).to_batches()
+                count = yield table.slice(0, count)
+        yield arrow.Table.from_batches(left)  # too few, which the reader refuses
 
 
 def _size(group: Any, names: Sequence[str]) -> tuple[int, int]:
@@ -148,12 +179,14 @@ def _check_present(path: Path, name: str, column: Any, first: int | None) -> Non
         raise InputError(f"{path}: column {name} has {column.null_count} missing values{row}; remove those jets")
 
 
-def _open(path: Path) -> Any:
+@contextlib.contextmanager
+def _open(path: Path) -> Iterator[Any]:
     parquet = import_extra("pyarrow.parquet", "parquet", path)
-    if problem := file_problem(path):
-        raise InputError(f"{path}: {problem}; give a Parquet file of jets")
-    with _damage(path):
-        return parquet.ParquetFile(path, page_checksum_verification=True)
+    with open_source(path, "a Parquet file of jets") as source:
+        with _damage(path):
+            file = parquet.ParquetFile(source, page_checksum_verification=True)
+        with file:
+            yield file
 
 
 @contextlib.contextmanager

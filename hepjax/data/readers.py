@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import importlib
 import os
+import re
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from hepjax.data.atomic_hdf5 import SUFFIXES
 from hepjax.data.containers import split_tree
 from hepjax.data.descriptions import dataset_of
 from hepjax.data.lazy_jets import join_lazy_jets
+from hepjax.data.remote import RemotePath, path_of
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -28,6 +30,11 @@ READERS = {
     ".npz": "hepjax.data.npz",
 }
 """The end of a file's name → the module whose CONTAINER reads it; a file of any other name is read as HDF5."""
+
+
+_PARTS = {"train": "data", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+"""The beginning of a name → the part of a dataset."""
+_PART = re.compile(rf"({'|'.join(sorted(_PARTS, reverse=True))})(?![a-z])")
 
 
 def read_jets(
@@ -46,8 +53,8 @@ def read_jets(
     Columns are identified by name, never by position; those that nobody knows are carried by name.
 
     Args:
-      paths: one file, a folder of files, or several files, which follow each other; None is the sample of simulated
-        jets that comes with hepjax.
+      paths: one file, a folder of files, or several files, which follow each other; a file may be an address such as
+        https://host/jets.root; None is the sample of simulated jets that comes with hepjax.
       dataset: what the columns mean: a `Dataset`, the name of one, or the path of a file, .toml or .yaml, that
         describes one; None recognizes it by the columns.
       particles: how many of the hardest particles to keep per jet; None keeps all.
@@ -122,7 +129,10 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     if paths is None:
         return [Path(str(files("hepjax") / "data" / "jets_30p.h5"))]
     listed: list[Path] = []
-    for path in map(Path, [paths] if isinstance(paths, str | Path) else paths):
+    for path in map(path_of, [paths] if isinstance(paths, str | Path) else paths):
+        if isinstance(path, RemotePath):
+            listed.append(path)
+            continue
         inside = _files_in(path) if os.path.isdir(path) else _files_of_pattern(path)  # noqa: PTH112 - no error for a bad link
         if not inside:
             raise InputError(f"{path}: a folder without files of jets ({', '.join(f'*{end}' for end in READERS)})")
@@ -130,6 +140,34 @@ def list_files(paths: str | Path | Sequence[str | Path] | None) -> list[Path]:
     if not listed:
         raise InputError("paths: no file given; give at least one, or None for the sample that comes with hepjax")
     return listed
+
+
+def reference_split(folder: Path) -> dict[str, tuple[Path, ...]]:
+    """Finds the parts that a dataset comes with: files or folders of jets that are named after them.
+
+    Args:
+      folder: with files such as train.h5, val.h5 and test.h5, or folders such as train_100M and test_20M.
+
+    Returns:
+      "data", "val" and "test" → files and folders, sorted; empty where anything else is there, too, or nothing but
+      training jets. Names begin with train, val, valid, validation or test.
+
+    >>> reference_split(Path("no-such-folder"))
+    {}
+    """
+    found: dict[str, list[Path]] = {}
+    try:
+        listed = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:  # whoever opens it says what is wrong
+        return {}
+    for path in listed:
+        if not (path.suffix.lower() in READERS or (path.is_dir() and _files_in(path))):
+            continue
+        if (name := _PART.match(path.name.lower())) is None:
+            return {}
+        found.setdefault(_PARTS[name[1]], []).append(path)
+    whole = "data" in found and len(found) > 1
+    return {part: tuple(paths) for part, paths in found.items()} if whole else {}
 
 
 def _files_of_pattern(path: Path) -> list[Path]:

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepjax.data.columnar import columnar_container
 from hepjax.data.containers import Array, Contents, Ragged, split_tree
-from hepjax.errors import InputError, file_problem, import_extra, one_line
+from hepjax.data.remote import open_source, source_size
+from hepjax.errors import InputError, import_extra, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
+
+    from hepjax.data.kept import Kept
 
 _CHUNKS = (1_000, 20_000)
 """The fewest and most jets that are read at a time."""
@@ -55,9 +58,9 @@ def _shape(kind: str) -> tuple[int | None, ...] | None:
     return next((shape for shape, pattern in _SHAPES.items() if pattern.fullmatch(kind)), None)
 
 
-def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
+def _read(path: Path, names: Sequence[str], first: int, last: int, kept: Kept) -> dict[str, np.ndarray | Ragged]:
     rows = {}
-    with _tree(path) as tree:
+    with kept.opened(split_tree(path)[0], lambda: _tree(path), str(path)) as tree:
         for name in names:
             with _damage(path, name):
                 branch = tree[name]
@@ -68,13 +71,62 @@ def _read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, 
                     f"{LARGEST >> 30} GiB that are read at once; write the file again in smaller baskets"
                 )
             with _damage(path, name):
-                rows[name] = _values(branch.array(entry_start=first, entry_stop=last, library="ak"))
+                rows[name] = _joined(_pieces(path, name, branch, first, last, kept))
             held = rows[name]
             if (count := len(held.counts if isinstance(held, Ragged) else held)) != last - first:
                 raise InputError(
                     f"{path}: damaged; {name} has {count} of {last - first} rows from {first}; fetch or make it again"
                 )
     return rows
+
+
+def _pieces(
+    path: Path, name: str, branch: Any, first: int, last: int, kept: Kept
+) -> Iterator[tuple[np.ndarray | Ragged, int, int]]:
+    """Decodes whole baskets, or clusters: (values, first row in them, last row); those that are cut are kept."""
+    edges = np.unique([0, *_edges(branch), branch.num_entries])
+    start, stop = np.searchsorted(edges, first, side="right") - 1, np.searchsorted(edges, last)
+    cuts = {int(start)} if edges[start] < first else set()
+    cuts |= {int(stop) - 1} if edges[stop] > last else set()
+    whole = [place for place in range(start, stop) if place not in cuts]
+    runs = [(place, place + 1) for place in cuts] + ([(whole[0], whole[-1] + 1)] if whole else [])
+    for low, high in sorted(runs):
+        begin, end = int(edges[low]), int(edges[high])
+
+        def decode(begin: int = begin, end: int = end) -> np.ndarray | Ragged:
+            return _values(branch.array(entry_start=begin, entry_stop=end, library="ak"))
+
+        values = (
+            kept.decoded(split_tree(path)[0], (str(path), name, begin), decode, _bytes) if low in cuts else decode()
+        )
+        yield values, max(first - begin, 0), min(last, end) - begin
+
+
+def _edges(branch: Any) -> Sequence[int]:
+    """The rows with which baskets begin, or clusters of an RNTuple."""
+    if hasattr(branch, "entry_offsets"):
+        return list(branch.entry_offsets)
+    return [cluster.num_first_entry for cluster in branch.ntuple.cluster_summaries]
+
+
+def _bytes(values: np.ndarray | Ragged) -> int:
+    return int(values.values.nbytes + values.counts.nbytes if isinstance(values, Ragged) else values.nbytes)
+
+
+def _joined(pieces: Iterator[tuple[np.ndarray | Ragged, int, int]]) -> np.ndarray | Ragged:
+    """The rows of pieces, one after the other."""
+    lists, arrays = [], []
+    for values, low, high in pieces:
+        if isinstance(values, Ragged):
+            ends = np.cumsum([0, *values.counts])
+            lists.append(Ragged(values.values[ends[low] : ends[high]], values.counts[low:high]))
+        else:
+            arrays.append(values[low:high])
+    if not lists:
+        return arrays[0] if len(arrays) == 1 else np.concatenate(arrays)
+    if len(lists) == 1 and not arrays:
+        return lists[0]
+    return Ragged(np.concatenate([x.values for x in lists]), np.concatenate([x.counts for x in lists]))
 
 
 def _size(branch: Any, first: int, last: int) -> int:
@@ -113,19 +165,20 @@ def _tree(path: Path) -> Iterator[Any]:
     """Opens the tree of a file."""
     uproot = import_extra("uproot", "root", path)
     file, name = split_tree(path)
-    if problem := file_problem(file):
-        raise InputError(f"{file}: {problem}; give a ROOT file of jets")
-    with _damage(path):
-        # Its caches go by a number in the file, which a damaged or changed copy shares.
-        opened = uproot.open(file, array_cache=None, object_cache=None)
-        kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
-    if end > (size := file.stat().st_size):
-        raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
-    with opened:
-        name = _name_of_tree(file, name, kinds)
+    with open_source(file, "a ROOT file of jets") as source, contextlib.ExitStack() as stack:
         with _damage(path):
-            tree = opened[name]
-        yield tree
+            # A file that is open already is read by this thread; uproot would ask a thread of its own for each basket.
+            held = stack.enter_context(source.open("rb")) if isinstance(source, Path) else source
+            # Its caches go by a number in the file, which a damaged or changed copy shares.
+            opened = uproot.open(held, array_cache=None, object_cache=None, use_threads=False)
+            kinds, end = opened.classnames(cycle=False), int(opened.file.fEND)
+        if end > (size := source_size(source)):
+            raise InputError(f"{file}: damaged; it has {size} of {end} bytes; fetch or make it again")
+        with opened:
+            name = _name_of_tree(file, name, kinds)
+            with _damage(path):
+                tree = opened[name]
+            yield tree
 
 
 @contextlib.contextmanager
@@ -133,6 +186,8 @@ def _damage(path: Path, name: str = "") -> Iterator[None]:
     """Converts what uproot raises, which has no errors of its own for what is damaged: any may come of any place."""
     try:
         yield
+    except InputError:
+        raise
     except ImportError as error:  # of a compression
         package = re.search(r"pip install (\S+)", str(error)) or re.search(r"'([\w-]+)'", str(error))
         wanted = package[1] if package else one_line(error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -11,10 +10,12 @@ import numpy as np
 from hepjax.data import datasets
 from hepjax.data.lazy_jets import chunk_starts, cut_flow, with_columns
 from hepjax.data.readers import container_of_file, read_header, read_jets
+from hepjax.data.remote import path_of
 from hepjax.errors import InputError, NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from hepjax.types import Dataset, Jets
 
@@ -67,7 +68,7 @@ def summarize(
     Raises:
       InputError: the file cannot be opened (see `hepjax.read_jets`).
     """
-    path = Path(path)
+    path = path_of(path)
     jets = read_jets(path, dataset=dataset, allow_external=allow_external, where=where)
     described, slots = jets.dataset, int(jets.constituents.shape[1])
     # A chunk is read as a whole, so that looking at a part of it would read it again and again.

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax import data as jet_files
 from hepjax.data.descriptions import dataset_of
+from hepjax.data.remote import file_identity
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
@@ -80,14 +81,13 @@ def check_files_differ(files: Mapping[str, Sequence[Path]]) -> None:
     Raises:
       InputError: names the options and both names.
     """
-    known: dict[tuple[int, int], tuple[str, Path]] = {}
+    known: dict[tuple[Any, ...], tuple[str, Path]] = {}
     for option, paths in files.items():
         for path in jet_files.list_files(paths or None):
             try:
-                status = path.stat()
+                identity = file_identity(path)
             except (OSError, ValueError):  # who opens it says what is wrong
                 continue
-            identity = (status.st_dev, status.st_ino)
             if identity in known:
                 raise InputError(_same_file_text(*known[identity], option, path))
             known[identity] = (option, path)

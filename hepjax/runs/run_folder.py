@@ -17,6 +17,7 @@ from hepjax import tasks
 from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
 from hepjax.data.descriptions import is_description
+from hepjax.data.remote import path_of
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.models.serialization import from_json, make_strict_converter, to_json
@@ -327,7 +328,7 @@ def _experiment_from_json(tree: dict[str, Any]) -> options.Experiment:
 def _experiment_converter() -> cattrs.Converter:
     converter = make_strict_converter(forbid_extra_keys=True)
     converter.register_unstructure_hook(Path, str)
-    converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))
+    converter.register_structure_hook(Path, lambda value, _: path_of(converter.structure(value, str)))
     return converter
 
 

@@ -12,6 +12,7 @@ from hepjax import report
 from hepjax.choices import ExportFormat
 from hepjax.data import atomic_files, datasets
 from hepjax.data.lazy_jets import LazyJets
+from hepjax.data.remote import path_of
 from hepjax.data.validation import check_jets
 from hepjax.data.writing import write_jets
 from hepjax.errors import InputError
@@ -235,7 +236,7 @@ def _files_of_jets(jets: Jets | Files | None, new: Path) -> tuple[tuple[Path, ..
     if jets is None:
         return (), None
     if not isinstance(jets, Jets):
-        return tuple(map(Path, [jets] if isinstance(jets, str | Path) else jets)), None
+        return tuple(map(path_of, [jets] if isinstance(jets, str | Path) else jets)), None
     check_jets(jets)
     if isinstance(jets, LazyJets):
         paths = tuple(file.header.path for file in jets.store.files)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax import report, runtime, training
 from hepjax.data import atomic_files, cut_flow
+from hepjax.data.readers import reference_split
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
@@ -49,6 +50,7 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
       DivergedError: the loss of each training is not finite; the last good states are in checkpoints/last_good.msgpack,
         of several trainings in each one's own folder.
     """
+    experiment = _with_reference_split(experiment)
     options.check(experiment)
     if experiment.tensorboard:
         check_tensorboard_installed()
@@ -62,6 +64,21 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
             if "imported" in saved[1]:
                 raise InputError(f"--resume: {folder} has weights that others trained, there is nothing to go on with")
         return _run(experiment, saved, show, stack)
+
+
+def _with_reference_split(experiment: Experiment) -> Experiment:
+    """Takes the parts of a folder that has files or folders named after them as --data, --val and --test."""
+    if len(experiment.data) != 1 or experiment.val or experiment.test:
+        return experiment
+    parts = reference_split(experiment.data[0])
+    if not parts:
+        return experiment
+    if experiment.folds:
+        parts = {"data": parts["data"]}
+    if runtime.is_first():
+        words = "; ".join(f"--{part} {' '.join(path.name for path in paths)}" for part, paths in parts.items())
+        log.info("%s: its own parts: %s", experiment.data[0], words)
+    return dataclasses.replace(experiment, **parts)  # type: ignore[arg-type]
 
 
 def _run(

@@ -63,7 +63,7 @@ OPTIONS = {
         "--jets", "--seed", "--particles", "--jobs", "--pt", "--radius", "--keep", "--label",
     ),
     "fetch": (
-        "", "--to",
+        "", "--to", "--part", "--files",
     ),
 }  # fmt: skip
 CONFLICTS = (

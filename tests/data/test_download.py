@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import errno
@@ -15,10 +16,12 @@ import subprocess
 import sys
 import tarfile
 import threading
+import zlib
 
 import pytest
 
-from hepjax.data.download import SOURCES, Archive, Record, Retry, Source, _download, _unpack, fetch
+from hepjax.data.download import SOURCES, Archive, Record, Retry, Source, _download, _unpack, fetch, select, train_line
+from hepjax.data.download._body import MAGIC
 from hepjax.errors import InputError
 
 HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -285,6 +288,84 @@ def test_a_wrong_archive_placed_by_hand(server, tmp_path):
         get(server, tmp_path, md5="0" * 32)
     with pytest.raises(InputError, match=r"has \d+ bytes, expected 5. Delete it"):
         get(server, tmp_path, size=5)
+
+
+# Files that are no archives, and archives of other files.
+
+
+def get_file(server, to, name="test.h5", split="test", **known):
+    source = Source(server.page, (Archive(name, split, **known),))
+    return fetch(Record.TOP_TAGGING, to, sources={Record.TOP_TAGGING: source}, retry=QUICK)
+
+
+def test_a_file_of_jets(server, tmp_path):
+    server.content = HDF5 + noise(1)
+    server.answers = [cut, ranges]
+    path = tmp_path / "top-tagging" / "test" / "test.h5"
+    adler = f"{zlib.adler32(server.content):08x}"
+    assert get_file(server, tmp_path, md5=md5(server.content), adler32=adler) == [path]
+    assert path.read_bytes() == server.content
+    assert server.seen[0].path == "/records/3601436/files/test.h5?download=1"
+    assert server.seen[1].range is not None
+    assert {file.name for file in path.parent.iterdir()} == {"test.h5", "test.h5.sha256"}
+    requests = len(server.seen)
+    assert get_file(server, tmp_path) == [path]
+    assert len(server.seen) == requests
+    path.write_bytes(server.content[:-1])
+    with pytest.raises(InputError, match=r"test.h5: has changed since it was fetched. Delete it"):
+        get_file(server, tmp_path)
+    path.unlink()
+    server.content = HDF5 + noise(2)
+    with pytest.raises(InputError, match="recorded when it was first fetched"):
+        get_file(server, tmp_path)
+    assert not path.exists()
+
+
+def test_a_file_placed_by_hand(server, tmp_path):
+    path = tmp_path / "top-tagging" / "test" / "test.h5"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(HDF5 + noise(1))
+    with pytest.raises(InputError, match=r"has the Adler-32 checksum \w+, expected 00000001. Delete it"):
+        get_file(server, tmp_path, adler32="00000001")
+    assert get_file(server, tmp_path, md5=md5(HDF5 + noise(1))) == [path]
+    assert not server.seen
+
+
+@pytest.mark.parametrize("name", ["test.h5", "a.npz", "a.root", "a.parquet", "a.tar"])
+def test_a_web_page_is_no_file_of_jets(server, tmp_path, name):
+    server.answers = [lambda handler: handler.reply(200, b"<html>Please log in")]
+    with pytest.raises(InputError, match=r"the server sent b'<html>.*expected a .*(file|archive)\."):
+        get_file(server, tmp_path, name)
+    assert [file.name for file in (tmp_path / "top-tagging").rglob("*") if file.is_file()] == [".lock"]
+
+
+def test_a_plain_archive_of_root_files(server, tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for name in ("train_100M/HToBB_000.root", "train_100M/TTBar_000.root"):
+            info = tarfile.TarInfo(name)
+            info.size = 1004
+            tar.addfile(info, io.BytesIO(b"root" + bytes(1000)))
+    server.content = buffer.getvalue()
+    files = get_file(server, tmp_path, "part0.tar", "train-0")
+    assert [str(path.relative_to(tmp_path)) for path in files] == [
+        "top-tagging/train-0/HToBB_000.root", "top-tagging/train-0/TTBar_000.root",
+    ]  # fmt: skip
+    assert train_line(files) == f"hepjax train --data {tmp_path}/top-tagging/train-0"
+    assert get_file(server, tmp_path, "part0.tar", "train-0") == files
+    assert len(server.seen) == 1
+
+
+def test_a_file_that_is_refused_is_not_finished(server, tmp_path):
+    server.content = HDF5 + noise(1)
+    source = {Record.TOP_TAGGING: Source(server.page, (Archive("test.h5", "test"),))}
+
+    def check(path):
+        raise InputError(f"{path}: no jets")
+
+    with pytest.raises(InputError, match="no jets"):
+        fetch(Record.TOP_TAGGING, tmp_path, sources=source, retry=QUICK, check=check)
+    assert not (tmp_path / "top-tagging" / "test" / "test.h5.sha256").exists()
 
 
 # Interrupted and resumed.
@@ -563,11 +644,40 @@ def test_a_strange_listing_is_ignored(server, tmp_path, listing):
 def test_the_pinned_table():
     assert set(SOURCES) == set(Record)
     for source in SOURCES.values():
-        assert source.page.startswith("https://zenodo.org/records/360")
-        assert [archive.split for archive in source.archives] == ["train", "val"]
+        assert source.page.startswith("https://")
+        assert len({(archive.split, archive.name) for archive in source.archives}) == len(source.archives)
         for archive in source.archives:
-            assert archive.name.endswith(f"_{archive.split}.tar.gz")
+            assert pathlib.PurePosixPath(archive.name).suffix in MAGIC
             assert archive.md5 is None or len(bytes.fromhex(archive.md5)) == 16
+            assert source.address_of(archive).startswith("https://")
+            assert archive.name in source.address_of(archive)
+        # Two archives must not unpack into one folder, which one of them would lose.
+        packed = [archive.split for archive in source.archives if archive.packed]
+        assert len({*packed}) == len(packed)
+
+
+@pytest.mark.parametrize(
+    "record, parts, address",
+    [
+        ("top-tagging", {"train": 1, "val": 1, "test": 1}, "https://zenodo.org/records/2603256/files/train.h5?download=1"),
+        ("jetclass", {"train": 10, "val": 1, "test": 1, "example": 1}, None),
+        ("jetclass2", {"train": 1340, "val": 335, "test": 335}, None),
+        ("quark-gluon", {"train": 16, "val": 2, "test": 2}, "https://zenodo.org/records/3164691/files/QG_jets.npz?download=1"),
+        ("jetnet-30", {"all": 5}, "https://zenodo.org/records/6975118/files/g.hdf5?download=1"),
+        ("atlas-top", {"train": 1, "test": 1}, "https://opendata.cern.ch/record/15013/files/train.h5"),
+    ],
+)  # fmt: skip
+def test_the_parts_of_records(record, parts, address):
+    source = SOURCES[Record(record)]
+    assert collections.Counter(archive.part for archive in source.archives) == parts
+    assert address is None or source.address_of(source.archives[0]) == address
+    shown = [archive for archive in source.archives if archive.part != "example"]
+    assert list(select(source)) == shown
+    assert [a.part for a in select(source, [*parts][:1], range(1))] == [*parts][:1]
+    with pytest.raises(InputError, match=f"--part nonsense: the record has {', '.join(parts)}"):
+        select(source, ["nonsense"])
+    with pytest.raises(InputError, match=r"--files: \w+ has \d+ files"):
+        select(source, [], range(5000))
 
 
 # Unpacking.

@@ -17,11 +17,23 @@ if TYPE_CHECKING:
 
     from hepjax.data.download._records import Retry
 
-GZIP_MAGIC = b"\x1f\x8b"
+MAGIC = {
+    ".h5": b"\x89HDF\r\n\x1a\n",
+    ".hdf5": b"\x89HDF\r\n\x1a\n",
+    ".root": b"root",
+    ".parquet": b"PAR1",
+    ".npz": b"PK\3\4",
+    ".gz": b"\x1f\x8b",
+    ".tar": b"",
+}
+"""The end of a file's name → its first bytes; a plain archive begins with a name, which may be any."""
+PAGE = b"<"
+"""What a web page begins with."""
 PATIENCE = 3
 """The head of an answer, or one piece of it, may take so many times as long as a server may be silent."""
 _CHUNK = 1 << 16  # small enough that a cut connection loses little
-_LARGEST = 64 << 30
+_LONGEST = max(map(len, MAGIC.values()))
+_LARGEST = 1 << 38
 """Bytes of an archive, at most."""
 
 
@@ -97,7 +109,7 @@ def _given_up_when_silent(response: requests.Response, seconds: float) -> Iterat
 def _beginning(response: requests.Response) -> bytes:
     """The first bytes of a body, enough to tell what it is."""
     piece: bytes = response.raw.read1(_CHUNK, decode_content=False)
-    while piece and len(piece) < len(GZIP_MAGIC):
+    while piece and len(piece) < _LONGEST:
         more = response.raw.read1(_CHUNK, decode_content=False)
         if not more:
             break

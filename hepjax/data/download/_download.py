@@ -11,6 +11,8 @@ import queue
 import shutil
 import threading
 import time
+import zlib
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
@@ -19,14 +21,14 @@ import requests
 import urllib3
 
 from hepjax.data.atomic_hdf5 import escape_control_characters
-from hepjax.data.download._body import GZIP_MAGIC, PATIENCE, TryAgain, pieces
+from hepjax.data.download._body import MAGIC, PAGE, PATIENCE, TryAgain, pieces
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from hepjax.data.download._records import Archive, Progress, Retry
+    from hepjax.data.download._records import Archive, Progress, Retry, Source
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ _TRANSIENT = frozenset({408, 425, 429, 500, 502, 503, 504})
 def with_listed_checksum(archive: Archive, page: str, retry: Retry) -> Archive:
     """Adds the size and MD5 sum that the record lists; returns the archive unchanged if there is no listing."""
     address = page.replace("/records/", "/api/records/")
+    if address == page:  # no record of Zenodo
+        return archive
     try:
         with (
             requests.Session() as session,
@@ -67,6 +71,8 @@ def verify_archive(path: Path, archive: Archive, recorded: str | None, report: P
         return "", f"has {size} bytes, expected {archive.size}"
     if archive.md5 and (md5 := pooch.file_hash(str(path), alg="md5")) != archive.md5.lower():
         return "", f"has the MD5 sum {md5}, expected {archive.md5}"
+    if archive.adler32 and (adler := _adler32(path)) != archive.adler32.lower():
+        return "", f"has the Adler-32 checksum {adler}, expected {archive.adler32}"
     sha256 = str(pooch.file_hash(str(path)))
     report(f"verifying {archive.name}", size, size)
     if recorded and sha256 != recorded:
@@ -78,9 +84,17 @@ def verify_archive(path: Path, archive: Archive, recorded: str | None, report: P
     return sha256, ""
 
 
-def download(path: Path, archive: Archive, recorded: str | None, page: str, retry: Retry, report: Progress) -> str:
+def _adler32(path: Path) -> str:
+    checksum = 1
+    with path.open("rb") as file:
+        while piece := file.read(1 << 20):
+            checksum = zlib.adler32(piece, checksum)
+    return f"{checksum:08x}"
+
+
+def download(path: Path, archive: Archive, recorded: str | None, source: Source, retry: Retry, report: Progress) -> str:
     """Downloads to `path`, resumes an earlier run, and returns the SHA-256 sum."""
-    address = f"{page}/files/{archive.name}?download=1"
+    address, page = source.address_of(archive), source.page
     part = path.with_name(f"{path.name}.part")
     if part.exists() and (other := file_problem(part)):
         raise InputError(f"{part}: {other}. Delete it and run again")
@@ -254,12 +268,14 @@ def _check_response_header(response: requests.Response, address: str, part: Path
             "record may have moved"
         )
     if response.headers.get("Content-Type", "").lower().startswith("text/html"):
-        raise _not_an_archive_error(address, "a web page (text/html)")
+        raise _other_content_error(address, part, "a web page (text/html)")
 
 
-def _not_an_archive_error(address: str, content: str) -> InputError:
+def _other_content_error(address: str, part: Path, content: str) -> InputError:
+    ends = part.name.removesuffix(".part").partition(".")[2]
+    kind = f"a .{ends} archive" if "tar" in ends else f"a .{ends} file"
     return InputError(
-        f"{address}: the server sent {content}, expected a .tar.gz archive. Check for a proxy or login page in between"
+        f"{address}: the server sent {content}, expected {kind}. Check for a proxy or login page in between"
     )
 
 
@@ -294,8 +310,9 @@ def _receive_body(
     chunks = pieces(response, retry)
     first = next(chunks, b"")
     if start == 0:
-        if not first.startswith(GZIP_MAGIC):  # checked before an older part is discarded
-            raise _not_an_archive_error(address, f"{first[:12]!r}")
+        magic = MAGIC[PurePosixPath(name).suffix]
+        if not first.startswith(magic) or first.startswith(PAGE) or not first:  # before an older part is discarded
+            raise _other_content_error(address, part, f"{first[:12]!r}")
         _discard_partial_download(part)
         _write_download_state(part, response, total)
     if total is not None and shutil.disk_usage(part.parent).free < total - start:

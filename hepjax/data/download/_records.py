@@ -1,13 +1,17 @@
-"""The public records with their names, pinned addresses and known checksums; this module imports quickly."""
+"""The public records with their names, and what records.toml knows of them; this module imports quickly."""
 
 from __future__ import annotations
 
 import enum
+import tomllib
+from importlib import resources
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     Progress = Callable[[str, int, int | None], object]
@@ -22,26 +26,54 @@ class Record(enum.Enum):
     JETS_30P = "jets-30p"
     JETS_100P = "jets-100p"
     JETS_150P = "jets-150p"
+    TOP_TAGGING = "top-tagging"
+    JETCLASS = "jetclass"
+    JETCLASS2 = "jetclass2"
+    QUARK_GLUON = "quark-gluon"
+    QUARK_GLUON_HERWIG = "quark-gluon-herwig"
+    JETNET_30 = "jetnet-30"
+    JETNET_150 = "jetnet-150"
+    ATLAS_TOP = "atlas-top"
 
 
 class Archive(NamedTuple):
-    """A .tar.gz archive of a record."""
+    """A file of a record: of jets, or an archive of such files, which is unpacked."""
 
     name: str
     split: str
-    """The folder for its files: train or val."""
+    """The folder for its files; what stands before - is the part that it belongs to, such as train or val."""
     md5: str | None = None
     """The MD5 sum; None if no public source has it, so that the listing of the record is used."""
     size: int | None = None
     """The size in bytes, or None if unknown."""
+    adler32: str | None = None
+    """The Adler-32 checksum, where a record has that only."""
+    address: str | None = None
+    """The address, with {name} in it; None is that of the source."""
+
+    @property
+    def part(self) -> str:
+        """The part that it belongs to."""
+        return self.split.partition("-")[0]
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is an archive of files."""
+        return self.name.endswith((".tar.gz", ".tar"))
 
 
 class Source(NamedTuple):
     """The address and the archives of a record."""
 
     page: str
-    """The record's web page; a file's address is `page/files/NAME`."""
+    """The record's web page."""
     archives: tuple[Archive, ...]
+    address: str = "{page}/files/{name}?download=1"
+    """The address of a file."""
+
+    def address_of(self, archive: Archive) -> str:
+        """Returns the address of a file."""
+        return (archive.address or self.address).format(page=self.page, name=archive.name)
 
 
 class Retry(NamedTuple):
@@ -57,28 +89,43 @@ class Retry(NamedTuple):
     """The longest delay that a server may request, in seconds."""
 
 
-# MD5 sums of 3602260: github.com/bb511/jet_tagging_datamaker, src/jet_tagging_datamaker/publish/huggingface.py, which
-# copied them from the record. Its size in bytes: measured by public training jobs that download it. For the other two
-# no public source was found.
-SOURCES: Mapping[Record, Source] = MappingProxyType(
-    {
-        Record.JETS_30P: Source(
-            "https://zenodo.org/records/3601436",
-            (Archive("hls4ml_LHCjet_30p_train.tar.gz", "train"), Archive("hls4ml_LHCjet_30p_val.tar.gz", "val")),
-        ),
-        Record.JETS_100P: Source(
-            "https://zenodo.org/records/3602254",
-            (Archive("hls4ml_LHCjet_100p_train.tar.gz", "train"), Archive("hls4ml_LHCjet_100p_val.tar.gz", "val")),
-        ),
-        Record.JETS_150P: Source(
-            "https://zenodo.org/records/3602260",
-            (
-                Archive(
-                    "hls4ml_LHCjet_150p_train.tar.gz", "train", "af12d3a500414924e70a73b56fc49aec", size=2_725_115_104
-                ),
-                Archive("hls4ml_LHCjet_150p_val.tar.gz", "val", "ff902e6a02bfb4247a9068bf7ff7f6db"),
-            ),
-        ),
-    }
-)
+def _source(page: str, files: Sequence[Mapping[str, Any]], **address: str) -> Source:
+    archives: list[Archive] = []
+    for file in files:
+        first, last = file.get("numbers", (0, 0))
+        plain = {key: value for key, value in file.items() if key not in ("name", "numbers")}
+        archives += [Archive(file["name"].format(number=number), **plain) for number in range(first, last + 1)]
+    return Source(page, tuple(archives), **address)
+
+
+_TABLE = tomllib.loads(resources.files("hepjax.data.download").joinpath("records.toml").read_text(encoding="utf-8"))
+SOURCES: Mapping[Record, Source] = MappingProxyType({Record(name): _source(**entry) for name, entry in _TABLE.items()})
 """The pinned addresses, and the checksums known from public sources."""
+
+
+def select(source: Source, parts: Sequence[str] = (), numbers: range | None = None) -> tuple[Archive, ...]:
+    """Returns the files of some parts of a record.
+
+    Args:
+      source: of the record.
+      parts: such as train; none is all but the example.
+      numbers: which files of each part, from 0; None is all.
+
+    Raises:
+      InputError: the record has no such part, or no such file.
+
+    >>> [archive.name for archive in select(SOURCES[Record.QUARK_GLUON], ["train"], range(2))]
+    ['QG_jets.npz', 'QG_jets_1.npz']
+    """
+    held = list(dict.fromkeys(archive.part for archive in source.archives))
+    if unknown := [part for part in parts if part not in held]:
+        raise InputError(f"--part {unknown[0]}: the record has {', '.join(held)}; give some of them")
+    chosen: list[Archive] = []
+    for part in parts or [part for part in held if part != "example"]:
+        of_part = [archive for archive in source.archives if archive.part == part]
+        if numbers is not None and numbers.stop > len(of_part):
+            raise InputError(
+                f"--files: {part} has {len(of_part)} files, which are counted from 0; found {numbers.stop - 1}"
+            )
+        chosen += of_part if numbers is None else [of_part[number] for number in numbers]
+    return tuple(chosen)

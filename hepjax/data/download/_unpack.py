@@ -1,16 +1,18 @@
-"""Unpacking of a verified archive into a folder of HDF5 files, which appears complete or not at all."""
+"""Unpacking of a verified archive into a folder of files of jets, which appears complete or not at all."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import shutil
 import tarfile
 import zlib
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from hepjax.data.atomic_hdf5 import escape_control_characters
+from hepjax.data.download._body import MAGIC
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -18,7 +20,8 @@ if TYPE_CHECKING:
 
     from hepjax.data.download._records import Archive, Check, Progress
 
-_HDF5_MAGIC = b"\x89HDF\r\n\x1a\n"
+_DATA = (".h5", ".root", ".parquet", ".npz")
+"""The ends of the names of files that are unpacked."""
 _MAX_UNPACKED = 64 << 30  # bytes that an archive may unpack to; the largest public one has 2.7 GB packed
 _MOST_MEMBERS = 100_000
 _LARGEST_HEADER = 1 << 24
@@ -36,8 +39,10 @@ def unpacked_files(folder: Path, archive: Archive) -> list[Path]:
         raise InputError(f"{split}: was not made by `hepjax fetch` (no readable {_MANIFEST}). {remedy}")
     files = [split / name for name in sorted(sizes)]
     for path in files:
-        if not path.is_file() or path.stat().st_size != sizes[path.name] or not _is_hdf5_member(path):
-            raise InputError(f"{path}: missing or changed, expected {sizes[path.name]} bytes of HDF5. {remedy}")
+        if not path.is_file() or path.stat().st_size != sizes[path.name] or not has_magic(path):
+            raise InputError(
+                f"{path}: missing or changed, expected {sizes[path.name]} bytes of {_kind(path)}. {remedy}"
+            )
     return files
 
 
@@ -55,25 +60,31 @@ def _read_manifest(path: Path) -> dict[str, int] | None:
     return sizes if all(good) else None
 
 
-def _is_hdf5_member(path: Path) -> bool:
+def has_magic(path: Path) -> bool:
+    """Returns whether a file begins as those of its name do."""
+    magic = MAGIC[path.suffix]
     with path.open("rb") as file:
-        return file.read(len(_HDF5_MAGIC)) == _HDF5_MAGIC
+        return file.read(len(magic)) == magic
+
+
+def _kind(path: Path) -> str:
+    return "HDF5" if path.suffix == ".h5" else path.suffix
 
 
 def unpack_archive(path: Path, split: Path, sha256: str, report: Progress, check: Check | None) -> None:
-    """Unpacks the HDF5 files of an archive into the folder `split`, which appears only after success."""
+    """Unpacks the files of jets of an archive into the folder `split`, which appears only after success."""
     work = split.with_name(f".{split.name}.unpacking")
     shutil.rmtree(work, ignore_errors=True)  # left over from a killed run
     work.mkdir()
     try:
-        files = _extract_hdf5_members(path, work, report)
+        files = _extract_members(path, work, report)
         if not files:
-            raise InputError(f"{path}: holds no .h5 file. Delete it and fetch it again")
+            raise InputError(f"{path}: holds no .h5 file, and none of another kind. Delete it and fetch it again")
         for file in files:
-            if not _is_hdf5_member(file):
+            if not has_magic(file):
                 raise InputError(
-                    f"{path}: its member {escape_control_characters(file.name)} is not HDF5. Delete the archive "
-                    "and fetch it again"
+                    f"{path}: its member {escape_control_characters(file.name)} is not {_kind(file)}. Delete the "
+                    "archive and fetch it again"
                 )
             if check:
                 check(file)
@@ -85,12 +96,12 @@ def unpack_archive(path: Path, split: Path, sha256: str, report: Progress, check
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _extract_hdf5_members(path: Path, work: Path, report: Progress) -> list[Path]:
-    """Writes the .h5 files of an archive directly into `work`, without using paths from the archive."""
+def _extract_members(path: Path, work: Path, report: Progress) -> list[Path]:
+    """Writes the files of jets in an archive directly into `work`, without using paths from the archive."""
     size, total = path.stat().st_size, 0
     files: list[Path] = []
     try:
-        with path.open("rb") as raw, _Stream(fileobj=raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
+        with path.open("rb") as raw, _stream(path, raw) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for count, member in enumerate(tar):
                 total += member.size
                 name = _safe_member_name(path, member, work, total=total, count=count)
@@ -113,6 +124,10 @@ def _extract_hdf5_members(path: Path, work: Path, report: Progress) -> list[Path
             f"{path}: holds two files named {escape_control_characters(files[-1].name)}. Delete it and fetch it again"
         ) from error
     return files
+
+
+def _stream(path: Path, raw: IO[bytes]) -> contextlib.AbstractContextManager[Any]:
+    return _Stream(fileobj=raw) if path.suffix == ".gz" else contextlib.nullcontext(raw)
 
 
 class _Stream(gzip.GzipFile):
@@ -145,5 +160,5 @@ def _safe_member_name(path: Path, member: tarfile.TarInfo, work: Path, *, total:
             f"{escape_control_characters(problem)}. Nothing was unpacked"
         )
     # macOS adds a hidden file with attributes for each file.
-    is_data = member.isreg() and inside.suffix == ".h5" and not inside.name.startswith(".")
+    is_data = member.isreg() and inside.suffix in _DATA and not inside.name.startswith(".")
     return inside.name if is_data else None

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from hepjax.data.kept import Kept
+
 FIELD = ":"
 """Between the path of a table and one of its fields."""
 _INDEX = "_index"
@@ -73,7 +75,13 @@ def contents(path: Path, allow_external: bool = False) -> Contents:
         return Contents(jets, arrays, chunk, passed=passed)
 
 
-def read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, np.ndarray | Ragged]:
+def read(
+    path: Path,
+    names: Sequence[str],
+    first: int,
+    last: int,
+    kept: Kept,  # noqa: ARG001 - chunks of HDF5 are small, and each has a beginning of its own
+) -> dict[str, np.ndarray | Ragged]:
     """Reads rows of arrays.
 
     Args:
@@ -81,6 +89,7 @@ def read(path: Path, names: Sequence[str], first: int, last: int) -> dict[str, n
       names: of the arrays, from `contents`.
       first: first row.
       last: row behind the last.
+      kept: is not used.
 
     Returns:
       Name → (last - first, ...) values, or lists.

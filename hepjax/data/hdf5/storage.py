@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import h5py
 
 from hepjax.data.atomic_hdf5 import escape_control_characters, open_hdf5_file
+from hepjax.data.remote import RemotePath, file_identity
 from hepjax.errors import InputError, file_problem
 
 if TYPE_CHECKING:
@@ -239,8 +240,7 @@ def _fits(source: Any, target: Any, shape: tuple[int, ...]) -> bool:
 
 def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[tuple[Any, ...], ...]:
     """Returns a chain of datasets that are made of each other with one more, and refuses a closed chain."""
-    status = place.path.stat()
-    link = (status.st_dev, status.st_ino, name.strip("/"))
+    link = (*file_identity(place.path), name.strip("/"))
     if link in chain or len(chain) >= _MOST_LINKS:
         raise InputError(f"{place.path}: {name} is made of itself, so that it has no data; make the file again")
     return (*chain, link)
@@ -249,6 +249,10 @@ def _longer(place: Place, name: str, chain: Sequence[tuple[Any, ...]]) -> tuple[
 def _source(place: Place, name: str, source: str) -> Path:
     """Returns the path of a file that holds data of this one, and refuses one that may not be read."""
     words = f"{place.path}: {name} is stored in another file, {escape_control_characters(source)}"
+    if isinstance(place.path, RemotePath):
+        raise InputError(
+            f"{words}, which is not followed from an address; download both files, or copy the data into one"
+        )
     path = place.path.parent / source
     if problem := file_problem(path):
         raise InputError(f"{words}: {problem}; put that file in its place, or make this one with data of its own")
