@@ -127,7 +127,7 @@ def _draw_relevance_in_jet(
         figure = report.relevance_figure(values, columns, particles=particles, messages=messages, **places)
         yield (
             figure,
-            f"Which messages between particles of that jet speak for {name}: edges, neighbors or attention, of all layers",
+            f"Which messages between particles of that jet speak for {name}: edges, neighbors or attention",
         )
 
 
