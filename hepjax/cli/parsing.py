@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_type_hi
 
 import tyro
 
+from hepjax.cli.habits import check_habits
 from hepjax.cli.options import Command, JetPath
 from hepjax.errors import InputError
 from hepjax.models.fields import attribute_docs, options_in, options_of
@@ -79,6 +80,8 @@ def parse(words: Sequence[str]) -> Any:
     name = command.model.registered if command.model.registered in rest else None
     if name is None and any(word in _HELP for word in rest):
         return _parse_with_tyro(outline, rest)
+    if any(word.startswith("-") for word in unknown):  # the model's options, or nobody's
+        check_habits(unknown, {option.name for option in options_in(MODELS.get(command.model.registered))})
     choices = {"model": _model_options_type(name, saved)} | _choice_types(rest, saved)
     experiment = _experiment_of_options(_parse_with_tyro(_train_options_type(choices, saved), rest))
     return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*experiment.plugins, *plugins))))

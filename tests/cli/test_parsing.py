@@ -118,3 +118,18 @@ assert not {"hepjax.models.mlp", "hepjax.models.interaction_network", "hepjax.mo
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    "words, called",
+    [
+        (["mlp", "--lr", "1e-3"], "--lr: is called --optimizer.learning-rate"),
+        (["--bs=64"], "--bs: is called --batch-size"),
+        (["--network-config", "net.py"], "--network-config: is called hepjax train MODEL"),
+        (["deepsets", "--optimizer", "adam"], "--optimizer: is called --optimizer.name"),
+        (["--num-epochs", "3"], "--num-epochs: is called --epochs"),
+    ],
+)
+def test_options_of_other_programs_are_told_by_name(words, called):
+    with pytest.raises(InputError, match=called):
+        parsing.parse(["train", *words])
