@@ -152,7 +152,8 @@ def sum_pairs_by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Arr
     def sum_to_receivers(part: tuple[jax.Array, jax.Array]) -> jax.Array:
         return _incoming_messages(layers, part[0], sent, part[1], counts)
 
-    sums = map_receivers(sum_to_receivers, (received, jnp.arange(x.shape[1])), all_at_once=False)
+    receivers = received, jnp.arange(x.shape[1])
+    sums = map_receivers(sum_to_receivers, receivers, all_at_once=False, unroll=_AT_ONCE)
     return jnp.moveaxis(sums, 0, -1)
 
 
@@ -165,7 +166,7 @@ def are_few(jets: int, slots: int) -> bool:
     return jets * slots * slots <= _DENSE_PAIRS
 
 
-def map_receivers(function: Callable[[Any], Any], receivers: Any, *, all_at_once: bool) -> Any:
+def map_receivers(function: Callable[[Any], Any], receivers: Any, *, all_at_once: bool, unroll: int = 1) -> Any:
     """Computes something of each receiver of pairs.
 
     Args:
@@ -173,6 +174,7 @@ def map_receivers(function: Callable[[Any], Any], receivers: Any, *, all_at_once
       receivers: a pytree of arrays (..., R).
       all_at_once: whether to call the function once, or in a loop over receivers, of which it is called once for each.
         The loop needs the memory of one receiver: what it computed is computed again for the gradient.
+      unroll: receivers in a step of the loop; more take longer to compile.
 
     Returns:
       What the function gives, (..., R).
@@ -189,7 +191,7 @@ def map_receivers(function: Callable[[Any], Any], receivers: Any, *, all_at_once
         return none, jax.tree.map(lambda x: x[..., 0], found)
 
     first = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), receivers)
-    found = jax.lax.scan(of_one, None, first, unroll=_AT_ONCE)[1]
+    found = jax.lax.scan(of_one, None, first, unroll=unroll)[1]
     return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), found)
 
 
