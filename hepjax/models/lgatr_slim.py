@@ -13,7 +13,7 @@ from flax import linen as nn
 from hepjax.choices import FurtherInput
 from hepjax.models.bounds import at_least, below
 from hepjax.models.layers.empty_jets import uniform_where_empty
-from hepjax.models.layers.minkowski import BEAMS, METRIC, boost
+from hepjax.models.layers.minkowski import BEAMS, METRIC
 from hepjax.models.model import ParticleModel
 from hepjax.models.registry import register
 from hepjax.numerics import safe_sqrt
@@ -32,8 +32,6 @@ _WIDER = 4
 """A block's hidden layer is as many times as wide as its particles."""
 _SMALL = 0.1
 """The size of weights of the attention in the beginning."""
-_FASTEST = 10.0
-"""The largest γβ of the frame that jets are boosted into."""
 _SPURIONS = np.concatenate([BEAMS, [[0, 0, 0, 1]]], dtype=np.float32)
 """(3, 4): the beams and the direction of time."""
 
@@ -43,7 +41,8 @@ class LGATrSlim(ParticleModel):
     """L-GATr-slim (arXiv:2512.17011, after arXiv:2405.14806): attention among Lorentz vectors and scalars.
 
     Boosted and rotated jets get the same answer but for the spurions, vectors that are the same for all jets: the beams
-    and the direction of time. A token that sees all particles is read out. With 2 million parameters.
+    and the direction of time. A token that sees all particles is read out. With 2 million parameters. The authors boost
+    tops to their rest frame first, which changes no answer but the rounding of products with spurions, for the worse.
     """
 
     columns: tuple[str, ...] = ()
@@ -63,8 +62,6 @@ class LGATrSlim(ParticleModel):
     """Let the beams and the direction of time take part; --no-spurions keeps all of Lorentz symmetry."""
     mass: Annotated[float, at_least(0)] = 0.005
     """Lighter particles get this mass, GeV."""
-    rest_frame: bool = True
-    """Boost all vectors towards the rest frame of the jet, which changes nothing but rounding."""
 
     @nn.nowrap
     def rules(self) -> Iterable[Rule]:
@@ -109,12 +106,7 @@ class LGATrSlim(ParticleModel):
         energy = jnp.maximum(p4[..., 3], safe_sqrt(jnp.sum(p**2, axis=-1) + self.mass**2))
         p4 = jnp.where(mask[..., None], jnp.concatenate([p, energy[..., None]], axis=-1) / _UNIT, 0)
         fixed = np.concatenate([np.zeros((1, 4)), _SPURIONS if self.spurions else np.zeros((0, 4))])
-        tokens = jnp.concatenate([jnp.broadcast_to(fixed.astype(p4.dtype), (len(p4), *fixed.shape)), p4], axis=1)
-        if not self.rest_frame:
-            return tokens
-        jet = jnp.sum(p4, axis=1)
-        mass = safe_sqrt(jnp.maximum(_product(jet[..., None], jet[..., None])[:, 0], (jet[:, 3] / _FASTEST) ** 2))
-        return boost(tokens, jet[:, :3] / jnp.where(mass > 0, mass, 1)[:, None])
+        return jnp.concatenate([jnp.broadcast_to(fixed.astype(p4.dtype), (len(p4), *fixed.shape)), p4], axis=1)
 
 
 class EquivariantDense(nn.Module):

@@ -35,8 +35,9 @@ _HEAVY_BEAMS = np.where(np.arange(4) == 3, np.sqrt(2, dtype=np.float32), BEAMS)
 class LorentzNet(ParticleModel):
     """LorentzNet (arXiv:2201.08187): messages of Minkowski products, so that boosted jets get the same answer.
 
-    With 0.2 million parameters. The beams, which join the particles, leave rotations about the beam axis and boosts
-    along it; `--no-beams` leaves all. Products of float32 momenta lose the masses of light particles.
+    With 0.2 million parameters. The beams, which join the particles, leave rotations about their axis alone;
+    `--no-beams` keeps boosts and all rotations. The masses of light particles are lost in the rounding of momenta to
+    float32: what the network sees of them is then noise, as the published one does.
     """
 
     columns: tuple[str, ...] = ()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-import jax
-import jax.numpy as jnp
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from hepjax.numerics import unfused_product
+
+if TYPE_CHECKING:
+    import jax
 
 METRIC = np.array([-1, -1, -1, 1], np.float32)
 """Of px, py, pz and E."""
@@ -27,29 +30,9 @@ def minkowski_product(a: jax.Array, b: jax.Array) -> jax.Array:
     Returns:
       (...).
 
-    >>> minkowski_product(jnp.array([1.0, 0.0, 0.0, 3.0]), jnp.array([2.0, 0.0, 0.0, 4.0])).item()
+    >>> minkowski_product(np.array([1.0, 0.0, 0.0, 3.0]), np.array([2.0, 0.0, 0.0, 4.0])).item()
     10.0
     """
     px, py, pz, e = (unfused_product(a[i] * b[i]) for i in range(4))
     found: jax.Array = 2 * e - (((e + px) + py) + pz)
     return found
-
-
-def boost(p4: jax.Array, velocity: jax.Array) -> jax.Array:
-    """Boosts four-vectors into the frame that moves with a velocity.
-
-    Args:
-      p4: (B, P, 4) px, py, pz and E.
-      velocity: (B, 3) γβ, of any size.
-
-    Returns:
-      (B, P, 4).
-
-    >>> rest = boost(jnp.array([[[3.0, 0.0, 0.0, 5.0]]]), jnp.array([[0.75, 0.0, 0.0]]))
-    >>> rest.round(5).tolist()
-    [[[0.0, 0.0, 0.0, 4.0]]]
-    """
-    p, e, gamma = p4[..., :3], p4[..., 3:], jnp.sqrt(1 + jnp.sum(velocity**2, axis=-1))[:, None, None]
-    u = velocity[:, None]
-    along = jnp.sum(u * p, axis=-1, keepdims=True)
-    return jnp.concatenate([p + u * (along / (1 + gamma) - e), gamma * e - along], axis=-1)
