@@ -16,7 +16,7 @@ from hepjax import models
 from hepjax.choices import Activation, Norm, Readout
 from hepjax.inputs import build_graph
 from hepjax.models.layers import activations
-from hepjax.types import Sequences
+from hepjax.types import ParticleInputs, Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +60,13 @@ def graph(jets):
 def near(jets):
     """Each particle and its three nearest."""
     return build_graph(jets.values, jets.mask, points=jets.values[..., :2], neighbors=3)
+
+
+def momenta(jets):
+    """The first columns are momenta, in GeV, of particles of mass 1; all are scalars."""
+    p = jnp.where(jets.mask[..., None], jets.values, 0)[..., :3]
+    energy = jnp.sqrt(1 + jnp.sum(p**2, axis=-1, keepdims=True))
+    return ParticleInputs(jets.values, jets.mask, momenta=jnp.concatenate([p, energy], axis=-1))
 
 
 MODELS = {
@@ -108,6 +115,16 @@ MODELS = {
     "interaction network of outputs one after another": Case(
         models.InteractionNetwork(edge=(7, 4), node=(6, 3), hidden=(5,), readout=Readout.FLATTEN, outputs=5), particles
     ),
+    "lorentz net": Case(
+        models.LorentzNet(width=4, layers=2, dropout=0.0, outputs=5), momenta, ignores_padding=True, ignores_order=True
+    ),
+    "l-gatr-slim": Case(
+        models.LGATrSlim(vectors=2, scalars=4, layers=1, heads=2, outputs=5),
+        momenta,
+        ignores_padding=True,
+        ignores_order=True,
+    ),
+    "mixer": Case(models.Mixer(width=4, hidden=(6,), outputs=5), particles),
     "graph network": Case(
         models.GraphNetwork(
             rounds=2, edge=(5,), node=(4,), jet=(5,), hidden=(6,), activation=Activation.ELU, outputs=5
