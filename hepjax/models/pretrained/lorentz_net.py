@@ -20,7 +20,7 @@ _STEP = {True: 5e-3, False: 1e-3}
 """How far messages move coordinates: of the published networks with beams, for tops, and without, for quarks."""
 
 
-def lorentz_net(path: str | os.PathLike[str], nodes: int | None = None) -> tuple[LorentzNet, PyTree, PyTree]:
+def load_lorentz_net(path: str | os.PathLike[str], nodes: int | None = None) -> tuple[LorentzNet, PyTree, PyTree]:
     """A published LorentzNet.
 
     The file is read without executing anything in it. Where its network sees two scalars, these are the masses of
@@ -38,7 +38,7 @@ def lorentz_net(path: str | os.PathLike[str], nodes: int | None = None) -> tuple
     Raises:
       InputError: the file cannot be read, or holds another network.
 
-    >>> lorentz_net("best-val-model.pt")
+    >>> load_lorentz_net("best-val-model.pt")
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: best-val-model.pt: cannot be read (no such file); give a file of torch.save
@@ -53,14 +53,14 @@ def from_arrays(
 
     Args:
       arrays: the state dict of the authors' network, with a prefix that all names share, or without.
-      nodes: as in `lorentz_net`.
+      nodes: as in `load_lorentz_net`.
       source: what messages call the arrays.
 
     Returns:
-      As `lorentz_net`.
+      As `load_lorentz_net`.
 
     Raises:
-      InputError: as `lorentz_net`.
+      InputError: as `load_lorentz_net`.
 
     >>> from_arrays({"embedding.bias": jnp.zeros(3)})
     Traceback (most recent call last):

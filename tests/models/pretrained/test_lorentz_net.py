@@ -159,6 +159,6 @@ def test_released_weights():
     with np.load(jets) as file, np.load(logits) as expected:
         few = np.flatnonzero(file["mask"][:50].sum(1) <= 50)
         p4, mask, logits = file["p4"][few, :50], file["mask"][few, :50], expected["logits"][few]
-    model, params, state = lorentz_net.lorentz_net(weights, nodes=114 + 2)
+    model, params, state = lorentz_net.load_lorentz_net(weights, nodes=114 + 2)
     found = apply(model, params, state, p4, mask, np.zeros((*mask.shape, 0)))
     np.testing.assert_allclose(found, logits, atol=1e-3)
