@@ -5,6 +5,10 @@
 ships no weights.
 """
 
+import os
+from collections.abc import Callable
+from typing import Any
+
 from hepjax.models.pretrained.jedi_net import from_arrays, jedinet
 from hepjax.models.pretrained.keras_files import read_keras
 from hepjax.models.pretrained.keras_layers import Layers, keras
@@ -13,7 +17,7 @@ from hepjax.models.pretrained.particle_net import load_particle_net
 from hepjax.models.pretrained.particle_transformer import load_particle_transformer
 from hepjax.models.pretrained.pytorch import read_pytorch
 
-READERS = {
+READERS: dict[str, Callable[[str | os.PathLike[str]], tuple[Any, Any, Any]]] = {
     "lorentz-net": load_lorentz_net,
     "particle-net": load_particle_net,
     "particle-transformer": load_particle_transformer,
