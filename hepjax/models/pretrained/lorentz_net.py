@@ -62,7 +62,7 @@ def from_arrays(
     Raises:
       InputError: as `load_lorentz_net`.
 
-    >>> from_arrays({"embedding.bias": jnp.zeros(3)})
+    >>> from_arrays({"embedding.bias": np.zeros(3)})
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: arrays: has no embedding.weight; give the weights of this network
