@@ -62,6 +62,7 @@ def from_arrays(
     Raises:
       InputError: as `load_lorentz_net`.
 
+    >>> import numpy as np
     >>> from_arrays({"embedding.bias": np.zeros(3)})
     Traceback (most recent call last):
     ...
