@@ -41,3 +41,15 @@ def test_guarded_functions_are_the_plain_ones_elsewhere(rng):
 def test_weighted_mean_along_an_axis(x, w):
     w = w + 0.1
     np.testing.assert_allclose(numerics.weighted_mean(x, w, axis=1), np.average(x, weights=w, axis=1), atol=1e-9)
+
+
+def test_a_compiled_sum_of_squares_rounds_as_in_numpy(rng):
+    x, y = rng.normal(size=(2, 100_000)).astype(np.float32)
+    found = jax.jit(lambda x, y: numerics.unfused_product(x**2) + numerics.unfused_product(y**2))(x, y)
+    np.testing.assert_array_equal(found, x**2 + y**2)
+    np.testing.assert_array_equal(numerics.unfused_product(x**2) + numerics.unfused_product(y**2), x**2 + y**2)
+
+
+def test_its_gradient_is_that_of_the_product():
+    slope = jax.grad(lambda x: numerics.unfused_product(x * 3.0))(np.float32(2))
+    assert slope == 3

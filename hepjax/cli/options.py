@@ -294,7 +294,7 @@ class Import:
     weights: tyro.conf.Positional[Path]
     """A state dict that torch.save has written."""
     network: Annotated[str, tyro.conf.arg(name="as")]
-    """Its architecture: particle-net or particle-transformer, as weaver-core has them."""
+    """Its architecture: particle-net or particle-transformer, as weaver-core has them, or lorentz-net."""
     dataset: str
     """The dataset of the jets that it classifies: its name, or a file, .toml or .yaml."""
     out: Path

@@ -16,9 +16,8 @@ from hepjax.data.standard_columns import expand_sets
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import particle_sources
 from hepjax.inputs.pairs import features_of_pairs, momentum_coordinates
-from hepjax.inputs.rounding import unfused_product
 from hepjax.inputs.sequences import sequences
-from hepjax.numerics import wrap_azimuth
+from hepjax.numerics import unfused_product, wrap_azimuth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

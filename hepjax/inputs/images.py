@@ -18,9 +18,8 @@ from hepjax.data.dataset import P4
 from hepjax.data.validation import check_jets
 from hepjax.errors import InputError
 from hepjax.inputs.column_names import column_places
-from hepjax.inputs.rounding import unfused_product
 from hepjax.inputs.sequences import sequences
-from hepjax.numerics import safe_divide, safe_sqrt
+from hepjax.numerics import safe_divide, safe_sqrt, unfused_product
 from hepjax.types import Sequences
 
 if TYPE_CHECKING:

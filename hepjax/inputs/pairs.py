@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hepjax.inputs.rounding import unfused_product
-from hepjax.numerics import asinh_of_ratio, safe_divide, safe_sqrt
+from hepjax.numerics import asinh_of_ratio, safe_divide, safe_sqrt, unfused_product
 from hepjax.physics import kinematics
 
 _FLOOR = 1e-8

@@ -122,8 +122,10 @@ def resolve_model_columns(model: Model, dataset: Dataset) -> Model:
 
 def _default_columns(model: ParticleModel, dataset: Dataset) -> tuple[str, ...]:
     """The columns that a model prefers, if the jets have what they follow from; else those the dataset names."""
+    if model.default_columns is None:
+        return dataset.particle_features
     preferred = expand_sets(model.default_columns)
-    known = preferred and all(name in dataset.particle_columns or can_be_computed(name, dataset) for name in preferred)
+    known = all(name in dataset.particle_columns or can_be_computed(name, dataset) for name in preferred)
     return preferred if known else dataset.particle_features
 
 

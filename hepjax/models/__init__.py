@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from hepjax.models.layers.empty_jets import uniform_where_empty
     from hepjax.models.layers.norms import without_steps
     from hepjax.models.layers.polynomial import polynomial_basis
+    from hepjax.models.lgatr_slim import LGATrSlim
     from hepjax.models.linear import Linear
     from hepjax.models.logistic import Logistic
+    from hepjax.models.lorentz_net import LorentzNet
     from hepjax.models.lstm import LSTM
+    from hepjax.models.mixer import Mixer
     from hepjax.models.mlp import MLP
     from hepjax.models.model import (
         FeatureModel,
@@ -65,11 +68,14 @@ _HOMES = {
     "ImageAutoencoder": "image_autoencoder",
     "ImageModel": "model",
     "InteractionNetwork": "interaction_network",
+    "LGATrSlim": "lgatr_slim",
     "LSTM": "lstm",
     "Linear": "linear",
     "Logistic": "logistic",
+    "LorentzNet": "lorentz_net",
     "MLP": "mlp",
     "MODELS": "registry",
+    "Mixer": "mixer",
     "Model": "model",
     "ParticleModel": "model",
     "ParticleNet": "particle_net",
@@ -112,8 +118,11 @@ __all__ = [
     "ImageAutoencoder",
     "ImageModel",
     "InteractionNetwork",
+    "LGATrSlim",
     "Linear",
     "Logistic",
+    "LorentzNet",
+    "Mixer",
     "Model",
     "ParticleModel",
     "ParticleNet",

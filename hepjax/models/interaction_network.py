@@ -18,6 +18,7 @@ from hepjax.models.layers.empty_jets import uniform_where_empty
 from hepjax.models.layers.inspection import sow_for_inspection
 from hepjax.models.layers.pairs import (
     Layer,
+    are_few,
     elu,
     particles_per_slot,
     run,
@@ -38,9 +39,6 @@ _Choice = Activation | Callable[[Any], Any]
 
 _QUICK = {Activation.ELU: elu, Activation.SELU: selu}
 """In place of `FUNCTIONS`."""
-_DENSE_PAIRS = 30_000
-"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores. Of twice as many, one
-training step took 0.9 to 2.2 times as long as receiver by receiver, differently from run to run."""
 
 
 @register("interaction-network")
@@ -150,8 +148,7 @@ class InteractionNetwork(ParticleModel):
             jets, slots = inputs.mask.shape
             if self.particles is not None and slots > self.particles:
                 raise ValueError(f"particles: {self.particles} are fewer than the input's {slots}")
-            few = jets * slots * slots <= _DENSE_PAIRS
-            return self.form or (PairForm.DENSE if few else PairForm.RECEIVERS)
+            return self.form or (PairForm.DENSE if are_few(jets, slots) else PairForm.RECEIVERS)
         if not isinstance(inputs, jraph.GraphsTuple):
             raise TypeError(f"inputs: expected Sequences or a GraphsTuple, found {type(inputs).__name__}")
         if self.form not in {None, PairForm.SEGMENTS}:

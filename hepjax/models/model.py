@@ -95,8 +95,9 @@ class ParticleModel(Model):
     """How many particles of each jet the model sees, the first in order."""
     columns: tuple[str, ...] = ()
     """The particle columns to learn from, by name; `hepjax info` lists them. Default: those the data set names."""
-    default_columns: ClassVar[tuple[str, ...]] = ()
-    """The columns to learn from where none are named, if the jets have what they follow from."""
+    default_columns: ClassVar[tuple[str, ...] | None] = None
+    """The columns to learn from where none are named, if the jets have what they follow from; none where it is empty,
+    and those the data set names where it is None."""
 
     @nn.nowrap
     def min_padding(self) -> int | None:

@@ -116,7 +116,8 @@ def _fit_inputs(
 ) -> InputPipeline:
     """Finds the columns for which the network has these layers."""
     problems = []
-    for names in (tuple(columns),) if columns else ((name,) for name in SETS):
+    own = () if experiment.model.default_columns is None else (experiment.model.default_columns,)
+    for names in (tuple(columns),) if columns else dict.fromkeys((*own, *((name,) for name in SETS))):
         try:
             pipeline = make_task_pipeline(experiment.model.clone(columns=names), experiment.task, dataset)
         except InputError as error:
@@ -127,13 +128,15 @@ def _fit_inputs(
         )
         if jax.tree.map(jnp.shape, shapes[0]) == jax.tree.map(jnp.shape, params):
             return pipeline
-        problems.append(f"{', '.join(names)} does not fit its first layer, which takes {_inputs(params)} columns")
+        found = ", ".join(names) or "no column"
+        problems.append(f"{found} does not fit its first layer, which takes {_inputs(params)} columns")
     raise InputError(f"{source}: {'; '.join(problems)}; name its inputs in their order by --columns")
 
 
 def _inputs(params: PyTree) -> int:
-    """The columns that the first layer takes, a batch normalization."""
-    return int(params["BatchNorm_0"]["scale"].size)
+    """The columns that the first layer takes, a batch normalization or a dense layer."""
+    first = params["BatchNorm_0"]["scale"] if "BatchNorm_0" in params else params["embedding"]["kernel"]
+    return len(first)
 
 
 def _no_scaling(pipeline: InputPipeline, columns: int) -> Scaling:

@@ -47,6 +47,12 @@ MODELS = {
     "pairs-flat": models.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN),
     "pairs-flat-padding-counts": models.InteractionNetwork(**PAIRS, readout=Readout.FLATTEN, masked=False),
     "pairs-by-receiver": models.InteractionNetwork(**PAIRS, form=PairForm.RECEIVERS),
+    "lorentz-net": models.LorentzNet(width=8, layers=2, particles=8),
+    "lorentz-net-without-beams": models.LorentzNet(width=8, layers=2, particles=8, beams=False, columns=("j1_ptrel",)),
+    "lgatr-slim": models.LGATrSlim(
+        layers=1, vectors=4, scalars=8, heads=2, particles=16, columns=("j1_ptrel", "j1_deltaR")
+    ),
+    "mixer": models.Mixer(width=8, hidden=(8,), particles=16),
     "pairs-by-edge": models.InteractionNetwork(**PAIRS, form=PairForm.SEGMENTS, activation=Activation.MAXOUT),
 }
 """Every kind of model, and every option that changes what is computed."""

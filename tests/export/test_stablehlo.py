@@ -16,7 +16,16 @@ from .conftest import MODELS, first, make_tagger
 
 pytest.importorskip("flatbuffers", reason="the extra `export` is not installed")
 
-KINDS = ("mlp-relu", "convnet", "convnet-of-files", "gru", "graph-neighbours", "pairs-by-receiver")
+KINDS = (
+    "mlp-relu",
+    "convnet",
+    "convnet-of-files",
+    "gru",
+    "graph-neighbours",
+    "pairs-by-receiver",
+    "lorentz-net",
+    "lgatr-slim",
+)
 
 
 def write(folder, answer, inputs):

@@ -27,7 +27,8 @@ OF_PARTICLES = [name for name in NAMES if not issubclass(models.MODELS.get(name)
 
 def small(kind, **changes):
     """A model of this class with few and narrow layers."""
-    few: dict[str, Any] = {"pixels": 12, "pixel_size": 0.06, "heads": 1, "layers": 1, "class_layers": 1, "neighbors": 3}
+    few: dict[str, Any] = {"pixels": 12, "pixel_size": 0.06, "neighbors": 3, "width": 3, "vectors": 2, "scalars": 3}
+    few |= dict.fromkeys(("heads", "layers", "class_layers"), 1)
     for option in options_in(kind):
         if isinstance(option.default, tuple) and all(isinstance(width, int) for width in option.default):
             few[option.name] = tuple(min(width, 3) for width in option.default)

@@ -74,6 +74,13 @@ def near(jets):
     return build_graph(jets.values, jets.mask, points=jets.values[..., :2], neighbors=3)
 
 
+def momenta(jets):
+    """The first columns are momenta, in GeV, of particles of mass 1; all are scalars."""
+    p = jnp.where(jets.mask[..., None], jets.values, 0)[..., :3]
+    energy = jnp.sqrt(1 + jnp.sum(p**2, axis=-1, keepdims=True))
+    return ParticleInputs(jets.values, jets.mask, momenta=jnp.concatenate([p, energy], axis=-1))
+
+
 MODELS = {
     "linear": Case(models.Linear(outputs=C), table),
     "polynomial": Case(models.Linear(outputs=C, degree=3), table),
@@ -151,6 +158,16 @@ MODELS = {
         ignores_padding=True,
         ignores_order=True,
     ),
+    "lorentz net": Case(
+        models.LorentzNet(width=4, layers=2, dropout=0.0, outputs=5), momenta, ignores_padding=True, ignores_order=True
+    ),
+    "l-gatr-slim": Case(
+        models.LGATrSlim(vectors=2, scalars=4, layers=1, heads=2, outputs=5),
+        momenta,
+        ignores_padding=True,
+        ignores_order=True,
+    ),
+    "mixer": Case(models.Mixer(width=4, hidden=(6,), outputs=5), particles),
     "graph network": Case(
         models.GraphNetwork(
             rounds=2, edge=(5,), node=(4,), jet=(5,), hidden=(6,), activation=Activation.ELU, outputs=5

@@ -51,11 +51,50 @@ class BatchNorm(nn.BatchNorm):
         if self.is_initializing():
             return y
         rows = x.size // x.shape[-1] if mask is None else jnp.sum(jnp.broadcast_to(mask, (*x.shape[:-1], 1)))
-        steps.value += jnp.where(rows > 1, 1.0, 0.0)
-        share = jnp.where(rows > 1, (1 - _MOMENTUM) / (1 - _MOMENTUM ** jnp.maximum(steps.value, 1)), 0.0)
+        share = _share_of_batch(steps, rows)
         for name, old in before.items():
             self.put_variable("batch_stats", name, old + share * (self.get_variable("batch_stats", name) - old))
         return y
+
+
+class BatchNormOfMoments(nn.Module):
+    """Batch normalization of values that are never stored all at once, from their moments.
+
+    Its variables are those of `BatchNorm`.
+    """
+
+    features: int
+    epsilon: float = 1e-5
+
+    @nn.compact
+    def __call__(self, moments: tuple[jax.Array, jax.Array, jax.Array] | None) -> tuple[jax.Array, jax.Array]:
+        """Returns scale and shift, (F,) each: what is normalized is scale · x + shift.
+
+        The moments of a batch are the number of its rows, (), and their sums of x and of x², (F,) each; with None the
+        running averages are taken.
+        """
+        scale = self.param("scale", nn.initializers.ones, (self.features,))
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        mean = self.variable("batch_stats", "mean", jnp.zeros, (self.features,))
+        var = self.variable("batch_stats", "var", jnp.ones, (self.features,))
+        used, spread = mean.value, var.value
+        if moments is not None or self.is_initializing():
+            steps = self.variable(_STEPS, "steps", jnp.zeros, ())
+        if moments is not None:
+            rows, total, squares = moments
+            used = total / jnp.maximum(rows, 1)
+            spread = jnp.maximum(squares / jnp.maximum(rows, 1) - used**2, 0)
+            share = _share_of_batch(steps, rows)
+            mean.value += share * (used - mean.value)
+            var.value += share * (spread - var.value)
+        factor = scale * jax.lax.rsqrt(spread + self.epsilon)
+        return factor, bias - used * factor
+
+
+def _share_of_batch(steps: nn.Variable[jax.Array], rows: jax.Array | int) -> jax.Array:
+    """Counts a batch, and returns its share in the running averages: 0 for one of less than two rows."""
+    steps.value += jnp.where(rows > 1, 1.0, 0.0)
+    return jnp.where(rows > 1, (1 - _MOMENTUM) / (1 - _MOMENTUM ** jnp.maximum(steps.value, 1)), 0.0)
 
 
 def without_steps(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:

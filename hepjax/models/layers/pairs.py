@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 _VECTOR = 8
 _AT_ONCE = 3
 """Receivers in a step of the loop, whose operations then overlap on two CPU cores: 1.25 times as fast as one."""
+_DENSE_PAIRS = 30_000
+"""Pairs in a batch up to which one tensor of them all is the fastest, measured on two CPU cores. Of twice as many, one
+training step took 0.9 to 2.2 times as long as receiver by receiver, differently from run to run."""
 
 
 class Layer(NamedTuple):
@@ -146,13 +149,50 @@ def sum_pairs_by_receiver(layers: Sequence[Layer], x: jax.Array, counts: jax.Arr
     """
     received, sent, counts = _receiver_and_sender_parts(layers[0], x, counts)
 
-    @partial(jax.checkpoint, prevent_cse=False)
-    def sum_to_receiver(none: None, receiver: tuple[jax.Array, jax.Array]) -> tuple[None, jax.Array]:
-        part, i = receiver
-        return none, _incoming_messages(layers, part[..., None], sent, i[None], counts)[..., 0]
+    def sum_to_receivers(part: tuple[jax.Array, jax.Array]) -> jax.Array:
+        return _incoming_messages(layers, part[0], sent, part[1], counts)
 
-    receivers = jnp.moveaxis(received, -1, 0), jnp.arange(x.shape[1])
-    return jnp.transpose(jax.lax.scan(sum_to_receiver, None, receivers, unroll=_AT_ONCE)[1], (2, 0, 1))
+    receivers = received, jnp.arange(x.shape[1])
+    sums = map_receivers(sum_to_receivers, receivers, all_at_once=False, unroll=_AT_ONCE)
+    return jnp.moveaxis(sums, 0, -1)
+
+
+def are_few(jets: int, slots: int) -> bool:
+    """Tells whether the pairs of a batch are so few that all at once are faster than receiver by receiver.
+
+    >>> are_few(32, 30), are_few(1000, 30)
+    (True, False)
+    """
+    return jets * slots * slots <= _DENSE_PAIRS
+
+
+def map_receivers(function: Callable[[Any], Any], receivers: Any, *, all_at_once: bool, unroll: int = 1) -> Any:
+    """Computes something of each receiver of pairs.
+
+    Args:
+      function: of a pytree of arrays whose last axis is of receivers, to another such.
+      receivers: a pytree of arrays (..., R).
+      all_at_once: whether to call the function once, or in a loop over receivers, of which it is called once for each.
+        The loop needs the memory of one receiver: what it computed is computed again for the gradient.
+      unroll: receivers in a step of the loop; more take longer to compile.
+
+    Returns:
+      What the function gives, (..., R).
+
+    >>> map_receivers(lambda x: x.sum(0, keepdims=True), jnp.ones((3, 4)), all_at_once=False)
+    Array([[3., 3., 3., 3.]], dtype=float32)
+    """
+    if all_at_once:
+        return function(receivers)
+
+    @partial(jax.checkpoint, prevent_cse=False)
+    def of_one(none: None, receiver: Any) -> tuple[None, Any]:
+        found = function(jax.tree.map(lambda x: x[..., None], receiver))
+        return none, jax.tree.map(lambda x: x[..., 0], found)
+
+    first = jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), receivers)
+    found = jax.lax.scan(of_one, None, first, unroll=unroll)[1]
+    return jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), found)
 
 
 def _activate_features_first(layer: Layer, x: jax.Array) -> jax.Array:
@@ -161,17 +201,21 @@ def _activate_features_first(layer: Layer, x: jax.Array) -> jax.Array:
 
 
 @jax.custom_jvp
-def _feature_product(kernel: jax.Array, h: jax.Array) -> jax.Array:
-    """(K, M) and (K, E) → (M, E); XLA is 1.1 times as fast on a CPU where the transpose is no part of the product."""
+def feature_product(kernel: jax.Array, h: jax.Array) -> jax.Array:
+    """(K, M) and (K, E) → (M, E); XLA is 1.1 times as fast on a CPU where the transpose is no part of the product.
+
+    >>> feature_product(jnp.ones((3, 2)), jnp.ones((3, 4))).shape
+    (2, 4)
+    """
     found: jax.Array = jax.lax.optimization_barrier(kernel.T) @ h
     return found
 
 
-@_feature_product.defjvp
+@feature_product.defjvp
 def _feature_product_jvp(
     at: tuple[jax.Array, jax.Array], change: tuple[jax.Array, jax.Array]
 ) -> tuple[jax.Array, jax.Array]:
-    return _feature_product(*at), change[0].T @ at[1] + at[0].T @ change[1]
+    return feature_product(*at), change[0].T @ at[1] + at[0].T @ change[1]
 
 
 def _receiver_and_sender_parts(layer: Layer, x: jax.Array, counts: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -197,7 +241,7 @@ def _incoming_messages(
     # The first bias only here, or XLA moves the reshape behind the activation and computes that in two passes.
     h = _activate_features_first(layers[0], h + layers[0].bias[:, None])
     for layer in layers[1:]:
-        h = _activate_features_first(layer, _feature_product(layer.kernel, h) + layer.bias[:, None])
+        h = _activate_features_first(layer, feature_product(layer.kernel, h) + layer.bias[:, None])
     itself = receivers[:, None] == jnp.arange(edges[-1])
     h = h * weights(counts[:, None, :], itself).reshape(-1).astype(h.dtype)
     # A product with ones: XLA's weighted reduction is up to six times slower on a CPU.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -100,3 +101,23 @@ def test_padding_changes_neither_answers_nor_statistics(longer, rng):
         found, found_state = apply(params, state, x, examples, KEY)
         np.testing.assert_allclose(found[:4], expected, rtol=1e-4, atol=1e-5)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), found_state, expected_state)
+
+
+def test_moments_normalize_as_the_values_do(rng):
+    """In training, where fewer than two rows have no variance, and with running averages."""
+    other, x = norms.BatchNormOfMoments(3), rng.normal(2, 3, size=(8, 3)).astype(np.float32)
+    variables, ours = start(), other.init(KEY, None)
+    assert jax.tree.structure(variables) == jax.tree.structure(ours)
+    params = {"scale": rng.normal(size=3), "bias": rng.normal(size=3)}
+    variables, ours = {**variables, "params": params}, {**ours, "params": params}
+    for count in (8, 5, 1, 0):
+        kept = np.arange(8)[:, None] < count
+        y, state = NORM.apply(variables, x, False, mask=kept, mutable=STATE)
+        moments = np.float32(count), x[:count].sum(0), (x[:count] ** 2).sum(0)
+        (scale, shift), changed = other.apply(ours, moments, mutable=STATE)
+        if count > 1:
+            np.testing.assert_allclose(scale * x + shift, y, rtol=1e-4, atol=1e-4)
+        chex.assert_trees_all_close(changed, state, rtol=1e-4)
+        variables, ours = {**variables, **state}, {**ours, **changed}
+    scale, shift = other.apply(ours, None)
+    np.testing.assert_allclose(scale * x + shift, NORM.apply(variables, x, True), rtol=1e-4, atol=1e-4)
