@@ -115,6 +115,9 @@ def test_an_autoencoder_has_a_bound_but_no_density(tmp_path):
     out, metrics = train.run(make(model, tmp_path / "run", ensemble=2))
     assert predictions.read_predictions(out / "test.h5").columns == ("nll",)
     assert 17 < metrics["loss"] < 40
+    jets = read_jets()[:50]
+    members = np.stack([load(out / f"model-{i}")(jets) for i in (1, 2)])
+    np.testing.assert_allclose(load(out)(jets), load(out).task.combine(members), rtol=1e-5, atol=1e-6)
     made = generation.generate(load(out), [0, 1, 1])
     assert made.shape == (3, 16)
     with pytest.raises(InputError, match=r"has no density, so no -ln p .* train coupling-flow"):
