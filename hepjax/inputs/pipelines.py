@@ -176,7 +176,13 @@ def initialize_from_example(pipeline: InputPipeline, key: jax.Array) -> tuple[Py
     Returns:
       The parameters, and the other variables.
     """
-    return models.initialize(pipeline.network, key, pipeline.transform(blank_scaling(pipeline), pipeline.example))
+
+    def draw(key: jax.Array) -> tuple[PyTree, PyTree]:
+        return models.initialize(pipeline.network, key, pipeline.transform(blank_scaling(pipeline), pipeline.example))
+
+    # Parameters depend on the shapes of the input alone: compiled together, the input is never made.
+    drawn: tuple[PyTree, PyTree] = jax.jit(draw)(key)
+    return drawn
 
 
 def blank_scaling(pipeline: InputPipeline) -> Scaling:

@@ -55,9 +55,9 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
     Cost(parameters=85, flop_per_jet=165)
     """
     mask = jax.numpy.ones(1, bool)
-    program = jax.make_jaxpr(lambda *given: apply(*given, mask, None)[0])(params, model_state, inputs)
-    _check_largest(program)
-    return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop_of_program(program)))
+    traced = jax.jit(lambda *given: apply(*given, mask, None)[0]).trace(params, model_state, inputs)
+    _check_largest(traced.jaxpr)
+    return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop_of_traced(traced)))
 
 
 def check_size(make: Callable[[], PyTree], name: str, copies: int = 1) -> PyTree:
@@ -111,9 +111,13 @@ def _check_largest(program: ClosedJaxpr) -> None:
         )
 
 
+def _flop_of_traced(traced: jax.stages.Traced) -> float:
+    found = traced.lower().cost_analysis() or {}
+    return float(found.get("flops", 0)) + _flop_of_loop_rounds(traced.jaxpr)
+
+
 def _flop_of_program(program: ClosedJaxpr) -> float:
-    found = jax.jit(jaxpr_as_fun(program)).lower(*program.in_avals).cost_analysis() or {}
-    return float(found.get("flops", 0)) + _flop_of_loop_rounds(program)
+    return _flop_of_traced(jax.jit(jaxpr_as_fun(program)).trace(*program.in_avals))
 
 
 def _flop_of_loop_rounds(program: ClosedJaxpr | Jaxpr) -> float:

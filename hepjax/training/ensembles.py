@@ -50,7 +50,7 @@ def start(
     False
     """
     make = partial(_start_member_state, optimizer)
-    state = (make if members is None else jax.jit(jax.vmap(make)))(params, model_state, key)
+    state = jax.jit(make if members is None else jax.vmap(make))(params, model_state, key)
     return Ensemble(state, state, (Progress(),) * (members or 1))
 
 

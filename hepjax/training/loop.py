@@ -167,9 +167,14 @@ class _Trained(NamedTuple):
     """Those of the seconds that were spent waiting for input."""
 
 
+@jax.jit
+def _copy_state(state: TrainState) -> TrainState:
+    return jax.tree.map(jnp.copy, state)  # type: ignore[no-any-return]
+
+
 def _train_epoch(programs: Programs, ensemble: Ensemble, active: np.ndarray, windows: Iterable[Window]) -> _Trained:
     # The program donates its state, so it is given a copy: the last epoch's stays alive.
-    state, start = jax.tree.map(jnp.copy, ensemble.state), time.perf_counter()
+    state, start = _copy_state(ensemble.state), time.perf_counter()
     loss, weight = np.zeros((2, len(active)))
     waiting, divergences, coming = 0.0, {}, iter(windows)
     while active.any():

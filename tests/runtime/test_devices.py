@@ -63,12 +63,20 @@ def batches_of(rng, count=48, most=8):
     return rows
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("strategy", Strategy)
+# Each strategy and each network, but not all pairs.
+@pytest.mark.parametrize(
+    "name, strategy",
+    [
+        *(("mlp", strategy) for strategy in Strategy),
+        ("gru", Strategy.JIT),
+        ("interaction", Strategy.PMAP),
+        ("convnet", Strategy.JIT),
+    ],
+)
 def test_any_number_of_devices_equals_one(name, strategy, rng):
     data, rows = jets(name, rng), batches_of(rng)
     found = []
-    for count in (1, 2, 4, 8) if name == "mlp" else (1, 8):
+    for count in (1, 2, 8) if name == "mlp" else (1, 8):
         devices = runtime.make_devices(count, strategy if count > 1 else Strategy.JIT)
         state, run, evaluate = programs(name, devices, data)
         state, metrics = run(state, runtime.place_window(devices, window(data, count, rows)))

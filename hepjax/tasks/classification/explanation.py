@@ -60,7 +60,7 @@ def _explained_jets(case: Case) -> Section:
 
 def _explanation_pictures(case: Case) -> Section:
     inputs = case.pipeline.load(case.jets, slice(None))
-    seen = case.networks[0].pipeline.transform(case.networks[0].scaling, inputs)
+    seen = jax.jit(case.networks[0].pipeline.transform)(case.networks[0].scaling, inputs)
     pictures, tables = [], []
     if not case.pipeline.images:
         importance = explanation.permutation_importance(case.predict, inputs, case.targets, repeats=_REPEATS)
@@ -105,7 +105,7 @@ def _draw_class_relevance(case: Case, inputs: Any, seen: Any) -> Iterator[tuple[
 def _draw_relevance_in_jet(
     network: TrainedNetwork, jet: Sequences, label: np.ndarray, name: str, case: Case
 ) -> Iterator[tuple[Any, str]]:
-    seen, mask = network.pipeline.transform(network.scaling, jet), np.asarray(jet.mask)
+    seen, mask = jax.jit(network.pipeline.transform)(network.scaling, jet), np.asarray(jet.mask)
     relevance = explanation.gradient_times_input(_relative_logits(network, 1), seen, label)
     if hasattr(seen, "n_node"):
         relevance = explanation.by_particle(relevance, mask)

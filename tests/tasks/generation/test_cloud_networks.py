@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,26 +45,27 @@ def take(inputs, rows):
 
 def test_errors_of_a_jet_do_not_depend_on_its_batch(case):
     network, variables, inputs = case
-    whole = network.apply(variables, inputs)
+    apply = jax.jit(network.apply)
+    whole = apply(variables, inputs)
     assert whole.shape == (60, 1)
-    np.testing.assert_allclose(network.apply(variables, take(inputs, slice(7, 20))), whole[7:20], rtol=1e-5)
+    np.testing.assert_allclose(apply(variables, take(inputs, slice(7, 20))), whole[7:20], rtol=1e-5)
     # Of networks that predict nothing they are those of lines of noise and standardized data, 2 for each flow.
-    blank = variables | {AVERAGE: jax.tree.map(jnp.zeros_like, variables[AVERAGE])}
-    assert float(network.apply(blank, inputs).mean()) == pytest.approx(4, abs=0.6)
+    blank = variables | {AVERAGE: jax.tree.map(np.zeros_like, variables[AVERAGE])}
+    assert float(apply(blank, inputs).mean()) == pytest.approx(4, abs=0.6)
 
 
 def test_other_classes_have_no_error(case):
     network, variables, inputs = case
     others = inputs._replace(condition=inputs.condition * np.array([0, 1, 1, 1], "f4") - np.array([1, 0, 0, 0], "f4"))
-    assert np.isnan(network.apply(variables, others)).all()
+    assert np.isnan(jax.jit(network.apply)(variables, others)).all()
 
 
 def test_training_moves_the_average_and_evaluation_sees_it_alone(case):
     network, variables, inputs = case
-    moved = jax.tree.map(lambda x: x + 1, variables["params"])
+    moved = jax.tree.map(lambda x: np.asarray(x) + 1, variables["params"])
     state = [name for name in variables if name != "params"]
-    rngs = {"dropout": jax.random.key(1)}
-    errors, after = network.apply(variables | {"params": moved}, inputs, train=True, rngs=rngs, mutable=state)
+    apply, trained = jax.jit(network.apply), jax.jit(partial(network.apply, train=True, mutable=state))
+    errors, after = trained(variables | {"params": moved}, inputs, rngs={"dropout": jax.random.key(1)})
     assert np.isfinite(errors).all()
     assert after[AVERAGE]["steps"] == 1
     for old, new, average in zip(
@@ -70,8 +73,8 @@ def test_training_moves_the_average_and_evaluation_sees_it_alone(case):
     ):
         np.testing.assert_allclose(average, new, rtol=1e-6)  # the first step takes all of it
         assert not np.array_equal(old, new)
-    ignored = network.apply(variables | {"params": jax.tree.map(lambda x: x * jnp.nan, moved)}, inputs)
-    np.testing.assert_array_equal(ignored, network.apply(variables, inputs))
+    ignored = apply(variables | {"params": jax.tree.map(lambda x: x * np.nan, moved)}, inputs)
+    np.testing.assert_array_equal(ignored, apply(variables, inputs))
 
 
 def test_both_flows_learn_and_padding_leaves_gradients_finite(case):
