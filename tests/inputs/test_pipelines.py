@@ -24,8 +24,11 @@ SMALL = {
     "graph-network": models.GraphNetwork(edge=(4,), node=(4,), jet=(4,), hidden=(4,), particles=8),
     "gru": models.GRU(units=(5,), hidden=(4,), particles=8),
     "interaction-network": models.InteractionNetwork(edge=(6, 4), node=(6, 4), hidden=(6,), particles=8),
+    "lgatr-slim": models.LGATrSlim(vectors=2, scalars=4, layers=1, heads=2, particles=8),
     "logistic": models.Logistic(),
+    "lorentz-net": models.LorentzNet(width=4, layers=1, particles=8),
     "lstm": models.LSTM(units=(4, 3), bidirectional=True, hidden=(), particles=8),
+    "mixer": models.Mixer(width=4, hidden=(4,), particles=8),
     "mlp": models.MLP(hidden=(8,)),
     "particle-net": models.ParticleNet(blocks=(4, 6), neighbors=3, hidden=(4,), particles=8),
     "particle-transformer": models.ParticleTransformer(
