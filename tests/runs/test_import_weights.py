@@ -38,7 +38,7 @@ def weights(tmp_path, arrays):
     return path
 
 
-def test_predictions_are_those_of_the_network(tmp_path, weights, jet_file, undrawn):
+def test_predictions_are_those_of_the_network(tmp_path, weights, jet_file):
     folder = import_weights.import_weights(
         weights, "particle-net", tmp_path / "run", dataset="hls4ml", classes=("t", "z", "w", "q", "g"), particles=30
     )
