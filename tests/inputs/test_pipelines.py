@@ -67,6 +67,14 @@ def logits_of(model, jets, rows=slice(None)):
     return apply(params, state, inputs, np.ones(count, bool), None)[0]
 
 
+def test_parameters_are_those_of_the_key():
+    pipeline = pipelines.make_pipeline(models.MLP(hidden=(4,)), 5, HLS4ML)
+    example = pipeline.transform(pipelines.blank_scaling(pipeline), pipeline.example)
+    first, second = (pipelines.initialize_from_example(pipeline, jax.random.key(seed)) for seed in (1, 2))
+    chex.assert_trees_all_equal(first, models.initialize(pipeline.network, jax.random.key(1), example))
+    assert not np.array_equal(first[0]["Dense_0"]["kernel"], second[0]["Dense_0"]["kernel"])
+
+
 def test_there_is_one_for_each_model_of_the_command_line():
     assert {models.MODELS.name_of(model) for model in SMALL.values()} == set(SMALL)
     assert {*SMALL, "linear"} == {name for name in models.MODELS.names() if not models.MODELS.get(name).serves}
