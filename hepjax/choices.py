@@ -300,7 +300,10 @@ class Spectrum(enum.Enum):
 
 
 class Optimizer(enum.Enum):
-    """The optimizers of optax that need nothing but gradients and a learning rate; values are their names there."""
+    """The optimizers that need nothing but gradients and a learning rate.
+
+    Values are their names in optax, but for ranger, which is rectified Adam inside Lookahead.
+    """
 
     ADABELIEF = "adabelief"
     ADADELTA = "adadelta"
@@ -320,6 +323,7 @@ class Optimizer(enum.Enum):
     NADAMW = "nadamw"
     NOVOGRAD = "novograd"
     RADAM = "radam"
+    RANGER = "ranger"
     RMSPROP = "rmsprop"
     SGD = "sgd"
     YOGI = "yogi"
@@ -330,5 +334,17 @@ class Schedule(enum.Enum):
 
     CONSTANT = "constant"
     COSINE = "cosine"
+    COSINE_RESTARTS = "cosine-restarts"
+    FLAT_THEN_DECAY = "flat-then-decay"
     ONE_CYCLE = "one-cycle"
     PLATEAU = "plateau"
+
+
+class Recipe(enum.Enum):
+    """The published choices for the training of a network."""
+
+    LGATR_SLIM = "lgatr-slim"
+    LORENTZ_NET = "lorentz-net"
+    PARTICLE_FLOW = "particle-flow"
+    PARTICLE_NET = "particle-net"
+    PARTICLE_TRANSFORMER = "particle-transformer"

@@ -273,6 +273,8 @@ class TrainState(NamedTuple):
     """() int32, the number of steps done."""
     key: Array
     """() typed PRNG key; step s draws from `fold_in(key, s)`."""
+    average: PyTree = ()
+    """The moving averages of `params` and `model_state`, as a pair; () where none are kept."""
 
 
 class StepMetrics(NamedTuple):

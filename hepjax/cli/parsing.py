@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Union, get_type_hi
 
 import tyro
 
+from hepjax.choices import Recipe
 from hepjax.cli.habits import check_habits
 from hepjax.cli.options import Command, JetPath
 from hepjax.errors import InputError
@@ -19,10 +20,11 @@ from hepjax.models.registry import MODELS
 from hepjax.registry import import_plugin
 from hepjax.runs import run_folder
 from hepjax.runs.options import DEFAULT_MODEL, Experiment
+from hepjax.runs.recipes import recipe_options
 from hepjax.tasks.registry import DEFAULT, TASKS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from hepjax.models.fields import Option
     from hepjax.registry import Registry
@@ -36,6 +38,10 @@ _CONFIG = (
 _HELP = ("--help", "-h")
 _JETS = ("data", "val", "test")
 """The fields of `Experiment` that are files of jets."""
+_RECIPE_HELP = (
+    "Take the published choices of optimizer, schedule, batch size and epochs for a network as the defaults of these "
+    "options."
+)
 
 
 class Choice(NamedTuple):
@@ -71,10 +77,13 @@ def parse(words: Sequence[str]) -> Any:
         import_plugin(path)
     if next((word for word in rest if not word.startswith("-")), None) != "train":
         return _parse_with_tyro(_Train, rest)
-    outline, command, unknown = _train_options_and_rest(rest)
+    recipe = _option_value("--recipe", rest)
+    outline, command, unknown = _train_options_and_rest(rest, recipe)
     saved = run_folder.resumable_experiment(command.out) if command.resume else None
     if saved is not None and saved.plugins:  # they may register the name
-        outline, command, unknown = _train_options_and_rest(rest)
+        outline, command, unknown = _train_options_and_rest(rest, recipe)
+    if saved is not None and recipe:
+        raise InputError("--recipe: a run goes on with the options that it was begun with; leave it out")
     if unknown and not unknown[0].startswith("-"):
         MODELS.get(unknown[0])  # says what may have been meant
     name = command.model.registered if command.model.registered in rest else None
@@ -83,13 +92,14 @@ def parse(words: Sequence[str]) -> Any:
     if any(word.startswith("-") for word in unknown):  # the model's options, or nobody's
         check_habits(unknown, {option.name for option in options_in(MODELS.get(command.model.registered))})
     choices = {"model": _model_options_type(name, saved)} | _choice_types(rest, saved)
-    experiment = _experiment_of_options(_parse_with_tyro(_train_options_type(choices, saved), rest))
+    defaults = recipe_options(recipe) if saved is None else vars(saved)
+    experiment = _experiment_of_options(_parse_with_tyro(_train_options_type(choices, defaults), rest))
     return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*experiment.plugins, *plugins))))
 
 
-def _train_options_and_rest(words: Sequence[str]) -> tuple[type, Any, list[str]]:
+def _train_options_and_rest(words: Sequence[str], recipe: str | None) -> tuple[type, Any, list[str]]:
     """The options of `hepjax train` but for those of models, and the words divided into what they say and others."""
-    outline = _train_options_type({"model": _model_name_type()} | _choice_types(words, None), None)
+    outline = _train_options_type({"model": _model_name_type()} | _choice_types(words, None), recipe_options(recipe))
     return outline, *_parse_with_tyro(outline, [word for word in words if word not in _HELP], return_unknown_args=True)
 
 
@@ -151,17 +161,17 @@ def _parse_with_tyro(train: type, words: Sequence[str], **options: Any) -> Any:
     )
 
 
-def _train_options_type(choices: dict[str, tuple[Any, Any]], saved: Experiment | None) -> type:
+def _train_options_type(choices: dict[str, tuple[Any, Any]], defaults: Mapping[str, Any]) -> type:
     """The options of `hepjax train` as a dataclass.
 
     Args:
       choices: field → type and default, where they are not those of `Experiment`.
-      saved: the run to go on with, whose options are the defaults.
+      defaults: field → default, where it is not that of `Experiment`: of a recipe, or the run to go on with.
     """
     docs, hints = attribute_docs(Experiment), get_type_hints(Experiment, include_extras=True)
     fields: list[Any] = []
     for field in dataclasses.fields(Experiment):
-        default = field.default if saved is None else getattr(saved, field.name)
+        default = defaults.get(field.name, field.default)
         plain: Any = tuple[JetPath, ...] if field.name in _JETS else hints[field.name]
         hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name))]
         fields.append((field.name, *choices.get(field.name, (hint, default))))
@@ -169,6 +179,7 @@ def _train_options_type(choices: dict[str, tuple[Any, Any]], saved: Experiment |
         lines = "; ".join(f"{name}: {choice.registry.summary(name)}" for name in choice.registry.names())
         named = tyro.conf.arg(name=choice.field, help=f"{docs.get(choice.field, '')} {lines}")
         fields.append((f"{choice.field}_name", Annotated[str, named], choice.default))
+    fields.append(("recipe", Annotated[Recipe | None, tyro.conf.arg(help=_RECIPE_HELP)], None))
     made = [(name, hint, dataclasses.field(default=default)) for name, hint, default in fields]
     return dataclasses.make_dataclass("Train", made, frozen=True, kw_only=True)
 

@@ -39,11 +39,12 @@ class Optimization:
     """Options of the optimizer."""
 
     name: Optimizer = Optimizer.ADAM
-    """An optimizer of optax."""
+    """The optimizer: one of optax, or ranger, rectified Adam inside Lookahead."""
     learning_rate: float = 1e-3
     """The learning rate, at its peak where a schedule changes it."""
     schedule: Schedule = Schedule.CONSTANT
-    """How the learning rate changes; plateau divides it by ten when the training loss stands still."""
+    """How the learning rate changes; plateau divides it by ten when the training loss stands still, flat-then-decay
+    takes it to a hundredth over the last three tenths of the epochs, cosine-restarts has waves of 4, 8, 16 … epochs."""
     schedule_epochs: int | None = None
     """Over how many epochs the schedule goes; after them the rate stays what it is at their end. Default: --epochs."""
     warmup_epochs: float = 0.0
@@ -53,9 +54,13 @@ class Optimization:
     momentum: float | None = None
     """For sgd, rmsprop, lars and adafactor."""
     weight_decay: float | None = None
-    """For adamw and the other optimizers that have it."""
+    """For adamw and the other optimizers that have it; biases, scales and tokens are exempt."""
     clip_norm: float | None = None
     """Gradients longer than this are shortened to it."""
+    average: float | None = None
+    """Keep a moving average of the parameters, with this decay a step, such as 0.999: it is validated and saved."""
+    pieces: int = 1
+    """Compute a batch in so many pieces, which takes less memory and a third more time; the step is the same."""
     penalties: tuple[tuple[float, float], ...] = ()
     """Pairs of p and strength: adds strength times the sum of |weight|^p to the loss; biases are exempt."""
 
@@ -218,6 +223,7 @@ def check(experiment: Experiment) -> None:
     for option, value, good, expected in (
         *own,
         *_optimizer_rules(e.optimizer, e.epochs),
+        *_piece_rules(e),
         *e.task.rules(),
         *model_rules(e.model),
     ):
@@ -260,9 +266,18 @@ def _optimizer_rules(o: Optimization, epochs: int) -> tuple[Rule, ...]:
         Rule("--optimizer.plateau-patience", o.plateau_patience, o.plateau_patience >= 1, "1 or more"),
         Rule("--optimizer.momentum", o.momentum, o.momentum is None or 0 <= o.momentum < 1, "0 or more, below 1"),
         Rule("--optimizer.weight-decay", o.weight_decay, o.weight_decay is None or o.weight_decay >= 0, "0 or more"),
+        Rule("--optimizer.average", o.average, o.average is None or 0 < o.average < 1, "more than 0, below 1"),
         Rule("--optimizer.clip-norm", o.clip_norm, o.clip_norm is None or o.clip_norm > 0, "more than 0"),
         Rule("--optimizer.penalties", o.penalties, penalties, "different p > 0, each with a strength of 0 or more"),
     )
+
+
+def _piece_rules(e: Experiment) -> tuple[Rule, ...]:
+    """Returns the conditions on the pieces of a batch; how many jets all of them are is not known yet."""
+    pieces, batch_size = e.optimizer.pieces, e.batch_size or 2**31
+    needed = 2 if getattr(e.model, "norm", None) is Norm.BATCH else 1
+    words = f"1 or more, and {needed} jets of a batch of {batch_size} in each at least"
+    return (Rule("--optimizer.pieces", pieces, 1 <= pieces <= batch_size // needed, words),)
 
 
 def _check_task_and_model(task: Task, model: Model) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from hepjax.runs.options import Experiment
 
-_WITH_AN_END = (Schedule.COSINE, Schedule.ONE_CYCLE)
+_WITH_AN_END = (Schedule.COSINE, Schedule.COSINE_RESTARTS, Schedule.FLAT_THEN_DECAY, Schedule.ONE_CYCLE)
 """Schedules whose rate at a step depends on how many there will be."""
 
 log = logging.getLogger("hepjax")
@@ -76,5 +76,6 @@ def _rate_at(experiment: Experiment, epochs: int, record: Mapping[str, Any]) -> 
         chosen.learning_rate,
         steps=steps * schedule_length(experiment),
         warmup_steps=int(chosen.warmup_epochs * steps),
+        steps_per_epoch=steps,
     )
     return float(schedule(min(epochs, schedule_length(experiment)) * steps - 1))

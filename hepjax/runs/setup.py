@@ -45,6 +45,8 @@ SCALING = "scaling"
 """Where a training keeps its scaling, among the model's other variables."""
 _COPIES = 4
 """Of all parameters in training, at least: the state, that before the epoch, that of the best epoch, gradients."""
+_AVERAGES = 3
+"""More of them where averages are kept: one for each state."""
 _MIXED = 512
 """The most jets that are predicted at once where they are sorted by length: the last batch of each is filled up."""
 
@@ -169,7 +171,7 @@ def check_size(experiment: Experiment, pipeline: InputPipeline, dataset: Dataset
     return models.check_size(
         lambda: draw_training_parameters(experiment.task, dataset, pipeline, jax.random.key(0)),
         models.MODELS.name_of(experiment.model),
-        copies=_COPIES * count_members(experiment),
+        copies=(_COPIES + _AVERAGES * (experiment.optimizer.average is not None)) * count_members(experiment),
     )
 
 
@@ -278,8 +280,11 @@ def make_training_steps(
     Returns:
       The pure functions.
     """
-    penalty = losses.make_penalty(dict(experiment.optimizer.penalties))
-    step = training.make_train_step(objective.apply, objective.loss, optimizer, penalty, axis=axis)
+    chosen = experiment.optimizer
+    penalty = losses.make_penalty(dict(chosen.penalties))
+    step = training.make_train_step(
+        objective.apply, objective.loss, optimizer, penalty, axis=axis, pieces=chosen.pieces, average=chosen.average
+    )
     return step, training.make_eval_step(objective.val_apply, objective.val_loss, axis=axis)
 
 
@@ -300,6 +305,7 @@ def make_experiment_optimizer(experiment: Experiment, steps_per_epoch: int) -> t
         1.0,
         steps=steps,
         warmup_steps=int(chosen.warmup_epochs * steps_per_epoch),
+        steps_per_epoch=steps_per_epoch,
     )
     if schedule_length(experiment) < experiment.epochs:
         schedule = training.hold(schedule, steps)
@@ -338,16 +344,18 @@ def _start_members(
     devices: Devices,
 ) -> Ensemble:
     """Makes the trainings before their first epoch, each with parameters from a seed of its own."""
-    key = jax.random.key(experiment.seed)
+    key, average = jax.random.key(experiment.seed), experiment.optimizer.average is not None
     if devices.members is None:
         init_key, key = jax.random.split(key)
         params, model_state = draw(init_key)
-        return training.start(params, {**model_state, **model_states[0]}, optimizer, key)
+        return training.start(params, {**model_state, **model_states[0]}, optimizer, key, average=average)
     spare = devices.members - len(members)
     keys = jax.vmap(jax.random.split)(jax.vmap(partial(jax.random.fold_in, key))(np.arange(devices.members)))
     params, model_state = jax.jit(jax.vmap(draw))(keys[:, 0])
     stacked = jax.tree.map(lambda *x: np.stack(x), *model_states, *[model_states[0]] * spare)
-    start = training.start(params, {**model_state, **stacked}, optimizer, keys[:, 1], members=len(members))
+    start = training.start(
+        params, {**model_state, **stacked}, optimizer, keys[:, 1], members=len(members), average=average
+    )
     rates = np.array([member.rate for member in members] + [0.0] * spare, np.float32)
     state = start.state._replace(opt_state=training.with_rates(start.state.opt_state, rates))
     return start._replace(state=state, best=state)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepjax import report
-from hepjax.choices import ExportFormat
+from hepjax.choices import ExportFormat, Recipe
 from hepjax.data import atomic_files, datasets
 from hepjax.data.lazy_jets import LazyJets
 from hepjax.data.remote import path_of
@@ -23,6 +23,7 @@ from hepjax.runs import evaluate, export, stored, taggers
 from hepjax.runs import report as run_report
 from hepjax.runs import train as training
 from hepjax.runs.options import Experiment, Optimization
+from hepjax.runs.recipes import recipe_options
 from hepjax.runs.taggers import Predictor
 from hepjax.tasks import TASKS, Task
 from hepjax.types import Jets
@@ -153,6 +154,7 @@ def train(
     val: Jets | Files | None = None,
     test: Jets | Files | None = None,
     task: str | Task = "classification",
+    recipe: str | Recipe | None = None,
     out: str | Path | None = None,
     show: Callable[[str], None] | None = print,
     **options: Any,
@@ -166,6 +168,8 @@ def train(
       val: jets to validate on; None sets a fifth of `jets` apart.
       test: jets to test on; None sets a fifth of `jets` apart.
       task: what it shall learn: the name of a task, or one with options, such as `Regression(target=("j_mass",))`.
+      recipe: the published choices of optimizer, schedule, batch size and epochs for a network, such as
+        "particle-net", where `options` do not say otherwise; None takes the defaults.
       out: a new folder for the run; None is a temporary one, which `save` copies.
       show: called with a line about each epoch; None trains in silence.
       **options: fields of `hepjax.runs.options.Experiment`, such as `epochs=20` or `batch_size=512`, and of its
@@ -183,7 +187,7 @@ def train(
     >>> tagger(hepjax.read_jets()[:3]).shape
     (3, 5)
     """
-    fields = _experiment_options(options)
+    fields = _experiment_options(options, recipe)
     chosen = MODELS.get(model)() if isinstance(model, str) else model
     if not isinstance(chosen, Model):
         raise InputError(
@@ -217,14 +221,14 @@ def train(
     return load(folder)
 
 
-def _experiment_options(options: dict[str, Any]) -> dict[str, Any]:
-    """Fields of an `Experiment`, among which those of its optimizer are put together."""
+def _experiment_options(options: dict[str, Any], recipe: str | Recipe | None) -> dict[str, Any]:
+    """Fields of an `Experiment`, among which those of its optimizer are put together; a recipe has those not given."""
     own = {field.name for field in dataclasses.fields(Experiment)} - {"model", "task", "out", "data", "val", "test"}
     optimization = {field.name for field in dataclasses.fields(Optimization)} - own
     for name in options:
         if name not in own | optimization:
             raise InputError(f"train: has no option {name}; {similar_names_hint(name, sorted(own | optimization))}")
-    fields = {name: value for name, value in options.items() if name in own}
+    fields = recipe_options(recipe) | {name: value for name, value in options.items() if name in own}
     of_optimizer = {name: value for name, value in options.items() if name in optimization}
     if of_optimizer:
         fields["optimizer"] = dataclasses.replace(fields.get("optimizer", Optimization()), **of_optimizer)

@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("hepjax")
 
+_FURTHER = ("warmup_epochs", "momentum", "weight_decay", "clip_norm", "average")
+"""Options of the optimizer that the log names where they are given."""
+
 
 def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) -> tuple[Path, dict[str, Any]]:
     """Trains a model, or several at once, measures it on the test part, and leaves everything in a run folder.
@@ -185,6 +188,7 @@ def _train_members(
             show(ensemble.furthest)
 
     log.info("%s: %s", MODELS.name_of(experiment.model), report.cost_line(*setup.cost))
+    log.info("%s", _optimizer_line(experiment))
     if ensemble.stacked:
         log.info("%d trainings at once on %d devices, into %s", len(setup.members), setup.devices.everywhere, folder)
     else:
@@ -198,6 +202,15 @@ def _train_members(
         raise
     except KeyboardInterrupt as interrupt:
         raise type(interrupt)(save_run.how_to_resume_text(folder)) from None
+
+
+def _optimizer_line(experiment: Experiment) -> str:
+    """Says how the network is trained: what was given, or a recipe has set."""
+    chosen = experiment.optimizer
+    batches = f"batches of {experiment.batch_size}" if experiment.batch_size else "all jets at once"
+    words = [f"{chosen.name.value}, learning rate {chosen.learning_rate:g} {chosen.schedule.value}", batches]
+    words += [f"{name.replace('_', ' ')} {value:g}" for name in _FURTHER if (value := getattr(chosen, name))]
+    return f"{', '.join(words)}; up to {experiment.epochs} epochs"
 
 
 def _training_epoch_line(ensemble: Ensemble, epochs: int) -> str:

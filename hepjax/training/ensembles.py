@@ -31,6 +31,8 @@ def start(
     optimizer: optax.GradientTransformation,
     key: jax.Array,
     members: int | None = None,
+    *,
+    average: bool = False,
 ) -> Ensemble:
     """Makes one or several trainings before their first epoch.
 
@@ -41,6 +43,7 @@ def start(
       key: () typed PRNG key of the run.
       members: M, the number of trainings at once; the arrays before then have a first axis of M or more. None is a
         single training, without that axis.
+      average: whether moving averages of the parameters and the other variables are kept.
 
     Returns:
       The trainings that `fit` starts from.
@@ -49,15 +52,20 @@ def start(
     >>> start({"w": jnp.zeros(3)}, {}, optax.sgd(0.1), jax.random.key(0)).stacked
     False
     """
-    make = partial(_start_member_state, optimizer)
+    make = partial(_start_member_state, optimizer, average)
     state = jax.jit(make if members is None else jax.vmap(make))(params, model_state, key)
     return Ensemble(state, state, (Progress(),) * (members or 1))
 
 
 def _start_member_state(
-    optimizer: optax.GradientTransformation, params: PyTree, model_state: PyTree, key: jax.Array
+    optimizer: optax.GradientTransformation,
+    average: bool,
+    params: PyTree,
+    model_state: PyTree,
+    key: jax.Array,
 ) -> TrainState:
-    return TrainState(params, model_state, optimizer.init(params), jnp.zeros((), jnp.int32), key)
+    kept = (params, model_state) if average else ()
+    return TrainState(params, model_state, optimizer.init(params), jnp.zeros((), jnp.int32), key, kept)
 
 
 def member_of(states: TrainState, member: int) -> TrainState:

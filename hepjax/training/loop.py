@@ -11,6 +11,7 @@ import numpy as np
 
 from hepjax.choices import Optimizer, Schedule
 from hepjax.errors import InputError
+from hepjax.training.averaging import averaged
 from hepjax.training.ensembles import choose_member_states, start, window_of_active_members
 from hepjax.training.optimizers import make_optimizer
 from hepjax.training.schedules import learning_rates, make_schedule
@@ -73,7 +74,8 @@ def fit(
       on_epoch: called after each epoch, to save and to show.
 
     Returns:
-      The trainings at the end; `best` is the state with the lowest validation loss.
+      The trainings at the end; `best` is the state with the lowest validation loss. Where moving averages of the
+      parameters are kept, they are validated, and `best` has them as its parameters.
 
     Raises:
       DivergedError: a loss, gradient or parameter of every member is not finite.
@@ -210,7 +212,7 @@ def _end_epoch(
     state, active, divergences = trained.state, trained.active, dict(trained.divergences)
     val_loss, val_accuracy = np.zeros((2, len(active)))
     if active.any():
-        val_loss, val_accuracy = _evaluate_members(programs, state, val(), len(active))
+        val_loss, val_accuracy = _evaluate_members(programs, averaged(state), val(), len(active))
     lost = active & ~np.isfinite(val_loss)
     if lost.any():
         steps = np.atleast_1d(state.step)
@@ -234,7 +236,7 @@ def _end_epoch(
             )
             members[i] = watch_validation_loss(progress, row, min_change)
             better[i] = members[i].best_loss < progress.best_loss
-    best = choose_member_states(better, state, ensemble.best) if better.any() else ensemble.best
+    best = choose_member_states(better, averaged(state), ensemble.best) if better.any() else ensemble.best
     return Ensemble(state, best, tuple(members))
 
 

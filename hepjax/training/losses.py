@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from hepjax.numerics import safe_divide
+from hepjax.training._weighted_losses import check_loss_shapes, example_weights, mean_loss
+from hepjax.training.weights import mask_of_weights
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -44,13 +45,19 @@ def binary_cross_entropy(
     >>> round(float(binary_cross_entropy(jnp.array([0.0]), jnp.array([1]))), 4)
     0.6931
     """
-    _check_loss_shapes("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
-    factor = _example_weights(labels, weights, mask, class_weights, 2)
-    return _mean_loss(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
+    check_loss_shapes("binary_cross_entropy", "logits", logits, jnp.shape(labels), "labels", labels)
+    factor = example_weights(labels, weights, mask, class_weights, 2)
+    return mean_loss(lambda x: optax.sigmoid_binary_cross_entropy(x, labels.astype(x.dtype)), logits, factor)
 
 
 def categorical_cross_entropy(
-    logits: Any, labels: Any, weights: Any = None, *, mask: Any = None, class_weights: Any = None
+    logits: Any,
+    labels: Any,
+    weights: Any = None,
+    *,
+    mask: Any = None,
+    class_weights: Any = None,
+    smoothing: float = 0.0,
 ) -> jax.Array:
     """Computes −log p of the true class, from logits.
 
@@ -60,6 +67,7 @@ def categorical_cross_entropy(
       weights: (B,) example weights of any sign; None is 1.
       mask: (B,) bool, False leaves an example out; None is True.
       class_weights: (C,) a factor on the weights of each class; None is 1.
+      smoothing: the share of the label that is divided among all classes alike (arXiv:1512.00567, section 7).
 
     Returns:
       () the mean.
@@ -71,9 +79,16 @@ def categorical_cross_entropy(
     1.6094
     """
     classes = jnp.shape(logits)[-1]
-    _check_loss_shapes("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
-    factor = _example_weights(labels, weights, mask, class_weights, classes)
-    return _mean_loss(lambda x: optax.softmax_cross_entropy_with_integer_labels(x, labels), logits, factor)
+    check_loss_shapes("categorical_cross_entropy", "logits", logits, (*jnp.shape(labels), classes), "labels", labels)
+    factor = example_weights(labels, weights, mask, class_weights, classes)
+
+    def values(x: jax.Array) -> jax.Array:
+        entropy: jax.Array = optax.softmax_cross_entropy_with_integer_labels(x, labels)
+        if smoothing:
+            entropy = (1 - smoothing) * entropy - smoothing * jnp.mean(jax.nn.log_softmax(x), axis=-1)
+        return entropy
+
+    return mean_loss(values, logits, factor)
 
 
 def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -94,9 +109,9 @@ def mean_squared_error(predictions: Any, targets: Any, weights: Any = None, *, m
     >>> float(mean_squared_error(jnp.array([[1.0]]), jnp.array([[3.0]])))
     4.0
     """
-    _check_loss_shapes("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
-    factor = _example_weights(targets[..., 0], weights, mask)
-    return _mean_loss(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
+    check_loss_shapes("mean_squared_error", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = example_weights(targets[..., 0], weights, mask)
+    return mean_loss(lambda x, y: jnp.mean(optax.squared_error(x, y), axis=-1), predictions, factor, targets)
 
 
 def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any = None) -> jax.Array:
@@ -121,14 +136,14 @@ def gaussian_nll(outputs: Any, targets: Any, weights: Any = None, *, mask: Any =
     0.9189
     """
     *shape, width = jnp.shape(targets)
-    _check_loss_shapes("gaussian_nll", "outputs", outputs, (*shape, 2 * width), "targets", targets)
+    check_loss_shapes("gaussian_nll", "outputs", outputs, (*shape, 2 * width), "targets", targets)
 
     def values(x: jax.Array, y: jax.Array) -> jax.Array:
         mean, log_variance = jnp.split(x, 2, axis=-1)
         square = (y - mean) ** 2 * jnp.exp(-log_variance)
         return jnp.mean(0.5 * (jnp.log(2 * jnp.pi) + log_variance + square), axis=-1)
 
-    return _mean_loss(values, outputs, _example_weights(targets[..., 0], weights, mask), targets)
+    return mean_loss(values, outputs, example_weights(targets[..., 0], weights, mask), targets)
 
 
 def huber_loss(predictions: Any, targets: Any, weights: Any = None, *, mask: Any = None, delta: float = 1) -> jax.Array:
@@ -152,9 +167,9 @@ def huber_loss(predictions: Any, targets: Any, weights: Any = None, *, mask: Any
     """
     if not delta > 0:
         raise ValueError(f"huber_loss: expected delta above 0, found {delta}; give a positive one")
-    _check_loss_shapes("huber_loss", "predictions", predictions, jnp.shape(targets), "targets", targets)
-    factor = _example_weights(targets[..., 0], weights, mask)
-    return _mean_loss(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
+    check_loss_shapes("huber_loss", "predictions", predictions, jnp.shape(targets), "targets", targets)
+    factor = example_weights(targets[..., 0], weights, mask)
+    return mean_loss(lambda x, y: jnp.mean(optax.huber_loss(x, y, delta=delta), axis=-1), predictions, factor, targets)
 
 
 def quantile_loss(
@@ -183,14 +198,14 @@ def quantile_loss(
     if not levels or not all(0 < level < 1 for level in levels):
         raise ValueError(f"quantile_loss: expected levels between 0 and 1, found {tuple(levels)}; give such")
     *shape, width = jnp.shape(targets)
-    _check_loss_shapes("quantile_loss", "outputs", outputs, (*shape, width * len(levels)), "targets", targets)
+    check_loss_shapes("quantile_loss", "outputs", outputs, (*shape, width * len(levels)), "targets", targets)
     tau = jnp.asarray(levels)
 
     def values(x: jax.Array, y: jax.Array) -> jax.Array:
         residual = y[..., None] - x.reshape(*y.shape, len(levels))
         return jnp.mean(jnp.maximum(tau * residual, (tau - 1) * residual), axis=(-2, -1))
 
-    return _mean_loss(values, outputs, _example_weights(targets[..., 0], weights, mask), targets)
+    return mean_loss(values, outputs, example_weights(targets[..., 0], weights, mask), targets)
 
 
 def autoencoder_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
@@ -210,7 +225,7 @@ def autoencoder_distance(outputs: Reconstruction, targets: Any) -> jax.Array:
     >>> autoencoder_distance(Reconstruction(jnp.array([[1.0, 2.0]]), None, None), jnp.array([[3.0, 3.0]])).tolist()
     [5.0]
     """
-    _check_loss_shapes("autoencoder_distance", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+    check_loss_shapes("autoencoder_distance", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
     return _squared_distance(outputs.values, targets)
 
 
@@ -244,7 +259,7 @@ def mean_network_loss(outputs: Any, targets: Any, weights: Any) -> jax.Array:  #
     >>> float(mean_network_loss(jnp.array([1.0, 3.0, jnp.nan]), None, jnp.array([1.0, 1.0, 0.0])))
     2.0
     """
-    return _mean_loss(lambda x: x, outputs, jnp.asarray(weights))
+    return mean_loss(lambda x: x, outputs, jnp.asarray(weights))
 
 
 def reconstruction_error(outputs: Reconstruction, targets: Any, weights: Any = None) -> jax.Array:
@@ -298,13 +313,13 @@ def negative_elbo(
         raise ValueError(
             f"negative_elbo: expected beta of 0 or more and variance above 0, found {beta} and {variance}; change them"
         )
-    _check_loss_shapes("negative_elbo", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
+    check_loss_shapes("negative_elbo", "outputs", outputs.values, jnp.shape(targets), "targets", targets)
 
     def values(x: jax.Array, y: jax.Array, mean: jax.Array, log_variance: jax.Array) -> jax.Array:
         return _squared_distance(x, y) / (2 * variance) + beta * _kl_divergence(mean, log_variance)
 
-    factor = _example_weights(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
-    return _mean_loss(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
+    factor = example_weights(jnp.reshape(targets, (jnp.shape(targets)[0], -1))[:, 0], weights, None)
+    return mean_loss(values, outputs.values, factor, targets, outputs.mean, outputs.log_variance)
 
 
 def _squared_distance(x: Any, y: Any) -> jax.Array:
@@ -335,8 +350,7 @@ def balanced_class_weights(labels: Any, classes: int) -> jax.Array:
 def make_penalty(strengths: Mapping[float, float]) -> Callable[[PyTree], jax.Array]:
     """Makes Lp penalties on the parameters, Σ over p of strength · Σ |w|^p.
 
-    Biases, scales of normalization layers and slopes of activations are exempt: only parameters of rank two or more,
-    the weights proper, count.
+    Only weights proper count, as `weights.mask_of_weights` tells, not biases, scales, slopes of activations and tokens.
 
     Args:
       strengths: p → strength, for any p > 0; several combine, as an elastic net does.
@@ -356,7 +370,8 @@ def make_penalty(strengths: Mapping[float, float]) -> Callable[[PyTree], jax.Arr
             raise ValueError(f"penalty: expected p > 0 and a strength of 0 or more, found p={p}, strength={strength}")
 
     def penalty(params: PyTree) -> jax.Array:
-        kernels = [w for w in jax.tree.leaves(params) if jnp.ndim(w) >= 2]
+        marked = zip(jax.tree.leaves(params), jax.tree.leaves(mask_of_weights(params)), strict=True)
+        kernels = [w for w, counts in marked if counts]
         return sum((s * jnp.sum(_penalty_power(w, p)) for p, s in strengths.items() for w in kernels), jnp.zeros(()))
 
     return penalty
@@ -366,35 +381,3 @@ def _penalty_power(w: jax.Array, p: float) -> jax.Array:
     """Computes |w|^p with gradient 0 at 0, for p below 1 too."""
     zero = w == 0
     return jnp.where(zero, 0.0, jnp.abs(jnp.where(zero, 1.0, w)) ** p)
-
-
-def _check_loss_shapes(loss: str, name: str, outputs: Any, expected: tuple[int, ...], other: str, targets: Any) -> None:
-    """Refuses shapes that do not match exactly: broadcasting would pair each example with every other."""
-    if jnp.shape(outputs) != expected:
-        raise ValueError(
-            f"{loss}: {name} of shape {jnp.shape(outputs)} do not fit {other} of shape {jnp.shape(targets)}; "
-            f"expected {name} of shape {expected}; reshape one of them"
-        )
-
-
-def _example_weights(examples: Any, weights: Any, mask: Any, class_weights: Any = None, classes: int = 0) -> jax.Array:
-    """Computes (B,) how much each example counts; `examples` gives B, and the labels that choose class weights."""
-    factor = jnp.ones(jnp.shape(examples)) if weights is None else jnp.asarray(weights)
-    for name, given in (("weights", factor), ("mask", factor if mask is None else mask)):
-        if jnp.shape(given) != jnp.shape(examples):
-            raise ValueError(
-                f"{name}: expected shape {jnp.shape(examples)}, found {jnp.shape(given)}; give one an example"
-            )
-    if class_weights is not None:
-        if jnp.shape(class_weights) != (classes,):
-            raise ValueError(f"class_weights: expected shape ({classes},), found {jnp.shape(class_weights)}")
-        factor = factor * jnp.asarray(class_weights)[jnp.asarray(examples).astype(jnp.int32)]
-    return factor if mask is None else jnp.where(jnp.asarray(mask), factor, 0)
-
-
-def _mean_loss(values: Callable[..., jax.Array], outputs: Any, factor: jax.Array, *targets: Any) -> jax.Array:
-    """Averages `values(outputs, *targets)`; what does not count is zeroed before, so that gradients are 0 there."""
-    counts = factor != 0
-    zeroed = [jnp.where(counts.reshape(counts.shape + (1,) * (jnp.ndim(x) - 1)), x, 0) for x in (outputs, *targets)]
-    mean: jax.Array = safe_divide(jnp.sum(jnp.where(counts, values(*zeroed), 0) * factor), jnp.sum(jnp.abs(factor)))
-    return mean

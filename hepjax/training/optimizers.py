@@ -1,19 +1,22 @@
-"""Optimizers of optax by name, with clipping and a reduction on plateaus."""
+"""Optimizers by name, with clipping and a reduction on plateaus."""
 
 from __future__ import annotations
 
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
 
 from hepjax.choices import Optimizer, choose
 from hepjax.errors import InputError
+from hepjax.training.ranger import lookahead, rectified_adam
+from hepjax.training.weights import mask_of_weights
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hepjax.types import Array, PyTree
 
 
@@ -34,7 +37,8 @@ def make_optimizer(
       kind: which; a name, such as "adam", will do.
       schedule: step → learning rate.
       momentum: for the optimizers that have one.
-      weight_decay: for the optimizers that have one; biases are exempt, but for novograd, which cannot exempt them.
+      weight_decay: for the optimizers that have one; of weights proper alone, as `weights.mask_of_weights` tells, but
+        for novograd, which decays all.
       clip_norm: the global norm that gradients are clipped to; None does not clip.
       plateau_patience: epochs without a fall of the training loss after which the learning rate is divided by ten;
         None never.
@@ -55,13 +59,13 @@ def make_optimizer(
     -0.5
     """
     kind = choose(Optimizer, kind, "kind")
-    make = getattr(optax, kind.value)
+    make: Callable[..., Any] = rectified_adam if kind is Optimizer.RANGER else getattr(optax, kind.value)
     accepted = inspect.signature(make).parameters
     given = {name: x for name, x in (("momentum", momentum), ("weight_decay", weight_decay)) if x is not None}
     for name in given:
         if name not in accepted:
             raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
-    masks = {name: _mask_of_penalized_weights for name in ("mask", "weight_decay_mask") if name in accepted}
+    masks = {name: mask_of_weights for name in ("mask", "weight_decay_mask") if name in accepted}
 
     def make_with(learning_rate: Any = None) -> optax.GradientTransformation:
         rates = schedule if learning_rate is None else lambda step: learning_rate * schedule(step)
@@ -74,6 +78,8 @@ def make_optimizer(
     if plateau_patience is not None:
         # Averaged over an epoch, so that the noise of single batches does not count.
         parts.append(optax.contrib.reduce_on_plateau(patience=plateau_patience, accumulation_size=steps_per_epoch))
+    if kind is Optimizer.RANGER:
+        parts.append(lookahead())
     return optax.with_extra_args_support(optax.chain(*parts))
 
 
@@ -88,8 +94,3 @@ def with_rates(opt_state: PyTree, rates: Array) -> PyTree:
       The states.
     """
     return optax.tree.set(opt_state, learning_rate=jnp.asarray(rates))
-
-
-def _mask_of_penalized_weights(params: PyTree) -> PyTree:
-    """Marks weights proper, but not biases and scales: the rule of `losses.make_penalty`."""
-    return jax.tree.map(lambda x: jnp.ndim(x) >= 2, params)

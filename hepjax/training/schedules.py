@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -17,15 +17,29 @@ if TYPE_CHECKING:
     from hepjax.types import TrainState
 
 
-def make_schedule(kind: Schedule | str, learning_rate: float, *, steps: int, warmup_steps: int = 0) -> optax.Schedule:
+_DECAYING = 0.3
+"""The share of the epochs that flat-then-decay decays in."""
+_LOWEST = 0.01
+"""The rate of its last epoch, as a share of the peak."""
+_FIRST_PERIOD = 4
+"""Epochs of the first period of cosine-restarts; each further one is twice as long."""
+
+
+def make_schedule(
+    kind: Schedule | str, learning_rate: float, *, steps: int, warmup_steps: int = 0, steps_per_epoch: int = 1
+) -> optax.Schedule:
     """Makes a schedule, step → learning rate.
 
     Args:
-      kind: the shape: constant; cosine, a half wave down to 0 (arXiv:1608.03983, eq. 5); one-cycle, up and down with
-        its peak at three tenths (arXiv:1708.07120); plateau is constant here, the optimizer scales it down.
+      kind: the shape: constant; cosine, a half wave down to 0 (arXiv:1608.03983, eq. 5); cosine-restarts, such waves
+        of 4, 8, 16 … epochs (the same, section 3), the last of which goes on to the end where no further one fits;
+        flat-then-decay, constant for seven tenths of the epochs, then multiplied by one factor an epoch down to a
+        hundredth in the last (arXiv:2202.03772, section 5); one-cycle, up and down with its peak at three tenths
+        (arXiv:1708.07120); plateau is constant here, the optimizer scales it down.
       learning_rate: the peak.
       steps: of the whole training.
-      warmup_steps: a linear rise from 0 before the shape begins.
+      warmup_steps: a linear rise from 0 before the shape begins; flat-then-decay counts them among its epochs.
+      steps_per_epoch: needed for the shapes that count epochs.
 
     Returns:
       The optax schedule.
@@ -45,14 +59,37 @@ def make_schedule(kind: Schedule | str, learning_rate: float, *, steps: int, war
         if warmup_steps:
             raise ValueError("warmup_steps: the one-cycle schedule has a warm-up of its own; give 0")
         return optax.cosine_onecycle_schedule(steps, learning_rate)
-    shape = (
-        optax.cosine_decay_schedule(learning_rate, steps - warmup_steps)
-        if kind is Schedule.COSINE
-        else optax.constant_schedule(learning_rate)
-    )
+    shape = optax.constant_schedule(learning_rate)
+    if kind is Schedule.COSINE:
+        shape = optax.cosine_decay_schedule(learning_rate, steps - warmup_steps)
+    elif kind is Schedule.COSINE_RESTARTS:
+        shape = _make_restarts(learning_rate, steps - warmup_steps, steps_per_epoch)
+    elif kind is Schedule.FLAT_THEN_DECAY:
+        shape = _make_late_decay(learning_rate, steps, warmup_steps, steps_per_epoch)
     if not warmup_steps:
         return shape
     return optax.join_schedules([optax.linear_schedule(0.0, learning_rate, warmup_steps), shape], [warmup_steps])
+
+
+def _make_restarts(learning_rate: float, steps: int, steps_per_epoch: int) -> optax.Schedule:
+    ends = [min(_FIRST_PERIOD * steps_per_epoch, steps)]
+    while (longer := ends[-1] + (_FIRST_PERIOD << len(ends)) * steps_per_epoch) <= steps:
+        ends.append(longer)
+    ends[-1] = steps
+    lengths = np.diff([0, *ends]).tolist()
+    return optax.join_schedules([optax.cosine_decay_schedule(learning_rate, length) for length in lengths], ends[:-1])
+
+
+def _make_late_decay(learning_rate: float, steps: int, before: int, steps_per_epoch: int) -> optax.Schedule:
+    """Makes the decay of the last epochs, step → rate, where the first step is that after `before` others."""
+    epochs = -(-steps // steps_per_epoch)
+    decaying = max(1, int(_DECAYING * epochs))
+
+    def rate(step: Any) -> Any:
+        epoch = (jnp.asarray(step) + before) // steps_per_epoch
+        return learning_rate * _LOWEST ** (jnp.clip(epoch + 1 - epochs + decaying, 0, decaying) / decaying)
+
+    return rate
 
 
 def hold(schedule: optax.Schedule, steps: int) -> optax.Schedule:

@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from hepjax.training.averaging import average_over_steps
+from hepjax.training.pieces import gradients_in_pieces
 from hepjax.types import EvalMetrics, StepMetrics, TrainState
 
 if TYPE_CHECKING:
@@ -26,8 +28,10 @@ def make_train_step(
     penalty: Callable[[PyTree], jax.Array] = lambda params: jnp.zeros(()),  # noqa: ARG005
     *,
     axis: str | None = None,
+    pieces: int = 1,
+    average: float | None = None,
 ) -> TrainStep:
-    """Makes the step: gradients of loss and penalty on one batch, and the optimizer's update.
+    """Makes the step: gradients of loss and penalty on one batch, the optimizer's update, and the moving average.
 
     Args:
       apply: (params, model_state, inputs, mask, key) → (outputs, model_state).
@@ -36,24 +40,41 @@ def make_train_step(
       penalty: params → () term added to the loss.
       axis: the name of the devices' axis where each runs the step on its share of the batch, as under `jax.shard_map`
         or `jax.pmap`; None where the batch is whole.
+      pieces: into how many a device's share of the batch is divided, to be computed one after another; see
+        `pieces.gradients_in_pieces`.
+      average: the decay of the moving average of parameters and other variables; None keeps none. States from `start`
+        must then have one.
 
     Returns:
       The function (state, batch) → (state, metrics).
     """
 
-    def average(x: PyTree) -> PyTree:
+    def mean_over_devices(x: PyTree) -> PyTree:
         return x if axis is None else jax.lax.pmean(x, axis)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+    def gradients(state: TrainState, batch: Batch, key: jax.Array) -> Any:
+        mask = batch.weights != 0
+
+        def loss_of(outputs: Any) -> jax.Array:
+            return loss(*_gather_device_shares((outputs, *batch.truth), axis))
+
         def objective(params: PyTree) -> tuple[jax.Array, tuple[jax.Array, PyTree]]:
-            key = jax.random.fold_in(state.key, state.step)
-            key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
-            outputs, model_state = apply(params, state.model_state, batch.inputs, batch.weights != 0, key)
-            value = loss(*_gather_device_shares((outputs, *batch.truth), axis))
+            outputs, model_state = apply(params, state.model_state, batch.inputs, mask, key)
+            value = loss_of(outputs)
             return value + penalty(params), (value, model_state)
 
+        if pieces == 1:
+            return jax.grad(objective, has_aux=True)(state.params)
+        of_loss, others = gradients_in_pieces(
+            apply, loss_of, pieces, state.params, state.model_state, (batch.inputs, mask), key
+        )
+        return jax.tree.map(jnp.add, of_loss, jax.grad(penalty)(state.params)), others
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, StepMetrics]:
+        key = jax.random.fold_in(state.key, state.step)
+        key = key if axis is None else jax.random.fold_in(key, jax.lax.axis_index(axis))
         # Each device has the gradient of the whole loss through its own share, as often as there are devices.
-        grads, (value, model_state) = average(jax.grad(objective, has_aux=True)(state.params))
+        grads, (value, model_state) = mean_over_devices(gradients(state, batch, key))
         updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=value)
         params = optax.apply_updates(state.params, updates)
         largest = jax.tree.map(lambda x: jnp.max(jnp.abs(x)), grads)
@@ -61,7 +82,10 @@ def make_train_step(
         finite = jnp.isfinite(jnp.stack([value, nothing, *jax.tree.leaves(largest)])).all()
         weights = _gather_device_shares(batch.weights, axis)
         metrics = StepMetrics(value, jnp.sum(weights), jnp.sum(jnp.abs(weights)), largest, finite)
-        return TrainState(params, model_state, opt_state, state.step + 1, state.key), metrics
+        kept = state.average
+        if average is not None:
+            kept = average_over_steps(kept, (params, model_state), state.step + 1, average)
+        return TrainState(params, model_state, opt_state, state.step + 1, state.key, kept), metrics
 
     return step
 

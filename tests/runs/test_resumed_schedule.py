@@ -20,7 +20,7 @@ def made(schedule=Schedule.COSINE, epochs=3, **optimizer):
     return options.Experiment(models.MLP(), epochs=epochs, batch_size=10, optimizer=chosen)
 
 
-@pytest.mark.parametrize("schedule", [Schedule.COSINE, Schedule.ONE_CYCLE])
+@pytest.mark.parametrize("schedule", [Schedule.COSINE, Schedule.COSINE_RESTARTS, Schedule.ONE_CYCLE])
 def test_a_schedule_is_not_stretched_in_silence(schedule):
     with pytest.raises(InputError, match=r"from (\S+) to (\S+) after epoch 3") as found:
         resumed_schedule.check_schedule(made(schedule, 6), made(schedule), RECORD)
@@ -30,6 +30,12 @@ def test_a_schedule_is_not_stretched_in_silence(schedule):
     assert "--optimizer.schedule-epochs 3 keeps" in str(found.value)
     if schedule is Schedule.COSINE:
         assert new == pytest.approx(0.05, rel=0.02)  # half way down
+
+
+def test_a_late_decay_is_not_undone_in_silence():
+    flat = Schedule.FLAT_THEN_DECAY
+    with pytest.raises(InputError, match=r"from 0\.001 to 0\.1 after epoch 10"):
+        resumed_schedule.check_schedule(made(flat, 20), made(flat, 10), RECORD)
 
 
 @pytest.mark.parametrize("asked, words", [(3, "stays 2.7e-06"), (6, "goes from 2.7e-06 to 0.05"), (4, "goes over 4")])

@@ -35,13 +35,14 @@ def jets(name, rng, count=48):
     return Batch(inputs, rng.integers(C, size=count).astype(np.int32), rng.uniform(0.5, 2, count).astype(np.float32))
 
 
-def programs(name, devices, data):
+def programs(name, devices, data, kind=Optimizer.ADAM, **options):
     network, key = NETWORKS[name], jax.random.key(0)
     schedule = training.make_schedule(Schedule.CONSTANT, 0.05, steps=10)
-    optimizer = training.make_optimizer(Optimizer.ADAM, schedule, clip_norm=1.0)
+    optimizer = training.make_optimizer(kind, schedule, clip_norm=1.0)
     apply, loss = models.make_apply(network), losses.categorical_cross_entropy
-    state = training.start(*models.initialize(network, key, jax.tree.map(lambda x: x[:1], data.inputs)), optimizer, key)
-    step = training.make_train_step(apply, loss, optimizer, losses.make_penalty({2: 0.1}), axis=devices.axis)
+    drawn = models.initialize(network, key, jax.tree.map(lambda x: x[:1], data.inputs))
+    state = training.start(*drawn, optimizer, key, average="average" in options)
+    step = training.make_train_step(apply, loss, optimizer, losses.make_penalty({2: 0.1}), axis=devices.axis, **options)
     evaluate = training.make_eval_step(apply, loss, axis=devices.axis)
     run, evaluate = runtime.compile_on(devices, training.over_window(step), evaluate)
     return runtime.place_state(devices, state.state), run, evaluate
@@ -127,6 +128,24 @@ def test_jets_that_are_normalised_together_are_seen_together(rng):
         )
         ends.append(jax.device_get((state.params, state.model_state)))
     chex.assert_trees_all_close(*ends, atol=1e-6, rtol=1e-5)
+
+
+def test_pieces_averages_and_slow_weights(rng):
+    """As on one device, and divided among the devices where the optimizer's state is."""
+    data, rows, ends = jets("mlp", rng), batches_of(rng, most=4), []
+    for devices in (
+        runtime.make_devices(1),
+        runtime.make_devices(4),
+        runtime.make_devices(4, shard_optimizer=True),
+    ):
+        state, run, _ = programs("mlp", devices, data, Optimizer.RANGER, pieces=2, average=0.9)
+        state, metrics = run(state, runtime.place_window(devices, window(data, devices.everywhere, rows)))
+        ends.append((state, jax.device_get((state.params, state.average, metrics.loss))))
+    for _, other in ends[1:]:
+        chex.assert_trees_all_close(other, ends[0][1], atol=1e-5, rtol=1e-5)
+    slow = [x for x in jax.tree.leaves(ends[2][0].opt_state) if x.shape == (8, 3)]
+    assert len(slow) == 3
+    assert all(x.addressable_shards[0].data.shape == (2, 3) for x in slow)
 
 
 def test_the_optimizers_state_is_divided_and_put_together_again(rng):

@@ -179,6 +179,15 @@ def test_class_weights(rng):
     np.testing.assert_allclose(found, losses.categorical_cross_entropy(logits, labels, weights[labels]), rtol=1e-6)
 
 
+def test_smoothed_labels(rng):
+    """The cross-entropy with a label of which a share is divided among all classes."""
+    logits, labels, weights = rng.normal(size=(B, C)), rng.integers(C, size=B), rng.uniform(size=B)
+    found = losses.categorical_cross_entropy(jnp.asarray(logits), jnp.asarray(labels), weights, smoothing=0.2)
+    log_p = logits - np.log(np.exp(logits).sum(1, keepdims=True))
+    each = -np.sum((0.8 * np.eye(C)[labels] + 0.2 / C) * log_p, axis=1)
+    np.testing.assert_allclose(found, np.average(each, weights=weights), rtol=1e-5)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, bool, np.int64])
 def test_class_weights_of_binary_labels_of_any_type(rng, dtype):
     logits, labels, weights = jnp.array(rng.normal(size=B)), rng.integers(2, size=B), np.array([1.0, 3.0])

@@ -11,6 +11,7 @@ from hepjax.tasks.classification.options import Insensitivity
 from hepjax.tasks.classification.scores import scores_of
 from hepjax.tasks.task import Task
 from hepjax.tasks.task_types import Figures, Layout, Objective, Predictions
+from hepjax.types import Rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hepjax.models import Apply
     from hepjax.report import Section, Summary
     from hepjax.tasks.task_types import Results
-    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Rule, Scores
+    from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Scores
 
 _SMALLEST = 1.1754944e-38
 """What a probability that underflowed to 0 is taken for: the smallest normal float32."""
@@ -51,6 +52,8 @@ class Classification(Task):
     insensitive: Insensitivity = dataclasses.field(default_factory=Insensitivity)
     balance: bool = False
     """Weight classes so that all count the same in training and validation, whatever their numbers and weights."""
+    label_smoothing: float = 0.0
+    """The share of each training label that is divided among all classes; validation labels stay as they are."""
 
     layout: ClassVar[Layout] = Layout("scores", "labels", "classes", "probabilities")
     figures: ClassVar[Any] = ClassificationFigures
@@ -71,8 +74,18 @@ class Classification(Task):
         return None if jets.labels is None else np.asarray(jets.labels[rows], np.int32)
 
     def rules(self) -> Iterable[Rule]:
-        """Returns what the options of insensitivity must keep to."""
-        return options.decorrelation_rules(self.insensitive)
+        """Returns what the options of labels and of insensitivity must keep to."""
+        smoothing = self.label_smoothing
+        return (
+            Rule("--label-smoothing", smoothing, 0 <= smoothing < 1, "0 or more, below 1"),
+            Rule(
+                "--label-smoothing",
+                smoothing,
+                not (smoothing and options.asks_for_decorrelation(self.insensitive)),
+                "0 where predictions shall be insensitive",
+            ),
+            *options.decorrelation_rules(self.insensitive),
+        )
 
     def negative_weights_problem(self) -> str:
         """Refuses negative weights where predictions shall not tell a quantity."""
@@ -134,7 +147,7 @@ class Classification(Task):
 
         loss = losses.categorical_cross_entropy
         if not options.asks_for_decorrelation(self.insensitive):
-            return Objective(apply, loss, apply, loss)
+            return Objective(apply, partial(loss, smoothing=self.label_smoothing), apply, loss)
         return decorrelation.make_decorrelation_objective(self.insensitive, dataset, apply, loss)
 
     def mean_loss(
@@ -183,7 +196,8 @@ class Classification(Task):
             words = "training and validation loss are of two kinds and say nothing of the fit."
             return {"kind": "contest", "words": f"Trained against an adversary: {words}"}
         verdict = evaluation.verdict(history, chance_loss=math.log(len(columns)))
-        return {"kind": verdict.kind.value, "words": verdict.words}
+        smoothed = " The training loss is that of smoothed labels." if self.label_smoothing else ""
+        return {"kind": verdict.kind.value, "words": verdict.words + smoothed}
 
     def evaluate(self, predictions: Predictions) -> dict[str, Any]:
         """Computes accuracy, loss, ROC figures, confusion and their intervals."""
