@@ -10,7 +10,6 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models, runtime, training
-from hepjax.choices import Schedule
 from hepjax.errors import InputError
 from hepjax.inputs import batching, load_subsets, pipelines
 from hepjax.runs.batch_feeds import (
@@ -22,10 +21,9 @@ from hepjax.runs.batch_feeds import (
     shared_feed,
 )
 from hepjax.runs.ensembles import asks_for_ensemble, choose_members, count_members
-from hepjax.runs.resumed_schedule import schedule_length
+from hepjax.runs.training_steps import make_experiment_optimizer, make_training_steps
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
-from hepjax.training import losses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +35,7 @@ if TYPE_CHECKING:
     from hepjax.runs.ensembles import Member
     from hepjax.runs.options import Experiment
     from hepjax.runtime import Devices
-    from hepjax.tasks import Objective, Task
+    from hepjax.tasks import Task
     from hepjax.training.step import EvalStep, TrainStep
     from hepjax.types import Dataset, Ensemble, PyTree, Scaling, TrainState
 
@@ -264,62 +262,6 @@ def make_scorer(
         return predict_subset(evaluate, buckets, [size] * len(buckets), devices, placed, part)
 
     return score
-
-
-def make_training_steps(
-    experiment: Experiment, objective: Objective, optimizer: Any, axis: str | None = None
-) -> tuple[TrainStep, EvalStep]:
-    """Makes the step and the evaluation of an experiment.
-
-    Args:
-      experiment: the options.
-      objective: of its task.
-      optimizer: from `make_experiment_optimizer`.
-      axis: as in `make_train_step`.
-
-    Returns:
-      The pure functions.
-    """
-    chosen = experiment.optimizer
-    penalty = losses.make_penalty(dict(chosen.penalties))
-    step = training.make_train_step(
-        objective.apply, objective.loss, optimizer, penalty, axis=axis, pieces=chosen.pieces, average=chosen.average
-    )
-    return step, training.make_eval_step(objective.val_apply, objective.val_loss, axis=axis)
-
-
-def make_experiment_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
-    """Makes the optimizer of an experiment, whose state holds the learning rate.
-
-    Args:
-      experiment: the options.
-      steps_per_epoch: the steps in an epoch.
-
-    Returns:
-      The schedule, step → what the learning rate is multiplied by; and the optax transformation.
-    """
-    chosen = experiment.optimizer
-    steps = steps_per_epoch * schedule_length(experiment)
-    schedule = training.make_schedule(
-        chosen.schedule,
-        1.0,
-        steps=steps,
-        warmup_steps=int(chosen.warmup_epochs * steps_per_epoch),
-        steps_per_epoch=steps_per_epoch,
-    )
-    if schedule_length(experiment) < experiment.epochs:
-        schedule = training.hold(schedule, steps)
-    optimizer = training.make_optimizer(
-        chosen.name,
-        schedule,
-        momentum=chosen.momentum,
-        weight_decay=chosen.weight_decay,
-        clip_norm=chosen.clip_norm,
-        plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
-        steps_per_epoch=steps_per_epoch,
-        peak=chosen.learning_rate,
-    )
-    return schedule, optimizer
 
 
 def _compile_training(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep) -> training.Programs:
