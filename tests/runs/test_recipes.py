@@ -14,7 +14,7 @@ from hepjax.cli import parsing
 from hepjax.models.registry import MODELS
 from hepjax.runs import options, recipes, stored, train
 
-pytestmark = pytest.mark.usefixtures("undrawn")
+pytestmark = pytest.mark.usefixtures("brief")
 EXACT = ("--optimizer.average", "0.9", "--optimizer.pieces", "3", "--optimizer.name", "ranger")
 
 

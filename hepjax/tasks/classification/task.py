@@ -142,6 +142,8 @@ class Classification(Task):
 
     def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
         """Returns the network and the cross-entropy, with the terms that insensitivity adds."""
+        from functools import partial
+
         from hepjax.tasks.classification import decorrelation
         from hepjax.training import losses
 
