@@ -340,6 +340,19 @@ class Schedule(enum.Enum):
     PLATEAU = "plateau"
 
 
+class Augmentation(enum.Enum):
+    """Random symmetries of jets in training."""
+
+    AZIMUTH = "azimuth"
+    """A rotation about the beams."""
+    BOOST = "boost"
+    """A boost along the beams, of a rapidity up to 1; for networks of four-momenta."""
+    MIRROR = "mirror"
+    """Mirror images, of η and of φ."""
+    ROTATION = "rotation"
+    """A rotation about the jet's axis, of Δη and Δφ: radiation keeps its pT, but not its direction to the beams."""
+
+
 class Recipe(enum.Enum):
     """The published choices for the training of a network."""
 

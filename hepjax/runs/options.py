@@ -7,7 +7,7 @@ from math import inf
 from pathlib import Path  # noqa: TC003 — tyro and cattrs read the annotations at run time
 from typing import TYPE_CHECKING, Any
 
-from hepjax.choices import Norm, Optimizer, Precision, Schedule, Strategy, choose_fields
+from hepjax.choices import Augmentation, Norm, Optimizer, Precision, Schedule, Strategy, choose_fields
 from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.tasks.registry import TASKS, default_task
@@ -124,6 +124,9 @@ class Experiment:
     """Stop when the validation loss has not fallen for so many epochs; None never stops early."""
     min_change: float = 0.0
     """By how much the validation loss must fall to count."""
+    augment: tuple[Augmentation, ...] = ()
+    """Change training jets at random in each step, by symmetries: mirror images, a rotation about the jet's axis
+    (rotation), one about the beams (azimuth), a boost along the beams; refused where a column would no longer fit."""
     lengths: int = 6
     """To how many numbers of particles jets are padded, at most; 1 pads all jets alike."""
     precision: Precision = Precision.FLOAT32
@@ -176,7 +179,7 @@ def check(experiment: Experiment) -> None:
     """
     from hepjax.models.fields import model_rules
 
-    e = experiment
+    e, names = experiment, " ".join(kind.value for kind in experiment.augment)
     own: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
@@ -213,6 +216,8 @@ def check(experiment: Experiment) -> None:
             not (problem := e.task.precision_problem(e.precision)),
             problem,
         ),
+        Rule("--augment", names, len({*e.augment}) == len(e.augment), "each kind once"),
+        Rule("--augment", names, not (names and e.task.augmentation_problem()), e.task.augmentation_problem()),
         Rule("--lengths", e.lengths, e.lengths >= 1, "1 or more"),
         Rule("--memory", e.memory, 0 < e.memory < inf, "more than 0"),
         Rule("--seed", e.seed, 0 <= e.seed < 2**32, "0 or more, below 2^32"),

@@ -21,7 +21,7 @@ from hepjax.runs.batch_feeds import (
     shared_feed,
 )
 from hepjax.runs.ensembles import asks_for_ensemble, choose_members, count_members
-from hepjax.runs.training_steps import make_experiment_optimizer, make_training_steps
+from hepjax.runs.training_steps import make_experiment_augmentation, make_experiment_optimizer, make_training_steps
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
 
@@ -123,7 +123,9 @@ def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: S
         variables = [task.fit_variables(partial(_inputs_of_training_jets, experiment, jets), dataset)]
     schedule, optimizer = make_experiment_optimizer(experiment, feed.steps)
     objective = task.objective(
-        make_scaled_apply(pipeline, experiment), dataset, _targets_of_training_jets(jets, members)
+        make_scaled_apply(pipeline, experiment, make_experiment_augmentation(experiment, pipeline, dataset)),
+        dataset,
+        _targets_of_training_jets(jets, members),
     )
     steps = make_training_steps(experiment, objective, optimizer, devices.axis)
     programs = _compile_training(devices, feed, *steps)
@@ -208,12 +210,15 @@ def take_saved_model(task: Task, state: TrainState) -> tuple[PyTree, PyTree, Sca
     return task.network_parameters(state.params), model_state, state.model_state[SCALING]
 
 
-def make_scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> Apply:
+def make_scaled_apply(
+    pipeline: InputPipeline, experiment: Experiment, augment: Callable[[jax.Array, Any], Any] | None = None
+) -> Apply:
     """Makes the function of a model in training, which has its scaling among its other variables.
 
     Args:
       pipeline: of the model.
       experiment: the options.
+      augment: (key, inputs) → inputs, where there is a key, as in training; None changes nothing.
 
     Returns:
       The function.
@@ -225,6 +230,9 @@ def make_scaled_apply(pipeline: InputPipeline, experiment: Experiment) -> Apply:
         scaling = model_state[SCALING]
         others = {name: value for name, value in model_state.items() if name != SCALING}
         scaled = pipelines.make_apply(pipeline, scaling, experiment.precision)
+        if augment is not None and key is not None:
+            of_inputs, key = jax.random.split(key)
+            inputs = augment(of_inputs, inputs)
         outputs, others = scaled(params, others, inputs, mask, key)
         return outputs, {**others, SCALING: scaling}
 

@@ -17,6 +17,7 @@ from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, 
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
+from hepjax.runs.training_steps import make_experiment_augmentation
 from hepjax.runs.training_weights import weigh_training_jets
 from hepjax.runtime.tensorboard import check_tensorboard_installed
 from hepjax.types import Ensemble
@@ -109,6 +110,7 @@ def _run(
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)
     check_size(experiment, pipeline, opened.data.dataset)
+    make_experiment_augmentation(experiment, pipeline, opened.data.dataset)  # refuses before jets are read
     stack.enter_context(runtime.ends_together())
     jets, weights = weigh_training_jets(
         experiment, _load_training_jets(experiment, pipeline, opened), opened.sources["data"]
@@ -210,6 +212,7 @@ def _optimizer_line(experiment: Experiment) -> str:
     batches = f"batches of {experiment.batch_size}" if experiment.batch_size else "all jets at once"
     words = [f"{chosen.name.value}, learning rate {chosen.learning_rate:g} {chosen.schedule.value}", batches]
     words += [f"{name.replace('_', ' ')} {value:g}" for name in _FURTHER if (value := getattr(chosen, name))]
+    words += [f"augmented by {' and '.join(kind.value for kind in experiment.augment)}"] if experiment.augment else []
     return f"{', '.join(words)}; up to {experiment.epochs} epochs"
 
 

@@ -6,15 +6,45 @@ from typing import TYPE_CHECKING, Any
 
 from hepjax import training
 from hepjax.choices import Schedule
+from hepjax.errors import InputError
+from hepjax.inputs.augmentation import make_augmentation
 from hepjax.runs.resumed_schedule import schedule_length
 from hepjax.training import losses
+from hepjax.types import Sequences
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import jax
+
+    from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
     from hepjax.tasks import Objective
     from hepjax.training.step import EvalStep, TrainStep
+    from hepjax.types import Dataset
+
+
+def make_experiment_augmentation(
+    experiment: Experiment, pipeline: InputPipeline, dataset: Dataset
+) -> Callable[[jax.Array, Any], Any] | None:
+    """Makes the function that changes the training jets of an experiment at random.
+
+    Args:
+      experiment: the options.
+      pipeline: of its model.
+      dataset: of the jets.
+
+    Returns:
+      (key, inputs) → inputs; None where nothing is asked for.
+
+    Raises:
+      InputError: the model does not see particles, or a column would no longer fit the others.
+    """
+    if not experiment.augment:
+        return None
+    if not isinstance(pipeline.example, Sequences):
+        raise InputError("--augment: the model does not see particles; leave it out, or train a model of particles")
+    return make_augmentation(experiment.augment, pipeline.columns, dataset)
 
 
 def make_training_steps(

@@ -41,6 +41,13 @@ class Refusals:
         """Returns why there cannot be folds, in words that follow "--folds: expected", or "" as by default."""
         return ""
 
+    def augmentation_problem(self) -> str:
+        """Returns what may be augmented, in words that follow "--augment: expected", or "" for all.
+
+        By default it is nothing, for targets may change with the jets.
+        """
+        return "none for this task, whose targets may change with the jets"
+
     def weights_problem(self) -> str:
         """Returns why jets cannot have weights, in words for a message, or "" as by default."""
         return ""

@@ -104,3 +104,34 @@ def test_each_of_an_ensemble_keeps_its_averages(jet_file, tmp_path):
 def test_what_makes_no_sense_is_refused(words, problem):
     with pytest.raises(InputError, match=problem):
         options.check(parsing.parse(["train", "mlp", *words]))
+
+
+def test_augmented_trainings_go_on_exactly(jet_file, tmp_path, caplog):
+    caplog.set_level(logging.INFO, logger="hepjax")
+    path, words = jet_file(count=80), ["--augment", "mirror", "--epochs", "2", "--batch-size", "16"]
+    network = ["deepsets", "--particle", "4", "--hidden", "4"]
+    for name, epochs in (("straight", "2"), ("stopped", "1"), ("plain", "2")):
+        given = words[2:] if name == "plain" else words
+        given = ["train", *given, "--data", str(path), "--out", str(tmp_path / name), "--epochs", epochs, *network]
+        train.run(parsing.parse(given))
+    train.run(parsing.parse(["train", "--out", str(tmp_path / "stopped"), "--resume", "--epochs", "2"]))
+    runs = [stored.open_run(tmp_path / name) for name in ("straight", "stopped", "plain")]
+    straight, stopped, plain = ([row[:5] for row in run.history] for run in runs)
+    assert straight == stopped
+    assert straight != plain
+    assert "augmented by mirror" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "words, problem",
+    [
+        (["mlp", "--augment", "mirror"], "--augment: the model does not see particles"),
+        (["deepsets", "--augment", "azimuth"], "--augment azimuth: changes nothing"),
+        (["deepsets", "--augment", "mirror", "mirror"], "--augment: expected each kind once"),
+        (["deepsets", "--task", "regression", "--target", "j_mass", "--augment", "mirror"], "--augment: expected none"),
+    ],
+)
+def test_augmentations_that_cannot_be_are_refused(jet_file, tmp_path, words, problem):
+    with pytest.raises(InputError, match=problem):
+        train.run(parsing.parse(["train", "--data", str(jet_file(count=80)), "--out", str(tmp_path / "run"), *words]))
+    assert not (tmp_path / "run").exists()

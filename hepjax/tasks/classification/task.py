@@ -100,6 +100,10 @@ class Classification(Task):
         """Tells whether `balance` asks for it."""
         return self.balance
 
+    def augmentation_problem(self) -> str:
+        """Refuses nothing: classes stay what they are."""
+        return ""
+
     def folds_problem(self) -> str:
         """Refuses folds where energies are shifted."""
         return "none where energies are shifted" if self.insensitive.energy_scale else ""
