@@ -122,11 +122,9 @@ def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: S
         statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
         variables = [task.fit_variables(partial(_inputs_of_training_jets, experiment, jets), dataset)]
     schedule, optimizer = make_experiment_optimizer(experiment, feed.steps)
-    objective = task.objective(
-        make_scaled_apply(pipeline, experiment, make_experiment_augmentation(experiment, pipeline, dataset)),
-        dataset,
-        _targets_of_training_jets(jets, members),
-    )
+    augment = make_experiment_augmentation(experiment, pipeline, dataset)
+    apply = make_scaled_apply(pipeline, experiment, augment)
+    objective = task.objective(apply, dataset, _targets_of_training_jets(jets, members))
     steps = make_training_steps(experiment, objective, optimizer, devices.axis)
     programs = _compile_training(devices, feed, *steps)
     fit = partial(
