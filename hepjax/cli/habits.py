@@ -13,6 +13,8 @@ _HERE = {
     "--optimizer.learning-rate": ("--lr", "--learning-rate", "--start-lr"),
     "--optimizer.weight-decay": ("--wd", "--weight-decay"),
     "--optimizer.clip-norm": ("--clip", "--clip-norm", "--grad-clip", "--gradient-clip-val"),
+    "--optimizer.average": ("--ema", "--ema-decay"),
+    "--optimizer.pieces": ("--accumulate-grad-batches", "--grad-accum", "--accum-steps"),
     "--optimizer.schedule": ("--schedule", "--scheduler", "--lr-scheduler"),
     "--optimizer.name": ("--optim", "--optimizer"),
     "--batch-size": ("--bs", "--batch", "--batchsize"),

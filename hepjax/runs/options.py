@@ -279,10 +279,11 @@ def _optimizer_rules(o: Optimization, epochs: int) -> tuple[Rule, ...]:
 
 def _piece_rules(e: Experiment) -> tuple[Rule, ...]:
     """Returns the conditions on the pieces of a batch; how many jets all of them are is not known yet."""
-    pieces, batch_size = e.optimizer.pieces, e.batch_size or 2**31
-    needed = 2 if getattr(e.model, "norm", None) is Norm.BATCH else 1
-    words = f"1 or more, and {needed} jets of a batch of {batch_size} in each at least"
-    return (Rule("--optimizer.pieces", pieces, 1 <= pieces <= batch_size // needed, words),)
+    pieces, needed = e.optimizer.pieces, 2 if getattr(e.model, "norm", None) is Norm.BATCH else 1
+    most = (e.batch_size or 2**31) // needed
+    share = "two jets" if needed == 2 else "a jet"
+    words = f"1 to {most}, so that each has {share} of a batch of {e.batch_size}" if e.batch_size else "1 or more"
+    return (Rule("--optimizer.pieces", pieces, 1 <= pieces <= most, words),)
 
 
 def _check_task_and_model(task: Task, model: Model) -> None:

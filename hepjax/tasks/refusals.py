@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Refusals:
-    """The part of a task that refuses what it cannot do; by default it refuses nothing."""
+    """The part of a task that refuses what it cannot do; by default nothing but augmentation."""
 
     def rules(self) -> Iterable[Rule]:
         """Returns what the options must keep to; none by default."""
