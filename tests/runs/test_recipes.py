@@ -99,7 +99,7 @@ def test_each_of_an_ensemble_keeps_its_averages(jet_file, tmp_path):
         (["--optimizer.pieces", "0", "--batch-size", "0"], "--optimizer.pieces: expected 1 or more, found 0"),
         (
             ["--optimizer.pieces", "65", "--batch-size", "64"],
-            "1 to 64, so that each has a jet of a batch of 64, found 65",
+            "so that each has a jet of a batch of 64, found 65",
         ),
         (["--optimizer.pieces", "33", "--batch-size", "64", "--norm", "batch"], "1 to 32, so that each has two jets"),
         (["--label-smoothing", "1"], "--label-smoothing: expected 0 or more, below 1"),
