@@ -37,7 +37,8 @@ def rectified_adam(learning_rate: Any, weight_decay: float = 0.0, mask: Any = No
     """Makes Adam whose first steps are rectified, with β = 0.95 and 0.999, ε = 1e-5 and decoupled weight decay.
 
     While too few gradients are known to judge their variance, which is five steps here, the steps are those of
-    momentum; later ones are Adam's, shortened by the expected excess of its variance.
+    momentum; later ones are Adam's, shortened by the expected excess of its variance. As in the authors' code, ε is
+    added to the root of the average before the bias of its beginning is taken out.
 
     Args:
       learning_rate: a number, or step → number.
