@@ -42,6 +42,8 @@ _RECIPE_HELP = (
     "Take the published choices of optimizer, schedule, batch size and epochs for a network as the defaults of these "
     "options."
 )
+_OPTIONS = {"start_from": "from"}
+"""Fields of `Experiment` whose options have another name, for theirs is a word of Python."""
 
 
 class Choice(NamedTuple):
@@ -67,7 +69,7 @@ def parse(words: Sequence[str]) -> Any:
       words: the arguments of `hepjax`.
 
     Raises:
-      InputError: a model or a plug-in is not usable, or `--resume` finds no run.
+      InputError: a model or a plug-in is not usable, or `--resume` or `--from` finds no run.
 
     >>> parse(["train", "mlp", "--hidden", "8", "4"]).model.hidden
     (8, 4)
@@ -80,7 +82,10 @@ def parse(words: Sequence[str]) -> Any:
     recipe = _option_value("--recipe", rest)
     outline, command, unknown = _train_options_and_rest(rest, recipe)
     saved = run_folder.resumable_experiment(command.out) if command.resume else None
-    if saved is not None and saved.plugins:  # they may register the name
+    known = saved
+    if saved is None and command.start_from is not None:
+        known = run_folder.read_experiment(command.start_from)[0]
+    if known is not None and known.plugins:  # they may register the name
         outline, command, unknown = _train_options_and_rest(rest, recipe)
     if saved is not None and recipe:
         raise InputError("--recipe: a run goes on with the options that it was begun with; leave it out")
@@ -91,10 +96,11 @@ def parse(words: Sequence[str]) -> Any:
         return _parse_with_tyro(outline, rest)
     if any(word.startswith("-") for word in unknown):  # the model's options, or nobody's
         check_habits(unknown, {option.name for option in options_in(MODELS.get(command.model.registered))})
-    choices = {"model": _model_options_type(name, saved)} | _choice_types(rest, saved)
+    choices = {"model": _model_options_type(name, known)} | _choice_types(rest, saved)
     defaults = recipe_options(recipe) if saved is None else vars(saved)
     experiment = _experiment_of_options(_parse_with_tyro(_train_options_type(choices, defaults), rest))
-    return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*experiment.plugins, *plugins))))
+    used = () if known is None else known.plugins
+    return dataclasses.replace(experiment, plugins=tuple(dict.fromkeys((*used, *experiment.plugins, *plugins))))
 
 
 def _train_options_and_rest(words: Sequence[str], recipe: str | None) -> tuple[type, Any, list[str]]:
@@ -173,7 +179,7 @@ def _train_options_type(choices: dict[str, tuple[Any, Any]], defaults: Mapping[s
     for field in dataclasses.fields(Experiment):
         default = defaults.get(field.name, field.default)
         plain: Any = tuple[JetPath, ...] if field.name in _JETS else hints[field.name]
-        hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name))]
+        hint = Annotated[plain, tyro.conf.arg(help=docs.get(field.name), name=_OPTIONS.get(field.name))]
         fields.append((field.name, *choices.get(field.name, (hint, default))))
     for choice in CHOICES:
         lines = "; ".join(f"{name}: {choice.registry.summary(name)}" for name in choice.registry.names())
@@ -204,7 +210,9 @@ def _model_name_type() -> tuple[Any, Any]:
 
 
 def _model_options_type(name: str | None, saved: Experiment | None) -> tuple[Any, Any]:
-    """The type of a model's options beside the names of the others, and the default."""
+    """The type of a model's options beside the names of the others, and the default: that of a run to go on with or
+    to start from.
+    """
     kinds = {other: _named_option_type(other, "", []) for other in MODELS.names()}
     default = name or DEFAULT_MODEL if saved is None else MODELS.name_of(saved.model)
     for chosen in {default, name or default}:

@@ -112,6 +112,12 @@ class Experiment:
     """Give all classes the same spectrum in training: columns, each with the edges of its bins, jet_pt 500 700 1000."""
     reweight_to: str = "flat"
     """That spectrum: flat, the mean of the classes' own, or that of the class that is named."""
+    start_from: Path | None = None
+    """Start from the trained network in this run folder, with a new head where classes or task are others."""
+    new_head: bool = False
+    """Draw the head of --from anew, also where its outputs are those of this run."""
+    body_rate: float = 1.0
+    """The learning rate of what --from has trained is this times that of the rest; 0 freezes it."""
     out: Path | None = None
     """Folder for the results; the default is the next free one of runs/MODEL-1, runs/MODEL-2, …"""
     epochs: int = 50
@@ -209,6 +215,9 @@ def check(experiment: Experiment) -> None:
             sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
             "one of them",
         ),
+        Rule("--body-rate", e.body_rate, 0 <= e.body_rate < inf, "0 or more"),
+        Rule("--body-rate", e.body_rate, e.start_from is not None or e.body_rate == 1, "1 without --from"),
+        Rule("--new-head", e.new_head, e.start_from is not None or not e.new_head, "none without --from"),
         Rule("--folds", e.folds, not (e.folds and e.task.folds_problem()), e.task.folds_problem()),
         Rule(
             "--precision",

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 _PLACE = ("devices", "memory", "coordinator", "processes", "process", "cluster", "profile", "tensorboard")
 """Options that say where a run is trained; it may go on elsewhere."""
-_MAY_CHANGE = ("data", "val", "test", "out", "epochs", "plugins", "resume", *_PLACE)
+_MAY_CHANGE = ("data", "val", "test", "out", "epochs", "plugins", "resume", "start_from", *_PLACE)
 """Options that may differ where a training goes on, or where its folder or its jets have been moved."""
 _CLASSIFICATION = {"name": "classification"}
 _OF_CLASSIFICATION = ("insensitive", "balance")
@@ -80,7 +80,8 @@ def with_absolute_paths(experiment: options.Experiment) -> options.Experiment:
     paths = {name: tuple(p.resolve() for p in getattr(experiment, name)) for name in ("data", "val", "test", "plugins")}
     described = experiment.dataset is not None and is_description(experiment.dataset)
     dataset = str(Path(experiment.dataset or "").resolve()) if described else experiment.dataset
-    return dataclasses.replace(experiment, dataset=dataset, **paths)  # type: ignore[arg-type]
+    start = None if experiment.start_from is None else experiment.start_from.resolve()
+    return dataclasses.replace(experiment, dataset=dataset, start_from=start, **paths)  # type: ignore[arg-type]
 
 
 def _make_run_folder(folder: Path) -> None:
@@ -254,7 +255,7 @@ def check_same_experiment(given: options.Experiment, own: options.Experiment) ->
     )
     # The model's own name first: its other options differ where it does.
     for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
-        free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", *_PLACE}
+        free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", "start_from", *_PLACE}
         if saved.get(name) != now.get(name) and not free:
             raise InputError(
                 f"--resume: {name} was {saved.get(name)} in {given.out} and is {now.get(name)} now; "

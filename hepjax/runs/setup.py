@@ -11,16 +11,10 @@ import numpy as np
 from hepjax import inputs as representations
 from hepjax import models, runtime, training
 from hepjax.errors import InputError
-from hepjax.inputs import batching, load_subsets, pipelines
-from hepjax.runs.batch_feeds import (
-    COMPILATION_FLOP,
-    choose_evaluation_size,
-    divided_feed,
-    join_subsets,
-    predict_subset,
-    shared_feed,
-)
+from hepjax.inputs import batching, pipelines
+from hepjax.runs.batch_feeds import divided_feed, join_subsets, shared_feed
 from hepjax.runs.ensembles import asks_for_ensemble, choose_members, count_members
+from hepjax.runs.starts import draw_from, keep_scaling
 from hepjax.runs.training_steps import make_experiment_augmentation, make_experiment_optimizer, make_training_steps
 from hepjax.runtime.compilation import watch_traces
 from hepjax.tasks import packing
@@ -34,6 +28,7 @@ if TYPE_CHECKING:
     from hepjax.runs.batch_feeds import Feed
     from hepjax.runs.ensembles import Member
     from hepjax.runs.options import Experiment
+    from hepjax.runs.starts import Start
     from hepjax.runtime import Devices
     from hepjax.tasks import Task
     from hepjax.training.step import EvalStep, TrainStep
@@ -45,8 +40,6 @@ _COPIES = 4
 """Of all parameters in training, at least: the state, that before the epoch, that of the best epoch, gradients."""
 _AVERAGES = 3
 """More of them where averages are kept: one for each state."""
-_MIXED = 512
-"""The most jets that are predicted at once where they are sorted by length: the last batch of each is filled up."""
 
 
 class TrainingSetup(NamedTuple):
@@ -77,13 +70,16 @@ def make_task_pipeline(model: models.Model, task: Task, dataset: Dataset) -> Inp
     return task.make_pipeline(model, dataset)._replace(read_out=task.read_out)
 
 
-def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: Splits) -> TrainingSetup:
+def make_training_setup(
+    experiment: Experiment, pipeline: InputPipeline, jets: Splits, start: Start | None = None
+) -> TrainingSetup:
     """Puts a training together, or the folds, models, learning rates or sizes that are trained at once.
 
     Args:
       experiment: the options.
       pipeline: of its model.
       jets: to train and measure on.
+      start: the trained network to start from; None draws all parameters.
 
     Returns:
       The setup.
@@ -121,7 +117,8 @@ def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: S
         scalings, feed = [jets.scaling], divided_feed(experiment, pipeline, jets, devices, cost)
         statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
         variables = [task.fit_variables(partial(_inputs_of_training_jets, experiment, jets), dataset)]
-    schedule, optimizer = make_experiment_optimizer(experiment, feed.steps)
+    body = None if start is None else training.Body(frozenset(start.plan.params), experiment.body_rate)
+    schedule, optimizer = make_experiment_optimizer(experiment, feed.steps, body)
     augment = make_experiment_augmentation(experiment, pipeline, dataset)
     apply = make_scaled_apply(pipeline, experiment, augment)
     objective = task.objective(apply, dataset, _targets_of_training_jets(jets, members))
@@ -138,18 +135,12 @@ def make_training_setup(experiment: Experiment, pipeline: InputPipeline, jets: S
         min_change=experiment.min_change,
     )
     model_states = [
-        packing.add_target_statistics({SCALING: scaling, **fitted}, each)
+        packing.add_target_statistics({SCALING: keep_scaling(start, scaling), **fitted}, each)
         for scaling, fitted, each in zip(scalings, variables, statistics, strict=True)
     ]
-    start = _start_members(
-        experiment,
-        partial(draw_training_parameters, task, dataset, pipeline),
-        optimizer,
-        members,
-        model_states,
-        devices,
-    )
-    return TrainingSetup(pipeline, members, devices, cost, start, fit, partial(feed.predict, programs.evaluate))
+    draw = draw_from(start, partial(draw_training_parameters, task, dataset, pipeline))
+    begun = _start_members(experiment, draw, optimizer, members, model_states, devices)
+    return TrainingSetup(pipeline, members, devices, cost, begun, fit, partial(feed.predict, programs.evaluate))
 
 
 def check_size(experiment: Experiment, pipeline: InputPipeline, dataset: Dataset) -> PyTree:
@@ -235,39 +226,6 @@ def make_scaled_apply(
         return outputs, {**others, SCALING: scaling}
 
     return apply
-
-
-def make_scorer(
-    pipeline: InputPipeline, eval_step: EvalStep, state: TrainState, cost: models.Cost
-) -> Callable[[Any], np.ndarray]:
-    """Makes the function of a trained model in use.
-
-    Args:
-      pipeline: of the model.
-      eval_step: from `make_eval_step`.
-      state: holds the parameters.
-      cost: of a prediction with all slots.
-
-    Returns:
-      What the pipeline has read of N jets → (N, C) logits; on all devices there are.
-    """
-    devices = runtime.make_devices(coupled=True)  # the compiler divides the work, with nothing to add up
-    _, evaluate = runtime.compile_on(devices, eval_step, eval_step)
-    placed = runtime.place_state(devices, state)
-
-    def score(inputs: Any) -> np.ndarray:
-        part = load_subsets.subset_of_inputs(inputs)
-        # Few sizes and lengths, whatever the calls, for each is compiled.
-        buckets, size = (
-            batching.Buckets(),
-            min(choose_evaluation_size(cost), 1 << (max(len(part.rows), 1) - 1).bit_length()),
-        )
-        if pipeline.spare is not None and len(part.rows) * cost.flop_per_jet > COMPILATION_FLOP:
-            buckets, size = batching.even_buckets(pipeline.example.mask.shape[1], pipeline.spare), min(size, _MIXED)
-        size = batching.steps_of(size, devices.here) * devices.here
-        return predict_subset(evaluate, buckets, [size] * len(buckets), devices, placed, part)
-
-    return score
 
 
 def _compile_training(devices: Devices, feed: Feed, step: TrainStep, eval_step: EvalStep) -> training.Programs:

@@ -19,10 +19,10 @@ from hepjax.errors import InputError
 from hepjax.inputs import open_files
 from hepjax.models import MODELS, Model
 from hepjax.registry import similar_names_hint
-from hepjax.runs import evaluate, export, stored, taggers
+from hepjax.runs import evaluate, export, run_folder, stored, taggers
 from hepjax.runs import report as run_report
 from hepjax.runs import train as training
-from hepjax.runs.options import Experiment, Optimization
+from hepjax.runs.options import Experiment, Optimization, default_model
 from hepjax.runs.recipes import recipe_options
 from hepjax.runs.taggers import Predictor
 from hepjax.tasks import TASKS, Task
@@ -148,7 +148,7 @@ def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
 
 
 def train(
-    model: str | Model,
+    model: str | Model | None = None,
     jets: Jets | Files | None = None,
     *,
     val: Jets | Files | None = None,
@@ -162,7 +162,8 @@ def train(
     """Trains a model on jets, measures it on a part that is set apart, and returns it.
 
     Args:
-      model: the name of one, with its default options, or one with yours, such as `hepjax.models.MLP(hidden=(64,))`.
+      model: the name of one, with its default options, or one with yours, such as `hepjax.models.MLP(hidden=(64,))`;
+        None is that of the run to start from, or the interaction network.
       jets: jets in memory or lazy ones, files, or folders; None is the sample that comes with hepjax. Jets in memory
         are written beside the run folder, so that the training can be resumed.
       val: jets to validate on; None sets a fifth of `jets` apart.
@@ -172,8 +173,8 @@ def train(
         "particle-net", where `options` do not say otherwise; None takes the defaults.
       out: a new folder for the run; None is a temporary one, which `save` copies.
       show: called with a line about each epoch; None trains in silence.
-      **options: fields of `hepjax.runs.options.Experiment`, such as `epochs=20` or `batch_size=512`, and of its
-        optimizer, such as `learning_rate=3e-3`.
+      **options: fields of `hepjax.runs.options.Experiment`, such as `epochs=20`, `batch_size=512` or
+        `start_from="runs/before"`, and of its optimizer, such as `learning_rate=3e-3`.
 
     Returns:
       The tagger.
@@ -188,12 +189,8 @@ def train(
     (3, 5)
     """
     fields = _experiment_options(options, recipe)
-    chosen = MODELS.get(model)() if isinstance(model, str) else model
-    if not isinstance(chosen, Model):
-        raise InputError(
-            f"model: expected the name of a model or one of hepjax.models, found {type(chosen).__name__}; register a "
-            "network of your own as docs/own-model.md shows"
-        )
+    chosen, plugins = _chosen_model(model, fields.get("start_from"))
+    fields["plugins"] = tuple(dict.fromkeys((*plugins, *fields.get("plugins", ()))))
     learned = TASKS.get(task)() if isinstance(task, str) else task
     folder = Path(tempfile.mkdtemp(prefix="hepjax-")) / "run" if out is None else Path(out)
     atomic_files.check_new(folder)
@@ -221,6 +218,23 @@ def train(
     return load(folder)
 
 
+def _chosen_model(model: str | Model | None, start: Path | None) -> tuple[Model, tuple[Path, ...]]:
+    """The model to train, with the options of the run to start from where it is only named, and that run's plug-ins."""
+    known = None if start is None else run_folder.read_experiment(start)[0]
+    chosen: Any = model
+    if model is None:
+        chosen = default_model() if known is None else known.model
+    elif isinstance(model, str):
+        named = known is not None and MODELS.name_of(type(known.model)) == model
+        chosen = known.model if known is not None and named else MODELS.get(model)()
+    if not isinstance(chosen, Model):
+        raise InputError(
+            f"model: expected the name of a model or one of hepjax.models, found {type(chosen).__name__}; register a "
+            "network of your own as docs/own-model.md shows"
+        )
+    return chosen, () if known is None else known.plugins
+
+
 def _experiment_options(options: dict[str, Any], recipe: str | Recipe | None) -> dict[str, Any]:
     """Fields of an `Experiment`, among which those of its optimizer are put together; a recipe has those not given."""
     own = {field.name for field in dataclasses.fields(Experiment)} - {"model", "task", "out", "data", "val", "test"}
@@ -229,6 +243,8 @@ def _experiment_options(options: dict[str, Any], recipe: str | Recipe | None) ->
         if name not in own | optimization:
             raise InputError(f"train: has no option {name}; {similar_names_hint(name, sorted(own | optimization))}")
     fields = recipe_options(recipe) | {name: value for name, value in options.items() if name in own}
+    if fields.get("start_from") is not None:
+        fields["start_from"] = Path(fields["start_from"])
     of_optimizer = {name: value for name, value in options.items() if name in optimization}
     if of_optimizer:
         fields["optimizer"] = dataclasses.replace(fields.get("optimizer", Optimization()), **of_optimizer)

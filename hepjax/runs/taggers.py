@@ -23,7 +23,8 @@ from hepjax.inputs import far_values, load_subsets, open_files, pipelines
 from hepjax.models.fields import check_model
 from hepjax.registry import import_plugin
 from hepjax.runs import predictions, run_folder, stored
-from hepjax.runs.setup import make_scorer, make_task_pipeline
+from hepjax.runs.scoring import make_scorer
+from hepjax.runs.setup import make_task_pipeline
 from hepjax.types import Dataset, Jets, Sequences, TrainState
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from hepjax.data.readers import reference_split
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import locks, options, resumed_schedule, run_folder, save_run, trained_jets
+from hepjax.runs import fine_tuning, locks, options, resumed_schedule, run_folder, save_run, trained_jets
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
@@ -110,18 +110,20 @@ def _run(
         atomic_files.check_new(experiment.out, "add --resume to go on with that run, or give another name")
     pipeline = make_task_pipeline(experiment.model, experiment.task, opened.data.dataset)
     check_size(experiment, pipeline, opened.data.dataset)
+    start = fine_tuning.open_start(experiment, pipeline, opened.data.dataset, None if saved is None else saved[1])
     make_experiment_augmentation(experiment, pipeline, opened.data.dataset)  # refuses before jets are read
     stack.enter_context(runtime.ends_together())
     jets, weights = weigh_training_jets(
         experiment, _load_training_jets(experiment, pipeline, opened), opened.sources["data"]
     )
-    setup = make_training_setup(experiment, pipeline, jets)
+    setup = make_training_setup(experiment, pipeline, jets, start)
     examined = trained_jets.examine(experiment, jets, setup.members)
     trained_jets.check(examined, opened.sources)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
     flows = {name: cut_flow(of) for name, of in {"data": opened.data, **opened.others}.items()}
     metadata |= {"cut_flow": flows} if any(flows.values()) else {}
     metadata |= {"weights": weights} if weights else {}
+    metadata |= {} if start is None else {"start_from": start.record}
     run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))

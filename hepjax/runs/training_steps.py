@@ -69,12 +69,15 @@ def make_training_steps(
     return step, training.make_eval_step(objective.val_apply, objective.val_loss, axis=axis)
 
 
-def make_experiment_optimizer(experiment: Experiment, steps_per_epoch: int) -> tuple[Callable[[Any], Any], Any]:
+def make_experiment_optimizer(
+    experiment: Experiment, steps_per_epoch: int, body: training.Body | None = None
+) -> tuple[Callable[[Any], Any], Any]:
     """Makes the optimizer of an experiment, whose state holds the learning rate.
 
     Args:
       experiment: the options.
       steps_per_epoch: the steps in an epoch.
+      body: the parameters that were trained before; None is none.
 
     Returns:
       The schedule, step → what the learning rate is multiplied by; and the optax transformation.
@@ -99,5 +102,6 @@ def make_experiment_optimizer(experiment: Experiment, steps_per_epoch: int) -> t
         plateau_patience=chosen.plateau_patience if chosen.schedule is Schedule.PLATEAU else None,
         steps_per_epoch=steps_per_epoch,
         peak=chosen.learning_rate,
+        body=body,
     )
     return schedule, optimizer

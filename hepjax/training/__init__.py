@@ -1,5 +1,6 @@
 """Pure steps, and the loop that runs them."""
 
+from hepjax.training.body_rates import Body
 from hepjax.training.checkpoints import check_ensemble, restore, restore_ensemble, save, save_ensemble
 from hepjax.training.ensembles import member_of, over_members, start
 from hepjax.training.loop import DivergedError, fit, fit_full_batch, run_steps
@@ -10,6 +11,7 @@ from hepjax.training.stopping import should_stop
 from hepjax.training.window_programs import Programs, compile_here, over_window
 
 __all__ = [
+    "Body",
     "DivergedError",
     "Programs",
     "check_ensemble",

@@ -11,6 +11,7 @@ import optax.contrib
 
 from hepjax.choices import Optimizer, choose
 from hepjax.errors import InputError
+from hepjax.training.body_rates import Body, with_body_rate
 from hepjax.training.ranger import lookahead, rectified_adam
 from hepjax.training.weights import mask_of_weights
 
@@ -30,6 +31,7 @@ def make_optimizer(
     plateau_patience: int | None = None,
     steps_per_epoch: int = 1,
     peak: float | None = None,
+    body: Body | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Makes an optax optimizer.
 
@@ -45,6 +47,7 @@ def make_optimizer(
       steps_per_epoch: needed for plateaus.
       peak: a factor on the schedule that lies in the state, as the hyperparameter `learning_rate`, so that several
         trainings at once can have one each; see `with_rates`. None leaves it out.
+      body: the parameters that have another rate; None is none of them.
 
     Returns:
       The transformation; its update takes `value`, the loss.
@@ -66,6 +69,8 @@ def make_optimizer(
         if name not in accepted:
             raise InputError(f"{name}: {kind.value} has none; leave it out or choose another optimizer")
     masks = {name: mask_of_weights for name in ("mask", "weight_decay_mask") if name in accepted}
+
+    make = make if body is None else with_body_rate(make, body)
 
     def make_with(learning_rate: Any = None) -> optax.GradientTransformation:
         rates = schedule if learning_rate is None else lambda step: learning_rate * schedule(step)

@@ -10,7 +10,7 @@ from hepjax import load, models, read_jets, runtime, training
 from hepjax.choices import Precision
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import batching, load_subsets, open_files, pipelines
-from hepjax.runs import batch_feeds, options, setup
+from hepjax.runs import batch_feeds, options, scoring, setup
 from hepjax.training import losses
 from hepjax.types import TrainState
 
@@ -61,10 +61,10 @@ def test_sorted_by_length_the_answer_is_the_same_in_the_same_order(model, monkey
         return step(state, batch)
 
     cost = models.Cost(1, 10)
-    expected = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
+    expected = scoring.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert lengths_seen == {30}
-    monkeypatch.setattr(setup, "COMPILATION_FLOP", 1)
-    found = setup.make_scorer(pipeline, watched, whole, cost)(inputs)
+    monkeypatch.setattr(scoring, "COMPILATION_FLOP", 1)
+    found = scoring.make_scorer(pipeline, watched, whole, cost)(inputs)
     assert len(lengths_seen) > 2
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-4)
 
@@ -81,7 +81,7 @@ def test_a_tagger_compiles_few_shapes():
         return step(state, batch)
 
     whole = TrainState(params, state, (), np.zeros((), np.int32), jax.random.key(0))
-    score = setup.make_scorer(pipeline, watched, whole, models.Cost(85, 165))
+    score = scoring.make_scorer(pipeline, watched, whole, models.Cost(85, 165))
     for count in (1, 3, 5, 6, 7, 8, 100, 120):
         assert score(np.zeros((count, 16), np.float32)).shape == (count, 5)
     assert seen == {1, 4, 8, 128}

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
+from flax import traverse_util
 
 from hepjax.choices import Norm, choose
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from hepjax.types import PyTree
 
@@ -22,6 +23,8 @@ _STEPS = "batch_steps"
 _MOMENTUM = 0.95
 """The weight of a batch's statistics, for each batch since. With more, averages lag behind the parameters; with less,
 those of small batches are noisy."""
+_SETTLED = 1000.0
+"""After so many batches one more has its full weight."""
 
 
 class BatchNorm(nn.BatchNorm):
@@ -104,6 +107,24 @@ def without_steps(variables: Mapping[str, PyTree]) -> dict[str, PyTree]:
     {'batch_stats': 1}
     """
     return {name: value for name, value in variables.items() if name != _STEPS}
+
+
+def count_as_settled(variables: Mapping[str, PyTree], layers: Collection[tuple[str, ...]]) -> dict[str, PyTree]:
+    """Makes running averages that were taken from a trained network count: training goes on from them.
+
+    Args:
+      variables: a model's other variables.
+      layers: the paths of the layers that the averages are of.
+
+    >>> count_as_settled({"batch_steps": {"norm": {"steps": jnp.zeros(())}}}, [("norm",)])["batch_steps"]["norm"]
+    {'steps': Array(1000., dtype=float32)}
+    """
+    flat = traverse_util.flatten_dict(dict(variables))
+    settled = {path for path in flat if path[0] == _STEPS and path[1:-1] in layers}
+    counted: dict[str, PyTree] = traverse_util.unflatten_dict(
+        {path: jnp.full_like(leaf, _SETTLED) if path in settled else leaf for path, leaf in flat.items()}
+    )
+    return counted
 
 
 def normalize_layer(x: jax.Array, norm: Norm | str, mask: jax.Array | None, train: bool) -> jax.Array:
