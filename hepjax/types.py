@@ -222,12 +222,14 @@ class Batch(NamedTuple):
     """(B,) float32 example weights of any sign; padding is 0 and therefore counts nowhere."""
     nuisance: Array | None = None
     """(B,) float32 ranks, from 0 to 1, of what the answers shall not tell; None where there is no such thing."""
+    taught: Array | None = None
+    """(B, K) float32, what a trained model predicts for the same examples; None where there is no teacher."""
 
     @property
     def truth(self) -> tuple[Array, ...]:
-        """Returns what a loss takes besides the predictions: targets, weights and, where there is one, the nuisance."""
-        known = (self.targets, self.weights)
-        return known if self.nuisance is None else (*known, self.nuisance)
+        """Returns what a loss takes besides the predictions: targets, weights, and the nuisance and what is taught."""
+        further = (each for each in (self.nuisance, self.taught) if each is not None)
+        return (self.targets, self.weights, *further)
 
 
 class Conditioned(NamedTuple):

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from hepjax.errors import InputError
@@ -103,6 +104,8 @@ def make_strict_converter(**options: Any) -> cattrs.Converter:
     converter = make_converter(**options)
     for kind, accepted in ((bool, bool), (int, int), (str, str), (float, int | float)):
         converter.register_structure_hook(kind, functools.partial(_plain, accepted=accepted))
+    converter.register_unstructure_hook(Path, str)
+    converter.register_structure_hook(Path, lambda value, _: Path(converter.structure(value, str)))
     converter.register_structure_hook_func(_is_sequence, functools.partial(_sequence, converter))
     return converter
 

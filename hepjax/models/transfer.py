@@ -54,7 +54,7 @@ def paths_of_head(shapes: PyTree, with_one_more_output: PyTree) -> frozenset[tup
 def plan_transfer(
     trained: tuple[PyTree, PyTree], shapes: tuple[PyTree, PyTree], head: Collection[tuple[str, ...]]
 ) -> Transfer:
-    """Decides what a network takes over from a trained one: what has the same path and shape, but for the head.
+    """Decides what a network takes over from a trained one: layers whose arrays all have its shapes, but for the head.
 
     Args:
       trained: parameters and other variables of the trained network.
@@ -70,19 +70,18 @@ def plan_transfer(
     ('a/kernel (4, 3), not (2, 3)',)
     """
     known, wanted = _flat(trained[0]), _flat(shapes[0])
-    taken = {path: known[path] for path, leaf in wanted.items() if path not in head and _fits(known, path, leaf)}
-    drawn = tuple(path for path in wanted if path not in taken)
+    wrong = [path for path, leaf in wanted.items() if path not in head and not _fits(known, path, leaf)]
+    anew = {path[:-1] for path in (*wrong, *head)}
+    drawn = tuple(path for path in wanted if path[:-1] in anew)
     misfits = [
         f"{'/'.join(path)} {wanted[path].shape}"
         + (f", not {known[path].shape}" if path in known else ", which it lacks")
-        for path in drawn
-        if path not in head
+        for path in wrong
     ]
     misfits += [f"no {'/'.join(path)} {leaf.shape}" for path, leaf in known.items() if path not in wanted]
     averages, others = _flat(trained[1]), _flat(shapes[1])
-    # A layer's averages belong to its parameters.
-    anew = {path[:-1] for path in drawn}
-    variables = {
+    taken = {path: known[path] for path in wanted if path[:-1] not in anew}
+    variables = {  # a layer's averages belong to its parameters
         path: averages[path] for path, leaf in others.items() if path[1:-1] not in anew and _fits(averages, path, leaf)
     }
     return Transfer(taken, variables, drawn, tuple(misfits))

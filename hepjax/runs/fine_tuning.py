@@ -74,7 +74,7 @@ def open_start(
         raise InputError(f"--from {folder}: nothing of its network fits: {misfits}; train without --from")
     scaling = _known_scaling(network.pipeline.network, pipeline.network, network.scaling)
     _tell(experiment, plan, anew=anew, scaled=bool(len(scaling.mean)) or not pipeline.scaled)
-    return Start(plan, scaling, record)
+    return Start(plan, scaling, record, source.trained)
 
 
 def _shapes(pipeline: InputPipeline, outputs: int) -> tuple[PyTree, PyTree]:

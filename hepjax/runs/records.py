@@ -89,6 +89,8 @@ class Record:
     """The name and the checksum of the file of weights that others trained; None of a training."""
     start_from: dict[str, str] | None = None
     """The folder of the network that the training started from, and the checksum of its parameters; None of none."""
+    teacher: dict[str, str] | None = None
+    """The folder or file of the model whose predictions were learned, and its checksum; None of none."""
     files: dict[str, str] | None = None
     """The checksum of each file that belongs to a finished training; None until it is finished."""
 
@@ -207,8 +209,9 @@ def identity_of(tree: Mapping[str, Any], experiment: Mapping[str, Any]) -> str:
     """
     names = ("classes", "fingerprint", "jets", "dataset", "outputs", "members", "member")
     parts = {"experiment": experiment, **{name: tree.get(name) for name in names}}
-    if start := tree.get("start_from"):  # others are as they were before there was such a thing
-        parts["start_from"] = start.get("sha256")
+    for name in ("start_from", "teacher"):
+        if known := tree.get(name):  # other records have the identity that they always had
+            parts[name] = known.get("sha256")
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

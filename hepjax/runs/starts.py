@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     import jax
 
+    from hepjax.inputs.jet_hashes import TrainedJets
     from hepjax.models import Model
     from hepjax.types import PyTree
 
@@ -26,6 +27,8 @@ class Start(NamedTuple):
     """Of its inputs: the columns that the network itself sees, (S,); S is 0 where the new network sees others."""
     record: dict[str, str]
     """What experiment.json says of it: its folder, and the checksum of its parameters."""
+    trained: TrainedJets | None = None
+    """The jets that it has learned from, to be recognized; None where they are not known."""
 
 
 def own_columns(network: Model) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from hepjax.data.readers import reference_split
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
 from hepjax.models.registry import MODELS
-from hepjax.runs import fine_tuning, locks, options, resumed_schedule, run_folder, save_run, trained_jets
+from hepjax.runs import fine_tuning, locks, options, resumed_schedule, run_folder, save_run, teaching, trained_jets
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from hepjax.inputs.pipelines import InputPipeline
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
+    from hepjax.runs.teaching import Teacher
     from hepjax.types import Epoch, Progress
 
 log = logging.getLogger("hepjax")
@@ -91,11 +92,12 @@ def _run(
     show: Callable[[Progress], None] | None,
     stack: contextlib.ExitStack,
 ) -> tuple[Path, dict[str, Any]]:
+    teacher = teaching.open_teacher(experiment.task, None if saved is None else saved[1])
     opened = open_files.open_split_files(
         experiment.data,
         experiment.val,
         experiment.test,
-        images=getattr(experiment.model, "images", ()),
+        images=(*getattr(experiment.model, "images", ()), *teaching.images_of(teacher)),
         dataset=experiment.dataset
         if saved is None
         else run_folder.description_of_run(saved[0], run_folder.dataset_of_run(saved[1])),
@@ -112,10 +114,13 @@ def _run(
     check_size(experiment, pipeline, opened.data.dataset)
     start = fine_tuning.open_start(experiment, pipeline, opened.data.dataset, None if saved is None else saved[1])
     make_experiment_augmentation(experiment, pipeline, opened.data.dataset)  # refuses before jets are read
+    teaching.check_teacher(teacher, experiment.task, opened.data.dataset, [opened.data, *opened.others.values()])
     stack.enter_context(runtime.ends_together())
-    jets, weights = weigh_training_jets(
-        experiment, _load_training_jets(experiment, pipeline, opened), opened.sources["data"]
-    )
+    jets = _load_training_jets(experiment, pipeline, opened, teacher)
+    jets, weights = weigh_training_jets(experiment, jets, opened.sources["data"])
+    tested = jets.split._fields if experiment.folds else ("test",)
+    if start is not None:
+        trained_jets.tell_of_earlier_training(f"--from {experiment.start_from}", start.trained, jets, tested)
     setup = make_training_setup(experiment, pipeline, jets, start)
     examined = trained_jets.examine(experiment, jets, setup.members)
     trained_jets.check(examined, opened.sources)
@@ -124,6 +129,7 @@ def _run(
     metadata |= {"cut_flow": flows} if any(flows.values()) else {}
     metadata |= {"weights": weights} if weights else {}
     metadata |= {} if start is None else {"start_from": start.record}
+    metadata |= {} if teacher is None else {"teacher": teacher.record}
     run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
     run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
@@ -142,7 +148,9 @@ def _resolve_experiment(experiment: Experiment, opened: Opened) -> Experiment:
     )
 
 
-def _load_training_jets(experiment: Experiment, pipeline: InputPipeline, opened: Opened) -> Splits:
+def _load_training_jets(
+    experiment: Experiment, pipeline: InputPipeline, opened: Opened, teacher: Teacher | None
+) -> Splits:
     """Reads the jets of the run, and refuses those that nothing can be learned of."""
     task = experiment.task
     select = None if experiment.folds else task.selection()  # each jet of folds is tested once
@@ -160,6 +168,7 @@ def _load_training_jets(experiment: Experiment, pipeline: InputPipeline, opened:
     )
     targets = {name: runtime.gather(getattr(jets, name).targets) for name in jets.split._fields}
     task.check_targets(targets, task.columns(jets.dataset), opened.sources["data"])
+    jets = teaching.attach_predictions(teacher, jets, task, folds=bool(experiment.folds))
     return task.prepare(jets, pipeline, experiment.seed)
 
 

@@ -148,6 +148,26 @@ def tell(name: str, metrics: Mapping[str, Any]) -> None:
         log.warning("%s: %s", name, words)
 
 
+def tell_of_earlier_training(
+    name: str, trained: TrainedJets | None, jets: Splits, parts: Sequence[str] = ("test",)
+) -> None:
+    """Warns of jets to test on that an earlier training has learned from, whose network is trained on.
+
+    Args:
+      name: of the network.
+      trained: its training jets, where they are known; those of another kind of inputs equal none.
+      jets: of the run.
+      parts: that are tested.
+    """
+    if trained is None:
+        return
+    subsets = [getattr(jets, part) for part in parts]
+    hashes = np.concatenate([jet_hashes.join_halves(subset.hashes.halves) for subset in subsets])
+    count = sum(len(subset.rows) for subset in subsets)
+    found = jet_hashes.overlap(trained, count, *jet_hashes.count_equal_jets(trained, hashes))
+    tell(name, metric({"test": found}))
+
+
 def write(folder: Path, trained: TrainedJets, identity: str) -> None:
     """Writes what is kept of the training jets.
 

@@ -13,6 +13,7 @@ from hepjax.tasks.task_types import Objective
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import jax
     import numpy as np
@@ -161,6 +162,13 @@ class Task(Refusals, Presentation):
     def balances_classes(self) -> bool:
         """Tells whether all `weight_groups` shall have the same sum of weights in training; not by default."""
         return False
+
+    def taught_by(self) -> Path | None:
+        """Returns the run folder or exported file of a model whose predictions are learned too; none by default.
+
+        Batches then have them as `taught`, and losses are given them last.
+        """
+        return None
 
     def prepare(self, splits: Splits, pipeline: InputPipeline, seed: int) -> Splits:
         """Changes the jets once they are split; leaves them as they are by default.

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from hepjax.errors import InputError
@@ -14,7 +16,7 @@ from hepjax.tasks.task_types import Figures, Layout, Objective, Predictions
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     import jax
     import numpy as np
@@ -27,9 +29,6 @@ if TYPE_CHECKING:
     from hepjax.report import Section, Summary
     from hepjax.tasks.task_types import Results
     from hepjax.types import Array, Dataset, Epoch, Jets, PyTree, Scores
-
-_SMALLEST = 1.1754944e-38
-"""What a probability that underflowed to 0 is taken for: the smallest normal float32."""
 
 
 class _Needed(Figures):
@@ -54,6 +53,12 @@ class Classification(Task):
     """Weight classes so that all count the same in training and validation, whatever their numbers and weights."""
     label_smoothing: float = 0.0
     """The share of each training label that is divided among all classes; validation labels stay as they are."""
+    teacher: Path | None = None
+    """Learn the probabilities of this trained classifier too, the folder of a run or an exported file."""
+    teacher_temperature: float = 2.0
+    """Logarithms of the teacher's probabilities, and of those that learn them, are divided by this."""
+    teacher_share: float = 0.5
+    """How much of the loss the teacher is; the rest is that of the labels."""
 
     layout: ClassVar[Layout] = Layout("scores", "labels", "classes", "probabilities")
     figures: ClassVar[Any] = ClassificationFigures
@@ -73,19 +78,19 @@ class Classification(Task):
 
         return None if jets.labels is None else np.asarray(jets.labels[rows], np.int32)
 
-    def rules(self) -> Iterable[Rule]:
-        """Returns what the options of labels and of insensitivity must keep to."""
-        smoothing = self.label_smoothing
-        return (
-            Rule("--label-smoothing", smoothing, 0 <= smoothing < 1, "0 or more, below 1"),
-            Rule(
-                "--label-smoothing",
-                smoothing,
-                not (smoothing and options.asks_for_decorrelation(self.insensitive)),
-                "0 where predictions shall be insensitive",
-            ),
-            *options.decorrelation_rules(self.insensitive),
+    def rules(self) -> Iterator[Rule]:
+        """Yields what the options of labels, of insensitivity and of the teacher must keep to."""
+        smoothing, temperature, share = self.label_smoothing, self.teacher_temperature, self.teacher_share
+        asked = options.asks_for_decorrelation(self.insensitive)
+        contest = self.teacher is not None and options.has_adversary(self.insensitive)
+        yield Rule("--label-smoothing", smoothing, 0 <= smoothing < 1, "0 or more, below 1")
+        yield Rule(
+            "--label-smoothing", smoothing, not (smoothing and asked), "0 where predictions shall be insensitive"
         )
+        yield from options.decorrelation_rules(self.insensitive)
+        yield Rule("--teacher", self.teacher, not contest, "none where an adversary is trained against")
+        yield Rule("--teacher-temperature", temperature, 0 < temperature < math.inf, "more than 0")
+        yield Rule("--teacher-share", share, 0 <= share <= 1, "0 to 1")
 
     def negative_weights_problem(self) -> str:
         """Refuses negative weights where predictions shall not tell a quantity."""
@@ -109,8 +114,14 @@ class Classification(Task):
         return "none where energies are shifted" if self.insensitive.energy_scale else ""
 
     def resolve(self, dataset: Dataset) -> Classification:
-        """Names the background of the nuisance."""
-        return dataclasses.replace(self, insensitive=options.resolve_background(self.insensitive, dataset))
+        """Names the background of the nuisance, and the whole path of the teacher."""
+        teacher = None if self.teacher is None else Path(self.teacher).resolve()
+        background = options.resolve_background(self.insensitive, dataset)
+        return dataclasses.replace(self, insensitive=background, teacher=teacher)
+
+    def taught_by(self) -> Path | None:
+        """Returns where the teacher is."""
+        return None if self.teacher is None else Path(self.teacher)
 
     def check_dataset(self, dataset: Dataset, source: str) -> None:
         """Refuses jets without labels."""
@@ -145,16 +156,20 @@ class Classification(Task):
         return decorrelation.attach_nuisance(splits, pipeline.columns, self.insensitive, seed)
 
     def objective(self, apply: Apply, dataset: Dataset, targets: np.ndarray) -> Objective:
-        """Returns the network and the cross-entropy, with the terms that insensitivity adds."""
+        """Returns the network and the cross-entropy, with the terms that insensitivity and the teacher add."""
         from functools import partial
 
         from hepjax.tasks.classification import decorrelation
-        from hepjax.training import losses
+        from hepjax.training import distillation, losses
 
         loss = losses.categorical_cross_entropy
-        if not options.asks_for_decorrelation(self.insensitive):
-            return Objective(apply, partial(loss, smoothing=self.label_smoothing), apply, loss)
-        return decorrelation.make_decorrelation_objective(self.insensitive, dataset, apply, loss)
+        objective = Objective(apply, partial(loss, smoothing=self.label_smoothing), apply, loss)
+        if options.asks_for_decorrelation(self.insensitive):
+            objective = decorrelation.make_decorrelation_objective(self.insensitive, dataset, apply, loss)
+        if self.teacher is None:
+            return objective
+        mix = partial(distillation.with_teacher, temperature=self.teacher_temperature, share=self.teacher_share)
+        return objective._replace(loss=mix(objective.loss), val_loss=mix(objective.val_loss))
 
     def mean_loss(
         self, outputs: jax.Array, targets: jax.Array, weights: jax.Array, statistics: Mapping[str, jax.Array]
@@ -186,22 +201,20 @@ class Classification(Task):
 
     def calibrate(self, predictions: Array, temperature: float) -> Array:
         """Divides the logarithms of probabilities by a temperature."""
-        import jax
-        import jax.numpy as jnp
+        from hepjax.training.distillation import soften
 
-        calibrated: Array = jax.nn.softmax(jnp.log(jnp.maximum(predictions, _SMALLEST)) / temperature)
+        calibrated: Array = soften(predictions, temperature)
         return calibrated
 
     def verdict(self, history: Sequence[Epoch], columns: Sequence[str]) -> dict[str, str]:
         """Judges a training from its losses, beside the loss of a guess."""
-        import math
-
         from hepjax import evaluation
 
         if options.has_adversary(self.insensitive):
             words = "training and validation loss are of two kinds and say nothing of the fit."
             return {"kind": "contest", "words": f"Trained against an adversary: {words}"}
-        verdict = evaluation.verdict(history, chance_loss=math.log(len(columns)))
+        guess = math.log(len(columns)) if self.teacher is None else None  # no loss is below a teacher's own doubts
+        verdict = evaluation.verdict(history, chance_loss=guess)
         smoothed = " The training loss is that of smoothed labels." if self.label_smoothing else ""
         return {"kind": verdict.kind.value, "words": verdict.words + smoothed}
 
