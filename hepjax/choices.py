@@ -191,6 +191,8 @@ class ExportFormat(enum.Enum):
     """For ONNX Runtime, in any language."""
     STABLEHLO = "stablehlo"
     """For JAX, and for compilers that take StableHLO."""
+    TORCH = "torch"
+    """Weights for weaver-core's classes of ParticleNet and Particle Transformer."""
 
 
 class Keep(enum.Enum):

@@ -277,7 +277,8 @@ class Export:
     out: Path
     """The file to write."""
     format: ExportFormat = ExportFormat.ONNX
-    """ONNX runs in ONNX Runtime, StableHLO in JAX."""
+    """ONNX runs in ONNX Runtime, StableHLO in JAX; torch is a state dict for weaver-core's ParticleNet and
+    ParticleTransformer, and gives logits."""
     calibrated: bool = False
     """Calibrate the probabilities by the temperature that fits the validation part of the run."""
 

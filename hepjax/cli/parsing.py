@@ -210,9 +210,7 @@ def _model_name_type() -> tuple[Any, Any]:
 
 
 def _model_options_type(name: str | None, saved: Experiment | None) -> tuple[Any, Any]:
-    """The type of a model's options beside the names of the others, and the default: that of a run to go on with or
-    to start from.
-    """
+    """The type of a model's options beside the names of the others, and the default, which an earlier run may give."""
     kinds = {other: _named_option_type(other, "", []) for other in MODELS.names()}
     default = name or DEFAULT_MODEL if saved is None else MODELS.name_of(saved.model)
     for chosen in {default, name or default}:

@@ -10,7 +10,7 @@ from hepjax.report.anomalies import (
     contamination_figure,
 )
 from hepjax.report.binned import rates_figure, sculpting_figure
-from hepjax.report.card import model_card
+from hepjax.report.card import model_card, weights_sections
 from hepjax.report.clouds import cloud_spectra_figure
 from hepjax.report.clusters import plane_figure
 from hepjax.report.comparison import (
@@ -132,4 +132,5 @@ __all__ = [
     "taggers_figure",
     "trade_off_figure",
     "trained_on_sentence",
+    "weights_sections",
 ]

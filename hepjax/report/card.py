@@ -56,6 +56,7 @@ def model_card(
     """
     kind = choose(ExportFormat, kind, "kind")
     classes = [str(each) for each in record.get("classes") or ()]
+    own = "Figures of merit" in (paragraphs or {})
     calibrated = "" if temperature == 1 else f" They are calibrated with the temperature {temperature:.3f}."
     sections = {
         "Model": _card_model(kind, record),
@@ -66,7 +67,7 @@ def model_card(
         ],
         "Data": [*_card_data(record, metrics), *filter(None, [trained_on_sentence(metrics)])],
         "Training": _card_training(record, metrics),
-        "Figures of merit": [] if paragraphs else _card_figures(metrics),
+        "Figures of merit": [] if own else _card_figures(metrics),
         "Limits": _card_limits(record, classes, pt_range),
         "How to run it": _card_running(name, kind, record, columns, output),
         "How to repeat it": _card_repeating(record),
@@ -79,13 +80,36 @@ def model_card(
             "What on, and how good they are, was not recorded. Measure them with `hepjax evaluate`.",
         ]
     body = "\n\n".join("\n\n".join([f"## {title}", *parts]) for title, parts in sections.items())
-    return f"# {name}\n\nA {'model' if paragraphs else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
+    return f"# {name}\n\nA {'model' if own else 'tagger'} of particle jets, made with hepjax.\n\n{body}\n"
+
+
+def weights_sections(classes: Sequence[str], code: Sequence[str]) -> dict[str, list[str]]:
+    """Returns what a model card says of a file of weights, which gives logits in a network of weaver-core.
+
+    Args:
+      classes: in the order of the outputs.
+      code: lines of Python that load the file.
+
+    >>> weights_sections(["q", "t"], ["import torch"])["How to run it"][-1].splitlines()
+    ['```python', 'import torch', '```']
+    """
+    return {
+        "Output": [
+            f"`logits`, (N, {len(classes)}) float32, a column a class: {_card_class_list(classes)}.",
+            "Their softmax gives the probabilities. The scaling is in the first batch normalization.",
+        ],
+        "How to run it": ["`pip install torch weaver-core`, then", "\n".join(["```python", *code, "```"])],
+    }
 
 
 def _card_model(file: ExportFormat, record: Mapping[str, Any]) -> list[str]:
     options, size = record["experiment"]["model"], (record.get("cost") or {}).get("parameters")
     parameters = f", {size:,} parameters" if size else ""
-    form = "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs" if file is ExportFormat.STABLEHLO else "ONNX"
+    form = {
+        ExportFormat.ONNX: "ONNX",
+        ExportFormat.STABLEHLO: "StableHLO for `jax.export`, for CPUs, NVIDIA GPUs and TPUs",
+        ExportFormat.TORCH: "a state dict for weaver-core's class",
+    }[file]
     return [
         f"{options.get('name', 'model')}{parameters}. The file is {form}; the number of jets N is free.",
         f"Options: {option_list(options)}.",

@@ -16,6 +16,7 @@ from hepjax.data import atomic_files
 from hepjax.data.atomic_hdf5 import check_new_hdf5_path
 from hepjax.data.dataset import unit_of_column
 from hepjax.data.dataset_json import dataset_to_json
+from hepjax.errors import InputError
 from hepjax.inputs import pipelines
 from hepjax.runs import stored, taggers
 from hepjax.version import __version__
@@ -69,7 +70,12 @@ def export_run(
         "temperature": str(temperature),
         "hepjax": __version__,
     }
-    if kind is ExportFormat.ONNX:
+    sections: dict[str, list[str]] = {}
+    if kind is ExportFormat.TORCH:
+        data, code = make_weaver_file(out.name, networks, temperature)
+        sections = report.weights_sections(task.columns(dataset), code)
+        atomic_files.write_bytes(out, data)
+    elif kind is ExportFormat.ONNX:
         data = formats.to_onnx(predict, pipeline.example, metadata, output=task.layout.exported)
         atomic_files.write_bytes(out, data)
     else:
@@ -87,7 +93,7 @@ def export_run(
             temperature=temperature,
             pt_range=pt_range,
             output=task.layout.exported,
-            paragraphs=task.card(run.record, metrics) if metrics else None,
+            paragraphs=(task.card(run.record, metrics) if metrics else {}) | sections,
         )
     atomic_files.write_text(card, words)
     return tuple(targets)
@@ -118,6 +124,46 @@ def make_predict(
         return combined if temperature == 1 else jnp.asarray(task.calibrate(combined, temperature))
 
     return predict
+
+
+def make_weaver_file(
+    name: str, networks: Sequence[TrainedNetwork], temperature: float = 1.0
+) -> tuple[bytes, list[str]]:
+    """Makes a file of weights that weaver-core loads.
+
+    Args:
+      name: of the file, for what is told of it.
+      networks: one.
+      temperature: divides the logits.
+
+    Returns:
+      Its content, and the lines of Python that load it.
+
+    Raises:
+      InputError: weaver-core has no such network, or there are several, or their outputs are no logits.
+    """
+    writers = models.pretrained.WRITERS
+    model = networks[0].pipeline.network
+    kind = models.MODELS.name_of(type(model))
+    if kind not in writers:
+        raise InputError(
+            f"--format torch: weaver-core has no {kind}; expected {' or '.join(writers)}, or another format"
+        )
+    if len(networks) > 1:
+        raise InputError(
+            f"--format torch: a file holds one network, found {len(networks)}; export the folder of one of them"
+        )
+    network = networks[0]
+    if network.statistics:
+        raise InputError(
+            f"--format torch: what the network gives is no logit but needs {', '.join(network.statistics)} of the "
+            "training; export it as ONNX"
+        )
+    data = models.pretrained.weaver_file(kind, model, network.params, network.model_state, network.scaling, temperature)
+    columns = len(network.pipeline.network.columns)
+    lines = ["import torch", *writers[kind].peer_lines(model, columns), "wrapper = torch.nn.Module()"]
+    lines += ["wrapper.mod = network.eval()", f'wrapper.load_state_dict(torch.load("{name}", weights_only=True))']
+    return data, lines
 
 
 def _test_pt_range(run: Run) -> tuple[float, float] | None:

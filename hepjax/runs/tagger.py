@@ -87,7 +87,7 @@ class Tagger(Predictor):
 
         Args:
           path: a new file.
-          kind: the format; None is ONNX, or StableHLO where the name ends so.
+          kind: the format; None is ONNX, or by the end of the name StableHLO, or PyTorch's for .pt.
 
         Returns:
           The files, the model's first.
@@ -95,7 +95,8 @@ class Tagger(Predictor):
         Raises:
           InputError: it has no run folder, cannot be exported, or a file exists.
         """
-        guessed = ExportFormat.STABLEHLO if Path(path).suffix == ".stablehlo" else ExportFormat.ONNX
+        ends = {".stablehlo": ExportFormat.STABLEHLO, ".pt": ExportFormat.TORCH}
+        guessed = ends.get(Path(path).suffix, ExportFormat.ONNX)
         return export.export_run(self._folder(), Path(path), kind or guessed, calibrated=self.temperature != 1)
 
     def save(self, folder: str | Path) -> Path:

@@ -127,7 +127,8 @@ def attach_predictions(teacher: Teacher | None, jets: Splits, task: Task, *, fol
     """
     if teacher is None:
         return jets
-    predictor, parts, tested, counts = teacher.predictor, {}, 0, np.zeros(2, int)
+    predictor, tested, counts = teacher.predictor, 0, np.zeros(2, int)
+    parts: dict[str, Any] = {}
     order = [predictor.outputs.index(name) for name in task.columns(jets.dataset)]
     tell = _progress(sum(len(getattr(jets, name).rows) for name in jets.split._fields))
     for name in jets.split._fields:

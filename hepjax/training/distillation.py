@@ -55,7 +55,8 @@ def softened_cross_entropy(logits: Any, taught: Any, weights: Any, temperature: 
     counts = weights[:, None] > 0
     logits, taught = jnp.where(counts, logits, 0), jnp.where(counts, taught, 1 / jnp.shape(taught)[1])
     each = -jnp.sum(soften(taught, temperature) * jax.nn.log_softmax(logits / temperature), axis=1)
-    return temperature**2 * weighted_mean(each, weights)
+    mean: jax.Array = temperature**2 * weighted_mean(each, weights)
+    return mean
 
 
 def with_teacher(loss: Loss, temperature: float, share: float) -> Loss:

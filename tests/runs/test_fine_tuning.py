@@ -100,7 +100,7 @@ def test_it_goes_on_and_wants_the_same_start(before, tuned, tmp_path):
     with pytest.raises(InputError, match="its network is not the one that the run began with"):
         train.run(parsing.parse([*again[:-1], "3"]))
     shutil.rmtree(copy)
-    with pytest.raises(InputError, match="no experiment.json"):
+    with pytest.raises(InputError, match=r"no experiment\.json"):
         train.run(parsing.parse([*again[:-1], "3"]))
 
 
@@ -152,14 +152,14 @@ def test_what_fits_not_at_all_is_refused_before_any_work(tuned, tmp_path, words,
 
 
 def test_several_networks_are_no_start(trained_runs, tuned):
-    with pytest.raises(InputError, match="has 3 networks; name the folder of one: .*folds/fold-1"):
+    with pytest.raises(InputError, match=r"has 3 networks; name the folder of one: .*folds/fold-1"):
         tuned(start=trained_runs("folds"))
 
 
 def test_no_run_to_start_from(jets, tmp_path):
     for path in (tmp_path / "nowhere", tmp_path / "file.pt"):
         (tmp_path / "file.pt").write_bytes(b"cposix\nsystem\n(S'touch hacked'\ntR.")
-        with pytest.raises(InputError, match="not the folder of a run, it has no experiment.json"):
+        with pytest.raises(InputError, match=r"not the folder of a run, it has no experiment\.json"):
             parsing.parse(["train", "--from", str(path), "--data", jets])
     assert not (tmp_path / "hacked").exists()
     for words, option in ((("--body-rate", "0.1"), "--body-rate"), (("--new-head",), "--new-head")):

@@ -88,3 +88,52 @@ def test_what_does_not_fit_is_refused(tmp_path, weights, changes, message):
     with pytest.raises(InputError, match=message):
         import_weights.import_weights(weights, network, tmp_path / "run", **options)
     assert not list(tmp_path.glob("*run*"))
+
+
+def test_what_was_read_is_written(tmp_path, weights, arrays):
+    """With the classes in the dataset's order, of which the file's was another."""
+    folder = import_weights.import_weights(
+        weights, "particle-net", tmp_path / "run", dataset="hls4ml", classes=CLASSES[::-1]
+    )
+    app.main(["export", str(folder), "--format", "torch", "--out", str(tmp_path / "out.pt")])
+    found = pretrained.read_pytorch(tmp_path / "out.pt")
+    for name, array in arrays.items():
+        expected = array[::-1] if name.startswith("fc.1.") else array
+        np.testing.assert_allclose(found[f"mod.{name}"], expected, rtol=1e-6)
+    card = (tmp_path / "out.pt.md").read_text()
+    assert "`logits`, (N, 5)" in card
+    assert "from weaver.nn.model.ParticleNet import ParticleNet" in card
+    assert "onnx" not in card.lower()
+
+
+def test_weights_of_others_are_fine_tuned(tmp_path, weights, jet_file):
+    """Its scaling, none, and its running averages go on; only what the new classes need is drawn."""
+    folder = import_weights.import_weights(weights, "particle-net", tmp_path / "run", dataset="hls4ml", particles=30)
+    tagger = hepjax.train(
+        jets=[jet_file()], start_from=folder, new_head=True, body_rate=0.0, epochs=1, show=None, out=tmp_path / "new"
+    )
+    before, after = (stored.open_run(path).network for path in (folder, tagger.source))
+    changed = {name for name in before.params if str(before.params[name]) != str(after.params[name])}
+    assert changed == {"head"}
+    np.testing.assert_array_equal(after.scaling.mean[:7], 0)
+    averages = [network.model_state["batch_stats"]["BatchNorm_0"]["mean"] for network in (before, after)]
+    assert 0 < np.abs(averages[1] - averages[0]).max()
+    tagger.export(tmp_path / "new.pt")
+    assert (tmp_path / "new.pt.md").exists()
+
+
+@pytest.mark.parametrize(
+    "name, message", [("mlp", "weaver-core has no mlp; expected particle-net or particle-transformer")]
+)
+def test_other_networks_are_not_written_for_pytorch(trained_run, tmp_path, name, message):
+    with pytest.raises(InputError, match=message):
+        hepjax.load(trained_run(name)).export(tmp_path / "out.pt")
+    assert not list(tmp_path.glob("out*"))
+
+
+def test_several_networks_are_not_written_into_one_file(tmp_path, weights, jet_file):
+    folder = import_weights.import_weights(weights, "particle-net", tmp_path / "run", dataset="hls4ml", particles=30)
+    common = {"epochs": 1, "show": None, "batch_size": 16, "ensemble": 2}
+    tagger = hepjax.train(jets=[jet_file()], start_from=folder, out=tmp_path / "new", **common)
+    with pytest.raises(InputError, match="a file holds one network, found 2"):
+        tagger.export(tmp_path / "out.pt")

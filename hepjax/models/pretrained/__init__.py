@@ -1,8 +1,8 @@
 """Weights that others trained and published, loaded without executing anything from their files.
 
 `jedinet` takes the released files of JEDI-net, `keras` the files of dense and convolutional taggers,
-`load_particle_net` and `load_particle_transformer` those of weaver-core, `load_lorentz_net` those of LorentzNet. hepjax
-ships no weights.
+`load_particle_net` and `load_particle_transformer` those of weaver-core, which `weaver_file` writes, `load_lorentz_net`
+those of LorentzNet. hepjax ships no weights.
 """
 
 import os
@@ -16,6 +16,7 @@ from hepjax.models.pretrained.lorentz_net import load_lorentz_net
 from hepjax.models.pretrained.particle_net import load_particle_net
 from hepjax.models.pretrained.particle_transformer import load_particle_transformer
 from hepjax.models.pretrained.pytorch import read_pytorch
+from hepjax.models.pretrained.weaver_files import WRITERS, weaver_file
 
 READERS: dict[str, Callable[[str | os.PathLike[str]], tuple[Any, Any, Any]]] = {
     "lorentz-net": load_lorentz_net,
@@ -26,6 +27,7 @@ READERS: dict[str, Callable[[str | os.PathLike[str]], tuple[Any, Any, Any]]] = {
 
 __all__ = [
     "READERS",
+    "WRITERS",
     "Layers",
     "from_arrays",
     "jedinet",
@@ -35,4 +37,5 @@ __all__ = [
     "load_particle_transformer",
     "read_keras",
     "read_pytorch",
+    "weaver_file",
 ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from hepjax.errors import InputError
 from hepjax.models.particle_net import ParticleNet
 from hepjax.models.pretrained.pytorch import read_pytorch
-from hepjax.models.pretrained.state_dicts import StateDict
+from hepjax.models.pretrained.state_dicts import StateDict, dense_arrays, norm_arrays
 
 if TYPE_CHECKING:
     import os
@@ -56,6 +56,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
     Raises:
       InputError: as `load_particle_net`.
 
+    >>> import numpy as np
     >>> from_arrays({"fc.weight": np.zeros((2, 3))})
     Traceback (most recent call last):
     ...
@@ -88,6 +89,56 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
     state.check_all_taken("ParticleNet")
     model = ParticleNet(blocks=tuple(widths), fusion=fusion, hidden=tuple(hidden), outputs=outputs)
     return model, params, {"batch_stats": averages}
+
+
+def to_arrays(model: ParticleNet, params: PyTree, model_state: PyTree) -> dict[str, np.ndarray]:
+    """The arrays of a ParticleNet under the names that weaver-core's `ParticleNet` has now.
+
+    Args:
+      model: the network.
+      params: its parameters.
+      model_state: its running averages, as `batch_stats`.
+
+    Returns:
+      A whole state dict, without a prefix; `from_arrays` reads it back.
+    """
+    averages = model_state["batch_stats"]
+    arrays = norm_arrays("bn_fts", params["BatchNorm_0"], averages["BatchNorm_0"])
+    for i in range(len(model.blocks)):
+        block, of_block, name = params[f"block_{i}"], averages[f"block_{i}"], f"edge_convs.{i}"
+        layers = [{"kernel": block["layer_0"]}, *(block[f"layer_{j}"] for j in range(1, _LAYERS))]
+        for j, layer in enumerate(layers):
+            arrays |= dense_arrays(f"{name}.convs.{j}", layer, axes=4)
+        norms = [f"{name}.bns.{j}" for j in range(_LAYERS)]
+        if "shortcut" in block:
+            arrays |= dense_arrays(f"{name}.sc", block["shortcut"], axes=3)
+            norms.append(f"{name}.sc_bn")
+        for j, norm in enumerate(norms):
+            arrays |= norm_arrays(norm, block[f"BatchNorm_{j}"], of_block[f"BatchNorm_{j}"])
+    if model.fusion:
+        arrays |= dense_arrays("fusion_block.0", params["fusion"], axes=3)
+        arrays |= norm_arrays("fusion_block.1", params["BatchNorm_1"], averages["BatchNorm_1"])
+    for i in range(len(model.hidden)):
+        arrays |= dense_arrays(f"fc.{i}.0", params[f"Dense_{i}"])
+    return arrays | dense_arrays(f"fc.{len(model.hidden)}", params["head"])
+
+
+def peer_lines(model: ParticleNet, columns: int) -> list[str]:
+    """The lines of Python that make weaver-core's network of the same form, called `network`.
+
+    Args:
+      model: the network.
+      columns: that it sees of each particle.
+
+    >>> peer_lines(ParticleNet(outputs=10), 7)[0]
+    'from weaver.nn.model.ParticleNet import ParticleNet'
+    """
+    blocks = [(model.neighbors, (width,) * _LAYERS) for width in model.blocks]
+    hidden = [(width, model.dropout) for width in model.hidden]
+    return [
+        "from weaver.nn.model.ParticleNet import ParticleNet",
+        f"network = ParticleNet({columns}, {model.outputs}, {blocks}, {hidden}, use_fusion={model.fusion})",
+    ]
 
 
 def _edge_convolution(state: StateDict, name: str, inputs: int) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -5,23 +5,24 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import jax.numpy as jnp
+import numpy as np
 
 from hepjax.choices import TransformerBlock
 from hepjax.errors import InputError
 from hepjax.models.particle_transformer import ParticleTransformer
 from hepjax.models.pretrained.pytorch import read_pytorch
-from hepjax.models.pretrained.state_dicts import StateDict
+from hepjax.models.pretrained.state_dicts import StateDict, dense_arrays, norm_arrays
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Mapping
 
-    import numpy as np
-
     from hepjax.types import PyTree
 
 _HEAD_WIDTH = 16
 """The authors' heads have this width; arrays tell the number of heads where pairs are embedded or heads are scaled."""
+_VERSIONS = {TransformerBlock.NORMFORMER: 1, TransformerBlock.SWIGLU: 2, TransformerBlock.RMS_SWIGLU: 3}
+"""Form of the blocks → weaver-core's number of it."""
 _PER_LAYER = 3
 """A layer that embeds particles is three of PyTorch: norm, dense layer, activation; so is one that embeds pairs."""
 
@@ -109,6 +110,83 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
         outputs=params["head"]["kernel"].shape[1],
     )
     return model, params, {"batch_stats": averages}
+
+
+def to_arrays(model: ParticleTransformer, params: PyTree, model_state: PyTree) -> dict[str, np.ndarray]:
+    """The arrays of a Particle Transformer under the names that weaver-core's `ParticleTransformer` has now.
+
+    Args:
+      model: the network.
+      params: its parameters.
+      model_state: its running averages, as `batch_stats`.
+
+    Returns:
+      A whole state dict, without a prefix; `from_arrays` reads it back.
+    """
+    averages, embed = model_state["batch_stats"], len(model.embed)
+    arrays: dict[str, np.ndarray] = {"cls_token": np.asarray(params["class_token"], np.float32)}
+    arrays |= norm_arrays("embed.input_bn", params["BatchNorm_0"], averages["BatchNorm_0"])
+    for i in range(embed):
+        arrays |= norm_arrays(f"embed.embed.{_PER_LAYER * i}", params[f"LayerNorm_{i}"])
+        arrays |= dense_arrays(f"embed.embed.{_PER_LAYER * i + 1}", params[f"Dense_{i}"])
+    if model.pair_embed:
+        pairs, of_pairs = params["pair_embedding"], averages["pair_embedding"]
+        arrays |= norm_arrays("pair_embed.embed.0", pairs["BatchNorm_0"], of_pairs["BatchNorm_0"])
+        for i in range(len(model.pair_embed) + 1):
+            name, norm = "pair_embed.embed", f"BatchNorm_{i + 1}"
+            arrays |= dense_arrays(f"{name}.{_PER_LAYER * i + 1}", pairs[f"Dense_{i}"], axes=3)
+            arrays |= norm_arrays(f"{name}.{_PER_LAYER * i + 2}", pairs[norm], of_pairs[norm])
+    for kind, name, count in (("block", "blocks", model.layers), ("class_block", "cls_blocks", model.class_layers)):
+        for i in range(count):
+            arrays |= _block_arrays(f"{name}.{i}", params[f"{kind}_{i}"])
+    arrays |= norm_arrays("norm", params["norm"])
+    for i in range(len(model.hidden)):
+        arrays |= dense_arrays(f"fc.{i}.0", params[f"Dense_{embed + i}"])
+    return arrays | dense_arrays(f"fc.{len(model.hidden)}", params["head"])
+
+
+def peer_lines(model: ParticleTransformer, columns: int) -> list[str]:
+    """The lines of Python that make weaver-core's network of the same form, called `network`.
+
+    Args:
+      model: the network.
+      columns: that it sees of each particle.
+
+    >>> peer_lines(ParticleTransformer(outputs=10), 7)[0]
+    'from weaver.nn.model.ParticleTransformer import ParticleTransformer'
+    """
+    hidden = [(width, model.dropout) for width in model.hidden]
+    return [
+        "from weaver.nn.model.ParticleTransformer import ParticleTransformer",
+        f"network = ParticleTransformer({columns}, {model.outputs}, embed_dims={[*model.embed]},",
+        f"    pair_embed_dims={[*model.pair_embed] or None}, num_heads={model.heads}, num_layers={model.layers},",
+        f"    num_cls_layers={model.class_layers}, fc_params={hidden}, use_pre_activation_pair=False,",
+        f"    version={_VERSIONS[model.block]})",
+    ]
+
+
+def _block_arrays(name: str, block: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """The arrays of a block; which there are depends on its form."""
+    packed = np.asarray(block["attention_in"], np.float32)
+    width = len(packed)
+    arrays: dict[str, np.ndarray] = {f"{name}.attn.in_proj.weight": packed.transpose(1, 2, 0).reshape(3 * width, width)}
+    if "attention_in_bias" in block:
+        arrays[f"{name}.attn.in_proj.bias"] = np.asarray(block["attention_in_bias"], np.float32).reshape(-1)
+    dense = {"attention_out": "attn.out_proj", "hidden": "fc1", "gate": "fc1_g", "hidden_out": "fc2"}
+    norms = {
+        "attention_norm": "pre_attn_norm",
+        "hidden_norm": "pre_fc_norm",
+        "attention_out_norm": "post_attn_norm",
+        "hidden_out_norm": "post_fc_norm",
+    }
+    for ours, theirs in dense.items():
+        arrays |= dense_arrays(f"{name}.{theirs}", block[ours]) if ours in block else {}
+    for ours, theirs in norms.items():
+        arrays |= norm_arrays(f"{name}.{theirs}", block[ours]) if ours in block else {}
+    scales = {"head_scale": "c_attn", "residual_scale": "w_resid"}
+    return arrays | {
+        f"{name}.{theirs}": np.asarray(block[ours], np.float32) for ours, theirs in scales.items() if ours in block
+    }
 
 
 def _form(state: StateDict) -> TransformerBlock:

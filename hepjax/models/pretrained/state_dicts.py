@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _TRACKED = "num_batches_tracked"
 _SHOWN = 5
+NORM_EPSILON = 1e-5
+"""What batch normalization adds to the variance, in Flax as in PyTorch."""
 
 
 class StateDict:
@@ -111,3 +113,65 @@ class StateDict:
             raise InputError(
                 f"{self.source}: no {network} of this library: it has no place for {', '.join(left[:_SHOWN])}{more}"
             )
+
+
+def dense_arrays(name: str, layer: Mapping[str, Any], axes: int = 2) -> dict[str, np.ndarray]:
+    """Returns the arrays of a dense layer, or of a convolution over single slots, under PyTorch's names.
+
+    Args:
+      name: of the layer.
+      layer: Flax's kernel (inputs, outputs), and bias where there is one.
+      axes: of PyTorch's weight.
+
+    >>> dense_arrays("fc", {"kernel": np.zeros((2, 3))}, axes=4)["fc.weight"].shape
+    (3, 2, 1, 1)
+    """
+    kernel = np.asarray(layer["kernel"], np.float32).T
+    arrays = {f"{name}.weight": kernel.reshape(*kernel.shape, *[1] * (axes - 2))}
+    return arrays | ({f"{name}.bias": np.asarray(layer["bias"], np.float32)} if "bias" in layer else {})
+
+
+def norm_arrays(
+    name: str, layer: Mapping[str, Any], averages: Mapping[str, Any] | None = None
+) -> dict[str, np.ndarray]:
+    """Returns the arrays of a normalization under PyTorch's names.
+
+    Args:
+      name: of the layer.
+      layer: Flax's scale, and bias where there is one.
+      averages: mean and variance of a batch normalization; None of another one.
+
+    >>> list(norm_arrays("norm", {"scale": np.ones(2)}))
+    ['norm.weight']
+    """
+    arrays = {f"{name}.weight": layer["scale"], **({f"{name}.bias": layer["bias"]} if "bias" in layer else {})}
+    if averages is not None:
+        arrays |= {f"{name}.running_mean": averages["mean"], f"{name}.running_var": averages["var"]}
+    plain = {key: np.asarray(array, np.float32) for key, array in arrays.items()}
+    return plain if averages is None else {**plain, f"{name}.{_TRACKED}": np.zeros((), np.int64)}
+
+
+def fold_scaling(
+    layer: Mapping[str, Any], averages: Mapping[str, Any], mean: Any, width: Any
+) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Makes a batch normalization of scaled inputs one of the inputs themselves.
+
+    Args:
+      layer: scale and bias (F,).
+      averages: mean and variance (F,).
+      mean: (F,) that is subtracted from the inputs before.
+      width: (F,) that they are divided by then, above 0.
+
+    Returns:
+      The layer and the averages that give the same for inputs that are not scaled, float64.
+
+    >>> unit = {"scale": np.ones(1), "bias": np.zeros(1)}
+    >>> fold_scaling(unit, {"mean": np.zeros(1), "var": np.ones(1)}, np.array([5.0]), np.array([2.0]))[1]
+    {'mean': array([5.]), 'var': array([4.])}
+    """
+    mu, sigma, m, v, scale = (
+        np.asarray(x, np.float64) for x in (mean, width, averages["mean"], averages["var"], layer["scale"])
+    )
+    wide = sigma**2 * v
+    scale = scale * np.sqrt(wide + NORM_EPSILON) / (sigma * np.sqrt(v + NORM_EPSILON))
+    return {**layer, "scale": scale}, {"mean": mu + sigma * m, "var": wide}
