@@ -13,7 +13,8 @@ import jax
 import numpy as np
 import pytest
 
-from hepjax import InputError, evaluation, types
+from hepjax import InputError, evaluation, models, types
+from hepjax.data import datasets
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import pipelines
 from hepjax.models import MODELS
@@ -52,6 +53,7 @@ SMALL = {
         },
     ),
     "dense_tagger": ({"epochs": 1}, RUN),
+    "distill": ({"epochs": 1, "students": 2}, {"alone", "figures.json", "table.md", "taught", "teacher"}),
     "energy_scale": ({"epochs": 1}, {"adversary", "distance-correlation", "figures.json", "plain", "shifted-jets"}),
     "generate_observables": (
         {"epochs": 1, "classes": ("q", "t")},
@@ -94,6 +96,7 @@ GIVEN = {
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
     "jetclass": "a test of its own",
+    "pretrain_finetune": "a test of its own",
     "quark_gluon": "a test of its own",
     "top_tagging": "a test of its own",
     "hls4ml_mlp": "test_studies.py, for it needs hls4ml",
@@ -260,6 +263,25 @@ def test_quark_gluon_states_the_inputs_beside_every_figure(tmp_path, brief):
         assert re.search(rf"^\| deepsets \| {columns} \| 0\.\d+ \| 0\.\d+ ± 0\.\d+ \|", table, re.MULTILINE)
         seen = run_folder.read_experiment(chosen.out / f"deepsets-{columns}")[0].model
         assert (len(seen.columns), seen.particles) == (count, 8)
+
+
+def test_pretrain_finetune_starts_from_weights_of_others(tmp_path, few_jets, brief):
+    """A file of a tiny ParticleNet of ten classes stands for the released one."""
+    net = models.ParticleNet(blocks=(4,), hidden=(4,), outputs=10, columns=("jetclass_kin",), particles=6)
+    pipeline = pipelines.make_pipeline(net, 10, datasets.get("jetclass"))
+    params, state = pipelines.initialize_from_example(pipeline, jax.random.key(0))
+    scaling, file = pipelines.blank_scaling(pipeline), tmp_path / "net.pt"
+    file.write_bytes(models.pretrained.weaver_file("particle-net", pipeline.network, params, state, scaling))
+    module, common = load("pretrain_finetune"), {"folds": 3, "epochs": 1, "particles": 6, "out": tmp_path / "out"}
+    with pytest.raises(InputError, match=r"--weights .*none\.pt: no such file"):
+        module.run(module.PretrainFinetune(tmp_path / "none.pt", **common))
+    table = module.run(module.PretrainFinetune(file, (few_jets / "pair-data.h5",), **common))
+    assert (tmp_path / "out" / "table.md").read_text() == table
+    assert re.search(r"^\| gain \| [+-]0\.\d+ ± 0\.\d+ \|$", table, re.MULTILINE)
+    runs = [run_folder.read_experiment(tmp_path / "out" / name)[0] for name in ("fine-tuned", "from-scratch")]
+    assert runs[0].start_from == (tmp_path / "out" / "pre-trained").resolve()
+    assert runs[1].start_from is None
+    assert runs[0].model == runs[1].model
 
 
 REFERENCE = EXPERIMENTS.parents[1] / "shared" / "reference"

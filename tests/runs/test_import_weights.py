@@ -110,14 +110,20 @@ def test_weights_of_others_are_fine_tuned(tmp_path, weights, jet_file):
     """Its scaling, none, and its running averages go on; only what the new classes need is drawn."""
     folder = import_weights.import_weights(weights, "particle-net", tmp_path / "run", dataset="hls4ml", particles=30)
     tagger = hepjax.train(
-        jets=[jet_file()], start_from=folder, new_head=True, body_rate=0.0, epochs=1, show=None, out=tmp_path / "new"
+        jets=[jet_file(count=100)],
+        start_from=folder,
+        new_head=True,
+        body_rate=0.0,
+        epochs=1,
+        show=None,
+        out=tmp_path / "new",
     )
     before, after = (stored.open_run(path).network for path in (folder, tagger.source))
     changed = {name for name in before.params if str(before.params[name]) != str(after.params[name])}
     assert changed == {"head"}
     np.testing.assert_array_equal(after.scaling.mean[:7], 0)
     averages = [network.model_state["batch_stats"]["BatchNorm_0"]["mean"] for network in (before, after)]
-    assert 0 < np.abs(averages[1] - averages[0]).max()
+    assert np.abs(averages[1] - averages[0]).max() > 0
     tagger.export(tmp_path / "new.pt")
     assert (tmp_path / "new.pt.md").exists()
 
@@ -134,6 +140,6 @@ def test_other_networks_are_not_written_for_pytorch(trained_run, tmp_path, name,
 def test_several_networks_are_not_written_into_one_file(tmp_path, weights, jet_file):
     folder = import_weights.import_weights(weights, "particle-net", tmp_path / "run", dataset="hls4ml", particles=30)
     common = {"epochs": 1, "show": None, "batch_size": 16, "ensemble": 2}
-    tagger = hepjax.train(jets=[jet_file()], start_from=folder, out=tmp_path / "new", **common)
+    tagger = hepjax.train(jets=[jet_file(count=100)], start_from=folder, out=tmp_path / "new", **common)
     with pytest.raises(InputError, match="a file holds one network, found 2"):
         tagger.export(tmp_path / "out.pt")
