@@ -53,7 +53,6 @@ SMALL = {
         },
     ),
     "dense_tagger": ({"epochs": 1}, RUN),
-    "distill": ({"epochs": 1, "students": 2}, {"alone", "figures.json", "table.md", "taught", "teacher"}),
     "energy_scale": ({"epochs": 1}, {"adversary", "distance-correlation", "figures.json", "plain", "shifted-jets"}),
     "generate_observables": (
         {"epochs": 1, "classes": ("q", "t")},
@@ -95,6 +94,7 @@ GIVEN = {
 """What takes long and has tests of its own: name → a function, and what stands in for it."""
 ELSEWHERE = {
     "compare_taggers": "a test of its own",
+    "distill": "a test of its own",
     "jetclass": "a test of its own",
     "pretrain_finetune": "a test of its own",
     "quark_gluon": "a test of its own",
@@ -263,6 +263,20 @@ def test_quark_gluon_states_the_inputs_beside_every_figure(tmp_path, brief):
         assert re.search(rf"^\| deepsets \| {columns} \| 0\.\d+ \| 0\.\d+ ± 0\.\d+ \|", table, re.MULTILINE)
         seen = run_folder.read_experiment(chosen.out / f"deepsets-{columns}")[0].model
         assert (len(seen.columns), seen.particles) == (count, 8)
+
+
+def test_distill_teaches_as_many_as_it_leaves_alone(tmp_path, few_jets, brief):
+    module = load("distill")
+    chosen = module.Distill((few_jets / "few-data.h5",), students=2, epochs=1, out=tmp_path / "out")
+    table = module.run(chosen)
+    assert (chosen.out / "table.md").read_text() == table
+    figures = json.loads((chosen.out / "figures.json").read_text())
+    assert [len(each) for each in figures.values()] == [1, 2, 2]
+    gain = np.mean(figures["taught"], axis=0) - np.mean(figures["alone"], axis=0)
+    assert f"| gain | {gain[0]:+.4f} ± " in table
+    runs = {name: run_folder.read_experiment(chosen.out / name)[0] for name in ("taught", "alone")}
+    assert runs["taught"].task.teacher == (chosen.out / "teacher").resolve()
+    assert runs["alone"].task.teacher is None
 
 
 def test_pretrain_finetune_starts_from_weights_of_others(tmp_path, few_jets, brief):
