@@ -42,7 +42,7 @@ def softened_cross_entropy(logits: Any, taught: Any, weights: Any, temperature: 
     Args:
       logits: (B, C).
       taught: (B, C) probabilities of the teacher.
-      weights: (B,) not negative; rows of weight 0 do not matter, even where their numbers are NaN.
+      weights: (B,); rows of weight 0 do not matter, even where their numbers are NaN.
       temperature: T, above 0.
 
     Returns:
@@ -52,7 +52,7 @@ def softened_cross_entropy(logits: Any, taught: Any, weights: Any, temperature: 
     >>> round(float(softened_cross_entropy(jnp.zeros((1, 2)), p, jnp.ones(1), 2.0)), 4)
     2.7726
     """
-    counts = weights[:, None] > 0
+    counts = weights[:, None] != 0
     logits, taught = jnp.where(counts, logits, 0), jnp.where(counts, taught, 1 / jnp.shape(taught)[1])
     each = -jnp.sum(soften(taught, temperature) * jax.nn.log_softmax(logits / temperature), axis=1)
     mean: jax.Array = temperature**2 * weighted_mean(each, weights)
