@@ -7,7 +7,8 @@ Takes the weights that the authors of JetClass released (arXiv:2202.03772, jet-u
 labeled jets with four-momenta, or a NumPy archive of them: `p4`, `deta_dphi`, `mask`, `labels`, `classes`. Both
 networks see the same jets for as many epochs, in the same folds: of k, k - 2 are for training and one for validation.
 The new head learns 50 times as fast as the body, as published. Errors are of 68 % and know that folds share jets.
-Expected in ten minutes: to be measured.
+Expected on 2,000 jets of the top-tagging reference: hours on two cores, for a step of ParticleNet takes 30 ms a jet.
+The gain was not measured yet.
 """
 
 from __future__ import annotations
