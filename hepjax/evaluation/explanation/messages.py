@@ -106,7 +106,7 @@ def message_relevance(
 
 def _by_path(tree: PyTree) -> dict[tuple[str, ...], Any]:
     """Names of modules and of what they give → what it is."""
-    flat: dict[tuple[str, ...], Any] = flatten_dict(tree)  # type: ignore[no-untyped-call]
+    flat: dict[tuple[str, ...], Any] = flatten_dict(tree)
     return flat
 
 
