@@ -26,7 +26,8 @@ from hepjax.runs import options, predictions, records, run_folder, train
 from hepjax.tasks.classification import baselines, task
 
 MODELS = (models.MLP(), models.ConvNet(), models.ConvNet1D(), models.LSTM(), models.GRU(), models.DeepSets(),
-          models.InteractionNetwork(), models.GraphNetwork(neighbors=8))  # fmt: skip
+          models.InteractionNetwork(), models.GraphNetwork(neighbors=8), models.Mixer(), models.ParticleNet(),
+          models.ParticleTransformer(), models.LorentzNet(), models.LGATrSlim())  # fmt: skip
 Network = Enum("Network", {models.MODELS.name_of(model): model for model in MODELS})
 Classical = Enum("Classical", {"trees": member(baselines.boosted_trees), "svm": member(baselines.support_vectors)})
 TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | training, s | mean - trees |
@@ -43,8 +44,8 @@ TABLE = """| AUC | g | q | W | Z | t | mean | parameters | MFLOP a jet | trainin
 class CompareTaggers:
     """Trains and compares taggers."""
 
-    networks: tuple[Network | Classical, ...] = (*Network, *Classical)
-    """Which: those of `hepjax train` (in the graph network, 8 nearest particles send to each), and scikit-learn's."""
+    networks: tuple[Network | Classical, ...] = (*[*Network][:8], *Classical)
+    """Which of `hepjax train` (in the graph network, 8 nearest particles send to each) and scikit-learn; not all."""
     data: tuple[Path, ...] = ()
     """Files of jets; none is the sample that comes with hepjax."""
     epochs: int = 20

@@ -59,9 +59,16 @@ def test_files_of_several_lengths(jet_file):
     assert load(jet_file(count=50), jet_file("long.h5", slots=40, count=50)).train.data.inputs.mask.shape[1] == 20
 
 
-def test_too_few_particles_name_both_numbers(jet_file):
+def test_too_few_particles_are_filled_up_where_padding_is_passed_over(jet_file):
+    found = load(jet_file(slots=12, count=100))
+    assert found.train.data.inputs.values.shape[1:] == (20, 2)
+    assert not found.train.data.inputs.mask[:, 12:].any()
+
+
+def test_too_few_particles_name_both_numbers_where_it_is_not(jet_file):
+    pipeline = pipelines.make_pipeline(models.ConvNet1D(particles=20), 5, hls4ml.HLS4ML)
     with pytest.raises(InputError, match=r"(?s)20.*12|12.*20"):
-        load(jet_file(slots=12, count=100))
+        pipeline.load(open_files.open_jets((jet_file(slots=12, count=10),)), slice(None))
 
 
 def test_jets_without_particles_are_counted(hollow, jet_file, caplog):
