@@ -325,12 +325,19 @@ class TestRefused:
     def test_more_particles_than_the_files_keep(self, jet_file, tmp_path):
         few = jet_file("few.h5", slots=12, count=50)
         with pytest.raises(InputError, match=r"(?s)30.*12|12.*30"):
-            experiment.run(small(few, tmp_path / "run", model=models.GRU()))
+            experiment.run(small(few, tmp_path / "run", model=models.ConvNet1D()))
         assert not (tmp_path / "run").exists()
 
     def test_a_tagger_of_more_particles_than_the_files_keep(self, trained_runs, jet_file):
         with pytest.raises(InputError, match=r"(?s)6.*4|4.*6"):
-            evaluate.evaluate_model(trained_runs("deepsets"), [jet_file("few.h5", slots=4, count=50)])
+            evaluate.evaluate_model(trained_runs("convnet1d"), [jet_file("few.h5", slots=4, count=50)])
+
+    def test_jets_of_few_particles_are_the_same_with_more_padding(self, trained_runs, jet_file):
+        predict, few = load(trained_runs("deepsets")), jet_file("few.h5", slots=4, count=20)
+        with h5py.File(few) as file:
+            particles = np.pad(file[hls4ml.CONSTITUENTS][:], ((0, 0), (0, 8), (0, 0)))
+        more = jet_file("more.h5", slots=4, count=20, **{hls4ml.CONSTITUENTS: particles})
+        np.testing.assert_allclose(predict(read_jets(few)), predict(read_jets(more)), rtol=1e-6)
 
     def test_a_tagger_of_other_classes(self, finished, path, tmp_path):
         folder = tmp_path / "run"
