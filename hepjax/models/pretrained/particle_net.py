@@ -57,7 +57,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
       InputError: as `load_particle_net`.
 
     >>> import numpy as np
-    >>> from_arrays({"fc.weight": jnp.zeros((2, 3))})
+    >>> from_arrays({})
     Traceback (most recent call last):
     ...
     hepjax.errors.InputError: arrays: has no edge_convs.0.convs.0.weight; give the weights of this network
