@@ -60,7 +60,7 @@ def from_arrays(arrays: Mapping[str, np.ndarray], source: str = "arrays") -> tup
     >>> from_arrays({})
     Traceback (most recent call last):
     ...
-    hepjax.errors.InputError: arrays: has no edge_convs.0.convs.0.weight; give the weights of this network
+    hepjax.errors.InputError: arrays: has no bn_fts.weight; give the weights of this network
     """
     state = StateDict(arrays, source)
     blocks = state.count("edge_convs.", ".convs.0.weight")
