@@ -13,6 +13,7 @@ from hepjax import inputs as representations
 from hepjax import models
 from hepjax.choices import Channels, FurtherInput, PixelScale, Precision, Role, choose
 from hepjax.data.dataset import P4
+from hepjax.data.momenta import derivable_roles
 from hepjax.data.standard_columns import can_be_computed, expand_sets
 from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
@@ -209,8 +210,22 @@ def _feature_pipeline(model: FeatureModel) -> InputPipeline:
     )
 
 
+def _check_further_inputs(model: ParticleModel, dataset: Dataset) -> None:
+    """Refuses jets that lack the places or the momenta that a network looks at."""
+    known = derivable_roles(dataset)
+    for kind in model.further_inputs():
+        what, roles = ("places", _ANGLES) if kind is FurtherInput.POINTS else ("four-momenta", P4)
+        if not {*roles} <= known:
+            raise InputError(
+                f"model {type(model).__name__}: looks at {what} of particles, which the jets of the dataset "
+                f"{dataset.name} lack; say which columns are {', '.join(role.value for role in roles)} in a "
+                "description (--dataset), or train a model of any columns, such as deepsets"
+            )
+
+
 def _sequence_pipeline(model: ParticleModel, dataset: Dataset) -> InputPipeline:
     asked = model.further_inputs()
+    _check_further_inputs(model, dataset)
     angles = _columns_of_roles(_ANGLES, dataset) if FurtherInput.POINTS in asked else ()
     p4 = _columns_of_roles(P4, dataset) if {FurtherInput.MOMENTA, FurtherInput.PAIRS} & {*asked} else ()
     columns = tuple(dict.fromkeys((*model.columns, *angles, *p4)))

@@ -15,7 +15,7 @@ from hepjax.choices import Channels, Readout
 from hepjax.data.datasets.hls4ml import HLS4ML
 from hepjax.inputs import pipelines
 from hepjax.numerics import wrap_azimuth
-from hepjax.types import Scaling
+from hepjax.types import Dataset, Scaling
 
 SMALL = {
     "convnet": models.ConvNet(filters=(2, 3), kernels=(3, 3), hidden=(4,), pixels=12, pixel_size=0.06),
@@ -180,3 +180,10 @@ def test_charges_of_rounded_particles_are_refused(jets):
     """The embedded sample does not know masses."""
     with pytest.raises(InputError, match="rounded"):
         logits_of(dataclasses.replace(SMALL["convnet"], channels=Channels.CHARGED_NEUTRAL), jets)
+
+
+@pytest.mark.parametrize("name", ["lgatr-slim", "lorentz-net", "particle-net", "particle-transformer"])
+def test_jets_without_momenta_are_refused_where_these_are_looked_at(name):
+    what = "places" if name == "particle-net" else "four-momenta"
+    with pytest.raises(InputError, match=f"looks at {what} of particles, which .* toy lack"):
+        pipelines.make_pipeline(SMALL[name], 2, Dataset("toy", particle_columns=("a", "b"), particle_features=("a",)))
