@@ -295,15 +295,15 @@ def weaver_epoch(folder: Path, paths: list[Path]) -> Callable[[], int]:
 
 def measure_weaver(benchmark: Benchmark) -> None:
     """Measures Parquet and ROOT against weaver-core."""
-    found = all(importlib.util.find_spec(name) for name in ("weaver", "torch"))
-    if not found:
+    has_peer = all(importlib.util.find_spec(name) for name in ("weaver", "torch"))
+    if not has_peer:
         print("weaver-core is not installed (pip install weaver-core torch); hepjax runs alone")
     for end in (".parquet", ".root"):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             paths = write_lists(folder, end, FILES, PER_FILE)
             epochs = [lambda paths=paths: read_lists_of_particles(paths, benchmark.group)]
-            epochs += [weaver_epoch(folder, paths)] if found else []
+            epochs += [weaver_epoch(folder, paths)] if has_peer else []
             for epoch in epochs:
                 if (seen := epoch()) != FILES * PER_FILE:
                     raise ValueError(f"{seen} of {FILES * PER_FILE} jets were read")

@@ -55,8 +55,8 @@ def make_jets(count: int) -> dict[str, np.ndarray]:
     mask = np.arange(SLOTS) < np.clip(rng.lognormal(np.log(44), 0.4, count), 3, SLOTS).astype(int)[:, None]
     pt, eta, phi = rng.exponential(10, mask.shape) + 1, *rng.normal(0, 0.3, (2, *mask.shape))
     p4 = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], -1)
-    found = {"columns": rng.normal(size=(*mask.shape, FEATURES)), "points": np.stack([eta, phi], -1), "p4": p4}
-    jets = {name: (x * mask[..., None]).astype(np.float32) for name, x in found.items()}
+    values = {"columns": rng.normal(size=(*mask.shape, FEATURES)), "points": np.stack([eta, phi], -1), "p4": p4}
+    jets = {name: (x * mask[..., None]).astype(np.float32) for name, x in values.items()}
     return {**jets, "mask": mask, "labels": rng.integers(CLASSES, size=count)}
 
 

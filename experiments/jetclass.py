@@ -72,11 +72,11 @@ def judge(scores: types.Scores) -> dict[str, float | None]:
     for a, b in np.argwhere(~np.eye(len(scores.classes), dtype=bool)):
         pair = (labels == a) | (labels == b)
         pairs.append(evaluation.auc(evaluation.roc_curve(p[pair, a], labels[pair] == a)))
-    found = {"accuracy": float((p.argmax(1) == labels).mean()), "auc": float(np.mean(pairs))}
+    figures = {"accuracy": float((p.argmax(1) == labels).mean()), "auc": float(np.mean(pairs))}
     for signal, efficiency in EFFICIENCIES.items():
         share = evaluation.fpr_at_tpr(evaluation.discriminant_curve(scores, signal, "QCD"), efficiency)
-        found[signal] = 1 / share if share > 0 else None
-    return found
+        figures[signal] = 1 / share if share > 0 else None
+    return figures
 
 
 def run(chosen: JetClass) -> str:

@@ -229,11 +229,11 @@ class TransformerBlock(enum.Enum):
     SWIGLU = "swiglu"
     """Gated hidden layers (arXiv:2002.05202), and layer norms before attention and hidden layers alone."""
     RMS_SWIGLU = "rms-swiglu"
-    """The same with root mean square norms (arXiv:1910.07467) and without biases."""
+    """Gated hidden layers, root mean square norms (arXiv:1910.07467) instead of layer norms, and no biases."""
 
 
 class FurtherInput(enum.Enum):
-    """What networks of particles may ask for beside scaled columns."""
+    """The inputs that networks of particles may ask for beside scaled columns."""
 
     POINTS = "points"
     """The places of particles relative to the jet, Δη and Δφ."""

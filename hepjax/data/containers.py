@@ -123,7 +123,7 @@ class JetFile(NamedTuple):
     warned: dict[str, object]
     """The parts of the file of which a warning was given, which is not repeated."""
     kept: Kept
-    """What stays open and decoded between two reads, of all files that are read together."""
+    """The open files and decoded parts that stay between two reads, of all files that are read together."""
 
 
 class Container(NamedTuple):

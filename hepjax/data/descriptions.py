@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, overload
 
 from hepjax.data import datasets
 
@@ -26,6 +26,14 @@ def is_description(name: str) -> bool:
     (True, False)
     """
     return Path(name).suffix.lower() in _READERS
+
+
+@overload
+def dataset_of(given: Dataset | str) -> Dataset: ...
+
+
+@overload
+def dataset_of(given: Dataset | str | None) -> Dataset | None: ...
 
 
 def dataset_of(given: Dataset | str | None) -> Dataset | None:

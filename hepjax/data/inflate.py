@@ -15,7 +15,7 @@ _APART = 2**26
 _PACKED, _PIECE = 2**18, 2**24
 """The packed bytes that are read at a time, and the most that are decoded at a time."""
 _HEADER = struct.Struct("<4s22xHH")
-"""Of a member: its signature, and the lengths of its name and of what follows that."""
+"""The header of a member: its signature, and the lengths of its name and of what follows that."""
 
 
 class _State(NamedTuple):
@@ -26,7 +26,7 @@ class _State(NamedTuple):
     offset: int
     """The place in the archive of the next packed byte."""
     checksum: int
-    """Of all bytes that it has given."""
+    """The checksum of all bytes that it has given."""
     decoder: Any
 
 

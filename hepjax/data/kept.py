@@ -1,4 +1,4 @@
-"""What readers keep between two reads: open files, and what was decoded last, so that it is not decoded again."""
+"""Open files and what was decoded last, which readers keep between two reads so as not to decode it again."""
 
 from __future__ import annotations
 

@@ -155,7 +155,7 @@ def reference_split(folder: Path) -> dict[str, tuple[Path, ...]]:
     >>> reference_split(Path("no-such-folder"))
     {}
     """
-    found: dict[str, list[Path]] = {}
+    parts: dict[str, list[Path]] = {}
     try:
         listed = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError:  # whoever opens it says what is wrong
@@ -165,9 +165,9 @@ def reference_split(folder: Path) -> dict[str, tuple[Path, ...]]:
             continue
         if (name := _PART.match(path.name.lower())) is None:
             return {}
-        found.setdefault(_PARTS[name[1]], []).append(path)
-    whole = "data" in found and len(found) > 1
-    return {part: tuple(paths) for part, paths in found.items()} if whole else {}
+        parts.setdefault(_PARTS[name[1]], []).append(path)
+    whole = "data" in parts and len(parts) > 1
+    return {part: tuple(paths) for part, paths in parts.items()} if whole else {}
 
 
 def _files_of_pattern(path: Path) -> list[Path]:

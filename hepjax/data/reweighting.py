@@ -73,8 +73,8 @@ def bin_problems(bins: Mapping[str, Any]) -> Iterator[str]:
     for name, edges in bins.items():
         good = isinstance(edges, tuple | list) and len(edges) >= 2 and all(isinstance(x, int | float) for x in edges)
         if not good or any(isnan(x) for x in edges) or not all(a < b for a, b in itertools.pairwise(edges)):
-            found = " ".join(f"{x:g}" if isinstance(x, int | float) else repr(x) for x in edges) if edges else "none"
-            yield f"{name}: expected two rising edges of bins or more, found {found}"
+            given = " ".join(f"{x:g}" if isinstance(x, int | float) else repr(x) for x in edges) if edges else "none"
+            yield f"{name}: expected two rising edges of bins or more, found {given}"
             return
     if (count := count_bins(bins)) > MOST_BINS:
         yield f"expected at most {MOST_BINS:,} bins, found {count:,}; give fewer edges"

@@ -21,14 +21,14 @@ from hepjax.registry import similar_names_hint
 from hepjax.runs import records, run_folder, stored
 from hepjax.runs.options import Experiment
 from hepjax.runs.setup import make_task_pipeline
-from hepjax.types import Dataset, Scaling
+from hepjax.types import Scaling
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from hepjax.inputs.pipelines import InputPipeline
-    from hepjax.types import PyTree
+    from hepjax.types import Dataset, PyTree
 
 _WIDTH = 1e3
 """Momenta and angles are not scaled; this width makes no momentum below 10 PeV count as absurd."""
@@ -68,7 +68,7 @@ def import_weights(
     if network not in pretrained.READERS:
         raise InputError(f"--as {network}: {similar_names_hint(network, list(pretrained.READERS))}")
     model, params, model_state = pretrained.READERS[network](weights)
-    described = dataset_of(dataset) or Dataset(dataset)
+    described = dataset_of(dataset)
     params = _order_outputs(params, classes or described.classes, described, str(weights))
     # Files of a known dataset are recognized, and others that have the columns will do as well.
     experiment = Experiment(

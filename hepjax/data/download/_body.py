@@ -28,7 +28,7 @@ MAGIC = {
 }
 """The end of a file's name → its first bytes; a plain archive begins with a name, which may be any."""
 PAGE = b"<"
-"""What a web page begins with."""
+"""The first bytes of web pages, by which they are told from files of jets."""
 PATIENCE = 3
 """The head of an answer, or one piece of it, may take so many times as long as a server may be silent."""
 _CHUNK = 1 << 16  # small enough that a cut connection loses little

@@ -58,7 +58,7 @@ class Archive(NamedTuple):
 
     @property
     def packed(self) -> bool:
-        """Whether it is an archive of files."""
+        """Tells whether the file is an archive of files."""
         return self.name.endswith((".tar.gz", ".tar"))
 
 
