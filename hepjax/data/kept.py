@@ -6,6 +6,7 @@ import collections
 import contextlib
 import os
 import threading
+import weakref
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,6 +48,8 @@ class Kept:
         self.most = most
         self._lock = threading.Lock()
         self._idle: list[Handle] = []
+        # Files that nobody holds any more are closed in order, even where they would be collected with their readers.
+        weakref.finalize(self, _close, self._idle)
         self._values: collections.OrderedDict[Hashable, tuple[Future[Any], int]] = collections.OrderedDict()
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -135,10 +138,10 @@ class Kept:
     def close(self) -> None:
         """Forgets everything."""
         with self._lock:
-            idle, self._idle = self._idle, []
             self._values.clear()
-        for handle in idle:
-            handle.stack.close()
+            idle = self._idle.copy()
+            self._idle.clear()
+        _close(idle)
 
     def _note_size(self, key: Hashable, size: int) -> None:
         """Notes how large a part is, and forgets the oldest ones where all together are too large."""
@@ -147,6 +150,11 @@ class Kept:
                 self._values[key] = (self._values[key][0], size)
             while self._values and sum(size for _, size in self._values.values()) > self.most:
                 self._values.popitem(last=False)
+
+
+def _close(handles: list[Handle]) -> None:
+    while handles:
+        handles.pop().stack.close()
 
 
 def _stamp(path: Path) -> Hashable:

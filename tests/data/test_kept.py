@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import gc
+import io
 import os
 import pathlib
 import pickle
@@ -195,3 +197,15 @@ def test_files_stay_open_until_they_change_or_are_too_many(tmp_path):
         pass
     assert log.count("open 17") == 3
     kept.close()
+
+
+def test_what_a_reader_has_open_is_closed_when_it_goes(tmp_path):
+    source = io.BytesIO(b"jets")
+    kept = Kept()
+    with kept.opened(tmp_path, lambda: contextlib.closing(source)):
+        pass
+    assert not source.closed
+    kept.itself = kept  # collected with all that it holds, in any order
+    del kept
+    gc.collect()
+    assert source.closed
