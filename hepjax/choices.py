@@ -343,7 +343,7 @@ class Schedule(enum.Enum):
 
 
 class Augmentation(enum.Enum):
-    """Random symmetries of jets in training."""
+    """Random changes of jets in training: symmetries, and smearing."""
 
     AZIMUTH = "azimuth"
     """A rotation about the beams."""
@@ -353,6 +353,8 @@ class Augmentation(enum.Enum):
     """Mirror images, of η and of φ."""
     ROTATION = "rotation"
     """A rotation about the jet's axis, of Δη and Δφ: radiation keeps its pT, but not its direction to the beams."""
+    SMEARING = "smearing"
+    """Moves particles in η and φ at random, by 100 MeV / pT, as soft ones are measured badly (arXiv:2108.04253)."""
 
 
 class Recipe(enum.Enum):

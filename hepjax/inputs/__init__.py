@@ -10,7 +10,7 @@ from hepjax.inputs.images import (
     image_columns,
     images,
 )
-from hepjax.inputs.pairs import all_pair_features, pair_features
+from hepjax.inputs.pairs import all_pair_features, further_pair_features, pair_features
 from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, replace_far, scaling_of
 from hepjax.inputs.sequences import sequences
 from hepjax.inputs.tabular import tabular
@@ -27,6 +27,7 @@ __all__ = [
     "draw",
     "file_images",
     "fit_scaling",
+    "further_pair_features",
     "graphs",
     "image_columns",
     "images",

@@ -131,8 +131,8 @@ class Experiment:
     min_change: float = 0.0
     """By how much the validation loss must fall to count."""
     augment: tuple[Augmentation, ...] = ()
-    """Change training jets at random in each step, by symmetries: mirror images, a rotation about the jet's axis
-    (rotation), one about the beams (azimuth), a boost along the beams; refused where a column would no longer fit."""
+    """Change training jets at random in each step: mirror images, a rotation about the jet's axis (rotation), one about
+    the beams (azimuth), a boost along the beams, directions smeared by 100 MeV / pT; refused where columns misfit."""
     lengths: int = 6
     """To how many numbers of particles jets are padded, at most; 1 pads all jets alike."""
     precision: Precision = Precision.FLOAT32

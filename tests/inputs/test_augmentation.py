@@ -11,7 +11,7 @@ from hepjax import InputError, read_jets
 from hepjax.choices import Augmentation
 from hepjax.data import datasets
 from hepjax.inputs import sequences
-from hepjax.inputs.augmentation import LARGEST_BOOST, make_augmentation
+from hepjax.inputs.augmentation import LARGEST_BOOST, SOFT_SCALE, make_augmentation
 from hepjax.types import Dataset, Sequences
 
 HLS4ML = datasets.get("hls4ml")
@@ -81,6 +81,37 @@ def test_a_boost_along_the_beams_keeps_masses_and_adds_rapidity(jets):
     np.testing.assert_allclose(mass2[1], mass2[0], rtol=1e-3)
 
 
+def test_smearing_moves_directions_by_the_same_in_every_column(jets):
+    columns = ("j1_pt", "j1_eta", "j1_phi", *P4, "j1_ptrel", "j1_etarel", "j1_phirel", "j1_deltaR")
+    seen = sequences(jets, columns, particles=12)
+    exact = seen.values.astype(float)  # the files are rounded: momenta and distances that belong to the directions
+    pt, eta, phi = np.moveaxis(exact[..., :3], -1, 0)
+    exact[..., 3:6] = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta)], -1)
+    exact[..., 6] = np.sqrt((exact[..., 3:6] ** 2).sum(-1) + 0.2**2)
+    seen = seen._replace(values=np.where(seen.mask[..., None], exact, 0).astype(np.float32))
+    new = np.asarray(make_augmentation(["smearing"], columns, HLS4ML)(jax.random.key(0), seen).values, float)
+    old, new = (x[seen.mask] for x in (seen.values, new))
+    np.testing.assert_array_equal(new[:, [0, 7]], old[:, [0, 7]])
+    moved = new - old
+    np.testing.assert_allclose(moved[:, 1], moved[:, 8], atol=1e-6)
+    np.testing.assert_allclose(moved[:, 2], moved[:, 9], atol=1e-6)
+    np.testing.assert_allclose((moved[:, 1:3] * old[:, :1]).std(0), SOFT_SCALE, rtol=0.1)
+    np.testing.assert_allclose(np.arctan2(new[:, 4], new[:, 3]), new[:, 2], atol=1e-5)
+    np.testing.assert_allclose(np.arcsinh(new[:, 5] / new[:, 0]), new[:, 1], atol=1e-5)
+    np.testing.assert_allclose(new[:, 6], np.sqrt((new[:, 3:6] ** 2).sum(-1) + 0.2**2), rtol=1e-5)
+    np.testing.assert_allclose(new[:, 10], np.hypot(new[:, 8], new[:, 9]), atol=1e-6)
+
+
+def test_smearing_knows_standardized_columns(jets):
+    columns = ("part_pt_log_scaled", "part_logptrel_scaled", "part_deltaR_scaled", "part_deta", "part_dphi")
+    old, new, mask = changed(jets, "smearing", columns)
+    np.testing.assert_array_equal(new[..., :2], old[..., :2])
+    pt = np.exp(old[..., :1] / 0.7 + 1.7)
+    np.testing.assert_allclose(((new - old)[..., 3:] * pt)[mask].std(0), SOFT_SCALE, rtol=0.1)
+    distance = np.clip((np.hypot(new[..., 3], new[..., 4]) - 0.2) * 4, -5, 5)
+    np.testing.assert_allclose(new[..., 2][mask], distance[mask], atol=1e-5)
+
+
 def test_several_one_after_another_and_anew_each_time(jets):
     augment = make_augmentation(["azimuth", "mirror"], P4, HLS4ML)
     seen = sequences(jets, P4, particles=12)
@@ -99,7 +130,11 @@ def test_several_one_after_another_and_anew_each_time(jets):
         ("boost", ("j1_e", "j1_pt"), "j1_e would no longer fit"),
         ("mirror", ("j1_etarel", "j1_costheta"), "j1_costheta would no longer fit"),
         ("azimuth", RELATIVE, "--augment azimuth: changes nothing of what the network sees, j1_ptrel"),
-        ("shear", RELATIVE, "augment: expected azimuth, boost, mirror or rotation"),
+        ("smearing", RELATIVE, "--augment smearing: needs to know pt, or px and py, or part_pt_log of the particles"),
+        ("smearing", ("j1_pt", "j1_deltaR"), "j1_deltaR would no longer fit"),
+        ("smearing", ("part_pt_log", "part_e_log", "part_deta", "part_dphi"), "part_e_log would no longer fit"),
+        ("smearing", (*P4, "part_deta", "part_dphi"), "j1_px, j1_py, j1_pz, j1_e would no longer fit"),
+        ("shear", RELATIVE, "augment: expected azimuth, boost, mirror, rotation or smearing"),
     ],
 )
 def test_columns_that_would_no_longer_fit_are_refused(kind, columns, problem):
