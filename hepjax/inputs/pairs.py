@@ -46,9 +46,9 @@ def further_pair_features(p4_a: Any, p4_b: Any) -> Any:
       p4_b: (..., 4) of the others.
 
     Returns:
-      (..., 4) with ln(−q²), where q is the difference of the momenta, in GeV, not below ln 1e-8; the cosine of the angle
-      between particle b in the rest frame of the pair and the direction in which the pair flies, 0 where either is at
-      rest; y_a − y_b, in rapidity; and φ_a − φ_b, radians in [-π, π).
+      (..., 4) with ln(−q²), where q is the difference of the momenta, in GeV, not below ln 1e-8; the cosine of the
+      angle between particle b in the rest frame of the pair and the direction in which the pair flies, 0 where either
+      is at rest; y_a − y_b, in rapidity; and φ_a − φ_b, radians in [-π, π).
 
     >>> p4_a, p4_b = np.array([[3.0, 0.0, 0.0, 3.0], [0.0, 1.0, 0.0, 1.0]])
     >>> log_q2, cosine, rapidity, azimuth = further_pair_features(p4_a, p4_b).round(4).tolist()
@@ -129,11 +129,11 @@ def _squared_masses(p4: Any) -> Any:
 def features_of_pairs(a: Any, b: Any) -> Any:
     """Returns the `pair_features` of particles whose `momentum_coordinates` are known, (..., 4)."""
     xp = a.__array_namespace__()
-    (pt_a, y_a, phi_a, m2_a), (pt_b, y_b, phi_b, m2_b) = (xp.moveaxis(x, -1, 0) for x in (a, b))
+    (pt_a, y_a, phi_a, _), (pt_b, y_b, phi_b, _) = (xp.moveaxis(x, -1, 0) for x in (a, b))
     distance = kinematics.delta_r(y_a, phi_a, y_b, phi_b)
     softer = xp.minimum(pt_a, pt_b)
-    mass_squared, _ = _squared_mass_of_pairs(a, b)
-    return _floored_log(xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), mass_squared], axis=-1))
+    m2, _ = _squared_mass_of_pairs(a, b)
+    return _floored_log(xp.stack([distance, softer * distance, safe_divide(softer, pt_a + pt_b), m2], axis=-1))
 
 
 def _squared_mass_of_pairs(a: Any, b: Any) -> tuple[Any, Any]:
