@@ -197,7 +197,7 @@ def _boost_along_beams(key: jax.Array, seen: Values) -> Values:
 
 
 def _smear_directions(key: jax.Array, seen: Values) -> Values:
-    """Moves particles in η and φ by Gaussians of the width 100 MeV / pT; their pT and masses, and the jet's axis, stay."""
+    """Moves particles in η and φ by Gaussians of the width 100 MeV / pT; pT, masses and the jet's axis stay."""
     if "px" in seen:
         pt = jnp.hypot(seen["px"], seen["py"])
     else:
