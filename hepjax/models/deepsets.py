@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -30,6 +30,7 @@ class DeepSets(ParticleModel):
     padding takes no part.
     """
 
+    learning_rate: ClassVar[float] = 3e-3
     particle: Annotated[tuple[int, ...], not_empty(), each_value(at_least(1))] = (100, 100, 64)
     """Widths of Φ, the layers that every particle passes by itself; the last is that of the latent space."""
     hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (100, 100)

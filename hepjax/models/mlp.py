@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from flax import linen as nn
 
@@ -25,6 +25,7 @@ class MLP(FeatureModel):
     the tagger of the paper. It is also the last part of most other networks.
     """
 
+    learning_rate: ClassVar[float] = 3e-3
     hidden: Annotated[tuple[int, ...], each_value(at_least(1))] = (64, 32, 32)
     """Widths of the hidden layers."""
     activation: ActivationLike = Activation.RELU

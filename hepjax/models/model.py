@@ -44,6 +44,8 @@ class Model(nn.Module, kw_only=True):
     """Number of outputs; the task sets it, so that it is no option."""
     serves: ClassVar[tuple[str, ...]] = ()
     """The names of the tasks that the network is for; empty is all whose outputs are (B, outputs) numbers."""
+    learning_rate: ClassVar[float] = 1e-3
+    """The one that it is trained with, by Adam in batches of 128, where none is asked for."""
 
     def __post_init__(self) -> None:
         """Takes choices by their names too."""

@@ -84,7 +84,7 @@ def choose_members(experiment: Experiment, split: Sequence[np.ndarray]) -> tuple
     Raises:
       InputError: there are fewer jets to train on than a size asks for.
     """
-    (train, val, test), rate = split, experiment.optimizer.learning_rate
+    (train, val, test), rate = split, experiment.learning_rate
     names = member_names(experiment)
     if experiment.folds:
         order = np.random.default_rng(experiment.seed).permutation(np.concatenate(split))

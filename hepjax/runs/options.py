@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 else:
     Model = Task = Any  # models are Flax's, which `--help` must not wait for; both come from registries
 
-DEFAULT_MODEL = "interaction-network"
+DEFAULT_MODEL = "mlp"
 """Name of the model that is trained where none is named."""
 
 
@@ -40,8 +40,8 @@ class Optimization:
 
     name: Optimizer = Optimizer.ADAM
     """The optimizer: one of optax, or ranger, rectified Adam inside Lookahead."""
-    learning_rate: float = 1e-3
-    """The learning rate, at its peak where a schedule changes it."""
+    learning_rate: float | None = None
+    """The learning rate, at its peak where a schedule changes it. Default: the one that is known to suit the model."""
     schedule: Schedule = Schedule.CONSTANT
     """How the learning rate changes; plateau divides it by ten when the training loss stands still, flat-then-decay
     takes it to a hundredth over the last three tenths of the epochs, cosine-restarts has waves of 4, 8, 16 … epochs."""
@@ -167,9 +167,17 @@ class Experiment:
     """Python files of your own that register models; imported first, and again wherever this run is opened."""
 
     def __post_init__(self) -> None:
-        """Takes choices by their names too, and edges of bins as numbers."""
+        """Takes choices by their names too, and edges of bins as numbers; fills in the model's learning rate."""
         choose_fields(self)
         object.__setattr__(self, "reweight", tuple(f"{x}" for x in self.reweight))
+        object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, learning_rate=self.learning_rate))
+
+    @property
+    def learning_rate(self) -> float:
+        """The one that is asked for, or that of the model."""
+        if self.optimizer.learning_rate is not None:
+            return self.optimizer.learning_rate
+        return self.model.learning_rate
 
 
 def check(experiment: Experiment) -> None:
@@ -236,7 +244,7 @@ def check(experiment: Experiment) -> None:
         _check_reweighting(e)
     for option, value, good, expected in (
         *own,
-        *_optimizer_rules(e.optimizer, e.epochs),
+        *_optimizer_rules(e.optimizer, e.learning_rate, e.epochs),
         *_piece_rules(e),
         *e.task.rules(),
         *model_rules(e.model),
@@ -257,13 +265,13 @@ def _check_reweighting(experiment: Experiment) -> None:
         raise InputError(f"--reweight: {error}") from error
 
 
-def _optimizer_rules(o: Optimization, epochs: int) -> tuple[Rule, ...]:
+def _optimizer_rules(o: Optimization, rate: float, epochs: int) -> tuple[Rule, ...]:
     """Returns the conditions on the options of the optimizer."""
     one_cycle = o.schedule is Schedule.ONE_CYCLE
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
     length = epochs if o.schedule_epochs is None else o.schedule_epochs
     return (
-        Rule("--optimizer.learning-rate", o.learning_rate, 0 < o.learning_rate < inf, "more than 0"),
+        Rule("--optimizer.learning-rate", rate, 0 < rate < inf, "more than 0"),
         Rule("--optimizer.schedule-epochs", length, 1 <= length <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule(
             "--optimizer.warmup-epochs",

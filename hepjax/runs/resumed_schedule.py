@@ -73,7 +73,7 @@ def _rate_at(experiment: Experiment, epochs: int, record: Mapping[str, Any]) -> 
     chosen = experiment.optimizer
     schedule = training.make_schedule(
         chosen.schedule,
-        chosen.learning_rate,
+        experiment.learning_rate,
         steps=steps * schedule_length(experiment),
         warmup_steps=int(chosen.warmup_epochs * steps),
         steps_per_epoch=steps,

@@ -164,7 +164,7 @@ def train(
 
     Args:
       model: the name of one, with its default options, or one with yours, such as `hepjax.models.MLP(hidden=(64,))`;
-        None is that of the run to start from, or the interaction network.
+        None is that of the run to start from, or the MLP.
       jets: jets in memory or lazy ones, files, or folders; None is the sample that comes with hepjax. Jets in memory
         are written beside the run folder, so that the training can be resumed.
       val: jets to validate on; None sets a fifth of `jets` apart.

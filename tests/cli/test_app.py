@@ -137,9 +137,9 @@ def test_models_measure_predict_and_go_on(call, trained_run, jet_file, model):
     assert "FLOP a jet" in out
 
 
-def test_train_alone_means_the_interaction_network(call):
+def test_train_alone_means_the_mlp(call):
     command = parsing.parse(["train"])
-    assert models.MODELS.name_of(command.model) == "interaction-network"
+    assert models.MODELS.name_of(command.model) == "mlp"
     assert parsing.parse(["train", "--epochs", "3"]).model == command.model
 
 
