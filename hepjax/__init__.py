@@ -28,6 +28,9 @@ _HOMES = {
     "write_jets": "hepjax.data.writing",
 }
 
+_MODULES = {"options": "hepjax.runs.options"}
+"""Short names of modules."""
+
 __all__ = [
     "InputError",
     "Jets",
@@ -45,8 +48,10 @@ __all__ = [
     "load",
     "models",
     "numerics",
+    "options",
     "physics",
     "read_jets",
+    "registry",
     "report",
     "runs",
     "runtime",
@@ -61,6 +66,8 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(_HOMES[name]), name)
+    if name in _MODULES:
+        return importlib.import_module(_MODULES[name])
     if name in __all__:
         return importlib.import_module(f"hepjax.{name}")
     raise AttributeError(f"module 'hepjax' has no attribute {name!r}")

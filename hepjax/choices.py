@@ -302,7 +302,7 @@ class Spectrum(enum.Enum):
 
 
 class Optimizer(enum.Enum):
-    """The optimizers that need nothing but gradients and a learning rate.
+    """The optimizers that need nothing but gradients and a learning rate, and those of one's own.
 
     Values are their names in optax, but for ranger, which is rectified Adam inside Lookahead.
     """
@@ -329,6 +329,8 @@ class Optimizer(enum.Enum):
     RMSPROP = "rmsprop"
     SGD = "sgd"
     YOGI = "yogi"
+    OWN = "own"
+    """A transformation of optax that was given to `hepjax.train` in Python."""
 
 
 class Schedule(enum.Enum):
@@ -355,6 +357,22 @@ class Augmentation(enum.Enum):
     """A rotation about the jet's axis, of Δη and Δφ: radiation keeps its pT, but not its direction to the beams."""
     SMEARING = "smearing"
     """Moves particles in η and φ at random, by 100 MeV / pT, as soft ones are measured badly (arXiv:2108.04253)."""
+
+
+class Show(enum.Enum):
+    """The forms in which a training shows its progress, beside lines."""
+
+    BAR = "bar"
+    """A bar that moves, in a notebook and on a terminal; lines elsewhere."""
+
+
+class ModuleInputs(enum.Enum):
+    """What a Flax module of one's own looks at."""
+
+    OBSERVABLES = "observables"
+    """(B, F), the columns of jets."""
+    PARTICLES = "particles"
+    """(B, P, F), the columns of particles, and their mask (B, P)."""
 
 
 class Recipe(enum.Enum):

@@ -45,6 +45,10 @@ class NotFiniteError(InputError):
         self.columns, self.of_jets, self.row = columns, of_jets, row
 
 
+class CallbackError(InputError):
+    """The error of a callback of `hepjax.train` that raised another one, which is its cause."""
+
+
 class LostProcessError(RuntimeError):
     """The error that is raised when another process of this run has ended."""
 

@@ -12,14 +12,22 @@ import sys
 from functools import cache, cached_property
 from importlib import metadata, util
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from hepjax.errors import InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from types import ModuleType
 
 V = TypeVar("V")
+
+_PLUGIN = "hepjax_plugin:"
+"""What the names of modules begin with that are users' files."""
+_BEING_IMPORTED: list[Path] = []
+_DEFINED: dict[str, Any] = {}
+"""Where classes of this process are defined → the classes."""
 
 
 class Registry(Generic[V]):
@@ -37,21 +45,25 @@ class Registry(Generic[V]):
     (<class 'dict'>, 'toy')
     """
 
-    def __init__(self, kind: str, *, package: str, entry_points: str) -> None:
+    def __init__(
+        self, kind: str, *, package: str, entry_points: str, unlisted: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         """Makes a registry.
 
         Args:
           kind: what is registered, in one word, for messages.
           package: the package whose files register one value each.
           entry_points: the group of entry points in which installed packages name theirs.
+          unlisted: names that are known, but not among `names()` → the module of the package that registers them.
         """
-        self.kind, self.package, self.group = kind, package, entry_points
+        self.kind, self.package, self.group, self.unlisted = kind, package, entry_points, unlisted
         self._values: dict[str, V] = {}
         self._places: dict[str, str] = {}
 
     def names(self) -> tuple[str, ...]:
         """Returns all names, sorted; imports nothing."""
-        return tuple(sorted({*self._files_by_name, *(point.name for point in self._points()), *self._values}))
+        found = {*self._files_by_name, *(point.name for point in self._points()), *self._values}
+        return tuple(sorted(found - self.unlisted.keys()))
 
     def get(self, name: str) -> V:
         """Returns the value of a name, and imports what is needed for it.
@@ -62,6 +74,8 @@ class Registry(Generic[V]):
         Raises:
           InputError: nobody has registered the name, two have, or the file or package that has fails to import.
         """
+        if name not in self._values and name in self.unlisted:
+            importlib.import_module(f"{self.package}.{self.unlisted[name]}")
         if name not in self._values:
             files = self._files_by_name
             points = [point for point in self._points() if point.name == name]
@@ -171,7 +185,7 @@ class Registry(Generic[V]):
 
 
 def import_plugin(path: Path) -> None:
-    """Imports a user's file, which registers models, datasets or tasks; a second time does nothing.
+    """Imports a user's file, which registers models, datasets or tasks; a second time, or while it runs, does nothing.
 
     Args:
       path: a Python file.
@@ -180,8 +194,8 @@ def import_plugin(path: Path) -> None:
       InputError: there is no such file, or it fails to import.
     """
     path = Path(os.path.realpath(path.expanduser()))  # which does not mind a loop of links
-    name = f"hepjax_plugin:{path}"
-    if name in sys.modules:
+    name = f"{_PLUGIN}{path}"
+    if module_of_file(path) is not None:
         return
     if not path.is_file():
         raise InputError(f"plug-in {path}: there is no such file; give the Python file by --plugins")
@@ -190,6 +204,7 @@ def import_plugin(path: Path) -> None:
         raise InputError(f"plug-in {path}: expected a Python file, whose name ends in .py")
     module = util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses look their module up while it is being imported
+    _BEING_IMPORTED.append(path)
     try:
         spec.loader.exec_module(module)
     except BaseException as error:
@@ -202,6 +217,76 @@ def import_plugin(path: Path) -> None:
                 "correct the file"
             ) from error
         raise
+    finally:
+        _BEING_IMPORTED.pop()
+
+
+def plugin_being_imported() -> Path | None:
+    """Returns the user's file that is being imported at this moment; None where none is.
+
+    >>> plugin_being_imported()
+    """
+    return _BEING_IMPORTED[-1] if _BEING_IMPORTED else None
+
+
+def module_of_file(path: Path) -> ModuleType | None:
+    """Returns the module of a Python file that this process has imported, as a plug-in or otherwise, or is running.
+
+    Args:
+      path: the file, without links.
+
+    >>> module_of_file(Path(os.path.realpath(__file__))).__name__
+    'hepjax.registry'
+    """
+    plugin = sys.modules.get(f"{_PLUGIN}{path}")
+    others = (module for module in list(sys.modules.values()) if getattr(module, "__file__", None))
+    return plugin or next((each for each in others if os.path.realpath(str(each.__file__)) == str(path)), None)
+
+
+def plugins() -> tuple[ModuleType, ...]:
+    """Returns the modules of the user's files that were imported as plug-ins, in that order."""
+    return tuple(module for name, module in list(sys.modules.items()) if name.startswith(_PLUGIN))
+
+
+def define(place: str, value: V) -> V:
+    """Keeps what this process knows by a place, for `defined`; a later definition takes the place of an earlier one.
+
+    Args:
+      place: where it is defined, in words that are recorded.
+      value: a class.
+
+    Returns:
+      The value.
+    """
+    _DEFINED[place] = value
+    return value
+
+
+def defined(place: str) -> Any:
+    """Returns what this process knows by a place; None where it knows nothing.
+
+    >>> define("shelf:Toy", dict), defined("shelf:Toy")
+    (<class 'dict'>, <class 'dict'>)
+    """
+    return _DEFINED.get(place)
+
+
+def submodule(package: str, name: str) -> ModuleType:
+    """Imports a module of a package when it is first asked for, as `package.name`.
+
+    Args:
+      package: its full name.
+      name: of the module.
+
+    Raises:
+      AttributeError: the package has no such module.
+
+    >>> submodule("hepjax.data", "containers").__name__
+    'hepjax.data.containers'
+    """
+    if name.startswith("_") or util.find_spec(f"{package}.{name}") is None:
+        raise AttributeError(f"module {package!r} has no attribute {name!r}")
+    return importlib.import_module(f"{package}.{name}")
 
 
 def similar_names_hint(name: str, known: Sequence[str]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hepjax.registry import submodule
+
 if TYPE_CHECKING:
     from hepjax.data.datasets import register as register_dataset
     from hepjax.data.drafts import draft, write_draft
@@ -48,7 +50,7 @@ def __getattr__(name: str) -> Any:
     if name in _HOMES:
         module, attribute = _HOMES[name]
         return getattr(importlib.import_module(module), attribute)
-    raise AttributeError(f"module 'hepjax.data' has no attribute {name!r}")
+    return submodule("hepjax.data", name)
 
 
 def __dir__() -> list[str]:

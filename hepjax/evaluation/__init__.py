@@ -3,6 +3,11 @@
 NumPy in float64; no jax.
 """
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
 from hepjax.evaluation.anomalies import anomaly_figures
 from hepjax.evaluation.binned import (
     Binned,
@@ -85,6 +90,7 @@ from hepjax.evaluation.roc import (
 from hepjax.evaluation.significance import Improvement, max_significance_improvement, significance_improvement
 from hepjax.evaluation.training_averages import fold_intervals, mean_and_spread
 from hepjax.evaluation.working_points import WorkingPoint, selection, working_point, working_points
+from hepjax.registry import submodule
 
 __all__ = [
     "FEWEST",
@@ -185,3 +191,6 @@ __all__ = [
     "working_point",
     "working_points",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

@@ -1,5 +1,10 @@
 """`Jets` → model input."""
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
 from hepjax.inputs.graphs import azimuths, build_graph, coordinates, graphs
 from hepjax.inputs.images import (
     amplitudes,
@@ -14,6 +19,7 @@ from hepjax.inputs.pairs import all_pair_features, further_pair_features, pair_f
 from hepjax.inputs.scaling import apply_scaling, fit_scaling, moments, replace_far, scaling_of
 from hepjax.inputs.sequences import sequences
 from hepjax.inputs.tabular import tabular
+from hepjax.registry import submodule
 
 __all__ = [
     "all_pair_features",
@@ -38,3 +44,6 @@ __all__ = [
     "sequences",
     "tabular",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from hepjax.registry import submodule
+
 if TYPE_CHECKING:
     from hepjax.models import pretrained
     from hepjax.models.apply import Apply, initialize, make_apply
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from hepjax.models.coupling_flow import CouplingFlow
     from hepjax.models.deepsets import DeepSets
     from hepjax.models.fields import check_model, options_of
+    from hepjax.models.flax_modules import from_flax
     from hepjax.models.graph_network import GraphNetwork
     from hepjax.models.gru import GRU
     from hepjax.models.image_autoencoder import ImageAutoencoder
@@ -87,6 +90,7 @@ _HOMES = {
     "check_model": "fields",
     "check_size": "complexity",
     "cost": "complexity",
+    "from_flax": "flax_modules",
     "from_json": "serialization",
     "initialize": "apply",
     "make_apply": "apply",
@@ -134,6 +138,7 @@ __all__ = [
     "check_model",
     "check_size",
     "cost",
+    "from_flax",
     "from_json",
     "initialize",
     "make_apply",
@@ -150,6 +155,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"hepjax.models.{_HOMES[name]}"), name)
-    if name in __all__:
-        return importlib.import_module(f"hepjax.models.{name}")
-    raise AttributeError(f"module 'hepjax.models' has no attribute {name!r}")
+    return submodule("hepjax.models", name)

@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import jax
 
+from hepjax.errors import InputError
+
 if TYPE_CHECKING:
     from flax import linen as nn
 
@@ -32,12 +34,19 @@ def initialize(model: nn.Module, key: jax.Array, inputs: Any) -> tuple[PyTree, P
     Returns:
       The parameters, and the other variables (an empty dict where there are none).
 
+    Raises:
+      InputError: it has no parameters.
+
     >>> from hepjax.models import Logistic
     >>> params, state = initialize(Logistic(outputs=5), jax.random.key(0), jax.numpy.zeros((1, 16)))
     >>> jax.tree.map(jax.numpy.shape, params), state
     ({'Dense_0': {'bias': (5,), 'kernel': (16, 5)}}, {})
     """
-    variables = dict(jax.jit(model.init)(key, inputs))
+    variables = dict(jax.jit(model.init)({"params": key, "dropout": key}, inputs))
+    if not variables.get("params"):
+        raise InputError(
+            f"{type(model).__name__}: has no parameters, so that there is nothing to train; give it layers"
+        )
     return variables.pop("params"), variables
 
 

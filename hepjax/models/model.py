@@ -8,6 +8,7 @@ from flax import linen as nn
 
 from hepjax.choices import Channels, FurtherInput, PixelScale, PixelValue, choose_fields
 from hepjax.models.bounds import at_least, at_most, more_than
+from hepjax.models.registry import MODELS
 from hepjax.types import Rule
 
 if TYPE_CHECKING:
@@ -60,6 +61,21 @@ class Model(nn.Module, kw_only=True):
     def rules(self) -> Iterable[Rule]:
         """Returns what must hold between several options; `bounds` beside a field say what must hold for one."""
         return ()
+
+    @nn.nowrap
+    def label(self) -> str:
+        """Returns its name for people and new folders: by default the one that it is registered by."""
+        return MODELS.name_of(self)
+
+    @nn.nowrap
+    def with_outputs(self, outputs: int) -> Model:
+        """Returns it with another number of outputs, as a trained network gets a new head.
+
+        Args:
+          outputs: how many.
+        """
+        changed: Model = self.clone(outputs=outputs)
+        return changed
 
     @nn.nowrap
     def output_count(self, asked: int) -> int:

@@ -6,7 +6,12 @@ from typing import Any
 
 from hepjax.registry import Registry
 
-MODELS: Registry[Any] = Registry("model", package="hepjax.models", entry_points="hepjax.models")
-"""Name → subclass of `hepjax.models.Model`."""
+MODELS: Registry[Any] = Registry(
+    "model",
+    package="hepjax.models",
+    entry_points="hepjax.models",
+    unlisted={"flax-observables": "flax_modules", "flax-particles": "flax_modules"},
+)
+"""Name → subclass of `hepjax.models.Model`; those that hold a Flax module of one's own are not listed."""
 
 register = MODELS.register

@@ -1,5 +1,11 @@
 """Pictures, tables and pages of figures of merit. matplotlib loads with the first picture, not with this package."""
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hepjax.registry import submodule
 from hepjax.report.anomalies import (
     anomaly_figures_table,
     anomaly_roc_figure,
@@ -28,6 +34,7 @@ from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
 from hepjax.report.jets import features_figure, image_figure, sequence_figure
 from hepjax.report.labels import class_label, column_label
+from hepjax.report.live import training_bar
 from hepjax.report.number_text import overlap_text, trained_on_sentence
 from hepjax.report.page import Section, page
 from hepjax.report.page_tables import Table
@@ -132,5 +139,9 @@ __all__ = [
     "taggers_figure",
     "trade_off_figure",
     "trained_on_sentence",
+    "training_bar",
     "weights_sections",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

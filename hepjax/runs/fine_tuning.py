@@ -65,10 +65,12 @@ def open_start(
     known, kind = (models.MODELS.name_of(type(each)) for each in (network.pipeline.network, pipeline.network))
     if known != kind:
         raise InputError(f"--from {folder}: has a {known}, the model to train is a {kind}; train a {known}")
-    shapes = _shapes(pipeline, pipeline.network.outputs)
-    head = transfer.paths_of_head(shapes[0], _shapes(pipeline, pipeline.network.outputs + 1)[0])
-    anew = experiment.new_head or _learns_others(experiment, dataset, source)
-    plan = transfer.plan_transfer((network.params, network.model_state), shapes, head if anew else ())
+    shapes = _shapes(pipeline, pipeline.network)
+    anew, head = experiment.new_head or _learns_others(experiment, dataset, source), frozenset[tuple[str, ...]]()
+    if anew:
+        more = pipeline.network.with_outputs(pipeline.network.outputs + 1)
+        head = transfer.paths_of_head(shapes[0], _shapes(pipeline, more)[0])
+    plan = transfer.plan_transfer((network.params, network.model_state), shapes, head)
     if not plan.params:
         misfits = transfer.misfits_text(plan.misfits) or "all of it is its head, which is drawn anew"
         raise InputError(f"--from {folder}: nothing of its network fits: {misfits}; train without --from")
@@ -77,9 +79,9 @@ def open_start(
     return Start(plan, scaling, record, source.trained)
 
 
-def _shapes(pipeline: InputPipeline, outputs: int) -> tuple[PyTree, PyTree]:
-    """The shapes of the parameters and the other variables of a network with so many outputs."""
-    changed = pipeline._replace(network=pipeline.network.clone(outputs=outputs))
+def _shapes(pipeline: InputPipeline, network: models.Model) -> tuple[PyTree, PyTree]:
+    """The shapes of the parameters and the other variables of a network that sees what a pipeline gives."""
+    changed = pipeline._replace(network=network)
     shapes: tuple[PyTree, PyTree] = jax.eval_shape(
         lambda: pipelines.initialize_from_example(changed, jax.random.key(0))
     )

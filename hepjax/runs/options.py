@@ -39,7 +39,7 @@ class Optimization:
     """Options of the optimizer."""
 
     name: Optimizer = Optimizer.ADAM
-    """The optimizer: one of optax, or ranger, rectified Adam inside Lookahead."""
+    """The optimizer: one of optax, or ranger, rectified Adam inside Lookahead; own is one given in Python."""
     learning_rate: float | None = None
     """The learning rate, at its peak where a schedule changes it. Default: the one that is known to suit the model."""
     schedule: Schedule = Schedule.CONSTANT
@@ -170,7 +170,8 @@ class Experiment:
         """Takes choices by their names too, and edges of bins as numbers; fills in the model's learning rate."""
         choose_fields(self)
         object.__setattr__(self, "reweight", tuple(f"{x}" for x in self.reweight))
-        object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, learning_rate=self.learning_rate))
+        if self.optimizer.name is not Optimizer.OWN:
+            object.__setattr__(self, "optimizer", dataclasses.replace(self.optimizer, learning_rate=self.learning_rate))
 
     @property
     def learning_rate(self) -> float:
@@ -194,7 +195,8 @@ def check(experiment: Experiment) -> None:
     from hepjax.models.fields import model_rules
 
     e, names = experiment, " ".join(kind.value for kind in experiment.augment)
-    own: tuple[Rule, ...] = (
+    own = e.optimizer.name is Optimizer.OWN
+    rules: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
         Rule(
@@ -224,6 +226,8 @@ def check(experiment: Experiment) -> None:
             "one of them",
         ),
         Rule("--body-rate", e.body_rate, 0 <= e.body_rate < inf, "0 or more"),
+        Rule("--body-rate", e.body_rate, not own or e.body_rate == 1, "1 with an optimizer of your own"),
+        Rule("--rates", e.rates, not (own and e.rates), "none with an optimizer of your own"),
         Rule("--body-rate", e.body_rate, e.start_from is not None or e.body_rate == 1, "1 without --from"),
         Rule("--new-head", e.new_head, e.start_from is not None or not e.new_head, "none without --from"),
         Rule("--folds", e.folds, not (e.folds and e.task.folds_problem()), e.task.folds_problem()),
@@ -243,7 +247,7 @@ def check(experiment: Experiment) -> None:
     if e.reweight:
         _check_reweighting(e)
     for option, value, good, expected in (
-        *own,
+        *rules,
         *_optimizer_rules(e.optimizer, e.learning_rate, e.epochs),
         *_piece_rules(e),
         *e.task.rules(),
@@ -267,10 +271,13 @@ def _check_reweighting(experiment: Experiment) -> None:
 
 def _optimizer_rules(o: Optimization, rate: float, epochs: int) -> tuple[Rule, ...]:
     """Returns the conditions on the options of the optimizer."""
-    one_cycle = o.schedule is Schedule.ONE_CYCLE
+    one_cycle, own = o.schedule is Schedule.ONE_CYCLE, o.name is Optimizer.OWN
     penalties = all(p > 0 and s >= 0 for p, s in o.penalties) and len(dict(o.penalties)) == len(o.penalties)
     length = epochs if o.schedule_epochs is None else o.schedule_epochs
+    names = ("momentum", "weight_decay", "clip_norm", "warmup_epochs")
+    parts = [(name.replace("_", "-"), getattr(o, name)) for name in names]
     return (
+        *(Rule(f"--optimizer.{name}", given, not own or not given, "none: it has its own") for name, given in parts),
         Rule("--optimizer.learning-rate", rate, 0 < rate < inf, "more than 0"),
         Rule("--optimizer.schedule-epochs", length, 1 <= length <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule(

@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepjax import tasks
+from hepjax.choices import Optimizer
 from hepjax.data import datasets
 from hepjax.data.atomic_files import check_new, write_text
 from hepjax.data.descriptions import is_description
 from hepjax.data.remote import path_of
 from hepjax.errors import InputError
-from hepjax.models.registry import MODELS
 from hepjax.models.serialization import from_json, make_strict_converter, to_json
 from hepjax.registry import import_plugin
 from hepjax.runs import options, records
@@ -37,6 +37,7 @@ _MAY_CHANGE = ("data", "val", "test", "out", "epochs", "plugins", "resume", "sta
 _CLASSIFICATION = {"name": "classification"}
 _OF_CLASSIFICATION = ("insensitive", "balance")
 """Options of classification that stood beside those of the experiment in version 0.1, which knew no other task."""
+_OF_ANY_OPTIMIZER = ("name", "average", "pieces", "penalties")
 _PACKAGES = ("hepjax", "jax", "jaxlib", "flax", "optax", "numpy", "h5py")
 
 
@@ -55,7 +56,7 @@ def create_run_folder(experiment: options.Experiment) -> Path:
     if experiment.out is not None:
         _make_run_folder(experiment.out)
         return experiment.out
-    name, number = MODELS.name_of(experiment.model), 1
+    name, number = experiment.model.label(), 1
     while True:
         try:
             folder = Path("runs") / f"{name}-{number}"
@@ -253,8 +254,8 @@ def check_same_experiment(given: options.Experiment, own: options.Experiment) ->
         _flat_options(_experiment_to_json(_elsewhere(own, given.out))),
         _flat_options(_experiment_to_json(with_absolute_paths(given))),
     )
-    # The model's own name first: its other options differ where it does.
-    for name in sorted({*saved, *now}, key=lambda name: (name not in {"model.name", "task.name"}, name)):
+    # Names come first: the other options differ where they do.
+    for name in sorted({*saved, *now}, key=lambda name: (not name.endswith(".name"), name)):
         free = name == "optimizer.schedule_epochs" or name.split(".")[0] in {"epochs", "plugins", "start_from", *_PLACE}
         if saved.get(name) != now.get(name) and not free:
             raise InputError(
@@ -307,6 +308,8 @@ def _experiment_to_json(experiment: options.Experiment) -> dict[str, Any]:
     """The options as JSON's types."""
     rest = dataclasses.replace(experiment, model=None, task=None)  # type: ignore[arg-type]
     tree: dict[str, Any] = _experiment_converter().unstructure(rest)
+    if experiment.optimizer.name is Optimizer.OWN:  # whose rate is not known here
+        tree["optimizer"] = {name: x for name, x in tree["optimizer"].items() if name in _OF_ANY_OPTIMIZER}
     return tree | {"model": to_json(experiment.model), "task": tasks.to_json(experiment.task)}
 
 

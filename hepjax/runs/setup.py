@@ -10,6 +10,7 @@ import numpy as np
 
 from hepjax import inputs as representations
 from hepjax import models, runtime, training
+from hepjax.choices import Optimizer
 from hepjax.errors import InputError
 from hepjax.inputs import batching, pipelines
 from hepjax.runs.batch_feeds import divided_feed, join_subsets, shared_feed
@@ -71,7 +72,7 @@ def make_task_pipeline(model: models.Model, task: Task, dataset: Dataset) -> Inp
 
 
 def make_training_setup(
-    experiment: Experiment, pipeline: InputPipeline, jets: Splits, start: Start | None = None
+    experiment: Experiment, pipeline: InputPipeline, jets: Splits, start: Start | None = None, own: Any = None
 ) -> TrainingSetup:
     """Puts a training together, or the folds, models, learning rates or sizes that are trained at once.
 
@@ -80,6 +81,7 @@ def make_training_setup(
       pipeline: of its model.
       jets: to train and measure on.
       start: the trained network to start from; None draws all parameters.
+      own: an optax transformation to train with; None makes the one that the options name.
 
     Returns:
       The setup.
@@ -118,7 +120,7 @@ def make_training_setup(
         statistics = [task.statistics(*(runtime.gather(x) for x in (jets.train.targets, jets.train.weights)))]
         variables = [task.fit_variables(partial(_inputs_of_training_jets, experiment, jets), dataset)]
     body = None if start is None else training.Body(frozenset(start.plan.params), experiment.body_rate)
-    schedule, optimizer = make_experiment_optimizer(experiment, feed.steps, body)
+    schedule, optimizer = make_experiment_optimizer(experiment, feed.steps, body, own)
     augment = make_experiment_augmentation(experiment, pipeline, dataset)
     apply = make_scaled_apply(pipeline, experiment, augment)
     objective = task.objective(apply, dataset, _targets_of_training_jets(jets, members))
@@ -159,7 +161,7 @@ def check_size(experiment: Experiment, pipeline: InputPipeline, dataset: Dataset
     """
     return models.check_size(
         lambda: draw_training_parameters(experiment.task, dataset, pipeline, jax.random.key(0)),
-        models.MODELS.name_of(experiment.model),
+        experiment.model.label(),
         copies=(_COPIES + _AVERAGES * (experiment.optimizer.average is not None)) * count_members(experiment),
     )
 
@@ -262,6 +264,8 @@ def _start_members(
     start = training.start(
         params, {**model_state, **stacked}, optimizer, keys[:, 1], members=len(members), average=average
     )
+    if experiment.optimizer.name is Optimizer.OWN:  # which has its rate inside
+        return start
     rates = np.array([member.rate for member in members] + [0.0] * spare, np.float32)
     state = start.state._replace(opt_state=training.with_rates(start.state.opt_state, rates))
     return start._replace(state=state, best=state)

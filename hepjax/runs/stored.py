@@ -286,9 +286,8 @@ def _read_network(
     """Reads the network of the best epoch; shapes alone are the template, so that nothing is drawn or compiled."""
     task, path = experiment.task, folder / BEST
     with _fits(folder / EXPERIMENT):
-        name = models.MODELS.name_of(experiment.model)
         params, model_state = models.check_size(
-            lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)), name
+            lambda: pipelines.initialize_from_example(pipeline, jax.random.key(0)), experiment.model.label()
         )
     model_state = models.without_steps(model_state)
     blank = packing.blank_target_statistics((*task.statistics_names, *task.reference_names))

@@ -2,38 +2,36 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepjax import report
-from hepjax.choices import ExportFormat, Recipe
-from hepjax.data import atomic_files, datasets
-from hepjax.data.lazy_jets import LazyJets
-from hepjax.data.remote import path_of
-from hepjax.data.validation import check_jets
-from hepjax.data.writing import write_jets
+from hepjax.choices import ExportFormat, Show, choose
+from hepjax.data import atomic_files
 from hepjax.errors import InputError
-from hepjax.inputs import open_files
-from hepjax.models import MODELS, Model
-from hepjax.registry import similar_names_hint
-from hepjax.runs import evaluate, export, run_folder, stored, taggers
+from hepjax.registry import plugin_being_imported
+from hepjax.runs import arguments, evaluate, export, run_folder, stored, taggers
 from hepjax.runs import report as run_report
 from hepjax.runs import train as training
-from hepjax.runs.options import Experiment, Optimization, default_model
-from hepjax.runs.recipes import recipe_options
+from hepjax.runs.options import Experiment
 from hepjax.runs.taggers import Predictor
 from hepjax.tasks import TASKS, Task
-from hepjax.types import Jets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
-    from hepjax.types import Progress
+    from flax import linen as nn
 
-    Files = str | Path | Sequence[str | Path]
+    from hepjax.choices import Recipe
+    from hepjax.models import Model
+    from hepjax.runs.arguments import Files
+    from hepjax.runs.callbacks import Callback
+    from hepjax.types import Jets, Progress
 
 
 @dataclasses.dataclass(frozen=True, repr=False)
@@ -45,7 +43,7 @@ class Tagger(Predictor):
 
     def __repr__(self) -> str:
         """Says what it is in one line."""
-        name = MODELS.name_of(self.pipeline.network)
+        name = self.pipeline.network.label()
         return f"<{name} in {self.source}, {TASKS.name_of(type(self.task))} of {', '.join(self.outputs)}>"
 
     @property
@@ -149,39 +147,47 @@ def load(path: str | Path, *, calibrated: bool = False) -> Tagger:
 
 
 def train(
-    model: str | Model | None = None,
+    model: str | Model | nn.Module | None = None,
     jets: Jets | Files | None = None,
     *,
     val: Jets | Files | None = None,
     test: Jets | Files | None = None,
-    task: str | Task = "classification",
+    task: str | Task | None = None,
     recipe: str | Recipe | None = None,
     out: str | Path | None = None,
-    show: Callable[[str], None] | None = print,
+    show: Callable[[str], None] | Show | str | None = print,
+    callbacks: Sequence[Callback] = (),
     **options: Any,
 ) -> Tagger:
     """Trains a model on jets, measures it on a part that is set apart, and returns it.
 
     Args:
-      model: the name of one, with its default options, or one with yours, such as `hepjax.models.MLP(hidden=(64,))`;
-        None is that of the run to start from, or the MLP.
+      model: the name of one, with its default options; one with yours, such as `hepjax.models.MLP(hidden=(64,))`; or a
+        Flax module of your own, see `hepjax.models.from_flax`; None is that of the run to start from or to go on with,
+        or the MLP.
       jets: jets in memory or lazy ones, files, or folders; None is the sample that comes with hepjax. Jets in memory
         are written beside the run folder, so that the training can be resumed.
       val: jets to validate on; None sets a fifth of `jets` apart.
       test: jets to test on; None sets a fifth of `jets` apart.
-      task: what it shall learn: the name of a task, or one with options, such as `Regression(target=("j_mass",))`.
+      task: what it shall learn: the name of a task, or one with options, such as `Regression(target=("j_mass",))`; None
+        is classification, or that of the run to go on with.
       recipe: the published choices of optimizer, schedule, batch size and epochs for a network, such as
         "particle-net", where `options` do not say otherwise; None takes the defaults.
       out: a new folder for the run; None is a temporary one, which `save` copies.
-      show: called with a line about each epoch; None trains in silence.
-      **options: fields of `hepjax.runs.options.Experiment`, such as `epochs=20`, `batch_size=512` or
-        `start_from="runs/before"`, and of its optimizer, such as `learning_rate=3e-3`.
+      show: called with a line about each epoch; "bar" shows a bar that moves, and None nothing.
+      callbacks: functions that are called with a `hepjax.types.Progress` after each epoch, once it is saved. The
+        training ends, and is measured, where one returns True; it stops where one fails, and can be gone on with.
+      **options: fields of `hepjax.options.Experiment`, such as `epochs=20`, `batch_size=512`, `start_from="runs/old"`
+        or `resume=True`, which goes on with the run in `out`, and takes from it what is not given; of its optimizer,
+        such as `learning_rate=3e-3`, or `optimizer`, any transformation of optax, which is not recorded; and of a Flax
+        module of your own `inputs`, `columns` and `particles`, as `hepjax.models.from_flax` takes them.
 
     Returns:
       The tagger.
 
     Raises:
       InputError: bad jets or options; nothing is written then.
+      CallbackError: a callback failed; the last epoch is saved.
       DivergedError: the loss is not finite; the last good state is in the run folder.
 
     >>> import hepjax
@@ -189,82 +195,62 @@ def train(
     >>> tagger(hepjax.read_jets()[:3]).shape
     (3, 5)
     """
-    fields = _experiment_options(options, recipe)
-    chosen, plugins = _chosen_model(model, fields.get("start_from"))
-    fields["plugins"] = tuple(dict.fromkeys((*plugins, *fields.get("plugins", ()))))
-    learned = TASKS.get(task)() if isinstance(task, str) else task
+    if (plugin := plugin_being_imported()) is not None:
+        raise InputError(f'{plugin}: trains while it is imported; put hepjax.train under `if __name__ == "__main__":`')
     folder = Path(tempfile.mkdtemp(prefix="hepjax-")) / "run" if out is None else Path(out)
-    atomic_files.check_new(folder)
-    names: set[str | None] = set()
+    saved = run_folder.resumable_experiment(None if out is None else folder) if options.get("resume") else None
+    fields, of_module, optimizer = arguments.experiment_options(options, recipe, saved)
+    if saved is None:
+        atomic_files.check_new(folder)
+    start = fields.get("start_from")
+    known = run_folder.read_experiment(start)[0] if saved is None and start is not None else saved
+    model = arguments.choose_model(model, None if known is None else known.model, of_module)
+    plugins = () if known is None else known.plugins
+    fields["plugins"] = tuple(dict.fromkeys((*plugins, *fields.get("plugins", ()))))
+    fields |= {"model": model, "task": arguments.choose_task(task, None if saved is None else saved.task)}
+    shown = choose(Show, show, "show") if isinstance(show, str) else show
+    with _written_jets(folder, {"data": jets, "val": val, "test": test}, saved) as (files, dataset):
+        fields = {"dataset": dataset, **fields, **files} if saved is None else {**fields, **files}
+        new = Experiment if saved is None else partial(dataclasses.replace, saved)
+        experiment: Experiment = new(out=folder, **fields)
+        with _shown(shown, experiment.epochs) as show_epoch:
+            training.run(experiment, show_epoch, callbacks=callbacks, optimizer=optimizer)
+    return load(folder)
+
+
+@contextlib.contextmanager
+def _written_jets(
+    folder: Path, jets: Mapping[str, Jets | Files | None], saved: Experiment | None
+) -> Iterator[tuple[dict[str, tuple[Path, ...]], str | None]]:
+    """Gives the files of each part, where there are some, and the name of their dataset.
+
+    Jets in memory are written; their files are removed where the training is refused.
+    """
+    names: set[str | None] = {None}
+    files: dict[str, tuple[Path, ...]] = {}
     written = []
-    for part, given in (("data", jets), ("val", val), ("test", test)):
-        new = folder.with_name(f"{folder.name}-{part}.h5")
-        fields[part], name = _files_of_jets(given, new)
-        names.add(name)
-        written += [new] if new in fields[part] else []
-    fields.setdefault("dataset", next(iter(names - {None}), None))
-    experiment = Experiment(model=chosen, task=learned, out=folder, **fields)
-
-    def show_epoch(progress: Progress) -> None:
-        if show is not None:
-            show(report.epoch_line(progress.history[-1], experiment.epochs))
-
     try:
-        training.run(experiment, show_epoch)
+        for part, given in jets.items():
+            new = folder.with_name(f"{folder.name}-{part}.h5")
+            written += [] if new.exists() else [new]
+            paths, name = arguments.files_of_jets(given, new, goes_on=saved is not None)
+            files |= {part: paths} if given is not None else {}
+            names.add(name)
+        yield files, next(iter(names - {None}), None)
     except InputError:
         if not folder.exists():
             for path in written:
                 path.unlink(missing_ok=True)
         raise
-    return load(folder)
 
 
-def _chosen_model(model: str | Model | None, start: Path | None) -> tuple[Model, tuple[Path, ...]]:
-    """The model to train, with the options of the run to start from where it is only named, and that run's plug-ins."""
-    known = None if start is None else run_folder.read_experiment(start)[0]
-    chosen: Any = model
-    if model is None:
-        chosen = default_model() if known is None else known.model
-    elif isinstance(model, str):
-        named = known is not None and MODELS.name_of(type(known.model)) == model
-        chosen = known.model if known is not None and named else MODELS.get(model)()
-    if not isinstance(chosen, Model):
-        raise InputError(
-            f"model: expected the name of a model or one of hepjax.models, found {type(chosen).__name__}; register a "
-            "network of your own as docs/own-model.md shows"
-        )
-    return chosen, () if known is None else known.plugins
-
-
-def _experiment_options(options: dict[str, Any], recipe: str | Recipe | None) -> dict[str, Any]:
-    """Fields of an `Experiment`, among which those of its optimizer are put together; a recipe has those not given."""
-    own = {field.name for field in dataclasses.fields(Experiment)} - {"model", "task", "out", "data", "val", "test"}
-    optimization = {field.name for field in dataclasses.fields(Optimization)} - own
-    for name in options:
-        if name not in own | optimization:
-            raise InputError(f"train: has no option {name}; {similar_names_hint(name, sorted(own | optimization))}")
-    fields = recipe_options(recipe) | {name: value for name, value in options.items() if name in own}
-    if fields.get("start_from") is not None:
-        fields["start_from"] = Path(fields["start_from"])
-    of_optimizer = {name: value for name, value in options.items() if name in optimization}
-    if of_optimizer:
-        fields["optimizer"] = dataclasses.replace(fields.get("optimizer", Optimization()), **of_optimizer)
-    return fields
-
-
-def _files_of_jets(jets: Jets | Files | None, new: Path) -> tuple[tuple[Path, ...], str | None]:
-    """The files of jets, and the name of their dataset; jets that no files give like this are written to a new one."""
-    if jets is None:
-        return (), None
-    if not isinstance(jets, Jets):
-        return tuple(map(path_of, [jets] if isinstance(jets, str | Path) else jets)), None
-    check_jets(jets)
-    if isinstance(jets, LazyJets):
-        paths = tuple(file.header.path for file in jets.store.files)
-        name = jets.dataset.name if jets.dataset.name in datasets.DATASETS.names() else None
-        again = open_files.open_jets(paths, dataset=name)
-        if again.dataset == jets.dataset and again.constituents.shape == jets.constituents.shape:
-            return paths, name
-    new.parent.mkdir(parents=True, exist_ok=True)
-    write_jets(new, jets)
-    return (new,), None
+@contextlib.contextmanager
+def _shown(show: Callable[[str], None] | Show | None, epochs: int) -> Iterator[Callable[[Progress], None] | None]:
+    """Gives the function that shows an epoch."""
+    if show is None:
+        yield None
+    elif isinstance(show, Show):
+        with report.training_bar(epochs) as advance:
+            yield advance
+    else:
+        yield lambda progress: show(report.epoch_line(progress.history[-1], epochs))

@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hepjax import report, runtime, training
+from hepjax.choices import Optimizer
 from hepjax.data import atomic_files, cut_flow
 from hepjax.data.readers import reference_split
 from hepjax.errors import InputError
 from hepjax.inputs import load_subsets, open_files, pipelines
-from hepjax.models.registry import MODELS
 from hepjax.runs import fine_tuning, locks, options, resumed_schedule, run_folder, save_run, teaching, trained_jets
+from hepjax.runs.callbacks import call_after_epoch, check_callbacks
 from hepjax.runs.ensembles import asks_for_ensemble, diverged_members
 from hepjax.runs.measure_trainings import measure_trainings
 from hepjax.runs.setup import check_size, make_task_pipeline, make_training_setup
@@ -23,12 +24,13 @@ from hepjax.runtime.tensorboard import check_tensorboard_installed
 from hepjax.types import Ensemble
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from hepjax.inputs.load_subsets import Splits
     from hepjax.inputs.open_files import Opened
     from hepjax.inputs.pipelines import InputPipeline
+    from hepjax.runs.callbacks import Callback
     from hepjax.runs.options import Experiment
     from hepjax.runs.setup import TrainingSetup
     from hepjax.runs.teaching import Teacher
@@ -40,23 +42,47 @@ _FURTHER = ("warmup_epochs", "momentum", "weight_decay", "clip_norm", "average")
 """Options of the optimizer that the log names where they are given."""
 
 
-def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) -> tuple[Path, dict[str, Any]]:
+class Companions(NamedTuple):
+    """What goes with the options of a training, and cannot be recorded."""
+
+    show: Callable[[Progress], None] | None = None
+    """Called after each epoch, with the progress of the training that has gone furthest."""
+    callbacks: Sequence[Callback] = ()
+    """Called after it, with the same; the training ends where one returns True."""
+    optimizer: Any = None
+    """A transformation of optax; None makes the one that the options name."""
+
+
+def run(
+    experiment: Experiment,
+    show: Callable[[Progress], None] | None = None,
+    *,
+    callbacks: Sequence[Callback] = (),
+    optimizer: Any = None,
+) -> tuple[Path, dict[str, Any]]:
     """Trains a model, or several at once, measures it on the test part, and leaves everything in a run folder.
 
     Args:
       experiment: what to do.
       show: called after each epoch, with the progress of the training that has gone furthest.
+      callbacks: called after each epoch with the same, once it is saved; where one returns True, the training ends, and
+        is measured.
+      optimizer: a transformation of optax, where `experiment.optimizer.name` is own; it is not recorded, so that a run
+        that goes on needs it again.
 
     Returns:
       The run folder, and the figures of merit on the test part.
 
     Raises:
       InputError: bad data or options; nothing is written then.
+      CallbackError: a callback failed; the epoch is saved, and the run can be gone on with.
       DivergedError: the loss of each training is not finite; the last good states are in checkpoints/last_good.msgpack,
         of several trainings in each one's own folder.
     """
     experiment = _with_reference_split(experiment)
     options.check(experiment)
+    check_callbacks(callbacks)
+    _check_optimizer(experiment, optimizer)
     if experiment.tensorboard:
         check_tensorboard_installed()
     with contextlib.ExitStack() as stack:
@@ -68,7 +94,20 @@ def run(experiment: Experiment, show: Callable[[Progress], None] | None = None) 
             saved = run_folder.read_experiment(folder)  # once, and nobody changes it any more
             if "imported" in saved[1]:
                 raise InputError(f"--resume: {folder} has weights that others trained, there is nothing to go on with")
-        return _run(experiment, saved, show, stack)
+        return _run(experiment, saved, Companions(show, callbacks, optimizer), stack)
+
+
+def _check_optimizer(experiment: Experiment, optimizer: Any) -> None:
+    """Refuses an optimizer of one's own that is named and not given, or given and not named."""
+    own = experiment.optimizer.name is Optimizer.OWN
+    if own and not training.is_transformation(optimizer):
+        found = "none" if optimizer is None else type(optimizer).__name__
+        raise InputError(
+            "optimizer: own is a transformation of optax, which no folder holds; expected one by hepjax.train(…, "
+            f"optimizer=…), also to go on with a run, found {found}"
+        )
+    if not own and optimizer is not None:
+        raise InputError(f"optimizer: the options name {experiment.optimizer.name.value}, and one of your own is given")
 
 
 def _with_reference_split(experiment: Experiment) -> Experiment:
@@ -89,7 +128,7 @@ def _with_reference_split(experiment: Experiment) -> Experiment:
 def _run(
     experiment: Experiment,
     saved: tuple[Experiment, dict[str, Any]] | None,
-    show: Callable[[Progress], None] | None,
+    companions: Companions,
     stack: contextlib.ExitStack,
 ) -> tuple[Path, dict[str, Any]]:
     teacher = teaching.open_teacher(experiment.task, None if saved is None else saved[1])
@@ -121,7 +160,7 @@ def _run(
     tested = jets.split._fields if experiment.folds else ("test",)
     if start is not None:
         trained_jets.tell_of_earlier_training(f"--from {experiment.start_from}", start.trained, jets, tested)
-    setup = make_training_setup(experiment, pipeline, jets, start)
+    setup = make_training_setup(experiment, pipeline, jets, start, companions.optimizer)
     examined = trained_jets.examine(experiment, jets, setup.members)
     trained_jets.check(examined, opened.sources)
     metadata = save_run.gather_run_metadata(jets, setup.cost, setup.members, experiment.task)
@@ -132,7 +171,7 @@ def _run(
     metadata |= {} if teacher is None else {"teacher": teacher.record}
     run = stack.enter_context(save_run.opened(experiment, jets, examined.trained, metadata, setup.start, saved))
     after = stack.enter_context(save_run.watch_training(run.folder, experiment, run.ensemble.furthest.epoch))
-    run = run._replace(ensemble=_train_members(experiment, run, setup, after, show))
+    run = run._replace(ensemble=_train_members(experiment, run, setup, after, companions))
     return run.folder, measure_trainings(experiment, run, jets, setup, metadata, examined=examined)
 
 
@@ -177,7 +216,7 @@ def _train_members(
     run: save_run.Opened,
     setup: TrainingSetup,
     after: Callable[[Epoch], None],
-    show: Callable[[Progress], None] | None,
+    companions: Companions,
 ) -> Ensemble:
     folder, ensemble, identity = run
     known = diverged_members(setup.members, ensemble.members)
@@ -187,7 +226,7 @@ def _train_members(
         if runtime.is_first():
             write(folder, Ensemble(state, best, ensemble.members), *further, identity)
 
-    def on_epoch(ensemble: Ensemble) -> None:
+    def on_epoch(ensemble: Ensemble) -> bool:
         nonlocal known
         save(ensemble, save_run.save_trainings, experiment.task)
         diverged = diverged_members(setup.members, ensemble.members)
@@ -197,10 +236,13 @@ def _train_members(
         known = diverged
         log.info("%s", _training_epoch_line(ensemble, experiment.epochs))
         after(ensemble.history[-1])
-        if show is not None:
-            show(ensemble.furthest)
+        if companions.show is not None:
+            companions.show(ensemble.furthest)
+        if asked := call_after_epoch(companions.callbacks, ensemble.furthest, save_run.how_to_resume_text(folder)):
+            log.info("a callback ends the training after epoch %d", ensemble.furthest.epoch)
+        return asked
 
-    log.info("%s: %s", MODELS.name_of(experiment.model), report.cost_line(*setup.cost))
+    log.info("%s: %s", experiment.model.label(), report.cost_line(*setup.cost))
     log.info("%s", _optimizer_line(experiment))
     if ensemble.stacked:
         log.info("%d trainings at once on %d devices, into %s", len(setup.members), setup.devices.everywhere, folder)
@@ -221,7 +263,8 @@ def _optimizer_line(experiment: Experiment) -> str:
     """Says how the network is trained: what was given, or a recipe has set."""
     chosen = experiment.optimizer
     batches = f"batches of {experiment.batch_size}" if experiment.batch_size else "all jets at once"
-    words = [f"{chosen.name.value}, learning rate {chosen.learning_rate:g} {chosen.schedule.value}", batches]
+    kind = f"{chosen.name.value}, learning rate {chosen.learning_rate:g} {chosen.schedule.value}"
+    words = ["an optimizer of your own" if chosen.name is Optimizer.OWN else kind, batches]
     words += [f"{name.replace('_', ' ')} {value:g}" for name in _FURTHER if (value := getattr(chosen, name))]
     words += [f"augmented by {' and '.join(kind.value for kind in experiment.augment)}"] if experiment.augment else []
     return f"{', '.join(words)}; up to {experiment.epochs} epochs"

@@ -70,18 +70,22 @@ def make_training_steps(
 
 
 def make_experiment_optimizer(
-    experiment: Experiment, steps_per_epoch: int, body: training.Body | None = None
-) -> tuple[Callable[[Any], Any], Any]:
+    experiment: Experiment, steps_per_epoch: int, body: training.Body | None = None, own: Any = None
+) -> tuple[Callable[[Any], Any] | None, Any]:
     """Makes the optimizer of an experiment, whose state holds the learning rate.
 
     Args:
       experiment: the options.
       steps_per_epoch: the steps in an epoch.
       body: the parameters that were trained before; None is none.
+      own: an optax transformation, which is taken as it is; None makes the one that the options name.
 
     Returns:
-      The schedule, step → what the learning rate is multiplied by; and the optax transformation.
+      The schedule, step → what the learning rate is multiplied by; and the optax transformation. The schedule of one
+      that was given is None.
     """
+    if own is not None:
+        return None, training.with_loss(own)
     chosen = experiment.optimizer
     steps = steps_per_epoch * schedule_length(experiment)
     schedule = training.make_schedule(

@@ -1,5 +1,11 @@
 """Devices and processes: the only place that knows how many there are."""
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hepjax.registry import submodule
 from hepjax.runtime.devices import (
     Devices,
     check_shared,
@@ -37,3 +43,6 @@ __all__ = [
     "use_cores",
     "whole",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

@@ -53,10 +53,10 @@ def fit(
     programs: Programs,
     *,
     epochs: int,
-    schedule: optax.Schedule,
+    schedule: optax.Schedule | None,
     patience: int | None = None,
     min_change: float = 0.0,
-    on_epoch: Callable[[Ensemble], None] = lambda ensemble: None,  # noqa: ARG005
+    on_epoch: Callable[[Ensemble], object] = lambda ensemble: None,  # noqa: ARG005
 ) -> Ensemble:
     """Trains until each member has done `epochs`, its validation loss has stopped falling, or it has diverged.
 
@@ -68,10 +68,11 @@ def fit(
       val: → what `programs.evaluate` takes, in few shapes.
       programs: the compiled steps over a window, and the evaluation.
       epochs: the total, those already done included.
-      schedule: step → learning rate, for the history.
+      schedule: step → learning rate, for the history; None takes it from the optimizer's state, and is NaN where that
+        does not hold it.
       patience: epochs to wait for the validation loss to fall; None never stops early.
       min_change: by how much it must fall to count.
-      on_epoch: called after each epoch, to save and to show.
+      on_epoch: called after each epoch, to save and to show; the training ends where it returns True.
 
     Returns:
       The trainings at the end; `best` is the state with the lowest validation loss. Where moving averages of the
@@ -88,7 +89,8 @@ def fit(
         ensemble = _end_epoch(programs, ensemble, trained, number, val, schedule, min_change)
         if all(progress.divergence for progress in ensemble.members):
             raise DivergedError(_all_diverged_text(ensemble), ensemble)
-        on_epoch(ensemble)
+        if on_epoch(ensemble) is True:
+            break
     return ensemble
 
 
@@ -205,7 +207,7 @@ def _end_epoch(
     trained: _Trained,
     number: int,
     val: Callable[[], Iterable[Any]],
-    schedule: optax.Schedule,
+    schedule: optax.Schedule | None,
     min_change: float,
 ) -> Ensemble:
     """Validates, and adds the epoch to the progress of each member that was trained to its end."""

@@ -62,6 +62,8 @@ def make_optimizer(
     -0.5
     """
     kind = choose(Optimizer, kind, "kind")
+    if kind is Optimizer.OWN:
+        raise InputError("optimizer: own is a transformation of optax, which is given itself; see docs/own-model.md")
     make: Callable[..., Any] = rectified_adam if kind is Optimizer.RANGER else getattr(optax, kind.value)
     accepted = inspect.signature(make).parameters
     given = {name: x for name, x in (("momentum", momentum), ("weight_decay", weight_decay)) if x is not None}
@@ -86,6 +88,24 @@ def make_optimizer(
     if kind is Optimizer.RANGER:
         parts.append(lookahead())
     return optax.with_extra_args_support(optax.chain(*parts))
+
+
+def is_transformation(x: object) -> bool:
+    """Returns whether something is an optimizer of optax.
+
+    >>> is_transformation(optax.sgd(0.1)), is_transformation("sgd")
+    (True, False)
+    """
+    return isinstance(x, optax.GradientTransformation)
+
+
+def with_loss(transformation: optax.GradientTransformation) -> optax.GradientTransformationExtraArgs:
+    """Makes any transformation of optax one that `make_train_step` takes: its update is given `value`, the loss.
+
+    Args:
+      transformation: that may pass over the loss.
+    """
+    return optax.with_extra_args_support(transformation)
 
 
 def with_rates(opt_state: PyTree, rates: Array) -> PyTree:

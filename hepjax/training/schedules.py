@@ -109,24 +109,27 @@ def hold(schedule: optax.Schedule, steps: int) -> optax.Schedule:
     return lambda step: schedule(jnp.minimum(step, steps - 1))
 
 
-def learning_rates(schedule: optax.Schedule, state: TrainState) -> np.ndarray:
+def learning_rates(schedule: optax.Schedule | None, state: TrainState) -> np.ndarray:
     """Computes the learning rate of the last step done, a plateau's reduction and a training's own factor included.
 
     Args:
-      schedule: step → learning rate.
+      schedule: step → learning rate; None where the optimizer's state alone may tell it.
       state: after the step; of a single training, or of several.
 
     Returns:
-      (1,), or (R,) of several.
+      (1,), or (R,) of several; NaN where it is not known.
     """
     kinds = optax.contrib.ReduceLROnPlateauState | optax.InjectStatefulHyperparamsState
 
     def is_factor(node: object) -> bool:
-        return isinstance(node, kinds)
+        return isinstance(node, kinds) and (hasattr(node, "scale") or "learning_rate" in node.hyperparams)
 
     nodes = [node for node in jax.tree.leaves(state.opt_state, is_leaf=is_factor) if is_factor(node)]
     factors = [
         np.asarray(node.scale if hasattr(node, "scale") else node.hyperparams["learning_rate"]) for node in nodes
     ]
-    rates = np.array([float(schedule(max(int(step) - 1, 0))) for step in np.atleast_1d(state.step)])
+    if schedule is None:
+        rates = np.full(np.atleast_1d(state.step).shape, 1.0 if factors else math.nan)
+    else:
+        rates = np.array([float(schedule(max(int(step) - 1, 0))) for step in np.atleast_1d(state.step)])
     return math.prod(factors, start=rates)

@@ -76,7 +76,7 @@ def test_weights_reach_the_training(jets, tmp_path):
     "changes, message",
     [
         ({"model": "mpl"}, "did you mean mlp"),
-        ({"model": object()}, "expected the name of a model or one of hepjax.models, found object"),
+        ({"model": object()}, "expected the name of a model, one of hepjax.models, or a Flax module, found object"),
         ({"epoch": 3}, "train: has no option epoch; did you mean epochs"),
         ({"task": "regresion"}, "regression"),
         ({"jets": "no-such-file.h5"}, "no-such-file.h5"),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 from typing import TYPE_CHECKING
 
 from hepjax.choices import Role
 from hepjax.data.dataset import label_columns
 from hepjax.errors import InputError
-from hepjax.registry import Registry
+from hepjax.registry import Registry, submodule
 from hepjax.types import Dataset
 
 if TYPE_CHECKING:
@@ -113,3 +114,7 @@ def known_datasets() -> Iterator[Dataset]:
             yield get(name)
         except InputError as error:
             log.warning("%s", error)
+
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

@@ -3,6 +3,11 @@
 The single-jet functions are pure and take one jet; use `jax.vmap` for several jets.
 """
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
 from hepjax.physics.substructure.clustering import (
     Algorithm,
     History,
@@ -25,6 +30,7 @@ from hepjax.physics.substructure.grooming import prune, pruned, pruning, pruning
 from hepjax.physics.substructure.jets import OBSERVABLES, from_jets, jet_observables, substructure, survivors
 from hepjax.physics.substructure.subjettiness import n_subjettiness, winner_take_all_axes
 from hepjax.physics.substructure.trees import jet_tree, jet_trees, soft_dropped
+from hepjax.registry import submodule
 
 __all__ = [
     "OBSERVABLES",
@@ -60,3 +66,6 @@ __all__ = [
     "write_with_observables",
     "zlogz",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

@@ -1,5 +1,11 @@
 """Grooming by reinforcement learning: the tree of a jet as environment, and a deep Q-network as agent."""
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hepjax.registry import submodule
 from hepjax.tasks.grooming.dqn import (
     Agent,
     AgentDivergedError,
@@ -67,3 +73,6 @@ __all__ = [
     "td_loss",
     "train_agent",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)

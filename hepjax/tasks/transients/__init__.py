@@ -1,5 +1,11 @@
 """Time series: simulated chirps in colored noise, and searches for them."""
 
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from hepjax.registry import submodule
 from hepjax.tasks.transients.chirps import chirp, end_frequency, frequency_before, seconds_before
 from hepjax.tasks.transients.examples import as_batch, frames, fresh_windows
 from hepjax.tasks.transients.filters import Bank, FilterResult, excess_power, make_bank, matched_filter
@@ -28,3 +34,6 @@ __all__ = [
     "seconds_before",
     "whiten",
 ]
+
+if not TYPE_CHECKING:  # which knows what is exported
+    __getattr__ = partial(submodule, __name__)
