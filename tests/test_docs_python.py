@@ -8,6 +8,8 @@ import subprocess
 import sys
 import types
 
+import chex
+import jax
 import pytest
 
 import hepjax
@@ -76,6 +78,34 @@ def test_callbacks(folder, brief, monkeypatch):
     assert "metrics.json" in files
     assert [row["epoch"] for row in runs["wandb"].logged[:-1]] == [1, 2, 3]
     assert runs["wandb"].summary["test_accuracy"] == names["tagger"].metrics["accuracy"]
+
+
+def test_loops_of_ones_own(many_devices, capsys):
+    """One epoch by each of the ways over eight devices leaves the parameters of one epoch on one device."""
+    names, states = {}, {}
+    for text in blocks("own-loop"):
+        exec(text, names)  # noqa: S102 — the text is our own
+        way = (
+            "epochs"
+            if "for epoch in" in text
+            else next((w for w in ("shard_map", "pmap", "place_state") if w in text), "")
+        )
+        if "make_devices" in text:
+            assert names["devices"].everywhere == 8
+            states[way] = jax.device_get(names["state"].params)
+        elif way == "epochs":
+            assert 0.55 < names["lowest"] < 1.2
+    assert {*states} == {"place_state", "pmap", "shard_map"}
+    state = hepjax.training.start(names["params"], names["model_state"], names["optimizer"], jax.random.key(1)).state
+    step = hepjax.training.make_train_step(names["apply"], names["loss"], hepjax.training.with_loss(names["optimizer"]))
+    step = jax.jit(step)
+    for batch in hepjax.inputs.batches(names["train"], batch_size=128, seed=0):
+        state, _ = step(state, batch)
+    for params in states.values():
+        chex.assert_trees_all_close(params, jax.device_get(state.params), atol=1e-5)
+    accuracies = (names["figures"]["accuracy"], names["metrics"]["accuracy"])
+    assert all(0.55 < accuracy < 0.95 for accuracy in accuracies)
+    assert capsys.readouterr().out.startswith("accuracy 0.")
 
 
 def test_what_the_pages_name_is_there_after_import_hepjax():

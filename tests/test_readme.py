@@ -34,14 +34,6 @@ def test_the_readme_example_trains_a_tagger(tmp_path, monkeypatch, capsys):
     assert {"page.html", "tagger.onnx", "my-tagger"} <= {path.name for path in tmp_path.iterdir()}
 
 
-def test_the_example_of_your_own_loop_trains(capsys):
-    names = {}
-    for example in blocks((ROOT / "docs" / "own-loop.md").read_text(), "python"):
-        exec(example, names)  # noqa: S102 — the text is our own
-    assert 0.55 < names["metrics"]["accuracy"] < 0.95
-    assert capsys.readouterr().out.startswith("accuracy 0.")
-
-
 def test_the_examples_of_quickstart_and_evaluation_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
+from hepjax.inputs.batching.arrays import batches
 from hepjax.inputs.graphs import azimuths, build_graph, coordinates, graphs
 from hepjax.inputs.images import (
     amplitudes,
@@ -26,6 +27,7 @@ __all__ = [
     "amplitudes",
     "apply_scaling",
     "azimuths",
+    "batches",
     "build_graph",
     "check_masses_known",
     "check_masses_there",

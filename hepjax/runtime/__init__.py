@@ -16,6 +16,7 @@ from hepjax.runtime.devices import (
     place_window,
     rows_here,
     shared,
+    shares_of_batch,
     use_cores,
     whole,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "rows_here",
     "rows_of_process",
     "shared",
+    "shares_of_batch",
     "use_cores",
     "whole",
 ]

@@ -248,6 +248,23 @@ def place_batch(devices: Devices, batch: Batch) -> Batch:
     return placed
 
 
+def shares_of_batch(devices: Devices, batch: Batch) -> Batch:
+    """Divides a batch into the devices' shares, as `jax.pmap` takes it.
+
+    Args:
+      devices: D of them.
+      batch: of B examples.
+
+    Returns:
+      The batch, with arrays (D, B / D, ...).
+
+    >>> shares_of_batch(make_devices(1), Batch(np.zeros((4, 3)), np.zeros(4), np.ones(4))).inputs.shape
+    (1, 4, 3)
+    """
+    shares: Batch = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), batch)
+    return shares
+
+
 def _put_on_devices(devices: Devices, x: Any, spec: PartitionSpec) -> jax.Array:
     if isinstance(x, jax.Array):
         return x
@@ -326,8 +343,7 @@ def _compile_with_pmap(
     evaluate_share = jax.pmap(eval_step, in_axes=(None, 0), out_axes=metrics, **axis)
 
     def evaluate(state: TrainState, batch: Batch) -> Any:
-        shares = jax.tree.map(lambda x: x.reshape(devices.everywhere, -1, *x.shape[1:]), batch)
-        of_shares = evaluate_share(state, shares)
+        of_shares = evaluate_share(state, shares_of_batch(devices, batch))
         return of_shares._replace(outputs=of_shares.outputs.reshape(-1, *of_shares.outputs.shape[2:]))
 
     return lambda state, window: train(state, *window), evaluate

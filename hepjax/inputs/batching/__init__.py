@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from hepjax.inputs.batching.arrays import eval_batches, fill_up
+from hepjax.inputs.batching.arrays import batches, eval_batches, fill_up
 from hepjax.inputs.batching.ensemble_windows import Shared, member_rows, member_windows, share
 from hepjax.inputs.batching.lengths import Buckets, by_length, choose_buckets, even_buckets
 from hepjax.inputs.batching.splits import Split, check_classes, log_left_out, split
@@ -18,6 +18,7 @@ __all__ = [
     "Buckets",
     "Shared",
     "Split",
+    "batches",
     "by_length",
     "check_classes",
     "choose_buckets",

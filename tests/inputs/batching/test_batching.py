@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hepjax import InputError
+from hepjax import InputError, runtime
 from hepjax.inputs import batching
 from hepjax.types import Batch
 
@@ -73,3 +73,48 @@ def test_eval_batches_keep_the_order(count, batch_size):
     assert weights[:count].all()
     assert not weights[count:].any()
     assert {b.weights.shape for b in found} == {(batch_size,)}
+
+
+class TestBatches:
+    @given(count=st.integers(1, 60), size=st.integers(1, 70), epoch=st.integers(1, 9))
+    def test_each_example_once_in_batches_of_one_shape(self, count, size, epoch):
+        found = list(batching.batches(numbered(count), batch_size=size, seed=3, epoch=epoch))
+        assert {batch.inputs.shape for batch in found} == {(size, 1)}
+        targets = np.concatenate([batch.targets[batch.weights > 0] for batch in found])
+        assert sorted(targets) == list(range(count))
+        assert len(found) == -(-count // size)
+
+    def test_order_depends_on_seed_and_epoch_alone(self):
+        first, again, epoch, seed = (
+            next(batching.batches(numbered(50), batch_size=50, **options)).targets.tolist()
+            for options in ({}, {"seed": 0, "epoch": 1}, {"epoch": 2}, {"seed": 1})
+        )
+        assert first == again
+        assert len({tuple(order) for order in (first, epoch, seed, range(50))}) == 4
+
+    @pytest.mark.parametrize("strategy", ["jit", "pmap"])
+    def test_devices_get_shares_of_the_same_batches(self, many_devices, strategy):
+        devices = runtime.make_devices(4, strategy)
+        plain = batching.batches(numbered(50), batch_size=16)
+        for whole, shares in zip(plain, batching.batches(numbered(50), batch_size=16, devices=devices), strict=True):
+            if strategy == "pmap":
+                assert shares.inputs.shape == (4, 4, 1)
+            else:
+                assert len(shares.inputs.sharding.device_set) == 4
+            np.testing.assert_array_equal(np.asarray(shares.targets).reshape(-1), whole.targets)
+
+    @pytest.mark.parametrize(
+        "data, options, message",
+        [
+            (numbered(0), {"batch_size": 2}, "expected arrays of one number of rows, at least 1, found 0"),
+            (numbered(3)._replace(targets=np.zeros(2)), {"batch_size": 2}, "found 2, 3; give inputs"),
+            (numbered(3), {"batch_size": 0}, "expected a batch_size of 1 or more, found 0"),
+        ],
+    )
+    def test_mistakes(self, data, options, message):
+        with pytest.raises(InputError, match=message):
+            batching.batches(data, **options)  # at once, not with the first batch
+
+    def test_devices_that_cannot_share(self, many_devices):
+        with pytest.raises(InputError, match="8 devices cannot share 12 jets alike; give 16"):
+            batching.batches(numbered(30), batch_size=12, devices=runtime.make_devices())
