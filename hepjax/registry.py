@@ -60,6 +60,10 @@ class Registry(Generic[V]):
         self._values: dict[str, V] = {}
         self._places: dict[str, str] = {}
 
+    def __repr__(self) -> str:
+        """Lists the names."""
+        return f"<{self.kind}s: {', '.join(self.names())}>"
+
     def names(self) -> tuple[str, ...]:
         """Returns all names, sorted; imports nothing."""
         found = {*self._files_by_name, *(point.name for point in self._points()), *self._values}

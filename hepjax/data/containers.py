@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.data.remote import RemotePath, split_address
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -112,6 +113,10 @@ class Header(NamedTuple):
     """Names of the file that are no columns of numbers → the reason, in words that follow "is"."""
     unfilled: tuple[str, ...] = ()
     """Names of particle columns that the file has no column for, as public files name `j1_pdgid`."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 class JetFile(NamedTuple):

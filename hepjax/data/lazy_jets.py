@@ -361,6 +361,6 @@ class LazyJets(Jets):
         images = {name: values.pop(name) for name in self.images}
         return Jets(images=images, dataset=self.dataset, **values)
 
-    def __repr__(self) -> str:
-        """Says how many jets there are, and in how many files."""
-        return f"<{len(self)} lazy jets of {self.store.slots} particles in {len(self.store.files)} file(s)>"
+    def _title(self) -> str:
+        files = len(self.store.files)
+        return f"{super()._title()}, on disk in {files:,} file{'s' * (files != 1)}"

@@ -12,6 +12,7 @@ from hepjax.data.lazy_jets import chunk_starts, cut_flow, with_columns
 from hepjax.data.readers import container_of_file, read_header, read_jets
 from hepjax.data.remote import path_of
 from hepjax.errors import InputError, NotFiniteError
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -49,6 +50,10 @@ class FileSummary(NamedTuple):
     """The names and meaning of its columns."""
     cut_flow: Mapping[str, int] = {}
     """Cut of a selection → the jets that it left; empty where there is none."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 def summarize(

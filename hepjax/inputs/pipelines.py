@@ -19,6 +19,7 @@ from hepjax.errors import InputError
 from hepjax.inputs import apply_scaling, moments, replace_far
 from hepjax.models import FeatureModel, GraphModel, ImageModel, Model, ParticleModel
 from hepjax.types import Moments, ParticleInputs, Scaling, Sequences
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -50,6 +51,10 @@ class InputPipeline(NamedTuple):
     """Slots of padding that a jet must keep where its list of particles is cut shorter; None where it must not be."""
     read_out: Callable[[Any, Any], jax.Array] = lambda outputs, _: outputs
     """(what the network gives, what it was given) → (B, outputs), which loss and predictions are made of."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 def make_pipeline(model: Model, outputs: int, dataset: Dataset) -> InputPipeline:

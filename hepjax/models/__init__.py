@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from hepjax.models.apply import Apply, initialize, make_apply
     from hepjax.models.autoencoder import Autoencoder
     from hepjax.models.cloud_velocity import CloudVelocity
-    from hepjax.models.complexity import Cost, check_size, cost
+    from hepjax.models.complexity import Cost, check_size, cost, count_parameters
     from hepjax.models.conv_autoencoder import ConvAutoencoder
     from hepjax.models.convnet import ConvNet
     from hepjax.models.convnet1d import ConvNet1D
@@ -90,6 +90,7 @@ _HOMES = {
     "check_model": "fields",
     "check_size": "complexity",
     "cost": "complexity",
+    "count_parameters": "complexity",
     "from_flax": "flax_modules",
     "from_json": "serialization",
     "initialize": "apply",
@@ -138,6 +139,7 @@ __all__ = [
     "check_model",
     "check_size",
     "cost",
+    "count_parameters",
     "from_flax",
     "from_json",
     "initialize",

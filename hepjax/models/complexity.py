@@ -57,7 +57,16 @@ def cost(apply: Callable[..., Any], params: PyTree, model_state: PyTree, inputs:
     mask = jax.numpy.ones(1, bool)
     traced = jax.jit(lambda *given: apply(*given, mask, None)[0]).trace(params, model_state, inputs)
     _check_largest(traced.jaxpr)
-    return Cost(sum(leaf.size for leaf in jax.tree.leaves(params)), round(_flop_of_traced(traced)))
+    return Cost(count_parameters(params), round(_flop_of_traced(traced)))
+
+
+def count_parameters(params: PyTree) -> int:
+    """Counts the trained numbers of a model.
+
+    >>> count_parameters({"kernel": jax.numpy.zeros((3, 2)), "bias": jax.numpy.zeros(2)})
+    8
+    """
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
 def check_size(make: Callable[[], PyTree], name: str, copies: int = 1) -> PyTree:

@@ -10,6 +10,7 @@ from hepjax.choices import Channels, FurtherInput, PixelScale, PixelValue, choos
 from hepjax.models.bounds import at_least, at_most, more_than
 from hepjax.models.registry import MODELS
 from hepjax.types import Rule
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -47,6 +48,11 @@ class Model(nn.Module, kw_only=True):
     """The names of the tasks that the network is for; empty is all whose outputs are (B, outputs) numbers."""
     learning_rate: ClassVar[float] = 1e-3
     """The one that it is trained with, by Adam in batches of 128, where none is asked for."""
+
+    @nn.nowrap
+    def __repr__(self) -> str:
+        """Shows its options."""
+        return short_repr(self, defaults=True)
 
     def __post_init__(self) -> None:
         """Takes choices by their names too."""

@@ -9,6 +9,7 @@ from hepjax.data import atomic_files
 from hepjax.errors import InputError
 from hepjax.inputs import open_files
 from hepjax.runs import predict, predictions, save_run, trained_jets
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -28,6 +29,10 @@ class Evaluation(NamedTuple):
     """With their intervals."""
     task: Task
     """That they are of."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 def evaluate_model(

@@ -12,6 +12,7 @@ from hepjax.errors import InputError
 from hepjax.models.registry import MODELS
 from hepjax.tasks.registry import TASKS, default_task
 from hepjax.types import Rule
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from hepjax.models.model import Model
@@ -63,6 +64,10 @@ class Optimization:
     """Compute a batch in so many pieces, which takes less memory and a third more time; the step is the same."""
     penalties: tuple[tuple[float, float], ...] = ()
     """Pairs of p and strength: adds strength times the sum of |weight|^p to the loss; biases are exempt."""
+
+    def __repr__(self) -> str:
+        """Shows its options."""
+        return short_repr(self)
 
     def __post_init__(self) -> None:
         """Takes choices by their names too."""
@@ -165,6 +170,10 @@ class Experiment:
     """Go on with the run in --out; the other options are taken from there."""
     plugins: tuple[Path, ...] = ()
     """Python files of your own that register models; imported first, and again wherever this run is opened."""
+
+    def __repr__(self) -> str:
+        """Shows its options."""
+        return short_repr(self)
 
     def __post_init__(self) -> None:
         """Takes choices by their names too, and edges of bins as numbers; fills in the model's learning rate."""

@@ -14,6 +14,7 @@ from hepjax.inputs import pipelines
 from hepjax.runs import ensembles, predictions, records, run_folder, trained_jets
 from hepjax.runs.setup import make_task_pipeline
 from hepjax.tasks import TrainedNetwork, packing
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -50,6 +51,10 @@ class Run(NamedTuple):
     """Whether the folder has predictions of test jets."""
     trained: TrainedJets | None = None
     """The training jets, to be recognized; None of a run of an older hepjax."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 def open_run(folder: Path, known: tuple[Experiment, dict[str, Any]] | None = None) -> Run:

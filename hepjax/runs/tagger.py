@@ -6,11 +6,12 @@ import contextlib
 import dataclasses
 import shutil
 import tempfile
+import textwrap
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepjax import report
+from hepjax import models, report
 from hepjax.choices import ExportFormat, Show, choose
 from hepjax.data import atomic_files
 from hepjax.errors import InputError
@@ -21,6 +22,7 @@ from hepjax.runs import train as training
 from hepjax.runs.options import Experiment
 from hepjax.runs.taggers import Predictor
 from hepjax.tasks import TASKS, Task
+from hepjax.types.short_repr import some_names, table_html
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,6 +36,20 @@ if TYPE_CHECKING:
     from hepjax.types import Jets, Progress
 
 
+class Figures(dict[str, Any]):
+    """Figures of merit, as metrics.json holds them; only those that are one number are shown."""
+
+    def __repr__(self) -> str:
+        """Shows the numbers, and names what else there is.
+
+        >>> Figures({"accuracy": 0.65432, "best_epoch": 3, "classes": {"t": {"auc": 0.9}}})
+        <accuracy 0.6543, best_epoch 3; classes>
+        """
+        numbers = [f"{name} {value:.4g}" for name, value in self.items() if isinstance(value, int | float)]
+        others = [name for name, value in self.items() if not isinstance(value, int | float)]
+        return "\n".join(textwrap.wrap(f"<{', '.join(numbers)}; {', '.join(others)}>", 120, break_on_hyphens=False)[:5])
+
+
 @dataclasses.dataclass(frozen=True, repr=False)
 class Tagger(Predictor):
     """A trained model, which predicts jets, is measured, reported on, exported and saved."""
@@ -44,14 +60,28 @@ class Tagger(Predictor):
     def __repr__(self) -> str:
         """Says what it is in one line."""
         name = self.pipeline.network.label()
-        return f"<{name} in {self.source}, {TASKS.name_of(type(self.task))} of {', '.join(self.outputs)}>"
+        return f"<{name} in {self.source}, {TASKS.name_of(type(self.task))} of {some_names(self.outputs)}>"
+
+    def _repr_html_(self) -> str:
+        """Shows in a notebook what it is."""
+        facts = {
+            "task": TASKS.name_of(type(self.task)),
+            "predicts": some_names(self.outputs),
+            "looks at": some_names(self.columns, 30),
+            "source": self.source,
+        }
+        if self.networks:
+            sizes = [models.count_parameters(network.params) for network in self.networks]
+            count = f" in each of {len(sizes)} networks" * (len(sizes) > 1)
+            facts["parameters"] = f"{sizes[0]:,}{count}"
+        return table_html(self.pipeline.network.label(), facts)
 
     @property
-    def metrics(self) -> dict[str, Any]:
+    def metrics(self) -> Figures:
         """Figures of merit on the test jets of its training, with their intervals."""
-        return stored.metrics_of(stored.open_run(self._folder()))
+        return Figures(stored.metrics_of(stored.open_run(self._folder())))
 
-    def evaluate(self, jets: Jets, out: str | Path | None = None) -> dict[str, Any]:
+    def evaluate(self, jets: Jets, out: str | Path | None = None) -> Figures:
         """Measures it on jets whose targets are known.
 
         Args:
@@ -64,7 +94,7 @@ class Tagger(Predictor):
         Raises:
           InputError: the jets have no targets, other classes, or lack columns; or `out` exists.
         """
-        return evaluate.evaluate_jets(self, self.check(jets), None if out is None else Path(out)).metrics
+        return Figures(evaluate.evaluate_jets(self, self.check(jets), None if out is None else Path(out)).metrics)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Writes one page about its training: figures, pictures, where it errs.

@@ -26,6 +26,7 @@ from hepjax.runs import predictions, run_folder, stored
 from hepjax.runs.scoring import make_scorer
 from hepjax.runs.setup import make_task_pipeline
 from hepjax.types import Dataset, Jets, Sequences, TrainState
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -63,6 +64,10 @@ class Predictor:
     """The classes of the jets that it has learned from; empty where they had no labels."""
     trained: TrainedJets | None = dataclasses.field(default=None, repr=False)
     """The jets that it has learned from, to be recognized; None of an exported file, or a run of an older hepjax."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
     def __call__(self, jets: Jets | Sequences | np.ndarray) -> np.ndarray:
         """Predicts jets.

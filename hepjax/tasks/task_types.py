@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict
 
+from hepjax.types.short_repr import short_repr
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -77,6 +79,10 @@ class Predictions(NamedTuple):
     additions: Mapping[str, np.ndarray] = {}
     """Name → (N,) or (N, …) float32, what `Task.complete` has added by the trained networks."""
 
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
+
     def take(self, places: np.ndarray | slice) -> Predictions:
         """Returns the predictions of some of the jets.
 
@@ -116,6 +122,10 @@ class TrainedNetwork(NamedTuple):
     precision: Precision
     statistics: Mapping[str, np.ndarray]
     """What the task has computed of the training targets, and of the outputs after the training."""
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 class Case(NamedTuple):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from hepjax.errors import InputError
+from hepjax.types.short_repr import short_repr
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,6 +22,10 @@ class Split(NamedTuple):
     train: np.ndarray
     val: np.ndarray
     test: np.ndarray
+
+    def __repr__(self) -> str:
+        """Shows arrays by their shapes."""
+        return short_repr(self)
 
 
 def split(

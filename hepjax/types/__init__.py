@@ -8,6 +8,12 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hepjax.types.columns import FileName as FileName  # noqa: TC001 — for others
+from hepjax.types.columns import Index as Index  # noqa: TC001 — for others
+from hepjax.types.columns import OneHot as OneHot  # noqa: TC001 — for others
+from hepjax.types.columns import Reweighting as Reweighting  # noqa: TC001 — for others
+from hepjax.types.short_repr import short_repr, some_names, table_html
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,39 +33,6 @@ class Rule(NamedTuple):
     good: bool
     expected: str
     """What is expected, in words that follow "expected"."""
-
-
-class OneHot(NamedTuple):
-    """Labels as one column a class, of which one is 1 and the others are 0."""
-
-    columns: tuple[str, ...]
-    """In the order of the classes."""
-    undefined: str | None = None
-    """A column that is 1 for jets without a class, which are refused; None where there is none."""
-
-
-class Index(NamedTuple):
-    """Labels as one column of whole numbers, 0 for the first class; a Boolean is such a column."""
-
-    column: str
-
-
-class FileName(NamedTuple):
-    """Labels as the beginning of the names of files, each of which holds jets of one class, such as q150.hdf5."""
-
-    beginnings: tuple[str, ...]
-    """In the order of the classes; digits, _ and - may follow."""
-
-
-class Reweighting(NamedTuple):
-    """A spectrum that the jets of every class shall have in training, by a factor on the weights of each bin."""
-
-    bins: Mapping[str, tuple[float, ...]]
-    """Jet column → the rising edges of its bins, in its unit; several make a grid. Jets outside count nothing."""
-    to: str = "flat"
-    """The value of `hepjax.choices.Spectrum`, or the class whose spectrum all shall have."""
-    factors: Mapping[str, tuple[float, ...]] = {}
-    """Class → the factor of each bin of the grid, the last column fastest; {} is computed from the training jets."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,9 +125,17 @@ class Jets:
     def __repr__(self) -> str:
         """Says how many jets of which dataset there are, and what they have."""
         columns = f"{len(self.particle_names)} columns of particles, {len(self.observable_names)} of jets"
-        classes = f", classes {', '.join(self.classes[:10])}{', …' * (len(self.classes) > 10)}" if self.classes else ""
+        classes = f", classes {some_names(self.classes)}" if self.classes else ""
+        return f"<{self._title()}, {columns}{classes}>"
+
+    def _title(self) -> str:
         slots = self.constituents.shape[1] if len(getattr(self.constituents, "shape", ())) > 1 else "?"
-        return f"<{len(self):,} jets of {self.dataset.name}, up to {slots} particles, {columns}{classes}>"
+        return f"{len(self):,} jets of {self.dataset.name}, up to {slots} particles"
+
+    def _repr_html_(self) -> str:
+        """Shows in a notebook what they have."""
+        rows = {"classes": self.classes, "columns of particles": self.particle_names, "of jets": self.observable_names}
+        return table_html(self._title(), {name: some_names(names, 30) or "none" for name, names in rows.items()})
 
     def __getitem__(self, rows: slice | np.ndarray) -> Jets:
         """The jets of these rows, read into memory.
@@ -397,3 +378,11 @@ class Scores(NamedTuple):
     """(N,) example weights; None is 1 for each."""
     classes: tuple[str, ...]
     """The C class names, in the order of the columns of `scores`."""
+
+
+# Arrays are shown by their shapes.
+for _kind in (
+    Dataset, Sequences, ParticleInputs, Batch, Conditioned, Reconstruction, Window, TrainState, StepMetrics,
+    EvalMetrics, Progress, Ensemble, Scaling, Moments, Scores,
+):  # fmt: skip
+    _kind.__repr__ = short_repr  # type: ignore[method-assign]
