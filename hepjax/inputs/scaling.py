@@ -64,7 +64,7 @@ def moments(x: np.ndarray, mask: np.ndarray | None = None) -> Moments:
       of few rows all may.
 
     >>> moments(np.arange(300.0)[:, None])
-    Moments(rows=300, mean=array([149.5]), squares=array([2249975.]), suspects=())
+    Moments(rows=300, mean=array([149.5]), squares=array([2249975.]))
     """
     rows = x.reshape(-1, x.shape[-1]) if mask is None else x[mask]
     if len(rows) < _FEW:

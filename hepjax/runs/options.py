@@ -204,7 +204,6 @@ def check(experiment: Experiment) -> None:
     from hepjax.models.fields import model_rules
 
     e, names = experiment, " ".join(kind.value for kind in experiment.augment)
-    own = e.optimizer.name is Optimizer.OWN
     rules: tuple[Rule, ...] = (
         Rule("--epochs", e.epochs, 1 <= e.epochs <= _MOST_EPOCHS, f"1 to {_MOST_EPOCHS:,}"),
         Rule("--batch-size", e.batch_size, 0 <= e.batch_size < 2**31, "1 or more, below 2^31, or 0 for all jets"),
@@ -234,11 +233,6 @@ def check(experiment: Experiment) -> None:
             sum(map(bool, (e.folds, e.ensemble, e.rates, e.sizes))) <= 1,
             "one of them",
         ),
-        Rule("--body-rate", e.body_rate, 0 <= e.body_rate < inf, "0 or more"),
-        Rule("--body-rate", e.body_rate, not own or e.body_rate == 1, "1 with an optimizer of your own"),
-        Rule("--rates", e.rates, not (own and e.rates), "none with an optimizer of your own"),
-        Rule("--body-rate", e.body_rate, e.start_from is not None or e.body_rate == 1, "1 without --from"),
-        Rule("--new-head", e.new_head, e.start_from is not None or not e.new_head, "none without --from"),
         Rule("--folds", e.folds, not (e.folds and e.task.folds_problem()), e.task.folds_problem()),
         Rule(
             "--precision",
@@ -257,6 +251,7 @@ def check(experiment: Experiment) -> None:
         _check_reweighting(e)
     for option, value, good, expected in (
         *rules,
+        *_start_rules(e),
         *_optimizer_rules(e.optimizer, e.learning_rate, e.epochs),
         *_piece_rules(e),
         *e.task.rules(),
@@ -264,6 +259,18 @@ def check(experiment: Experiment) -> None:
     ):
         if not good:
             raise InputError(f"{option}: expected {expected}, found {value}")
+
+
+def _start_rules(e: Experiment) -> tuple[Rule, ...]:
+    """Returns the conditions on what a training starts from, and on rates that an optimizer of one's own has inside."""
+    own = e.optimizer.name is Optimizer.OWN
+    return (
+        Rule("--body-rate", e.body_rate, 0 <= e.body_rate < inf, "0 or more"),
+        Rule("--body-rate", e.body_rate, not own or e.body_rate == 1, "1 with an optimizer of your own"),
+        Rule("--rates", e.rates, not (own and e.rates), "none with an optimizer of your own"),
+        Rule("--body-rate", e.body_rate, e.start_from is not None or e.body_rate == 1, "1 without --from"),
+        Rule("--new-head", e.new_head, e.start_from is not None or not e.new_head, "none without --from"),
+    )
 
 
 def _check_reweighting(experiment: Experiment) -> None:

@@ -40,7 +40,7 @@ def batches(
     >>> from hepjax.types import Batch
     >>> data = Batch(np.arange(3.0)[:, None], np.zeros(3, np.int32), np.ones(3, np.float32))
     >>> [batch.inputs[:, 0].tolist() for batch in batches(data, batch_size=2, seed=1)]
-    [[1.0, 2.0], [0.0, 0.0]]
+    [[2.0, 0.0], [1.0, 0.0]]
     """
     counts = {len(x) for x in jax.tree.leaves(data)}
     if counts != {len(data.targets)} or counts == {0}:
