@@ -111,9 +111,7 @@ def _run_command(words: list[str]) -> None:
 
         sys.stdout.write(f"hepjax {__version__}\n")
         return
-    # XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
-    # It looks once, when jax is imported, which a model's file does.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    output.prepare_environment()
     if any("\0" in word for word in words):
         raise InputError("the command line: a word has a null character in it; leave it out")
     command = parsing.parse(words)

@@ -19,6 +19,8 @@ _PLAIN = {
     "“": '"', "”": '"', "’": "'",  # noqa: RUF001
 }  # fmt: skip
 _FALLBACK = "hepjax-plain"
+_LEVEL_OF_JAX = "1"
+"""The level of the compiler's messages that jax chooses where nobody has."""
 
 
 def prepare() -> None:
@@ -34,6 +36,19 @@ def prepare() -> None:
     for stream in (sys.stdout, sys.stderr):
         if (reconfigure := getattr(stream, "reconfigure", None)) is not None:
             reconfigure(errors=_FALLBACK)
+
+
+def prepare_environment() -> None:
+    """Sets what jax and matplotlib look at when they are imported; to be called before.
+
+    XLA takes hints to the compiler in a cached program for features that the processor lacks, and complains of each.
+    A level of 1 may come from a process that has imported jax, which sets it, and has started this one, such as a
+    notebook with `!hepjax train`; other levels are the user's. A notebook also hands on the backend that draws in it,
+    which this process may not have and does not need.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL", _LEVEL_OF_JAX) == _LEVEL_OF_JAX:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ["MPLBACKEND"] = "agg"
 
 
 def plain(text: str) -> str:

@@ -28,7 +28,7 @@ from hepjax.report.comparison import (
 )
 from hepjax.report.decorrelation import trade_off_figure
 from hepjax.report.explanations import correlation_figure, importance_figure, relevance_figure, saliency_figure
-from hepjax.report.figures import confusion_figure, history_figure, png, roc_figure, save, scores_figure
+from hepjax.report.figures import confusion_figure, history_figure, roc_figure, save, scores_figure
 from hepjax.report.generation import distances_figure, distances_table, generated_table, generation_table
 from hepjax.report.graphs import graph_figure
 from hepjax.report.grooming import dropped_figure, groomed_masses_figure, peaks_table
@@ -50,7 +50,7 @@ from hepjax.report.regression import (
     response_figure,
 )
 from hepjax.report.rendering import Picture
-from hepjax.report.style import new_figure, style
+from hepjax.report.style import new_figure, png, style
 from hepjax.report.summary import Summary, figures_table
 from hepjax.report.tables import (
     bench_table,

@@ -5,7 +5,6 @@ Each function returns a `matplotlib.figure.Figure` that no window knows of; `sav
 
 from __future__ import annotations
 
-import io
 import math
 import os
 from pathlib import Path
@@ -255,26 +254,6 @@ def save(figure: Figure, path: str | os.PathLike[str]) -> None:
             part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def png(figure: Figure, dpi: int = 100) -> bytes:
-    """Returns a picture as the bytes of a PNG file.
-
-    Args:
-      figure: the figure.
-      dpi: pixels per inch.
-
-    Returns:
-      The bytes.
-
-    >>> from hepjax.types import Epoch
-    >>> png(history_figure([Epoch(1, 1.0, 0.9, 0.5, 1e-3, 1.0, 1e5)]))[1:4]
-    b'PNG'
-    """
-    buffer = io.BytesIO()
-    with style():
-        figure.savefig(buffer, format="png", dpi=dpi)
-    return buffer.getvalue()
 
 
 def lowest_mistag_decade(labels: np.ndarray, classes: int) -> float:

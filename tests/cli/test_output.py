@@ -80,3 +80,23 @@ def test_closed_streams_keep_the_exit_status(trained_runs, closed, status):
 def test_bad_input_is_told_by_its_status_where_nobody_hears():
     done = subprocess.run(["/bin/bash", "-c", f"{sys.executable} -m hepjax info nowhere >&- 2>&-"], check=False)
     assert done.returncode == app.BAD_INPUT
+
+
+@pytest.mark.parametrize("given, level", [(None, "3"), ("1", "3"), ("0", "0"), ("2", "2")])
+def test_the_compiler_is_quiet_unless_the_user_asks(monkeypatch, given, level):
+    """Also where a process that has imported jax starts the command line, as a notebook does: jax leaves a 1 there."""
+    if given is None:
+        monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL")
+    else:
+        monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", given)
+    monkeypatch.setenv("MPLBACKEND", "module://of_the_notebook_alone")
+    output.prepare_environment()
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == level
+    assert os.environ["MPLBACKEND"] == "agg"
+
+
+def test_jax_leaves_the_level_that_counts_as_none():
+    program = "import os; import jax; print(os.environ['TF_CPP_MIN_LOG_LEVEL'])"
+    environment = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    found = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == output._LEVEL_OF_JAX
