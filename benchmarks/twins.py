@@ -1,7 +1,8 @@
 """PyTorch twins of hepjax's networks, for torch_twins.py: the same architectures, written as in plain PyTorch.
 
 Their parts are called as Flax calls them, so that parameters are copied by name; `own` holds the layers that Flax keeps
-in the network itself. Only what the options' defaults need is here: no dropout, no normalization by batch.
+in the network itself. Only what the options' defaults need is here: no dropout, no normalization by batch. The networks
+that have these, those of the field, are in field_twins.py.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+import field_twins
 import numpy as np
 import torch
 from torch import nn
@@ -37,28 +39,41 @@ def make_twin(model: models.Model, features: int, classes: int) -> nn.Module:
         models.DeepSets: DeepSets,
         models.InteractionNetwork: InteractionNetwork,
         models.GraphNetwork: GraphNetwork,
+        models.Mixer: field_twins.Mixer,
+        models.LorentzNet: field_twins.LorentzNet,
+        models.ParticleNet: field_twins.WeaverParticleNet,
+        models.ParticleTransformer: field_twins.WeaverParticleTransformer,
+        models.LGATrSlim: field_twins.LGATrSlim,
     }
-    return kinds[type(model)](model, features, classes)
+    return field_twins.follow_averages(kinds[type(model)](model, features, classes))
 
 
-def copy_parameters(params: PyTree, twin: nn.Module) -> nn.Module:
-    """Gives the twin the parameters of Flax; what Flax does not have starts at 0 and stays there."""
+def copy_parameters(params: PyTree, twin: nn.Module, model_state: PyTree) -> nn.Module:
+    """Gives the twin the parameters and running averages of Flax; what Flax does not have stays at 0."""
     with torch.no_grad():
+        if hasattr(twin, "copy"):
+            twin.copy(params, model_state)
+            return twin
         if isinstance(twin, Recurrent):
             _copy_cells(params, twin)
             params = {"MLP_0": params["MLP_0"]}
-        _copy(params, twin)
+        for arrays in (params, model_state.get("batch_stats", {})):
+            _copy(arrays, twin)
     return twin
 
 
 def _copy(params: PyTree, twin: nn.Module, path: str = "") -> None:
-    names = {"kernel": "weight", "scale": "weight", "bias": "bias"}
-    for name, given in params.items():
+    names = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+    for key, given in params.items():
         if isinstance(given, dict):
-            _copy(given, twin, f"{path}.{name}".lstrip("."))
+            _copy(given, twin, f"{path}.{key}".lstrip("."))
             continue
+        at, name = path, key
+        if key not in names:  # Flax keeps this layer's arrays in the module that it is part of
+            layer, name = (key.removesuffix("_bias"), "bias") if key.endswith("_bias") else (key, "kernel")
+            at = f"{path}.{layer}".lstrip(".")
         modules = dict(twin.named_modules())
-        target = getattr(modules.get(path) or modules[f"own.{path}"], names[name])
+        target = getattr(modules.get(at) or modules[f"own.{at}"], names[name])
         # (windows ..., in, out) → (out, in, windows ...)
         x = np.asarray(given)
         x = x.transpose(x.ndim - 1, x.ndim - 2, *range(x.ndim - 2)) if name == "kernel" else x
