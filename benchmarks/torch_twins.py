@@ -34,7 +34,7 @@ from hepjax.data.dataset import P4
 from hepjax.data.datasets import hls4ml
 from hepjax.inputs import apply_scaling, batching, load_subsets, open_files, pipelines, replace_far
 from hepjax.runs import train as experiment
-from hepjax.runs.options import Experiment
+from hepjax.runs.options import Experiment, Optimization
 from hepjax.types import Batch, Ensemble, Epoch, Scores
 
 if TYPE_CHECKING:
@@ -152,7 +152,14 @@ def main(comparison: Comparison) -> list[Result]:
                 size = SIZES.get(name, {}) | ({} if name == "mlp" else {"particles": comparison.particles})
                 out = Path(folder) / f"{name}-{seed}"
                 chosen = Experiment(
-                    KINDS[name](**size), files, out=out, epochs=comparison.epochs, patience=None, seed=seed, lengths=1
+                    KINDS[name](**size),
+                    files,
+                    out=out,
+                    epochs=comparison.epochs,
+                    patience=None,
+                    seed=seed,
+                    lengths=1,
+                    optimizer=Optimization(learning_rate=1e-3),
                 )
                 results.append(compare(chosen, own_init=comparison.own_init, resamples=comparison.resamples))
                 print(row(name if len(comparison.seeds) == 1 else f"{name} {seed}", results[-1]), flush=True)

@@ -263,7 +263,7 @@ def _optimizer_line(experiment: Experiment) -> str:
     """Says how the network is trained: what was given, or a recipe has set."""
     chosen = experiment.optimizer
     batches = f"batches of {experiment.batch_size}" if experiment.batch_size else "all jets at once"
-    kind = f"{chosen.name.value}, learning rate {chosen.learning_rate:g} {chosen.schedule.value}"
+    kind = f"{chosen.name.value}, learning rate {experiment.learning_rate:g} {chosen.schedule.value}"
     words = ["an optimizer of your own" if chosen.name is Optimizer.OWN else kind, batches]
     words += [f"{name.replace('_', ' ')} {value:g}" for name in _FURTHER if (value := getattr(chosen, name))]
     words += [f"augmented by {' and '.join(kind.value for kind in experiment.augment)}"] if experiment.augment else []

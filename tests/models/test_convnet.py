@@ -219,8 +219,8 @@ def test_examples_a_few_at_a_time(size, rng, monkeypatch):
     model = models.ConvNet(filters=(3, 2), kernels=(3, 2), pool=2, hidden=(), outputs=5)
     params, _ = drawn(model, x, rng)
 
-    def total(params, x):
-        return jnp.sum(jnp.sin(model.apply({"params": params}, x)))
+    def total(params, x):  # of answers near 1, for the sine of a large one is its rounding
+        return jnp.sum(jnp.sin(model.apply({"params": params}, x) / 16))
 
     def slopes(x):
         return jax.jit(jax.value_and_grad(total, argnums=(0, 1)))(params, x)
